@@ -1,0 +1,242 @@
+"""lorb-adapters: looks at a store of published adapters and changes what serves."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lorb.errors import InvalidInput, LorbError
+from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
+from rich.console import Console
+from rich.table import Table
+
+from lorb_adapters.aliases import AliasChange
+from lorb_adapters.archive import read_archive, write_archive
+from lorb_adapters.loading import verified_files
+from lorb_adapters.store import Store
+
+Check = Callable[[str, str], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 1 where `verify` found a bad version, 2 for an error."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(Store(_store_url(arguments)), arguments)
+    except LorbError as error:
+        print("lorb-adapters:", *str(error).split(), file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lorb-adapters", description=__doc__)
+    parser.add_argument(
+        "--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(run.__name__.strip("_").replace("_", "-"), help=help_, description=help_)
+        # after the command as well; absent there, what stands before it is kept
+        added.add_argument("--store", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        added.set_defaults(run=run)
+        return added
+
+    selector = "a domain (its stable version), DOMAIN@VERSION or DOMAIN@ALIAS"
+    one = command(_list, "list versions and the aliases that point at them")
+    one.add_argument("--domain", help="only this one")
+    one = command(_show, "show what a version says about itself")
+    one.add_argument("selector", metavar="DOMAIN[@VERSION|@ALIAS]", help=selector)
+    one.add_argument("--json", action="store_true", help="print manifest and aliases as JSON")
+    one = command(_verify, "read versions and check their files' digests; exit status 1 if one is bad")
+    one.add_argument(
+        "selector",
+        nargs="?",
+        metavar="DOMAIN[@VERSION|@ALIAS]",
+        help="all versions of a domain, or one; without it, everything in the store",
+    )
+    one.add_argument("--base", help="also load them onto this base and reproduce the golden scores")
+    one = command(_promote, "point an alias at a version; a running server follows within its poll interval")
+    one.add_argument("domain")
+    one.add_argument("version", help="a full version id, or an alias that points at it")
+    one.add_argument(
+        "--alias", default=STABLE, help=f"{STABLE} (default), {CANARY}, {SHADOW} or another name"
+    )
+    one.add_argument("--share", type=float, help="the canary's share of calls, above 0 and at most 1")
+    one = command(_rollback, "point stable at the version it had before")
+    one.add_argument("domain")
+    one = command(_unalias, "take an alias away, as at the end of a canary")
+    one.add_argument("domain")
+    one.add_argument("alias")
+    one = command(_prune, "remove old versions, never one that an alias or a rollback needs")
+    one.add_argument("domain")
+    one.add_argument(
+        "--keep", type=int, required=True, help="how many of the newest versions stay in any case"
+    )
+    one.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    one = command(_export, "write a version to a tar")
+    one.add_argument("selector", metavar="DOMAIN[@VERSION|@ALIAS]", help=selector)
+    one.add_argument("out", type=Path, metavar="OUT.tar")
+    one = command(_import, "add a version from a tar that export wrote, or from a version's folder")
+    one.add_argument("file", type=Path, metavar="FILE.tar")
+    one.add_argument("--promote", action="store_true", help="point stable at it")
+    return parser
+
+
+def _store_url(arguments: argparse.Namespace) -> str:
+    url: str | None = arguments.store or os.environ.get("LORB_STORE")
+    if not url:
+        raise InvalidInput("which store? Give --store or set LORB_STORE", field="store")
+    return url
+
+
+def _list(store: Store, arguments: argparse.Namespace) -> int:
+    domains = [arguments.domain] if arguments.domain else store.domains()
+    rows = [row for domain in domains for row in _version_rows(store, domain)]
+    _print_table(("domain", "version", "aliases", "created", "base"), rows)
+    return 0
+
+
+def _version_rows(store: Store, domain: str) -> Iterator[tuple[str, ...]]:
+    aliases = store.aliases(domain)
+    for version in store.versions(domain):
+        names = " ".join(_shared(name, aliases.by_name[name].share) for name in aliases.pointing_at(version))
+        try:
+            manifest = store.manifest(domain, version)
+            yield domain, version, names, manifest.created_time, manifest.base_name
+        except LorbError as error:
+            yield domain, version, names, "", f"unreadable: {error}"
+
+
+def _show(store: Store, arguments: argparse.Namespace) -> int:
+    selector = DomainSelector.parse(arguments.selector)
+    manifest = store.manifest(selector.domain, store.resolve(selector)).to_json()
+    aliases = store.aliases(selector.domain).to_json()
+    if arguments.json:
+        print(json.dumps({"manifest": manifest, "aliases": aliases}, indent=2, ensure_ascii=False))
+        return 0
+    manifest["golden_lists"] = len(manifest["golden_lists"])
+    _print_table(("manifest", ""), list(_flattened(manifest)))
+    _print_table(("aliases", ""), list(_flattened(aliases)))
+    return 0
+
+
+def _verify(store: Store, arguments: argparse.Namespace) -> int:
+    check = _base_check(store, arguments.base) if arguments.base else _file_check(store)
+    rows, num_bad = [], 0
+    for domain, version in _selected(store, arguments.selector):
+        try:
+            check(domain, version)
+            rows.append((domain, version, "ok"))
+        except LorbError as error:
+            rows.append((domain, version, f"{type(error).__name__}: {error}"))
+            num_bad += 1
+    _print_table(("domain", "version", "result"), rows)
+    return 1 if num_bad else 0
+
+
+def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
+    if text is None:
+        return [(domain, version) for domain in store.domains() for version in store.versions(domain)]
+    selector = DomainSelector.parse(text)
+    if selector.alias is None and selector.version is None:
+        return [(selector.domain, version) for version in store.versions(selector.domain)]
+    return [(selector.domain, store.resolve(selector))]
+
+
+def _file_check(store: Store) -> Check:
+    def check(domain: str, version: str) -> None:
+        verified_files(store, domain, version)
+
+    return check
+
+
+def _base_check(store: Store, base_name: str) -> Check:
+    # imported here: transformers takes seconds to load, and only this command needs it
+    from lorb_adapters.base import load_base
+    from lorb_adapters.loading import check_golden, load_adapter
+    from lorb_adapters.model import RescoringModel
+
+    base = load_base(base_name)
+    model = RescoringModel(base)
+
+    def check(domain: str, version: str) -> None:
+        check_golden(load_adapter(store, domain, version, base), model, base.text_encoder)
+
+    return check
+
+
+def _promote(store: Store, arguments: argparse.Namespace) -> int:
+    version = store.resolve(DomainSelector.parse(f"{arguments.domain}@{arguments.version}"))
+    _print_change(
+        arguments.domain, store.set_alias(arguments.domain, arguments.alias, version, arguments.share)
+    )
+    return 0
+
+
+def _rollback(store: Store, arguments: argparse.Namespace) -> int:
+    _print_change(arguments.domain, store.rollback(arguments.domain))
+    return 0
+
+
+def _unalias(store: Store, arguments: argparse.Namespace) -> int:
+    _print_change(arguments.domain, store.remove_alias(arguments.domain, arguments.alias))
+    return 0
+
+
+def _prune(store: Store, arguments: argparse.Namespace) -> int:
+    removed = store.prune(arguments.domain, keep=arguments.keep, dry_run=arguments.dry_run)
+    for each in removed:
+        print("would remove" if arguments.dry_run else "removed", arguments.domain, each)
+    if not removed:
+        print("nothing to remove")
+    return 0
+
+
+def _export(store: Store, arguments: argparse.Namespace) -> int:
+    selector = DomainSelector.parse(arguments.selector)
+    manifest, files = verified_files(store, selector.domain, store.resolve(selector))
+    write_archive(arguments.out, manifest, files)
+    print(f"{manifest.domain} {manifest.version} -> {arguments.out}")
+    return 0
+
+
+def _import(store: Store, arguments: argparse.Namespace) -> int:
+    manifest = store.add(read_archive(arguments.file), set_stable=arguments.promote)
+    print(f"{arguments.file} -> {manifest.domain} {manifest.version}")
+    return 0
+
+
+def _print_change(domain: str, change: AliasChange) -> None:
+    print(f"{domain}@{change.alias}: {change.from_version or 'none'} -> {change.to_version or 'none'}")
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; lines with tabs, and no heading, for another program."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print(*row, sep="\t")
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False).print(table)
+
+
+def _flattened(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Nested JSON as (path, text) rows."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flattened(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for i, inner in enumerate(value):
+            yield from _flattened(inner, f"{path}[{i}]")
+    else:
+        yield path, str(value)
+
+
+def _shared(name: str, share: float) -> str:
+    return f"{name} {share:.0%}" if name == CANARY else name

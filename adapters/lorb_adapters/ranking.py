@@ -1,0 +1,215 @@
+"""From scores to an order: combination, posteriors, selection. Pure; trainer and server share it.
+
+    combined_i  = first_pass_i + weight * rescoring_i
+    posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        over the distinct texts
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lorb.errors import InvalidAdapter
+from lorb.nbest import DistinctHypothesis, NBest
+from lorb.ranked import RankedHypothesis, RescoreOptions, Selection
+from lorb.word_errors import word_errors
+
+MAX_MBR_HYPOTHESES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RankPrior:
+    """Stands in for first-pass scores in a list that has none.
+
+    Attributes:
+        log_probabilities: log P(the hypothesis at this rank is the best of its list), never rising with the rank.
+        weight: on the rescoring score, tuned on dev with these.
+        posterior_scale: calibrated on dev with these.
+    """
+
+    log_probabilities: tuple[float, ...]
+    weight: float
+    posterior_scale: float
+
+    def scores(self, count: int) -> list[float]:
+        """Log probabilities of the first `count` ranks; beyond the known ones they fall as 1 / rank."""
+        known = self.log_probabilities
+        last, num_known = known[-1], len(known)
+        beyond = [last - math.log((rank + 1) / num_known) for rank in range(num_known, count)]
+        return [*known[:count], *beyond]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What an adapter knows about ranking; travels in its manifest.
+
+    Attributes:
+        weight: beta on the rescoring score, 0 or more, tuned on dev.
+        posterior_scale: above 0, calibrated on dev.
+        switching_margin: how far (in combined score) another hypothesis must lead before it replaces the first
+            pass's best; 0 or more.
+        rank_prior: for lists without first-pass scores.
+    """
+
+    weight: float
+    posterior_scale: float
+    switching_margin: float
+    rank_prior: RankPrior
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return {
+            "weight": self.weight,
+            "posterior_scale": self.posterior_scale,
+            "switching_margin": self.switching_margin,
+            "rank_prior": {
+                "log_probabilities": list(self.rank_prior.log_probabilities),
+                "weight": self.rank_prior.weight,
+                "posterior_scale": self.rank_prior.posterior_scale,
+            },
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Ranking":
+        """Reads what `to_json` wrote; raises InvalidAdapter naming the key."""
+        prior = value.get("rank_prior")
+        if not isinstance(prior, Mapping):
+            raise InvalidAdapter("ranking.rank_prior is missing", field="ranking.rank_prior")
+        logs = prior.get("log_probabilities")
+        if not isinstance(logs, list) or not logs:
+            field = "ranking.rank_prior.log_probabilities"
+            raise InvalidAdapter(f"{field} is not a list of numbers", field=field)
+        return cls(
+            weight=_number(value, "weight"),
+            posterior_scale=_number(value, "posterior_scale"),
+            switching_margin=_number(value, "switching_margin"),
+            rank_prior=RankPrior(
+                tuple(_number({"log_probabilities": p}, "log_probabilities", lowest=-math.inf) for p in logs),
+                weight=_number(prior, "weight"),
+                posterior_scale=_number(prior, "posterior_scale"),
+            ),
+        )
+
+
+def _number(value: Mapping[str, Any], key: str, *, lowest: float = 0.0) -> float:
+    number = value.get(key)
+    if not isinstance(number, int | float) or isinstance(number, bool) or not lowest <= number < math.inf:
+        raise InvalidAdapter(f"ranking: {key} is {number!r}, not a finite number", field=f"ranking.{key}")
+    if not math.isfinite(number):
+        raise InvalidAdapter(f"ranking: {key} is not finite", field=f"ranking.{key}")
+    return float(number)
+
+
+def rank(
+    nbest: NBest,
+    distinct: Sequence[DistinctHypothesis],
+    rescoring_scores: Sequence[float],
+    truncated: Sequence[bool],
+    ranking: Ranking,
+    options: RescoreOptions,
+) -> tuple[RankedHypothesis, ...]:
+    """Puts a list in its new order, best first, with its scores.
+
+    distinct: `nbest.distinct()`; rescoring_scores and truncated: for the first k of them. Where k is less than all,
+    the rest follow in first-pass order without scores. Copies of a text come right behind it, with posterior 0.
+    """
+    first_pass_scores, weight, scale = _terms(distinct, ranking, options)
+    combined = [f + weight * r for f, r in zip(first_pass_scores, rescoring_scores, strict=False)]
+    posteriors = softmax([scale * score for score in combined])
+    if options.selection is Selection.MBR:
+        order = mbr_order([each.transcript for each in distinct], combined, posteriors)
+    else:
+        order = map_order(combined, ranking.switching_margin)
+    ranked: list[RankedHypothesis] = []
+    for i in order:
+        scores = (combined[i], rescoring_scores[i], posteriors[i])
+        ranked += _copies(nbest, distinct[i], scores, truncated[i])
+    for unscored in distinct[len(combined) :]:
+        ranked += _copies(nbest, unscored, None, truncated=False)
+    return tuple(ranked[: options.top_n or None])
+
+
+def first_pass(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
+    """The list in first-pass order without new scores, copies right behind their text."""
+    ranked = [each for text in nbest.distinct() for each in _copies(nbest, text, None, truncated=False)]
+    return tuple(ranked[: options.top_n or None])
+
+
+def sole(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
+    """The answer to a list with one distinct text, which needs no model: posterior 1, no rescoring score."""
+    [text] = nbest.distinct()
+    ranked = _copies(nbest, text, (None, None, 1.0), truncated=False)
+    return tuple(ranked[: options.top_n or None])
+
+
+def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[int]:
+    """Positions by combined score, highest first; ties keep their order. `combined` is in first-pass order.
+
+    The first pass's best stays in front unless another leads it by more than the margin.
+    """
+    order = sorted(range(len(combined)), key=lambda i: -combined[i])
+    if order and order[0] != 0 and combined[order[0]] - combined[0] <= switching_margin:
+        order.remove(0)
+        order.insert(0, 0)
+    return order
+
+
+def mbr_order(
+    transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]
+) -> list[int]:
+    """Positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
+
+    Only the 32 likeliest vote and stand; the rest follow by combined score. Ties go by combined score.
+    """
+    by_score = map_order(combined)
+    likeliest = by_score[:MAX_MBR_HYPOTHESES]
+    risk = {
+        i: sum(posteriors[j] * word_errors(transcripts[j], transcripts[i]) for j in likeliest if j != i)
+        for i in likeliest
+    }
+    return sorted(likeliest, key=risk.__getitem__) + by_score[MAX_MBR_HYPOTHESES:]
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Probabilities of natural-log values; safe for any finite size."""
+    highest = max(logits)
+    exponentials = [math.exp(logit - highest) for logit in logits]
+    total = math.fsum(exponentials)
+    return [each / total for each in exponentials]
+
+
+def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) -> list[float]:
+    """The recogniser's scores, or the rank prior's where it gave none."""
+    known = [each.first_pass_score for each in distinct if each.first_pass_score is not None]
+    return known or prior.scores(len(distinct))
+
+
+def _terms(
+    distinct: Sequence[DistinctHypothesis], ranking: Ranking, options: RescoreOptions
+) -> tuple[list[float], float, float]:
+    """First-pass scores, weight and posterior scale: the rank prior's where the list has no scores."""
+    has_scores = distinct[0].first_pass_score is not None
+    tuned = ranking if has_scores else ranking.rank_prior
+    weight = tuned.weight if options.rescoring_weight is None else options.rescoring_weight
+    return first_pass_scores(distinct, ranking.rank_prior), weight, tuned.posterior_scale
+
+
+def _copies(
+    nbest: NBest,
+    text: DistinctHypothesis,
+    scores: tuple[float | None, float | None, float] | None,
+    truncated: bool,
+) -> list[RankedHypothesis]:
+    combined, rescoring, posterior = scores or (None, None, None)
+    return [
+        RankedHypothesis(
+            index=position,
+            transcript=nbest.hypotheses[position].transcript,
+            combined_score=combined,
+            rescoring_score=rescoring,
+            posterior=posterior if copy == 0 or posterior is None else 0.0,
+            truncated=truncated,
+            component_scores=nbest.hypotheses[position].component_scores,
+        )
+        for copy, position in enumerate(text.positions)
+    ]

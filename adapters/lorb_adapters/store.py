@@ -1,0 +1,280 @@
+"""The published adapters of all domains: immutable versions, the aliases that point at them, one generation.
+
+In a local folder any number of publishers may work at once. Elsewhere (s3:// and so on): one at a time.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import torch
+from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable, UnknownDomain, UnknownVersion
+from lorb.names import STABLE, DomainSelector, check_version, is_version
+
+from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
+from lorb_adapters.aliases import AliasChange, Aliases
+from lorb_adapters.json_fields import JsonFields, canonical_json
+from lorb_adapters.layout import (
+    INDEX,
+    aliases_path,
+    by_number,
+    check_publishable,
+    may_be_domain,
+    version_number,
+    version_path,
+    versions_path,
+)
+from lorb_adapters.lora import AdapterWeights, adapter_state_dict
+from lorb_adapters.manifest import Manifest
+from lorb_adapters.storage import Change, Storage, open_storage
+from lorb_adapters.version_files import (
+    MANIFEST,
+    MAX_BYTES,
+    check_digests,
+    check_names,
+    check_place,
+    render_version,
+)
+
+_MAX_JSON_BYTES = 4 * 1024 * 1024
+
+
+class Store:
+    """A store at a path or fsspec URL. Holds no state of its own: safe to share between threads.
+
+    Reading methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable; writing ones also
+    StoreConflict, where trying again helps. All raise InvalidInput for names that are none.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = str(url)
+        self._storage: Storage = open_storage(self.url)
+
+    def generation(self) -> int:
+        """Grows with every change; 0 in a store that never had one."""
+        try:
+            content = self._storage.read(INDEX, _MAX_JSON_BYTES)
+        except FileNotFoundError:
+            return 0
+        return JsonFields.parse(content, INDEX, StoreUnavailable).integer("generation")
+
+    def domains(self) -> list[str]:
+        """Domains with at least one version, sorted."""
+        try:
+            names = self._storage.names("")
+        except FileNotFoundError:
+            return []
+        return [name for name in names if may_be_domain(name) and self._has_versions(name)]
+
+    def versions(self, domain: str) -> list[str]:
+        """A domain's versions, oldest first."""
+        try:
+            found = self._storage.folders_with(versions_path(domain), MANIFEST)
+        except FileNotFoundError:
+            raise UnknownDomain(f"the store has no domain {domain!r}", field="domain") from None
+        return sorted(filter(is_version, found), key=by_number)
+
+    def aliases(self, domain: str) -> Aliases:
+        """A domain's aliases."""
+        path = aliases_path(domain)
+        try:
+            return Aliases.from_json(self._storage.read(path, _MAX_JSON_BYTES), path)
+        except FileNotFoundError:
+            self.versions(domain)
+            return Aliases()
+
+    def resolve(self, selector: DomainSelector) -> str:
+        """The version that "name", "name@alias" or "name@version" means; "name" alone is the stable one."""
+        if selector.version is None:
+            return self.aliases(selector.domain).version(selector.alias or STABLE)
+        self._check_exists(selector.domain, selector.version)
+        return selector.version
+
+    def manifest(self, domain: str, version: str) -> Manifest:
+        """What a version says about itself; its other files are not looked at."""
+        path = f"{version_path(domain, version)}/{MANIFEST}"
+        try:
+            manifest = Manifest.parse(self._storage.read(path, MAX_BYTES[MANIFEST]))
+        except FileNotFoundError:
+            raise _unknown_version(domain, version) from None
+        check_place(manifest, domain, version)
+        return manifest
+
+    def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
+        """Every file of a version, each read once; refuses links, foreign names and files too large."""
+        folder = version_path(domain, version)
+        try:
+            names = self._storage.names(folder)
+            check_names(names)
+            return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
+        except FileNotFoundError:
+            raise _unknown_version(domain, version) from None
+
+    def publish(self, publication: Publication, *, set_stable: bool) -> str:
+        """Adds a version, and points `stable` at it where `set_stable`; returns the full version id."""
+        domain = check_publishable(publication.domain)
+        _check_finite(publication.weights)
+        digest = weights_digest(publication.weights)
+        with self._storage.change() as change:
+            number = 1 + self._last_number(domain)
+            version = f"{number}-{digest[:12]}"
+            self._add(change, domain, version, _rendered(publication, version), set_stable=set_stable)
+        return version
+
+    def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
+        """Adds a version made elsewhere, under the id it has; one that is there already is left as it is."""
+        check_names(list(files))
+        manifest = Manifest.parse(files[MANIFEST])
+        domain, version = check_publishable(manifest.domain), manifest.version
+        check_place(manifest, domain, version)
+        check_digests(files, manifest)
+        with self._storage.change() as change:
+            is_new = version not in self._versions_or_none(domain)
+            if is_new:
+                self._add(change, domain, version, files, set_stable=set_stable)
+        if not is_new:
+            self._check_same(manifest)
+            if set_stable:
+                self.set_alias(domain, STABLE, version)
+        return manifest
+
+    def set_alias(self, domain: str, alias: str, version: str, share: float | None = None) -> AliasChange:
+        """Points an alias at a version. `share` is for the canary; without one it keeps the share it has."""
+
+        def edit(aliases: Aliases) -> Aliases:
+            self._check_exists(domain, version)
+            return aliases.with_alias(alias, version, share)
+
+        return self._change_aliases(domain, alias, edit)
+
+    def remove_alias(self, domain: str, alias: str) -> AliasChange:
+        """Takes an alias away; `stable` cannot be."""
+        return self._change_aliases(domain, alias, lambda aliases: aliases.without_alias(alias))
+
+    def rollback(self, domain: str) -> AliasChange:
+        """Points `stable` at the version before; again, and it goes further back."""
+        return self._change_aliases(
+            domain, STABLE, lambda aliases: aliases.rolled_back(frozenset(self.versions(domain)))
+        )
+
+    def remove(self, domain: str, version: str) -> None:
+        """Takes a version away for good; raises InvalidInput where an alias points at it."""
+        with self._storage.change() as change:
+            self._check_exists(domain, version)
+            pointing = self.aliases(domain).pointing_at(version)
+            if pointing:
+                raise InvalidInput(
+                    f"{domain} {version} is {', '.join(pointing)}: point the alias elsewhere first",
+                    field="version",
+                )
+            self._remove(change, domain, [version])
+
+    def prune(self, domain: str, *, keep: int, dry_run: bool = False) -> list[str]:
+        """Removes all but the newest `keep` versions, the aliased ones and the rollback's target.
+
+        Returns what was removed; what killed publishers left behind is among it, as ".tmp/...".
+        """
+        if keep < 0:
+            raise InvalidInput(f"keep is {keep}: it is a number of versions from 0", field="keep")
+        if dry_run:
+            return self._prunable(domain, keep) + self._storage.sweep(dry_run=True)
+        with self._storage.change() as change:
+            removed = self._prunable(domain, keep)
+            if removed:
+                self._remove(change, domain, removed)
+        return removed + self._storage.sweep(dry_run=False)
+
+    def _prunable(self, domain: str, keep: int) -> list[str]:
+        versions, aliases = self.versions(domain), self.aliases(domain)
+        needed = {alias.version for alias in aliases.by_name.values()}
+        needed |= set(versions[len(versions) - min(keep, len(versions)) :])
+        needed |= {aliases.rollback_target(frozenset(versions)) or ""}
+        return [version for version in versions if version not in needed]
+
+    def _add(
+        self, change: Change, domain: str, version: str, files: Mapping[str, bytes], *, set_stable: bool
+    ) -> None:
+        ordered = {name: files[name] for name in sorted(files, key=lambda name: name == MANIFEST)}
+        change.put_folder(version_path(domain, version), ordered)
+        aliases = self._aliases_or_none(domain).with_number(version_number(version))
+        self._put_aliases(change, domain, aliases.with_alias(STABLE, version) if set_stable else aliases)
+
+    def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
+        for version in versions:
+            change.remove_folder(version_path(domain, version))
+        # a store filled by hand may have given numbers that aliases.json does not know of yet
+        aliases = self.aliases(domain).with_number(self._last_number(domain))
+        self._put_aliases(change, domain, aliases)
+
+    def _change_aliases(self, domain: str, alias: str, edit: Callable[[Aliases], Aliases]) -> AliasChange:
+        with self._storage.change() as change:
+            before = self.aliases(domain)
+            after = edit(before)
+            if after is not before:
+                self._put_aliases(change, domain, after)
+                return after.history[-1]
+        version = before.version(alias)  # it points there already, with that share
+        return AliasChange(_now(), alias, version, version)
+
+    def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
+        change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
+        # the index last: who sees the new number must find what it stands for
+        index = {"schema_version": 1, "generation": self.generation() + 1}
+        change.put_file(INDEX, canonical_json(index))
+
+    def _aliases_or_none(self, domain: str) -> Aliases:
+        try:
+            return self.aliases(domain)
+        except UnknownDomain:
+            return Aliases()
+
+    def _versions_or_none(self, domain: str) -> list[str]:
+        try:
+            return self.versions(domain)
+        except UnknownDomain:
+            return []
+
+    def _last_number(self, domain: str) -> int:
+        numbers = map(version_number, self._versions_or_none(domain))
+        return max([self._aliases_or_none(domain).last_number, *numbers])
+
+    def _has_versions(self, name: str) -> bool:
+        try:
+            return bool(self._versions_or_none(name))
+        except InvalidAdapter:  # a link, or a file where a folder should be: no domain of ours
+            return False
+
+    def _check_exists(self, domain: str, version: str) -> None:
+        check_version(version)
+        if version not in self.versions(domain):
+            raise _unknown_version(domain, version)
+
+    def _check_same(self, manifest: Manifest) -> None:
+        if self.manifest(manifest.domain, manifest.version) != manifest:
+            raise InvalidInput(
+                f"the store has another {manifest.domain} {manifest.version} already: versions never change",
+                field="version",
+            )
+
+
+def _rendered(publication: Publication, version: str) -> dict[str, bytes]:
+    try:
+        files = render_version(publication, version, _now())
+    except ValueError as problem:  # NaN in a metric, half a character in a transcript
+        raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
+    Manifest.parse(files[MANIFEST])  # what cannot be read back must not be published
+    return files
+
+
+def _check_finite(weights: AdapterWeights) -> None:
+    tensors = adapter_state_dict(weights) | head_state_dict(weights)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
+
+
+def _unknown_version(domain: str, version: str) -> UnknownVersion:
+    return UnknownVersion(f"domain {domain!r} has no version {version}", field="version")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

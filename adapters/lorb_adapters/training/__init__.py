@@ -1,0 +1,1 @@
+"""Making adapters from N-best lists with references. The server never imports this."""

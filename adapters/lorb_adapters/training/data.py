@@ -1,0 +1,97 @@
+"""The lists of a run: read, checked against each other, encoded."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from lorb.errors import InvalidInput
+from lorb.formats import read_nbest_lists
+from lorb.nbest import NBest
+
+from lorb_adapters.text import TextEncoder
+from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.lists import ReferencedList, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """Which files play which part, and in which format they are ("auto" finds out)."""
+
+    train: tuple[Path, ...]
+    dev: tuple[Path, ...]
+    test: tuple[Path, ...] = ()
+    ood: tuple[Path, ...] = ()
+    format: str = "auto"
+
+    def sha256(self) -> Mapping[str, str]:
+        """sha256 of every training and dev file, by name, in hex."""
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*self.train, *self.dev)}
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The lists of a run, encoded.
+
+    Attributes:
+        train: all of them, with contrast or not.
+        dev, test, ood: `test` and `ood` may be empty.
+        num_overlapping: lists dropped from train because dev or test has their id.
+    """
+
+    train: list[ReferencedList]
+    dev: list[ReferencedList]
+    test: list[ReferencedList]
+    ood: list[ReferencedList]
+    num_overlapping: int
+
+
+def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Data:
+    """Reads all files of a run. Raises MalformedFile, or InvalidInput where dev and test share lists."""
+    train, dev, test, ood = (_read(paths, files.format) for paths in (files.train, files.dev, files.test, files.ood))
+    shared = {nbest.id for nbest in dev} & {nbest.id for nbest in test}
+    if shared:
+        raise InvalidInput(
+            f"{len(shared)} ids stand in both dev and test, {min(shared)!r} among them: "
+            "a figure on lists that were tuned on proves nothing",
+            field="test",
+        )
+    held_out = {nbest.id for nbest in (*dev, *test)}
+    kept = [nbest for nbest in train if nbest.id not in held_out]
+    if not kept:
+        raise InvalidInput("every train list stands in dev or test too: none is left to train on", field="train")
+
+    def encoded(lists: Sequence[NBest]) -> list[ReferencedList]:
+        return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
+
+    return Data(encoded(kept), encoded(dev), encoded(test), encoded(ood), len(train) - len(kept))
+
+
+def first_pass_statistics(lists: Sequence[ReferencedList]) -> dict[str, float]:
+    """What the recogniser's scores look like: a decoder with another scale is noticed by comparing with these."""
+    scored = [each.distinct for each in lists if each.nbest.has_scores]
+    statistics = {
+        "scored_fraction": len(scored) / len(lists),
+        "mean_hypotheses": fmean(len(each.distinct) for each in lists),
+    }
+    scores = [h.first_pass_score or 0.0 for distinct in scored for h in distinct]
+    if scores:
+        behind_best = [
+            (distinct[0].first_pass_score or 0.0) - (h.first_pass_score or 0.0)
+            for distinct in scored
+            for h in distinct[1:]
+        ]
+        statistics |= {"mean": fmean(scores), "std": pstdev(scores)}
+        statistics |= {"mean_behind_best": fmean(behind_best)} if behind_best else {}
+    return statistics
+
+
+def unseen_references(test: Sequence[ReferencedList], train: Sequence[ReferencedList]) -> list[int]:
+    """Positions of test lists whose reference no training list has: a table of references cannot help there."""
+    seen = {tuple((each.nbest.reference or "").split()) for each in train}
+    return [i for i, each in enumerate(test) if tuple((each.nbest.reference or "").split()) not in seen]
+
+
+def _read(paths: Sequence[Path], format_name: str) -> list[NBest]:
+    return read_nbest_lists(paths, format=format_name, require_references=True) if paths else []

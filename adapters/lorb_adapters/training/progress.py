@@ -1,0 +1,91 @@
+"""What a run shows while it works: a bar with the time left on a terminal, a line now and then elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lorb_adapters.training.train import DevReport, StepReport
+
+_SECONDS_BETWEEN_LINES = 10.0
+_SMOOTHING = 0.05
+
+
+class TrainingProgress:
+    """Listens to a training loop. Writes to stderr; `quiet` keeps silent and still counts."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.num_tokens = 0
+        self.steps: list[StepReport] = []
+        self.looks_at_dev: list[DevReport] = []
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps  {task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._started = self._last_line = time.monotonic()
+        self._mwer: float | None = None
+
+    def __enter__(self) -> "TrainingProgress":
+        self._started = self._last_line = time.monotonic()
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(text, markup=False)
+
+    def __call__(self, report: StepReport | DevReport) -> None:
+        """Takes what the loop reports."""
+        if isinstance(report, DevReport):
+            self._look_at_dev(report)
+        else:
+            self._step(report)
+
+    def _step(self, report: StepReport) -> None:
+        self.steps.append(report)
+        self.num_tokens += report.num_tokens
+        self._mwer = (
+            report.mwer if self._mwer is None else self._mwer + _SMOOTHING * (report.mwer - self._mwer)
+        )
+        losses = f"mwer {self._mwer:+.4f}  correlation {report.correlation:.1f}"
+        self._bar.update(self._task, completed=report.step, total=report.num_steps, description=losses)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = (report.num_steps - report.step) * self.seconds / report.step
+            self.say(
+                f"step {report.step}/{report.num_steps}  epoch {report.epoch:.2f}  {losses}  "
+                f"{self.num_tokens / self.seconds:.0f} tokens/s  {clock(left)} left"
+            )
+
+    def _look_at_dev(self, report: DevReport) -> None:
+        self.looks_at_dev.append(report)
+        best = "  best so far" if report.is_best else ""
+        self.say(
+            f"dev after step {report.step} (epoch {report.epoch:.2f}): "
+            f"WER {report.wer:.2f} with weight {report.weight:.2f}{best}"
+        )
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as 3:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,174 @@
+"""The report of a run, for people (Markdown) and for programs (JSON): the same figures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lorb_adapters.ranking import Ranking
+from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.evaluation import Evaluation
+from lorb_adapters.training.progress import clock
+from lorb_adapters.training.train import DevReport, StepReport
+
+_CURVE_POINTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Everything a reader needs to judge a run and to repeat it.
+
+    Attributes:
+        command: as it was typed.
+        domain, base_name, base_fingerprint, config, data_sha256: what was trained on what.
+        list_counts: how many lists were read, dropped, used.
+        num_trained_parameters, num_base_parameters: counts.
+        num_steps: of the adapter kept.
+        train_seconds: of the loop, dev included.
+        num_tokens: trained on.
+        peak_memory_bytes: of the process.
+        ranking: what was tuned on dev.
+        sets: by name ("dev", "test", ...), in order.
+        steps, looks_at_dev: the run's course.
+    """
+
+    command: str
+    domain: str
+    base_name: str
+    base_fingerprint: str
+    config: TrainConfig
+    data_sha256: Mapping[str, str]
+    list_counts: Mapping[str, int]
+    num_trained_parameters: int
+    num_base_parameters: int
+    num_steps: int
+    train_seconds: float
+    num_tokens: int
+    peak_memory_bytes: int
+    ranking: Ranking
+    sets: Mapping[str, Evaluation]
+    steps: Sequence[StepReport]
+    looks_at_dev: Sequence[DevReport]
+
+    @property
+    def trained_percent(self) -> float:
+        """Trained parameters in per cent of the base's."""
+        return 100 * self.num_trained_parameters / self.num_base_parameters
+
+    def to_json(self) -> str:
+        """All figures."""
+        return json.dumps(
+            {
+                "command": self.command,
+                "domain": self.domain,
+                "base": {"name": self.base_name, "fingerprint": self.base_fingerprint},
+                "config": asdict(self.config),
+                "data_sha256": dict(self.data_sha256),
+                "lists": dict(self.list_counts),
+                "parameters": {
+                    "trained": self.num_trained_parameters,
+                    "base": self.num_base_parameters,
+                    "trained_percent": self.trained_percent,
+                },
+                "cost": {
+                    "steps": self.num_steps,
+                    "seconds": self.train_seconds,
+                    "tokens": self.num_tokens,
+                    "peak_memory_bytes": self.peak_memory_bytes,
+                },
+                "ranking": self.ranking.to_json(),
+                "sets": {name: each.to_json() for name, each in self.sets.items()},
+                "losses": [asdict(step) for step in self._curve()],
+                "dev": [asdict(look) for look in self.looks_at_dev],
+            },
+            indent=2,
+        )
+
+    def to_markdown(self) -> str:
+        """One page."""
+        return "\n\n".join(
+            [
+                f"# Adapter for {self.domain}",
+                f"`{self.command}`",
+                "## Word error rate (per cent, pooled)",
+                _table(_SET_COLUMNS, [_set_row(name, each) for name, each in self.sets.items()]),
+                "Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 "
+                "is better. P: share of the resamples with fewer errors. Weight and scale were tuned on dev: its own "
+                "row is optimistic.",
+                "## The run",
+                _table(("what", "value"), self._facts()),
+                "## Dev during training",
+                _table(
+                    ("step", "epoch", "WER", "weight", "kept"),
+                    [
+                        (str(d.step), f"{d.epoch:.2f}", f"{d.wer:.2f}", f"{d.weight:.2f}", "yes" if d.is_best else "")
+                        for d in self.looks_at_dev
+                    ],
+                ),
+                "## Losses (the last step of each twentieth of the run)",
+                _table(
+                    ("step", "MWER", "correlation", "gradient norm"),
+                    [
+                        (str(s.step), f"{s.mwer:+.4f}", f"{s.correlation:.2f}", f"{s.gradient_norm:.2f}")
+                        for s in self._curve()
+                    ],
+                ),
+            ]
+        ) + "\n"
+
+    def _curve(self) -> list[StepReport]:
+        every = max(1, len(self.steps) // _CURVE_POINTS)
+        return list(self.steps[every - 1 :: every])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        config, prior = self.config, self.ranking.rank_prior
+        return [
+            ("base", f"{self.base_name} ({self.base_fingerprint[:12]})"),
+            ("head", config.head),
+            ("LoRA", f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, {', '.join(config.lora.target_modules)}"),
+            ("context", "used" if config.uses_context else "not used"),
+            ("parameters trained", f"{self.num_trained_parameters:,} ({self.trained_percent:.2f}% of the base)"),
+            *((f"lists {name}", f"{count:,}") for name, count in self.list_counts.items()),
+            ("steps of the adapter kept", f"{self.num_steps} of {config.lists_per_step} lists"),
+            ("learning rate", f"{config.learning_rate:g}"),
+            ("correlation weight", f"{config.correlation_weight:g}"),
+            ("seed", str(config.seed)),
+            ("time", f"{clock(self.train_seconds)} min, {self.num_tokens / self.train_seconds:,.0f} tokens/s"),
+            ("peak memory", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
+            ("weight", f"{self.ranking.weight:.3f} (without first-pass scores {prior.weight:.3f})"),
+            (
+                "posterior scale",
+                f"{self.ranking.posterior_scale:.3f} (without first-pass scores {prior.posterior_scale:.3f})",
+            ),
+            *((f"sha256 {name}", digest[:12]) for name, digest in self.data_sha256.items()),
+        ]
+
+
+_SET_COLUMNS = (
+    "set", "utterances", "words", "first pass", "rescored", "oracle", "relative gain %", "recovered gap %",
+    "fixed", "broken", "change", "P",
+)  # fmt: skip
+
+
+def _set_row(name: str, evaluation: Evaluation) -> tuple[str, ...]:
+    figures: dict[str, Any] = evaluation.to_json()
+    low, high = figures["wer_change_interval_95"]
+    return (
+        name,
+        f"{figures['utterances']:,}",
+        f"{figures['words']:,}",
+        f"{figures['first_pass_wer']:.2f}",
+        f"**{figures['rescored_wer']:.2f}**",
+        f"{figures['oracle_wer']:.2f}",
+        f"{figures['relative_gain_percent']:.1f}",
+        f"{figures['recovered_gap_percent']:.1f}",
+        str(figures["lists_fixed"]),
+        str(figures["lists_broken"]),
+        f"{low:+.2f} to {high:+.2f}",
+        f"{figures['probability_of_improvement']:.4f}",
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,98 @@
+"""Tuning on dev what an adapter knows about ranking: weights, posterior scales."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from lorb_adapters.ranking import RankPrior, Ranking, map_order, softmax
+from lorb_adapters.training.lists import ReferencedList, training_first_pass
+
+# 0 keeps the first pass; the rest is spaced evenly in the logarithm from 0.05 to 8.
+WEIGHT_GRID = (0.0, *(0.05 * 160 ** (i / 40) for i in range(41)))
+SCALE_GRID = tuple(0.02 * 1000 ** (i / 60) for i in range(61))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredList:
+    """What ranking needs of one list, hypotheses in first-pass order.
+
+    Attributes:
+        first_pass: natural log.
+        rescoring: natural log scale.
+        errors: counts.
+    """
+
+    first_pass: Sequence[float]
+    rescoring: Sequence[float]
+    errors: Sequence[int]
+
+    def combined(self, weight: float) -> list[float]:
+        """First pass + weight * rescoring."""
+        return [f + weight * r for f, r in zip(self.first_pass, self.rescoring, strict=True)]
+
+    def chosen_errors(self, weight: float) -> int:
+        """Word errors of the hypothesis that ranking puts first."""
+        return self.errors[map_order(self.combined(weight))[0]]
+
+
+def scored(
+    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior, *, use_prior: bool = False
+) -> list[ScoredList]:
+    """Puts lists and their rescoring scores together; `use_prior` hides the recogniser's scores."""
+    return [
+        ScoredList(
+            prior.scores(len(each.distinct)) if use_prior else training_first_pass(each, prior),
+            rescoring,
+            each.errors,
+        )
+        for each, rescoring in zip(lists, scores, strict=True)
+    ]
+
+
+def tune_weight(lists: Sequence[ScoredList]) -> float:
+    """The weight with the fewest word errors; among equals the middle one, which is the safest."""
+    contrasting = [each for each in lists if len(set(each.errors)) > 1]
+    errors = [sum(each.chosen_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
+    best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
+    return best[len(best) // 2]
+
+
+def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
+    """The scale whose posteriors give the hypotheses with the fewest errors the highest likelihood."""
+    contrasting = [each for each in lists if len(set(each.errors)) > 1]
+    combined = [each.combined(weight) for each in contrasting]
+
+    def negative_log_likelihood(scale: float) -> float:
+        total = 0.0
+        for each, scores in zip(contrasting, combined, strict=True):
+            posteriors = softmax([scale * score for score in scores])
+            fewest = min(each.errors)
+            likelihood = sum(p for p, e in zip(posteriors, each.errors, strict=True) if e == fewest)
+            total -= math.log(max(likelihood, 1e-30))
+        return total
+
+    return _refined(negative_log_likelihood, SCALE_GRID)
+
+
+def _refined(objective: Callable[[float], float], grid: Sequence[float]) -> float:
+    """The best of a coarse grid (every sixth value), then of the fine values around it."""
+    coarse = min(range(0, len(grid), 6), key=lambda i: objective(grid[i]))
+    around = range(max(0, coarse - 5), min(len(grid), coarse + 6))
+    return grid[min(around, key=lambda i: objective(grid[i]))]
+
+
+def tune_ranking(
+    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior
+) -> Ranking:
+    """Weight and scale for lists with first-pass scores, and the rank prior's own for lists without."""
+    with_scores = scored(lists, scores, prior)
+    without = scored(lists, scores, prior, use_prior=True)
+    weight, prior_weight = tune_weight(with_scores), tune_weight(without)
+    return Ranking(
+        weight=weight,
+        posterior_scale=tune_posterior_scale(with_scores, weight),
+        switching_margin=0.0,
+        rank_prior=replace(
+            prior, weight=prior_weight, posterior_scale=tune_posterior_scale(without, prior_weight)
+        ),
+    )

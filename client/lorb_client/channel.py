@@ -1,0 +1,36 @@
+"""How a client's channel behaves: load balancing, retries, health, keepalive."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+SERVICE = "lorb.v1.RescoringService"
+
+# Rescoring changes nothing on the server, so any call may be sent again. Only UNAVAILABLE is: to retry
+# RESOURCE_EXHAUSTED inside a decoder's budget makes an overload worse.
+SERVICE_CONFIG: Mapping[str, object] = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": SERVICE},
+    "methodConfig": [
+        {
+            "name": [{"service": SERVICE}],
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.02s",
+                "maxBackoff": "0.2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+}
+
+CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    # Servers hang up on clients that ping too often without a call, so only calls are kept alive.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # A batch's answer is larger than its request, which the server limits.
+    ("grpc.max_receive_message_length", 32 * 2**20),
+)

@@ -1,0 +1,190 @@
+"""The command `lorb-rescore`: files of N-best lists through a server."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
+from lorb.formats import FORMATS
+from lorb.names import DomainSelector
+from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
+
+from lorb_client.run import STDOUT, RunConfig, run
+from lorb_client.stream import StreamLimits
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+EXIT_INTERRUPTED = 130
+
+# What the caller can put right, which argparse too answers with 2.
+_MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
+
+_DESCRIPTION = """\
+Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines: every
+field kept, "score" still the first pass's, the new scores beside it, and under "lorb" what was done and by
+which adapter. Where the lists have references it prints the word error rates; the last line reads
+"WER first-pass A rescored B oracle C", in per cent."""
+
+_EPILOG = """\
+Without -o nothing is written: the word error rates are the result, and lists without references are refused.
+With "-o -" the lists go to standard output and the table to standard error.
+OUT takes its name when the last list is in it; an interrupted run leaves nothing.
+
+Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an argument is wrong;
+130 interrupted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = _config(arguments)
+        tally = run(config)
+        report = sys.stderr if config.out == STDOUT else sys.stdout
+        print("\n".join(tally.lines()), file=report, flush=True)
+    except LorbError as error:
+        print(f"lorb-rescore: {' '.join(error.message.split())}", file=sys.stderr)
+        return EXIT_MISUSED if isinstance(error, _MISUSES) else EXIT_FAILED
+    except KeyboardInterrupt:
+        print("lorb-rescore: interrupted, nothing written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of standard output has gone: nobody is left to tell
+        return EXIT_FAILED
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> RunConfig:
+    if arguments.domain:
+        DomainSelector.parse(arguments.domain, "--domain")
+    return RunConfig(
+        files=tuple(arguments.files),
+        format=arguments.format,
+        target=_target(arguments.target),
+        options=RescoreOptions(
+            domain=arguments.domain,
+            rescoring_weight=arguments.weight,
+            fallback_policy=FallbackPolicy.FAIL if arguments.fail else FallbackPolicy.DEGRADE,
+            top_n=arguments.top_n,
+            selection=Selection(arguments.selection),
+        ),
+        out=arguments.out,
+        send_context=arguments.context,
+        timeout_seconds=arguments.timeout_seconds,
+        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
+        token=None if arguments.token_file is None else _token(arguments.token_file),
+        quiet=arguments.quiet,
+    )
+
+
+def _target(target: str) -> str:
+    if ":" not in target:
+        raise InvalidInput(f"--target {target!r} names no port: give HOST:PORT, as localhost:50051")
+    return target
+
+
+def _token(path: Path) -> str:
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InvalidInput(f"{path}: the token cannot be read: {reason}") from error
+    if not token:
+        raise InvalidInput(f"{path}: the token file is empty")
+    return token
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lorb-rescore",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip")
+    parser.add_argument(
+        "-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output'
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="auto", help="auto: told from each file's beginning"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway"
+    )
+    _add_server_arguments(parser)
+    _add_ranking_arguments(parser)
+    return parser
+
+
+def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    server = parser.add_argument_group("server")
+    server.add_argument(
+        "--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves"
+    )
+    server.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted"
+    )
+    server.add_argument(
+        "--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)"
+    )
+    server.add_argument(
+        "--concurrency",
+        type=_count,
+        default=StreamLimits().calls,
+        metavar="N",
+        help="calls under way at once (4)",
+    )
+    server.add_argument(
+        "--lists-per-call",
+        type=_count,
+        default=StreamLimits().lists_per_call,
+        metavar="N",
+        help="at most this many lists share a call and its deadline, or fewer if the server says so (16)",
+    )
+
+
+def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
+    ranking = parser.add_argument_group("ranking")
+    ranking.add_argument(
+        "--domain",
+        default="",
+        metavar="D",
+        help='"name" or "name@alias"; without it the server\'s default domain',
+    )
+    ranking.add_argument("--weight", type=float, help="of the rescoring score, in place of the adapter's own")
+    ranking.add_argument(
+        "--selection",
+        choices=[each.value for each in Selection],
+        default=Selection.MAP.value,
+        help="map: highest combined score; mbr: lowest expected word error",
+    )
+    ranking.add_argument(
+        "--top-n", type=int, default=0, metavar="N", help="keep the N best of each list (all)"
+    )
+    ranking.add_argument(
+        "--context",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="send the lists' context; adapters trained without one ignore it",
+    )
+    ranking.add_argument(
+        "--fail",
+        action="store_true",
+        help="stop where the server lacks time or room; otherwise such a list keeps its first-pass order",
+    )
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count, 1 or more")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The blocking client."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import grpc
+from lorb.errors import LorbError
+from lorb.nbest import NBest
+from lorb.ranked import Ranked, RescoreOptions
+from lorb.server_info import ServerInfo
+from lorb.status import error_from_rpc
+from lorb.v1 import rescoring_pb2 as pb
+from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
+from lorb.wire import (
+    batch_from_lists,
+    info_from_response,
+    ranked_from_response,
+    request_from_nbest,
+    results_from_batch,
+)
+
+from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
+from lorb_client.channel import CHANNEL_OPTIONS
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Client:
+    """Calls one LoRB service. Safe to share between threads; close it, or use it as a context manager.
+
+    Every method raises a LorbError: what the server answered, or Unavailable and DeadlineExceeded where there
+    was no answer. Calls that fail with UNAVAILABLE are tried three times within their deadline.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        wait_for_ready: bool = False,
+    ) -> None:
+        self._settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready)
+        self._channel = (
+            grpc.insecure_channel(target, CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
+        )
+        self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def rescore(
+        self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None
+    ) -> Ranked:
+        """Re-ranks one list. The server sees the deadline and degrades in time to meet it."""
+        request = request_from_nbest(nbest, options)
+        return ranked_from_response(self._call(self._stub.Rescore, request, timeout_seconds))
+
+    def rescore_batch(
+        self,
+        lists: Sequence[NBest],
+        options: RescoreOptions = DEFAULT_OPTIONS,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> list[Ranked | LorbError]:
+        """Re-ranks many lists in one call with one deadline; each has its own answer or error, in order."""
+        request = batch_from_lists(lists, options)
+        return results_from_batch(self._call(self._stub.BatchRescore, request, timeout_seconds), len(lists))
+
+    def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
+        """Asks the server what it is, serves and accepts."""
+        request = pb.GetServerInfoRequest()
+        return info_from_response(self._call(self._stub.GetServerInfo, request, timeout_seconds))
+
+    def close(self) -> None:
+        """Cancels the calls under way and closes the connections."""
+        self._channel.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_seconds: float | None,
+    ) -> Response:
+        settings = self._settings
+        try:
+            return method(
+                request,
+                timeout=settings.deadline_seconds(timeout_seconds),
+                metadata=settings.metadata,
+                wait_for_ready=settings.wait_for_ready,
+            )
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error

@@ -1,0 +1,181 @@
+"""Errors on the wire: one total table from LorbError to gRPC statuses with google.rpc details, and back.
+
+Details: ErrorInfo on every error (reason, domain "lorb", the field), BadRequest where a value is wrong,
+RetryInfo where trying again can help. The client goes by ErrorInfo.reason, and by the code where gRPC itself
+or a proxy answered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, cast
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyDetail
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from lorb.errors import (
+    BaseNotFound,
+    DeadlineExceeded,
+    ForeignBase,
+    InvalidAdapter,
+    InvalidInput,
+    LorbError,
+    MalformedFile,
+    ModelFailed,
+    NotPublished,
+    Overloaded,
+    StoreConflict,
+    StoreUnavailable,
+    Unauthenticated,
+    Unavailable,
+    UnknownDomain,
+    UnknownVersion,
+)
+
+ERROR_DOMAIN = "lorb"
+DETAILS_KEY = "grpc-status-details-bin"
+
+# Trailing metadata over 8 KiB may be refused on the way, and the message travels in it three times.
+MAX_MESSAGE_BYTES = 800
+MAX_FIELD_BYTES = 200
+
+_Code = grpc.StatusCode
+
+# A file is read where it lies, never by a server: on the wire MalformedFile is the InvalidInput it extends.
+_ROWS: Mapping[type[LorbError], tuple[grpc.StatusCode, str]] = {
+    LorbError: (_Code.UNKNOWN, "UNKNOWN"),
+    InvalidInput: (_Code.INVALID_ARGUMENT, "INVALID_INPUT"),
+    MalformedFile: (_Code.INVALID_ARGUMENT, "INVALID_INPUT"),
+    UnknownDomain: (_Code.NOT_FOUND, "UNKNOWN_DOMAIN"),
+    UnknownVersion: (_Code.NOT_FOUND, "UNKNOWN_VERSION"),
+    Unauthenticated: (_Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    Overloaded: (_Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    DeadlineExceeded: (_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    Unavailable: (_Code.UNAVAILABLE, "UNAVAILABLE"),
+    ModelFailed: (_Code.INTERNAL, "MODEL_FAILED"),
+    InvalidAdapter: (_Code.FAILED_PRECONDITION, "INVALID_ADAPTER"),
+    ForeignBase: (_Code.FAILED_PRECONDITION, "FOREIGN_BASE"),
+    BaseNotFound: (_Code.FAILED_PRECONDITION, "BASE_NOT_FOUND"),
+    StoreConflict: (_Code.ABORTED, "STORE_CONFLICT"),
+    StoreUnavailable: (_Code.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    NotPublished: (_Code.FAILED_PRECONDITION, "NOT_PUBLISHED"),
+}
+
+_RETRY_SECONDS: Mapping[type[LorbError], float] = {Overloaded: 0.1, Unavailable: 1.0}
+
+_BY_REASON: Mapping[str, type[LorbError]] = {
+    reason: kind for kind, (_, reason) in _ROWS.items() if kind is not MalformedFile
+}
+
+# What a code means when nobody gave a reason: gRPC itself, a proxy, or a server of another make.
+_BY_CODE: Mapping[grpc.StatusCode, type[LorbError]] = {
+    _Code.INVALID_ARGUMENT: InvalidInput,
+    _Code.OUT_OF_RANGE: InvalidInput,
+    _Code.NOT_FOUND: UnknownDomain,
+    _Code.UNAUTHENTICATED: Unauthenticated,
+    _Code.PERMISSION_DENIED: Unauthenticated,
+    _Code.RESOURCE_EXHAUSTED: Overloaded,
+    _Code.DEADLINE_EXCEEDED: DeadlineExceeded,
+    _Code.UNAVAILABLE: Unavailable,
+    _Code.INTERNAL: ModelFailed,
+    _Code.ABORTED: StoreConflict,
+}
+
+_CODE_OF_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class _FailedCall(Protocol):
+    """What grpc's and grpc.aio's errors have in common; grpc.RpcError itself declares none of it."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Metadata | None: ...
+
+
+def status_code(error: LorbError) -> grpc.StatusCode:
+    """The gRPC code of `error`; one of a type without a row has its nearest ancestor's."""
+    return _row(type(error))[0]
+
+
+def status_from_error(error: LorbError) -> Status:
+    """`error` as google.rpc.Status, message and field cut to what trailing metadata can carry."""
+    code, reason = _row(type(error))
+    message = _cut(error.message, MAX_MESSAGE_BYTES)
+    field = _cut(error.field, MAX_FIELD_BYTES)
+    details: list[ErrorInfo | BadRequest | RetryInfo] = [
+        ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata={"field": field} if field else {})
+    ]
+    if isinstance(error, InvalidInput):
+        violation = BadRequest.FieldViolation(field=field, description=message)
+        details.append(BadRequest(field_violations=[violation]))
+    if type(error) in _RETRY_SECONDS:
+        details.append(RetryInfo(retry_delay=_duration(_RETRY_SECONDS[type(error)])))
+    return Status(code=code.value[0], message=message, details=[_packed(detail) for detail in details])
+
+
+def trailers(error: LorbError) -> tuple[tuple[str, bytes], ...]:
+    """The trailing metadata that carries `error`'s details, as `context.abort` takes it."""
+    return ((DETAILS_KEY, status_from_error(error).SerializeToString()),)
+
+
+def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[AnyDetail] = ()) -> LorbError:
+    """The error that a status stands for: by ErrorInfo.reason, or by its code where there is none."""
+    kind = _BY_CODE.get(code, LorbError)
+    field = ""
+    for detail in details:
+        info, bad_request = ErrorInfo(), BadRequest()
+        if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == ERROR_DOMAIN:
+            kind = _BY_REASON.get(info.reason, kind)
+            field = field or info.metadata.get("field", "")
+        elif detail.Is(BadRequest.DESCRIPTOR) and detail.Unpack(bad_request) and bad_request.field_violations:
+            field = field or bad_request.field_violations[0].field
+    return kind(message or f"the call failed with {code.name}", field=field)
+
+
+def error_from_status_message(status: Status) -> LorbError:
+    """The error that a google.rpc.Status stands for, as in BatchRescoreResult."""
+    code = _CODE_OF_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    return error_from_status(code, status.message, status.details)
+
+
+def error_from_rpc(error: grpc.RpcError) -> LorbError:
+    """The error that a failed call stands for, of grpc or grpc.aio."""
+    call = cast(_FailedCall, error)
+    return error_from_status(call.code(), call.details() or "", _details(call.trailing_metadata() or ()))
+
+
+def _row(kind: type[LorbError]) -> tuple[grpc.StatusCode, str]:
+    return next(_ROWS[ancestor] for ancestor in kind.__mro__ if ancestor in _ROWS)
+
+
+def _details(metadata: Metadata) -> Sequence[AnyDetail]:
+    for key, value in metadata:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return tuple(Status.FromString(value).details)
+            except DecodeError:  # a proxy's own bytes: the code still tells something
+                return ()
+    return ()
+
+
+def _packed(detail: ErrorInfo | BadRequest | RetryInfo) -> AnyDetail:
+    packed = AnyDetail()
+    packed.Pack(detail)
+    return packed
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    encoded = text.encode("utf-8", errors="replace")
+    if len(encoded) <= max_bytes:
+        return encoded.decode("utf-8")
+    return encoded[: max_bytes - 3].decode("utf-8", errors="ignore") + "..."

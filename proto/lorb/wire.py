@@ -1,0 +1,254 @@
+"""Between protobuf and our types: the only file that knows both."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import TypeVar
+
+from lorb.errors import InvalidInput, LorbError
+from lorb.labels import check_label
+from lorb.nbest import Hypothesis, NBest
+from lorb.ranked import (
+    AdapterRef,
+    FallbackPolicy,
+    FallbackReason,
+    Outcome,
+    Ranked,
+    RankedHypothesis,
+    RescoreOptions,
+    Selection,
+    Timings,
+)
+from lorb.server_info import ServerInfo
+from lorb.status import error_from_status_message, status_from_error
+from lorb.v1 import rescoring_pb2 as pb
+
+MAX_TOP_N = 2**32 - 1
+
+Member = TypeVar("Member", bound=Enum)
+Known = TypeVar("Known")
+
+
+def _numbers(kind: type[Member], prefix: str) -> dict[Member, int]:
+    """Our enum's members with their numbers in the schema."""
+    return {member: int(getattr(pb, f"{prefix}_{member.name}")) for member in kind}
+
+
+_POLICIES = _numbers(FallbackPolicy, "FALLBACK_POLICY")
+_SELECTIONS = _numbers(Selection, "SELECTION")
+_OUTCOMES = _numbers(Outcome, "OUTCOME")
+_REASONS = _numbers(FallbackReason, "FALLBACK_REASON")
+
+_POLICY_OF = {0: FallbackPolicy.DEGRADE} | {number: policy for policy, number in _POLICIES.items()}
+_SELECTION_OF = {0: Selection.MAP} | {number: selection for selection, number in _SELECTIONS.items()}
+_OUTCOME_OF = {number: outcome for outcome, number in _OUTCOMES.items()}
+_REASON_OF: Mapping[int, FallbackReason | None] = {0: None} | {n: reason for reason, n in _REASONS.items()}
+
+
+def nbest_from_request(request: pb.RescoreRequest) -> NBest:
+    """The list of a request, its id the request_id. Raises InvalidInput with the path of the field."""
+    return NBest(
+        hypotheses=tuple(_hypothesis(i, message) for i, message in enumerate(request.hypotheses)),
+        id=check_label(request.request_id, "request_id"),
+        context=request.context,
+    )
+
+
+def options_from_request(request: pb.RescoreRequest) -> RescoreOptions:
+    """What a request asks for besides its list. Raises InvalidInput with the path of the field."""
+    return check_options(
+        RescoreOptions(
+            domain=request.domain,
+            rescoring_weight=request.rescoring_weight if request.HasField("rescoring_weight") else None,
+            fallback_policy=_known(_POLICY_OF, request.fallback_policy, "fallback_policy"),
+            top_n=request.top_n,
+            selection=_known(_SELECTION_OF, request.selection, "selection"),
+            routing_key=request.routing_key,
+        )
+    )
+
+
+def check_options(options: RescoreOptions) -> RescoreOptions:
+    """Returns `options` if they keep the contract; raises InvalidInput that names the field otherwise."""
+    check_label(options.domain, "domain")
+    check_label(options.routing_key, "routing_key")
+    weight = options.rescoring_weight
+    if weight is not None and not (math.isfinite(weight) and weight >= 0):
+        raise InvalidInput(
+            f"rescoring_weight is {weight}: send a finite number, 0 or more, or leave it out",
+            field="rescoring_weight",
+        )
+    if not 0 <= options.top_n <= MAX_TOP_N:
+        raise InvalidInput(f"top_n is {options.top_n}: send 0 for all, or a count", field="top_n")
+    return options
+
+
+def request_from_nbest(nbest: NBest, options: RescoreOptions) -> pb.RescoreRequest:
+    """The request that asks for `nbest` under `options`. Raises InvalidInput where it cannot be sent."""
+    check_options(options)
+    return pb.RescoreRequest(
+        request_id=_utf8(check_label(nbest.id, "request_id"), "request_id"),
+        domain=_utf8(options.domain, "domain"),
+        hypotheses=[_hypothesis_message(i, hypothesis) for i, hypothesis in enumerate(nbest.hypotheses)],
+        rescoring_weight=options.rescoring_weight,
+        fallback_policy=_POLICIES[options.fallback_policy],  # type: ignore[arg-type]
+        top_n=options.top_n,
+        context=_utf8(nbest.context, "context"),
+        selection=_SELECTIONS[options.selection],  # type: ignore[arg-type]
+        routing_key=_utf8(options.routing_key, "routing_key"),
+    )
+
+
+def response_from_ranked(ranked: Ranked) -> pb.RescoreResponse:
+    """The answer that carries `ranked`."""
+    return pb.RescoreResponse(
+        request_id=ranked.id,
+        hypotheses=[_ranked_message(hypothesis) for hypothesis in ranked.hypotheses],
+        outcome=_OUTCOMES[ranked.outcome],  # type: ignore[arg-type]
+        fallback_reason=_REASONS[ranked.fallback_reason] if ranked.fallback_reason else 0,  # type: ignore[arg-type]
+        adapter=_adapter_message(ranked.adapter),
+        timings=pb.Timings(
+            total_seconds=ranked.timings.total_seconds,
+            tokenize_seconds=ranked.timings.tokenize_seconds,
+            queue_seconds=ranked.timings.queue_seconds,
+            infer_seconds=ranked.timings.infer_seconds,
+        ),
+    )
+
+
+def ranked_from_response(response: pb.RescoreResponse) -> Ranked:
+    """What an answer says. Raises LorbError where it says what this release does not know."""
+    timings = response.timings
+    return Ranked(
+        hypotheses=tuple(_ranked_hypothesis(message) for message in response.hypotheses),
+        outcome=_understood(_OUTCOME_OF, response.outcome, "outcome"),
+        id=response.request_id,
+        fallback_reason=_understood(_REASON_OF, response.fallback_reason, "fallback_reason"),
+        adapter=_adapter_ref(response.adapter) if response.HasField("adapter") else None,
+        timings=Timings(
+            timings.total_seconds, timings.tokenize_seconds, timings.queue_seconds, timings.infer_seconds
+        ),
+    )
+
+
+def batch_from_lists(lists: Iterable[NBest], options: RescoreOptions) -> pb.BatchRescoreRequest:
+    """One call for many lists under the same options. Raises InvalidInput as request_from_nbest does."""
+    return pb.BatchRescoreRequest(requests=[request_from_nbest(nbest, options) for nbest in lists])
+
+
+def batch_result(result: Ranked | LorbError) -> pb.BatchRescoreResult:
+    """The answer to one list of a batch: the list, or the status that Rescore would have failed with."""
+    if isinstance(result, LorbError):
+        return pb.BatchRescoreResult(error=status_from_error(result))
+    return pb.BatchRescoreResult(response=response_from_ranked(result))
+
+
+def results_from_batch(response: pb.BatchRescoreResponse, num_lists: int) -> list[Ranked | LorbError]:
+    """The answers of a batch, in the order of its requests. Raises LorbError unless there are `num_lists`."""
+    if len(response.results) != num_lists:
+        raise LorbError(f"the server answered {len(response.results)} of {num_lists} lists: report it")
+    return [_batch_answer(result) for result in response.results]
+
+
+def response_from_info(info: ServerInfo) -> pb.GetServerInfoResponse:
+    """What a server is, as it travels."""
+    return pb.GetServerInfoResponse(**dataclasses.asdict(info))
+
+
+def info_from_response(response: pb.GetServerInfoResponse) -> ServerInfo:
+    """What a server said it is."""
+    fields = {field.name: getattr(response, field.name) for field in dataclasses.fields(ServerInfo)}
+    return ServerInfo(**fields | {"domains": tuple(response.domains)})
+
+
+def _hypothesis(i: int, message: pb.Hypothesis) -> Hypothesis:
+    for name in message.component_scores:
+        check_label(name, f"hypotheses[{i}].component_scores")
+    try:
+        return Hypothesis(
+            message.transcript,
+            message.first_pass_score if message.HasField("first_pass_score") else None,
+            dict(message.component_scores),
+        )
+    except InvalidInput as error:
+        place = f"hypotheses[{i}]."
+        raise InvalidInput(place + error.message, field=place + error.field) from None
+
+
+def _hypothesis_message(i: int, hypothesis: Hypothesis) -> pb.Hypothesis:
+    scores = hypothesis.component_scores
+    return pb.Hypothesis(
+        transcript=_utf8(hypothesis.transcript, f"hypotheses[{i}].transcript"),
+        first_pass_score=hypothesis.first_pass_score,
+        component_scores={
+            _utf8(name, f"hypotheses[{i}].component_scores"): score for name, score in scores.items()
+        },
+    )
+
+
+def _ranked_message(hypothesis: RankedHypothesis) -> pb.RescoredHypothesis:
+    return pb.RescoredHypothesis(
+        index=hypothesis.index,
+        transcript=hypothesis.transcript,
+        combined_score=hypothesis.combined_score,
+        rescoring_score=hypothesis.rescoring_score,
+        posterior=hypothesis.posterior,
+        truncated=hypothesis.truncated,
+        component_scores=hypothesis.component_scores,
+    )
+
+
+def _ranked_hypothesis(message: pb.RescoredHypothesis) -> RankedHypothesis:
+    return RankedHypothesis(
+        index=message.index,
+        transcript=message.transcript,
+        combined_score=message.combined_score if message.HasField("combined_score") else None,
+        rescoring_score=message.rescoring_score if message.HasField("rescoring_score") else None,
+        posterior=message.posterior if message.HasField("posterior") else None,
+        truncated=message.truncated,
+        component_scores=dict(message.component_scores),
+    )
+
+
+def _batch_answer(result: pb.BatchRescoreResult) -> Ranked | LorbError:
+    if result.HasField("response"):
+        return ranked_from_response(result.response)
+    return error_from_status_message(result.error)
+
+
+def _adapter_message(adapter: AdapterRef | None) -> pb.AdapterRef | None:
+    if adapter is None:
+        return None
+    return pb.AdapterRef(domain=adapter.domain, version=adapter.version, digest=adapter.digest)
+
+
+def _adapter_ref(message: pb.AdapterRef) -> AdapterRef:
+    return AdapterRef(message.domain, message.version, message.digest)
+
+
+def _known(members: Mapping[int, Member], number: int, field: str) -> Member:
+    """The caller's enum value; proto3 lets any number through."""
+    if number not in members:
+        raise InvalidInput(f"{field} is {number}, which this server does not know", field=field)
+    return members[number]
+
+
+def _understood(members: Mapping[int, Known], number: int, field: str) -> Known:
+    """The server's enum value; a newer server may have more of them."""
+    if number not in members:
+        raise LorbError(
+            f"the answer's {field} is {number}, which this client does not know: upgrade it", field=field
+        )
+    return members[number]
+
+
+def _utf8(text: str, field: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{field} holds half a surrogate pair at position {error.start}, which UTF-8 cannot carry",
+            field=field,
+        ) from None
+    return text

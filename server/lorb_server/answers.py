@@ -1,0 +1,49 @@
+"""From errors to gRPC statuses, for all servicers: errors on purpose keep their words, nothing else leaks."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Never, TypeVar
+
+from grpc.aio import ServicerContext
+from lorb.errors import LorbError, ModelFailed
+from lorb.status import status_code, status_from_error, trailers
+
+from lorb_server.logs import log_failure
+
+_log = logging.getLogger(__name__)
+
+Servicer = TypeVar("Servicer")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Context = ServicerContext[Any, Any]
+
+
+def answers_errors(
+    method: Callable[[Servicer, Request, Context], Awaitable[Response]],
+) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
+    """Makes a servicer's method end calls with the status of what it raises: INTERNAL if unforeseen."""
+
+    @functools.wraps(method)
+    async def answer(self: Servicer, request: Request, context: Context) -> Response:
+        try:
+            return await method(self, request, context)
+        except LorbError as error:
+            failure = error
+        except Exception as error:
+            failure = unforeseen(error, method.__name__)
+        return await refuse(context, failure)
+
+    return answer
+
+
+async def refuse(context: Context, error: LorbError) -> Never:
+    """Ends a call with an error's status and details."""
+    message = status_from_error(error).message
+    await context.abort(status_code(error), message, trailing_metadata=trailers(error))
+
+
+def unforeseen(error: Exception, where: str) -> LorbError:
+    """Logs an error that nobody raised on purpose and returns what the caller is told instead."""
+    log_failure(_log, "a call failed unexpectedly", error, method=where)
+    return ModelFailed("internal error; the server's log tells where")

@@ -1,0 +1,258 @@
+"""Builds the server from its settings, runs it, and takes it down in order."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import grpc
+import torch
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from lorb import __version__
+from lorb.errors import InvalidInput
+from lorb.v1 import admin_pb2, admin_pb2_grpc, rescoring_pb2, rescoring_pb2_grpc
+from lorb_adapters.base import Base, load_base
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+
+from lorb_server.admin import AdapterAdminService
+from lorb_server.config import ServeConfig
+from lorb_server.device import Placement, choose_placement
+from lorb_server.engine import Engine
+from lorb_server.health import Health
+from lorb_server.loader import AdapterLoader
+from lorb_server.metrics import Metrics, MetricsServer
+from lorb_server.registry import Registry
+from lorb_server.rescorer import Rescorer
+from lorb_server.scheduler import Scheduler
+from lorb_server.served import served_base
+from lorb_server.service import RescoringService
+from lorb_server.tokens import TokenGuard, read_tokens
+from lorb_server.warm_up import check_budget, warm_up
+
+RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_CHANNEL_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server on the same port would start, and take half of the calls
+    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # so that clients find replicas that came later
+    ("grpc.max_connection_age_grace_ms", 60 * 1000),
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the server listens; None where it does not."""
+
+    port: int
+    admin_port: int | None
+    metrics_port: int | None
+
+
+class App:
+    """One server. Construct, `start`, `wait`; all on one event loop."""
+
+    def __init__(self, config: ServeConfig, base: Base, placement: Placement, store: Store) -> None:
+        """Raises InvalidInput where the settings do not fit the base."""
+        self.config = config
+        self.metrics = Metrics()
+        self.health = Health((RESCORING, ADMIN))
+        self.store = store
+        self._max_batch_tokens = placement.max_batch_tokens
+        self._model = RescoringModel(base)
+        check_budget(self._model, placement.max_batch_tokens)
+        self._tokens = read_tokens(config.admin_token_file) if config.admin_token_file else ()
+        self._show_build(base)
+        self.engine = Engine(
+            self._model,
+            Scheduler(
+                max_batch_tokens=placement.max_batch_tokens,
+                max_queue_tokens=config.max_queue_tokens,
+                max_bulk_queue_tokens=config.max_bulk_queue_tokens,
+            ),
+            self.metrics,
+            on_death=self._model_died,
+        )
+        self.registry = Registry(
+            store,
+            AdapterLoader(store, self._model, self.engine, self.metrics).load,
+            self.metrics,
+            default_domain=config.default_domain,
+            allow_pinned_versions=config.allow_pinned_versions,
+            base_adapter=served_base(base),
+        )
+        self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
+        self._rescorer = Rescorer(self.engine, base.text_encoder, self._threads, self.metrics)
+        self._servers: list[grpc.aio.Server] = []
+        self._metrics_server: MetricsServer | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._stop_asked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._exit_status = 0
+
+    async def start(self) -> Ports:
+        """Listens, loads the adapters, warms up, then says SERVING. Raises LorbError where that cannot be."""
+        generation = await asyncio.to_thread(
+            self.store.generation
+        )  # a store that cannot be read ends it here
+        self.engine.start()
+        ports = await self._listen()
+        await self.registry.refresh_if_possible()
+        await self.engine.run_on_model_thread(lambda: warm_up(self._model, self._max_batch_tokens))
+        self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
+        self.health.serve()
+        domains = self.registry.served_domains()
+        fields = {**asdict(ports), "domains": len(domains), "generation": generation}
+        _log.info("serving", extra={"fields": fields})
+        if self.config.default_domain and self.config.default_domain not in domains:
+            _log.warning(
+                "the default domain is not served yet",
+                extra={"fields": {"domain": self.config.default_domain}},
+            )
+        self._write_ready_file(ports)
+        return ports
+
+    async def wait(self) -> int:
+        """Serves until `stop` or until the model thread dies, takes it all down, returns the exit status."""
+        await self._stop_asked.wait()
+        await self.close()
+        return self._exit_status
+
+    def stop(self) -> None:
+        """Begins the end: once to drain, twice to hurry."""
+        if self._stop_asked.is_set():
+            self._hurry.set()
+        self._stop_asked.set()
+
+    async def close(self) -> None:
+        """Takes the server down: health first, then new calls, then those in flight, then the model."""
+        self.health.drain()
+        if not self._hurry.is_set():
+            _log.info("draining", extra={"fields": {"seconds": self.config.drain_seconds}})
+            await self._pause(self.config.drain_seconds)
+        if self._polling is not None:
+            self._polling.cancel()
+        self.health.close()
+        await asyncio.gather(*(server.stop(self.config.grace_seconds) for server in self._servers))
+        await self.engine.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
+        if self.config.ready_file:
+            Path(self.config.ready_file).unlink(missing_ok=True)
+        _log.info("stopped", extra={"fields": {"exit_status": self._exit_status}})
+
+    async def _listen(self) -> Ports:
+        config = self.config
+        service = RescoringService(
+            config,
+            self._model.base,
+            self.registry,
+            self._rescorer,
+            self.metrics,
+            is_warm=lambda: self.health.has_served,
+        )
+        server = self._server(RESCORING, ())
+        rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+        port = await _bound(server, config.host, config.port, "port")
+        admin_port = None
+        if config.admin:
+            guards = (TokenGuard(self._tokens),) if self._tokens else ()
+            admin_server = self._server(ADMIN, guards)
+            admin = AdapterAdminService(self.store, self.registry)
+            admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(admin, admin_server)  # type: ignore[no-untyped-call]
+            admin_port = await _bound(admin_server, config.admin_host, config.admin_port, "admin_port")
+        if config.metrics_port:
+            self._metrics_server = MetricsServer(self.metrics, config.metrics_address, config.metrics_port)
+        return Ports(port, admin_port, config.metrics_port or None)
+
+    def _server(self, service: str, interceptors: tuple[grpc.aio.ServerInterceptor, ...]) -> grpc.aio.Server:
+        size = ("grpc.max_receive_message_length", self.config.max_message_bytes)
+        server = grpc.aio.server(interceptors=interceptors, options=(*_CHANNEL_OPTIONS, size))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        if self.config.reflection:
+            reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)
+        self._servers.append(server)
+        return server
+
+    def _show_build(self, base: Base) -> None:
+        dtype = str(base.dtype).removeprefix("torch.")
+        self.metrics.build_info.labels(__version__, base.name, base.fingerprint, str(base.device), dtype).set(
+            1
+        )
+
+    def _model_died(self) -> None:
+        """Nothing can be scored any more: say so, let the failed calls be answered, end with a failure."""
+        self.health.drain()
+        self._exit_status = 1
+        self._hurry.set()
+        self._stop_asked.set()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _write_ready_file(self, ports: Ports) -> None:
+        """In one step, so that whoever waits for the file reads it whole."""
+        if not self.config.ready_file:
+            return
+        path = Path(self.config.ready_file)
+        written = path.with_name(path.name + ".tmp")
+        written.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
+        written.replace(path)
+
+
+async def _bound(server: grpc.aio.Server, host: str, port: int, field: str) -> int:
+    """Starts `server` and returns the port it got; raises InvalidInput where the address is taken or none."""
+    address = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    try:
+        bound = server.add_insecure_port(f"{address}:{port}")
+    except RuntimeError as error:
+        flag = "--" + field.replace("_", "-")
+        raise InvalidInput(
+            f"{flag} {port} on {host} cannot be bound: is another server on it?", field=field
+        ) from error
+    await server.start()
+    return bound
+
+
+def serve(config: ServeConfig) -> int:
+    """Runs a server until it is told to end; returns the exit status. Raises LorbError if it cannot start."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    placement = choose_placement(config)
+    _check_store(config.store)
+    store = Store(config.store)
+    base = load_base(config.base, device=placement.device, dtype=placement.dtype)
+    return asyncio.run(_serve(config, base, placement, store))
+
+
+async def _serve(config: ServeConfig, base: Base, placement: Placement, store: Store) -> int:
+    app = App(config, base, placement, store)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    try:
+        await app.start()
+    except BaseException:
+        app.stop()
+        app.stop()
+        await app.close()
+        raise
+    return await app.wait()
+
+
+def _check_store(store: str) -> None:
+    """An empty store may fill up later; a folder that is not there is most likely a slip of the keyboard."""
+    if "://" not in store and not Path(store).expanduser().is_dir():
+        raise InvalidInput(f"--store {store}: there is no such folder", field="store")

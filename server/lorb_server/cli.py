@@ -1,0 +1,76 @@
+"""lorb-serve: serves the adapters of a store."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorb import __version__
+from lorb.errors import LorbError
+
+from lorb_server.config import ENVIRONMENT_PREFIX, ServeConfig, environment_settings, flag, parse_setting
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs lorb-serve; returns the exit status: 2 where a setting is wrong, 1 where the model died."""
+    try:
+        config = read_config(arguments, os.environ)
+        # late, because torch takes seconds to import and --help should not
+        from lorb_server.app import serve
+        from lorb_server.logs import configure_logs
+
+        configure_logs(config.log_format, config.log_level)
+        return serve(config)
+    except LorbError as error:
+        print(f"lorb-serve: {error.message}", file=sys.stderr)
+        return 2
+
+
+def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:
+    """The settings: a flag wins over its variable, which wins over the default. Raises InvalidInput."""
+    given = vars(_parser().parse_args(arguments))
+    return ServeConfig(**{**environment_settings(environment), **given})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lorb-serve",
+        description="Serves N-best rescoring over gRPC: one frozen BERT base, adapters hot-swapped.",
+        epilog="Each flag is also an environment variable, which the flag overrides: --max-queue-tokens is "
+        f"{ENVIRONMENT_PREFIX}MAX_QUEUE_TOKENS.",
+    )
+    parser.add_argument("--version", action="version", version=f"lorb-serve {__version__}")
+    for field in dataclasses.fields(ServeConfig):
+        _add_flag(parser, field)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]") -> None:
+    text = field.metadata["help"].replace("%", "%%")
+    if field.default not in (None, ""):
+        text += f" Default: {field.default}."
+    if field.type is bool:
+        parser.add_argument(
+            flag(field.name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
+        )
+        return
+    parser.add_argument(
+        flag(field.name),
+        type=lambda value: _parsed(field, value),
+        default=argparse.SUPPRESS,
+        metavar="|".join(field.metadata["choices"]) or field.name.rsplit("_", 1)[-1].upper(),
+        help=text,
+    )
+
+
+def _parsed(field: "dataclasses.Field[Any]", value: str) -> Any:  # noqa: ANN401
+    try:
+        return parse_setting(field, value, flag(field.name))
+    except LorbError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The server's settings: one frozen object. Each field's documentation is the flag's --help.
+
+A setting comes from its flag, else from its environment variable (LORB_ and the name in capitals), else
+from its default. A setting that cannot work is refused by name before anything is loaded.
+"""
+
+import dataclasses
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorb.errors import InvalidInput
+from lorb.names import check_name
+
+ENVIRONMENT_PREFIX = "LORB_"
+
+
+def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:  # noqa: A002, ANN401
+    """A field of ServeConfig with what its flag tells: `least` is the smallest value that makes sense."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "least": least})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """All settings of one server. Raises InvalidInput, naming the field, where one cannot work."""
+
+    base: str = setting("minilm", "The frozen encoder: 'minilm', a folder, or a hub id.")
+    store: str = setting(
+        "adapters/store",
+        "Where published adapters are: a folder or any fsspec URL. Only read, "
+        "unless an operator flips an alias through the admin service.",
+    )
+    default_domain: str = setting(
+        "", "The domain of requests that name none. Without it such a request is an error."
+    )
+    allow_pinned_versions: bool = setting(
+        False,
+        "Let callers ask for 'name@version'. Loads every version in the "
+        "store, not only those that an alias points at.",
+    )
+    poll_seconds: float = setting(
+        1.0, "How often the store's generation is read. Longer: new adapters serve later.", least=0.01
+    )
+
+    host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 for all interfaces.")
+    port: int = setting(50051, "Port to serve on; 0 takes a free one.", least=0)
+    admin: bool = setting(True, "Serve the admin service.")
+    admin_host: str = setting(
+        "127.0.0.1", "Address of the admin service. Beyond loopback it needs a token file."
+    )
+    admin_port: int = setting(50061, "Port of the admin service; 0 takes a free one.", least=0)
+    admin_token_file: str = setting(
+        "",
+        "File with the admin tokens, one a line (several while you rotate them). "
+        "Callers send 'authorization: Bearer TOKEN'.",
+    )
+    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: as --host.")
+    metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", least=0)
+    reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
+
+    device: str = setting(
+        "auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda")
+    )
+    dtype: str = setting(
+        "auto",
+        "Numbers the encoder computes in; auto: bfloat16 on CUDA, float32 on the CPU.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    threads: int | None = setting(
+        None, "Threads of one model pass on the CPU. Default: torch's choice, all cores.", least=1
+    )
+    tokenizer_threads: int = setting(2, "Threads that turn text into tokens, beside the event loop.", least=1)
+
+    max_batch_tokens: int | None = setting(
+        None,
+        "Tokens in one pass of the model. More: higher throughput, longer "
+        "waits. Default: 8192 on CUDA, 1024 on the CPU.",
+        least=1,
+    )
+    max_queue_tokens: int = setting(
+        32768,
+        "Tokens that may wait. When full, calls get first-pass order at once, "
+        "or RESOURCE_EXHAUSTED under the FAIL policy.",
+        least=1,
+    )
+    max_bulk_queue_tokens: int = setting(
+        1048576,
+        "The same for lists of BatchRescore, which wait behind single "
+        "ones. About 70 bytes of memory a token.",
+        least=1,
+    )
+    default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call that sets none.", least=0.001)
+    default_bulk_deadline_seconds: float = setting(
+        60.0, "Deadline of a BatchRescore call that sets none.", least=0.001
+    )
+    deadline_margin_seconds: float = setting(
+        0.01,
+        "How long before its deadline a call is answered, rescored or not, so that the answer still arrives.",
+        least=0,
+    )
+
+    max_hypotheses: int = setting(256, "Hypotheses a list may have. More is INVALID_ARGUMENT.", least=1)
+    max_transcript_chars: int = setting(
+        2000, "Characters a transcript may have. More is INVALID_ARGUMENT.", least=1
+    )
+    max_batch_lists: int = setting(256, "Lists a BatchRescore may have. More is INVALID_ARGUMENT.", least=1)
+    max_message_bytes: int = setting(
+        4 * 1024 * 1024, "Size of a request. gRPC refuses more with RESOURCE_EXHAUSTED.", least=1024
+    )
+
+    drain_seconds: float = setting(
+        2.0,
+        "After SIGTERM: how long calls are still taken while health says NOT_SERVING, "
+        "so that load balancers leave first.",
+        least=0,
+    )
+    grace_seconds: float = setting(5.0, "After that: how long calls in flight may take to finish.", least=0)
+    ready_file: str = setting("", "Write the bound ports here, as JSON, once the server serves; for scripts.")
+    log_format: str = setting("json", "How log lines on stderr look.", choices=("json", "text"))
+    log_level: str = setting(
+        "info", "The least important level logged.", choices=("debug", "info", "warning", "error")
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_field(field, getattr(self, field.name))
+        if self.default_domain:
+            check_name(self.default_domain, "default_domain")
+        self._check_ports()
+        self._check_admin()
+        if self.deadline_margin_seconds >= self.default_deadline_seconds:
+            raise _impossible(
+                "deadline_margin_seconds",
+                "is not below --default-deadline-seconds: nothing would be rescored",
+            )
+        if self.max_batch_tokens is not None and self.max_batch_tokens > self.max_queue_tokens:
+            raise _impossible(
+                "max_queue_tokens", "is below --max-batch-tokens: a full pass could never gather"
+            )
+
+    def _check_ports(self) -> None:
+        ports: dict[int, str] = {}
+        names = ("port", "admin_port", "metrics_port") if self.admin else ("port", "metrics_port")
+        for name in names:
+            port = getattr(self, name)
+            if port > 65535:
+                raise _impossible(name, f"is {port}: ports end at 65535")
+            if port and port in ports:
+                raise _impossible(name, f"is {port}, as {flag(ports[port])} is: give each its own")
+            ports[port] = name
+
+    def _check_admin(self) -> None:
+        if self.admin and not self.admin_token_file and not _is_loopback(self.admin_host):
+            raise _impossible(
+                "admin_token_file",
+                f"is not given, and --admin-host {self.admin_host} is beyond loopback: "
+                "give a token file, or keep the admin service on 127.0.0.1",
+            )
+
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics are served."""
+        return self.metrics_host or self.host
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field: "max_queue_tokens" is "--max-queue-tokens"."""
+    return "--" + name.replace("_", "-")
+
+
+def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that `environment` gives, by field name; raises InvalidInput naming the variable."""
+    settings = {}
+    for field in dataclasses.fields(ServeConfig):
+        variable = ENVIRONMENT_PREFIX + field.name.upper()
+        if environment.get(variable):  # an empty variable is how compose files leave one unset
+            settings[field.name] = parse_setting(field, environment[variable], variable)
+    return settings
+
+
+def parse_setting(field: "dataclasses.Field[Any]", text: str, place: str) -> Any:  # noqa: ANN401
+    """`text` as a value of `field`; raises InvalidInput naming `place`, a flag or a variable."""
+    try:
+        if field.type is bool:
+            return _BOOLEANS[text.lower()]
+        if field.type in (int, int | None):
+            return int(text)
+        return float(text) if field.type is float else text
+    except (ValueError, KeyError):
+        kind = (
+            "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
+        )
+        raise InvalidInput(f"{place} is {text!r}: give {kind}", field=field.name) from None
+
+
+_BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _check_field(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: ANN401
+    choices, least = field.metadata["choices"], field.metadata["least"]
+    if choices and value not in choices:
+        raise _impossible(field.name, f"is {value!r}: give one of {', '.join(choices)}")
+    if least is not None and value is not None and not (math.isfinite(value) and value >= least):
+        raise _impossible(field.name, f"is {value}: give {least} or more")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _impossible(name: str, problem: str) -> InvalidInput:
+    return InvalidInput(f"{flag(name)} {problem}", field=name)

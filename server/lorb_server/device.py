@@ -1,0 +1,53 @@
+"""Where the model runs and in which numbers."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from lorb.errors import InvalidInput
+
+from lorb_server.config import ServeConfig
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_MAX_BATCH_TOKENS = {"cuda": 8192, "cpu": 1024}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Device, dtype and the pass' budget, decided."""
+
+    device: str
+    dtype: torch.dtype
+    max_batch_tokens: int
+
+
+def choose_placement(config: ServeConfig) -> Placement:
+    """Decides what the settings leave open; raises InvalidInput where this machine cannot do as they ask."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(
+            "--device is cuda, and torch finds no CUDA device: give cpu or auto", field="device"
+        )
+    dtype = config.dtype if config.dtype != "auto" else _default_dtype(device)
+    if dtype == "bfloat16" and not _computes_bfloat16(device):
+        if device == "cuda":
+            raise InvalidInput(
+                "--dtype is bfloat16, which this GPU does not support: give float32", field="dtype"
+            )
+        _log.warning("this processor has no bfloat16 instructions: float32 is faster")
+    budget = config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens)
+    return Placement(device, _DTYPES[dtype], budget)
+
+
+def _default_dtype(device: str) -> str:
+    return "bfloat16" if device == "cuda" and _computes_bfloat16(device) else "float32"
+
+
+def _computes_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

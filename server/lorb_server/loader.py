@@ -1,0 +1,63 @@
+"""Brings one version from the store to the model: read and check, stage, reproduce the golden scores."""
+
+import asyncio
+import logging
+import time
+
+from lorb.errors import InvalidAdapter, LorbError, ModelFailed, StoreUnavailable, Unavailable
+from lorb_adapters.adapter import Adapter
+from lorb_adapters.loading import check_golden, load_adapter
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+
+from lorb_server.engine import Engine
+from lorb_server.logs import log_failure
+from lorb_server.metrics import Metrics
+from lorb_server.served import ServedAdapter, served
+
+_log = logging.getLogger(__name__)
+
+
+class AdapterLoader:
+    """Loads verified adapters. Files are read off the event loop, golden lists run on the model thread."""
+
+    def __init__(self, store: Store, model: RescoringModel, engine: Engine, metrics: Metrics) -> None:
+        self._store = store
+        self._model = model
+        self._engine = engine
+        self._metrics = metrics
+
+    async def load(self, domain: str, version: str) -> ServedAdapter:
+        """Loads one version, or raises the LorbError that says why not; either is counted and logged."""
+        started = time.monotonic()
+        try:
+            adapter = await self._load_and_check(domain, version)
+        except (StoreUnavailable, ModelFailed, Unavailable):
+            raise  # nothing is known about the version yet
+        except LorbError as error:
+            self._note("refused", domain, version, started, reason=error.message)
+            raise
+        self._note("loaded", domain, version, started, digest=adapter.digest)
+        return served(adapter)
+
+    async def _load_and_check(self, domain: str, version: str) -> Adapter:
+        try:
+            base = self._model.base
+            adapter = await asyncio.to_thread(load_adapter, self._store, domain, version, base)
+            await self._engine.run_on_model_thread(
+                lambda: check_golden(adapter, self._model, base.text_encoder)
+            )
+        except LorbError:
+            raise
+        except Exception as error:
+            log_failure(_log, "an adapter could not be loaded", error, domain=domain, version=version)
+            raise InvalidAdapter(f"loading it raised {type(error).__name__}; the log tells where") from error
+        return adapter
+
+    def _note(self, result: str, domain: str, version: str, started: float, **fields: str) -> None:
+        seconds = time.monotonic() - started
+        self._metrics.adapter_loads.labels(domain, result).inc()
+        self._metrics.adapter_load_duration.observe(seconds)
+        level = logging.INFO if result == "loaded" else logging.ERROR
+        details = {"domain": domain, "version": version, "seconds": round(seconds, 4), **fields}
+        _log.log(level, "adapter %s", result, extra={"fields": details})

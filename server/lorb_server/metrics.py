@@ -1,0 +1,200 @@
+"""What the server counts and times, for Prometheus: base units, one prefix, no label a caller can invent."""
+
+import socket
+from collections.abc import Callable
+from wsgiref.simple_server import WSGIServer
+
+from lorb.errors import InvalidInput
+from lorb.ranked import AdapterRef, FallbackReason, Outcome, Timings
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_TOKENS = tuple(float(2**power) for power in range(4, 18))
+_LISTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+class Metrics:
+    """All series of one server, in a registry of its own. A `domain` label is one served, or empty."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._add_call_series()
+        self._add_pass_series()
+        self._add_adapter_series()
+
+    def _add_call_series(self) -> None:
+        registry = self.registry
+        self.requests = Counter(
+            "lorb_rescore_requests",
+            "Lists answered, by outcome: rescored, partial, first_pass or error.",
+            ("domain", "outcome", "reason"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "lorb_rescore_duration_seconds",
+            "Time of a list, by stage: total, tokenize, queue or infer.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.hypotheses = Counter(
+            "lorb_rescore_hypotheses",
+            "Hypotheses, by kind: scored, deduplicated (copies) or skipped.",
+            ("domain", "kind"),
+            registry=registry,
+        )
+        self.truncated = Counter(
+            "lorb_truncated_hypotheses",
+            "Hypotheses too long for the model, scored in part.",
+            ("domain",),
+            registry=registry,
+        )
+        self.rank_changed = Counter(
+            "lorb_rank_changed",
+            "Lists whose best hypothesis is not the first pass' best.",
+            ("domain",),
+            registry=registry,
+        )
+        self.invalid_scores = Counter(
+            "lorb_invalid_scores",
+            "Lists for which the model produced a score that is not finite.",
+            ("domain",),
+            registry=registry,
+        )
+        self.abandoned = Counter(
+            "lorb_rescore_abandoned",
+            "Lists that left the queue because nobody waited any more.",
+            registry=registry,
+        )
+        self.internal_errors = Counter(
+            "lorb_internal_errors",
+            "Calls that failed with an error nobody foresaw; the log tells where.",
+            registry=registry,
+        )
+
+    def _add_pass_series(self) -> None:
+        registry = self.registry
+        self._batch_tokens = Histogram(
+            "lorb_batch_tokens", "Tokens in one batch.", buckets=_TOKENS, registry=registry
+        )
+        self._batch_lists = Histogram(
+            "lorb_batch_lists", "Lists in one batch.", buckets=_LISTS, registry=registry
+        )
+        self._batch_adapters = Histogram(
+            "lorb_batch_adapters", "Adapters in one batch.", buckets=_LISTS, registry=registry
+        )
+        self._batch_deduplicated = Counter(
+            "lorb_batch_deduplicated_rows",
+            "Rows that another list of the batch had already.",
+            registry=registry,
+        )
+        self.failed_passes = Counter(
+            "lorb_failed_passes", "Passes of the model that raised.", registry=registry
+        )
+        self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens that wait for the model.", registry=registry)
+        self._queue_age = Gauge(
+            "lorb_queue_oldest_age_seconds", "How long the longest-waiting list waits.", registry=registry
+        )
+
+    def _add_adapter_series(self) -> None:
+        registry = self.registry
+        self.adapter_loads = Counter(
+            "lorb_adapter_loads",
+            "Versions read from the store, by result: loaded or refused.",
+            ("domain", "result"),
+            registry=registry,
+        )
+        self.adapter_load_duration = Histogram(
+            "lorb_adapter_load_duration_seconds",
+            "Reading, checking and staging one version.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.adapter_info = Gauge(
+            "lorb_adapter_info",
+            "1 for each version loaded.",
+            ("domain", "version", "digest"),
+            registry=registry,
+        )
+        self.adapter_refused = Gauge(
+            "lorb_adapter_refused",
+            "1 for each version that an alias asks for and that was refused.",
+            ("domain", "version"),
+            registry=registry,
+        )
+        self.generation = Gauge(
+            "lorb_registry_generation", "The store's generation served.", registry=registry
+        )
+        self.registry_errors = Counter(
+            "lorb_registry_errors",
+            "Readings of the store that failed; what was loaded keeps serving.",
+            registry=registry,
+        )
+        self.build_info = Gauge(
+            "lorb_build_info",
+            "1, with what this server is.",
+            ("version", "base", "base_fingerprint", "device", "dtype"),
+            registry=registry,
+        )
+
+    def observe_call(
+        self, domain: str, outcome: Outcome, reason: FallbackReason | None, timings: Timings
+    ) -> None:
+        """Notes one list answered."""
+        self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
+        self.duration.labels("total").observe(timings.total_seconds)
+        if timings.tokenize_seconds:
+            self.duration.labels("tokenize").observe(timings.tokenize_seconds)
+        if timings.infer_seconds:
+            self.duration.labels("queue").observe(timings.queue_seconds)
+            self.duration.labels("infer").observe(timings.infer_seconds)
+
+    def observe_pass(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
+        """Notes one batch that the model scored."""
+        self._batch_tokens.observe(tokens)
+        self._batch_lists.observe(lists)
+        self._batch_adapters.observe(adapters)
+        self._batch_deduplicated.inc(deduplicated)
+
+    def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
+        """Reads the queue's gauges from these functions, whenever somebody asks."""
+        self._queue_tokens.set_function(tokens)
+        self._queue_age.set_function(oldest_age_seconds)
+
+    def show_adapters(self, loaded: frozenset[AdapterRef], refused: frozenset[tuple[str, str]]) -> None:
+        """Makes the info series say what is loaded and what is refused now."""
+        self.adapter_info.clear()
+        for ref in loaded:
+            self.adapter_info.labels(ref.domain, ref.version, ref.digest).set(1)
+        self.adapter_refused.clear()
+        for domain, version in refused:
+            self.adapter_refused.labels(domain, version).set(1)
+
+
+class MetricsServer:
+    """Serves one registry over HTTP, on threads of its own."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        """Raises InvalidInput where the address cannot be bound."""
+        try:
+            self._server: WSGIServer
+            self._server, self._thread = start_http_server(port, host, metrics.registry)
+        except (OSError, socket.gaierror) as error:
+            raise InvalidInput(
+                f"--metrics-port {port} on {host}: {error.strerror}", field="metrics_port"
+            ) from error
+        self.port: int = self._server.server_port
+
+    def close(self) -> None:
+        """Stops serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

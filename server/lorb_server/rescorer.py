@@ -1,0 +1,162 @@
+"""One list from text to ranks: tokenise, wait for a pass, rank; or the first-pass order, with the reason."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
+from lorb.nbest import DistinctHypothesis, NBest
+from lorb.ranked import (
+    FallbackPolicy,
+    FallbackReason,
+    Outcome,
+    Ranked,
+    RankedHypothesis,
+    RescoreOptions,
+    Selection,
+    Timings,
+)
+from lorb_adapters.ranking import first_pass, rank, sole
+from lorb_adapters.text import EncodedRow, TextEncoder
+
+from lorb_server.engine import Engine, Scored
+from lorb_server.metrics import Metrics
+from lorb_server.scoring import Job
+from lorb_server.served import ServedAdapter
+
+
+@dataclass(slots=True)
+class Call:
+    """One list on its way through the server.
+
+    Attributes:
+        nbest, options: what was asked.
+        adapter: pinned at admission.
+        started_at, answer_by: on the event loop's clock. Seconds.
+        bulk: whether it belongs to a batch call.
+        tokenize_seconds: set once it is known.
+    """
+
+    nbest: NBest
+    options: RescoreOptions
+    adapter: ServedAdapter
+    started_at: float
+    answer_by: float
+    bulk: bool
+    distinct: tuple[DistinctHypothesis, ...] = field(init=False)
+    tokenize_seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.distinct = self.nbest.distinct()
+
+
+class Rescorer:
+    """Answers lists. Belongs to the event loop; texts are tokenised on `threads`."""
+
+    def __init__(
+        self, engine: Engine, text_encoder: TextEncoder, threads: Executor, metrics: Metrics
+    ) -> None:
+        self._engine = engine
+        self._text_encoder = text_encoder
+        self._threads = threads
+        self._metrics = metrics
+
+    async def rescore(self, call: Call) -> Ranked:
+        """The list in its new order, by `call.answer_by`.
+
+        Raises under the FAIL policy Overloaded, DeadlineExceeded or ModelFailed where it cannot be rescored,
+        and ModelFailed under either where the pass or the model's thread failed.
+        """
+        if len(call.distinct) == 1:
+            return self._finished(call, sole(call.nbest, call.options), Scored((), 0.0, 0.0))
+        try:
+            async with asyncio.timeout_at(call.answer_by):
+                rows = await self._tokenize(call)
+                job = Job(rows, call.adapter, call.answer_by, call.bulk)
+                scored = await self._engine.submit(job)
+        except TimeoutError:
+            late = DeadlineExceeded(
+                "the deadline came before the list was rescored; allow more time, or accept DEGRADE"
+            )
+            return self._degraded(call, FallbackReason.DEADLINE, late)
+        except DeadlineExceeded as error:
+            return self._degraded(call, FallbackReason.DEADLINE, error)
+        except Overloaded as error:
+            return self._degraded(call, FallbackReason.QUEUE_FULL, error)
+        hypotheses = await self._rank(call, rows, scored)
+        if not (all(map(math.isfinite, scored.scores)) and all(map(_is_finite, hypotheses))):
+            self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
+            failed = ModelFailed("the scores of this list came out as NaN or infinite")
+            return self._degraded(call, FallbackReason.INVALID_SCORE, failed)
+        return self._finished(call, hypotheses, scored, rows)
+
+    async def _tokenize(self, call: Call) -> Sequence[EncodedRow]:
+        self._engine.check_room(bulk=call.bulk)  # before any work is spent on a list that must be refused
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        rows = await loop.run_in_executor(
+            self._threads,
+            self._text_encoder.encode,
+            [hypothesis.transcript for hypothesis in call.distinct],
+            call.nbest.context,
+            call.adapter.normalization,
+            call.adapter.uses_context,
+        )
+        call.tokenize_seconds = loop.time() - started
+        return rows
+
+    async def _rank(
+        self, call: Call, rows: Sequence[EncodedRow], scored: Scored
+    ) -> tuple[RankedHypothesis, ...]:
+        truncated = [row.truncated for row in rows]
+        arguments = (call.nbest, call.distinct, scored.scores, truncated, call.adapter.ranking, call.options)
+        if call.options.selection is Selection.MAP:
+            return rank(*arguments)
+        # minimum Bayes risk compares all pairs of texts: too long for the event loop
+        return await asyncio.get_running_loop().run_in_executor(self._threads, rank, *arguments)
+
+    def _finished(
+        self,
+        call: Call,
+        hypotheses: tuple[RankedHypothesis, ...],
+        scored: Scored,
+        rows: Sequence[EncodedRow] = (),
+    ) -> Ranked:
+        domain, counts = call.adapter.ref.domain, self._metrics.hypotheses
+        counts.labels(domain, "scored").inc(len(scored.scores))
+        counts.labels(domain, "deduplicated").inc(len(call.nbest.hypotheses) - len(call.distinct))
+        self._metrics.truncated.labels(domain).inc(sum(row.truncated for row in rows))
+        if hypotheses[0].index not in call.distinct[0].positions:
+            self._metrics.rank_changed.labels(domain).inc()
+        return self._answer(call, hypotheses, Outcome.RESCORED, None, scored)
+
+    def _degraded(self, call: Call, reason: FallbackReason, error: LorbError) -> Ranked:
+        if call.options.fallback_policy is FallbackPolicy.FAIL:
+            raise error
+        self._metrics.hypotheses.labels(call.adapter.ref.domain, "skipped").inc(len(call.nbest.hypotheses))
+        return self._answer(call, first_pass(call.nbest, call.options), Outcome.FIRST_PASS, reason)
+
+    def _answer(
+        self,
+        call: Call,
+        hypotheses: tuple[RankedHypothesis, ...],
+        outcome: Outcome,
+        reason: FallbackReason | None,
+        scored: Scored | None = None,
+    ) -> Ranked:
+        timings = Timings(
+            total_seconds=asyncio.get_running_loop().time() - call.started_at,
+            tokenize_seconds=call.tokenize_seconds,
+            queue_seconds=scored.queue_seconds if scored else 0.0,
+            infer_seconds=scored.infer_seconds if scored else 0.0,
+        )
+        self._metrics.observe_call(call.adapter.ref.domain, outcome, reason, timings)
+        return Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
+
+
+def _is_finite(hypothesis: RankedHypothesis) -> bool:
+    """False also where a caller's own scores and weight take the sum to infinity."""
+    scores = (hypothesis.combined_score, hypothesis.rescoring_score, hypothesis.posterior)
+    return all(score is None or math.isfinite(score) for score in scores)

@@ -1,0 +1,143 @@
+"""The rescoring service: decode, validate, pin the adapter, hand over, encode."""
+
+import asyncio
+from collections.abc import Callable
+
+from lorb import __version__
+from lorb.errors import InvalidInput, LorbError, Unavailable
+from lorb.ranked import Ranked
+from lorb.server_info import ServerInfo
+from lorb.status import status_code
+from lorb.v1 import rescoring_pb2 as pb
+from lorb.v1 import rescoring_pb2_grpc
+from lorb.wire import (
+    batch_result,
+    nbest_from_request,
+    options_from_request,
+    response_from_info,
+    response_from_ranked,
+)
+from lorb_adapters.base import Base
+
+from lorb_server.answers import Context, answers_errors, unforeseen
+from lorb_server.config import ServeConfig
+from lorb_server.metrics import Metrics
+from lorb_server.registry import Registry
+from lorb_server.rescorer import Call, Rescorer
+
+
+class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
+    """lorb.v1.RescoringService. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        base: Base,
+        registry: Registry,
+        rescorer: Rescorer,
+        metrics: Metrics,
+        *,
+        is_warm: Callable[[], bool],
+    ) -> None:
+        """Until `is_warm`, calls are UNAVAILABLE."""
+        self._config = config
+        self._base = base
+        self._registry = registry
+        self._rescorer = rescorer
+        self._metrics = metrics
+        self._is_warm = is_warm
+
+    @answers_errors
+    async def Rescore(self, request: pb.RescoreRequest, context: Context) -> pb.RescoreResponse:  # noqa: N802
+        """Rescores one list."""
+        started_at = asyncio.get_running_loop().time()
+        answer_by = self._answer_by(context, started_at, self._config.default_deadline_seconds)
+        return response_from_ranked(await self._rescore(request, started_at, answer_by, bulk=False))
+
+    @answers_errors
+    async def BatchRescore(  # noqa: N802
+        self, request: pb.BatchRescoreRequest, context: Context
+    ) -> pb.BatchRescoreResponse:
+        """Rescores many lists, each with its own answer or status."""
+        started_at = asyncio.get_running_loop().time()
+        if len(request.requests) > self._config.max_batch_lists:
+            most = self._config.max_batch_lists
+            raise InvalidInput(
+                f"requests has {len(request.requests)} lists, this server takes {most}",
+                field="requests",
+            )
+        answer_by = self._answer_by(context, started_at, self._config.default_bulk_deadline_seconds)
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            for one in request.requests:
+                tasks.append(group.create_task(self._rescore_one(one, started_at, answer_by)))
+                await asyncio.sleep(0)  # single calls get their turn between the lists of a batch
+        return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
+
+    @answers_errors
+    async def GetServerInfo(  # noqa: N802
+        self,
+        request: pb.GetServerInfoRequest,
+        context: Context,
+    ) -> pb.GetServerInfoResponse:
+        """Tells what this server is, serves and accepts."""
+        return response_from_info(
+            ServerInfo(
+                server_version=__version__,
+                base_name=self._base.name,
+                base_fingerprint=self._base.fingerprint,
+                device=str(self._base.device),
+                dtype=str(self._base.dtype).removeprefix("torch."),
+                domains=tuple(self._registry.served_domains()),
+                default_domain=self._config.default_domain,
+                max_hypotheses=self._config.max_hypotheses,
+                max_transcript_chars=self._config.max_transcript_chars,
+                max_batch_lists=self._config.max_batch_lists,
+            )
+        )
+
+    async def _rescore_one(
+        self, request: pb.RescoreRequest, started_at: float, answer_by: float
+    ) -> Ranked | LorbError:
+        try:
+            return await self._rescore(request, started_at, answer_by, bulk=True)
+        except LorbError as error:
+            return error
+        except Exception as error:
+            return unforeseen(error, "BatchRescore")
+
+    async def _rescore(
+        self, request: pb.RescoreRequest, started_at: float, answer_by: float, *, bulk: bool
+    ) -> Ranked:
+        domain = ""
+        try:
+            call = self._admit(request, started_at, answer_by, bulk=bulk)
+            domain = call.adapter.ref.domain
+            return await self._rescorer.rescore(call)
+        except LorbError as error:
+            self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
+            raise
+
+    def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, *, bulk: bool) -> Call:
+        """Decodes and validates a request, and pins the adapter that serves its domain now."""
+        if not self._is_warm():
+            raise Unavailable("this server is not warm yet; try again soon, or another one")
+        if len(request.hypotheses) > self._config.max_hypotheses:  # before each of them is decoded
+            raise InvalidInput(
+                f"hypotheses has {len(request.hypotheses)} entries, this server takes "
+                f"{self._config.max_hypotheses}",
+                field="hypotheses",
+            )
+        options = options_from_request(request)
+        nbest = nbest_from_request(request)
+        nbest.check_limits(
+            max_hypotheses=self._config.max_hypotheses, max_transcript_chars=self._config.max_transcript_chars
+        )
+        adapter = self._registry.select(options.domain)
+        return Call(nbest, options, adapter, started_at, answer_by, bulk)
+
+    def _answer_by(self, context: Context, now: float, default_seconds: float) -> float:
+        """When the answer must leave, on the event loop's clock: the caller's deadline less the margin."""
+        remaining: float | None = context.time_remaining()
+        seconds = default_seconds if remaining is None else remaining
+        return now + seconds - self._config.deadline_margin_seconds

@@ -1,0 +1,390 @@
+"""lorb_adapters.store."""
+
+import multiprocessing
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable, UnknownDomain, UnknownVersion
+from lorb.names import DomainSelector
+from lorb_adapters.adapter import weights_digest
+from lorb_adapters.aliases import Alias
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+from publications import NORMALIZATION, make_publication, random_weights
+from transformers import BertModel
+
+FILES = {
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "head.safetensors",
+    "manifest.json",
+    "report.md",
+    "report.json",
+}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def publication(store_base):
+    return make_publication(store_base)
+
+
+def publish(store: Store, base, *, seed: int = 0, domain: str = "voice", set_stable: bool = True) -> str:
+    return store.publish(make_publication(base, domain, seed, golden_lists=()), set_stable=set_stable)
+
+
+def test_a_version_is_named_by_number_and_digest(store, publication):
+    """The id is the next number and the first 12 digits of the weights' digest; so is the folder."""
+    first = store.publish(publication, set_stable=True)
+    second = store.publish(publication, set_stable=False)
+    digest = weights_digest(publication.weights)
+    assert (first, second) == (f"1-{digest[:12]}", f"2-{digest[:12]}")
+    folder = Path(store.url) / "voice" / "versions" / first
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert store.versions("voice") == [first, second]
+    assert store.aliases("voice").version("stable") == first
+
+
+def test_the_manifest_tells_what_was_published(store, publication):
+    """Everything of a publication stands in the manifest, under its domain and version."""
+    version = store.publish(publication, set_stable=True)
+    manifest = store.manifest("voice", version)
+    assert (manifest.domain, manifest.version) == ("voice", version)
+    assert manifest.weights_digest == weights_digest(publication.weights)
+    assert set(manifest.file_sha256) == FILES - {"manifest.json"}
+    for field in ("ranking", "normalization", "golden_lists", "dev_metrics", "training_data", "base_fingerprint"):
+        assert getattr(manifest, field) == getattr(publication, field)
+
+
+# peft 0.21 reads an attribute that transformers 5.23 renamed
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("has_pooler", [False, True])
+def test_peft_loads_a_version_folder(store, store_base, store_base_folder, has_pooler):
+    """peft reads a version as its own, and its model then computes what the adapter says."""
+    weights = random_weights(store_base)
+    version = store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)
+    encoder = BertModel.from_pretrained(store_base_folder, add_pooling_layer=has_pooler)
+    folder = Path(store.url) / "voice" / "versions" / version
+    model = peft.PeftModel.from_pretrained(encoder, str(folder)).eval()
+    rows = store_base.text_encoder.encode(["the cat sat"], "", NORMALIZATION, False)
+    ids = torch.tensor([rows[0].token_ids])
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        per_token = hidden[rows[0].scored_from :] @ weights.head.weight + weights.head.bias
+    ours = RescoringModel(store_base).score(rows, [weights], [0])
+    torch.testing.assert_close(ours[0], per_token.sum(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_generation_grows_with_every_change(store, store_base):
+    """Publishing, flipping, rolling back, ending an alias and removing are each seen by who polls one number."""
+    first = publish(store, store_base, seed=1)
+    seen = [store.generation()]
+    second = publish(store, store_base, seed=2)
+    seen.append(store.generation())
+    for change in (
+        lambda: store.rollback("voice"),
+        lambda: store.set_alias("voice", "canary", second, 0.1),
+        lambda: store.remove_alias("voice", "canary"),
+        lambda: store.remove("voice", second),
+    ):
+        change()
+        seen.append(store.generation())
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert store.versions("voice") == [first]
+
+
+def test_setting_what_is_set_changes_nothing(store, store_base):
+    """An alias that points there already causes no new generation, and still says where it points."""
+    version = publish(store, store_base)
+    change = store.set_alias("voice", "stable", version)
+    assert (change.from_version, change.to_version, store.generation()) == (version, version, 1)
+
+
+def test_a_number_is_never_given_twice(store, store_base):
+    """A removed version's number is not used again: its id stays unmistakable."""
+    publish(store, store_base, seed=1)
+    second = publish(store, store_base, seed=2, set_stable=False)
+    store.remove("voice", second)
+    third = publish(store, store_base, seed=2, set_stable=False)
+    assert third.startswith("3-")
+    assert third != second
+
+
+def test_rollback_goes_back_and_again_further_back(store, store_base):
+    """Each rollback is one flip to the stable version before."""
+    versions = [publish(store, store_base, seed=seed) for seed in range(3)]
+    change = store.rollback("voice")
+    assert (change.from_version, change.to_version) == (versions[2], versions[1])
+    assert store.rollback("voice").to_version == versions[0]
+    with pytest.raises(UnknownVersion, match="no earlier version"):
+        store.rollback("voice")
+    assert store.aliases("voice").version("stable") == versions[0]
+
+
+def test_aliases_point_at_what_is_there(store, store_base):
+    """An alias of no version or of no domain is refused and changes nothing."""
+    publish(store, store_base)
+    with pytest.raises(UnknownVersion, match="no version 9-0123456789ab"):
+        store.set_alias("voice", "canary", "9-0123456789ab", 0.5)
+    with pytest.raises(UnknownDomain, match="no domain 'video'"):
+        store.set_alias("video", "stable", "9-0123456789ab")
+    with pytest.raises(UnknownDomain):
+        store.rollback("video")
+    assert store.generation() == 1
+
+
+def test_selectors_are_resolved(store, store_base):
+    """A domain alone is its stable version; aliases and full versions name theirs."""
+    first, second = publish(store, store_base, seed=1), publish(store, store_base, seed=2, set_stable=False)
+    store.set_alias("voice", "canary", second, 0.1)
+    for text, version in (("voice", first), ("voice@canary", second), (f"voice@{second}", second)):
+        assert store.resolve(DomainSelector.parse(text)) == version
+    for text in ("voice@shadow", "voice@9-0123456789ab"):
+        with pytest.raises(UnknownVersion):
+            store.resolve(DomainSelector.parse(text))
+
+
+@pytest.mark.parametrize("name", ["../../etc", "..", ".", "", "a/b", "Voice", "-x", "voice@stable", "a" * 65])
+def test_a_domain_is_a_name(store, publication, name):
+    """Whatever could leave the store's folder is refused before any file is touched."""
+    for call in (
+        lambda: store.versions(name),
+        lambda: store.aliases(name),
+        lambda: store.manifest(name, "1-0123456789ab"),
+        lambda: store.read_files(name, "1-0123456789ab"),
+        lambda: store.publish(replace(publication, domain=name), set_stable=True),
+    ):
+        with pytest.raises(InvalidInput, match="domain"):
+            call()
+    assert not Path(store.url).exists()
+
+
+@pytest.mark.parametrize("version", ["..", "1", "1-0123456789ab/..", "0-0123456789ab", "stable"])
+def test_a_version_is_a_full_id(store, version):
+    """Only "<n>-<digest12>" names a version's folder."""
+    with pytest.raises(InvalidInput, match="version"):
+        store.read_files("voice", version)
+
+
+@pytest.mark.parametrize("domain", ["base", "index.json"])
+def test_reserved_domains_cannot_be_published(store, publication, domain):
+    """The base's own head and the index file keep their names."""
+    with pytest.raises(InvalidInput, match="reserved"):
+        store.publish(replace(publication, domain=domain), set_stable=True)
+
+
+def test_only_finite_weights_are_published(store, store_base):
+    """A diverged training cannot reach the store."""
+    weights = random_weights(store_base)
+    next(iter(weights.lora.values()))[1][0, 0] = float("nan")
+    with pytest.raises(InvalidAdapter, match=r"lora_B\.weight holds values that are not finite"):
+        store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)
+    assert not Path(store.url).exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dev_metrics": {"wer": float("nan")}}, {"base_name": "\ud800"}, {"training_data": {"f": "x"}}]
+)
+def test_what_could_not_be_read_back_is_not_published(store, publication, changes):
+    """A manifest that no reader would take is refused at once, and leaves no version."""
+    with pytest.raises(InvalidAdapter):
+        store.publish(replace(publication, **changes), set_stable=True)
+    assert store.domains() == []
+
+
+def test_domains_are_folders_with_versions(store, store_base):
+    """Files, links, foreign names and empty folders in the store's folder are no domains."""
+    publish(store, store_base, domain="voice")
+    publish(store, store_base, domain="0-digits.are_fine")
+    root = Path(store.url)
+    (root / "empty").mkdir()
+    (root / "lost+found").mkdir()
+    (root / "file").write_text("x")
+    (root / "linked").symlink_to(root / "voice")
+    shutil.copytree(root / "voice", root / "base")
+    assert store.domains() == ["0-digits.are_fine", "voice"]
+
+
+def test_a_leftover_of_a_killed_publisher_is_not_listed(store, store_base):
+    """A half-written version is under .tmp, where no reader looks; prune takes it away."""
+    version = publish(store, store_base)
+    left = Path(store.url) / ".tmp" / "dead" / "0"
+    shutil.copytree(Path(store.url) / "voice" / "versions" / version, left)
+    (left / "manifest.json").unlink()
+    assert (store.domains(), store.versions("voice")) == (["voice"], [version])
+    assert publish(store, store_base, seed=1).startswith("2-")
+    assert store.prune("voice", keep=5, dry_run=True) == [".tmp/dead"]
+    assert store.prune("voice", keep=5) == [".tmp/dead"]
+    assert not left.exists()
+
+
+def test_prune_keeps_what_is_needed(store, store_base):
+    """The newest, the aliased and the rollback's target stay; a dry run removes nothing."""
+    versions = [publish(store, store_base, seed=seed) for seed in range(4)]
+    versions += [publish(store, store_base, seed=seed, set_stable=False) for seed in range(4, 7)]
+    store.set_alias("voice", "shadow", versions[0])
+    unneeded = [versions[1], versions[4], versions[5]]
+    assert store.prune("voice", keep=1, dry_run=True) == unneeded
+    assert store.versions("voice") == versions
+    assert store.prune("voice", keep=1) == unneeded
+    assert store.versions("voice") == [versions[0], versions[2], versions[3], versions[6]]
+    assert store.rollback("voice").to_version == versions[2]
+    assert store.prune("voice", keep=0) == [versions[3], versions[6]]
+    with pytest.raises(InvalidInput, match="keep"):
+        store.prune("voice", keep=-1)
+
+
+def test_an_aliased_version_cannot_be_removed(store, store_base):
+    """Removing what serves is refused, and says which alias serves it."""
+    version = publish(store, store_base)
+    with pytest.raises(InvalidInput, match="is stable: point the alias elsewhere"):
+        store.remove("voice", version)
+    assert store.versions("voice") == [version]
+
+
+@pytest.mark.parametrize("file", ["index.json", "voice/aliases.json"])
+def test_a_torn_file_is_named(store, store_base, file):
+    """A store whose index or aliases are torn says which file it is, to readers and to writers."""
+    version = publish(store, store_base)
+    path = Path(store.url) / file
+    path.write_bytes(path.read_bytes()[:20])
+    read = store.generation if file == "index.json" else lambda: store.aliases("voice")
+    with pytest.raises(StoreUnavailable, match=f"^{file} is not JSON"):
+        read()
+    with pytest.raises(StoreUnavailable, match=f"^{file} is not JSON"):
+        publish(store, store_base, seed=1)
+    assert store.versions("voice") == [version]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "extra.pkl", "notes.txt", ".hidden"])
+def test_foreign_files_are_refused_by_name(store, store_base, name):
+    """A pickle, or any other file that has no place in a version, makes it unreadable, and is named."""
+    version = publish(store, store_base)
+    (Path(store.url) / "voice/versions" / version / name).write_bytes(b"\x80\x04.")
+    with pytest.raises(InvalidAdapter, match=name):
+        store.read_files("voice", version)
+
+
+@pytest.mark.parametrize("name", ["head.safetensors", "adapter_model.safetensors", "adapter_config.json"])
+def test_missing_files_are_named(store, store_base, name):
+    """A version without one of its files is refused, and the file is named."""
+    version = publish(store, store_base)
+    (Path(store.url) / "voice/versions" / version / name).unlink()
+    with pytest.raises(InvalidAdapter, match=f"{name} is missing"):
+        store.read_files("voice", version)
+
+
+def test_links_are_refused_at_every_level(store, store_base, tmp_path):
+    """A link in place of a file, a version or a domain is refused."""
+    version = publish(store, store_base)
+    root = Path(store.url)
+    folder = root / "voice/versions" / version
+    shutil.move(folder / "head.safetensors", tmp_path / "head")
+    (folder / "head.safetensors").symlink_to(tmp_path / "head")
+    with pytest.raises(InvalidAdapter, match="head.safetensors is a symbolic link"):
+        store.read_files("voice", version)
+    shutil.move(folder, tmp_path / "version")
+    folder.symlink_to(tmp_path / "version")
+    with pytest.raises(InvalidAdapter, match="symbolic link"):
+        store.read_files("voice", version)
+    (root / "other").symlink_to(root / "voice")
+    with pytest.raises(InvalidAdapter, match="symbolic link"):
+        store.manifest("other", version)
+
+
+def test_a_version_that_moved_is_refused(store, store_base):
+    """A manifest that lies under another version or domain than its own is refused."""
+    version = publish(store, store_base)
+    root = Path(store.url)
+    shutil.copytree(root / "voice/versions" / version, root / f"voice/versions/7{version[1:]}")
+    shutil.copytree(root / "voice", root / "video")
+    with pytest.raises(InvalidAdapter, match="version is"):
+        store.manifest("voice", f"7{version[1:]}")
+    with pytest.raises(InvalidAdapter, match="domain is 'voice', but it lies in 'video'"):
+        store.manifest("video", version)
+
+
+def test_a_reader_needs_no_write_access(store, store_base):
+    """A copy without lock file, with all write bits off, reads in full and stays as it is."""
+    version = publish(store, store_base)
+    root = Path(store.url)
+    (root / ".lock").unlink()
+    before = sorted(root.rglob("*"))
+    for path in [root, *before]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        reader = Store(store.url)
+        reader.read_files("voice", version)
+        assert reader.domains() == ["voice"]
+        assert reader.aliases("voice").by_name == {"stable": Alias(version)}
+        assert reader.generation() == 1
+        assert sorted(root.rglob("*")) == before
+    finally:
+        for path in [root, *before]:
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def test_threads_that_publish_at_once_all_succeed(store, store_base):
+    """Publishers in one process get a number each, and the generation counts every one."""
+    publication = make_publication(store_base, golden_lists=())
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(lambda _: store.publish(publication, set_stable=True), range(8)))
+    assert sorted(versions) == store.versions("voice")
+    assert len(set(versions)) == 8
+    assert store.generation() == 8
+    assert len(store.aliases("voice").history) == 8
+
+
+def test_processes_that_publish_at_once_all_succeed(store, publication):
+    """So do publishers in different processes."""
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_publish_often, args=(store.url, publication, 3)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert [version.split("-")[0] for version in store.versions("voice")] == ["1", "2", "3", "4", "5", "6"]
+    assert store.generation() == 6
+
+
+def test_a_version_travels_between_stores(store, publication, tmp_path):
+    """A version added to another store keeps its id; added again it changes nothing but the alias asked for."""
+    version = store.publish(publication, set_stable=True)
+    files = store.read_files("voice", version)
+    other = Store(str(tmp_path / "other"))
+    assert other.add(files, set_stable=False).version == version
+    assert dict(other.read_files("voice", version)) == dict(files)
+    assert other.aliases("voice").by_name == {}
+    other.add(files, set_stable=False)
+    assert other.generation() == 1
+    other.add(files, set_stable=True)
+    assert other.aliases("voice").version("stable") == version
+    assert other.publish(publication, set_stable=False).startswith("2-")
+
+
+def test_a_changed_version_does_not_travel(store, publication, tmp_path):
+    """Files that are not the manifest's, or a version that differs from the one there, are refused."""
+    version = store.publish(publication, set_stable=True)
+    files = dict(store.read_files("voice", version))
+    other = Store(str(tmp_path / "other"))
+    with pytest.raises(InvalidAdapter, match=r"report\.md is torn or changed"):
+        other.add(files | {"report.md": b"better"}, set_stable=True)
+    assert other.add(files, set_stable=False)
+    renamed = files | {"manifest.json": files["manifest.json"].replace(b'"uses_context": false', b'"uses_context": true')}
+    with pytest.raises(InvalidInput, match="versions never change"):
+        other.add(renamed, set_stable=True)
+
+
+def _publish_often(url: str, publication, times: int) -> None:
+    for _ in range(times):
+        Store(url).publish(publication, set_stable=True)

@@ -1,0 +1,120 @@
+"""A real gRPC server with a rescorer that needs no model: it turns every list round, or fails as it is told."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+from lorb.errors import LorbError
+from lorb.ranked import AdapterRef, Outcome, Ranked, RankedHypothesis
+from lorb.server_info import ServerInfo
+from lorb.status import status_code, trailers
+from lorb.v1 import rescoring_pb2 as pb
+from lorb.v1 import rescoring_pb2_grpc
+from lorb.wire import batch_result, nbest_from_request, options_from_request, response_from_info, response_from_ranked
+
+ADAPTER = AdapterRef("librispeech", "1-0123456789ab", "ab" * 32)
+INFO = ServerInfo("0.1.0", "none", "cd" * 32, "cpu", "float32", ("librispeech",), "librispeech", 100, 2000, 5)
+
+
+def turned_round(nbest, options):
+    """The list backwards, every hypothesis scored by its position."""
+    size = len(nbest.hypotheses)
+    order = range(size - 1, -1, -1)
+    hypotheses = tuple(
+        RankedHypothesis(i, nbest.hypotheses[i].transcript, float(i), i / 2, (i + 1) / size) for i in order
+    )
+    return Ranked(hypotheses[: options.top_n or None], Outcome.RESCORED, nbest.id, adapter=ADAPTER)
+
+
+class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
+    """Answers every list with `answer`; a LorbError that `answer` raises becomes a status, as on a real server.
+
+    Attributes:
+        answer: from (NBest, RescoreOptions) to Ranked.
+        failures: raised by the next calls, one each, before they are answered.
+        calls: (method, request, seconds left, metadata) of every call so far.
+        release: calls wait for it; set unless a test holds them.
+        arrived: set when the first call is there.
+        ended: set when the first call is over, answered or given up.
+    """
+
+    def __init__(self):
+        self.answer = turned_round
+        self.failures = []
+        self.calls = []
+        self.release = threading.Event()
+        self.release.set()
+        self.arrived = threading.Event()
+        self.ended = threading.Event()
+
+    def Rescore(self, request, context):  # noqa: N802 - the schema's name
+        """One list."""
+        return self._answered("Rescore", request, context, lambda: response_from_ranked(self._ranked(request)))
+
+    def BatchRescore(self, request, context):  # noqa: N802 - the schema's name
+        """Many lists, each with its own answer or error."""
+
+        def answers():
+            return pb.BatchRescoreResponse(results=[batch_result(self._result(each)) for each in request.requests])
+
+        return self._answered("BatchRescore", request, context, answers)
+
+    def GetServerInfo(self, request, context):  # noqa: N802 - the schema's name
+        """What a server says about itself; never fails."""
+        self._note("GetServerInfo", request, context)
+        return response_from_info(INFO)
+
+    def methods(self):
+        """The methods called so far."""
+        return [method for method, *_ in self.calls]
+
+    def _answered(self, method, request, context, answers):
+        self._note(method, request, context)
+        context.add_callback(self.ended.set)
+        self.arrived.set()
+        self.release.wait()
+        try:
+            if self.failures:
+                raise self.failures.pop(0)
+            return answers()
+        except LorbError as error:
+            context.set_trailing_metadata(trailers(error))
+            context.abort(status_code(error), error.message)
+
+    def _note(self, method, request, context):
+        metadata = {key: value for key, value in context.invocation_metadata()}
+        self.calls.append((method, request, context.time_remaining(), metadata))
+
+    def _ranked(self, request):
+        return self.answer(nbest_from_request(request), options_from_request(request))
+
+    def _result(self, request):
+        try:
+            return self._ranked(request)
+        except LorbError as error:
+            return error
+
+
+def healthy(status=health_pb2.HealthCheckResponse.SERVING):
+    """A health service that says so of the rescoring service."""
+    health = HealthServicer()
+    health.set("lorb.v1.RescoringService", status)
+    return health
+
+
+@contextmanager
+def serving(service, address="127.0.0.1:0", *, health=None):
+    """Serves `service` and health; yields its "host:port"."""
+    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+    rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health or healthy(), server)
+    port = server.add_insecure_port(address)
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        service.release.set()
+        server.stop(0).wait()

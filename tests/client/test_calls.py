@@ -1,0 +1,45 @@
+"""lorb_client.calls: settings that make no sense are refused when the client is made."""
+
+import math
+
+import pytest
+from lorb.errors import InvalidInput
+from lorb_client.calls import CallSettings
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
+def test_a_deadline_is_finite_and_above_0(seconds):
+    """A call without a deadline could wait for ever."""
+    with pytest.raises(InvalidInput) as caught:
+        CallSettings("localhost:1", seconds)
+    assert caught.value.field == "timeout_seconds"
+
+
+def test_a_calls_own_deadline_wins():
+    """The settings' deadline is for calls that name none."""
+    settings = CallSettings("localhost:1", 2.0)
+    assert (settings.deadline_seconds(None), settings.deadline_seconds(0.5)) == (2.0, 0.5)
+    with pytest.raises(InvalidInput):
+        settings.deadline_seconds(0)
+
+
+@pytest.mark.parametrize("token", ["", "a\nb", "schlüssel", "a\x00"])
+def test_a_token_is_one_line_of_ascii(token):
+    """What an HTTP header cannot carry is refused by name, and not repeated in the message."""
+    with pytest.raises(InvalidInput) as caught:
+        CallSettings("localhost:1", token=token)
+    assert caught.value.field == "token"
+    assert not token or token not in caught.value.message
+
+
+def test_a_token_travels_as_a_bearer_token():
+    """And without one no such header is sent."""
+    assert CallSettings("localhost:1", token="abc").metadata == (("authorization", "Bearer abc"),)  # noqa: S106
+    assert CallSettings("localhost:1").metadata == ()
+
+
+def test_a_target_is_needed():
+    """gRPC would try to resolve the empty name."""
+    with pytest.raises(InvalidInput) as caught:
+        CallSettings("")
+    assert caught.value.field == "target"

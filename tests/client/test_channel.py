@@ -1,0 +1,50 @@
+"""lorb_client.channel: what the service config promises, seen on real connections."""
+
+import json
+
+import pytest
+from client.rescoring_server import ScriptedService, healthy, serving
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from lorb.errors import Unavailable
+from lorb_client import Client
+from lorb_client.channel import CHANNEL_OPTIONS, SERVICE, SERVICE_CONFIG
+
+
+def test_only_unavailable_is_retried_and_at_most_twice():
+    """The retry policy of the design: three attempts within 0.02 to 0.2 s of waiting, throttled."""
+    (method,) = json.loads(dict(CHANNEL_OPTIONS)["grpc.service_config"])["methodConfig"]
+    assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert method["retryPolicy"]["maxAttempts"] == 3
+    assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 10, "tokenRatio": 0.1}
+
+
+def test_keepalive_is_no_nuisance():
+    """Servers hang up on clients that ping more than once a minute, or without a call."""
+    options = dict(CHANNEL_OPTIONS)
+    assert options["grpc.keepalive_time_ms"] >= 60_000
+    assert options["grpc.keepalive_permit_without_calls"] == 0
+
+
+def test_calls_go_round_the_servers(sample_lists):
+    """With two addresses behind one name, both get calls."""
+    first, second = ScriptedService(), ScriptedService()
+    with serving(first) as one, serving(second) as other, Client(f"ipv4:{one},{other}", wait_for_ready=True) as client:
+        for _ in range(200):  # until both are connected
+            client.rescore(sample_lists[0], timeout_seconds=10)
+            if first.calls and second.calls:
+                break
+    assert first.calls
+    assert second.calls
+
+
+def test_a_server_that_is_not_healthy_gets_no_calls(service, sample_lists):
+    """A server says NOT_SERVING while it warms up or drains; the client waits until it says SERVING."""
+    health = healthy(HealthCheckResponse.NOT_SERVING)
+    with serving(service, health=health) as address:
+        with Client(address) as client, pytest.raises(Unavailable):
+            client.rescore(sample_lists[0], timeout_seconds=10)
+        assert service.calls == []
+        health.set(SERVICE, HealthCheckResponse.SERVING)
+        with Client(address, wait_for_ready=True) as client:
+            client.rescore(sample_lists[0], timeout_seconds=10)
+    assert service.methods() == ["Rescore"]

@@ -1,0 +1,15 @@
+"""Real lists for the tests of the contract."""
+
+from pathlib import Path
+
+import pytest
+from lorb.formats import read_nbest_lists
+from lorb.nbest import NBest
+
+SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
+
+
+@pytest.fixture(scope="session")
+def sample_lists() -> list[NBest]:
+    """The shipped LibriSpeech sample's dev lists: real texts, real scores, references."""
+    return read_nbest_lists([SAMPLE / "dev.jsonl.gz"], require_references=True)

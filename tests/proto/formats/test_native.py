@@ -1,0 +1,35 @@
+"""lorb.formats.native: JSON lines."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from lorb.errors import MalformedFile
+from lorb.formats.native import read_native
+
+SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "test.jsonl.gz"
+
+
+def test_the_sample_is_read_whole():
+    """Real lists keep ids, references, texts and scores, and know their lines."""
+    expected = [json.loads(line) for line in gzip.decompress(SAMPLE.read_bytes()).splitlines()]
+    records = list(read_native(SAMPLE))
+    assert [record.line for record in records] == list(range(1, len(expected) + 1))
+    for record, fields in zip(records, expected, strict=True):
+        assert record.fields == fields
+        assert (record.nbest.id, record.nbest.reference) == (fields["id"], fields["ref"])
+        assert [(h.transcript, h.first_pass_score) for h in record.nbest.hypotheses] == [
+            (h["text"], h["score"]) for h in fields["hyps"]
+        ]
+
+
+def test_json_broken_on_line_7_is_named_with_its_line(tmp_path):
+    """A file cut by hand: the lines before it are fine, the message names the one that is not."""
+    lines = gzip.decompress(SAMPLE.read_bytes()).decode().splitlines()[:10]
+    lines[6] = lines[6][:-20]
+    path = tmp_path / "broken.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(MalformedFile) as caught:
+        list(read_native(path))
+    assert caught.value.message.startswith(f"{path}:7: not JSON: ")

@@ -1,0 +1,95 @@
+"""lorb.names: what may name a domain, an alias, a version."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lorb.errors import InvalidInput
+from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
+
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
+VERSION = "12-0123456789ab"
+
+
+@given(NAMES)
+def test_names_of_the_alphabet_pass_unchanged(name):
+    """Every name of the rule is handed back as it is."""
+    assert check_name(name, "domain") == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../../etc",
+        "/etc",
+        "a/b",
+        ".hidden",
+        "-flag",
+        "Upper",
+        "a b",
+        "a\n",
+        "ä",
+        "a\x00",
+        "x" * 65,
+        "a@b",
+    ],
+)
+def test_anything_else_is_refused_with_its_field(name):
+    """What could leave the store's folder or forge a log line is no name."""
+    with pytest.raises(InvalidInput) as caught:
+        check_name(name, "domain")
+    assert caught.value.field == "domain"
+    assert "\n" not in caught.value.message
+
+
+def test_a_long_name_is_not_repeated_in_full():
+    """The message stays short whatever the caller sends."""
+    with pytest.raises(InvalidInput) as caught:
+        check_name("x" * 100_000, "domain")
+    assert len(caught.value.message) < 300
+
+
+def test_an_alias_does_not_begin_with_a_digit():
+    """Versions begin with a digit and aliases never do, so the two cannot be confused."""
+    assert check_alias("stable") == "stable"
+    with pytest.raises(InvalidInput):
+        check_alias("1st")
+
+
+@pytest.mark.parametrize(
+    "text", ["0-0123456789ab", "1-0123456789AB", "1-0123456789a", "1", "stable", "1-" + "0" * 13]
+)
+def test_only_full_version_ids_are_versions(text):
+    """A number alone, capitals, a wrong length: not a version."""
+    assert not is_version(text)
+    with pytest.raises(InvalidInput) as caught:
+        check_version(text)
+    assert caught.value.field == "version"
+
+
+def test_a_full_version_id_is_a_version():
+    """The number and twelve hex digits."""
+    assert check_version(VERSION) == VERSION
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [
+        ("books", DomainSelector("books")),
+        ("books@canary", DomainSelector("books", alias="canary")),
+        (f"books@{VERSION}", DomainSelector("books", version=VERSION)),
+    ],
+)
+def test_a_selector_names_a_domain_an_alias_or_a_version(text, selector):
+    """The three spellings of a domain field."""
+    assert DomainSelector.parse(text) == selector
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@stable", "books@", "books@1", "books@a@b", "books@../x", "../books@stable"]
+)
+def test_other_selectors_are_refused(text):
+    """Half a selector is an error, never a guess."""
+    with pytest.raises(InvalidInput) as caught:
+        DomainSelector.parse(text)
+    assert caught.value.field == "domain"

@@ -1,0 +1,97 @@
+"""lorb.nbest: a list that exists is a list that keeps the contract."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lorb.errors import InvalidInput
+from lorb.nbest import Hypothesis, NBest
+
+SCORES = st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.sampled_from(["", " ", "a", "b", "a b", " a  b ", "c"])
+
+
+def scored(*pairs):
+    """A list from (text, score) pairs."""
+    return NBest(tuple(Hypothesis(text, score) for text, score in pairs))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_refused(score):
+    """NaN and the infinities are named with their field."""
+    with pytest.raises(InvalidInput) as caught:
+        Hypothesis("a", score)
+    assert caught.value.field == "first_pass_score"
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_component_score_that_is_not_finite_is_refused(score):
+    """Components are never used, yet they must be numbers that JSON and protobuf can carry."""
+    with pytest.raises(InvalidInput) as caught:
+        Hypothesis("a", -1.0, {"lm": score})
+    assert caught.value.field == "component_scores"
+    assert "'lm'" in caught.value.message
+
+
+def test_a_list_without_hypotheses_is_refused():
+    """There is nothing to rank."""
+    with pytest.raises(InvalidInput) as caught:
+        NBest(())
+    assert caught.value.field == "hypotheses"
+
+
+def test_a_list_scored_in_part_is_refused_at_the_first_gap():
+    """Scores on all or on none; the message names the hypothesis that lacks one."""
+    with pytest.raises(InvalidInput) as caught:
+        scored(("a", -1.0), ("b", None), ("c", None))
+    assert caught.value.field == "hypotheses[1].first_pass_score"
+
+
+def test_empty_transcripts_are_legal():
+    """Decoders emit empty hypotheses."""
+    assert scored(("", -1.0)).hypotheses[0].transcript == ""
+
+
+def test_limits_name_the_field_that_breaks_them():
+    """Too many hypotheses, a long transcript, a long context: each with its own path."""
+    nbest = NBest((Hypothesis("a"), Hypothesis("bb")), context="ccc")
+    nbest.check_limits(max_hypotheses=2, max_transcript_chars=3)
+    fields = []
+    for most, chars in ((1, 3), (2, 1), (2, 2)):
+        with pytest.raises(InvalidInput) as caught:
+            nbest.check_limits(max_hypotheses=most, max_transcript_chars=chars)
+        fields.append(caught.value.field)
+    assert fields == ["hypotheses", "hypotheses[1].transcript", "context"]
+
+
+def test_copies_are_one_hypothesis_with_their_best_score():
+    """Equal texts merge, white space apart, and the best of their scores stands for them."""
+    distinct = scored(("a b", -3.0), ("c", -2.0), (" a  b", -1.0)).distinct()
+    assert [(each.transcript, each.first_pass_score, each.positions) for each in distinct] == [
+        ("a b", -1.0, (0, 2)),
+        ("c", -2.0, (1,)),
+    ]
+
+
+def test_a_list_without_scores_keeps_its_order():
+    """Without scores the list's own order is the first pass."""
+    assert [each.transcript for each in scored(("b", None), ("a", None), ("b", None)).distinct()] == [
+        "b",
+        "a",
+    ]
+
+
+@given(st.lists(st.tuples(TEXTS, SCORES), min_size=1, max_size=12))
+def test_distinct_covers_every_position_once_in_order_of_score(pairs):
+    """Whatever the list, its distinct texts share out the positions, best first, ties in the list's order."""
+    distinct = scored(*pairs).distinct()
+    assert sorted(i for each in distinct for i in each.positions) == list(range(len(pairs)))
+    keys = [(-each.first_pass_score, each.positions[0]) for each in distinct]
+    assert keys == sorted(keys)
+    assert len({" ".join(each.transcript.split()) for each in distinct}) == len(distinct)
+
+
+def test_real_lists_have_no_copies(sample_lists):
+    """The LibriSpeech sample was merged when it was made: as many distinct texts as hypotheses."""
+    assert all(len(nbest.distinct()) == len(nbest.hypotheses) for nbest in sample_lists)

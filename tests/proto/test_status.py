@@ -1,0 +1,170 @@
+"""lorb.status: the table is total, and an error comes back as what it was."""
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as AnyDetail
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from lorb import errors, status
+from lorb.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    LorbError,
+    MalformedFile,
+    ModelFailed,
+    Overloaded,
+    StoreConflict,
+    Unauthenticated,
+    Unavailable,
+    UnknownDomain,
+)
+from lorb.status import (
+    error_from_rpc,
+    error_from_status,
+    error_from_status_message,
+    status_code,
+    status_from_error,
+    trailers,
+)
+
+KINDS = sorted(
+    (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LorbError)),
+    key=lambda kind: kind.__name__,
+)
+RAISABLE = [kind for kind in KINDS if kind is not MalformedFile]
+
+
+class FailedCall(grpc.RpcError):
+    """A failed call as grpc hands it over."""
+
+    def __init__(self, code, details, metadata):
+        self._parts = code, details, metadata
+
+    def code(self):
+        """The status."""
+        return self._parts[0]
+
+    def details(self):
+        """The message."""
+        return self._parts[1]
+
+    def trailing_metadata(self):
+        """What came after the answer."""
+        return self._parts[2]
+
+
+def detail(error, kind):
+    """The detail of type `kind` of an error's status, or None."""
+    found = kind()
+    return found if any(each.Unpack(found) for each in status_from_error(error).details) else None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_a_row_of_its_own(kind):
+    """Whoever adds an error decides its status; none falls through to a guess."""
+    assert kind in status._ROWS
+
+
+def test_no_two_errors_share_a_reason():
+    """The reason tells them apart on the other side; a file's error is its parent's, servers read none."""
+    reasons = [reason for kind, (_, reason) in status._ROWS.items() if kind is not MalformedFile]
+    assert len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize("kind", RAISABLE)
+def test_an_error_comes_back_as_what_it_was(kind):
+    """Type, message and field survive the status, both as a message and as trailing metadata."""
+    error = kind("what is wrong and what to do", field="hypotheses[3].transcript")
+    call = FailedCall(status_code(error), error.message, trailers(error))
+    for read in (error_from_status_message(status_from_error(error)), error_from_rpc(call)):
+        assert (type(read), read.message, read.field) == (kind, error.message, error.field)
+
+
+@pytest.mark.parametrize("kind", RAISABLE)
+def test_every_status_says_why_in_an_error_info(kind):
+    """ErrorInfo carries reason and domain, as clients of any language expect."""
+    info = detail(kind("why"), ErrorInfo)
+    assert (info.domain, info.reason) == ("lorb", status._ROWS[kind][1])
+
+
+def test_invalid_input_names_its_field_in_a_bad_request():
+    """The field and what is wrong with it, in the standard place."""
+    violations = detail(InvalidInput("too long", field="context"), BadRequest).field_violations
+    assert [(each.field, each.description) for each in violations] == [("context", "too long")]
+
+
+def test_other_errors_blame_no_field():
+    """BadRequest is for wrong values alone."""
+    assert detail(UnknownDomain("none", field="domain"), BadRequest) is None
+
+
+@pytest.mark.parametrize("kind", [Overloaded, Unavailable])
+def test_what_passes_says_when_to_try_again(kind):
+    """RetryInfo only where waiting helps."""
+    assert detail(kind("busy"), RetryInfo).retry_delay.ToMilliseconds() > 0
+    assert detail(ModelFailed("broken"), RetryInfo) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidInput),
+        (grpc.StatusCode.NOT_FOUND, UnknownDomain),
+        (grpc.StatusCode.UNAVAILABLE, Unavailable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded),
+        (grpc.StatusCode.PERMISSION_DENIED, Unauthenticated),
+        (grpc.StatusCode.ABORTED, StoreConflict),
+        (grpc.StatusCode.INTERNAL, ModelFailed),
+        (grpc.StatusCode.UNIMPLEMENTED, LorbError),
+        (grpc.StatusCode.CANCELLED, LorbError),
+    ],
+)
+def test_a_status_without_details_goes_by_its_code(code, kind):
+    """What gRPC itself or a proxy answers still becomes one of our errors."""
+    error = error_from_rpc(FailedCall(code, "said gRPC", ()))
+    assert (type(error), error.message) == (kind, "said gRPC")
+
+
+@pytest.mark.parametrize("code", list(grpc.StatusCode))
+def test_every_code_becomes_an_error_with_a_message(code):
+    """No code is left without a LorbError, and none without words."""
+    assert error_from_status(code, "").message
+
+
+def test_another_services_reason_is_not_ours():
+    """An ErrorInfo of another domain does not choose the type."""
+    foreign = AnyDetail()
+    foreign.Pack(ErrorInfo(reason="OVERLOADED", domain="proxy.example"))
+    assert type(error_from_status(grpc.StatusCode.NOT_FOUND, "x", [foreign])) is UnknownDomain
+
+
+def test_a_new_reason_falls_back_to_the_code():
+    """A newer server may have reasons this client does not know."""
+    new = AnyDetail()
+    new.Pack(ErrorInfo(reason="NEXT_YEAR", domain="lorb"))
+    assert type(error_from_status(grpc.StatusCode.NOT_FOUND, "x", [new])) is UnknownDomain
+
+
+def test_damaged_details_still_leave_the_code():
+    """Bytes that are no Status are ignored, not raised."""
+    call = FailedCall(grpc.StatusCode.NOT_FOUND, "x", (("grpc-status-details-bin", b"\xff\xff\xff"),))
+    assert type(error_from_rpc(call)) is UnknownDomain
+
+
+@pytest.mark.parametrize("character", ["x", "ä", "\N{GRINNING FACE}"])
+def test_a_long_message_fits_into_trailing_metadata(character):
+    """However long the caller's text, the status stays under gRPC's 8 KiB, the encoded message included."""
+    error = InvalidInput(character * 100_000, field=character * 100_000)
+    sent = status_from_error(error)
+    assert 3 * len(sent.message.encode()) + 4 / 3 * len(trailers(error)[0][1]) < 8192
+    assert sent.message.endswith("...")
+    assert type(error_from_status_message(sent)) is InvalidInput
+
+
+def test_a_subclass_from_elsewhere_has_its_parents_status():
+    """An application's own kind of LorbError still travels."""
+
+    class TooLoud(InvalidInput):
+        pass
+
+    assert status_code(TooLoud("hush")) is grpc.StatusCode.INVALID_ARGUMENT

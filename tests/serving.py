@@ -1,0 +1,221 @@
+"""Servers and stand-ins for tests: a real server on free ports, a tiny real base, a model whose scores tell the text."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import torch
+from lorb.nbest import Hypothesis, NBest
+from lorb.ranked import AdapterRef
+from lorb.v1 import admin_pb2_grpc, rescoring_pb2_grpc
+from lorb.v1 import rescoring_pb2 as pb
+from lorb_adapters.base import load_base
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import AdapterWeights, base_only_weights
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.store import Store
+from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_server.app import App, Ports
+from lorb_server.config import ServeConfig
+from lorb_server.device import choose_placement
+from lorb_server.served import ServedAdapter
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+WORDS = "the a cat sat sad on mat dog ran home please call mother it is too late turn light off".split()
+RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
+WAIT_SECONDS = 20.0  # how long a test waits for what must come; nothing is measured against it
+
+
+def make_base_folder(folder: Path, seed: int = 0) -> Path:
+    """A randomly initialised BERT of two layers with a word-and-letter vocabulary; 64 tokens a row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = "abcdefghijklmnopqrstuvwxyz'"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", *WORDS, *letters]
+    vocabulary += [f"##{letter}" for letter in letters]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)))
+    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=128,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def scored_list(*transcripts: str, id: str = "u") -> NBest:  # noqa: A002
+    """A list with falling first-pass scores."""
+    return NBest(tuple(Hypothesis(text, -float(i)) for i, text in enumerate(transcripts)), id=id)
+
+
+def row(*token_ids: int) -> EncodedRow:
+    """A row of these tokens, all in segment 0, scored from the second one."""
+    return EncodedRow(token_ids, (0,) * len(token_ids), 1, truncated=False)
+
+
+def served_adapter(number: int, domain: str = "voice") -> ServedAdapter:
+    """An adapter that TellingModel can tell from others by its number."""
+    head = HeadWeights("sum", torch.zeros(2), torch.tensor(float(number)))
+    ref = AdapterRef(domain, f"{number + 1}-{number:012x}", f"{number:064x}")
+    return ServedAdapter(ref, base_only_weights(head), RANKING, TextNormalization(), uses_context=False)
+
+
+def telling_score(of_row: EncodedRow, weights: AdapterWeights) -> float:
+    """What TellingModel gives a row: another number for other tokens or another adapter."""
+    mixed = 0
+    for token_id in of_row.token_ids:
+        mixed = (31 * mixed + token_id) % 9973
+    return mixed + 10_000 * float(weights.head.bias)
+
+
+class TellingModel:
+    """Stands in for the model: its scores tell the row's tokens and adapter. May be held, or made to raise."""
+
+    def __init__(self) -> None:
+        self.passes: list[int] = []  # rows in each
+        self.trouble: BaseException | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def score(
+        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> torch.Tensor:
+        """Waits for the gate, then scores or raises."""
+        self.entered.set()
+        assert self.gate.wait(WAIT_SECONDS)
+        if self.trouble is not None:
+            raise self.trouble
+        self.passes.append(len(rows))
+        pairs = zip(rows, row_adapters, strict=True)
+        return torch.tensor([telling_score(one, adapters[which]) for one, which in pairs])
+
+
+class SimulatedClock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+class RunningServer:
+    """A server on an event loop in a thread of its own, with stubs to call it."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self.app: App
+        self.ports: Ports
+        self.exit_status: int | None = None
+        self._trouble: BaseException | None = None
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._thread = threading.Thread(target=self._run, name="server under test")
+        self._channels: list[grpc.Channel] = []
+
+    def start(self) -> None:
+        """Returns when it serves; raises what kept it from doing so."""
+        self._thread.start()
+        assert self._ready.wait(WAIT_SECONDS)
+        if self._trouble is not None:
+            self._thread.join()
+            raise self._trouble
+        target = f"127.0.0.1:{self.ports.port}"
+        self.channel = self._open(target)
+        self.stub = rescoring_pb2_grpc.RescoringServiceStub(self.channel)
+        if self.ports.admin_port is not None:
+            self.admin_channel = self._open(f"127.0.0.1:{self.ports.admin_port}")
+            self.admin = admin_pb2_grpc.AdapterAdminServiceStub(self.admin_channel)
+
+    @property
+    def target(self) -> str:
+        """Where it serves."""
+        return f"127.0.0.1:{self.ports.port}"
+
+    def rescore(self, *transcripts: str, **fields: Any) -> pb.RescoreResponse:
+        """Rescores a list with falling first-pass scores."""
+        hypotheses = [pb.Hypothesis(transcript=t, first_pass_score=-float(i)) for i, t in enumerate(transcripts)]
+        timeout = fields.pop("timeout", WAIT_SECONDS)
+        request = pb.RescoreRequest(hypotheses=hypotheses, **{"domain": "voice", **fields})
+        return self.stub.Rescore(request, timeout=timeout)
+
+    def do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Runs a coroutine on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(WAIT_SECONDS)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """A metric's value now; 0 where it has none yet."""
+        return self.app.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def stop(self) -> int:
+        """Ends it and returns the exit status."""
+        for channel in self._channels:
+            channel.close()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self.app.stop)
+        return self.join()
+
+    def join(self) -> int:
+        """Waits for its end and returns the exit status."""
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
+        assert self.exit_status is not None
+        return self.exit_status
+
+    def _open(self, target: str) -> grpc.Channel:
+        channel = grpc.insecure_channel(
+            target,
+            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)],
+        )
+        self._channels.append(channel)
+        return channel
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            placement = choose_placement(self.config)
+            base = load_base(self.config.base)
+            self.app = App(self.config, base, placement, Store(self.config.store))
+            self.ports = await self.app.start()
+        except BaseException as error:
+            self._trouble = error
+            return
+        finally:
+            self._ready.set()
+        self.exit_status = await self.app.wait()
+
+
+@contextmanager
+def running_server(base_folder: Path, store_folder: Path, **settings: Any) -> Iterator[RunningServer]:
+    """A server that serves `store_folder`, ended afterwards; a store's change serves within hundredths of a second."""
+    defaults = {
+        "base": str(base_folder),
+        "store": str(store_folder),
+        "device": "cpu",
+        "port": 0,
+        "admin_port": 0,
+        "metrics_port": 0,
+        "drain_seconds": 0.0,
+        "poll_seconds": 0.02,
+        "default_deadline_seconds": WAIT_SECONDS,
+    }
+    server = RunningServer(ServeConfig(**{**defaults, **settings}))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
