@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.adapter import Publication
 from lorb_adapters.base import Base
@@ -12,7 +13,7 @@ from lorb_adapters.head import HeadWeights
 from lorb_adapters.lora import AdapterWeights, LoraConfig, lora_sites
 from lorb_adapters.manifest import GoldenList
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.ranking import RankPrior, Ranking
+from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.text import TextNormalization
 
 RANKING = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))

@@ -1,4 +1,4 @@
-"""Servers and stand-ins for tests: a real server on free ports, a tiny real base, a model whose scores tell the text."""
+"""Servers and stand-ins for tests: a real server on free ports, a model whose scores tell the text."""
 
 import asyncio
 import threading
@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import torch
+
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import AdapterRef
 from lorb.v1 import admin_pb2_grpc, rescoring_pb2_grpc
@@ -23,32 +24,9 @@ from lorb_server.app import App, Ports
 from lorb_server.config import ServeConfig
 from lorb_server.device import choose_placement
 from lorb_server.served import ServedAdapter
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
-WORDS = "the a cat sat sad on mat dog ran home please call mother it is too late turn light off".split()
 RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
 WAIT_SECONDS = 20.0  # how long a test waits for what must come; nothing is measured against it
-
-
-def make_base_folder(folder: Path, seed: int = 0) -> Path:
-    """A randomly initialised BERT of two layers with a word-and-letter vocabulary; 64 tokens a row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    letters = "abcdefghijklmnopqrstuvwxyz'"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", *WORDS, *letters]
-    vocabulary += [f"##{letter}" for letter in letters]
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=128,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
 
 
 def scored_list(*transcripts: str, id: str = "u") -> NBest:  # noqa: A002

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from lorb.ranked import AdapterRef
 from torch import Tensor
 
+from lorb.ranked import AdapterRef
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import GoldenList, Manifest
 from lorb_adapters.ranking import Ranking

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
 from lorb.names import CANARY, STABLE, check_alias, check_version, is_version
-
 from lorb_adapters.json_fields import JsonFields
 
 MAX_CHANGES = 100  # kept for each alias, so that a busy canary does not push `stable` out of the history
+_SCHEMA_VERSION = 1
 _FILE = "aliases.json"
 
 
@@ -58,9 +58,7 @@ class AliasChange:
     def from_fields(cls, fields: JsonFields) -> "AliasChange":
         """Reads what `to_json` wrote."""
         is_rollback = "rollback" in fields and fields.flag("rollback")
-        return cls(
-            fields.text("time"), fields.text("alias"), fields.text("from"), fields.text("to"), is_rollback
-        )
+        return cls(fields.text("time"), fields.text("alias"), fields.text("from"), fields.text("to"), is_rollback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Aliases:
     def to_json(self) -> dict[str, object]:
         """aliases.json."""
         return {
-            "schema_version": 1,
+            "schema_version": _SCHEMA_VERSION,
             "last_number": self.last_number,
             "aliases": {name: _alias_json(name, alias) for name, alias in sorted(self.by_name.items())},
             "history": [change.to_json() for change in self.history],
@@ -134,6 +132,8 @@ class Aliases:
     def from_json(cls, content: bytes, place: str = _FILE) -> "Aliases":
         """Reads aliases.json; raises StoreUnavailable naming `place` and the key."""
         fields = JsonFields.parse(content, place, StoreUnavailable)
+        if fields.integer("schema_version") > _SCHEMA_VERSION:
+            fields.fail("schema_version", f"is newer than {_SCHEMA_VERSION}: upgrade LoRB to use this store")
         by_name = {name: _alias(name, one) for name, one in fields.field_map("aliases").items()}
         history = tuple(map(AliasChange.from_fields, fields.field_list("history")))
         return cls(by_name, history, fields.integer("last_number"))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from lorb.errors import InvalidAdapter, InvalidInput, MalformedFile
-
 from lorb_adapters.folder import FolderStorage
 from lorb_adapters.manifest import Manifest
 from lorb_adapters.version_files import MAX_BYTES, check_names
@@ -64,9 +63,7 @@ def _read_tar(path: Path) -> dict[str, bytes]:
 def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
     place = PurePosixPath(member.name)
     if place.is_absolute() or ".." in place.parts:
-        raise InvalidAdapter(
-            f"{path}: {member.name[:80]!r} points outside the archive", field=member.name[:80]
-        )
+        raise InvalidAdapter(f"{path}: {member.name[:80]!r} points outside the archive", field=member.name[:80])
     if not member.isreg():
         raise InvalidAdapter(f"{path}: {member.name[:80]!r} is not a regular file", field=member.name[:80])
     if place.name in files:
@@ -74,9 +71,7 @@ def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes
     if place.name not in MAX_BYTES:
         raise InvalidAdapter(f"{path}: {place.name[:80]!r} has no place in an adapter", field=place.name[:80])
     if member.size > MAX_BYTES[place.name]:
-        raise InvalidAdapter(
-            f"{path}: {place.name} is larger than {MAX_BYTES[place.name]} bytes", field=place.name
-        )
+        raise InvalidAdapter(f"{path}: {place.name} is larger than {MAX_BYTES[place.name]} bytes", field=place.name)
     return place.name
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lorb.errors import BaseNotFound
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.configuration_utils import PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from lorb.errors import BaseNotFound
 from lorb_adapters.head import HEAD_KINDS, HeadWeights
 from lorb_adapters.packing import PACKED_ATTENTION
 from lorb_adapters.text import TextEncoder
@@ -61,9 +61,7 @@ class Base:
     head: HeadWeights | None
 
 
-def load_base(
-    name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> Base:
+def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Loads a base from a folder, from the package behind "minilm", or from a hub by its id.
 
     Raises BaseNotFound where files are missing, are not the pinned ones, or hold no BERT-family encoder.
@@ -97,8 +95,8 @@ def load_base(
 
 def _load_encoder(source: str) -> nn.Module:
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # an unused pooler or MLM head in the file is no news
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # an unused pooler or MLM head in the file is no news
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         encoder: nn.Module = AutoModel.from_pretrained(
             source, dtype=torch.float32, attn_implementation=PACKED_ATTENTION, add_pooling_layer=False

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from lorb.errors import InvalidInput, LorbError
-from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
 from rich.console import Console
 from rich.table import Table
 
+from lorb.errors import InvalidInput, LorbError
+from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
 from lorb_adapters.aliases import AliasChange
 from lorb_adapters.archive import read_archive, write_archive
 from lorb_adapters.loading import verified_files
@@ -33,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lorb-adapters", description=__doc__)
-    parser.add_argument(
-        "--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment"
-    )
+    parser.add_argument("--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
@@ -62,9 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     one = command(_promote, "point an alias at a version; a running server follows within its poll interval")
     one.add_argument("domain")
     one.add_argument("version", help="a full version id, or an alias that points at it")
-    one.add_argument(
-        "--alias", default=STABLE, help=f"{STABLE} (default), {CANARY}, {SHADOW} or another name"
-    )
+    one.add_argument("--alias", default=STABLE, help=f"{STABLE} (default), {CANARY}, {SHADOW} or another name")
     one.add_argument("--share", type=float, help="the canary's share of calls, above 0 and at most 1")
     one = command(_rollback, "point stable at the version it had before")
     one.add_argument("domain")
@@ -73,9 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("alias")
     one = command(_prune, "remove old versions, never one that an alias or a rollback needs")
     one.add_argument("domain")
-    one.add_argument(
-        "--keep", type=int, required=True, help="how many of the newest versions stay in any case"
-    )
+    one.add_argument("--keep", type=int, required=True, help="how many of the newest versions stay in any case")
     one.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     one = command(_export, "write a version to a tar")
     one.add_argument("selector", metavar="DOMAIN[@VERSION|@ALIAS]", help=selector)
@@ -171,9 +165,7 @@ def _base_check(store: Store, base_name: str) -> Check:
 
 def _promote(store: Store, arguments: argparse.Namespace) -> int:
     version = store.resolve(DomainSelector.parse(f"{arguments.domain}@{arguments.version}"))
-    _print_change(
-        arguments.domain, store.set_alias(arguments.domain, arguments.alias, version, arguments.share)
-    )
+    _print_change(arguments.domain, store.set_alias(arguments.domain, arguments.alias, version, arguments.share))
     return 0
 
 

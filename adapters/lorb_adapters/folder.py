@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
-
 from lorb_adapters.storage import Change
 
 _LOCK = ".lock"
 _STAGING = ".tmp"
 _LOCK_POLL_SECONDS = 0.02
 _READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_FILE = (
-    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-)  # non-blocking: a named pipe must not hang us
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: a named pipe must not hang us
+
+_LOCK_FLAGS = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC  # read-only will do: another user's publisher made it
 
 
 class FolderStorage:
@@ -92,6 +91,8 @@ class FolderStorage:
             folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as missing:
             raise StoreUnavailable(f"the store {self.root} does not exist", field="store") from missing
+        except NotADirectoryError as file:
+            raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
         try:
             for part in parts:
                 inner = os.open(part, _READ_FOLDER, dir_fd=folder)
@@ -103,8 +104,11 @@ class FolderStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with open(os.open(self.root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "rb") as lock:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as file:
+            raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
+        with open(os.open(self.root / _LOCK, _LOCK_FLAGS, 0o666), "rb") as lock:
             give_up = time.monotonic() + self._lock_seconds
             while not _try_lock(lock.fileno()):
                 if time.monotonic() > give_up:
@@ -164,10 +168,10 @@ class _FolderChange:
                 done.append(move)
                 _sync_folder(move.target.parent)
                 _sync_folder(move.source.parent)
-        except OSError:
-            for move in reversed(done):
-                with suppress(OSError):
-                    os.replace(move.back_from, move.back_to)
+        except Exception as problem:
+            _take_back(done)
+            if isinstance(problem, OSError) and problem.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise StoreConflict(f"{move.target} was there first: try again") from problem
             raise
 
     def _staged(self) -> Path:
@@ -183,6 +187,12 @@ class _FolderChange:
             if not folder.exists():
                 folder.mkdir()
                 _sync_folder(folder.parent)
+
+
+def _take_back(done: Sequence[_Move]) -> None:
+    for move in reversed(done):
+        with suppress(OSError):
+            os.replace(move.back_from, move.back_to)
 
 
 def _parts(path: str) -> list[str]:
@@ -247,8 +257,4 @@ def _written(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if problem.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            raise StoreConflict(f"another writer was quicker in {root}: try again") from problem
-        raise StoreUnavailable(
-            f"the store {root} cannot be written: {problem.strerror}", field="store"
-        ) from problem
+        raise StoreUnavailable(f"the store {root} cannot be written: {problem.strerror}", field="store") from problem

@@ -56,9 +56,7 @@ def scores(row_features: Tensor, rows: "PackedRows", head: HeadWeights) -> Tenso
     return per_row * rows.num_scored if head.kind == SUM else per_row
 
 
-def mixed_scores(
-    hidden: Tensor, rows: "PackedRows", heads: Sequence[HeadWeights], row_heads: Tensor
-) -> Tensor:
+def mixed_scores(hidden: Tensor, rows: "PackedRows", heads: Sequence[HeadWeights], row_heads: Tensor) -> Tensor:
     """Rescoring scores of rows with different heads, [rows] fp32.
 
     hidden: [tokens, hidden]; row_heads: [rows], for each row an index into `heads`.

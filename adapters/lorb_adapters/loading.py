@@ -1,19 +1,18 @@
 """From a version in the store to an adapter that may serve: nothing is believed that has not been checked."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from lorb.errors import ForeignBase, InvalidAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from lorb.errors import ForeignBase, InvalidAdapter
 from lorb_adapters.adapter import Adapter, weights_digest
-from lorb_adapters.base import Base
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.lora import AdapterWeights, LoraConfig, lora_sites, weights_from_state_dict
 from lorb_adapters.manifest import GoldenList, Manifest
-from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.version_files import (
@@ -25,12 +24,16 @@ from lorb_adapters.version_files import (
     check_place,
 )
 
+if TYPE_CHECKING:  # transformers takes seconds to import, and files can be verified without it
+    from lorb_adapters.base import Base
+    from lorb_adapters.model import RescoringModel
+
 _RELATIVE_TOLERANCE = 1e-4  # in fp32, of the list's largest score: another machine sums in another order
 _ABSOLUTE_TOLERANCE = 1e-5  # for a list whose scores are all next to 0
 _CLEAR_GAP = 0.05  # in bf16 and fp16, of the list's largest score: closer ones may change places
 
 
-def load_adapter(store: Store, domain: str, version: str, base: Base) -> Adapter:
+def load_adapter(store: Store, domain: str, version: str, base: "Base") -> Adapter:
     """Reads and verifies one version; its weights land on the base's device, in its dtype.
 
     Each file is read once, and the bytes that are hashed are the bytes that are parsed.
@@ -61,7 +64,7 @@ def verified_files(store: Store, domain: str, version: str) -> tuple[Manifest, M
     return manifest, files
 
 
-def check_golden(adapter: Adapter, model: RescoringModel, text_encoder: TextEncoder) -> None:
+def check_golden(adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> None:
     """Scores the golden lists anew; raises InvalidAdapter naming the list where they come out otherwise.
 
     In fp32 the scores must be the same, relative 1e-4; in other dtypes the order must, where gaps are clear.
@@ -76,7 +79,7 @@ def check_golden(adapter: Adapter, model: RescoringModel, text_encoder: TextEnco
             _check_order(place, golden.rescoring_scores, scores)
 
 
-def _check_base(manifest: Manifest, base: Base) -> None:
+def _check_base(manifest: Manifest, base: "Base") -> None:
     if manifest.base_fingerprint != base.fingerprint:
         raise ForeignBase(
             f"{manifest.domain} {manifest.version} was made for base {manifest.base_name} "
@@ -85,7 +88,7 @@ def _check_base(manifest: Manifest, base: Base) -> None:
         )
 
 
-def _weights(manifest: Manifest, files: Mapping[str, bytes], base: Base) -> AdapterWeights:
+def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> AdapterWeights:
     fields = JsonFields.parse(files[CONFIG], CONFIG, InvalidAdapter)
     config = LoraConfig.from_peft_json(fields.mapping())
     sites = lora_sites(base.encoder, config.target_modules)
@@ -105,9 +108,7 @@ def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
         raise InvalidAdapter(f"{name} is not a safetensors file: {problem}", field=name) from problem
 
 
-def _score(
-    golden: GoldenList, adapter: Adapter, model: RescoringModel, text_encoder: TextEncoder
-) -> list[float]:
+def _score(golden: GoldenList, adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> list[float]:
     """Rescoring scores in the order of the list's distinct texts."""
     manifest = adapter.manifest
     texts = [hypothesis.transcript for hypothesis in golden.nbest.distinct()]
@@ -116,7 +117,7 @@ def _score(
     return scores
 
 
-def _dtype(adapter: Adapter, model: RescoringModel) -> torch.dtype:
+def _dtype(adapter: Adapter, model: "RescoringModel") -> torch.dtype:
     for a, _ in adapter.weights.lora.values():
         return a.dtype
     return model.base.dtype

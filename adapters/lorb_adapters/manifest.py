@@ -7,7 +7,6 @@ from typing import Any
 from lorb.errors import InvalidAdapter
 from lorb.names import check_name, is_version
 from lorb.nbest import Hypothesis, NBest
-
 from lorb_adapters.head import HEAD_KINDS
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.ranking import Ranking
@@ -132,9 +131,7 @@ class Manifest:
             weights_digest=_sha256(fields, "weights_digest"),
             head_kind=_head_kind(fields),
             ranking=fields.build(lambda: Ranking.from_json(fields.fields("ranking").mapping())),
-            normalization=fields.build(
-                lambda: TextNormalization.from_json(fields.fields("normalization").mapping())
-            ),
+            normalization=fields.build(lambda: TextNormalization.from_json(fields.fields("normalization").mapping())),
             uses_context=fields.flag("uses_context"),
             first_pass_statistics=fields.numbers("first_pass_statistics"),
             training_data=_sha256_map(fields, "training_data"),

@@ -76,9 +76,7 @@ class RescoringModel:
         return hidden
 
 
-def _segments(
-    rows: Sequence[EncodedRow], row_adapters: Sequence[int], adapters: Sequence[AdapterWeights]
-) -> Segments:
+def _segments(rows: Sequence[EncodedRow], row_adapters: Sequence[int], adapters: Sequence[AdapterWeights]) -> Segments:
     """Contiguous token ranges of equal adapters; rows are sorted by adapter."""
     segments: list[tuple[int, int, AdapterWeights]] = []
     stop = 0

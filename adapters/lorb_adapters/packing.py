@@ -120,10 +120,10 @@ def packed_attention(
     sizes = [count * length for _, count, length in packed_rows.equal_lengths]
     parts = [
         _equal_length_attention(
-            *(part.unflatten(0, (count, length)) for part in run), dropout=dropout, scaling=scaling
+            *(part.view(count, length, *part.shape[1:]) for part in run), dropout=dropout, scaling=scaling
         )
         for (_, count, length), *run in zip(
-            packed_rows.equal_lengths, q.split(sizes), k.split(sizes), v.split(sizes), strict=True
+            packed_rows.equal_lengths, torch.split(q, sizes), torch.split(k, sizes), torch.split(v, sizes), strict=True
         )
     ]
     return torch.cat(parts)[None], None
@@ -138,11 +138,11 @@ def _equal_length_attention(q: Tensor, k: Tensor, v: Tensor, *, dropout: float, 
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, rows: PackedRows) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # exists in CUDA builds' supported versions, 2.10 and later
+    from torch.nn.attention.varlen import varlen_attn
 
     # Seven positional arguments: the keywords after them changed between torch 2.10 and 2.12.
-    out: Tensor = varlen_attn(q, k, v, rows.offsets, rows.offsets, rows.max_length, rows.max_length)
-    return out
+    out = varlen_attn(q, k, v, rows.offsets, rows.offsets, rows.max_length, rows.max_length)
+    return out[0] if isinstance(out, tuple) else out
 
 
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)

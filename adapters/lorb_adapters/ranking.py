@@ -1,7 +1,7 @@
 """From scores to an order: combination, posteriors, selection. Pure; trainer and server share it.
 
-    combined_i  = first_pass_i + weight * rescoring_i
-    posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        over the distinct texts
+combined_i  = first_pass_i + weight * rescoring_i
+posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        over the distinct texts
 """
 
 import math
@@ -154,9 +154,7 @@ def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[
     return order
 
 
-def mbr_order(
-    transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]
-) -> list[int]:
+def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]) -> list[int]:
     """Positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
 
     Only the 32 likeliest vote and stand; the rest follow by combined score. Ties go by combined score.

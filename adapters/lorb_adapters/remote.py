@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import fsspec
-from lorb.errors import InvalidAdapter, LorbError, StoreConflict, StoreUnavailable
 
+from lorb.errors import InvalidAdapter, LorbError, StoreConflict, StoreUnavailable
 from lorb_adapters.storage import Change
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import torch
+
 from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable, UnknownDomain, UnknownVersion
 from lorb.names import STABLE, DomainSelector, check_version, is_version
-
 from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.aliases import AliasChange, Aliases
 from lorb_adapters.json_fields import JsonFields, canonical_json
@@ -190,9 +190,7 @@ class Store:
         needed |= {aliases.rollback_target(frozenset(versions)) or ""}
         return [version for version in versions if version not in needed]
 
-    def _add(
-        self, change: Change, domain: str, version: str, files: Mapping[str, bytes], *, set_stable: bool
-    ) -> None:
+    def _add(self, change: Change, domain: str, version: str, files: Mapping[str, bytes], *, set_stable: bool) -> None:
         ordered = {name: files[name] for name in sorted(files, key=lambda name: name == MANIFEST)}
         change.put_folder(version_path(domain, version), ordered)
         aliases = self._aliases_or_none(domain).with_number(version_number(version))

@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lorb.errors import InvalidAdapter
 from tokenizers import Tokenizer
+
+from lorb.errors import InvalidAdapter
 
 _NOT_A_WORD = re.compile(r"[^\w\s'-]|_|(?<!\w)['-]|['-](?!\w)")
 
@@ -135,8 +136,7 @@ class TextEncoder:
         return [
             EncodedRow(
                 token_ids=(*head, *ids[:longest], *template.after),
-                type_ids=head_types
-                + (template.second_type,) * (min(len(ids), longest) + len(template.after)),
+                type_ids=head_types + (template.second_type,) * (min(len(ids), longest) + len(template.after)),
                 scored_from=len(head),
                 truncated=len(ids) > longest,
             )

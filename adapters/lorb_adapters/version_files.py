@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 
-from lorb.errors import InvalidAdapter
 from safetensors.torch import save
 
+from lorb.errors import InvalidAdapter
 from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.json_fields import canonical_json
 from lorb_adapters.lora import adapter_state_dict
@@ -82,9 +82,7 @@ def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
         raise InvalidAdapter(f"{name} {problem}", field=name)
     for name in sorted(present):
         if _sha256(files[name]) != manifest.file_sha256[name]:
-            raise InvalidAdapter(
-                f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name
-            )
+            raise InvalidAdapter(f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name)
 
 
 def check_place(manifest: Manifest, domain: str, version: str) -> None:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import grpc
+
 from lorb.errors import InvalidInput
 from lorb.ranked import RescoreOptions
 
@@ -46,7 +47,5 @@ class CallSettings:
         """What a call may take. Raises InvalidInput unless it is finite and above 0."""
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         if not (math.isfinite(seconds) and seconds > 0):
-            raise InvalidInput(
-                f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds"
-            )
+            raise InvalidInput(f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds")
         return seconds

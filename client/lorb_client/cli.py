@@ -9,7 +9,6 @@ from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain,
 from lorb.formats import FORMATS
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
-
 from lorb_client.run import STDOUT, RunConfig, run
 from lorb_client.stream import StreamLimits
 
@@ -104,15 +103,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip")
-    parser.add_argument(
-        "-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output'
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="auto: told from each file's beginning"
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway"
-    )
+    parser.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="auto: told from each file's beginning")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
     _add_server_arguments(parser)
     _add_ranking_arguments(parser)
     return parser
@@ -120,15 +113,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
-    server.add_argument(
-        "--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves"
-    )
+    server.add_argument("--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
     server.add_argument(
         "--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted"
     )
-    server.add_argument(
-        "--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)"
-    )
+    server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
     server.add_argument(
         "--concurrency",
         type=_count,
@@ -160,9 +149,7 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
         default=Selection.MAP.value,
         help="map: highest combined score; mbr: lowest expected word error",
     )
-    ranking.add_argument(
-        "--top-n", type=int, default=0, metavar="N", help="keep the N best of each list (all)"
-    )
+    ranking.add_argument("--top-n", type=int, default=0, metavar="N", help="keep the N best of each list (all)")
     ranking.add_argument(
         "--context",
         action=argparse.BooleanOptionalAction,

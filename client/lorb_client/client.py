@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import grpc
+
 from lorb.errors import LorbError
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
@@ -19,7 +20,6 @@ from lorb.wire import (
     request_from_nbest,
     results_from_batch,
 )
-
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS
 

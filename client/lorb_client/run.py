@@ -6,11 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
-from lorb.formats import ListRecord, check_writable, native_line, read_list_records, write_native
-from lorb.ranked import Ranked, RescoreOptions
-from lorb.server_info import ServerInfo
-from lorb.wire import check_options
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
+from lorb.formats import ListRecord, check_writable, native_line, read_list_records, write_native
+from lorb.ranked import Ranked, RescoreOptions
+from lorb.server_info import ServerInfo
+from lorb.wire import check_options
 from lorb_client.client import Client
 from lorb_client.rescored import rescored_fields
 from lorb_client.stream import StreamLimits, rescored_records

@@ -9,7 +9,6 @@ from lorb.errors import LorbError, Unauthenticated, Unavailable, UnknownDomain, 
 from lorb.formats import ListRecord
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
-
 from lorb_client.client import Client
 
 # Well under the 4 MiB that servers take, at four bytes a character.

@@ -52,9 +52,7 @@ class Tally:
             f"{'adapters':12}{_counted(self.adapters) or 'none'}",
         ]
         if self.num_truncated:
-            lines.append(
-                f"{'truncated':12}{self.num_truncated:>9}   lists with a text too long for the model"
-            )
+            lines.append(f"{'truncated':12}{self.num_truncated:>9}   lists with a text too long for the model")
         return lines + self._error_lines() if self.first_pass.utterances else lines
 
     def _add_errors(self, nbest: NBest, reference: str, before: str, after: str) -> None:

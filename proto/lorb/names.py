@@ -41,9 +41,7 @@ def is_version(text: str) -> bool:
 def check_version(version: str, field: str = "version") -> str:
     """Returns `version` if it is a full version id; raises InvalidInput otherwise."""
     if not is_version(version):
-        raise InvalidInput(
-            f"{field} {version[:80]!r} is not a full version id such as 3-0123456789ab", field=field
-        )
+        raise InvalidInput(f"{field} {version[:80]!r} is not a full version id such as 3-0123456789ab", field=field)
     return version
 
 

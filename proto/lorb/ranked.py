@@ -24,7 +24,7 @@ class Outcome(Enum):
 
     RESCORED = "rescored"
     PARTIAL = "partial"
-    FIRST_PASS = "first_pass"
+    FIRST_PASS = "first_pass"  # noqa: S105 - a pass of a recogniser
 
 
 class FallbackReason(Enum):

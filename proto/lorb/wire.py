@@ -126,9 +126,7 @@ def ranked_from_response(response: pb.RescoreResponse) -> Ranked:
         id=response.request_id,
         fallback_reason=_understood(_REASON_OF, response.fallback_reason, "fallback_reason"),
         adapter=_adapter_ref(response.adapter) if response.HasField("adapter") else None,
-        timings=Timings(
-            timings.total_seconds, timings.tokenize_seconds, timings.queue_seconds, timings.infer_seconds
-        ),
+        timings=Timings(timings.total_seconds, timings.tokenize_seconds, timings.queue_seconds, timings.infer_seconds),
     )
 
 
@@ -181,9 +179,7 @@ def _hypothesis_message(i: int, hypothesis: Hypothesis) -> pb.Hypothesis:
     return pb.Hypothesis(
         transcript=_utf8(hypothesis.transcript, f"hypotheses[{i}].transcript"),
         first_pass_score=hypothesis.first_pass_score,
-        component_scores={
-            _utf8(name, f"hypotheses[{i}].component_scores"): score for name, score in scores.items()
-        },
+        component_scores={_utf8(name, f"hypotheses[{i}].component_scores"): score for name, score in scores.items()},
     )
 
 
@@ -237,9 +233,7 @@ def _known(members: Mapping[int, Member], number: int, field: str) -> Member:
 def _understood(members: Mapping[int, Known], number: int, field: str) -> Known:
     """The server's enum value; a newer server may have more of them."""
     if number not in members:
-        raise LorbError(
-            f"the answer's {field} is {number}, which this client does not know: upgrade it", field=field
-        )
+        raise LorbError(f"the answer's {field} is {number}, which this client does not know: upgrade it", field=field)
     return members[number]
 
 

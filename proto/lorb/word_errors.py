@@ -55,9 +55,7 @@ class WordErrorRate:
         return math.inf if self.errors else 0.0
 
     def __add__(self, other: "WordErrorRate") -> "WordErrorRate":
-        return WordErrorRate(
-            self.errors + other.errors, self.words + other.words, self.utterances + other.utterances
-        )
+        return WordErrorRate(self.errors + other.errors, self.words + other.words, self.utterances + other.utterances)
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> WordErrorRate:

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from lorb.errors import InvalidInput, LorbError, UnknownVersion
 from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.manifest import Manifest
 from lorb_adapters.store import Store
-
 from lorb_server.answers import Context, answers_errors
 from lorb_server.registry import Registry
 from lorb_server.snapshot import VersionKey, version_order

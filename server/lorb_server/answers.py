@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Never, TypeVar
 
 from grpc.aio import ServicerContext
+
 from lorb.errors import LorbError, ModelFailed
 from lorb.status import status_code, status_from_error, trailers
-
 from lorb_server.logs import log_failure
 
 _log = logging.getLogger(__name__)

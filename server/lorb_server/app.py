@@ -11,20 +11,19 @@ from pathlib import Path
 
 import grpc
 import torch
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+
 from lorb import __version__
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, admin_pb2_grpc, rescoring_pb2, rescoring_pb2_grpc
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
-
 from lorb_server.admin import AdapterAdminService
 from lorb_server.config import ServeConfig
 from lorb_server.device import Placement, choose_placement
 from lorb_server.engine import Engine
 from lorb_server.health import Health
+from lorb_server.listening import listen, make_server
 from lorb_server.loader import AdapterLoader
 from lorb_server.metrics import Metrics, MetricsServer
 from lorb_server.registry import Registry
@@ -37,13 +36,6 @@ from lorb_server.warm_up import check_budget, warm_up
 
 RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
-HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-
-_CHANNEL_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second server on the same port would start, and take half of the calls
-    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # so that clients find replicas that came later
-    ("grpc.max_connection_age_grace_ms", 60 * 1000),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -100,9 +92,15 @@ class App:
 
     async def start(self) -> Ports:
         """Listens, loads the adapters, warms up, then says SERVING. Raises LorbError where that cannot be."""
-        generation = await asyncio.to_thread(
-            self.store.generation
-        )  # a store that cannot be read ends it here
+        try:
+            return await self._start()
+        except BaseException:
+            self._hurry.set()
+            await self.close()
+            raise
+
+    async def _start(self) -> Ports:
+        generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends it here
         self.engine.start()
         ports = await self._listen()
         await self.registry.refresh_if_possible()
@@ -112,6 +110,8 @@ class App:
         domains = self.registry.served_domains()
         fields = {**asdict(ports), "domains": len(domains), "generation": generation}
         _log.info("serving", extra={"fields": fields})
+        if not domains:
+            _log.warning("the store holds nothing that can serve yet", extra={"fields": {"store": self.config.store}})
         if self.config.default_domain and self.config.default_domain not in domains:
             _log.warning(
                 "the default domain is not served yet",
@@ -142,7 +142,7 @@ class App:
             self._polling.cancel()
         self.health.close()
         await asyncio.gather(*(server.stop(self.config.grace_seconds) for server in self._servers))
-        await self.engine.close()
+        await self.engine.close(timeout_seconds=self.config.grace_seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
@@ -152,6 +152,14 @@ class App:
 
     async def _listen(self) -> Ports:
         config = self.config
+        port = await self._listen_for_callers()
+        admin_port = await self._listen_for_operators() if config.admin else None
+        if config.metrics_port:
+            self._metrics_server = MetricsServer(self.metrics, config.metrics_address, config.metrics_port)
+        return Ports(port, admin_port, config.metrics_port or None)
+
+    async def _listen_for_callers(self) -> int:
+        config = self.config
         service = RescoringService(
             config,
             self._model.base,
@@ -160,34 +168,23 @@ class App:
             self.metrics,
             is_warm=lambda: self.health.has_served,
         )
-        server = self._server(RESCORING, ())
+        server = make_server(config, RESCORING, self.health)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        port = await _bound(server, config.host, config.port, "port")
-        admin_port = None
-        if config.admin:
-            guards = (TokenGuard(self._tokens),) if self._tokens else ()
-            admin_server = self._server(ADMIN, guards)
-            admin = AdapterAdminService(self.store, self.registry)
-            admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(admin, admin_server)  # type: ignore[no-untyped-call]
-            admin_port = await _bound(admin_server, config.admin_host, config.admin_port, "admin_port")
-        if config.metrics_port:
-            self._metrics_server = MetricsServer(self.metrics, config.metrics_address, config.metrics_port)
-        return Ports(port, admin_port, config.metrics_port or None)
-
-    def _server(self, service: str, interceptors: tuple[grpc.aio.ServerInterceptor, ...]) -> grpc.aio.Server:
-        size = ("grpc.max_receive_message_length", self.config.max_message_bytes)
-        server = grpc.aio.server(interceptors=interceptors, options=(*_CHANNEL_OPTIONS, size))
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        if self.config.reflection:
-            reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)
         self._servers.append(server)
-        return server
+        return await listen(server, config.host, config.port, "port")
+
+    async def _listen_for_operators(self) -> int:
+        config = self.config
+        guards = (TokenGuard(self._tokens),) if self._tokens else ()
+        server = make_server(config, ADMIN, self.health, guards)
+        service = AdapterAdminService(self.store, self.registry)
+        admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+        self._servers.append(server)
+        return await listen(server, config.admin_host, config.admin_port, "admin_port")
 
     def _show_build(self, base: Base) -> None:
         dtype = str(base.dtype).removeprefix("torch.")
-        self.metrics.build_info.labels(__version__, base.name, base.fingerprint, str(base.device), dtype).set(
-            1
-        )
+        self.metrics.build_info.labels(__version__, base.name, base.fingerprint, str(base.device), dtype).set(1)
 
     def _model_died(self) -> None:
         """Nothing can be scored any more: say so, let the failed calls be answered, end with a failure."""
@@ -208,22 +205,11 @@ class App:
             return
         path = Path(self.config.ready_file)
         written = path.with_name(path.name + ".tmp")
-        written.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
-        written.replace(path)
-
-
-async def _bound(server: grpc.aio.Server, host: str, port: int, field: str) -> int:
-    """Starts `server` and returns the port it got; raises InvalidInput where the address is taken or none."""
-    address = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    try:
-        bound = server.add_insecure_port(f"{address}:{port}")
-    except RuntimeError as error:
-        flag = "--" + field.replace("_", "-")
-        raise InvalidInput(
-            f"{flag} {port} on {host} cannot be bound: is another server on it?", field=field
-        ) from error
-    await server.start()
-    return bound
+        try:
+            written.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
+            written.replace(path)
+        except OSError as error:
+            raise InvalidInput(f"--ready-file {path}: {error.strerror}", field="ready_file") from error
 
 
 def serve(config: ServeConfig) -> int:
@@ -242,13 +228,7 @@ async def _serve(config: ServeConfig, base: Base, placement: Placement, store: S
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
-    try:
-        await app.start()
-    except BaseException:
-        app.stop()
-        app.stop()
-        await app.close()
-        raise
+    await app.start()
     return await app.wait()
 
 

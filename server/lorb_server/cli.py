@@ -9,7 +9,6 @@ from typing import Any
 
 from lorb import __version__
 from lorb.errors import LorbError
-
 from lorb_server.config import ENVIRONMENT_PREFIX, ServeConfig, environment_settings, flag, parse_setting
 
 
@@ -26,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the server takes care of signals
+        return 130
 
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:

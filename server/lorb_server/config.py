@@ -32,13 +32,10 @@ class ServeConfig:
         "Where published adapters are: a folder or any fsspec URL. Only read, "
         "unless an operator flips an alias through the admin service.",
     )
-    default_domain: str = setting(
-        "", "The domain of requests that name none. Without it such a request is an error."
-    )
+    default_domain: str = setting("", "The domain of requests that name none. Without it such a request is an error.")
     allow_pinned_versions: bool = setting(
         False,
-        "Let callers ask for 'name@version'. Loads every version in the "
-        "store, not only those that an alias points at.",
+        "Let callers ask for 'name@version'. Loads every version in the store, not only those that an alias points at.",
     )
     poll_seconds: float = setting(
         1.0, "How often the store's generation is read. Longer: new adapters serve later.", least=0.01
@@ -47,9 +44,7 @@ class ServeConfig:
     host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 for all interfaces.")
     port: int = setting(50051, "Port to serve on; 0 takes a free one.", least=0)
     admin: bool = setting(True, "Serve the admin service.")
-    admin_host: str = setting(
-        "127.0.0.1", "Address of the admin service. Beyond loopback it needs a token file."
-    )
+    admin_host: str = setting("127.0.0.1", "Address of the admin service. Beyond loopback it needs a token file.")
     admin_port: int = setting(50061, "Port of the admin service; 0 takes a free one.", least=0)
     admin_token_file: str = setting(
         "",
@@ -60,9 +55,7 @@ class ServeConfig:
     metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", least=0)
     reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
 
-    device: str = setting(
-        "auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda")
-    )
+    device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
     dtype: str = setting(
         "auto",
         "Numbers the encoder computes in; auto: bfloat16 on CUDA, float32 on the CPU.",
@@ -87,14 +80,11 @@ class ServeConfig:
     )
     max_bulk_queue_tokens: int = setting(
         1048576,
-        "The same for lists of BatchRescore, which wait behind single "
-        "ones. About 70 bytes of memory a token.",
+        "The same for lists of BatchRescore, which wait behind single ones. About 70 bytes of memory a token.",
         least=1,
     )
     default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call that sets none.", least=0.001)
-    default_bulk_deadline_seconds: float = setting(
-        60.0, "Deadline of a BatchRescore call that sets none.", least=0.001
-    )
+    default_bulk_deadline_seconds: float = setting(60.0, "Deadline of a BatchRescore call that sets none.", least=0.001)
     deadline_margin_seconds: float = setting(
         0.01,
         "How long before its deadline a call is answered, rescored or not, so that the answer still arrives.",
@@ -102,9 +92,7 @@ class ServeConfig:
     )
 
     max_hypotheses: int = setting(256, "Hypotheses a list may have. More is INVALID_ARGUMENT.", least=1)
-    max_transcript_chars: int = setting(
-        2000, "Characters a transcript may have. More is INVALID_ARGUMENT.", least=1
-    )
+    max_transcript_chars: int = setting(2000, "Characters a transcript may have. More is INVALID_ARGUMENT.", least=1)
     max_batch_lists: int = setting(256, "Lists a BatchRescore may have. More is INVALID_ARGUMENT.", least=1)
     max_message_bytes: int = setting(
         4 * 1024 * 1024, "Size of a request. gRPC refuses more with RESOURCE_EXHAUSTED.", least=1024
@@ -119,9 +107,7 @@ class ServeConfig:
     grace_seconds: float = setting(5.0, "After that: how long calls in flight may take to finish.", least=0)
     ready_file: str = setting("", "Write the bound ports here, as JSON, once the server serves; for scripts.")
     log_format: str = setting("json", "How log lines on stderr look.", choices=("json", "text"))
-    log_level: str = setting(
-        "info", "The least important level logged.", choices=("debug", "info", "warning", "error")
-    )
+    log_level: str = setting("info", "The least important level logged.", choices=("debug", "info", "warning", "error"))
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -136,9 +122,7 @@ class ServeConfig:
                 "is not below --default-deadline-seconds: nothing would be rescored",
             )
         if self.max_batch_tokens is not None and self.max_batch_tokens > self.max_queue_tokens:
-            raise _impossible(
-                "max_queue_tokens", "is below --max-batch-tokens: a full pass could never gather"
-            )
+            raise _impossible("max_queue_tokens", "is below --max-batch-tokens: a full pass could never gather")
 
     def _check_ports(self) -> None:
         ports: dict[int, str] = {}
@@ -189,9 +173,7 @@ def parse_setting(field: "dataclasses.Field[Any]", text: str, place: str) -> Any
             return int(text)
         return float(text) if field.type is float else text
     except (ValueError, KeyError):
-        kind = (
-            "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
-        )
+        kind = "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
         raise InvalidInput(f"{place} is {text!r}: give {kind}", field=field.name) from None
 
 

@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass
 
 import torch
-from lorb.errors import InvalidInput
 
+from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -29,15 +29,11 @@ def choose_placement(config: ServeConfig) -> Placement:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput(
-            "--device is cuda, and torch finds no CUDA device: give cpu or auto", field="device"
-        )
+        raise InvalidInput("--device is cuda, and torch finds no CUDA device: give cpu or auto", field="device")
     dtype = config.dtype if config.dtype != "auto" else _default_dtype(device)
     if dtype == "bfloat16" and not _computes_bfloat16(device):
         if device == "cuda":
-            raise InvalidInput(
-                "--dtype is bfloat16, which this GPU does not support: give float32", field="dtype"
-            )
+            raise InvalidInput("--dtype is bfloat16, which this GPU does not support: give float32", field="dtype")
         _log.warning("this processor has no bfloat16 instructions: float32 is faster")
     budget = config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens)
     return Placement(device, _DTYPES[dtype], budget)

@@ -16,24 +16,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded, Unavailable
-
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
 from lorb_server.scheduler import Batch, Entry, Scheduler
-from lorb_server.scoring import Job, ScoringModel, gather, score
+from lorb_server.scoring import Job, Scored, ScoringModel, gather, score
 
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A job's result: one rescoring score for each row, and where the time went. Seconds."""
-
-    scores: tuple[float, ...]
-    queue_seconds: float
-    infer_seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +75,13 @@ class Engine:
         self._metrics.watch_queue(self._queued_tokens, self._oldest_age_seconds)
         self._thread.start()
 
-    async def close(self) -> None:
-        """Ends the thread after the pass it is in; what still waits fails."""
+    async def close(self, *, timeout_seconds: float = 5.0) -> None:
+        """Ends the thread after the pass it is in, or leaves it behind after the time-out; what waits fails."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         if self._thread.ident is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, timeout_seconds)
 
     def submit(self, job: Job) -> asyncio.Future[Scored]:
         """Queues a job. Cancelling the future takes it out again.
@@ -184,9 +174,7 @@ class Engine:
 
     def _run_batch(self, batch: Batch[_Ticket]) -> None:
         self._in_hand = [entry.payload.future for entry in batch.expired + batch.entries]
-        settlements: list[_Settlement] = [
-            (entry.payload.future, None, _too_late()) for entry in batch.expired
-        ]
+        settlements: list[_Settlement] = [(entry.payload.future, None, _too_late()) for entry in batch.expired]
         if batch.entries:
             settlements += self._score_batch(batch.entries)
         self._settle(settlements)

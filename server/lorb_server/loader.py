@@ -9,7 +9,6 @@ from lorb_adapters.adapter import Adapter
 from lorb_adapters.loading import check_golden, load_adapter
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
-
 from lorb_server.engine import Engine
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
@@ -44,9 +43,7 @@ class AdapterLoader:
         try:
             base = self._model.base
             adapter = await asyncio.to_thread(load_adapter, self._store, domain, version, base)
-            await self._engine.run_on_model_thread(
-                lambda: check_golden(adapter, self._model, base.text_encoder)
-            )
+            await self._engine.run_on_model_thread(lambda: check_golden(adapter, self._model, base.text_encoder))
         except LorbError:
             raise
         except Exception as error:

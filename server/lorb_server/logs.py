@@ -48,9 +48,7 @@ def configure_logs(log_format: str, log_level: str) -> None:
 
 def log_failure(log: logging.Logger, message: str, error: BaseException, **fields: Any) -> None:  # noqa: ANN401
     """Logs an unexpected error: its type and where it came from, without its message."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error(message, extra={"fields": {**fields, "error": type(error).__name__, "traceback": frames}})
 
 

@@ -1,19 +1,22 @@
 """What the server counts and times, for Prometheus: base units, one prefix, no label a caller can invent."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from wsgiref.simple_server import WSGIServer
 
-from lorb.errors import InvalidInput
-from lorb.ranked import AdapterRef, FallbackReason, Outcome, Timings
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
     ProcessCollector,
+    Summary,
     start_http_server,
 )
+
+from lorb.errors import InvalidInput
+from lorb.ranked import FallbackReason, Outcome, Timings
+from lorb_server.served import ServedAdapter
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TOKENS = tuple(float(2**power) for power in range(4, 18))
@@ -57,6 +60,12 @@ class Metrics:
             ("domain",),
             registry=registry,
         )
+        self.first_pass_scores = Summary(
+            "lorb_first_pass_score",
+            "First-pass scores seen, a list's mean each. Far from lorb_training_first_pass_score: another decoder.",
+            ("domain",),
+            registry=registry,
+        )
         self.rank_changed = Counter(
             "lorb_rank_changed",
             "Lists whose best hypothesis is not the first pass' best.",
@@ -82,12 +91,8 @@ class Metrics:
 
     def _add_pass_series(self) -> None:
         registry = self.registry
-        self._batch_tokens = Histogram(
-            "lorb_batch_tokens", "Tokens in one batch.", buckets=_TOKENS, registry=registry
-        )
-        self._batch_lists = Histogram(
-            "lorb_batch_lists", "Lists in one batch.", buckets=_LISTS, registry=registry
-        )
+        self._batch_tokens = Histogram("lorb_batch_tokens", "Tokens in one batch.", buckets=_TOKENS, registry=registry)
+        self._batch_lists = Histogram("lorb_batch_lists", "Lists in one batch.", buckets=_LISTS, registry=registry)
         self._batch_adapters = Histogram(
             "lorb_batch_adapters", "Adapters in one batch.", buckets=_LISTS, registry=registry
         )
@@ -96,9 +101,7 @@ class Metrics:
             "Rows that another list of the batch had already.",
             registry=registry,
         )
-        self.failed_passes = Counter(
-            "lorb_failed_passes", "Passes of the model that raised.", registry=registry
-        )
+        self.failed_passes = Counter("lorb_failed_passes", "Passes of the model that raised.", registry=registry)
         self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens that wait for the model.", registry=registry)
         self._queue_age = Gauge(
             "lorb_queue_oldest_age_seconds", "How long the longest-waiting list waits.", registry=registry
@@ -124,15 +127,19 @@ class Metrics:
             ("domain", "version", "digest"),
             registry=registry,
         )
-        self.adapter_refused = Gauge(
-            "lorb_adapter_refused",
-            "1 for each version that an alias asks for and that was refused.",
+        self.training_score = Gauge(
+            "lorb_training_first_pass_score",
+            "Mean first-pass score that a version was trained with.",
             ("domain", "version"),
             registry=registry,
         )
-        self.generation = Gauge(
-            "lorb_registry_generation", "The store's generation served.", registry=registry
+        self.adapter_refused = Gauge(
+            "lorb_adapter_refused",
+            "1 for each version of the store that an alias asked for and that was refused.",
+            ("domain", "version"),
+            registry=registry,
         )
+        self.generation = Gauge("lorb_registry_generation", "The store's generation served.", registry=registry)
         self.registry_errors = Counter(
             "lorb_registry_errors",
             "Readings of the store that failed; what was loaded keeps serving.",
@@ -145,9 +152,7 @@ class Metrics:
             registry=registry,
         )
 
-    def observe_call(
-        self, domain: str, outcome: Outcome, reason: FallbackReason | None, timings: Timings
-    ) -> None:
+    def observe_call(self, domain: str, outcome: Outcome, reason: FallbackReason | None, timings: Timings) -> None:
         """Notes one list answered."""
         self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
         self.duration.labels("total").observe(timings.total_seconds)
@@ -169,11 +174,15 @@ class Metrics:
         self._queue_tokens.set_function(tokens)
         self._queue_age.set_function(oldest_age_seconds)
 
-    def show_adapters(self, loaded: frozenset[AdapterRef], refused: frozenset[tuple[str, str]]) -> None:
+    def show_adapters(self, loaded: Iterable[ServedAdapter], refused: Iterable[tuple[str, str]]) -> None:
         """Makes the info series say what is loaded and what is refused now."""
         self.adapter_info.clear()
-        for ref in loaded:
+        self.training_score.clear()
+        for adapter in loaded:
+            ref = adapter.ref
             self.adapter_info.labels(ref.domain, ref.version, ref.digest).set(1)
+            if adapter.training_score_mean is not None:
+                self.training_score.labels(ref.domain, ref.version).set(adapter.training_score_mean)
         self.adapter_refused.clear()
         for domain, version in refused:
             self.adapter_refused.labels(domain, version).set(1)
@@ -188,9 +197,7 @@ class MetricsServer:
             self._server: WSGIServer
             self._server, self._thread = start_http_server(port, host, metrics.registry)
         except (OSError, socket.gaierror) as error:
-            raise InvalidInput(
-                f"--metrics-port {port} on {host}: {error.strerror}", field="metrics_port"
-            ) from error
+            raise InvalidInput(f"--metrics-port {port} on {host}: {error.strerror}", field="metrics_port") from error
         self.port: int = self._server.server_port
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ serving.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from lorb.errors import (
@@ -21,11 +21,10 @@ from lorb.errors import (
 )
 from lorb.names import BASE_DOMAIN, STABLE, DomainSelector
 from lorb_adapters.aliases import Aliases
-
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
 from lorb_server.served import ServedAdapter
-from lorb_server.snapshot import DomainSnapshot, Snapshot, VersionKey
+from lorb_server.snapshot import DomainSnapshot, Refreshed, Snapshot, VersionKey
 
 # These say nothing about the version that was being loaded.
 _NOT_ITS_FAULT = (StoreUnavailable, ModelFailed, Unavailable)
@@ -49,15 +48,6 @@ class AdapterCatalogue(Protocol):
 
     def aliases(self, domain: str) -> Aliases:
         """Where its aliases point."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a reading of the store found: versions loaded by it, and versions refused in it."""
-
-    generation: int
-    loaded: tuple[VersionKey, ...] = ()
-    refused: tuple[VersionKey, ...] = ()
 
 
 class Registry:
@@ -191,11 +181,13 @@ class Registry:
         versions = tuple(await asyncio.to_thread(self._catalogue.versions, name))
         before = self.snapshot.domain(name)
         wanted = {alias: target.version for alias, target in aliases.by_name.items()}
-        asked_for = self._asked_for(aliases, versions)
+        asked_for = self._asked_for(name, aliases, versions)
         loaded, refused = await self._load_missing(name, asked_for, before, generation)
+        for version, reason in self.snapshot.refused_of(name).items():
+            if version in versions and version not in loaded:  # still there, and never changing
+                refused.setdefault(version, reason)
         serving = {
-            alias: version if version in loaded else before.aliases.get(alias, "")
-            for alias, version in wanted.items()
+            alias: version if version in loaded else before.aliases.get(alias, "") for alias, version in wanted.items()
         }
         serving = {alias: version for alias, version in serving.items() if version}
         resident = {*asked_for, *serving.values()}
@@ -207,10 +199,10 @@ class Registry:
         )
         self._flip(self.snapshot.with_domain(name, after, refused))
 
-    def _asked_for(self, aliases: Aliases, versions: Collection[str]) -> list[str]:
+    def _asked_for(self, name: str, aliases: Aliases, versions: Collection[str]) -> list[str]:
         """What should be resident: aliases' targets, and the stable before, so that a rollback is instant."""
         asked_for = {target.version for target in aliases.by_name.values()}
-        previous = aliases.rollback_target(frozenset(versions))
+        previous = aliases.rollback_target(frozenset(versions) - self.snapshot.refused_of(name).keys())
         if previous is not None:
             asked_for.add(previous)
         return sorted(asked_for | set(versions if self._allow_pinned_versions else ()))
@@ -242,7 +234,7 @@ class Registry:
         """The one place where what serves changes: a reference is replaced."""
         self.snapshot = snapshot
         self._metrics.generation.set(snapshot.generation)
-        self._metrics.show_adapters(snapshot.loaded_refs, frozenset(snapshot.refused))
+        self._metrics.show_adapters(snapshot.loaded, snapshot.refused)
 
     def _note_trouble(self, message: str) -> None:
         self._metrics.registry_errors.inc()

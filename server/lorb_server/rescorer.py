@@ -20,10 +20,9 @@ from lorb.ranked import (
 )
 from lorb_adapters.ranking import first_pass, rank, sole
 from lorb_adapters.text import EncodedRow, TextEncoder
-
-from lorb_server.engine import Engine, Scored
+from lorb_server.engine import Engine
 from lorb_server.metrics import Metrics
-from lorb_server.scoring import Job
+from lorb_server.scoring import Job, Scored
 from lorb_server.served import ServedAdapter
 
 
@@ -55,9 +54,7 @@ class Call:
 class Rescorer:
     """Answers lists. Belongs to the event loop; texts are tokenised on `threads`."""
 
-    def __init__(
-        self, engine: Engine, text_encoder: TextEncoder, threads: Executor, metrics: Metrics
-    ) -> None:
+    def __init__(self, engine: Engine, text_encoder: TextEncoder, threads: Executor, metrics: Metrics) -> None:
         self._engine = engine
         self._text_encoder = text_encoder
         self._threads = threads
@@ -107,9 +104,7 @@ class Rescorer:
         call.tokenize_seconds = loop.time() - started
         return rows
 
-    async def _rank(
-        self, call: Call, rows: Sequence[EncodedRow], scored: Scored
-    ) -> tuple[RankedHypothesis, ...]:
+    async def _rank(self, call: Call, rows: Sequence[EncodedRow], scored: Scored) -> tuple[RankedHypothesis, ...]:
         truncated = [row.truncated for row in rows]
         arguments = (call.nbest, call.distinct, scored.scores, truncated, call.adapter.ranking, call.options)
         if call.options.selection is Selection.MAP:
@@ -128,6 +123,9 @@ class Rescorer:
         counts.labels(domain, "scored").inc(len(scored.scores))
         counts.labels(domain, "deduplicated").inc(len(call.nbest.hypotheses) - len(call.distinct))
         self._metrics.truncated.labels(domain).inc(sum(row.truncated for row in rows))
+        scores = [text.first_pass_score for text in call.distinct if text.first_pass_score is not None]
+        if scores:
+            self._metrics.first_pass_scores.labels(domain).observe(sum(scores) / len(scores))
         if hypotheses[0].index not in call.distinct[0].positions:
             self._metrics.rank_changed.labels(domain).inc()
         return self._answer(call, hypotheses, Outcome.RESCORED, None, scored)

@@ -138,9 +138,7 @@ class Scheduler(Generic[Payload]):
 
     def oldest_age_seconds(self, now: float) -> float:
         """How long the longest-waiting list has waited; 0 where none waits."""
-        arrived = [
-            next(iter(lane.waiting)).enqueued_at for lane in (self._single, self._bulk) if lane.waiting
-        ]
+        arrived = [next(iter(lane.waiting)).enqueued_at for lane in (self._single, self._bulk) if lane.waiting]
         return max(0.0, now - min(arrived)) if arrived else 0.0
 
     def _lane(self, entry: Entry[Payload]) -> _Lane[Payload]:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.text import EncodedRow
 from torch import Tensor
 
+from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.text import EncodedRow
 from lorb_server.served import ServedAdapter
 
 
@@ -40,6 +40,15 @@ class Job:
     def num_tokens(self) -> int:
         """The work in it."""
         return sum(row.num_tokens for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A job's result: one rescoring score for each row, and where the time went. Seconds."""
+
+    scores: tuple[float, ...]
+    queue_seconds: float
+    infer_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

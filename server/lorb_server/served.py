@@ -21,6 +21,7 @@ class ServedAdapter:
         ranking: weight, rank prior, posterior scale and switching margin.
         normalization: how it reads transcripts.
         uses_context: whether it reads the preceding turn.
+        training_score_mean: of the first-pass scores it was trained with, natural log; None where it had none.
     """
 
     ref: AdapterRef
@@ -28,14 +29,13 @@ class ServedAdapter:
     ranking: Ranking
     normalization: TextNormalization
     uses_context: bool
+    training_score_mean: float | None = None
 
 
 def served(adapter: Adapter) -> ServedAdapter:
     """A loaded adapter, ready to serve."""
     manifest = adapter.manifest
-    return ServedAdapter(
-        adapter.ref, adapter.weights, manifest.ranking, manifest.normalization, manifest.uses_context
-    )
+    return ServedAdapter(adapter.ref, adapter.weights, manifest.ranking, manifest.normalization, manifest.uses_context)
 
 
 def served_base(base: Base) -> ServedAdapter | None:

@@ -7,7 +7,6 @@ from lorb.errors import InvalidInput, UnknownDomain, UnknownVersion
 from lorb.names import STABLE, DomainSelector
 from lorb.ranked import AdapterRef
 from lorb_adapters.layout import by_number
-
 from lorb_server.served import ServedAdapter
 
 VersionKey = tuple[str, str]  # domain and full version id
@@ -98,11 +97,14 @@ class Snapshot:
         return {version: reason for (domain, version), reason in self.refused.items() if domain == name}
 
     @property
+    def loaded(self) -> list[ServedAdapter]:
+        """All loaded adapters."""
+        return [adapter for domain in self.domains.values() for adapter in domain.loaded.values()]
+
+    @property
     def loaded_refs(self) -> frozenset[AdapterRef]:
-        """The identities of all loaded adapters."""
-        return frozenset(
-            adapter.ref for domain in self.domains.values() for adapter in domain.loaded.values()
-        )
+        """Their identities."""
+        return frozenset(adapter.ref for adapter in self.loaded)
 
     def known_versions(self, domain: str = "") -> list[VersionKey]:
         """All versions listed, loaded or refused, of one domain or of all; by domain, then by number."""
@@ -113,6 +115,15 @@ class Snapshot:
             (key for key in keys if not domain or key[0] == domain),
             key=version_order,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a reading of the store found: versions loaded by it, and versions refused in it."""
+
+    generation: int
+    loaded: tuple[VersionKey, ...] = ()
+    refused: tuple[VersionKey, ...] = ()
 
 
 def version_order(key: VersionKey) -> tuple[str, tuple[int, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from lorb.errors import InvalidInput, Unauthenticated
 
+from lorb.errors import InvalidInput, Unauthenticated
 from lorb_server.answers import refuse
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ def read_tokens(path: str) -> tuple[bytes, ...]:
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:
-        raise InvalidInput(
-            f"--admin-token-file {path}: {error.strerror}", field="admin_token_file"
-        ) from error
+        raise InvalidInput(f"--admin-token-file {path}: {error.strerror}", field="admin_token_file") from error
     tokens = tuple(line.strip() for line in lines if line.strip())
     if not tokens:
         raise InvalidInput(f"--admin-token-file {path} holds no token", field="admin_token_file")

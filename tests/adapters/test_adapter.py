@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from lorb_adapters.adapter import weights_digest
 from publications import random_weights
 
 
 @pytest.fixture(scope="module")
 def weights(store_base):
+    """Weights that fit the tiny base."""
     return random_weights(store_base)
 
 
@@ -17,7 +19,8 @@ def test_equal_weights_have_equal_digests(store_base, weights):
     """The digest depends on the weights' values alone: not on order, strides or device round trips."""
     reordered = replace(weights, lora=dict(reversed(weights.lora.items())))
     strided = replace(
-        weights, lora={site: (a.T.contiguous().T, b.T.contiguous().T) for site, (a, b) in weights.lora.items()}
+        weights,
+        lora={site: (a.T.contiguous().T, b.T.contiguous().T) for site, (a, b) in weights.lora.items()},
     )
     assert weights_digest(random_weights(store_base)) == weights_digest(weights)
     assert weights_digest(reordered) == weights_digest(weights)

@@ -1,8 +1,9 @@
 """lorb_adapters.aliases."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
 from lorb_adapters.aliases import MAX_CHANGES, Alias, Aliases
 from lorb_adapters.json_fields import canonical_json
@@ -17,6 +18,7 @@ steps = st.lists(
 
 
 def walk(aliases: Aliases, walked) -> Aliases:
+    """Sets aliases and rolls back, step by step."""
     for what, version in walked:
         if what != "rollback":
             aliases = aliases.with_alias(what, version, 0.1 if what == "canary" else None)
@@ -25,6 +27,7 @@ def walk(aliases: Aliases, walked) -> Aliases:
     return aliases
 
 
+@settings(deadline=None)
 @given(steps)
 def test_aliases_read_back_as_they_were_written(walked):
     """Aliases and their history survive their file."""
@@ -32,6 +35,7 @@ def test_aliases_read_back_as_they_were_written(walked):
     assert Aliases.from_json(canonical_json(aliases.to_json())) == aliases
 
 
+@settings(deadline=None)
 @given(steps)
 def test_a_rollback_undoes_promotions_one_by_one(walked):
     """Rollbacks walk back through what stable was, as an undo does, whatever other aliases do meanwhile."""
@@ -50,6 +54,7 @@ def test_a_rollback_undoes_promotions_one_by_one(walked):
         assert aliases.by_name.get("stable") == (Alias(undo[-1]) if undo else None)
 
 
+@settings(deadline=None)
 @given(steps, versions)
 def test_a_rollback_takes_a_promotion_back(walked, version):
     """Promoting and rolling back leaves stable where it was."""
@@ -143,20 +148,33 @@ def test_an_alias_can_be_taken_away_but_stable_cannot():
 
 
 @pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ({"stable": {"version": "../x"}}, "aliases.stable.version"),
+        ({"9": {"version": VERSIONS[0]}}, "begins with a digit"),
+        ({"canary": {"version": VERSIONS[0], "share": 7}}, "aliases.canary.share"),
+        ({"canary": {"version": VERSIONS[0]}}, "aliases.canary.share"),
+        ([], "aliases"),
+    ],
+)
+def test_an_impossible_alias_is_named(aliases, problem):
+    """An edited aliases.json is refused with its path and the key."""
+    content = canonical_json(Aliases().to_json() | {"aliases": aliases})
+    with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
+        Aliases.from_json(content, "voice/aliases.json")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b'{"aliases": {"stable"', "not JSON"),
-        (b'{"aliases": {}, "history": []}', "last_number"),
-        (b'{"aliases": {"stable": {"version": "../x"}}, "history": [], "last_number": 1}', "aliases.stable.version"),
-        (b'{"aliases": {"9": {"version": "1-0123456789ab"}}, "history": [], "last_number": 1}', "digit"),
-        (
-            b'{"aliases": {"canary": {"version": "1-0123456789ab", "share": 7}}, "history": [], "last_number": 1}',
-            "aliases.canary.share",
-        ),
+        (b'{"schema_version": 1, "aliases": {}, "history": []}', "last_number"),
+        (b'{"schema_version": 2, "aliases": [], "versions": {}}', "upgrade LoRB"),
     ],
 )
 def test_a_broken_file_names_itself(content, problem):
-    """A torn or edited aliases.json is refused with its path and the key."""
+    """A torn aliases.json, or one of another day, is refused with its path and the reason."""
     with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
         Aliases.from_json(content, "voice/aliases.json")
     assert problem in str(caught.value)

@@ -3,8 +3,12 @@
 import errno
 import fcntl
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
+
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
 from lorb_adapters import folder
 from lorb_adapters.folder import FolderStorage
@@ -12,6 +16,7 @@ from lorb_adapters.folder import FolderStorage
 
 @pytest.fixture
 def storage(tmp_path) -> FolderStorage:
+    """A folder "a" with a file and a folder "one" of two files."""
     storage = FolderStorage(tmp_path / "store", lock_seconds=0.2)
     with storage.change() as change:
         change.put_folder("a/one", {"x": b"x", "y": b"y"})
@@ -28,6 +33,22 @@ def tree(storage: FolderStorage) -> dict[str, bytes]:
     }
 
 
+def change_everything(storage: FolderStorage) -> None:
+    """Five writes, then four renames: a new folder, a new file, a replaced file, a removed folder."""
+    with storage.change() as change:
+        change.put_folder("b/two", {"x": b"x", "y": b"y"})
+        change.put_file("b/new", b"new")
+        change.put_file("a/file", b"after")
+        change.remove_folder("a/one")
+
+
+def change_a_and_b(storage: FolderStorage) -> None:
+    """Replaces a file in one folder, then writes one in another."""
+    with storage.change() as change:
+        change.put_file("a/file", b"after")
+        change.put_file("b/file", b"x")
+
+
 def test_a_change_is_seen_when_it_ends(storage):
     """Nothing of a change is there before its end, everything after it."""
     with storage.change() as change:
@@ -42,16 +63,22 @@ def test_a_change_is_seen_when_it_ends(storage):
 def test_a_change_that_raises_leaves_everything(storage):
     """An error inside a change takes back all of it, and leaves no files behind."""
     before = tree(storage)
-    with pytest.raises(ZeroDivisionError), storage.change() as change:
-        change.put_folder("a/two", {"z": b"z"})
-        raise ZeroDivisionError
+
+    def fail_half_way():
+        with storage.change() as change:
+            change.put_folder("a/two", {"z": b"z"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert tree(storage) == before
+    assert not (storage.root / ".tmp").exists()
 
 
 def test_a_full_disk_leaves_everything(storage, monkeypatch):
     """No space left at any of the writes: a clear error, and the store as it was."""
     before, write = tree(storage), folder._write_synced
-    for failing in range(4):
+    for failing in range(5):
         calls = iter(range(100))
 
         def full(path, content, calls=calls, failing=failing):
@@ -61,9 +88,8 @@ def test_a_full_disk_leaves_everything(storage, monkeypatch):
             write(path, content)
 
         monkeypatch.setattr(folder, "_write_synced", full)
-        with pytest.raises(StoreUnavailable, match="No space left on device"), storage.change() as change:
-            change.put_folder("a/two", {"x": b"x", "y": b"y"})
-            change.put_file("a/file", b"after")
+        with pytest.raises(StoreUnavailable, match="No space left on device"):
+            change_everything(storage)
         assert tree(storage) == before
 
 
@@ -78,18 +104,15 @@ def test_a_rename_that_fails_takes_the_others_back(storage, monkeypatch, failing
         rename(source, target)
 
     monkeypatch.setattr(folder.os, "replace", broken)
-    with pytest.raises(StoreUnavailable), storage.change() as change:
-        change.put_folder("b/two", {"x": b"x"})
-        change.put_file("b/new", b"new")
-        change.put_file("a/file", b"after")
-        change.remove_folder("a/one")
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
+        change_everything(storage)
     assert tree(storage) == before
 
 
 def test_a_folder_that_is_there_is_never_replaced(storage):
     """Putting a folder where one is raises StoreConflict and leaves the first."""
     before = tree(storage)
-    with pytest.raises(StoreConflict, match="try again"), storage.change() as change:
+    with pytest.raises(StoreConflict, match=r"a/one .*try again"), storage.change() as change:
         change.put_folder("a/one", {"x": b"other"})
     assert tree(storage) == before
 
@@ -107,6 +130,27 @@ def test_a_killed_writer_blocks_nobody(storage):
     assert storage.sweep(dry_run=False) == [".tmp/0123"]
     assert not left.exists()
     assert storage.sweep(dry_run=False) == []
+
+
+def test_a_writer_killed_while_it_holds_the_lock_blocks_nobody(storage):
+    """The lock dies with its process, and what the process had begun is never seen."""
+    before = tree(storage)
+    code = (
+        "import os, sys, pathlib; from lorb_adapters.folder import FolderStorage\n"
+        "with FolderStorage(pathlib.Path(sys.argv[1])).change() as change:\n"
+        "    change.put_folder('a/two', {'x': b'x'})\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code, str(storage.root)], env=environment, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    [left] = storage.sweep(dry_run=True)
+    assert {path: content for path, content in tree(storage).items() if not path.startswith(left)} == before
+    with storage.change() as change:
+        change.put_folder("a/two", {"x": b"y"})
+    assert storage.read("a/two/x", 10) == b"y"
 
 
 def test_a_writer_that_does_not_finish_is_a_conflict(storage):
@@ -152,8 +196,10 @@ def test_nothing_is_written_through_a_link(storage, tmp_path):
     """A link where a folder should be keeps a change from leaving the store."""
     (tmp_path / "elsewhere").mkdir()
     (storage.root / "b").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StoreUnavailable, match="symbolic link"), storage.change() as change:
-        change.put_file("b/file", b"x")
+    before = tree(storage)
+    with pytest.raises(StoreUnavailable, match="symbolic link"):
+        change_a_and_b(storage)
+    assert tree(storage) == before
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -182,6 +228,16 @@ def test_a_store_that_is_not_there_says_so(tmp_path):
     """A wrong path is told from an empty store."""
     with pytest.raises(StoreUnavailable, match="does not exist"):
         FolderStorage(tmp_path / "nowhere").names("")
+
+
+def test_a_store_that_is_a_file_says_so(tmp_path):
+    """A path to a file is a user's error, to readers and to writers."""
+    (tmp_path / "file").write_text("x")
+    storage = FolderStorage(tmp_path / "file")
+    with pytest.raises(StoreUnavailable, match="is not a folder"):
+        storage.names("")
+    with pytest.raises(StoreUnavailable, match="is not a folder"), storage.change():
+        pass
 
 
 def test_reading_writes_nothing(storage):

@@ -1,17 +1,17 @@
 """lorb_adapters.json_fields."""
 
 import pytest
+
 from lorb.errors import InvalidAdapter, StoreUnavailable
 from lorb_adapters.json_fields import JsonFields, canonical_json
 
 
 def fields(content: bytes) -> JsonFields:
+    """Reads `content` as file.json."""
     return JsonFields.parse(content, "file.json", InvalidAdapter)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b'{"a": ', b"\xff\xfe", b'{"a": NaN}', b'{"a": Infinity}', b"[" * 100_000]
-)
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b'{"a": NaN}', b'{"a": Infinity}', b"[" * 100_000])
 def test_what_is_not_json_is_named(content):
     """A torn file, foreign bytes, NaN and bottomless nesting all name the file."""
     with pytest.raises(StoreUnavailable, match=r"file\.json is not JSON"):

@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lorb.errors import InvalidAdapter
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.json_fields import canonical_json
 from lorb_adapters.manifest import SCHEMA_VERSION, GoldenList, Manifest
-from lorb_adapters.ranking import RankPrior, Ranking
+from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.text import TextNormalization
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -21,6 +22,7 @@ names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 
 @st.composite
 def nbests(draw):
+    """Lists that a request could carry."""
     scored = draw(st.booleans())
     hypothesis = st.builds(
         Hypothesis, texts, finite if scored else st.none(), st.dictionaries(texts, finite, max_size=2)
@@ -36,6 +38,7 @@ def nbests(draw):
 
 @st.composite
 def golden_lists(draw):
+    """Lists with a score for each distinct text."""
     nbest = draw(nbests())
     size = len(nbest.distinct())
     return GoldenList(nbest, tuple(draw(st.lists(finite, min_size=size, max_size=size))))
@@ -74,6 +77,7 @@ manifests = st.builds(
 
 
 def example() -> dict:
+    """A manifest as it stands in its file."""
     ranking = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3,), 0.7, 0.9))
     golden = GoldenList(NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id="u"), (0.5, 0.25))
     return Manifest(
@@ -96,6 +100,7 @@ def example() -> dict:
     ).to_json()
 
 
+@settings(deadline=None)
 @given(manifests)
 def test_a_manifest_reads_back_as_it_was_written(manifest):
     """Every manifest survives its file, byte for byte of every text and number."""
@@ -120,7 +125,7 @@ def test_a_mistyped_value_is_named(key):
 
 def test_a_newer_schema_says_to_upgrade():
     """A manifest that a newer LoRB wrote is refused with what to do about it."""
-    with pytest.raises(InvalidAdapter, match="schema_version is 2.*upgrade LoRB"):
+    with pytest.raises(InvalidAdapter, match=r"schema_version is 2.*upgrade LoRB"):
         Manifest.from_json(example() | {"schema_version": SCHEMA_VERSION + 1})
 
 

@@ -3,6 +3,8 @@
 import uuid
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
 from lorb_adapters.loading import load_adapter
 from lorb_adapters.remote import RemoteStorage
@@ -13,6 +15,7 @@ from publications import make_publication
 
 @pytest.fixture
 def url() -> str:
+    """A place of its own in memory."""
     return f"memory://{uuid.uuid4().hex}/store"  # the memory file system is one for all tests
 
 
@@ -23,11 +26,10 @@ def test_an_empty_store_has_nothing(url):
 
 
 def test_a_store_works_as_in_a_folder(url, store_base):
-    """Publishing, flipping, loading, rolling back and pruning do on a remote store what they do in a folder."""
+    """Publishing, flipping, loading, rolling back and pruning do what they do in a folder."""
     store = Store(url)
     versions = [
-        store.publish(make_publication(store_base, seed=seed, golden_lists=()), set_stable=True)
-        for seed in range(3)
+        store.publish(make_publication(store_base, seed=seed, golden_lists=()), set_stable=True) for seed in range(3)
     ]
     assert store.domains() == ["voice"]
     assert store.versions("voice") == versions
@@ -50,18 +52,33 @@ def test_a_version_without_its_manifest_is_not_listed(url, store_base):
     assert store.domains() == []
 
 
-def test_the_manifest_is_written_last(url):
-    """The last file of a folder is put after all others, and files after folders."""
-    storage, order = RemoteStorage(url), []
-    put = storage._files.pipe_file
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            storage._files, "pipe_file", lambda path, content: (order.append(path[-6:]), put(path, content))
-        )
-        with storage.change() as change:
-            change.put_folder("d/v", {"x.json": b"x", "m.json": b"m"})
-            change.put_file("i.json", b"i")
-    assert order == ["x.json", "m.json", "i.json"]
+def test_the_manifest_is_written_last(url, store_base, monkeypatch):
+    """A version's manifest follows all its other files, then come the aliases, then the index."""
+    order, put = [], MemoryFileSystem.pipe_file
+
+    def noted(self, path, value, **options):
+        order.append(path.rpartition("/")[2])
+        put(self, path, value, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", noted)
+    store = Store(url)
+    version = store.publish(make_publication(store_base, golden_lists=()), set_stable=True)
+    assert (len(order), order[5:]) == (8, ["manifest.json", "aliases.json", "index.json"])
+    order.clear()
+    Store(f"{url}-copy").add(store.read_files("voice", version), set_stable=True)
+    assert (len(order), order[5:]) == (8, ["manifest.json", "aliases.json", "index.json"])
+
+
+def test_listings_are_never_stale(url, monkeypatch):
+    """File systems that remember listings are made to look again before every reading."""
+    storage, forgotten = RemoteStorage(url), []
+    with storage.change() as change:
+        change.put_folder("d/v", {"m": b"1"})
+    monkeypatch.setattr(storage._files, "invalidate_cache", lambda: forgotten.append(True))
+    storage.names("d")
+    storage.folders_with("d", "m")
+    storage.read("d/v/m", 10)
+    assert len(forgotten) == 3
 
 
 def test_a_second_publisher_is_told(url):

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from client.rescoring_server import ScriptedService, serving
+
 from lorb.formats import read_nbest_lists
+from rescoring_server import ScriptedService, serving
 
 SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 

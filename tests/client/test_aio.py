@@ -4,10 +4,11 @@ import asyncio
 import inspect
 
 import pytest
-from client.rescoring_server import INFO, turned_round
+
 from lorb.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from lorb.ranked import RescoreOptions
 from lorb_client import AioClient, Client
+from rescoring_server import INFO, turned_round
 
 
 def called(target, coroutine, **settings):
@@ -70,12 +71,13 @@ def test_a_deadline_that_passes_is_an_error(target, service, sample_lists):
 
 def test_the_token_goes_with_every_call(target, service, sample_lists):
     """As a bearer token."""
-    called(target, lambda client: client.rescore(sample_lists[0]), token="abc")  # noqa: S106
+    called(target, lambda client: client.rescore(sample_lists[0]), token="abc")
     assert service.calls[0][3]["authorization"] == "Bearer abc"
 
 
 def test_a_cancelled_call_is_cancelled_on_the_server(target, service, sample_lists):
     """The server need not work for a caller who has gone."""
+
     async def cancelled(client):
         task = asyncio.create_task(client.rescore(sample_lists[0]))
         await asyncio.to_thread(service.arrived.wait)

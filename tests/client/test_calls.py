@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from lorb.errors import InvalidInput
 from lorb_client.calls import CallSettings
 
@@ -34,12 +35,12 @@ def test_a_token_is_one_line_of_ascii(token):
 
 def test_a_token_travels_as_a_bearer_token():
     """And without one no such header is sent."""
-    assert CallSettings("localhost:1", token="abc").metadata == (("authorization", "Bearer abc"),)  # noqa: S106
+    assert CallSettings("localhost:1", token="abc").metadata == (("authorization", "Bearer abc"),)
     assert CallSettings("localhost:1").metadata == ()
 
 
 def test_a_target_is_needed():
-    """gRPC would try to resolve the empty name."""
+    """Otherwise gRPC would try to resolve the empty name."""
     with pytest.raises(InvalidInput) as caught:
         CallSettings("")
     assert caught.value.field == "target"

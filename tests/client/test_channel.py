@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from client.rescoring_server import ScriptedService, healthy, serving
 from grpc_health.v1.health_pb2 import HealthCheckResponse
+
 from lorb.errors import Unavailable
 from lorb_client import Client
 from lorb_client.channel import CHANNEL_OPTIONS, SERVICE, SERVICE_CONFIG
+from rescoring_server import ScriptedService, healthy, serving
 
 
 def test_only_unavailable_is_retried_and_at_most_twice():
@@ -28,7 +29,11 @@ def test_keepalive_is_no_nuisance():
 def test_calls_go_round_the_servers(sample_lists):
     """With two addresses behind one name, both get calls."""
     first, second = ScriptedService(), ScriptedService()
-    with serving(first) as one, serving(second) as other, Client(f"ipv4:{one},{other}", wait_for_ready=True) as client:
+    with (
+        serving(first) as one,
+        serving(second) as other,
+        Client(f"ipv4:{one},{other}", wait_for_ready=True) as client,
+    ):
         for _ in range(200):  # until both are connected
             client.rescore(sample_lists[0], timeout_seconds=10)
             if first.calls and second.calls:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
 

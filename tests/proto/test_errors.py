@@ -1,6 +1,7 @@
 """lorb.errors: one tree, with messages that place the fault."""
 
 import pytest
+
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
 
@@ -13,9 +14,7 @@ def descendants(kind):
 def test_every_error_of_the_module_is_a_lorb_error():
     """A caller who catches LorbError misses none of ours."""
     defined = {v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)}
-    assert defined == {LorbError} | {
-        kind for kind in descendants(LorbError) if kind.__module__ == "lorb.errors"
-    }
+    assert defined == {LorbError} | {kind for kind in descendants(LorbError) if kind.__module__ == "lorb.errors"}
 
 
 def test_the_tree_in_the_docstring_names_every_error():

@@ -40,9 +40,7 @@ def test_the_requirements_name_the_versions_that_the_code_needs():
     stub = (PROTO / "lorb" / "v1" / "rescoring_pb2_grpc.py").read_text()
     message = (PROTO / "lorb" / "v1" / "rescoring_pb2.py").read_text()
     assert _numbers(floors["grpcio"]) >= _numbers(re.search(r"GRPC_GENERATED_VERSION = '([0-9.]+)'", stub)[1])
-    assert _numbers(floors["protobuf"]) >= _numbers(
-        re.search(r"Protobuf Python Version: ([0-9.]+)", message)[1]
-    )
+    assert _numbers(floors["protobuf"]) >= _numbers(re.search(r"Protobuf Python Version: ([0-9.]+)", message)[1])
 
 
 def _numbers(version):

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb.errors import InvalidInput
 from lorb.labels import MAX_LABEL_CHARS, check_label
 

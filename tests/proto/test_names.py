@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb.errors import InvalidInput
 from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
 
@@ -56,9 +57,7 @@ def test_an_alias_does_not_begin_with_a_digit():
         check_alias("1st")
 
 
-@pytest.mark.parametrize(
-    "text", ["0-0123456789ab", "1-0123456789AB", "1-0123456789a", "1", "stable", "1-" + "0" * 13]
-)
+@pytest.mark.parametrize("text", ["0-0123456789ab", "1-0123456789AB", "1-0123456789a", "1", "stable", "1-" + "0" * 13])
 def test_only_full_version_ids_are_versions(text):
     """A number alone, capitals, a wrong length: not a version."""
     assert not is_version(text)
@@ -85,9 +84,7 @@ def test_a_selector_names_a_domain_an_alias_or_a_version(text, selector):
     assert DomainSelector.parse(text) == selector
 
 
-@pytest.mark.parametrize(
-    "text", ["", "@stable", "books@", "books@1", "books@a@b", "books@../x", "../books@stable"]
-)
+@pytest.mark.parametrize("text", ["", "@stable", "books@", "books@1", "books@a@b", "books@../x", "../books@stable"])
 def test_other_selectors_are_refused(text):
     """Half a selector is an error, never a guess."""
     with pytest.raises(InvalidInput) as caught:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from lorb.ranked import FallbackPolicy, Outcome, Ranked, RankedHypothesis, RescoreOptions, Selection
 
 

@@ -4,6 +4,7 @@ import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyDetail
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+
 from lorb import errors, status
 from lorb.errors import (
     DeadlineExceeded,

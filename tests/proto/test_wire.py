@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb.errors import InvalidInput, LorbError, Overloaded, UnknownDomain
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import (
@@ -103,9 +104,7 @@ def test_an_answer_comes_back_as_it_was_sent(ranked):
 def test_real_lists_survive_the_wire(sample_lists):
     """What the server sees of a real list is what the file holds, but for reference and domain."""
     for nbest in sample_lists[:50]:
-        assert nbest_from_request(request_from_nbest(nbest, RescoreOptions())) == NBest(
-            nbest.hypotheses, nbest.id
-        )
+        assert nbest_from_request(request_from_nbest(nbest, RescoreOptions())) == NBest(nbest.hypotheses, nbest.id)
 
 
 def test_an_empty_request_asks_for_the_defaults():

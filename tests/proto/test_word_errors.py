@@ -6,6 +6,7 @@ import jiwer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb.word_errors import WordErrorRate, oracle_errors, word_error_rate, word_errors
 
 SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=8).map(" ".join)

@@ -1,22 +1,19 @@
-"""What the server's tests share: a tiny real base, adapters published for it, a server that serves them."""
+"""What the server's tests share: adapters published for the tiny BERT, and a server that serves them."""
+
+import logging
 
 import pytest
+
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.store import Store
 from publications import make_publication
-from serving import make_base_folder, running_server
+from serving import running_server
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory):
-    """A folder with a tiny random BERT."""
-    return make_base_folder(tmp_path_factory.mktemp("served-bert"))
-
-
-@pytest.fixture(scope="session")
-def publishing_base(base_folder) -> Base:
+def publishing_base(tiny_bert) -> Base:
     """The tiny BERT as a trainer has it: never the one of a running server."""
-    return load_base(str(base_folder))
+    return load_base(str(tiny_bert))
 
 
 @pytest.fixture
@@ -29,10 +26,21 @@ def store(tmp_path, publishing_base) -> Store:
 
 
 @pytest.fixture(scope="module")
-def server(base_folder, publishing_base, tmp_path_factory):
+def server(tiny_bert, publishing_base, tmp_path_factory):
     """A server of `voice`, shared by a file's tests: they leave it as it was."""
     folder = tmp_path_factory.mktemp("shared-store")
     store = Store(str(folder))
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
-    with running_server(base_folder, folder) as server:
+    with running_server(tiny_bert, folder) as server:
         yield server
+
+
+@pytest.fixture
+def restored_logs():
+    """Puts the loggers back as pytest had them."""
+    root, grpc_log = logging.getLogger(), logging.getLogger("grpc")
+    before = (root.handlers[:], root.level, grpc_log.level)
+    yield
+    root.handlers[:], level, grpc_level = before
+    root.setLevel(level)
+    grpc_log.setLevel(grpc_level)

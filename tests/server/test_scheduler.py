@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb_server.scheduler import BULK_SHARE, Entry, Scheduler
 
 
@@ -80,7 +81,12 @@ def test_batch_lists_do_not_fill_the_queue_of_single_ones():
 def test_expired_lists_are_found_before_work_is_spent():
     """A list whose time is over is handed back apart and takes no room in the pass."""
     scheduler = make_scheduler(batch=10)
-    offer_all(scheduler, entry("over", answer_by=5), entry("bulk over", answer_by=4, bulk=True), entry("fine", answer_by=6))
+    offer_all(
+        scheduler,
+        entry("over", answer_by=5),
+        entry("bulk over", answer_by=4, bulk=True),
+        entry("fine", answer_by=6),
+    )
     batch = scheduler.take(5.0)
     assert names(batch.entries) == ["fine"]
     assert sorted(names(batch.expired)) == ["bulk over", "over"]

@@ -52,9 +52,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     keep_freed_pages()
     base = load_base(args.base, device=args.device)
     progress = TrainingProgress(quiet=args.quiet)
-    finished = run(
-        domain, base, files, config, progress, command=command, golden_lists=not args.no_golden_lists
-    )
+    finished = run(domain, base, files, config, progress, command=command, golden_lists=not args.no_golden_lists)
     print(finished.report.to_markdown())
     if args.report_dir:
         _write_report(args.report_dir, finished.report.to_markdown(), finished.report.to_json())
@@ -111,9 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument("--domain", required=True, help="name that decoders will ask for: a-z, 0-9, '.', '_', '-'")
     data.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE", help="lists to learn from")
-    data.add_argument("--dev", type=Path, nargs="+", required=True, metavar="FILE", help="lists to tune on and judge by")
+    data.add_argument(
+        "--dev", type=Path, nargs="+", required=True, metavar="FILE", help="lists to tune on and judge by"
+    )
     data.add_argument("--test", type=Path, nargs="+", default=[], metavar="FILE", help="lists for the final figure")
-    data.add_argument("--ood", type=Path, nargs="+", default=[], metavar="FILE", help="another domain's lists, to see harm")
+    data.add_argument(
+        "--ood", type=Path, nargs="+", default=[], metavar="FILE", help="another domain's lists, to see harm"
+    )
     data.add_argument("--format", choices=FORMATS, default="auto", help="of all files")
     data.add_argument("--keep-case", action="store_true", help="do not fold case before the model reads a text")
     data.add_argument("--strip-punctuation", action="store_true", help="hide punctuation from the model")
@@ -135,9 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     optimisation.add_argument("--lists-per-step", type=int, default=16, help="lists in one step")
     optimisation.add_argument("--hypotheses-per-list", type=int, default=5, help="in one step, drawn anew each epoch")
     optimisation.add_argument("--learning-rate", type=float, default=1e-3, help="peak")
-    optimisation.add_argument("--correlation-weight", type=float, default=1e-3, help="lambda of the regulariser; 0 is off")
+    optimisation.add_argument(
+        "--correlation-weight", type=float, default=1e-3, help="lambda of the regulariser; 0 is off"
+    )
     optimisation.add_argument("--evaluations-per-epoch", type=int, default=1, help="looks at dev")
-    optimisation.add_argument("--patience", type=int, default=3, help="looks without gain before stopping; 0: never stop")
+    optimisation.add_argument(
+        "--patience", type=int, default=3, help="looks without gain before stopping; 0: never stop"
+    )
     optimisation.add_argument("--seed", type=int, default=0, help="the same seed gives the same adapter")
     optimisation.add_argument("--device", default="cpu", help="cpu or cuda")
     optimisation.add_argument("--threads", type=int, default=0, help="of the processor; 0: all")

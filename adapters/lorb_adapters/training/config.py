@@ -1,15 +1,17 @@
 """What a training run may be told. Frozen; written into the report."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
-from lorb_adapters.head import SUM
+from lorb.errors import InvalidInput
+from lorb_adapters.head import HEAD_KINDS, SUM
 from lorb_adapters.lora import LoraConfig
 from lorb_adapters.text import TextNormalization
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One run.
+    """One run. Raises InvalidInput, naming the field, where a value cannot work.
 
     Attributes:
         head: "sum", "mean" or "cls" (lorb_adapters.head).
@@ -32,8 +34,8 @@ class TrainConfig:
     """
 
     head: str = SUM
-    lora: LoraConfig = LoraConfig()
-    normalization: TextNormalization = TextNormalization()
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    normalization: TextNormalization = field(default_factory=TextNormalization)
     uses_context: bool = False
     epochs: int = 3
     max_steps: int | None = None
@@ -47,3 +49,23 @@ class TrainConfig:
     evaluations_per_epoch: int = 1
     patience: int = 3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.head not in HEAD_KINDS:
+            raise InvalidInput(f"head is {self.head!r}: it is one of {', '.join(HEAD_KINDS)}", field="head")
+        at_least_one = ("epochs", "lists_per_step", "evaluations_per_epoch")
+        for name in at_least_one:
+            self._check(name, getattr(self, name) >= 1, "1 or more")
+        self._check("rank", self.lora.rank >= 1, "1 or more", value=self.lora.rank)
+        self._check("alpha", 0 < self.lora.alpha < math.inf, "a number above 0", value=self.lora.alpha)
+        self._check("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more")
+        self._check("hypotheses_per_list", self.hypotheses_per_list >= 2, "2 or more: one alone has no contrast")
+        self._check("learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
+        self._check("patience", self.patience >= 0, "0 or more")
+        for name in ("correlation_weight", "weight_decay"):
+            self._check(name, 0 <= getattr(self, name) < math.inf, "a number, 0 or more")
+
+    def _check(self, name: str, holds: bool, allowed: str, *, value: object = None) -> None:
+        if not holds:
+            shown = getattr(self, name) if value is None else value
+            raise InvalidInput(f"{name.replace('_', '-')} is {shown}: it must be {allowed}", field=name)

@@ -9,7 +9,6 @@ from statistics import fmean, pstdev
 from lorb.errors import InvalidInput
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
-
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.lists import ReferencedList, prepare

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.word_errors import word_errors
-
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import RankPrior, first_pass_scores

@@ -27,9 +27,8 @@ def correlation_penalty(features: Tensor) -> Tensor:
     features: [rows, dimensions]. Constant dimensions count as uncorrelated; fewer than two rows give 0. All rows of
     the step take part: hypotheses of one list are near-duplicates, so compare values at equal row counts only.
     """
-    num_rows, num_dimensions = features.shape
-    if num_rows < 2:
-        return features.new_zeros(())
+    if features.shape[0] < 2:
+        return 0.0 * features.sum()
     centred = features - features.mean(dim=0)
     norms = centred.norm(dim=0)
     varies = norms > 1e-6 * (1 + features.abs().amax(dim=0))
@@ -42,5 +41,5 @@ def correlation_penalty(features: Tensor) -> Tensor:
 def _by_list(values: Tensor, list_sizes: Sequence[int], *, fill: float) -> Tensor:
     """[lists, longest list], padded with `fill`."""
     return torch.nn.utils.rnn.pad_sequence(
-        list(values.split(list(list_sizes))), batch_first=True, padding_value=fill
+        list(torch.split(values, list(list_sizes))), batch_first=True, padding_value=fill
     )

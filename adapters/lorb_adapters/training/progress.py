@@ -51,7 +51,7 @@ class TrainingProgress:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def __call__(self, report: StepReport | DevReport) -> None:
         """Takes what the loop reports."""
@@ -63,9 +63,7 @@ class TrainingProgress:
     def _step(self, report: StepReport) -> None:
         self.steps.append(report)
         self.num_tokens += report.num_tokens
-        self._mwer = (
-            report.mwer if self._mwer is None else self._mwer + _SMOOTHING * (report.mwer - self._mwer)
-        )
+        self._mwer = report.mwer if self._mwer is None else self._mwer + _SMOOTHING * (report.mwer - self._mwer)
         losses = f"mwer {self._mwer:+.4f}  correlation {report.correlation:.1f}"
         self._bar.update(self._task, completed=report.step, total=report.num_steps, description=losses)
         now = time.monotonic()

@@ -12,6 +12,10 @@ from lorb_adapters.training.progress import clock
 from lorb_adapters.training.train import DevReport, StepReport
 
 _CURVE_POINTS = 20
+_EXPLANATION = (
+    "Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 is better. "
+    "P: share of the resamples with fewer errors. Weight and scale were tuned on dev: its own row is optimistic."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +90,42 @@ class RunReport:
 
     def to_markdown(self) -> str:
         """One page."""
-        return "\n\n".join(
-            [
-                f"# Adapter for {self.domain}",
-                f"`{self.command}`",
-                "## Word error rate (per cent, pooled)",
-                _table(_SET_COLUMNS, [_set_row(name, each) for name, each in self.sets.items()]),
-                "Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 "
-                "is better. P: share of the resamples with fewer errors. Weight and scale were tuned on dev: its own "
-                "row is optimistic.",
-                "## The run",
-                _table(("what", "value"), self._facts()),
-                "## Dev during training",
-                _table(
-                    ("step", "epoch", "WER", "weight", "kept"),
-                    [
-                        (str(d.step), f"{d.epoch:.2f}", f"{d.wer:.2f}", f"{d.weight:.2f}", "yes" if d.is_best else "")
-                        for d in self.looks_at_dev
-                    ],
-                ),
-                "## Losses (the last step of each twentieth of the run)",
-                _table(
-                    ("step", "MWER", "correlation", "gradient norm"),
-                    [
-                        (str(s.step), f"{s.mwer:+.4f}", f"{s.correlation:.2f}", f"{s.gradient_norm:.2f}")
-                        for s in self._curve()
-                    ],
-                ),
-            ]
-        ) + "\n"
+        return (
+            "\n\n".join(
+                [
+                    f"# Adapter for {self.domain}",
+                    f"`{self.command}`",
+                    "## Word error rate (per cent, pooled)",
+                    _table(_SET_COLUMNS, [_set_row(name, each) for name, each in self.sets.items()]),
+                    _EXPLANATION,
+                    "## The run",
+                    _table(("what", "value"), self._facts()),
+                    "## Dev during training",
+                    _table(
+                        ("step", "epoch", "WER", "weight", "kept"),
+                        [
+                            (
+                                str(d.step),
+                                f"{d.epoch:.2f}",
+                                f"{d.wer:.2f}",
+                                f"{d.weight:.2f}",
+                                "yes" if d.is_best else "",
+                            )
+                            for d in self.looks_at_dev
+                        ],
+                    ),
+                    "## Losses (the last step of each twentieth of the run)",
+                    _table(
+                        ("step", "MWER", "correlation", "gradient norm"),
+                        [
+                            (str(s.step), f"{s.mwer:+.4f}", f"{s.correlation:.2f}", f"{s.gradient_norm:.2f}")
+                            for s in self._curve()
+                        ],
+                    ),
+                ]
+            )
+            + "\n"
+        )
 
     def _curve(self) -> list[StepReport]:
         every = max(1, len(self.steps) // _CURVE_POINTS)
@@ -125,15 +136,24 @@ class RunReport:
         return [
             ("base", f"{self.base_name} ({self.base_fingerprint[:12]})"),
             ("head", config.head),
-            ("LoRA", f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, {', '.join(config.lora.target_modules)}"),
+            (
+                "LoRA",
+                f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, {', '.join(config.lora.target_modules)}",
+            ),
             ("context", "used" if config.uses_context else "not used"),
-            ("parameters trained", f"{self.num_trained_parameters:,} ({self.trained_percent:.2f}% of the base)"),
+            (
+                "parameters trained",
+                f"{self.num_trained_parameters:,} ({self.trained_percent:.2f}% of the base)",
+            ),
             *((f"lists {name}", f"{count:,}") for name, count in self.list_counts.items()),
             ("steps of the adapter kept", f"{self.num_steps} of {config.lists_per_step} lists"),
             ("learning rate", f"{config.learning_rate:g}"),
             ("correlation weight", f"{config.correlation_weight:g}"),
             ("seed", str(config.seed)),
-            ("time", f"{clock(self.train_seconds)} min, {self.num_tokens / self.train_seconds:,.0f} tokens/s"),
+            (
+                "time",
+                f"{clock(self.train_seconds)} min, {self.num_tokens / self.train_seconds:,.0f} tokens/s",
+            ),
             ("peak memory", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
             ("weight", f"{self.ranking.weight:.3f} (without first-pass scores {prior.weight:.3f})"),
             (

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lorb.errors import InvalidInput, NotPublished
-
 from lorb_adapters.adapter import Publication
 from lorb_adapters.base import Base
 from lorb_adapters.lora import AdapterWeights
@@ -101,7 +99,8 @@ def _trainable_lists(data: Data) -> list[ReferencedList]:
     trainable = [each for each in data.train if each.has_contrast]
     if not trainable:
         raise InvalidInput(
-            "no train list has hypotheses that differ in word errors: there is nothing to learn from", field="train"
+            "no train list has hypotheses that differ in word errors: there is nothing to learn from",
+            field="train",
         )
     return trainable
 
@@ -120,9 +119,7 @@ def _list_counts(data: Data, trainable: Sequence[ReferencedList]) -> dict[str, i
     }
 
 
-def _evaluations(
-    model: RescoringModel, trained: Trained, data: Data, ranking: Ranking
-) -> dict[str, Evaluation]:
+def _evaluations(model: RescoringModel, trained: Trained, data: Data, ranking: Ranking) -> dict[str, Evaluation]:
     def measured(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]]) -> Evaluation:
         has_scores = lists[0].nbest.has_scores
         weight = ranking.weight if has_scores else ranking.rank_prior.weight
@@ -146,7 +143,8 @@ def _golden_lists(
 ) -> tuple[GoldenList, ...]:
     """The shortest few dev lists with contrast: enough to tell a wrong load, and quick to reproduce."""
     chosen = sorted(
-        (each for each in dev if len(each.rows) > 1), key=lambda each: sum(row.num_tokens for row in each.rows)
+        (each for each in dev if len(each.rows) > 1),
+        key=lambda each: sum(row.num_tokens for row in each.rows),
     )[-_NUM_GOLDEN_LISTS * 8 :: 8]
     return tuple(
         GoldenList(each.nbest, tuple(scores))
@@ -154,9 +152,7 @@ def _golden_lists(
     )
 
 
-def _publication(
-    report: RunReport, weights: AdapterWeights, data: Data, golden: tuple[GoldenList, ...]
-) -> Publication:
+def _publication(report: RunReport, weights: AdapterWeights, data: Data, golden: tuple[GoldenList, ...]) -> Publication:
     dev = report.sets["dev"]
     return Publication(
         domain=report.domain,

@@ -105,18 +105,12 @@ class _Training:
         self.weights = _trainable(fresh.to(base.device, torch.float32))
         self._model, self._config, self._prior = model, config, prior
         self._parameters = list(_tensors(self.weights))
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
-    def step(
-        self, batch: Sequence[ReferencedList], step: int, num_steps: int, epoch: float
-    ) -> StepReport:
+    def step(self, batch: Sequence[ReferencedList], step: int, num_steps: int, epoch: float) -> StepReport:
         """Forward, backward, one move of the optimiser."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * _schedule(
-                step, num_steps, self._config.warmup_fraction
-            )
+            group["lr"] = self._config.learning_rate * _schedule(step, num_steps, self._config.warmup_fraction)
         rows, by_length, num_tokens = _rows(batch)
         features, sorted_scores = self._model.forward([rows[i] for i in by_length], self.weights)
         scores = torch.zeros_like(sorted_scores).index_copy(
@@ -125,22 +119,20 @@ class _Training:
         first_pass = [score for each in batch for score in training_first_pass(each, self._prior)]
         errors = [count for each in batch for count in each.errors]
         mwer = mwer_loss(
-            scores.new_tensor(first_pass) + scores, scores.new_tensor(errors), [len(each.rows) for each in batch]
+            scores.new_tensor(first_pass) + scores,
+            scores.new_tensor(errors),
+            [len(each.rows) for each in batch],
         )
         correlation = correlation_penalty(features)
         self._optimizer.zero_grad()
         (mwer + self._config.correlation_weight * correlation).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_gradient_norm)
         self._optimizer.step()
-        return StepReport(
-            step, num_steps, epoch, mwer.item(), correlation.item(), norm.item(), num_tokens
-        )
+        return StepReport(step, num_steps, epoch, mwer.item(), correlation.item(), norm.item(), num_tokens)
 
     def snapshot(self) -> AdapterWeights:
         """A copy of the adapter as it is now."""
-        copied = {
-            site: (a.detach().clone(), b.detach().clone()) for site, (a, b) in self.weights.lora.items()
-        }
+        copied = {site: (a.detach().clone(), b.detach().clone()) for site, (a, b) in self.weights.lora.items()}
         head = self.weights.head
         return replace(
             self.weights,
@@ -170,9 +162,7 @@ def _look_at_dev(
     return scores, weight, evaluate(dev_lists, scores, prior, weight)
 
 
-def _batches(
-    lists: Sequence[ReferencedList], config: TrainConfig, num_steps: int
-) -> Iterator[list[ReferencedList]]:
+def _batches(lists: Sequence[ReferencedList], config: TrainConfig, num_steps: int) -> Iterator[list[ReferencedList]]:
     """`num_steps` batches; every epoch has its own order and its own hypotheses, drawn from the seed."""
     rng = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     while True:

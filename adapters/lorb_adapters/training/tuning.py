@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lorb_adapters.ranking import RankPrior, Ranking, map_order, softmax
+from lorb_adapters.ranking import Ranking, RankPrior, map_order, softmax
 from lorb_adapters.training.lists import ReferencedList, training_first_pass
 
 # 0 keeps the first pass; the rest is spaced evenly in the logarithm from 0.05 to 8.
-WEIGHT_GRID = (0.0, *(0.05 * 160 ** (i / 40) for i in range(41)))
-SCALE_GRID = tuple(0.02 * 1000 ** (i / 60) for i in range(61))
+WEIGHT_GRID: tuple[float, ...] = (0.0, *(0.05 * 160.0 ** (i / 40) for i in range(41)))
+SCALE_GRID: tuple[float, ...] = tuple(0.02 * 1000.0 ** (i / 60) for i in range(61))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class ScoredList:
 
 
 def scored(
-    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior, *, use_prior: bool = False
+    lists: Sequence[ReferencedList],
+    scores: Sequence[Sequence[float]],
+    prior: RankPrior,
+    *,
+    use_prior: bool = False,
 ) -> list[ScoredList]:
     """Puts lists and their rescoring scores together; `use_prior` hides the recogniser's scores."""
     return [
@@ -81,9 +85,7 @@ def _refined(objective: Callable[[float], float], grid: Sequence[float]) -> floa
     return grid[min(around, key=lambda i: objective(grid[i]))]
 
 
-def tune_ranking(
-    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior
-) -> Ranking:
+def tune_ranking(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior) -> Ranking:
     """Weight and scale for lists with first-pass scores, and the rank prior's own for lists without."""
     with_scores = scored(lists, scores, prior)
     without = scored(lists, scores, prior, use_prior=True)
@@ -92,7 +94,5 @@ def tune_ranking(
         weight=weight,
         posterior_scale=tune_posterior_scale(with_scores, weight),
         switching_margin=0.0,
-        rank_prior=replace(
-            prior, weight=prior_weight, posterior_scale=tune_posterior_scale(without, prior_weight)
-        ),
+        rank_prior=replace(prior, weight=prior_weight, posterior_scale=tune_posterior_scale(without, prior_weight)),
     )

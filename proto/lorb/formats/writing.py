@@ -80,9 +80,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(raw.fileno())
         unfinished.replace(path)
     except OSError as error:
-        raise InvalidInput(
-            f"{path}: cannot be written: {error.strerror or error}", field=str(path)
-        ) from error
+        raise InvalidInput(f"{path}: cannot be written: {error.strerror or error}", field=str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

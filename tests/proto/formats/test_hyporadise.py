@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from lorb.errors import MalformedFile
 from lorb.formats.hyporadise import read_hyporadise
 

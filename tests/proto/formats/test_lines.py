@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+
 from lorb.errors import MalformedFile
 from lorb.formats.lines import numbered_lines, whole_text
 

@@ -6,25 +6,29 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorb.errors import MalformedFile
 from lorb.formats.members import array_members, object_members, parsed_json
 
 PATH = Path("lists.json")
-LEAVES = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+TEXTS = st.text(max_size=6)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
 )
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 INDENTS = st.sampled_from([None, 0, 2])
 
 
-@given(st.lists(VALUES), INDENTS)
+@given(st.lists(VALUES, max_size=4), INDENTS)
 def test_an_array_is_read_as_json_reads_it(values, indent):
     """Every array, however it is laid out, gives json's own values."""
     text = json.dumps(values, indent=indent)
     assert [value for _, value in array_members(PATH, text)] == values
 
 
-@given(st.dictionaries(st.text(), VALUES), INDENTS)
+@given(st.dictionaries(TEXTS, VALUES, max_size=4), INDENTS)
 def test_an_object_is_read_as_json_reads_it(values, indent):
     """Every object, however it is laid out, gives json's own pairs in order."""
     text = json.dumps(values, indent=indent)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from lorb.errors import MalformedFile
 from lorb.formats.mlm_scoring import read_mlm_scoring
 

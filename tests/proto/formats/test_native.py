@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from lorb.errors import MalformedFile
 from lorb.formats.native import read_native
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from lorb.errors import InvalidInput, MalformedFile
 from lorb.formats import read_list_records, read_nbest_lists
 from lorb.formats.reading import detected_format
@@ -66,7 +67,7 @@ def test_an_id_twice_names_both_places(tmp_path):
 
 
 def test_an_id_twice_in_one_json_object_is_found(tmp_path):
-    """json alone would keep the second list and lose the first."""
+    """The json module alone would keep the second list and lose the first."""
     entry = json.dumps(MLM_SCORING["u1"])
     path = written(tmp_path / "mlm.json", f'{{"u1": {entry},\n"u1": {entry}}}')
     with pytest.raises(MalformedFile, match="comes twice") as caught:

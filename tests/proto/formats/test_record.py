@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from lorb.errors import MalformedFile
 from lorb.formats.record import ListRecord
 from lorb.nbest import Hypothesis, NBest

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lorb.errors import InvalidInput
 from lorb.formats import read_list_records, read_nbest_lists, write_native
 from lorb.nbest import Hypothesis, NBest
@@ -16,9 +17,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "dev.jsonl.gz"
 @pytest.mark.parametrize("name", ["lists.jsonl", "lists.jsonl.gz"])
 def test_lists_come_back_as_they_were_written(tmp_path, sample_lists, name):
     """Real lists, and one with every field a list can have."""
-    full = NBest(
-        (Hypothesis("ä b", -1.5, {"lm": -0.5}), Hypothesis("", -2.0)), "full", "hello?", "a b", "books"
-    )
+    full = NBest((Hypothesis("ä b", -1.5, {"lm": -0.5}), Hypothesis("", -2.0)), "full", "hello?", "a b", "books")
     path = tmp_path / name
     assert write_native(path, [full, *sample_lists]) == 1 + len(sample_lists)
     assert read_nbest_lists([path]) == [full, *sample_lists]

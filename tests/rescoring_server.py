@@ -1,4 +1,4 @@
-"""A real gRPC server with a rescorer that needs no model: it turns every list round, or fails as it is told."""
+"""A real gRPC server with a rescorer that needs no model: it turns lists round, or fails as it is told."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +7,20 @@ from contextlib import contextmanager
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
+
 from lorb.errors import LorbError
 from lorb.ranked import AdapterRef, Outcome, Ranked, RankedHypothesis
 from lorb.server_info import ServerInfo
-from lorb.status import status_code, trailers
+from lorb.status import status_code, status_from_error, trailers
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
-from lorb.wire import batch_result, nbest_from_request, options_from_request, response_from_info, response_from_ranked
+from lorb.wire import (
+    batch_result,
+    nbest_from_request,
+    options_from_request,
+    response_from_info,
+    response_from_ranked,
+)
 
 ADAPTER = AdapterRef("librispeech", "1-0123456789ab", "ab" * 32)
 INFO = ServerInfo("0.1.0", "none", "cd" * 32, "cpu", "float32", ("librispeech",), "librispeech", 100, 2000, 5)
@@ -30,7 +37,7 @@ def turned_round(nbest, options):
 
 
 class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
-    """Answers every list with `answer`; a LorbError that `answer` raises becomes a status, as on a real server.
+    """Answers every list with `answer`; a LorbError that it raises becomes a status, as on a real server.
 
     Attributes:
         answer: from (NBest, RescoreOptions) to Ranked.
@@ -82,10 +89,10 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
             return answers()
         except LorbError as error:
             context.set_trailing_metadata(trailers(error))
-            context.abort(status_code(error), error.message)
+            context.abort(status_code(error), status_from_error(error).message)
 
     def _note(self, method, request, context):
-        metadata = {key: value for key, value in context.invocation_metadata()}
+        metadata = dict(context.invocation_metadata())
         self.calls.append((method, request, context.time_remaining(), metadata))
 
     def _ranked(self, request):

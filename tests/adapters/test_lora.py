@@ -1,0 +1,127 @@
+"""LoRA: shapes, initial values, and what of peft's configuration is served or refused."""
+
+import math
+
+import pytest
+import torch
+
+from lorb.errors import InvalidAdapter
+from lorb_adapters.base import load_base
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import (
+    ALL_LINEAR,
+    LoraConfig,
+    adapter_state_dict,
+    fresh_weights,
+    inject,
+    lora_sites,
+    weights_from_state_dict,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return load_base(str(tiny_bert)).encoder
+
+
+@pytest.fixture
+def fresh(encoder):
+    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+
+
+def head_tensors(weights):
+    return {"weight": weights.head.weight, "bias": weights.head.bias}
+
+
+def test_sites_are_the_same_before_and_after_injection(tiny_bert):
+    """A trainer that has injected and a loader that has not agree on what an adapter covers."""
+    encoder = load_base(str(tiny_bert)).encoder
+    before = lora_sites(encoder, ALL_LINEAR)
+    inject(encoder)
+    after = lora_sites(encoder, ALL_LINEAR)
+    assert list(before) == list(after)
+    assert len(before) == 2 * 6
+    assert all(before[path] is after[path] for path in before)
+
+
+def test_targets_select_by_the_last_part_of_the_path(encoder):
+    """`query` and `value` are two sites a layer; `dense` is the three others."""
+    assert len(lora_sites(encoder, ("query", "value"))) == 4
+    assert len(lora_sites(encoder, ("dense",))) == 6
+
+
+def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
+    """A lies within Kaiming's bound and is not constant, B is zero, and the seed decides A."""
+    for a, b in fresh.lora.values():
+        assert a.abs().max() <= 1 / math.sqrt(a.shape[1])
+        assert a.std() > 0
+        assert not b.any()
+
+
+def test_parameters_are_counted_with_the_head(fresh):
+    """The report's count is rank * (in + out) for each site, plus the head's weight and bias."""
+    per_layer = 4 * 4 * (32 + 32) + 2 * 4 * (32 + 64)
+    assert fresh.num_parameters == 2 * per_layer + 32 + 1
+
+
+def test_state_dict_reads_back(encoder, fresh):
+    """Saved under peft's names, an adapter is put together again as it was."""
+    sites = lora_sites(encoder, fresh.config.target_modules)
+    again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), sites)
+    assert all(torch.equal(again.lora[site][0], fresh.lora[site][0]) for site in sites)
+
+
+def test_wrong_tensors_are_refused_by_key(encoder, fresh):
+    """A missing, foreign, misshapen or non-finite tensor is named."""
+    sites = lora_sites(encoder, fresh.config.target_modules)
+    good = adapter_state_dict(fresh)
+    key = next(iter(good))
+    broken = [
+        ({k: v for k, v in good.items() if k != key}, "is missing"),
+        (good | {"extra.weight": torch.zeros(1)}, "is not part of an adapter"),
+        (good | {key: torch.zeros(3, 3)}, "has shape"),
+        (good | {key: torch.full_like(good[key], math.nan)}, "not finite"),
+        (good | {key: good[key].to(torch.int32)}, "not finite"),
+    ]
+    for tensors, reason in broken:
+        with pytest.raises(InvalidAdapter, match=reason):
+            weights_from_state_dict(fresh.config, tensors, "sum", head_tensors(fresh), sites)
+    with pytest.raises(InvalidAdapter, match=r"head\.safetensors: weight"):
+        weights_from_state_dict(fresh.config, good, "sum", {"weight": torch.zeros(31), "bias": torch.zeros(())}, sites)
+
+
+@pytest.mark.parametrize("config", [LoraConfig(), LoraConfig(2, 1.0, ("query",), True)])
+def test_config_reads_back_from_pefts_json(config):
+    """What we write for peft we read again."""
+    assert LoraConfig.from_peft_json(config.to_peft_json("minilm")) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("peft_type", "LOHA"),
+        ("bias", "all"),
+        ("modules_to_save", ["classifier"]),
+        ("use_dora", True),
+        ("rank_pattern", {"query": 2}),
+        ("target_modules", ".*query"),
+        ("target_modules", ["query", "pooler"]),
+        ("target_modules", []),
+        ("r", 0),
+        ("r", True),
+        ("lora_alpha", -1),
+        ("lora_alpha", math.inf),
+        ("use_rslora", "yes"),
+        ("auto_mapping", {"parent_library": "evil"}),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_key(key, value):
+    """A setting that changes the function in a way we do not compute is an error, never ignored."""
+    with pytest.raises(InvalidAdapter, match=key):
+        LoraConfig.from_peft_json(LoraConfig().to_peft_json("minilm") | {key: value})
+
+
+def test_rank_stabilised_scaling():
+    """Alpha / rank by default, alpha / sqrt(rank) with rslora."""
+    assert LoraConfig(rank=16, alpha=32).scaling == 2
+    assert LoraConfig(rank=16, alpha=32, use_rslora=True).scaling == 8

@@ -1,0 +1,179 @@
+"""Ranking: combination, posteriors, copies, margins, minimum Bayes risk, and what stands where scores are missing."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb.errors import InvalidAdapter
+from lorb.nbest import Hypothesis, NBest
+from lorb.ranked import RescoreOptions, Selection
+from lorb_adapters.ranking import Ranking, RankPrior, first_pass, map_order, mbr_order, rank, softmax, sole
+
+PRIOR = RankPrior((-0.1, -2.0, -3.0), weight=0.5, posterior_scale=2.0)
+RANKING = Ranking(weight=2.0, posterior_scale=0.5, switching_margin=0.0, rank_prior=PRIOR)
+MAP = RescoreOptions()
+
+scores = st.floats(-50, 50)
+words = st.sampled_from(["a", "b", "a b", "b a", "a b c", ""])
+
+
+@st.composite
+def scored_lists(draw):
+    """A list, with or without first-pass scores, and a rescoring score for each of its distinct texts."""
+    transcripts = draw(st.lists(words, min_size=1, max_size=8))
+    first = draw(st.one_of(st.none(), st.lists(scores, min_size=len(transcripts), max_size=len(transcripts))))
+    nbest = NBest(tuple(Hypothesis(text, None if first is None else first[i]) for i, text in enumerate(transcripts)))
+    rescoring = draw(st.lists(scores, min_size=len(nbest.distinct()), max_size=len(nbest.distinct())))
+    return nbest, rescoring
+
+
+def ranked(nbest, rescoring, ranking=RANKING, options=MAP):
+    distinct = nbest.distinct()
+    return rank(nbest, distinct, rescoring, [False] * len(distinct), ranking, options)
+
+
+@given(scored_lists(), st.sampled_from(Selection))
+def test_every_hypothesis_comes_back_once_whatever_the_scores(made, selection):
+    """The answer is a permutation of the list, and its posteriors add up to one."""
+    nbest, rescoring = made
+    answer = ranked(nbest, rescoring, options=RescoreOptions(selection=selection))
+    assert sorted(each.index for each in answer) == list(range(len(nbest.hypotheses)))
+    assert sum(each.posterior for each in answer) == pytest.approx(1.0)
+    assert all(each.transcript == nbest.hypotheses[each.index].transcript for each in answer)
+
+
+@given(scored_lists())
+def test_copies_of_a_text_follow_it_with_no_posterior_of_their_own(made):
+    """Equal texts stand together; the first has the posterior, its copies have 0 and the same scores."""
+    nbest, rescoring = made
+    texts = [" ".join(each.transcript.split()) for each in ranked(nbest, rescoring)]
+    blocks = [text for i, text in enumerate(texts) if i == 0 or text != texts[i - 1]]
+    assert len(blocks) == len(set(texts))
+    for before, copy in zip(answer := ranked(nbest, rescoring), answer[1:], strict=False):
+        if before.transcript == copy.transcript:
+            assert copy.posterior == 0.0
+            assert copy.combined_score == before.combined_score
+
+
+@given(scored_lists())
+def test_combined_scores_are_the_formula_and_order_the_answer(made):
+    """Combined = first pass + weight * rescoring, with the prior and its own weight where there are no scores."""
+    nbest, rescoring = made
+    weight = 2.0 if nbest.has_scores else 0.5
+    first = [d.first_pass_score for d in nbest.distinct()] if nbest.has_scores else PRIOR.scores(len(rescoring))
+    expected = {d.positions[0]: f + weight * r for d, f, r in zip(nbest.distinct(), first, rescoring, strict=True)}
+    answer = [each for each in ranked(nbest, rescoring) if each.index in expected]
+    assert [each.combined_score for each in answer] == sorted(expected.values(), reverse=True)
+    for each in answer:
+        assert each.combined_score == expected[each.index]
+
+
+@given(scored_lists())
+def test_weight_zero_keeps_the_first_pass_order(made):
+    """A caller who weighs the model 0 gets the first pass back, ties included."""
+    nbest, rescoring = made
+    answer = ranked(nbest, rescoring, options=RescoreOptions(rescoring_weight=0.0))
+    assert [each.index for each in answer] == [each.index for each in first_pass(nbest, MAP)]
+
+
+@given(scored_lists(), st.integers(1, 9))
+def test_top_n_is_the_head_of_the_whole_answer(made, top_n):
+    """Asking for fewer changes nothing but the length."""
+    nbest, rescoring = made
+    assert ranked(nbest, rescoring, options=RescoreOptions(top_n=top_n)) == ranked(nbest, rescoring)[:top_n]
+
+
+def test_ties_keep_first_pass_order():
+    """Equal combined scores leave the recogniser's order."""
+    assert map_order([1.0, 2.0, 1.0, 2.0]) == [1, 3, 0, 2]
+
+
+def test_a_switching_margin_keeps_the_first_pass_until_the_lead_is_large():
+    """A lead of the margin or less keeps the first pass's best in front; the rest stays ordered by score."""
+    assert map_order([0.0, 1.0, 2.0], switching_margin=2.0) == [0, 2, 1]
+    assert map_order([0.0, 1.0, 2.0], switching_margin=1.9) == [2, 1, 0]
+
+
+def test_a_part_scored_is_ranked_and_the_rest_follows_unscored():
+    """With scores for the likeliest k alone, those are ranked, the others keep first-pass order and carry no scores."""
+    nbest = NBest(tuple(Hypothesis(text, -float(i)) for i, text in enumerate("abcd")))
+    answer = rank(nbest, nbest.distinct(), [0.0, 3.0], [False, True], RANKING, MAP)
+    assert [each.index for each in answer] == [1, 0, 2, 3]
+    assert [each.posterior is None for each in answer] == [False, False, True, True]
+    assert [each.truncated for each in answer] == [True, False, False, False]
+    assert answer[2].combined_score is None
+
+
+def test_minimum_bayes_risk_prefers_the_consensus():
+    """The likeliest text loses to one that is close to all the others."""
+    transcripts = ["x y z", "a b c", "a b d", "a b e"]
+    combined = [math.log(p) for p in (0.34, 0.22, 0.22, 0.22)]
+    assert map_order(combined)[0] == 0
+    assert mbr_order(transcripts, combined, softmax(combined))[0] == 1
+
+
+def test_minimum_bayes_risk_considers_the_32_likeliest_alone():
+    """What is less likely than 32 others neither votes nor wins, however central it is."""
+    transcripts = [f"w{i}" for i in range(40)]
+    combined = [-float(i) for i in range(40)]
+    order = mbr_order(transcripts, combined, softmax(combined))
+    assert order[32:] == list(range(32, 40))
+
+
+def test_component_scores_come_back_untouched():
+    """The parts of a first-pass score are carried along with their hypothesis."""
+    nbest = NBest((Hypothesis("a", -1.0, {"lm": -0.5}), Hypothesis("b", -2.0, {"lm": -0.1})))
+    assert [each.component_scores for each in ranked(nbest, [0.0, 9.0])] == [{"lm": -0.1}, {"lm": -0.5}]
+
+
+def test_a_sole_text_is_certain_without_a_model():
+    """A list of copies has posterior 1 and no rescoring score."""
+    answer = sole(NBest((Hypothesis("a", -2.0), Hypothesis("a ", -1.0))), MAP)
+    assert [(each.index, each.posterior, each.rescoring_score) for each in answer] == [
+        (0, 1.0, None),
+        (1, 0.0, None),
+    ]
+
+
+@given(st.integers(1, 40))
+def test_the_rank_prior_never_rises(count):
+    """Beyond the ranks it was fitted on the prior keeps falling, so the first-pass order stays an order."""
+    values = PRIOR.scores(count)
+    assert len(values) == count
+    assert all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
+
+
+@given(st.lists(scores, min_size=1, max_size=10), st.floats(-1e6, 1e6))
+def test_softmax_is_shift_invariant_and_safe(logits, shift):
+    """Adding a constant changes nothing, and large values do not overflow."""
+    shifted = softmax([logit + shift for logit in logits])
+    assert shifted == pytest.approx(softmax(logits), abs=1e-6)
+
+
+def test_ranking_survives_json():
+    """What a manifest holds reads back equal."""
+    assert Ranking.from_json(RANKING.to_json()) == RANKING
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("weight", -1.0),
+        ("weight", "2"),
+        ("posterior_scale", math.nan),
+        ("switching_margin", math.inf),
+        ("weight", None),
+    ],
+)
+def test_a_wrong_number_is_refused_by_name(key, value):
+    """A manifest with a negative, missing or non-finite number never ranks anything."""
+    with pytest.raises(InvalidAdapter, match=key):
+        Ranking.from_json(RANKING.to_json() | {key: value})
+
+
+def test_a_missing_prior_is_refused_by_name():
+    """A manifest without a rank prior says so."""
+    with pytest.raises(InvalidAdapter, match="rank_prior"):
+        Ranking.from_json({"weight": 1.0, "posterior_scale": 1.0, "switching_margin": 0.0})

@@ -1,0 +1,124 @@
+"""Text: normalisation, special tokens, and where a row that is too long is cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb.errors import InvalidAdapter
+from lorb_adapters.base import load_base
+from lorb_adapters.text import TextNormalization
+
+PLAIN = TextNormalization()
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return load_base(str(tiny_bert)).text_encoder
+
+
+@pytest.fixture(scope="module")
+def roberta_encoder(tiny_roberta):
+    return load_base(str(tiny_roberta)).text_encoder
+
+
+@pytest.mark.parametrize(
+    ("normalization", "text", "written"),
+    [
+        (TextNormalization(), "  Hello \t World\n", "hello world"),
+        (TextNormalization(lowercase=False), "Hello World", "Hello World"),
+        (TextNormalization(), "cafe\u0301", "caf\u00e9"),
+        (TextNormalization(strip_punctuation=True), "well, it's half-done!", "well it's half-done"),
+        (TextNormalization(strip_punctuation=True), "'quoted' - dash", "quoted dash"),
+        (TextNormalization(strip_punctuation=True), "...", ""),
+        (TextNormalization(), "", ""),
+    ],
+)
+def test_normalization_writes_what_the_model_reads(normalization, text, written):
+    """Each option does what its documentation says, and nothing else."""
+    assert normalization.apply(text) == written
+
+
+@given(st.text(), st.booleans(), st.booleans())
+def test_normalization_is_idempotent(text, lowercase, strip_punctuation):
+    """A text that was normalised once stays as it is, so that trainer and server cannot differ by applying it twice."""
+    normalization = TextNormalization(lowercase, strip_punctuation)
+    once = normalization.apply(text)
+    if once.lower() == once or not lowercase:  # a few letters change under a second lower()
+        assert normalization.apply(once) == once
+
+
+def test_normalization_survives_json_and_names_a_wrong_key():
+    """The manifest's form reads back equal, and a value that is no flag is refused by name."""
+    normalization = TextNormalization(False, True)
+    assert TextNormalization.from_json(normalization.to_json()) == normalization
+    with pytest.raises(InvalidAdapter, match="normalization.lowercase"):
+        TextNormalization.from_json({"lowercase": "yes", "strip_punctuation": True})
+
+
+def test_rows_are_what_the_tokenizer_itself_would_build(tiny_bert, encoder):
+    """Our special tokens and segment types are those of transformers' own call, single and paired."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    [row] = encoder.encode(["the old man"], "", PLAIN, uses_context=False)
+    expected = tokenizer("the old man")
+    assert list(row.token_ids) == expected["input_ids"]
+    assert list(row.type_ids) == [0] * row.num_tokens
+    [row] = encoder.encode(["the old man"], "who was it", PLAIN, uses_context=True)
+    expected = tokenizer("who was it", "the old man", return_token_type_ids=True)
+    assert list(row.token_ids) == expected["input_ids"]
+    assert list(row.type_ids) == expected["token_type_ids"]
+
+
+def test_roberta_rows_have_its_own_separators(tiny_roberta, roberta_encoder):
+    """A pair is <s> A </s></s> B </s>, read off the tokenizer and not assumed."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_roberta)
+    [row] = roberta_encoder.encode(["the old man"], "who was it", PLAIN, uses_context=True)
+    assert list(row.token_ids) == tokenizer("who was it", "the old man")["input_ids"]
+    assert set(row.type_ids) == {0}
+
+
+def test_special_tokens_in_a_transcript_are_text(encoder):
+    """ "[SEP]" in a transcript never becomes the separator's id: a caller cannot forge a second segment."""
+    [plain] = encoder.encode(["a b"], "", PLAIN, uses_context=False)
+    [forged] = encoder.encode(["a [SEP] b"], "", PLAIN, uses_context=False)
+    separator = plain.token_ids[-1]
+    assert forged.token_ids.count(separator) == 1
+    assert forged.num_tokens > plain.num_tokens + 1
+
+
+def test_an_empty_transcript_is_scored_on_its_closing_separator(encoder):
+    """An empty hypothesis has one scored token, so a deletion competes like any other text."""
+    [row] = encoder.encode([""], "", PLAIN, uses_context=False)
+    assert row.num_tokens - row.scored_from == 1
+
+
+def test_a_long_context_loses_its_beginning_first(encoder):
+    """The context gives way before any hypothesis does, and what is kept is its end."""
+    long_context = " ".join(["once"] * 200 + ["end"])
+    [end] = encoder.encode(["end"], "", PLAIN, uses_context=False)
+    rows = encoder.encode(["the old man", "the man"], long_context, PLAIN, uses_context=True)
+    assert [row.truncated for row in rows] == [False, False]
+    assert max(row.num_tokens for row in rows) == encoder.max_tokens
+    assert rows[0].token_ids[rows[0].scored_from - 2] == end.token_ids[-2]
+    assert rows[0].token_ids[: rows[0].scored_from] == rows[1].token_ids[: rows[1].scored_from]
+
+
+def test_hypotheses_too_long_are_cut_at_one_position_and_flagged(encoder):
+    """All of a list's hypotheses are cut alike, so that length alone cannot decide; only the cut ones are flagged."""
+    long = " ".join(["man"] * 100)
+    rows = encoder.encode([long, long + " end", "the man"], "context", PLAIN, uses_context=True)
+    assert [row.truncated for row in rows] == [True, True, False]
+    assert rows[0].token_ids == rows[1].token_ids
+    assert rows[0].num_tokens == encoder.max_tokens
+
+
+@given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=5), context=st.text(max_size=40))
+def test_every_row_fits_and_has_something_scored(encoder, texts, context):
+    """Whatever is sent, rows fit the encoder, segments cover them, and at least one token is scored."""
+    for uses_context in (False, True):
+        for row in encoder.encode(texts, context, PLAIN, uses_context):
+            assert len(row.type_ids) == row.num_tokens <= encoder.max_tokens
+            assert 0 < row.scored_from < row.num_tokens

@@ -1,0 +1,158 @@
+"""lorb-train-adapter end to end on real lists with a tiny base, and every mistake a user makes on the way."""
+
+import gzip
+import json
+import re
+
+import pytest
+
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import check_golden, load_adapter
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+from lorb_adapters.training.cli import main
+
+
+@pytest.fixture(scope="module")
+def files(sample, tmp_path_factory):
+    """Small cuts of the sample's files: 24 train, 16 dev and 8 test lists."""
+    folder = tmp_path_factory.mktemp("lists")
+    for name, count in (("train", 24), ("dev", 16), ("test", 8)):
+        with gzip.open(sample / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            (folder / f"{name}.jsonl").write_text("".join(next(lines) for _ in range(count)))
+    return folder
+
+
+@pytest.fixture
+def command(files, tiny_bert, tmp_path):
+    """A run that takes seconds, publishing into a fresh store."""
+    (tmp_path / "store").mkdir()
+    return [
+        "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
+        "--base", str(tiny_bert), "--store", str(tmp_path / "store"), "--max-steps", "2", "--quiet", "--threads", "1",
+    ]  # fmt: skip
+
+
+def test_a_forced_run_publishes_what_a_server_can_load(command, files, tiny_bert, tmp_path, capsys):
+    """The version published is verified, reproduces its golden scores and becomes stable; the report has its figures."""
+    assert main([*command, "--force", "--test", str(files / "test.jsonl"), "--ood", str(files / "test.jsonl")]) == 0
+    [version] = re.findall(r"published books@(\S+) ", capsys.readouterr().out)
+    store, base = Store(str(tmp_path / "store")), load_base(str(tiny_bert))
+    assert store.aliases("books").version("stable") == version
+    adapter = load_adapter(store, "books", version, base)
+    check_golden(adapter, RescoringModel(base), base.text_encoder)
+    assert len(adapter.manifest.golden_lists) > 0
+    report = json.loads(store.read_files("books", version)["report.json"])
+    assert list(report["sets"]) == ["dev", "test", "other domain"]
+    assert report["lists"]["train"] == 24
+    assert report["parameters"]["trained"] == adapter.weights.num_parameters
+    for figures in report["sets"].values():
+        assert figures["oracle_wer"] <= figures["rescored_wer"]
+    assert "| test | 8 |" in store.read_files("books", version)["report.md"].decode()
+
+
+def test_what_does_not_help_is_not_published(command, tmp_path, capsys):
+    """Two steps of training do not convince dev: exit status 3, the reason in words, nothing in the store."""
+    assert main([*command, "--learning-rate", "1e-9"]) == 3
+    assert "not published: on dev the WER went from" in capsys.readouterr().err
+    assert Store(str(tmp_path / "store")).domains() == []
+
+
+def test_golden_lists_can_be_left_out(command, tmp_path):
+    """With the flag no dev text travels in the manifest."""
+    assert main([*command, "--force", "--no-golden-lists", "--no-promote"]) == 0
+    store = Store(str(tmp_path / "store"))
+    [version] = store.versions("books")
+    assert store.manifest("books", version).golden_lists == ()
+    assert "stable" not in store.aliases("books").by_name
+
+
+def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
+    """The report is printed and written where asked; the store stays empty."""
+    assert main([*command, "--dry-run", "--report-dir", str(tmp_path / "report")]) == 0
+    assert "Word error rate" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.json"}
+    assert Store(str(tmp_path / "store")).domains() == []
+
+
+def broken_json(path):
+    good = '{"id": "%d", "ref": "a", "hyps": [{"text": "a"}]}\n'
+    path.write_text("".join(good % i for i in range(6)) + '{"id": "6", "ref": \n')
+    return r"lists\.jsonl:7: "
+
+
+def truncated_gzip(path):
+    whole = gzip.compress(b'{"id": "1", "ref": "a", "hyps": [{"text": "a"}]}\n' * 50)
+    path.write_bytes(whole[: len(whole) // 2])
+    return r"lists\.jsonl(:\d+)?: "
+
+
+def empty(path):
+    path.write_text("")
+    return r"lists\.jsonl:1: "
+
+
+def no_reference(path):
+    path.write_text('{"id": "1", "hyps": [{"text": "a"}]}\n')
+    return r"lists\.jsonl:1: .*ref"
+
+
+def id_twice(path):
+    path.write_text('{"id": "1", "ref": "a", "hyps": [{"text": "a"}]}\n' * 2)
+    return r"lists\.jsonl:2: .*1"
+
+
+@pytest.mark.parametrize("damage", [broken_json, truncated_gzip, empty, no_reference, id_twice])
+@pytest.mark.parametrize("role", ["--train", "--dev", "--test"])
+def test_a_bad_file_is_one_line_with_its_place(command, tmp_path, capsys, damage, role):
+    """Each defect, in any role, ends with exit status 2 and one line that names file and line: no traceback."""
+    path = tmp_path / "lists.jsonl"
+    place = damage(path)
+    assert main([*command, role, str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(place, error)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--domain", "../../etc"], "domain"),
+        (["--base", "/nowhere/base"], "base '/nowhere/base' cannot be loaded"),
+        (["--train", "/nowhere/lists.jsonl"], "/nowhere/lists.jsonl"),
+        (["--epochs", "0"], "epochs is 0"),
+        (["--learning-rate", "nan"], "learning-rate is nan"),
+        (["--rank", "-1"], "rank is -1"),
+    ],
+)
+def test_a_wrong_value_is_one_line(command, capsys, flags, reason):
+    """A value that cannot work is refused before anything is trained, by name, with exit status 2."""
+    assert main([*command, *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert reason in error
+
+
+def test_dev_lists_never_train(command, files, tmp_path):
+    """Train lists whose id stands in dev are dropped and counted; the same file in both roles leaves nothing."""
+    both = tmp_path / "both.jsonl"
+    both.write_text((files / "train.jsonl").read_text() + (files / "dev.jsonl").read_text())
+    assert main([*command, "--train", str(both), "--force"]) == 0
+    store = Store(str(tmp_path / "store"))
+    report = json.loads(store.read_files("books", store.versions("books")[0])["report.json"])
+    assert report["lists"]["dropped from train, held out elsewhere"] == 16
+    assert main([*command, "--train", str(files / "dev.jsonl")]) == 2
+    assert main([*command, "--test", str(files / "dev.jsonl")]) == 2
+
+
+def test_ctrl_c_publishes_nothing(command, tmp_path, capsys, monkeypatch):
+    """An interrupt during training ends with exit status 130 and an empty store."""
+    from lorb_adapters.training import run
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", interrupted)
+    assert main([*command, "--force"]) == 130
+    assert "nothing was published" in capsys.readouterr().err
+    assert Store(str(tmp_path / "store")).domains() == []

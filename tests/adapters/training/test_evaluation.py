@@ -1,0 +1,73 @@
+"""Evaluation: pooled rates, recovered gap, and a bootstrap that pairs."""
+
+import jiwer
+import numpy as np
+import pytest
+
+from lorb_adapters.text import TextNormalization
+from lorb_adapters.training.evaluation import Evaluation, evaluate
+from lorb_adapters.training.lists import fit_rank_prior, prepare
+
+
+def made(first_pass, rescored, oracle, words):
+    return Evaluation(np.array(words), np.array(first_pass), np.array(rescored), np.array(oracle))
+
+
+def test_rates_are_pooled_and_the_gap_is_a_share():
+    """Errors are summed over words summed; half of the way to the oracle is 50%."""
+    evaluation = made([4, 0], [2, 1], [1, 0], [10, 10])
+    assert evaluation.percent(evaluation.first_pass) == 20.0
+    figures = evaluation.to_json()
+    assert figures["rescored_wer"] == 15.0
+    assert figures["recovered_gap_percent"] == pytest.approx(100 / 3)
+    assert (figures["lists_fixed"], figures["lists_broken"]) == (1, 1)
+
+
+def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
+    """On real lists the first pass's rate is what jiwer computes, and the oracle's that of the best hypotheses."""
+    from lorb_adapters.base import load_base
+
+    encoder = load_base(str(tiny_bert)).text_encoder
+    lists = prepare(sample_dev, encoder, TextNormalization(), uses_context=False)
+    evaluation = evaluate(lists, [[0.0] * len(each.rows) for each in lists], fit_rank_prior(lists), 1.0)
+    references = [nbest.reference for nbest in sample_dev]
+    expected = 100 * jiwer.wer(references, [nbest.hypotheses[0].transcript for nbest in sample_dev])
+    assert evaluation.percent(evaluation.first_pass) == pytest.approx(expected)
+    assert np.array_equal(evaluation.rescored, evaluation.first_pass)
+    best = [
+        min(
+            (h.transcript for h in nbest.hypotheses),
+            key=lambda text: round(jiwer.wer(nbest.reference, text) * 1000),
+        )
+        for nbest in sample_dev
+    ]
+    assert evaluation.percent(evaluation.oracle) == pytest.approx(100 * jiwer.wer(references, best))
+
+
+def test_the_bootstrap_is_certain_of_what_is_certain():
+    """Better everywhere gives 1, worse everywhere 0, equal 0 with an interval of nothing."""
+    words = [10] * 50
+    assert made([2] * 50, [1] * 50, [0] * 50, words).bootstrap().probability_of_improvement == 1.0
+    assert made([1] * 50, [2] * 50, [0] * 50, words).bootstrap().probability_of_improvement == 0.0
+    equal = made([1] * 50, [1] * 50, [0] * 50, words).bootstrap()
+    assert (equal.low, equal.high, equal.probability_of_improvement) == (0.0, 0.0, 0.0)
+
+
+def test_the_bootstrap_pairs_utterances():
+    """A small gain on every list is certain although lists differ widely: unpaired resampling could not see it."""
+    rng = np.random.default_rng(0)
+    first_pass = rng.integers(1, 30, 200)
+    bootstrap = made(first_pass, first_pass - 1, first_pass * 0, [30] * 200).bootstrap()
+    assert bootstrap.probability_of_improvement == 1.0
+    assert bootstrap.low == pytest.approx(bootstrap.high)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    """Of 95% intervals on fresh samples with a known mean change, about 95 in 100 hold it."""
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(40):
+        first_pass, rescored = rng.poisson(2.0, 150), rng.poisson(1.8, 150)
+        interval = made(first_pass, rescored, first_pass * 0, [10] * 150).bootstrap()
+        covered += interval.low <= -2.0 <= interval.high
+    assert covered >= 33

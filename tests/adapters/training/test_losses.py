@@ -1,0 +1,76 @@
+"""The losses: their values are the formulas', their gradients finite where division by zero lurks."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb_adapters.training.losses import correlation_penalty, mwer_loss
+
+
+def test_mwer_is_the_expected_error_above_the_mean():
+    """Two lists by hand: P = softmax of the combined scores, L = mean of sum P (eps - mean eps)."""
+    combined = torch.tensor([math.log(3.0), 0.0, 0.0, 0.0, 0.0])
+    errors = torch.tensor([0, 4, 1, 2, 6])
+    first = 0.75 * (0 - 2) + 0.25 * (4 - 2)
+    second = sum((e - 3) / 3 for e in (1, 2, 6))
+    assert mwer_loss(combined, errors, [2, 3]).item() == pytest.approx((first + second) / 2)
+
+
+def test_mwer_pushes_probability_from_errors_to_fewer():
+    """The gradient is P_i (eps_i - expected) / lists: positive on the worse hypothesis, negative on the better."""
+    combined = torch.zeros(3, requires_grad=True)
+    mwer_loss(combined, torch.tensor([0, 1, 5]), [3]).backward()
+    expected = [(e - 2) / 3 for e in (0, 1, 5)]
+    assert combined.grad.tolist() == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=8), st.floats(-100, 100))
+def test_mwer_does_not_see_a_constant(scores, shift):
+    """Adding a constant to a list's scores changes nothing: only differences within a list count."""
+    errors = torch.arange(len(scores))
+    plain = mwer_loss(torch.tensor(scores), errors, [len(scores)])
+    shifted = mwer_loss(torch.tensor(scores) + shift, errors, [len(scores)])
+    assert shifted.item() == pytest.approx(plain.item(), abs=1e-3)
+
+
+def test_a_list_without_contrast_has_no_gradient():
+    """Equal errors leave nothing to learn, which is why such lists are dropped."""
+    combined = torch.randn(4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    mwer_loss(combined, torch.tensor([2, 2, 2, 2]), [4]).backward()
+    assert combined.grad.abs().max() < 1e-6
+
+
+def test_correlation_penalty_is_the_frobenius_distance_from_the_identity():
+    """It equals || corrcoef - I ||_F, not squared."""
+    features = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = (torch.corrcoef(features.T) - torch.eye(5)).norm()
+    torch.testing.assert_close(correlation_penalty(features), expected)
+
+
+def test_uncorrelated_features_cost_nothing_and_copies_cost_most():
+    """Orthogonal columns give 0; identical ones give sqrt(d^2 - d)."""
+    orthogonal = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert correlation_penalty(orthogonal).item() == pytest.approx(0.0, abs=1e-5)
+    copies = torch.arange(6.0)[:, None].expand(6, 3)
+    assert correlation_penalty(copies).item() == pytest.approx(math.sqrt(6), rel=1e-5)
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 7])
+def test_constant_features_and_single_rows_stay_finite(num_rows):
+    """The original divides by zero here; we give finite values and gradients."""
+    features = torch.randn(num_rows, 4, generator=torch.Generator().manual_seed(0))
+    features[:, 2] = 3.0
+    features.requires_grad_()
+    penalty = correlation_penalty(features)
+    penalty.backward()
+    assert math.isfinite(penalty.item())
+    assert torch.isfinite(features.grad).all()
+
+
+def test_correlation_floor_of_independent_rows():
+    """Independent features of B rows give about sqrt((d^2 - d) / (B - 1)): compare values at equal row counts only."""
+    features = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
+    assert correlation_penalty(features).item() == pytest.approx(math.sqrt((96**2 - 96) / 63), rel=0.1)

@@ -1,0 +1,52 @@
+"""What all tests share: tiny real bases, and the real lists of the sample."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("lorb", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("lorb")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork servers; the tokenizers' pool does not survive it
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A folder with a tiny random BERT and its tokenizer."""
+    from tiny_bases import make_bert
+
+    return make_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tmp_path_factory) -> Path:
+    """A folder with a tiny random RoBERTa and its tokenizer."""
+    from tiny_bases import make_roberta
+
+    return make_roberta(tmp_path_factory.mktemp("tiny-roberta"))
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The folder with the real LibriSpeech lists: train, dev and test, as .jsonl.gz."""
+    return Path(__file__).parent / "data" / "librispeech"
+
+
+@pytest.fixture(scope="session")
+def sample_dev(sample):
+    """The sample's dev lists."""
+    from lorb.formats import read_nbest_lists
+
+    return read_nbest_lists([sample / "dev.jsonl.gz"], require_references=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what needs a GPU where there is none."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_items:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in gpu_items:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))

@@ -1,0 +1,93 @@
+"""The server's settings."""
+
+import dataclasses
+
+import pytest
+
+from lorb.errors import InvalidInput
+from lorb_server.config import ServeConfig, environment_settings
+
+
+def test_every_setting_says_what_it_does():
+    """No flag is without a help text."""
+    assert all(field.metadata["help"] for field in dataclasses.fields(ServeConfig))
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        ("default_domain", {"default_domain": "../../etc"}),
+        ("default_domain", {"default_domain": "Voice"}),
+        ("port", {"port": -1}),
+        ("port", {"port": 65536}),
+        ("admin_port", {"port": 5000, "admin_port": 5000}),
+        ("metrics_port", {"port": 9464}),
+        ("admin_token_file", {"admin_host": "0.0.0.0"}),
+        ("admin_token_file", {"admin_host": "example.org"}),
+        ("max_batch_tokens", {"max_batch_tokens": 0}),
+        ("max_queue_tokens", {"max_queue_tokens": -5}),
+        ("max_queue_tokens", {"max_queue_tokens": 100, "max_batch_tokens": 200}),
+        ("default_deadline_seconds", {"default_deadline_seconds": float("nan")}),
+        ("default_deadline_seconds", {"default_deadline_seconds": float("inf")}),
+        ("deadline_margin_seconds", {"deadline_margin_seconds": 2.0}),
+        ("dtype", {"dtype": "float16"}),
+        ("device", {"device": "tpu"}),
+        ("threads", {"threads": 0}),
+        ("max_hypotheses", {"max_hypotheses": 0}),
+        ("drain_seconds", {"drain_seconds": -0.1}),
+        ("log_level", {"log_level": "chatty"}),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(field, settings):
+    """The error names the field and its flag."""
+    with pytest.raises(
+        InvalidInput, match="--" + field.replace("_", "-") if field != "default_domain" else field
+    ) as caught:
+        ServeConfig(**settings)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.3.2.1"])
+def test_admin_needs_no_token_on_loopback(host):
+    """Every way to write loopback counts as such."""
+    assert ServeConfig(admin_host=host).admin_host == host
+
+
+def test_ports_of_services_that_are_off_do_not_collide():
+    """Free ports (0) and the port of an admin service that is off are no conflict."""
+    ServeConfig(port=0, admin_port=0, metrics_port=0)
+    ServeConfig(port=5000, admin_port=5000, admin=False)
+
+
+def test_environment_gives_settings_of_every_kind():
+    """Texts, numbers and switches come from LORB_ variables; others are left alone."""
+    environment = {
+        "LORB_STORE": "s3://bucket/store",
+        "LORB_PORT": "1234",
+        "LORB_MAX_BATCH_TOKENS": "600",
+        "LORB_DRAIN_SECONDS": "0.5",
+        "LORB_ADMIN": "no",
+        "LORB_UNKNOWN": "x",
+        "PATH": "/bin",
+    }
+    assert environment_settings(environment) == {
+        "store": "s3://bucket/store",
+        "port": 1234,
+        "max_batch_tokens": 600,
+        "drain_seconds": 0.5,
+        "admin": False,
+    }
+
+
+def test_an_empty_variable_is_no_setting():
+    """Compose files pass empty variables for what nobody set."""
+    assert environment_settings({"LORB_PORT": "", "LORB_BASE": ""}) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"), [("LORB_PORT", "many"), ("LORB_ADMIN", "perhaps"), ("LORB_POLL_SECONDS", "1s")]
+)
+def test_a_wrong_variable_is_named(variable, text):
+    """The error names the variable, not the field behind it."""
+    with pytest.raises(InvalidInput, match=f"{variable} is '{text}'"):
+        environment_settings({variable: text})

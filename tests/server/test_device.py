@@ -1,0 +1,58 @@
+"""Where the model runs."""
+
+import pytest
+import torch
+
+from lorb.errors import InvalidInput
+from lorb_server.config import ServeConfig
+from lorb_server.device import choose_placement
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes torch find a CUDA device or none, with or without bfloat16."""
+
+    def make(*, cuda, bfloat16=True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
+
+    return make
+
+
+def placed(**settings):
+    placement = choose_placement(ServeConfig(**settings))
+    return placement.device, placement.dtype, placement.max_batch_tokens
+
+
+def test_auto_takes_what_the_machine_has(machine):
+    """bfloat16 in large passes on CUDA, float32 in small ones on the CPU."""
+    machine(cuda=True)
+    assert placed() == ("cuda", torch.bfloat16, 8192)
+    machine(cuda=True, bfloat16=False)
+    assert placed() == ("cuda", torch.float32, 8192)
+    machine(cuda=False)
+    assert placed() == ("cpu", torch.float32, 1024)
+
+
+def test_what_is_asked_for_is_kept(machine):
+    """Explicit settings win over what the machine would suggest."""
+    machine(cuda=True)
+    assert placed(device="cpu", dtype="bfloat16", max_batch_tokens=600) == ("cpu", torch.bfloat16, 600)
+
+
+def test_the_default_budget_keeps_within_the_queue(machine):
+    """A queue made small does not become an impossible setting."""
+    machine(cuda=True)
+    assert placed(max_queue_tokens=500)[2] == 500
+
+
+@pytest.mark.parametrize(
+    ("field", "settings", "cuda"),
+    [("device", {"device": "cuda"}, False), ("dtype", {"device": "cuda", "dtype": "bfloat16"}, True)],
+)
+def test_what_the_machine_cannot_do_is_refused(machine, field, settings, cuda):
+    """A missing GPU, or one without bfloat16, is named."""
+    machine(cuda=cuda, bfloat16=False)
+    with pytest.raises(InvalidInput, match=f"--{field}") as caught:
+        choose_placement(ServeConfig(**settings))
+    assert caught.value.field == field

@@ -1,0 +1,106 @@
+"""From the store to the model."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from lorb.errors import InvalidAdapter, ModelFailed, UnknownVersion
+from lorb_adapters.base import load_base
+from lorb_adapters.model import RescoringModel
+from lorb_server.engine import Engine
+from lorb_server.loader import AdapterLoader
+from lorb_server.metrics import Metrics
+from lorb_server.scheduler import Scheduler
+from publications import golden_list, make_publication
+
+
+def run(test, store, tiny_bert):
+    """Runs `test(loader, engine, metrics)` with a running engine on the real tiny base."""
+
+    async def with_loader():
+        metrics, model = Metrics(), RescoringModel(load_base(str(tiny_bert)))
+        scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
+        engine = Engine(model, scheduler, metrics)
+        engine.start()
+        try:
+            await test(AdapterLoader(store, model, engine, metrics), engine, metrics)
+        finally:
+            await engine.close()
+
+    asyncio.run(with_loader())
+
+
+def count(metrics, result):
+    return metrics.registry.get_sample_value("lorb_adapter_loads_total", {"domain": "voice", "result": result})
+
+
+def test_a_good_version_is_loaded(store, tiny_bert):
+    """It comes with what serving needs, and is counted."""
+    [version] = store.versions("voice")
+
+    async def test(loader, engine, metrics):
+        adapter = await loader.load("voice", version)
+        manifest = store.manifest("voice", version)
+        assert adapter.ref.version == version
+        assert adapter.ranking == manifest.ranking
+        assert count(metrics, "loaded") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, tiny_bert, publishing_base):
+    """Intact files whose scores come out otherwise do not serve."""
+    publication = make_publication(publishing_base, "voice", seed=2)
+    golden = golden_list(publishing_base, publication.weights)
+    wrong = replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
+    version = store.publish(replace(publication, golden_lists=(wrong,)), set_stable=False)
+
+    async def test(loader, engine, metrics):
+        with pytest.raises(InvalidAdapter, match="golden_lists"):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") == 1
+        assert count(metrics, "loaded") is None
+
+    run(test, store, tiny_bert)
+
+
+def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
+    """Its absence is the reason."""
+
+    async def test(loader, engine, metrics):
+        with pytest.raises(UnknownVersion):
+            await loader.load("voice", "9-0123456789ab")
+        assert count(metrics, "refused") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
+    """Whatever a version makes the loader raise, it does not serve; the reason says no more than the type."""
+    [version] = store.versions("voice")
+    monkeypatch.setattr("lorb_server.loader.check_golden", lambda *_: [][1])
+
+    async def test(loader, engine, metrics):
+        with pytest.raises(InvalidAdapter, match="IndexError"):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypatch):
+    """It is neither loaded nor refused."""
+    [version] = store.versions("voice")
+
+    def die(*_):
+        raise SystemExit
+
+    monkeypatch.setattr("lorb_server.loader.check_golden", die)
+
+    async def test(loader, engine, metrics):
+        with pytest.raises(ModelFailed):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") is None
+
+    run(test, store, tiny_bert)

@@ -1,0 +1,97 @@
+"""What Prometheus reads."""
+
+import socket
+import urllib.request
+from dataclasses import replace
+
+import pytest
+
+from lorb.errors import InvalidInput
+from lorb.ranked import FallbackReason, Outcome, Timings
+from lorb_server.metrics import Metrics, MetricsServer
+from serving import served_adapter
+
+NAMES = (
+    "lorb_rescore_requests_total",
+    "lorb_rescore_duration_seconds",
+    "lorb_rescore_hypotheses_total",
+    "lorb_batch_tokens",
+    "lorb_batch_lists",
+    "lorb_batch_adapters",
+    "lorb_queue_tokens",
+    "lorb_queue_oldest_age_seconds",
+    "lorb_rank_changed_total",
+    "lorb_adapter_loads_total",
+    "lorb_adapter_load_duration_seconds",
+    "lorb_adapter_info",
+    "lorb_build_info",
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_metrics_are_served_over_http():
+    """Every documented name is there, beside the process' own."""
+    server = MetricsServer(Metrics(), "127.0.0.1", free_port())
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    finally:
+        server.close()
+    helped = {line.split()[2].removesuffix("_total") for line in text.splitlines() if line.startswith("# HELP")}
+    assert {name.removesuffix("_total") for name in NAMES} <= {name.removesuffix("_total") for name in helped}
+    assert "process_resident_memory_bytes" in text
+
+
+def test_a_port_that_is_taken_is_refused_by_name():
+    """The flag is named."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InvalidInput, match="--metrics-port"):
+            MetricsServer(Metrics(), "127.0.0.1", taken.getsockname()[1])
+
+
+def test_stages_that_did_not_happen_are_not_timed():
+    """A list answered without the model has a total alone; zeros would spoil the others' histograms."""
+    metrics = Metrics()
+    metrics.observe_call("voice", Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5))
+    metrics.observe_call("voice", Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
+    counts = {
+        stage: metrics.registry.get_sample_value("lorb_rescore_duration_seconds_count", {"stage": stage})
+        for stage in ("total", "tokenize", "queue", "infer")
+    }
+    assert counts == {"total": 2, "tokenize": 1, "queue": 1, "infer": 1}
+    labels = {"domain": "voice", "outcome": "first_pass", "reason": "queue_full"}
+    assert metrics.registry.get_sample_value("lorb_rescore_requests_total", labels) == 1
+
+
+def test_adapters_that_left_leave_their_series():
+    """Info series say what is there now."""
+    metrics = Metrics()
+    old, new = (replace(served_adapter(number), training_score_mean=-4.0) for number in (1, 2))
+    first, second = old.ref, new.ref
+    metrics.show_adapters([old], [("voice", second.version)])
+    metrics.show_adapters([new], [])
+    values = [
+        metrics.registry.get_sample_value(
+            "lorb_adapter_info", {"domain": ref.domain, "version": ref.version, "digest": ref.digest}
+        )
+        for ref in (first, second)
+    ]
+    assert values == [None, 1]
+    means = [
+        metrics.registry.get_sample_value(
+            "lorb_training_first_pass_score", {"domain": ref.domain, "version": ref.version}
+        )
+        for ref in (first, second)
+    ]
+    assert means == [None, -4.0]
+    assert (
+        metrics.registry.get_sample_value("lorb_adapter_refused", {"domain": "voice", "version": second.version})
+        is None
+    )

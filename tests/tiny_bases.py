@@ -1,0 +1,84 @@
+"""Tiny real encoders with tokenizers trained on the LibriSpeech sample: randomly initialised, saved as a hub would."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
+SAMPLE = Path(__file__).parent / "data" / "librispeech"
+MAX_TOKENS = 64
+_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+_VOCABULARY_SIZE = 400
+
+
+def sample_transcripts(limit: int = 300) -> Iterator[str]:
+    """First-pass transcripts of the sample's train lists."""
+    with gzip.open(SAMPLE / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for _, line in zip(range(limit), lines, strict=False):
+            yield json.loads(line)["hyps"][0]["text"]
+
+
+def make_bert(folder: Path, seed: int = 0) -> Path:
+    """A BERT with a word-piece tokenizer."""
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet = list("abcdefghijklmnopqrstuvwxyz'[]!,.-0123456789")
+    tokenizer.train_from_iterator(
+        sample_transcripts(),
+        trainers.WordPieceTrainer(
+            vocab_size=_VOCABULARY_SIZE,
+            special_tokens=specials,
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", tokenizer.token_to_id("[SEP]")), ("[CLS]", tokenizer.token_to_id("[CLS]"))
+    )
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    )  # fmt: skip
+    wrapped.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(vocab_size=_VOCABULARY_SIZE, max_position_embeddings=MAX_TOKENS, **_SIZES)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def make_roberta(folder: Path, seed: int = 0) -> Path:
+    """A RoBERTa with a byte-level tokenizer: two separators in a pair, positions from padding_idx + 1."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        sample_transcripts(),
+        trainers.BpeTrainer(
+            vocab_size=_VOCABULARY_SIZE,
+            special_tokens=specials,
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", tokenizer.token_to_id("</s>")), ("<s>", tokenizer.token_to_id("<s>")), add_prefix_space=True
+    )
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", cls_token="<s>", sep_token="</s>",
+        mask_token="<mask>", bos_token="<s>", eos_token="</s>",
+    )  # fmt: skip
+    wrapped.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = RobertaConfig(
+        vocab_size=_VOCABULARY_SIZE, max_position_embeddings=MAX_TOKENS + 2, type_vocab_size=1, pad_token_id=1,
+        bos_token_id=0, eos_token_id=2, **_SIZES,
+    )  # fmt: skip
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
