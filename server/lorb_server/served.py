@@ -35,7 +35,14 @@ class ServedAdapter:
 def served(adapter: Adapter) -> ServedAdapter:
     """A loaded adapter, ready to serve."""
     manifest = adapter.manifest
-    return ServedAdapter(adapter.ref, adapter.weights, manifest.ranking, manifest.normalization, manifest.uses_context)
+    return ServedAdapter(
+        ref=adapter.ref,
+        weights=adapter.weights,
+        ranking=manifest.ranking,
+        normalization=manifest.normalization,
+        uses_context=manifest.uses_context,
+        training_score_mean=manifest.first_pass_statistics.get("mean"),
+    )
 
 
 def served_base(base: Base) -> ServedAdapter | None:

@@ -44,6 +44,7 @@ def test_a_good_version_is_loaded(store, tiny_bert):
         manifest = store.manifest("voice", version)
         assert adapter.ref.version == version
         assert adapter.ranking == manifest.ranking
+        assert adapter.training_score_mean == manifest.first_pass_statistics["mean"]
         assert count(metrics, "loaded") == 1
 
     run(test, store, tiny_bert)

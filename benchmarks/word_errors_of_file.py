@@ -1,0 +1,61 @@
+"""Word error rates of a file that `lorb-rescore` wrote: all lists, and those whose reference does not occur in train.
+
+    python benchmarks/word_errors_of_file.py ORIGINAL RESCORED [--train FILE...]
+
+A table of the training references alone could correct an utterance that train has; the second row shows the rest.
+Prints a Markdown table with paired bootstrap intervals, one row a part.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from lorb.formats import read_nbest_lists
+from lorb.nbest import NBest
+from lorb.word_errors import oracle_errors, word_errors
+from lorb_adapters.training.evaluation import Evaluation
+
+
+def evaluation(original: list[NBest], rescored: list[NBest]) -> Evaluation:
+    """Pairs lists by id; every list of the one must be in the other."""
+    by_id = {nbest.id: nbest for nbest in rescored}
+    if by_id.keys() != {nbest.id for nbest in original}:
+        raise SystemExit("the two files do not hold the same ids")
+    pairs = [(nbest, by_id[nbest.id], nbest.reference or "") for nbest in original]
+    return Evaluation(
+        words=np.array([len(reference.split()) for _, _, reference in pairs]),
+        first_pass=np.array([word_errors(ref, before.hypotheses[0].transcript) for before, _, ref in pairs]),
+        rescored=np.array([word_errors(ref, after.hypotheses[0].transcript) for _, after, ref in pairs]),
+        oracle=np.array([oracle_errors(ref, [h.transcript for h in before.hypotheses]) for before, _, ref in pairs]),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("original", type=Path)
+    parser.add_argument("rescored", type=Path)
+    parser.add_argument("--train", type=Path, nargs="+", default=[])
+    args = parser.parse_args()
+    original = read_nbest_lists([args.original], require_references=True)
+    rescored = read_nbest_lists([args.rescored], require_references=True)
+    parts = {"all": original}
+    if args.train:
+        train = read_nbest_lists(args.train, require_references=True)
+        seen = {(nbest.reference or "").strip() for nbest in train}
+        parts["reference not in train"] = [n for n in original if (n.reference or "").strip() not in seen]
+    print("| part | utterances | words | first pass | rescored | oracle | recovered gap % | change | P |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    wanted = {nbest.id: nbest for nbest in rescored}
+    for name, lists in parts.items():
+        figures = evaluation(lists, [wanted[nbest.id] for nbest in lists]).to_json()
+        low, high = figures["wer_change_interval_95"]
+        print(
+            f"| {name} | {figures['utterances']:,} | {figures['words']:,} | {figures['first_pass_wer']:.2f} "
+            f"| {figures['rescored_wer']:.2f} | {figures['oracle_wer']:.2f} | {figures['recovered_gap_percent']:.1f} "
+            f"| {low:+.2f} to {high:+.2f} | {figures['probability_of_improvement']:.4f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

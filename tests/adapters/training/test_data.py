@@ -1,0 +1,77 @@
+"""A run's data: parts that overlap, statistics of first-pass scores, references that train has not."""
+
+import pytest
+
+from lorb.errors import InvalidInput
+from lorb.formats import write_native
+from lorb.nbest import Hypothesis, NBest
+from lorb_adapters.base import load_base
+from lorb_adapters.text import TextNormalization
+from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.data import DataFiles, first_pass_statistics, read_data, unseen_references
+from lorb_adapters.training.lists import prepare
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return load_base(str(tiny_bert)).text_encoder
+
+
+def nbest(name, reference, *scores):
+    return NBest(tuple(Hypothesis(f"{reference} {i}", s) for i, s in enumerate(scores)), id=name, reference=reference)
+
+
+def written(folder, name, *lists):
+    write_native(folder / name, lists)
+    return (folder / name,)
+
+
+def test_train_gives_up_what_dev_and_test_hold(tmp_path, encoder):
+    """A list of dev or test never trains, and the dropped ones are counted."""
+    files = DataFiles(
+        train=written(tmp_path, "train", *(nbest(name, "a", -1.0, -2.0) for name in "1234")),
+        dev=written(tmp_path, "dev", nbest("2", "a", -1.0, -2.0)),
+        test=written(tmp_path, "test", nbest("3", "a", -1.0, -2.0)),
+    )
+    data = read_data(files, encoder, TrainConfig())
+    assert [each.nbest.id for each in data.train] == ["1", "4"]
+    assert data.num_overlapping == 2
+
+
+def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
+    """A test list that was tuned on is an error that names the id."""
+    same = nbest("7", "a", -1.0, -2.0)
+    files = DataFiles(
+        train=written(tmp_path, "train", nbest("1", "a", -1.0, -2.0)),
+        dev=written(tmp_path, "dev", same),
+        test=written(tmp_path, "test", same),
+    )
+    with pytest.raises(InvalidInput, match="1 ids stand in both dev and test, '7'"):
+        read_data(files, encoder, TrainConfig())
+
+
+def test_statistics_describe_the_first_pass_scores(encoder):
+    """Mean and spread of all scores, and how far the others stand behind the best."""
+    lists = prepare(
+        [nbest("1", "a", -1.0, -3.0), nbest("2", "b", -2.0, -4.0, -6.0)], encoder, TextNormalization(), uses_context=False
+    )
+    statistics = first_pass_statistics(lists)
+    assert statistics["mean"] == pytest.approx(-16 / 5)
+    assert statistics["mean_behind_best"] == pytest.approx((2 + 2 + 4) / 3)
+    assert statistics["mean_hypotheses"] == 2.5
+    assert statistics["scored_fraction"] == 1.0
+
+
+def test_lists_without_scores_have_no_score_statistics(encoder):
+    """Where the recogniser gives none, nothing is made up."""
+    lists = prepare([nbest("1", "a", None, None)], encoder, TextNormalization(), uses_context=False)
+    assert first_pass_statistics(lists) == {"scored_fraction": 0.0, "mean_hypotheses": 2.0}
+
+
+def test_unseen_references_are_those_train_has_not(encoder):
+    """White space aside, a test reference counts as seen when any train list has it."""
+    train = prepare([nbest("1", "a b", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False)
+    test = prepare(
+        [nbest("2", "a  b", -1.0, -2.0), nbest("3", "a c", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False
+    )
+    assert unseen_references(test, train) == [1]

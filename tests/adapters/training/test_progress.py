@@ -1,0 +1,64 @@
+"""Progress: lines with the time left where there is no terminal, and the course of the run kept for the report."""
+
+import pytest
+
+from lorb_adapters.training import progress as progress_module
+from lorb_adapters.training.progress import TrainingProgress, clock
+from lorb_adapters.training.train import DevReport, StepReport
+
+
+class SimulatedClock:
+    """Stands in for time.monotonic; moves when told."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    simulated = SimulatedClock()
+    monkeypatch.setattr(progress_module.time, "monotonic", simulated)
+    return simulated
+
+
+def step(number):
+    return StepReport(number, 100, number / 50, -0.5, 30.0, 1.0, 200)
+
+
+def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
+    """At two seconds a step, the fifth of 100 steps says 3:10 left; the four before say nothing."""
+    with TrainingProgress() as progress:
+        for number in range(1, 6):
+            simulated.now += 2
+            progress(step(number))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert lines == ["step 5/100  epoch 0.10  mwer -0.5000  correlation 30.0  100 tokens/s  3:10 left"]
+
+
+def test_looks_at_dev_are_told_and_kept(simulated, capsys):
+    """Each look at dev is one line, the best one marked, and all are kept in order."""
+    looks = [DevReport(50, 1.0, 0.7, 16.25, True), DevReport(100, 2.0, 0.8, 16.5, False)]
+    with TrainingProgress() as progress:
+        for look in looks:
+            progress(look)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "dev after step 50 (epoch 1.00): WER 16.25 with weight 0.70  best so far"
+    assert "best" not in lines[1]
+    assert progress.looks_at_dev == looks
+
+
+def test_quiet_says_nothing_and_still_counts(simulated, capsys):
+    """With --quiet the figures for the report are the same."""
+    with TrainingProgress(quiet=True) as progress:
+        simulated.now += 60
+        progress(step(1))
+    assert capsys.readouterr().err == ""
+    assert progress.num_tokens == 200
+
+
+def test_clock_reads_minutes_and_seconds():
+    """Seconds are always two digits."""
+    assert [clock(0), clock(65.9), clock(3600)] == ["0:00", "1:05", "60:00"]

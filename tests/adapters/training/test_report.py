@@ -1,0 +1,69 @@
+"""The report: the same figures for people and for programs, and one seam between trainer and server."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
+from lorb_adapters.lora import LoraConfig
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.data import DataFiles
+from lorb_adapters.training.lists import prepare, score_lists
+from lorb_adapters.training.progress import TrainingProgress
+from lorb_adapters.training.run import publish, run
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_bert, sample):
+    files = DataFiles(train=(sample / "dev.jsonl.gz",), dev=(sample / "test.jsonl.gz",))
+    config = TrainConfig(lora=LoraConfig(2, 4.0), max_steps=3, lists_per_step=2, learning_rate=1e-2)
+    base = load_base(str(tiny_bert))
+    return base, run("books", base, files, config, TrainingProgress(quiet=True), command="lorb-train-adapter ...")
+
+
+def test_both_forms_have_the_same_figures(finished):
+    """What the Markdown shows is what the JSON holds."""
+    _, done = finished
+    figures = json.loads(done.report.to_json())
+    markdown = done.report.to_markdown()
+    dev = figures["sets"]["dev"]
+    assert f"| dev | {dev['utterances']:,} | {dev['words']:,} | {dev['first_pass_wer']:.2f} |" in markdown
+    assert f"{figures['parameters']['trained']:,} ({figures['parameters']['trained_percent']:.2f}% of the base)" in markdown
+    assert figures["cost"]["peak_memory_bytes"] > 2**20
+    assert figures["parameters"]["base"] == sum(p.numel() for p in finished[0].encoder.parameters())
+    assert [each["step"] for each in figures["losses"]] == [1, 2, 3]
+    assert set(figures["losses"][0]) >= {"mwer", "correlation"}
+
+
+def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finished, tiny_bert, tmp_path, sample_dev):
+    """Trainer's scores before publishing equal those of a freshly loaded base and adapter, to 1e-5."""
+    base, done = finished
+    (tmp_path / "store").mkdir()
+    store = Store(str(tmp_path / "store"))
+    version = publish(done, store, force=True, promote=True)
+    lists = prepare(sample_dev[:20], base.text_encoder, done.publication.normalization, uses_context=False)
+    with torch.inference_mode():
+        before = list(score_lists(RescoringModel(load_base(str(tiny_bert))), done.publication.weights, lists))
+    fresh = load_base(str(tiny_bert))
+    adapter = load_adapter(store, "books", version, fresh)
+    after = list(score_lists(RescoringModel(fresh), adapter.weights, lists))
+    for one, other in zip(before, after, strict=True):
+        assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
+    assert any(score != 0.0 for one in after for score in one)
+
+
+def test_a_run_that_helps_is_published_without_force(finished, tmp_path):
+    """What decides is the share of paired resamples with fewer errors on dev."""
+    _, done = finished
+    dev = done.report.sets["dev"]
+    better = replace(dev, rescored=dev.oracle)
+    convinced = replace(done, report=replace(done.report, sets={"dev": better}))
+    convinced.check_helps()
+    (tmp_path / "store").mkdir()
+    store = Store(str(tmp_path / "store"))
+    assert publish(convinced, store, force=False, promote=True) in store.versions("books")
