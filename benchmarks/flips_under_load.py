@@ -29,10 +29,11 @@ from lorb.v1 import admin_pb2, admin_pb2_grpc
 from lorb_adapters.adapter import Publication
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import LoraConfig, fresh_weights
+from lorb_adapters.lora import LoraConfig
 from lorb_adapters.manifest import GoldenList
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.sites import fresh_weights
 from lorb_adapters.store import Store
 from lorb_adapters.text import TextNormalization
 from lorb_client import Client
@@ -45,7 +46,7 @@ RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
 
 @dataclass
 class History:
-    """Which version was stable when: a new one from the moment its flip began, an old one until it was served no more."""
+    """Which version was stable when: a new one from the moment its flip began, an old one until it was replaced."""
 
     flips: list[tuple[float, float, str]] = field(default_factory=list)  # began, ended, version
 
@@ -144,9 +145,9 @@ def main() -> int:
     out = ROOT / "benchmarks/results/flips_under_load.json"
     out.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
-    passed = not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and len(figures["refused"]) == len(
-        CORRUPTIONS
-    )
+    passed = not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and len(
+        figures["refused"]
+    ) == len(CORRUPTIONS)
     return 0 if passed else 1
 
 

@@ -95,9 +95,7 @@ def serving() -> Iterator[str]:
 
 def rescore(target: str, out: Path) -> str:
     """Rescores the sample's test lists; returns the command's last line, the word error rates."""
-    printed = call(
-        "lorb-rescore", SAMPLE / "test.jsonl.gz", "--target", target, "--domain", DOMAIN, "-o", out
-    )
+    printed = call("lorb-rescore", SAMPLE / "test.jsonl.gz", "--target", target, "--domain", DOMAIN, "-o", out)
     return printed.strip().splitlines()[-1]
 
 

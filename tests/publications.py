@@ -10,10 +10,11 @@ from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.adapter import Publication
 from lorb_adapters.base import Base
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import AdapterWeights, LoraConfig, lora_sites
+from lorb_adapters.lora import AdapterWeights, LoraConfig
 from lorb_adapters.manifest import GoldenList
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.sites import lora_sites
 from lorb_adapters.text import TextNormalization
 
 RANKING = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))

@@ -11,8 +11,9 @@ from torch import Tensor
 from lorb.errors import ForeignBase, InvalidAdapter
 from lorb_adapters.adapter import Adapter, weights_digest
 from lorb_adapters.json_fields import JsonFields
-from lorb_adapters.lora import AdapterWeights, LoraConfig, lora_sites, weights_from_state_dict
+from lorb_adapters.lora import AdapterWeights, LoraConfig, weights_from_state_dict
 from lorb_adapters.manifest import GoldenList, Manifest
+from lorb_adapters.sites import lora_sites
 from lorb_adapters.store import Store
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.version_files import (

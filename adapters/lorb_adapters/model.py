@@ -7,8 +7,9 @@ from torch import Tensor
 
 from lorb_adapters import head
 from lorb_adapters.base import Base
-from lorb_adapters.lora import AdapterWeights, inject
+from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.packing import PackedRows, pack
+from lorb_adapters.sites import inject
 from lorb_adapters.text import EncodedRow
 
 Segments = tuple[tuple[int, int, AdapterWeights], ...]

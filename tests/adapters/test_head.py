@@ -21,7 +21,7 @@ HEAD = torch.tensor([1.0, 10.0])
     ],
 )
 def test_each_kind_scores_what_it_says(kind, expected):
-    """sum adds a score for each scored token, bias included; mean averages them; cls reads the first token."""
+    """Sum adds a score for each scored token, bias included; mean averages them; cls reads the first token."""
     head = HeadWeights(kind, HEAD, torch.tensor(0.5))
     assert scores(features(HIDDEN, ROWS, kind), ROWS, head).tolist() == pytest.approx(expected)
 

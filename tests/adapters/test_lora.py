@@ -8,15 +8,8 @@ import torch
 from lorb.errors import InvalidAdapter
 from lorb_adapters.base import load_base
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import (
-    ALL_LINEAR,
-    LoraConfig,
-    adapter_state_dict,
-    fresh_weights,
-    inject,
-    lora_sites,
-    weights_from_state_dict,
-)
+from lorb_adapters.lora import LoraConfig, adapter_state_dict, weights_from_state_dict
+from lorb_adapters.sites import fresh_weights, lora_sites
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +24,6 @@ def fresh(encoder):
 
 def head_tensors(weights):
     return {"weight": weights.head.weight, "bias": weights.head.bias}
-
-
-def test_sites_are_the_same_before_and_after_injection(tiny_bert):
-    """A trainer that has injected and a loader that has not agree on what an adapter covers."""
-    encoder = load_base(str(tiny_bert)).encoder
-    before = lora_sites(encoder, ALL_LINEAR)
-    inject(encoder)
-    after = lora_sites(encoder, ALL_LINEAR)
-    assert list(before) == list(after)
-    assert len(before) == 2 * 6
-    assert all(before[path] is after[path] for path in before)
-
-
-def test_targets_select_by_the_last_part_of_the_path(encoder):
-    """`query` and `value` are two sites a layer; `dense` is the three others."""
-    assert len(lora_sites(encoder, ("query", "value"))) == 4
-    assert len(lora_sites(encoder, ("dense",))) == 6
-
-
-def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
-    """A lies within Kaiming's bound and is not constant, B is zero, and the seed decides A."""
-    for a, b in fresh.lora.values():
-        assert a.abs().max() <= 1 / math.sqrt(a.shape[1])
-        assert a.std() > 0
-        assert not b.any()
 
 
 def test_parameters_are_counted_with_the_head(fresh):

@@ -10,14 +10,9 @@ from transformers import AutoModel
 
 from lorb_adapters.base import load_base
 from lorb_adapters.head import HEAD_KINDS, HeadWeights
-from lorb_adapters.lora import (
-    AdapterWeights,
-    LoraConfig,
-    adapter_state_dict,
-    base_only_weights,
-    lora_sites,
-)
+from lorb_adapters.lora import AdapterWeights, LoraConfig, adapter_state_dict, base_only_weights
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.sites import lora_sites
 from lorb_adapters.text import TextNormalization
 
 
@@ -175,7 +170,7 @@ def test_no_pass_changes_the_base(base, model, rows):
 
 def test_a_fresh_adapter_scores_everything_zero(base, model, rows):
     """B and the head start at zero: the first-pass order is left untouched."""
-    from lorb_adapters.lora import fresh_weights
+    from lorb_adapters.sites import fresh_weights
 
     fresh = fresh_weights(
         base.encoder,

@@ -103,9 +103,9 @@ def test_pages_cover_everything_once(served, filled):
         ("UnloadAdapter", pb.UnloadAdapterRequest(domain="voice", version="1")),
     ],
 )
-def test_bad_requests_are_invalid_arguments(served, method, message):
+def test_bad_requests_are_invalid_arguments(server, method, message):
     """Names, versions and tokens are checked before anything is done."""
-    assert refused(getattr(served.admin, method), message) == (
+    assert refused(getattr(server.admin, method), message) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_INPUT",
     )
@@ -127,9 +127,9 @@ def test_bad_requests_are_invalid_arguments(served, method, message):
         ("UnloadAdapter", pb.UnloadAdapterRequest(domain="tv", version="1-0123456789ab"), "UNKNOWN_DOMAIN"),
     ],
 )
-def test_what_is_not_there_is_not_found(served, method, message, reason):
+def test_what_is_not_there_is_not_found(server, method, message, reason):
     """Domains, versions and aliases alike."""
-    assert refused(getattr(served.admin, method), message) == (grpc.StatusCode.NOT_FOUND, reason)
+    assert refused(getattr(server.admin, method), message) == (grpc.StatusCode.NOT_FOUND, reason)
 
 
 def test_a_version_is_told_in_full_without_its_texts(served, filled):

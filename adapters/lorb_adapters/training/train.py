@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import AdapterWeights, fresh_weights
+from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import RankPrior
+from lorb_adapters.sites import fresh_weights
 from lorb_adapters.text import EncodedRow
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.evaluation import Evaluation, evaluate

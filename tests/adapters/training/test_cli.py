@@ -34,7 +34,7 @@ def command(files, tiny_bert, tmp_path):
 
 
 def test_a_forced_run_publishes_what_a_server_can_load(command, files, tiny_bert, tmp_path, capsys):
-    """The version published is verified, reproduces its golden scores and becomes stable; the report has its figures."""
+    """The version is verified, reproduces its golden scores and becomes stable; the report has its figures."""
     assert main([*command, "--force", "--test", str(files / "test.jsonl"), "--ood", str(files / "test.jsonl")]) == 0
     [version] = re.findall(r"published books@(\S+) ", capsys.readouterr().out)
     store, base = Store(str(tmp_path / "store")), load_base(str(tiny_bert))

@@ -53,7 +53,10 @@ def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
 def test_statistics_describe_the_first_pass_scores(encoder):
     """Mean and spread of all scores, and how far the others stand behind the best."""
     lists = prepare(
-        [nbest("1", "a", -1.0, -3.0), nbest("2", "b", -2.0, -4.0, -6.0)], encoder, TextNormalization(), uses_context=False
+        [nbest("1", "a", -1.0, -3.0), nbest("2", "b", -2.0, -4.0, -6.0)],
+        encoder,
+        TextNormalization(),
+        uses_context=False,
     )
     statistics = first_pass_statistics(lists)
     assert statistics["mean"] == pytest.approx(-16 / 5)
@@ -72,6 +75,9 @@ def test_unseen_references_are_those_train_has_not(encoder):
     """White space aside, a test reference counts as seen when any train list has it."""
     train = prepare([nbest("1", "a b", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False)
     test = prepare(
-        [nbest("2", "a  b", -1.0, -2.0), nbest("3", "a c", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False
+        [nbest("2", "a  b", -1.0, -2.0), nbest("3", "a c", -1.0, -2.0)],
+        encoder,
+        TextNormalization(),
+        uses_context=False,
     )
     assert unseen_references(test, train) == [1]

@@ -33,7 +33,10 @@ def test_both_forms_have_the_same_figures(finished):
     markdown = done.report.to_markdown()
     dev = figures["sets"]["dev"]
     assert f"| dev | {dev['utterances']:,} | {dev['words']:,} | {dev['first_pass_wer']:.2f} |" in markdown
-    assert f"{figures['parameters']['trained']:,} ({figures['parameters']['trained_percent']:.2f}% of the base)" in markdown
+    assert (
+        f"{figures['parameters']['trained']:,} ({figures['parameters']['trained_percent']:.2f}% of the base)"
+        in markdown
+    )
     assert figures["cost"]["peak_memory_bytes"] > 2**20
     assert figures["parameters"]["base"] == sum(p.numel() for p in finished[0].encoder.parameters())
     assert [each["step"] for each in figures["losses"]] == [1, 2, 3]

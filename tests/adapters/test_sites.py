@@ -1,0 +1,46 @@
+"""Sites: which layers an adapter covers, and how a fresh one begins."""
+
+import math
+
+import pytest
+import torch
+
+from lorb_adapters.base import load_base
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import ALL_LINEAR, LoraConfig
+from lorb_adapters.sites import fresh_weights, inject, lora_sites
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return load_base(str(tiny_bert)).encoder
+
+
+@pytest.fixture
+def fresh(encoder):
+    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+
+
+def test_sites_are_the_same_before_and_after_injection(tiny_bert):
+    """A trainer that has injected and a loader that has not agree on what an adapter covers."""
+    encoder = load_base(str(tiny_bert)).encoder
+    before = lora_sites(encoder, ALL_LINEAR)
+    inject(encoder)
+    after = lora_sites(encoder, ALL_LINEAR)
+    assert list(before) == list(after)
+    assert len(before) == 2 * 6
+    assert all(before[path] is after[path] for path in before)
+
+
+def test_targets_select_by_the_last_part_of_the_path(encoder):
+    """`query` and `value` are two sites a layer; `dense` is the three others."""
+    assert len(lora_sites(encoder, ("query", "value"))) == 4
+    assert len(lora_sites(encoder, ("dense",))) == 6
+
+
+def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
+    """A lies within Kaiming's bound and is not constant, B is zero, and the seed decides A."""
+    for a, b in fresh.lora.values():
+        assert a.abs().max() <= 1 / math.sqrt(a.shape[1])
+        assert a.std() > 0
+        assert not b.any()
