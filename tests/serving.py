@@ -1,6 +1,7 @@
 """Servers and stand-ins for tests: a real server on free ports, a model whose scores tell the text."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,14 @@ WAIT_SECONDS = 20.0  # how long a test waits for what must come; nothing is meas
 def scored_list(*transcripts: str, id: str = "u") -> NBest:  # noqa: A002
     """A list with falling first-pass scores."""
     return NBest(tuple(Hypothesis(text, -float(i)) for i, text in enumerate(transcripts)), id=id)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def row(*token_ids: int) -> EncodedRow:

@@ -169,6 +169,7 @@ class Registry:
         if trouble is not None:
             raise trouble
         self._flip(replace(self.snapshot, generation=generation))
+        self._refused_at = {key: at for key, at in self._refused_at.items() if key in self.snapshot.refused}
         loaded = self.snapshot.loaded_refs - before
         return Refreshed(
             generation,

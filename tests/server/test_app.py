@@ -3,11 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from lorb.errors import InvalidInput, StoreUnavailable
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_server.app import ADMIN, RESCORING
 from publications import make_publication
-from serving import WAIT_SECONDS, TellingModel, running_server
+from serving import WAIT_SECONDS, TellingModel, free_port, running_server
 
 ROOT = Path(__file__).parents[2]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -116,9 +116,7 @@ def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
         raise InvalidInput("too little memory for --max-batch-tokens", field="max_batch_tokens")
 
     monkeypatch.setattr("lorb_server.app.warm_up", look)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port):
         pass
     assert seen == [NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
@@ -132,6 +130,27 @@ def test_a_port_that_is_taken_is_refused(server, tiny_bert, store):
     ):
         pass
     assert caught.value.field == "port"
+
+
+def test_a_ready_file_that_cannot_be_written_ends_the_start(tiny_bert, store, tmp_path):
+    """A script would wait for it for ever."""
+    with (
+        pytest.raises(InvalidInput, match="--ready-file"),
+        running_server(tiny_bert, store.url, ready_file=str(tmp_path / "nowhere" / "ready.json")),
+    ):
+        pass
+
+
+def test_metrics_are_served_beside_the_calls(tiny_bert, store):
+    """What was called is counted, under the documented names."""
+    with running_server(tiny_bert, store.url, metrics_port=free_port()) as server:
+        server.rescore("the cat", "a cat")
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics_port}/metrics") as answer:
+            text = answer.read().decode()
+    [version] = store.versions("voice")
+    assert 'lorb_rescore_requests_total{domain="voice",outcome="rescored",reason=""} 1.0' in text
+    assert f'lorb_adapter_info{{digest="{store.manifest("voice", version).weights_digest}",domain="voice"' in text
+    assert 'dtype="float32"' in text
 
 
 def test_a_store_that_cannot_be_read_ends_the_start(tiny_bert, store):

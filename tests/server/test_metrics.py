@@ -9,7 +9,7 @@ import pytest
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.metrics import Metrics, MetricsServer
-from serving import served_adapter
+from serving import free_port, served_adapter
 
 NAMES = (
     "lorb_rescore_requests_total",
@@ -26,12 +26,6 @@ NAMES = (
     "lorb_adapter_info",
     "lorb_build_info",
 )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_metrics_are_served_over_http():

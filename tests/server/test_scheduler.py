@@ -1,7 +1,7 @@
 """The queue before the model, driven by a simulated clock."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.scheduler import BULK_SHARE, Entry, Scheduler
@@ -163,7 +163,6 @@ actions = st.lists(
 )
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(actions)
 def test_every_list_leaves_exactly_once(steps):
     """Whatever happens, an admitted list is taken, expired or cancelled, once; the token count agrees."""
@@ -194,7 +193,6 @@ def test_every_list_leaves_exactly_once(steps):
     assert set(scheduler.clear()) == set(waiting)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 50)), max_size=40))
 def test_single_lists_are_taken_in_order_of_deadline(lists):
     """Over all passes, deadlines never fall, and ties keep their arrival."""

@@ -1,7 +1,7 @@
 """What a pass is made of."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.scoring import Job, gather, score
@@ -42,7 +42,6 @@ rows = st.lists(st.integers(1, 9), min_size=1, max_size=6).map(lambda ids: row(*
 jobs = st.lists(st.tuples(st.sampled_from([A, B]), st.lists(rows, min_size=1, max_size=6)), min_size=1, max_size=6)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(jobs, st.integers(1, 20))
 def test_each_list_gets_its_own_scores(lists, max_tokens):
     """Whatever is mixed, deduplicated or split over passes, every row has the score of its text and adapter."""
