@@ -232,3 +232,7 @@ def _flattened(value: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _shared(name: str, share: float) -> str:
     return f"{name} {share:.0%}" if name == CANARY else name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,7 +101,13 @@ class _LoraLinear(torch.autograd.Function):
 
 
 def inject(encoder: nn.Module) -> LoraPass:
-    """Puts a LoraSite in place of every linear layer that an adapter may target; returns the pass they follow."""
+    """Puts a LoraSite in place of every linear layer that an adapter may target; returns the pass they follow.
+
+    An encoder that has its sites keeps them: two models of one encoder follow one pass, and neither loses its adapters.
+    """
+    for module in encoder.modules():
+        if isinstance(module, LoraSite):
+            return module.running
     running = LoraPass()
     for path, linear in lora_sites(encoder, ALL_LINEAR).items():
         parent, _, name = path.rpartition(".")

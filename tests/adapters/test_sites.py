@@ -7,8 +7,12 @@ import torch
 
 from lorb_adapters.base import load_base
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import ALL_LINEAR, LoraConfig
+from lorb_adapters.lora import ALL_LINEAR, LoraConfig, base_only_weights
+from lorb_adapters.model import RescoringModel
 from lorb_adapters.sites import fresh_weights, inject, lora_sites
+from lorb_adapters.text import TextNormalization
+
+SEED = torch.Generator().manual_seed(0)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +48,18 @@ def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
         assert a.abs().max() <= 1 / math.sqrt(a.shape[1])
         assert a.std() > 0
         assert not b.any()
+
+
+def test_a_second_model_of_an_encoder_leaves_the_first_its_adapters(tiny_bert):
+    """Two models that share an encoder both score with the adapter they were given."""
+    base = load_base(str(tiny_bert))
+    [row] = base.text_encoder.encode(["the old man"], "", TextNormalization(), uses_context=False)
+    weights = fresh_weights(base.encoder, LoraConfig(), HeadWeights("sum", torch.arange(32.0), torch.zeros(())), SEED)
+    for _, b in weights.lora.values():
+        b.fill_(0.1)
+    first = RescoringModel(base)
+    before = first.score([row], [weights], [0])
+    second = RescoringModel(base)
+    assert torch.equal(second.score([row], [weights], [0]), before)
+    assert torch.equal(first.score([row], [weights], [0]), before)
+    assert not torch.equal(first.score([row], [base_only_weights(weights.head)], [0]), before)

@@ -85,6 +85,7 @@ def _config(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # noqa: 
         max_steps=args.max_steps,
         lists_per_step=args.lists_per_step,
         hypotheses_per_list=args.hypotheses_per_list,
+        uses_references=args.references,
         learning_rate=args.learning_rate,
         correlation_weight=args.correlation_weight,
         evaluations_per_epoch=args.evaluations_per_epoch,
@@ -120,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--keep-case", action="store_true", help="do not fold case before the model reads a text")
     data.add_argument("--strip-punctuation", action="store_true", help="hide punctuation from the model")
     data.add_argument("--context", action="store_true", help="read the preceding turn in front of each hypothesis")
+
+    data.add_argument("--references", action="store_true", help="learn from the references too, as one more hypothesis")
 
     model = parser.add_argument_group("model")
     model.add_argument("--base", default="minilm", help="folder, hub id, or minilm; the server must run the same one")

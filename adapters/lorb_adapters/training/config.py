@@ -23,6 +23,8 @@ class TrainConfig:
         lists_per_step: lists in one step of the optimiser.
         hypotheses_per_list: in one step: the first pass's best and others drawn anew every epoch. Half of a ten-best
             list costs half the time; over the epochs all of it is seen.
+        uses_references: learn from the reference too, as one more hypothesis without errors that the first pass likes
+            as well as its best.
         learning_rate: peak; linear warm-up, then linear to 0.
         warmup_fraction: of all steps.
         weight_decay: AdamW's, on the LoRA matrices and the head.
@@ -41,6 +43,7 @@ class TrainConfig:
     max_steps: int | None = None
     lists_per_step: int = 16
     hypotheses_per_list: int = 5
+    uses_references: bool = False
     learning_rate: float = 1e-3
     warmup_fraction: float = 0.1
     weight_decay: float = 0.01

@@ -61,10 +61,22 @@ def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Da
     if not kept:
         raise InvalidInput("every train list stands in dev or test too: none is left to train on", field="train")
 
-    def encoded(lists: Sequence[NBest]) -> list[ReferencedList]:
-        return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
+    def encoded(lists: Sequence[NBest], *, uses_references: bool = False) -> list[ReferencedList]:
+        return prepare(
+            lists,
+            encoder,
+            config.normalization,
+            uses_context=config.uses_context,
+            uses_references=uses_references,
+        )
 
-    return Data(encoded(kept), encoded(dev), encoded(test), encoded(ood), len(train) - len(kept))
+    return Data(
+        encoded(kept, uses_references=config.uses_references),
+        encoded(dev),
+        encoded(test),
+        encoded(ood),
+        len(train) - len(kept),
+    )
 
 
 def first_pass_statistics(lists: Sequence[ReferencedList]) -> dict[str, float]:

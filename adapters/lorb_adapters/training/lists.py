@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,7 @@ class ReferencedList:
         rows: the same, encoded.
         errors: word errors of each against the reference, counts.
         num_words: words in the reference.
+        reference_row: the reference, encoded, where training uses it and it is not among the hypotheses; else None.
     """
 
     nbest: NBest
@@ -34,24 +35,48 @@ class ReferencedList:
     rows: tuple[EncodedRow, ...]
     errors: tuple[int, ...]
     num_words: int
+    reference_row: EncodedRow | None = None
 
     @property
     def has_contrast(self) -> bool:
-        """Whether its hypotheses differ in errors; only then does MWER have a gradient."""
-        return len(set(self.errors)) > 1
+        """Whether what it trains on differs in errors; only then does MWER have a gradient."""
+        return len(set(self.with_reference().errors)) > 1
+
+    def with_reference(self) -> "ReferencedList":
+        """The list with its reference as a last hypothesis, where training uses it: no errors, the best score."""
+        if self.reference_row is None:
+            return self
+        reference = DistinctHypothesis(self.nbest.reference or "", self.distinct[0].first_pass_score, ())
+        return replace(
+            self,
+            distinct=(*self.distinct, reference),
+            rows=(*self.rows, self.reference_row),
+            errors=(*self.errors, 0),
+            reference_row=None,
+        )
 
 
 def prepare(
-    lists: Iterable[NBest], encoder: TextEncoder, normalization: TextNormalization, *, uses_context: bool
+    lists: Iterable[NBest],
+    encoder: TextEncoder,
+    normalization: TextNormalization,
+    *,
+    uses_context: bool,
+    uses_references: bool = False,
 ) -> list[ReferencedList]:
     """Encodes lists and counts their word errors. Every list has a reference: the reader has seen to it."""
     prepared = []
     for nbest in lists:
         distinct = nbest.distinct()
         reference = nbest.reference or ""
-        rows = encoder.encode([d.transcript for d in distinct], nbest.context, normalization, uses_context)
         errors = tuple(word_errors(reference, each.transcript) for each in distinct)
-        prepared.append(ReferencedList(nbest, distinct, tuple(rows), errors, len(reference.split())))
+        texts = [each.transcript for each in distinct]
+        needs_reference = uses_references and 0 not in errors
+        rows = encoder.encode(
+            [*texts, reference] if needs_reference else texts, nbest.context, normalization, uses_context
+        )
+        reference_row = rows.pop() if needs_reference else None
+        prepared.append(ReferencedList(nbest, distinct, tuple(rows), errors, len(reference.split()), reference_row))
     return prepared
 
 

@@ -141,6 +141,7 @@ class RunReport:
                 f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, {', '.join(config.lora.target_modules)}",
             ),
             ("context", "used" if config.uses_context else "not used"),
+            ("references as hypotheses", "yes" if config.uses_references else "no"),
             (
                 "parameters trained",
                 f"{self.num_trained_parameters:,} ({self.trained_percent:.2f}% of the base)",

@@ -173,7 +173,7 @@ def _batches(lists: Sequence[ReferencedList], config: TrainConfig, num_steps: in
                 return
             num_steps -= 1
             chosen = order[start : start + config.lists_per_step]
-            yield [draw_hypotheses(lists[i], config.hypotheses_per_list, rng) for i in chosen]
+            yield [draw_hypotheses(lists[i], config.hypotheses_per_list, rng).with_reference() for i in chosen]
 
 
 def _rows(batch: Sequence[ReferencedList]) -> tuple[list[EncodedRow], list[int], int]:
