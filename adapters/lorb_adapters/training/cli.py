@@ -123,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--context", action="store_true", help="read the preceding turn in front of each hypothesis")
 
     data.add_argument(
-        "--references", action=argparse.BooleanOptionalAction, default=True,
-        help="learn from the references too, each as one more hypothesis of its list",
+        "--references", action="store_true",
+        help="learn from the references too, each as one more hypothesis; for long sentences, try it on dev",
     )  # fmt: skip
 
     model = parser.add_argument_group("model")
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     optimisation = parser.add_argument_group("optimisation")
-    optimisation.add_argument("--epochs", type=int, default=2, help="passes over the train lists")
+    optimisation.add_argument("--epochs", type=int, default=3, help="passes over the train lists")
     optimisation.add_argument("--max-steps", type=int, help="stop after so many steps")
     optimisation.add_argument("--lists-per-step", type=int, default=16, help="lists in one step")
     optimisation.add_argument("--hypotheses-per-list", type=int, default=5, help="in one step, drawn anew each epoch")
