@@ -1,7 +1,7 @@
 """Low-rank adapters: their shape, their weights, and the files' form of both, which is peft's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,16 +107,21 @@ class AdapterWeights:
     lora: Mapping[str, tuple[Tensor, Tensor]]
     head: HeadWeights
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor, site by site, the head's last."""
+        for pair in self.lora.values():
+            yield from pair
+        yield from (self.head.weight, self.head.bias)
+
     @property
     def num_parameters(self) -> int:
         """Trained parameters, the head's included."""
-        return sum(a.numel() + b.numel() for a, b in self.lora.values()) + self.head.weight.numel() + 1
+        return sum(tensor.numel() for tensor in self.tensors())
 
     @property
     def size_bytes(self) -> int:
         """Memory the tensors take."""
-        pairs = [tensor for pair in self.lora.values() for tensor in pair]
-        return sum(t.numel() * t.element_size() for t in [*pairs, self.head.weight, self.head.bias])
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "AdapterWeights":
         """The same adapter on another device, its LoRA matrices in `dtype`."""

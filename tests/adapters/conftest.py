@@ -3,11 +3,27 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from lorb_adapters.base import Base, load_base
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import LoraConfig
+from lorb_adapters.sites import fresh_weights
 
 
 @pytest.fixture(scope="session")
 def store_base(tiny_bert: Path) -> Base:
     """The tiny BERT, loaded. A RescoringModel takes its encoder over: make one after the other."""
     return load_base(str(tiny_bert))
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    """The tiny BERT's encoder, not taken over by any model."""
+    return load_base(str(tiny_bert)).encoder
+
+
+@pytest.fixture
+def fresh(encoder):
+    """An adapter for it as training begins."""
+    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))

@@ -6,20 +6,8 @@ import pytest
 import torch
 
 from lorb.errors import InvalidAdapter
-from lorb_adapters.base import load_base
-from lorb_adapters.head import HeadWeights
 from lorb_adapters.lora import LoraConfig, adapter_state_dict, weights_from_state_dict
-from lorb_adapters.sites import fresh_weights, lora_sites
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_bert):
-    return load_base(str(tiny_bert)).encoder
-
-
-@pytest.fixture
-def fresh(encoder):
-    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+from lorb_adapters.sites import lora_sites
 
 
 def head_tensors(weights):

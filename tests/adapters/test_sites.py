@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 
 from lorb_adapters.base import load_base
@@ -13,16 +12,6 @@ from lorb_adapters.sites import fresh_weights, inject, lora_sites
 from lorb_adapters.text import TextNormalization
 
 SEED = torch.Generator().manual_seed(0)
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_bert):
-    return load_base(str(tiny_bert)).encoder
-
-
-@pytest.fixture
-def fresh(encoder):
-    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
 
 
 def test_sites_are_the_same_before_and_after_injection(tiny_bert):

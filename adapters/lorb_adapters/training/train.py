@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from lorb_adapters.head import HeadWeights
 from lorb_adapters.lora import AdapterWeights
@@ -105,7 +104,7 @@ class _Training:
         fresh = fresh_weights(base.encoder, config.lora, head, generator)
         self.weights = _trainable(fresh.to(base.device, torch.float32))
         self._model, self._config, self._prior = model, config, prior
-        self._parameters = list(_tensors(self.weights))
+        self._parameters = list(self.weights.tensors())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def step(self, batch: Sequence[ReferencedList], step: int, num_steps: int, epoch: float) -> StepReport:
@@ -188,13 +187,7 @@ def _schedule(step: int, num_steps: int, warmup_fraction: float) -> float:
     return step / warmup if step <= warmup else (num_steps - step + 1) / (num_steps - warmup + 1)
 
 
-def _tensors(weights: AdapterWeights) -> Iterator[Tensor]:
-    for a, b in weights.lora.values():
-        yield from (a, b)
-    yield from (weights.head.weight, weights.head.bias)
-
-
 def _trainable(weights: AdapterWeights) -> AdapterWeights:
-    for tensor in _tensors(weights):
+    for tensor in weights.tensors():
         tensor.requires_grad_(True)
     return weights
