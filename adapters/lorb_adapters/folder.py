@@ -60,6 +60,10 @@ class FolderStorage:
         with _explained(path), self._opened(_parts(path)) as folder:
             return sorted(name for name in os.listdir(folder) if _holds(folder, name, file))
 
+    def stamp(self, paths: Sequence[str]) -> str | None:
+        """Of what stands in the folders that hold `paths`: inode, size and times."""
+        return " ".join(self._stamp(path) for path in paths)
+
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Begins a change, alone among all writers; what it wrote is undone where anything fails."""
@@ -83,6 +87,13 @@ class FolderStorage:
                 if not dry_run:
                     shutil.rmtree(path)
             return [f"{_STAGING}/{path.name}" for path in left]
+
+    def _stamp(self, path: str) -> str:
+        try:
+            found = os.stat(self.root / path, follow_symlinks=False)
+        except OSError as missing:
+            return f"{type(missing).__name__}"
+        return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 
     @contextmanager
     def _opened(self, parts: Sequence[str]) -> Iterator[int]:

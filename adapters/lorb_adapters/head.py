@@ -59,15 +59,29 @@ def scores(row_features: Tensor, rows: "PackedRows", head: HeadWeights) -> Tenso
 def mixed_scores(hidden: Tensor, rows: "PackedRows", heads: Sequence[HeadWeights], row_heads: Tensor) -> Tensor:
     """Rescoring scores of rows with different heads, [rows] fp32.
 
-    hidden: [tokens, hidden]; row_heads: [rows], for each row an index into `heads`.
+    hidden: [tokens, hidden]; row_heads: [rows], for each row an index into `heads`; unused where there is one head.
+    A head is linear: every token is scored first and the scores are summed, not the hidden states.
     """
-    weight = torch.stack([head.weight for head in heads])[row_heads]  # [rows, hidden]
-    bias = torch.stack([head.bias for head in heads])[row_heads]
-    result = torch.zeros_like(bias)
-    for kind in {head.kind for head in heads}:
+    weight = torch.stack([head.weight for head in heads])
+    bias = torch.stack([head.bias for head in heads])
+    per_token = hidden.float() @ weight.T  # [tokens, heads]
+    if len(heads) == 1:
+        return _of_kind(heads[0].kind, per_token[rows.scored_positions, 0], per_token[rows.starts, 0], rows, bias)
+    scored = per_token[rows.scored_positions, row_heads[rows.scored_rows]]
+    first, row_bias = per_token[rows.starts, row_heads], bias[row_heads]
+    kinds = {head.kind for head in heads}
+    if len(kinds) == 1:
+        return _of_kind(kinds.pop(), scored, first, rows, row_bias)
+    result = torch.zeros_like(first)
+    for kind in kinds:
         of_kind = torch.tensor([head.kind == kind for head in heads], device=hidden.device)[row_heads]
-        per_row = (features(hidden, rows, kind) * weight).sum(1) + bias
-        if kind == SUM:
-            per_row = per_row * rows.num_scored
-        result = torch.where(of_kind, per_row, result)
+        result = torch.where(of_kind, _of_kind(kind, scored, first, rows, row_bias), result)
     return result
+
+
+def _of_kind(kind: str, scored: Tensor, first: Tensor, rows: "PackedRows", bias: Tensor) -> Tensor:
+    """scored: [scored tokens], first: [rows], the head's weight applied; bias: [rows] or [1]; returns [rows]."""
+    if kind == CLS:
+        return first + bias
+    total = torch.zeros_like(first).index_add_(0, rows.scored_rows, scored)
+    return total + bias * rows.num_scored if kind == SUM else total / rows.num_scored + bias

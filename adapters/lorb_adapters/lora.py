@@ -93,9 +93,9 @@ def _invalid(key: str, problem: str) -> InvalidAdapter:
     return InvalidAdapter(f"adapter_config.json: {key} {problem}", field=key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class AdapterWeights:
-    """All that one adapter adds to the base.
+    """All that one adapter adds to the base. Equal to itself alone, so that what is derived from it can be kept by it.
 
     Attributes:
         config: its shape.

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lorb_adapters import head
 from lorb_adapters.base import Base
 from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.packed_encoder import PackedEncoder
 from lorb_adapters.packing import PackedRows, pack
+from lorb_adapters.pending_scores import PendingScores
 from lorb_adapters.sites import inject
 from lorb_adapters.text import EncodedRow
 
@@ -21,6 +24,7 @@ class RescoringModel:
     def __init__(self, base: Base) -> None:
         self.base = base
         self._running = inject(base.encoder)
+        self._packed_encoder = PackedEncoder(base.encoder) if PackedEncoder.supports(base.encoder) else None
 
     def score(
         self,
@@ -33,18 +37,26 @@ class RescoringModel:
         rows: in any order; row_adapters: for each row an index into `adapters`, which lie on the base's device.
         Returns rescoring scores, [rows] fp32 on the CPU, in the order of `rows`.
         """
-        order = sorted(range(len(rows)), key=lambda i: (row_adapters[i], rows[i].num_tokens))
-        sorted_rows = [rows[i] for i in order]
-        sorted_adapters = [row_adapters[i] for i in order]
-        with torch.inference_mode():
-            packed = self.pack(sorted_rows)
-            hidden = self.hidden(packed, _segments(sorted_rows, sorted_adapters, adapters))
-            row_heads = torch.tensor(sorted_adapters, device=hidden.device)
-            heads = [adapter.head for adapter in adapters]
-            sorted_scores = head.mixed_scores(hidden, packed, heads, row_heads).cpu()
-            scores = torch.empty_like(sorted_scores)
-            scores[torch.tensor(order)] = sorted_scores
-        return scores
+        return self.launch(rows, adapters, row_adapters).collect()
+
+    @torch.inference_mode()
+    def launch(
+        self,
+        rows: Sequence[EncodedRow],
+        adapters: Sequence[AdapterWeights],
+        row_adapters: Sequence[int],
+    ) -> PendingScores:
+        """Starts what `score` does. On CUDA it returns before the device is done; passes run in the order launched."""
+        lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
+        which = np.asarray(row_adapters, np.int64)
+        order = np.lexsort((lengths, which))
+        packed = self.pack([rows[i] for i in order.tolist()])
+        hidden = self._hidden(packed, _segments(lengths[order], which[order], adapters))
+        heads = [adapter.head for adapter in adapters]
+        row_heads = torch.from_numpy(which[order])
+        if hidden.is_cuda and len(heads) > 1:
+            row_heads = row_heads.pin_memory().to(hidden.device, non_blocking=True)
+        return PendingScores.fetch(head.mixed_scores(hidden, packed, heads, row_heads), order)
 
     def forward(self, rows: Sequence[EncodedRow], adapter: AdapterWeights) -> tuple[Tensor, Tensor]:
         """Scores rows of one adapter with gradients to its weights, for training.
@@ -61,8 +73,16 @@ class RescoringModel:
         """Lays rows end to end on the base's device."""
         return pack(rows, first_position=self.base.first_position, device=self.base.device)
 
+    def _hidden(self, packed: PackedRows, segments: Segments) -> Tensor:
+        if self._packed_encoder is not None:
+            return self._packed_encoder.forward(packed, segments)
+        return self.hidden(packed, segments)
+
     def hidden(self, packed: PackedRows, segments: Segments) -> Tensor:
-        """The encoder's last hidden states, [tokens, hidden], with each segment's adapter applied."""
+        """The encoder's last hidden states, [tokens, hidden], with each segment's adapter applied.
+
+        By transformers' own forward: with gradients, and for encoders that PackedEncoder does not support.
+        """
         self._running.segments = segments
         try:
             output = self.base.encoder(
@@ -77,13 +97,9 @@ class RescoringModel:
         return hidden
 
 
-def _segments(rows: Sequence[EncodedRow], row_adapters: Sequence[int], adapters: Sequence[AdapterWeights]) -> Segments:
-    """Contiguous token ranges of equal adapters; rows are sorted by adapter."""
-    segments: list[tuple[int, int, AdapterWeights]] = []
-    stop = 0
-    for row, which in zip(rows, row_adapters, strict=True):
-        start, stop = stop, stop + row.num_tokens
-        if segments and segments[-1][2] is adapters[which]:
-            start = segments.pop()[0]
-        segments.append((start, stop, adapters[which]))
-    return tuple(segments)
+def _segments(lengths: np.ndarray, row_adapters: np.ndarray, adapters: Sequence[AdapterWeights]) -> Segments:
+    """Contiguous token ranges of equal adapters. lengths, row_adapters: [rows], sorted by adapter."""
+    stops = np.append(np.flatnonzero(np.diff(row_adapters)), len(row_adapters) - 1)
+    ends = np.cumsum(lengths)[stops].tolist()
+    which = row_adapters[stops].tolist()
+    return tuple((start, end, adapters[i]) for start, end, i in zip([0, *ends[:-1]], ends, which, strict=True))

@@ -4,10 +4,12 @@ The encoder is called on [1, tokens]. On CUDA one variable-length kernel serves 
 stand together and share one scaled-dot-product call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,7 +22,7 @@ PACKED_ATTENTION = "lorb_packed"
 
 @dataclass(frozen=True, slots=True)
 class PackedRows:
-    """Where each row lies among the packed tokens. Tensors are on the encoder's device.
+    """Where each row lies among the packed tokens. Tensors are on the encoder's device, the rest is in plain memory.
 
     Attributes:
         token_ids, type_ids, position_ids: [1, tokens]
@@ -29,8 +31,8 @@ class PackedRows:
         scored_positions: [scored tokens], positions among the packed tokens
         scored_rows: [scored tokens], the row of each
         num_scored: [rows] float
-        equal_lengths: (first token, rows, length) of each run of equally long rows
-        max_length: tokens in the longest row
+        lengths: [rows], tokens in each row
+        max_length: what the variable-length kernel may rely on: tokens in the longest row, or more
     """
 
     token_ids: Tensor
@@ -41,8 +43,13 @@ class PackedRows:
     scored_positions: Tensor
     scored_rows: Tensor
     num_scored: Tensor
-    equal_lengths: tuple[tuple[int, int, int], ...]
+    lengths: tuple[int, ...]
     max_length: int
+
+    @property
+    def equal_lengths(self) -> tuple[tuple[int, int, int], ...]:
+        """Runs of equally long rows: (first token, rows, length)."""
+        return _runs(self.lengths)
 
     @property
     def num_rows(self) -> int:
@@ -60,28 +67,49 @@ def pack(rows: Sequence[EncodedRow], *, first_position: int = 0, device: torch.d
 
     first_position: the encoder's position id of a row's first token (RoBERTa counts from padding_idx + 1).
     """
-    lengths = torch.tensor([row.num_tokens for row in rows])
-    scored_from = torch.tensor([row.scored_from for row in rows])
-    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    row_of_token = torch.repeat_interleave(torch.arange(len(rows)), lengths)
-    position_in_row = torch.arange(int(offsets[-1])) - offsets[row_of_token]
-    scored_positions = (position_in_row >= scored_from[row_of_token]).nonzero()[:, 0]
-
-    def there(tensor: Tensor) -> Tensor:
-        return tensor.to(device, non_blocking=True)
-
+    num_rows = len(rows)
+    lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, num_rows)
+    scored_from = np.fromiter((row.scored_from for row in rows), np.int64, num_rows)
+    offsets = np.zeros(num_rows + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    num_tokens = int(offsets[-1])
+    row_of_token = np.repeat(np.arange(num_rows), lengths)
+    position_in_row = np.arange(num_tokens) - offsets[row_of_token]
+    [scored_positions] = np.nonzero(position_in_row >= scored_from[row_of_token])
+    token_ids, type_ids, position_ids, offsets_there, scored, scored_rows, num_scored = _to_device(
+        (
+            np.fromiter(chain.from_iterable(row.token_ids for row in rows), np.int64, num_tokens),
+            np.fromiter(chain.from_iterable(row.type_ids for row in rows), np.int64, num_tokens),
+            position_in_row + first_position,
+            offsets,
+            scored_positions,
+            row_of_token[scored_positions],
+            lengths - scored_from,
+        ),
+        torch.device(device),
+    )
     return PackedRows(
-        token_ids=there(torch.tensor([[t for row in rows for t in row.token_ids]])),
-        type_ids=there(torch.tensor([[t for row in rows for t in row.type_ids]])),
-        position_ids=there(position_in_row[None] + first_position),
-        starts=there(offsets[:-1]),
-        offsets=there(offsets.to(torch.int32)),
-        scored_positions=there(scored_positions),
-        scored_rows=there(row_of_token[scored_positions]),
-        num_scored=there((lengths - scored_from).float()),
-        equal_lengths=_runs(lengths.tolist()),
+        token_ids=token_ids[None],
+        type_ids=type_ids[None],
+        position_ids=position_ids[None],
+        starts=offsets_there[:-1],
+        offsets=offsets_there.int(),
+        scored_positions=scored,
+        scored_rows=scored_rows,
+        num_scored=num_scored.float(),
+        lengths=tuple(lengths.tolist()),
         max_length=int(lengths.max()),
     )
+
+
+def _to_device(arrays: Sequence[np.ndarray], device: torch.device) -> Iterable[Tensor]:
+    """The arrays on the device, in one copy that the host does not wait for."""
+    if device.type == "cpu":
+        return map(torch.from_numpy, arrays)
+    together = torch.from_numpy(np.concatenate(arrays))
+    if device.type == "cuda":
+        together = together.pin_memory()
+    return torch.split(together.to(device, non_blocking=True), [len(array) for array in arrays])
 
 
 def _runs(lengths: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
@@ -115,15 +143,16 @@ def packed_attention(
     """
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # [tokens, heads, head size]
     if query.is_cuda and query.dtype != torch.float32:
-        return _varlen(q, k, v, packed_rows)[None], None
+        return varlen(q, k, v, packed_rows)[None], None
     # split, not slices: its gradient is one concatenation instead of a padded tensor for every run
-    sizes = [count * length for _, count, length in packed_rows.equal_lengths]
+    runs = packed_rows.equal_lengths
+    sizes = [count * length for _, count, length in runs]
     parts = [
         _equal_length_attention(
             *(part.view(count, length, *part.shape[1:]) for part in run), dropout=dropout, scaling=scaling
         )
         for (_, count, length), *run in zip(
-            packed_rows.equal_lengths, torch.split(q, sizes), torch.split(k, sizes), torch.split(v, sizes), strict=True
+            runs, torch.split(q, sizes), torch.split(k, sizes), torch.split(v, sizes), strict=True
         )
     ]
     return torch.cat(parts)[None], None
@@ -137,7 +166,8 @@ def _equal_length_attention(q: Tensor, k: Tensor, v: Tensor, *, dropout: float, 
     return out.transpose(1, 2).flatten(0, 1)
 
 
-def _varlen(q: Tensor, k: Tensor, v: Tensor, rows: PackedRows) -> Tensor:
+def varlen(q: Tensor, k: Tensor, v: Tensor, rows: PackedRows) -> Tensor:
+    """Each row's attention in one kernel, CUDA and 16 bits only; all [tokens, heads, head size]."""
     from torch.nn.attention.varlen import varlen_attn
 
     # Seven positional arguments: the keywords after them changed between torch 2.10 and 2.12.

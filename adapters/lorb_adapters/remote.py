@@ -3,7 +3,7 @@
 Readers are safe all the same: a version counts once its manifest is there, and that is written last.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -47,6 +47,10 @@ class RemoteStorage:
             found = [str(each) for each in self._files.find(folder)]
         inner = [each[len(folder) :].lstrip("/") for each in found]
         return sorted({each.split("/")[0] for each in inner if each.split("/")[1:] == [file]})
+
+    def stamp(self, paths: Sequence[str]) -> str | None:
+        """None: what such places tell of an object differs from one to the other."""
+        return None
 
     @contextmanager
     def change(self) -> Iterator[Change]:

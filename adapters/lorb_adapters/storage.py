@@ -1,6 +1,6 @@
 """Where a store's bytes lie: what a store needs of a place, and which place a URL means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,12 @@ class Storage(Protocol):
 
     def folders_with(self, path: str, file: str) -> list[str]:
         """The folders in a folder that hold `file`, sorted; raises as `names` does."""
+
+    def stamp(self, paths: Sequence[str]) -> str | None:
+        """Other than before where a file among `paths` was replaced, or a folder among them got or lost an entry.
+
+        None where that cannot be told without reading them. Follows no link.
+        """
 
     def change(self) -> AbstractContextManager[Change]:
         """Begins a change; raises StoreConflict where another writer does not finish, StoreUnavailable."""

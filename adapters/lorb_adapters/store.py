@@ -59,11 +59,21 @@ class Store:
 
     def domains(self) -> list[str]:
         """Domains with at least one version, sorted."""
+        return [name for name in self.possible_domains() if self._has_versions(name)]
+
+    def possible_domains(self) -> list[str]:
+        """All that may be domains, sorted, without a look into each."""
         try:
-            names = self._storage.names("")
+            return list(filter(may_be_domain, self._storage.names("")))
         except FileNotFoundError:
             return []
-        return [name for name in names if may_be_domain(name) and self._has_versions(name)]
+
+    def stamp(self, domain: str) -> str | None:
+        """Other than before where the domain's aliases or versions have changed.
+
+        None where the store's place cannot tell without reading them.
+        """
+        return self._storage.stamp([aliases_path(domain), versions_path(domain)])
 
     def versions(self, domain: str) -> list[str]:
         """A domain's versions, oldest first."""

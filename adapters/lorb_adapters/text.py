@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -100,6 +101,15 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._single = self._template(pair=False)
         self._pair = self._template(pair=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """All that it is made of, for a process that does not load the base."""
+        return {"tokenizer": self._tokenizer.to_str(), "max_tokens": self.max_tokens}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "TextEncoder":
+        """One that encodes as the one that `to_json` came from."""
+        return cls(Tokenizer.from_str(content["tokenizer"]), max_tokens=content["max_tokens"])
 
     def encode(
         self,

@@ -248,3 +248,20 @@ def test_reading_writes_nothing(storage):
     storage.names("a")
     storage.folders_with("a", "x")
     assert sorted(storage.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["a/one", "a/file"])
+def test_a_stamp_tells_a_change(storage, path):
+    """The same as long as nothing happens; another one once a file is replaced, or a folder taken away."""
+    before = storage.stamp([path, "a"])
+    assert storage.stamp([path, "a"]) == before
+    change_everything(storage)
+    assert storage.stamp([path, "a"]) != before
+
+
+def test_a_file_replaced_by_an_equal_one_is_another(storage):
+    """A stamp needs no look into the file, so it errs on the safe side."""
+    before = storage.stamp(["a/file"])
+    with storage.change() as change:
+        change.put_file("a/file", b"before")
+    assert storage.stamp(["a/file"]) != before

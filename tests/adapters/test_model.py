@@ -10,27 +10,10 @@ from transformers import AutoModel
 
 from lorb_adapters.base import load_base
 from lorb_adapters.head import HEAD_KINDS, HeadWeights
-from lorb_adapters.lora import AdapterWeights, LoraConfig, adapter_state_dict, base_only_weights
+from lorb_adapters.lora import LoraConfig, adapter_state_dict, base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.sites import lora_sites
 from lorb_adapters.text import TextNormalization
-
-
-def random_adapter(base, seed: int, kind: str = "sum", targets=("query", "key", "value", "dense"), rank: int = 4):
-    """An adapter whose every matrix is random, B included."""
-    generator = torch.Generator().manual_seed(seed)
-    config = LoraConfig(rank=rank, alpha=2.0 * rank, target_modules=targets)
-    lora = {
-        path: (
-            torch.randn(rank, linear.in_features, generator=generator) * 0.2,
-            torch.randn(linear.out_features, rank, generator=generator) * 0.2,
-        )
-        for path, linear in lora_sites(base.encoder, targets).items()
-    }
-    head = HeadWeights(
-        kind, torch.randn(base.hidden_size, generator=generator) * 0.1, torch.randn((), generator=generator)
-    )
-    return AdapterWeights(config, lora, head)
+from random_adapters import random_adapter
 
 
 @pytest.fixture(scope="module", params=["tiny_bert", "tiny_roberta"])
@@ -166,6 +149,19 @@ def test_no_pass_changes_the_base(base, model, rows):
     after = base.encoder.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(parameter.grad is None for parameter in base.encoder.parameters())
+
+
+def test_launched_passes_are_collected_in_any_order(base, model, rows):
+    """A pass launched before another and collected after it has its own scores, in the order of its own rows."""
+    adapters = [random_adapter(base, 15), random_adapter(base, 16)]
+    which = [i % 2 for i in range(len(rows))]
+    expected = model.score(rows, adapters, which), model.score(rows[::-1], adapters, which[::-1])
+    first = model.launch(rows, adapters, which)
+    second = model.launch(rows[::-1], adapters, which[::-1])
+    assert first.is_ready
+    assert torch.equal(second.collect(), expected[1])
+    assert torch.equal(first.collect(), expected[0])
+    torch.testing.assert_close(expected[1].flip(0), expected[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_fresh_adapter_scores_everything_zero(base, model, rows):

@@ -23,6 +23,7 @@ def test_an_empty_store_has_nothing(url):
     """A place that nobody published to yet reads as an empty store."""
     store = Store(url)
     assert (store.domains(), store.generation()) == ([], 0)
+    assert store.stamp("voice") is None  # such a place cannot tell
 
 
 def test_a_store_works_as_in_a_folder(url, store_base):

@@ -1,12 +1,14 @@
 """Text: normalisation, special tokens, and where a row that is too long is cut."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import InvalidAdapter
 from lorb_adapters.base import load_base
-from lorb_adapters.text import TextNormalization
+from lorb_adapters.text import TextEncoder, TextNormalization
 
 PLAIN = TextNormalization()
 
@@ -122,3 +124,14 @@ def test_every_row_fits_and_has_something_scored(encoder, texts, context):
         for row in encoder.encode(texts, context, PLAIN, uses_context):
             assert len(row.type_ids) == row.num_tokens <= encoder.max_tokens
             assert 0 < row.scored_from < row.num_tokens
+
+
+@pytest.mark.parametrize("of", ["encoder", "roberta_encoder"])
+def test_an_encoder_can_be_sent_to_another_process(of, request):
+    """Through JSON, without the base: it encodes as before, to the last flag."""
+    original = request.getfixturevalue(of)
+    copy = TextEncoder.from_json(json.loads(json.dumps(original.to_json())))
+    texts = ["the cat sat", "[SEP] it's <s>", "", "the caf\u00e9 " * 40]
+    for uses_context in (False, True):
+        arguments = (texts, "a turn before", PLAIN, uses_context)
+        assert copy.encode(*arguments) == original.encode(*arguments)

@@ -39,8 +39,8 @@ def _train(args: argparse.Namespace, command: str) -> int:
     import torch  # here, so that --help and a mistyped flag answer at once
 
     from lorb_adapters.base import load_base
+    from lorb_adapters.memory import keep_freed_pages
     from lorb_adapters.store import Store
-    from lorb_adapters.training.memory import keep_freed_pages
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import publish, run
 

@@ -8,6 +8,7 @@ from lorb_adapters.adapter import Publication
 from lorb_adapters.base import Base
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.manifest import GoldenList
+from lorb_adapters.memory import peak_memory_bytes
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.store import Store
@@ -15,7 +16,6 @@ from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data import Data, DataFiles, first_pass_statistics, read_data, unseen_references
 from lorb_adapters.training.evaluation import PUBLISHING_PROBABILITY, Evaluation, evaluate
 from lorb_adapters.training.lists import ReferencedList, fit_rank_prior, score_lists
-from lorb_adapters.training.memory import peak_memory_bytes
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.report import RunReport
 from lorb_adapters.training.train import Trained, train

@@ -1,4 +1,4 @@
-"""Memory of a training process: how much it took, and how glibc is told to keep it."""
+"""Memory of a process: how much it took, and how glibc is told to keep it."""
 
 import ctypes
 import resource
@@ -11,7 +11,8 @@ _ONE_GIB = 1 << 30
 def keep_freed_pages() -> None:
     """Lets glibc reuse the pages of freed tensors instead of returning them to the kernel after every operation.
 
-    A step allocates the same tens of megabytes again and again; faulting the pages in anew cost a tenth of its time.
+    A pass allocates the same tens of megabytes again and again; faulting the pages in anew cost a tenth of a training
+    step's time.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,0 +1,82 @@
+"""Adapters as vectors of one layout, which stack to one tensor for a whole pass."""
+
+import math
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.lora_stack import JOINED_SITES, Join
+
+# The shapes of A [parts, rank, inputs] and of B [parts, outputs, rank] at one join.
+_Block = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+class FlatAdapters:
+    """Each adapter as one vector: A and scaling * B of every join in turn, ranks padded with zeros, missing sites zero.
+
+    Kept as long as the adapter is, and as large again.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int]], device: torch.device, dtype: torch.dtype) -> None:
+        """shapes: [layers * 4], the (inputs, outputs of a part) of every join, layer by layer."""
+        self._shapes = shapes
+        self._device = device
+        self._dtype = dtype
+        self._kept: WeakKeyDictionary[AdapterWeights, dict[int, Tensor]] = WeakKeyDictionary()
+
+    def stack(self, adapters: Sequence[AdapterWeights | None], rank: int) -> list[tuple[Tensor, Tensor]]:
+        """For each layer and join A [adapters, parts, rank, inputs] and B [adapters, parts, outputs, rank].
+
+        rank: at least every adapter's; None is an adapter of zeros.
+        """
+        blocks = self._blocks(rank)
+        return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
+
+    def _blocks(self, rank: int) -> list[_Block]:
+        parts = [len(JOINED_SITES[Join(i % len(Join))]) for i in range(len(self._shapes))]
+        return [
+            ((count, rank, inputs), (count, outputs, rank))
+            for count, (inputs, outputs) in zip(parts, self._shapes, strict=True)
+        ]
+
+    def _vector(self, weights: AdapterWeights | None, rank: int) -> Tensor:
+        if weights is None:
+            return self._zeros(rank)
+        kept = self._kept.get(weights, {})
+        if rank not in kept:
+            kept[rank] = self._flatten(weights, rank)
+            if not any(tensor.requires_grad for tensor in weights.tensors()):  # a trainer writes into them
+                self._kept[weights] = kept
+        return kept[rank]
+
+    def _zeros(self, rank: int) -> Tensor:
+        size = sum(math.prod(shape) for block in self._blocks(rank) for shape in block)
+        return torch.zeros(size, dtype=self._dtype, device=self._device)
+
+    def _flatten(self, weights: AdapterWeights, rank: int) -> Tensor:
+        flat = self._zeros(rank)
+        for i, (a_there, b_there) in enumerate(_views(flat[None], self._blocks(rank))):
+            layer, join = divmod(i, len(Join))
+            for part, site in enumerate(JOINED_SITES[Join(join)]):
+                pair = weights.lora.get(f"encoder.layer.{layer}.{site}")
+                if pair is not None:
+                    a, b = pair
+                    a_there[0, part, : a.shape[0]] = a
+                    b_there[0, part, :, : a.shape[0]] = b * weights.config.scaling
+        return flat
+
+
+def _views(flat: Tensor, blocks: Sequence[_Block]) -> list[tuple[Tensor, Tensor]]:
+    """A and B of every block, [adapters, parts, ...], as views of `flat`, [adapters, size]."""
+    views, at = [], 0
+    for shapes in blocks:
+        pair = []
+        for shape in shapes:
+            size = math.prod(shape)
+            pair.append(flat[:, at : at + size].view(len(flat), *shape))
+            at += size
+        views.append((pair[0], pair[1]))
+    return views

@@ -1,0 +1,70 @@
+"""Many adapters in one pass by a few grouped products a join, however many they are."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lorb_adapters.flat_adapters import FlatAdapters
+from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.lora_stack import Join, Segments
+
+# A grouped product wants strides of whole 16 bytes: 8 elements of 16 bits.
+_RANK_STEP = 8
+# Below this the segments' own products are as few.
+_FEWEST_SEGMENTS = 3
+
+
+def prefers_groups(device: torch.device, dtype: torch.dtype, num_segments: int) -> bool:
+    """Whether grouped products are the faster way: from SM90 on there is a kernel, before it a loop that waits."""
+    return (
+        num_segments >= _FEWEST_SEGMENTS
+        and device.type == "cuda"
+        and dtype == torch.bfloat16
+        and hasattr(functional, "grouped_mm")
+        and torch.cuda.get_device_capability(device) >= (9, 0)
+    )
+
+
+class GroupedLora:
+    """LoraBranches of a whole pass: tokens of one segment are one group, those outside have a group of zeros."""
+
+    def __init__(self, segments: Segments, num_tokens: int, flats: FlatAdapters, device: torch.device) -> None:
+        ranks = [weights.config.rank for _, _, weights in segments if weights.lora]
+        self._rank = math.ceil(max(ranks, default=1) / _RANK_STEP) * _RANK_STEP
+        ends, owners = _groups(segments, num_tokens)
+        self._matrices = flats.stack(owners, self._rank)
+        ends_here = torch.tensor(ends, dtype=torch.int32)
+        if device.type == "cuda":
+            ends_here = ends_here.pin_memory()
+        self._ends = ends_here.to(device, non_blocking=True)
+
+    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+        """As LoraBranches has it."""
+        a, b = self._matrices[len(Join) * layer + join]
+        # [groups, out, in] transposed: the layout that the kernels are fast with
+        low_rank = functional.grouped_mm(x, a.flatten(1, 2).transpose(1, 2), offs=self._ends)
+        parts, size = b.shape[1:3]
+        for part in range(parts):
+            ranks = low_rank[:, part * self._rank : (part + 1) * self._rank]
+            added = functional.grouped_mm(ranks, b[:, part].transpose(1, 2), offs=self._ends)
+            out[:, part * size : (part + 1) * size].add_(added)
+
+
+def _groups(segments: Segments, num_tokens: int) -> tuple[list[int], list[AdapterWeights | None]]:
+    """Ends and adapters of groups that cover all tokens in order: a grouped product leaves none out."""
+    ends: list[int] = []
+    owners: list[AdapterWeights | None] = []
+    at = 0
+    for start, stop, weights in segments:
+        if start > at:
+            ends.append(start)
+            owners.append(None)
+        ends.append(stop)
+        owners.append(weights if weights.lora else None)
+        at = stop
+    if at < num_tokens:
+        ends.append(num_tokens)
+        owners.append(None)
+    return ends, owners

@@ -1,0 +1,121 @@
+"""The inference forward of packed rows through a BERT-shaped encoder, straight from its weights."""
+
+import torch
+from torch import Tensor, nn
+
+from lorb_adapters.bert_layer import BertLayer, is_bert_layer
+from lorb_adapters.flat_adapters import FlatAdapters
+from lorb_adapters.grouped_lora import GroupedLora, prefers_groups
+from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraBranches, LoraStacks, SegmentLora, Segments
+from lorb_adapters.packing import PackedRows
+from lorb_adapters.row_attention import RowAttention, row_attention
+from lorb_adapters.scratch import Scratch
+
+_EMBEDDINGS, _PROJECTION, _LAYERS = "embeddings", "embeddings_project", "encoder.layer"
+
+
+class PackedEncoder:
+    """BERT, RoBERTa, XLM-R, CamemBERT and ELECTRA as few products and passes over memory as they need.
+
+    Equal to the encoder's own forward up to rounding. Not thread-safe: a pass writes into buffers that the next uses.
+    """
+
+    def __init__(self, encoder: nn.Module, *, compute_dtype: torch.dtype | None = None) -> None:
+        """`encoder` must be supported. compute_dtype: of activations and products; by default `compute_dtype_of` it."""
+        self._device = next(encoder.parameters()).device
+        self.dtype = compute_dtype or compute_dtype_of(encoder)
+        self._embeddings = encoder.get_submodule(_EMBEDDINGS)
+        self._projection: nn.Module | None = getattr(encoder, _PROJECTION, None)
+        layers = encoder.get_submodule(_LAYERS)
+        with torch.no_grad():
+            self._layers = [BertLayer.read(layer, self.dtype) for layer in layers.children()]
+        self._stacks = LoraStacks(len(self._layers), self.dtype)
+        self._flats = FlatAdapters(
+            [shape for layer in self._layers for shape in _joins(layer)], self._device, self.dtype
+        )
+        self._scratch = Scratch(self._device)
+
+    @staticmethod
+    def supports(encoder: nn.Module) -> bool:
+        """Whether the encoder's forward is embeddings and then BERT layers, by its structure."""
+        names = {name for name, _ in encoder.named_children()}
+        try:
+            layers = list(encoder.get_submodule(_LAYERS).children())
+        except AttributeError:
+            return False
+        return (
+            {"embeddings", "encoder"} <= names <= {"embeddings", "encoder", _PROJECTION, "pooler"}
+            and {name for name, _ in encoder.get_submodule("encoder").named_children()} == {"layer"}
+            and not getattr(getattr(encoder, "config", None), "is_decoder", False)
+            and bool(layers)
+            and all(is_bert_layer(layer) for layer in layers)
+        )
+
+    @torch.inference_mode()
+    def forward(self, packed: PackedRows, segments: Segments) -> Tensor:
+        """The last hidden states, [tokens, hidden] in the compute dtype, with each segment's adapter applied.
+
+        segments: (first token, end, adapter), in order and without overlap; tokens outside have the base alone.
+        """
+        lora = self._branches(segments, packed.num_tokens)
+        x = self._embed(packed)
+        heads = self._layers[0].num_heads
+        attention = row_attention(packed, heads, x.shape[1] // heads, self.dtype, self._scratch)
+        for number, layer in enumerate(self._layers):
+            x = self._attend(x, number, layer, attention, lora)
+            x = self._feed_forward(x, number, layer, lora)
+        return x
+
+    def _branches(self, segments: Segments, num_tokens: int) -> LoraBranches:
+        if prefers_groups(self._device, self.dtype, len(segments)):
+            return GroupedLora(segments, num_tokens, self._flats, self._device)
+        return SegmentLora(segments, self._stacks, self._scratch)
+
+    def _embed(self, packed: PackedRows) -> Tensor:
+        x: Tensor = self._embeddings(
+            input_ids=packed.token_ids, token_type_ids=packed.type_ids, position_ids=packed.position_ids
+        )
+        if self._projection is not None:
+            x = self._projection(x)
+        return x[0].to(self.dtype)
+
+    def _attend(self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, lora: LoraBranches) -> Tensor:
+        qkv = self._product("qkv", x, layer.qkv.weight, layer.qkv.bias)
+        lora.add(number, Join.QKV, x, qkv)
+        context = attention(qkv)
+        out = self._product("hidden", context, layer.attention_out.weight, layer.attention_out.bias)
+        lora.add(number, Join.ATTENTION_OUT, context, out)
+        return layer.attention_norm(out.add_(x))
+
+    def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, lora: LoraBranches) -> Tensor:
+        up = self._product("up", x, layer.up.weight, layer.up.bias)
+        lora.add(number, Join.UP, x, up)
+        up = layer.activation(up)
+        out = self._product("hidden", up, layer.down.weight, layer.down.bias)
+        lora.add(number, Join.DOWN, up, out)
+        return layer.norm(out.add_(x))
+
+    def _product(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """X weight^T + bias, [tokens, out], in the scratch buffer of that name."""
+        if weight.dtype != self.dtype:
+            weight = self._scratch.take("weight", tuple(weight.shape), self.dtype).copy_(weight)
+        out = self._scratch.take(name, (x.shape[0], weight.shape[0]), self.dtype)
+        return torch.addmm(bias, x, weight.T, out=out)
+
+
+def _joins(layer: BertLayer) -> list[tuple[int, int]]:
+    """(inputs, outputs of a part) of the layer's four products."""
+    products = {Join.QKV: layer.qkv, Join.ATTENTION_OUT: layer.attention_out, Join.UP: layer.up, Join.DOWN: layer.down}
+    return [
+        (linear.weight.shape[1], linear.weight.shape[0] // len(JOINED_SITES[join])) for join, linear in products.items()
+    ]
+
+
+def compute_dtype_of(encoder: nn.Module) -> torch.dtype:
+    """The dtype to compute in: the weights', unless they are bfloat16 on a processor without instructions for it.
+
+    There a product in bfloat16 takes eight times as long as one in fp32, the weight's conversion included.
+    """
+    parameter = next(encoder.parameters())
+    slow = parameter.device.type == "cpu" and parameter.dtype == torch.bfloat16
+    return torch.float32 if slow and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else parameter.dtype

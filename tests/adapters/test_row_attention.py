@@ -1,0 +1,46 @@
+"""Attention from the fused query, key and value: that of each row alone."""
+
+import pytest
+import torch
+
+from lorb_adapters import row_attention as module
+from lorb_adapters.packing import pack
+from lorb_adapters.row_attention import EqualLengthAttention, row_attention
+from lorb_adapters.scratch import Scratch
+from lorb_adapters.text import EncodedRow
+
+HEADS, SIZE = 3, 4
+
+
+def rows_of(lengths):
+    return pack([EncodedRow((1,) * n, (0,) * n, 0, False) for n in lengths])
+
+
+def row_by_row(qkv, lengths):
+    """Plain attention in float64."""
+    done = []
+    for part in qkv.double().split(lengths):
+        q, k, v = part.view(-1, 3, HEADS, SIZE).permute(1, 2, 0, 3)
+        attended = torch.softmax(q @ k.mT / SIZE**0.5, -1) @ v
+        done.append(attended.transpose(0, 1).flatten(1))
+    return torch.cat(done)
+
+
+@pytest.mark.parametrize("max_scores", [1, 40, 1 << 20])
+@pytest.mark.parametrize("lengths", [[5], [1, 1, 1], [4, 2, 4, 7, 2, 1, 4]])
+def test_each_row_attends_to_itself(monkeypatch, lengths, max_scores):
+    """Whatever the order of lengths, and however few rows and heads one batched product holds."""
+    monkeypatch.setattr(module, "_MAX_SCORES", max_scores)
+    qkv = torch.randn(sum(lengths), 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(0))
+    attention = row_attention(rows_of(lengths), HEADS, SIZE, torch.float32, Scratch(torch.device("cpu")))
+    torch.testing.assert_close(attention(qkv).double(), row_by_row(qkv, lengths), rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_is_rounded_only_at_the_ends():
+    """Scores and sums are fp32: the result is the exact one of the same bfloat16 inputs, rounded."""
+    lengths = [60, 3, 60]
+    qkv = (4 * torch.randn(123, 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(1))).bfloat16()
+    attention = EqualLengthAttention(rows_of(lengths), HEADS, SIZE, Scratch(torch.device("cpu")))
+    out = attention(qkv)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.double(), row_by_row(qkv, lengths), rtol=2**-8, atol=1e-5)

@@ -1,0 +1,24 @@
+"""Adapters that change something: every matrix random, where a fresh adapter's B is zero."""
+
+import torch
+
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import AdapterWeights, LoraConfig
+from lorb_adapters.sites import lora_sites
+
+
+def random_adapter(base, seed: int, kind: str = "sum", targets=("query", "key", "value", "dense"), rank: int = 4):
+    """An adapter whose every matrix is random, B included."""
+    generator = torch.Generator().manual_seed(seed)
+    config = LoraConfig(rank=rank, alpha=2.0 * rank, target_modules=targets)
+    lora = {
+        path: (
+            torch.randn(rank, linear.in_features, generator=generator) * 0.2,
+            torch.randn(linear.out_features, rank, generator=generator) * 0.2,
+        )
+        for path, linear in lora_sites(base.encoder, targets).items()
+    }
+    head = HeadWeights(
+        kind, torch.randn(base.hidden_size, generator=generator) * 0.1, torch.randn((), generator=generator)
+    )
+    return AdapterWeights(config, lora, head)
