@@ -55,6 +55,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         self.release = threading.Event()
         self.release.set()
         self.arrived = threading.Event()
+        self._noted = threading.Condition()
         self.ended = threading.Event()
 
     def Rescore(self, request, context):  # noqa: N802 - the schema's name
@@ -78,6 +79,11 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         """The methods called so far."""
         return [method for method, *_ in self.calls]
 
+    def wait_for_calls(self, number):
+        """Returns when so many calls have come."""
+        with self._noted:
+            assert self._noted.wait_for(lambda: len(self.calls) >= number, timeout=60)
+
     def _answered(self, method, request, context, answers):
         self._note(method, request, context)
         context.add_callback(self.ended.set)
@@ -93,7 +99,9 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     def _note(self, method, request, context):
         metadata = dict(context.invocation_metadata())
-        self.calls.append((method, request, context.time_remaining(), metadata))
+        with self._noted:
+            self.calls.append((method, request, context.time_remaining(), metadata))
+            self._noted.notify_all()
 
     def _ranked(self, request):
         return self.answer(nbest_from_request(request), options_from_request(request))

@@ -17,7 +17,7 @@ EXIT_MISUSED = 2
 EXIT_INTERRUPTED = 130
 
 # What the caller can put right, which argparse too answers with 2.
-_MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
+MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines: every
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(tally.lines()), file=report, flush=True)
     except LorbError as error:
         print(f"lorb-rescore: {' '.join(error.message.split())}", file=sys.stderr)
-        return EXIT_MISUSED if isinstance(error, _MISUSES) else EXIT_FAILED
+        return EXIT_MISUSED if isinstance(error, MISUSES) else EXIT_FAILED
     except KeyboardInterrupt:
         print("lorb-rescore: interrupted, nothing written", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -60,7 +60,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     return RunConfig(
         files=tuple(arguments.files),
         format=arguments.format,
-        target=_target(arguments.target),
+        target=with_port(arguments.target, "--target"),
         options=RescoreOptions(
             domain=arguments.domain,
             rescoring_weight=arguments.weight,
@@ -72,18 +72,20 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         send_context=arguments.context,
         timeout_seconds=arguments.timeout_seconds,
         limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
-        token=None if arguments.token_file is None else _token(arguments.token_file),
+        token=None if arguments.token_file is None else read_token(arguments.token_file),
         quiet=arguments.quiet,
     )
 
 
-def _target(target: str) -> str:
+def with_port(target: str, flag: str) -> str:
+    """Returns `target` if it names a port; raises InvalidInput that names the flag otherwise."""
     if ":" not in target:
-        raise InvalidInput(f"--target {target!r} names no port: give HOST:PORT, as localhost:50051")
+        raise InvalidInput(f"{flag} {target!r} names no port: give HOST:PORT, as localhost:50051")
     return target
 
 
-def _token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """The bearer token that a file holds. Raises InvalidInput where it holds none."""
     try:
         token = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -120,14 +122,14 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
     server.add_argument(
         "--concurrency",
-        type=_count,
+        type=positive_count,
         default=StreamLimits().calls,
         metavar="N",
         help="calls under way at once (4)",
     )
     server.add_argument(
         "--lists-per-call",
-        type=_count,
+        type=positive_count,
         default=StreamLimits().lists_per_call,
         metavar="N",
         help="at most this many lists share a call and its deadline, or fewer if the server says so (16)",
@@ -163,7 +165,8 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _count(text: str) -> int:
+def positive_count(text: str) -> int:
+    """A count of 1 or more, for argparse."""
     try:
         count = int(text)
     except ValueError:

@@ -338,7 +338,12 @@ def test_ctrl_c_leaves_nothing_behind(test_file, tmp_path):
         ]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(  # noqa: S603 - our own command
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             assert service.arrived.wait(60)
             process.send_signal(signal.SIGINT)

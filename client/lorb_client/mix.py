@@ -1,0 +1,109 @@
+"""What is asked: lists drawn from files for domains drawn by their shares, ready to be sent."""
+
+import math
+import random
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lorb.errors import InvalidInput
+from lorb.names import DomainSelector
+from lorb.nbest import NBest
+from lorb.ranked import RescoreOptions
+from lorb.wire import request_from_nbest
+
+SERVER_DEFAULT = ""  # the domain of a request that names none
+
+
+@dataclass(frozen=True, slots=True)
+class DomainShare:
+    """A domain, as requests name it, and its share of the calls, in any unit."""
+
+    domain: str
+    share: float
+
+    def __post_init__(self) -> None:
+        if self.domain:
+            DomainSelector.parse(self.domain, "domains")
+        if not (math.isfinite(self.share) and self.share > 0):
+            raise InvalidInput(
+                f"domain {self.domain!r} has the share {self.share:g}: give one above 0", field="domains"
+            )
+
+
+ONLY_DEFAULT = (DomainShare(SERVER_DEFAULT, 1.0),)
+
+
+def parse_domains(text: str) -> tuple[DomainShare, ...]:
+    """Reads "a", "a,b" (equal shares) or "a=0.7,b@canary=0.3". Raises InvalidInput."""
+    shares = [_share(part) for part in text.split(",")]
+    names = [share.domain for share in shares]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidInput(f"domain {twice!r} comes twice: add its shares up", field="domains")
+    return tuple(shares)
+
+
+def cut(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
+    """Every list with its best `num_hypotheses` only; shorter ones and None leave lists as they are."""
+    if num_hypotheses is None:
+        return list(lists)
+    if num_hypotheses < 1:
+        raise InvalidInput(f"hypotheses is {num_hypotheses}: keep 1 or more of each list", field="hypotheses")
+    return [replace(nbest, hypotheses=nbest.hypotheses[:num_hypotheses]) for nbest in lists]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Requests as they travel, and which of them each call sends.
+
+    Attributes:
+        requests: serialised RescoreRequests, all lists for the first domain, then for the next.
+        draws: for each call, in order, the position of its request.
+    """
+
+    requests: Sequence[bytes]
+    draws: "array[int]"
+
+    @classmethod
+    def of(
+        cls,
+        lists: Sequence[NBest],
+        domains: Sequence[DomainShare],
+        options: RescoreOptions,
+        num_calls: int,
+        seed: int,
+    ) -> "Mix":
+        """Draws domains by chance and lists in shuffled rounds: each once before any comes again."""
+        if not lists:
+            raise InvalidInput("there are no lists to send", field="lists")
+        requests = [
+            request_from_nbest(nbest, replace(options, domain=share.domain)).SerializeToString()
+            for share in domains
+            for nbest in lists
+        ]
+        return cls(requests, _draws(len(lists), domains, num_calls, seed))
+
+
+def _draws(num_lists: int, domains: Sequence[DomainShare], num_calls: int, seed: int) -> "array[int]":
+    chance = random.Random(f"mix {seed}")  # noqa: S311 - a load, not a secret; not the arrivals' numbers again
+    domain_of_calls = chance.choices(range(len(domains)), [share.share for share in domains], k=num_calls)
+    lists: list[int] = []
+    draws = array("Q")
+    for domain in domain_of_calls:
+        if not lists:
+            lists = chance.sample(range(num_lists), num_lists)
+        draws.append(domain * num_lists + lists.pop())
+    return draws
+
+
+def _share(part: str) -> DomainShare:
+    domain, equals, share = part.strip().partition("=")
+    if not domain:
+        raise InvalidInput(f"domains has an empty name in {part!r}: give a=0.7,b=0.3", field="domains")
+    try:
+        return DomainShare(domain, float(share) if equals else 1.0)
+    except ValueError:
+        raise InvalidInput(
+            f"domain {domain!r} has the share {share!r}: give a number above 0", field="domains"
+        ) from None
