@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from lorb_adapters.text import EncodedRow, TextNormalization
 from lorb_server.app import App, Ports
 from lorb_server.config import ServeConfig
 from lorb_server.device import choose_placement
+from lorb_server.job import Lane
+from lorb_server.registry import Registry
+from lorb_server.scoring import Request
 from lorb_server.served import ServedAdapter
 
 RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
@@ -48,11 +52,44 @@ def row(*token_ids: int) -> EncodedRow:
     return EncodedRow(token_ids, (0,) * len(token_ids), 1, truncated=False)
 
 
+def adapter_weights(number: int) -> AdapterWeights:
+    """Weights that TellingModel can tell from others by their number."""
+    return base_only_weights(HeadWeights("sum", torch.zeros(2), torch.tensor(float(number))))
+
+
+def request(
+    *rows: EncodedRow,
+    number: int = 1,
+    answer_by: float = 1e12,
+    lane: Lane = Lane.SINGLE,
+    least_rows: int | None = None,
+    domain: str = "voice",
+) -> Request:
+    """Rows for the engine under the adapter of this number; all or nothing unless `least_rows` says less."""
+    rows = rows or (row(1, 2),)
+    tokens = tuple(accumulate(each.num_tokens for each in rows))
+    return Request(
+        rows, tokens, least_rows or len(rows), domain, f"{number:064x}", adapter_weights(number), answer_by, lane
+    )
+
+
 def served_adapter(number: int, domain: str = "voice") -> ServedAdapter:
     """An adapter that TellingModel can tell from others by its number."""
-    head = HeadWeights("sum", torch.zeros(2), torch.tensor(float(number)))
     ref = AdapterRef(domain, f"{number + 1}-{number:012x}", f"{number:064x}")
-    return ServedAdapter(ref, base_only_weights(head), RANKING, TextNormalization(), uses_context=False)
+    return ServedAdapter(ref, RANKING, TextNormalization(), uses_context=False)
+
+
+def selected(registry: Registry, domain: str, routing_key: str = "caller") -> ServedAdapter:
+    """The adapter of a domain that is warm: one for which nothing must be awaited."""
+    routing = registry.route(domain, routing_key)
+    try:
+        routing.send(None)
+    except StopIteration as done:
+        adapter: ServedAdapter = done.value.adapter
+        return adapter
+    finally:
+        routing.close()
+    raise AssertionError(f"{domain} is not at hand")
 
 
 def telling_score(of_row: EncodedRow, weights: AdapterWeights) -> float:
@@ -63,15 +100,48 @@ def telling_score(of_row: EncodedRow, weights: AdapterWeights) -> float:
     return mixed + 10_000 * float(weights.head.bias)
 
 
+class Told:
+    """Scores that come when the device is done."""
+
+    def __init__(self, scores: torch.Tensor, device: threading.Event | None) -> None:
+        self._scores = scores
+        self._device = device
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the device is done."""
+        return self._device is None or self._device.is_set()
+
+    def collect(self) -> torch.Tensor:
+        """Waits for it."""
+        assert self._device is None or self._device.wait(WAIT_SECONDS)
+        return self._scores
+
+
 class TellingModel:
     """Stands in for the model: its scores tell the row's tokens and adapter. May be held, or made to raise."""
 
     def __init__(self) -> None:
         self.passes: list[int] = []  # rows in each
         self.trouble: BaseException | None = None
+        self.poison: EncodedRow | None = None  # a row that makes its pass raise
+        self.most_rows = 1_000_000  # what its memory holds
+        self.answer: Callable[[list[float]], list[float]] | None = None  # what to say instead of the truth
+        self.device: threading.Event | None = None  # what works by itself, and is done when this is set
+        self.launches: list[int] = []  # rows in each pass launched on it
+        self.on_pass: Callable[[Sequence[EncodedRow]], object] = lambda rows: None
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
+
+    def launch(
+        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> "Told":
+        """Scores at once, as on a CPU; or, where `device` is held, later, as an accelerator does."""
+        if self.device is None:
+            return Told(self.score(rows, adapters, row_adapters), None)
+        self.launches.append(len(rows))
+        return Told(self._tell(rows, adapters, row_adapters), self.device)
 
     def score(
         self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
@@ -81,9 +151,20 @@ class TellingModel:
         assert self.gate.wait(WAIT_SECONDS)
         if self.trouble is not None:
             raise self.trouble
+        if self.poison in rows:
+            raise ValueError("about a row")
+        if len(rows) > self.most_rows:
+            raise torch.OutOfMemoryError("no room")
         self.passes.append(len(rows))
+        self.on_pass(rows)
+        return self._tell(rows, adapters, row_adapters)
+
+    def _tell(
+        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> torch.Tensor:
         pairs = zip(rows, row_adapters, strict=True)
-        return torch.tensor([telling_score(one, adapters[which]) for one, which in pairs])
+        told = [telling_score(one, adapters[which]) for one, which in pairs]
+        return torch.tensor(self.answer(told) if self.answer else told)
 
 
 class SimulatedClock:

@@ -24,7 +24,7 @@ from lorb_adapters.store import Store
 from lorb_adapters.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
 from lorb_client import Client
 from publications import make_publication
-from serving import WAIT_SECONDS, running_server
+from serving import WAIT_SECONDS, running_server, selected
 
 NUM_CALLERS = 8
 NUM_VERSIONS = 20
@@ -88,14 +88,14 @@ class StableTimeline:
 
     def __init__(self, registry):
         self._registry = registry
-        self._flip = registry._flip
-        self.spans = [[registry.select("voice").ref.version, time.monotonic(), float("inf")]]
-        registry._flip = self._noted
+        self._replace = registry.domains.replace
+        self.spans = [[selected(registry, "voice").ref.version, time.monotonic(), float("inf")]]
+        registry.domains.replace = self._noted
 
-    def _noted(self, snapshot):
+    def _noted(self, name, domain):
         begin = time.monotonic()
-        self._flip(snapshot)
-        version = self._registry.select("voice").ref.version
+        self._replace(name, domain)
+        version = selected(self._registry, "voice").ref.version
         if version != self.spans[-1][0]:
             self.spans[-1][2] = time.monotonic()
             self.spans.append([version, begin, float("inf")])
@@ -185,11 +185,11 @@ def test_versions_change_under_load_without_a_lost_or_mixed_call(tiny_bert, base
                 if number % 4 == 0:
                     version, _ = forged[number // 4 - 1]
                     store.set_alias("voice", "stable", version)
-                    until(lambda wanted=("voice", version): wanted in registry.snapshot.refused)
+                    until(lambda wanted=("voice", version): wanted in registry.domains.refused)
                 version = store.publish(make_publication(base, "voice", seed=number), set_stable=True)
-                until(lambda wanted=version: registry.select("voice").ref.version == wanted)
+                until(lambda wanted=version: selected(registry, "voice").ref.version == wanted)
             store.set_alias("voice", "stable", forged[-1][0])
-            until(lambda: ("voice", forged[-1][0]) in registry.snapshot.refused)
+            until(lambda: ("voice", forged[-1][0]) in registry.domains.refused)
         listed = server.admin.ListAdapters(admin_pb2.ListAdaptersRequest(), timeout=WAIT_SECONDS).adapters
         refused = {info.version: info.reason for info in listed if info.state == admin_pb2.ADAPTER_STATE_REFUSED}
         samples = [server.sample("lorb_adapter_refused", domain="voice", version=version) for version, _ in forged]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lorb.errors import InvalidInput, LorbError, UnknownVersion
 from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
+from lorb.ranked import AdapterRef
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.manifest import Manifest
@@ -25,12 +26,29 @@ MAX_PAGE_SIZE = 1000
 _log = logging.getLogger(__name__)
 
 
+async def _settled() -> None:
+    """One process goes by what it has just changed."""
+
+
 class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     """lorb.v1.AdapterAdminService. Belongs to the event loop; the store is read and written elsewhere."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        residents: Container[AdapterRef],
+        *,
+        settle: Callable[[], Awaitable[None]] = _settled,
+    ) -> None:
+        """`residents` are the adapters whose weights are on the device.
+
+        `settle` returns when calls that come from then on go by what serves now: a change is answered after that.
+        """
         self._store = store
         self._registry = registry
+        self._residents = residents
+        self._settle = settle
 
     @answers_errors
     async def ListAdapters(  # noqa: N802
@@ -42,13 +60,13 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         if request.domain:
             check_name(request.domain, "domain")
         page_size = _page_size(request.page_size)
-        snapshot = self._registry.snapshot
-        keys = _after(snapshot.known_versions(request.domain), request.page_token)
+        domains = self._registry.domains
+        keys = _after(domains.known_versions(request.domain), request.page_token)
         page = keys[:page_size]
         return pb.ListAdaptersResponse(
             adapters=await self._infos(page),
             next_page_token="@".join(page[-1]) if len(keys) > page_size else "",
-            generation=max(0, snapshot.generation),
+            generation=max(0, domains.generation),
         )
 
     @answers_errors
@@ -75,6 +93,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         """Reads the store now, and tries refused versions again."""
         _audit(context, "RefreshRegistry")
         refreshed = await self._registry.refresh(force=True)
+        await self._settle()
         return pb.RefreshRegistryResponse(
             generation=refreshed.generation,
             loaded=await self._infos(refreshed.loaded),
@@ -118,6 +137,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         domain, version = check_name(request.domain, "domain"), check_version(request.version)
         _audit(context, "UnloadAdapter", domain=domain, version=version)
         await self._registry.unload(domain, version)
+        await self._settle()
         return pb.UnloadAdapterResponse()
 
     async def _verify(self, domain: str, version: str) -> None:
@@ -128,6 +148,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def _refreshed(self) -> int:
         """Lets the change serve, as far as that can be done now, and returns the store's generation."""
         await self._registry.refresh_if_possible()
+        await self._settle()
         return await asyncio.to_thread(self._store.generation)
 
     async def _infos(self, keys: Iterable[VersionKey]) -> list[pb.AdapterInfo]:
@@ -143,8 +164,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             return None
 
     def _info(self, key: VersionKey, manifest: Manifest | None) -> pb.AdapterInfo:
-        snapshot = self._registry.snapshot
-        domain = snapshot.domain(key[0])
+        domain = self._registry.domains.get(key[0])
         adapter = domain.loaded.get(key[1])
         info = pb.AdapterInfo(
             domain=key[0],
@@ -155,10 +175,13 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         if adapter is not None:
             info.state = pb.ADAPTER_STATE_READY
             info.digest = adapter.ref.digest
-            info.size_bytes = adapter.weights.size_bytes
-        elif key in snapshot.refused:
+            info.size_bytes = adapter.size_bytes if adapter.ref in self._residents else 0
+        if key[1] in domain.withdrawn:
             info.state = pb.ADAPTER_STATE_REFUSED
-            info.reason = snapshot.refused[key]
+            info.reason = f"withdrawn: {domain.withdrawn[key[1]]}"
+        elif adapter is None and key[1] in domain.refused:
+            info.state = pb.ADAPTER_STATE_REFUSED
+            info.reason = domain.refused[key[1]]
         if manifest is not None:
             info.digest = manifest.weights_digest
             info.created_time.CopyFrom(_timestamp(manifest.created_time))

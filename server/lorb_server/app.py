@@ -5,37 +5,31 @@ import json
 import logging
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
 import torch
+from prometheus_client import CollectorRegistry
 
 from lorb import __version__
 from lorb.errors import InvalidInput
-from lorb.v1 import admin_pb2, admin_pb2_grpc, rescoring_pb2, rescoring_pb2_grpc
+from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.base import Base, load_base
-from lorb_adapters.model import RescoringModel
+from lorb_adapters.memory import keep_freed_pages
 from lorb_adapters.store import Store
 from lorb_server.admin import AdapterAdminService
+from lorb_server.base_info import base_info
+from lorb_server.call_server import CallServer
 from lorb_server.config import ServeConfig
 from lorb_server.device import Placement, choose_placement
-from lorb_server.engine import Engine
+from lorb_server.engine_room import EngineRoom
+from lorb_server.fronts.fronts import Fronts
+from lorb_server.fronts.summed_metrics import SummedMetrics
 from lorb_server.health import Health
-from lorb_server.listening import listen, make_server
-from lorb_server.loader import AdapterLoader
+from lorb_server.listening import ADMIN, RESCORING, listen, make_server
 from lorb_server.metrics import Metrics, MetricsServer
-from lorb_server.registry import Registry
-from lorb_server.rescorer import Rescorer
-from lorb_server.scheduler import Scheduler
-from lorb_server.served import served_base
-from lorb_server.service import RescoringService
 from lorb_server.tokens import TokenGuard, read_tokens
-from lorb_server.warm_up import check_budget, warm_up
-
-RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
-ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 
 _log = logging.getLogger(__name__)
 
@@ -58,37 +52,37 @@ class App:
         self.metrics = Metrics()
         self.health = Health((RESCORING, ADMIN))
         self.store = store
-        self._max_batch_tokens = placement.max_batch_tokens
-        self._model = RescoringModel(base)
-        check_budget(self._model, placement.max_batch_tokens)
+        self._room = EngineRoom(config, base, placement, store, self.metrics, on_death=self._fail)
+        self.engine = self._room.engine
+        self.residents = self._room.residents
+        self.registry = self._room.registry
         self._tokens = read_tokens(config.admin_token_file) if config.admin_token_file else ()
-        self._show_build(base)
-        self.engine = Engine(
-            self._model,
-            Scheduler(
-                max_batch_tokens=placement.max_batch_tokens,
-                max_queue_tokens=config.max_queue_tokens,
-                max_bulk_queue_tokens=config.max_bulk_queue_tokens,
-            ),
-            self.metrics,
-            on_death=self._model_died,
+        self._base = base_info(base)
+        self.fronts = self._make_fronts(base) if config.front_processes else None
+        self._calls = self.fronts or CallServer(
+            config, self._base, base.text_encoder, self.registry, self._room.scorer, self.metrics, self.health
         )
-        self.registry = Registry(
-            store,
-            AdapterLoader(store, self._model, self.engine, self.metrics).load,
-            self.metrics,
-            default_domain=config.default_domain,
-            allow_pinned_versions=config.allow_pinned_versions,
-            base_adapter=served_base(base),
-        )
-        self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
-        self._rescorer = Rescorer(self.engine, base.text_encoder, self._threads, self.metrics)
-        self._servers: list[grpc.aio.Server] = []
+        self._admin_server: grpc.aio.Server | None = None
         self._metrics_server: MetricsServer | None = None
         self._polling: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_status = 0
+
+    def _make_fronts(self, base: Base) -> Fronts:
+        fronts = Fronts(
+            self.config,
+            self._base,
+            base.text_encoder,
+            self.registry,
+            self._room.scorer,
+            self.metrics,
+            self.health,
+            on_failure=self._fail,
+        )
+        self.health.on_change = fronts.note_change
+        self.registry.domains.watch(fronts.note_change)
+        return fronts
 
     async def start(self) -> Ports:
         """Listens, loads the adapters, warms up, then says SERVING. Raises LorbError where that cannot be."""
@@ -101,10 +95,11 @@ class App:
 
     async def _start(self) -> Ports:
         generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends it here
+        self._show_build()
         self.engine.start()
         ports = await self._listen()
         await self.registry.refresh_if_possible()
-        await self.engine.run_on_model_thread(lambda: warm_up(self._model, self._max_batch_tokens))
+        await self._room.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
         self.health.serve()
         domains = self.registry.served_domains()
@@ -141,9 +136,11 @@ class App:
         if self._polling is not None:
             self._polling.cancel()
         self.health.close()
-        await asyncio.gather(*(server.stop(self.config.grace_seconds) for server in self._servers))
-        await self.engine.close(timeout_seconds=self.config.grace_seconds)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        stops = [self._calls.stop(self.config.grace_seconds)]
+        if self._admin_server is not None:
+            stops.append(self._admin_server.stop(self.config.grace_seconds))
+        await asyncio.gather(*stops)
+        await self._room.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         if self.config.ready_file:
@@ -152,42 +149,37 @@ class App:
 
     async def _listen(self) -> Ports:
         config = self.config
-        port = await self._listen_for_callers()
+        port = await self._calls.listen()
         admin_port = await self._listen_for_operators() if config.admin else None
         if config.metrics_port:
-            self._metrics_server = MetricsServer(self.metrics, config.metrics_address, config.metrics_port)
+            self._metrics_server = MetricsServer(self._all_metrics(), config.metrics_address, config.metrics_port)
         return Ports(port, admin_port, config.metrics_port or None)
-
-    async def _listen_for_callers(self) -> int:
-        config = self.config
-        service = RescoringService(
-            config,
-            self._model.base,
-            self.registry,
-            self._rescorer,
-            self.metrics,
-            is_warm=lambda: self.health.has_served,
-        )
-        server = make_server(config, RESCORING, self.health)
-        rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        self._servers.append(server)
-        return await listen(server, config.host, config.port, "port")
 
     async def _listen_for_operators(self) -> int:
         config = self.config
         guards = (TokenGuard(self._tokens),) if self._tokens else ()
-        server = make_server(config, ADMIN, self.health, guards)
-        service = AdapterAdminService(self.store, self.registry)
+        server = self._admin_server = make_server(config, ADMIN, self.health, guards)
+        service = AdapterAdminService(self.store, self.registry, self.residents, settle=self._settle)
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        self._servers.append(server)
         return await listen(server, config.admin_host, config.admin_port, "admin_port")
 
-    def _show_build(self, base: Base) -> None:
-        dtype = str(base.dtype).removeprefix("torch.")
-        self.metrics.build_info.labels(__version__, base.name, base.fingerprint, str(base.device), dtype).set(1)
+    def _all_metrics(self) -> CollectorRegistry:
+        """What this server has counted, in all of its processes."""
+        if self.fronts is None:
+            return self.metrics.registry
+        return SummedMetrics(self.metrics.registry, self.fronts, asyncio.get_running_loop()).registry
 
-    def _model_died(self) -> None:
-        """Nothing can be scored any more: say so, let the failed calls be answered, end with a failure."""
+    async def _settle(self) -> None:
+        """Returns when calls that come from now on go by what serves now."""
+        if self.fronts is not None:
+            await self.fronts.settle()
+
+    def _show_build(self) -> None:
+        base = self._base
+        self.metrics.build_info.labels(__version__, base.name, base.fingerprint, base.device, base.dtype).set(1)
+
+    def _fail(self) -> None:
+        """Nothing can be scored, or no call be taken, any more: say so, let failed calls be answered, end with 1."""
         self.health.drain()
         self._exit_status = 1
         self._hurry.set()
@@ -216,6 +208,7 @@ def serve(config: ServeConfig) -> int:
     """Runs a server until it is told to end; returns the exit status. Raises LorbError if it cannot start."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    keep_freed_pages()
     placement = choose_placement(config)
     _check_store(config.store)
     store = Store(config.store)

@@ -35,7 +35,17 @@ class ServeConfig:
     default_domain: str = setting("", "The domain of requests that name none. Without it such a request is an error.")
     allow_pinned_versions: bool = setting(
         False,
-        "Let callers ask for 'name@version'. Loads every version in the store, not only those that an alias points at.",
+        "Let callers ask for 'name@version': for every version in the store, not only those that an alias points at.",
+    )
+    preload: bool = setting(
+        True,
+        "Load and verify the adapters that aliases point at before serving, as many as --max-adapter-bytes holds. "
+        "Without it each is loaded by the first call that needs it.",
+    )
+    max_adapter_bytes: int = setting(
+        1024 * 1024 * 1024,
+        "Memory for adapters on the device. The least recently used ones leave, and come back when they are needed.",
+        least=1,
     )
     poll_seconds: float = setting(
         1.0, "How often the store's generation is read. Longer: new adapters serve later.", least=0.01
@@ -53,6 +63,13 @@ class ServeConfig:
     )
     metrics_host: str = setting("", "Address of the Prometheus metrics. Default: as --host.")
     metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", least=0)
+    front_processes: int = setting(
+        0,
+        "Processes that take the calls, on the same port, before the one with the model: for when Python's gRPC is "
+        "the limit, as on a GPU. A connection stays with one of them, so callers need several. 0: this process takes "
+        "the calls itself.",
+        least=0,
+    )
     reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
 
     device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
@@ -71,6 +88,20 @@ class ServeConfig:
         "Tokens in one pass of the model. More: higher throughput, longer "
         "waits. Default: 8192 on CUDA, 1024 on the CPU.",
         least=1,
+    )
+    max_pass_seconds: float = setting(
+        0.1,
+        "How long a pass that holds several lists may be predicted to take. Longer: higher throughput under load, "
+        "longer waits for whoever comes while it runs.",
+        least=0.001,
+    )
+    max_queue_seconds: float = setting(
+        5.0,
+        "How long a list may be predicted to wait, however late its deadline. Beyond it: as with a full queue.",
+        least=0.001,
+    )
+    score_cache_bytes: int = setting(
+        64 * 1024 * 1024, "Memory for scores of texts seen before; 0 scores every text anew.", least=0
     )
     max_queue_tokens: int = setting(
         32768,

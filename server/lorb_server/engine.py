@@ -1,25 +1,33 @@
 """The one thread that owns the model, and the queue before it.
 
 Calls wait on asyncio futures; the thread takes whole lists from the scheduler, scores them in one pass and
-hands all results to the event loop at once. A pass that raises fails its own calls. If the thread dies, every
-waiting call fails.
+hands all results to the event loop at once. Where a device works by itself, the next pass is prepared and
+launched while one runs. A pass that raises is done again in halves until the list that it
+raises for is alone, and only that one fails. If the model cannot score anything any more, or the thread dies,
+every waiting call fails.
 """
 
 import asyncio
 import contextlib
+import enum
 import logging
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded, Unavailable
+from lorb.errors import Unavailable
+from lorb_server.deadline_lane import Entry
+from lorb_server.job import Lane, Scored
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
-from lorb_server.scheduler import Batch, Entry, Scheduler
-from lorb_server.scoring import Job, Scored, ScoringModel, gather, score
+from lorb_server.pass_runner import Launched, PassRunner
+from lorb_server.scheduler import Admission, Batch, Scheduler
+from lorb_server.scoring import Request, Share
+from lorb_server.settlement import Settlement, death, queue_full, settle_all, settlement, too_late
 
 Result = TypeVar("Result")
 
@@ -28,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ticket:
-    job: Job
+    request: Request
     future: asyncio.Future[Scored]
 
 
@@ -40,31 +48,49 @@ class _Errand:
     future: asyncio.Future[Any]
 
 
-_Settlement = tuple[asyncio.Future[Any], Any, Exception | None]  # a future with its result or its error
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flight:
+    """A pass between its launch and its scores."""
+
+    batch: Batch[_Ticket]
+    started: float
+    launched: Launched
+
+
+class _End(enum.Enum):
+    """What the model thread is told at the end."""
+
+    END = enum.auto()
 
 
 class Engine:
-    """Scores jobs on a thread of its own. All methods but `on_death` belong to the event loop."""
+    """Scores requests on a thread of its own. All methods but `on_death` belong to the event loop."""
 
     def __init__(
         self,
-        model: ScoringModel,
+        passes: PassRunner,
         scheduler: Scheduler[_Ticket],
         metrics: Metrics,
         *,
+        probe: Callable[[], object] = lambda: None,
         on_death: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_death` is called on the event loop, once, if the model thread dies."""
-        self._model = model
+        """`on_death` is called on the event loop, once, if the model thread dies.
+
+        `probe` runs on that thread after a list has failed alone: if it raises too, the fault is not the list's.
+        """
+        self._passes = passes
         self._scheduler = scheduler
         self._metrics = metrics
+        self._probe = probe
         self._on_death = on_death
         self._clock = clock
         self._errands: deque[_Errand] = deque()
         self._wake = threading.Condition()  # guards the scheduler, the errands and the two flags
         self._closing = False
         self._dead = False
+        self._last_landing = -math.inf
         self._in_hand: list[asyncio.Future[Any]] = []  # what the model thread works on
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,28 +109,31 @@ class Engine:
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join, timeout_seconds)
 
-    def submit(self, job: Job) -> asyncio.Future[Scored]:
-        """Queues a job. Cancelling the future takes it out again.
+    def submit(self, request: Request) -> asyncio.Future[Scored]:
+        """Queues a request. Cancelling the future takes it out again.
 
-        Raises Overloaded where the queue is full. The future raises DeadlineExceeded where the job's time was
-        over before its turn came, and ModelFailed where the pass or the thread failed.
+        Raises Overloaded where the queue is full and DeadlineExceeded where it cannot be ready in time. The future
+        raises DeadlineExceeded where that came out when its turn came, and ModelFailed where the pass or the
+        thread failed. It holds the scores of the first k rows, `least_rows` or more.
         """
         future: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
-        entry = Entry(_Ticket(job, future), job.num_tokens, job.answer_by, job.bulk, self._clock())
+        now = self._clock()
+        entry = _entry(request, future, now)
         with self._wake:
             self._check_alive()
-            if not self._scheduler.offer(entry):
-                raise _full()
+            admission = self._scheduler.offer(entry, now)
             self._wake.notify()
+        if admission is not Admission.ADMITTED:
+            raise queue_full() if admission is Admission.QUEUE_FULL else too_late()
         future.add_done_callback(lambda done: self._drop(entry) if done.cancelled() else None)
         return future
 
-    def check_room(self, *, bulk: bool) -> None:
+    def check_room(self, domain: str, lane: Lane) -> None:
         """Raises Overloaded where the queue is full already, Unavailable where nothing is scored any more."""
         with self._wake:
             self._check_alive()
-            if self._scheduler.is_full(bulk=bulk):
-                raise _full()
+            if self._scheduler.is_full(domain, lane):
+                raise queue_full()
 
     def run_on_model_thread(self, function: Callable[[], Result]) -> asyncio.Future[Result]:
         """Runs `function` between two passes. The future has its result or its error."""
@@ -141,72 +170,75 @@ class Engine:
     # From here on: the model thread.
 
     def _run(self) -> None:
+        flight: _Flight | None = None  # the pass that the device is at
         try:
-            while (work := self._next_work()) is not None:
+            while (work := self._next_work(wait=flight is None)) is not _End.END:
+                launched = self._launch(work) if isinstance(work, Batch) else None
+                if flight is not None:
+                    self._land(flight)
+                flight = launched
+                if flight is not None and flight.launched.is_ready:
+                    self._land(flight)
+                    flight = None
                 if isinstance(work, _Errand):
                     self._run_errand(work)
-                else:
-                    self._run_batch(work)
         except BaseException as error:
             log_failure(_log, "the model thread died", error)
         finally:
             self._die()
 
-    def _next_work(self) -> _Errand | Batch[_Ticket] | None:
+    def _next_work(self, *, wait: bool) -> _Errand | Batch[_Ticket] | _End | None:
+        """What to do next; None, unless told to wait, where there is nothing yet."""
         with self._wake:
-            while True:
-                if self._closing:
-                    return None
+            while not self._closing or not wait:
                 if self._errands:
                     return self._errands.popleft()
                 batch = self._scheduler.take(self._clock())
-                if batch.entries or batch.expired:
+                if batch.entries or batch.too_late:
                     return batch
+                if not wait:
+                    return None
                 self._wake.wait()
+            return _End.END
+
+    def _launch(self, batch: Batch[_Ticket]) -> _Flight:
+        self._in_hand += [entry.payload.future for entry in batch.too_late + batch.entries]
+        self._settle([(entry.payload.future, None, too_late()) for entry in batch.too_late])
+        started = self._clock()
+        shares = [Share(entry.payload.request, entry.num_rows) for entry in batch.entries]
+        return _Flight(batch, started, self._passes.launch(shares))
+
+    def _land(self, flight: _Flight) -> None:
+        """Hands a pass' scores to whoever waits for them."""
+        outcomes = self._passes.collect(flight.launched)
+        failed = any(isinstance(outcome, Exception) for outcome in outcomes)
+        now = self._clock()
+        with self._wake:
+            self._scheduler.finish(flight.batch, max(flight.started, self._last_landing), now, learn=not failed)
+            self._scheduler.max_batch_tokens = self._passes.max_tokens
+        self._last_landing = now
+        entries = zip(flight.batch.entries, outcomes, strict=True)
+        self._settle(
+            [
+                settlement(entry.payload.future, entry.enqueued_at, outcome, flight.started, now)
+                for entry, outcome in entries
+            ]
+        )
+        if failed:
+            self._probe()  # if this raises, nothing can be scored any more, and the thread ends
 
     def _run_errand(self, errand: _Errand) -> None:
-        self._in_hand = [errand.future]
+        self._in_hand.append(errand.future)
         try:
-            settlement: _Settlement = (errand.future, errand.function(), None)
+            settled: Settlement = (errand.future, errand.function(), None)
         except Exception as error:
-            settlement = (errand.future, None, error)
-        self._settle([settlement])
+            settled = (errand.future, None, error)
+        self._settle([settled])
 
-    def _run_batch(self, batch: Batch[_Ticket]) -> None:
-        self._in_hand = [entry.payload.future for entry in batch.expired + batch.entries]
-        settlements: list[_Settlement] = [(entry.payload.future, None, _too_late()) for entry in batch.expired]
-        if batch.entries:
-            settlements += self._score_batch(batch.entries)
-        self._settle(settlements)
-
-    def _score_batch(self, entries: Sequence[Entry[_Ticket]]) -> list[_Settlement]:
-        started = self._clock()
-        try:
-            scores = self._score([entry.payload.job for entry in entries])
-        except Exception as error:
-            log_failure(_log, "a pass of the model failed", error, lists=len(entries))
-            self._metrics.failed_passes.inc()
-            return [(entry.payload.future, None, _failed_pass()) for entry in entries]
-        infer_seconds = self._clock() - started
-        return [
-            (entry.payload.future, Scored(of_list, started - entry.enqueued_at, infer_seconds), None)
-            for entry, of_list in zip(entries, scores, strict=True)
-        ]
-
-    def _score(self, jobs: Sequence[Job]) -> list[tuple[float, ...]]:
-        work = gather(jobs)
-        scores = score(self._model, work, self._scheduler.max_batch_tokens)
-        self._metrics.observe_pass(
-            tokens=work.num_tokens,
-            lists=len(jobs),
-            adapters=len(work.adapters),
-            deduplicated=work.num_deduplicated,
-        )
-        return scores
-
-    def _settle(self, settlements: list[_Settlement]) -> None:
-        self._in_hand = []
-        self._call_loop(lambda: _settle_all(settlements))
+    def _settle(self, settlements: list[Settlement]) -> None:
+        settled = {id(future) for future, _, _ in settlements}
+        self._in_hand = [future for future in self._in_hand if id(future) not in settled]
+        self._call_loop(lambda: settle_all(settlements))
 
     def _die(self) -> None:
         """Fails whatever waits. Also the ordinary end, when there is nothing left that does."""
@@ -217,7 +249,7 @@ class Engine:
             waiting += [errand.future for errand in self._errands]
             self._errands.clear()
         waiting += self._in_hand
-        self._call_loop(lambda: _settle_all([(future, None, _death()) for future in waiting]))
+        self._call_loop(lambda: settle_all([(future, None, death()) for future in waiting]))
         if not expected:
             self._call_loop(self._on_death)
 
@@ -227,30 +259,13 @@ class Engine:
                 self._loop.call_soon_threadsafe(function)
 
 
-def _settle_all(settlements: Sequence[_Settlement]) -> None:
-    for future, result, error in settlements:
-        if future.done():  # cancelled meanwhile
-            continue
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-
-# Each call raises an error of its own: a raised exception collects the traceback of whoever raises it.
-
-
-def _full() -> Overloaded:
-    return Overloaded("the queue is full; try again, or accept the first-pass order (DEGRADE)")
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("the deadline passed while the list waited; allow more time, or accept DEGRADE")
-
-
-def _failed_pass() -> ModelFailed:
-    return ModelFailed("the model failed on the pass that held this list")
-
-
-def _death() -> ModelFailed:
-    return ModelFailed("the model thread died; the server is going down")
+def _entry(request: Request, future: asyncio.Future[Scored], now: float) -> Entry[_Ticket]:
+    return Entry(
+        _Ticket(request, future),
+        request.cumulative_tokens,
+        request.answer_by,
+        request.lane,
+        request.domain,
+        request.least_rows,
+        now,
+    )

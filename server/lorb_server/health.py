@@ -5,7 +5,7 @@ them leaves, and client-side load balancing rests on Watch.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from grpc import StatusCode
@@ -19,13 +19,17 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """Answers Check and Watch. Belongs to the event loop. Starts NOT_SERVING."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        """`services` are full names; the empty name, the server as a whole, is there anyway."""
+        """`services` are full names; the empty name, the server as a whole, is there anyway.
+
+        Whoever sets `on_change` is called with every change.
+        """
         self._services = frozenset(("", *services))
         self._changed = asyncio.Event()
         self._draining = False
         self._closed = False
         self.serving = False
         self.has_served = False  # warm: calls are answered, also while draining
+        self.on_change: Callable[[], None] = lambda: None
 
     def serve(self) -> None:
         """Says SERVING from now on, unless a drain has begun."""
@@ -42,6 +46,11 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Ends all watches, which would hold up the server's end."""
         self._closed = True
         self._change(serving=False)
+
+    def show(self, *, is_serving: bool, has_served: bool) -> None:
+        """Says what another process' health says."""
+        self.has_served = has_served
+        self._change(serving=is_serving and not self._draining)
 
     async def Check(self, request: Any, context: ServicerContext[Any, Any]) -> Any:  # noqa: ANN401, D102, N802
         if request.service not in self._services:
@@ -71,3 +80,4 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self.serving = serving
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        self.on_change()

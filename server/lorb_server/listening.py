@@ -5,13 +5,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lorb.errors import InvalidInput
+from lorb.v1 import admin_pb2, rescoring_pb2
 from lorb_server.config import ServeConfig, flag
 from lorb_server.health import Health
 
+RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second server on the same port would start, and take half of the calls
     ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # so that clients find replicas that came later
     ("grpc.max_connection_age_grace_ms", 60 * 1000),
 )
@@ -22,10 +24,17 @@ def make_server(
     service: str,
     health: Health,
     interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
+    *,
+    shares_port: bool = False,
 ) -> grpc.aio.Server:
-    """A server that will carry `service`; it does not listen yet."""
+    """A server that will carry `service`; it does not listen yet.
+
+    shares_port: with other processes, each of which gets some of the connections. A second server on a port that is
+    not meant to be shared would start as well, and take half of the calls.
+    """
     size = ("grpc.max_receive_message_length", config.max_message_bytes)
-    server = grpc.aio.server(interceptors=interceptors, options=(*_OPTIONS, size))
+    sharing = ("grpc.so_reuseport", int(shares_port))
+    server = grpc.aio.server(interceptors=interceptors, options=(*_OPTIONS, size, sharing))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if config.reflection:
         reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)

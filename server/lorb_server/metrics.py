@@ -1,7 +1,7 @@
 """What the server counts and times, for Prometheus: base units, one prefix, no label a caller can invent."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -16,7 +16,7 @@ from prometheus_client import (
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
-from lorb_server.served import ServedAdapter
+from lorb_server.adapter_metrics import AdapterMetrics
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TOKENS = tuple(float(2**power) for power in range(4, 18))
@@ -31,7 +31,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._add_call_series()
         self._add_pass_series()
-        self._add_adapter_series()
+        self._add_build_series()
+        self.adapters = AdapterMetrics(self.registry)
 
     def _add_call_series(self) -> None:
         registry = self.registry
@@ -50,7 +51,7 @@ class Metrics:
         )
         self.hypotheses = Counter(
             "lorb_rescore_hypotheses",
-            "Hypotheses, by kind: scored, deduplicated (copies) or skipped.",
+            "Hypotheses, by kind: scored, cached, deduplicated (copies) or skipped.",
             ("domain", "kind"),
             registry=registry,
         )
@@ -89,6 +90,11 @@ class Metrics:
             registry=registry,
         )
 
+        self.front_restarts = Counter(
+            "lorb_front_restarts", "Front processes that died and were started again.", registry=registry
+        )
+        self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
+
     def _add_pass_series(self) -> None:
         registry = self.registry
         self._batch_tokens = Histogram("lorb_batch_tokens", "Tokens in one batch.", buckets=_TOKENS, registry=registry)
@@ -102,49 +108,23 @@ class Metrics:
             registry=registry,
         )
         self.failed_passes = Counter("lorb_failed_passes", "Passes of the model that raised.", registry=registry)
+        self.out_of_memory = Counter(
+            "lorb_out_of_memory_passes", "Passes the device had no memory for, done in halves.", registry=registry
+        )
+        self.cache_lookups = Counter(
+            "lorb_score_cache_lookups",
+            "Texts looked up in the score cache: hit or miss.",
+            ("result",),
+            registry=registry,
+        )
+        self._cache_bytes = Gauge("lorb_score_cache_bytes", "Memory the score cache takes.", registry=registry)
         self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens that wait for the model.", registry=registry)
         self._queue_age = Gauge(
             "lorb_queue_oldest_age_seconds", "How long the longest-waiting list waits.", registry=registry
         )
 
-    def _add_adapter_series(self) -> None:
+    def _add_build_series(self) -> None:
         registry = self.registry
-        self.adapter_loads = Counter(
-            "lorb_adapter_loads",
-            "Versions read from the store, by result: loaded or refused.",
-            ("domain", "result"),
-            registry=registry,
-        )
-        self.adapter_load_duration = Histogram(
-            "lorb_adapter_load_duration_seconds",
-            "Reading, checking and staging one version.",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.adapter_info = Gauge(
-            "lorb_adapter_info",
-            "1 for each version loaded.",
-            ("domain", "version", "digest"),
-            registry=registry,
-        )
-        self.training_score = Gauge(
-            "lorb_training_first_pass_score",
-            "Mean first-pass score that a version was trained with.",
-            ("domain", "version"),
-            registry=registry,
-        )
-        self.adapter_refused = Gauge(
-            "lorb_adapter_refused",
-            "1 for each version of the store that an alias asked for and that was refused.",
-            ("domain", "version"),
-            registry=registry,
-        )
-        self.generation = Gauge("lorb_registry_generation", "The store's generation served.", registry=registry)
-        self.registry_errors = Counter(
-            "lorb_registry_errors",
-            "Readings of the store that failed; what was loaded keeps serving.",
-            registry=registry,
-        )
         self.build_info = Gauge(
             "lorb_build_info",
             "1, with what this server is.",
@@ -169,33 +149,28 @@ class Metrics:
         self._batch_adapters.observe(adapters)
         self._batch_deduplicated.inc(deduplicated)
 
+    def watch_cache(self, size_bytes: Callable[[], float]) -> None:
+        """Reads the score cache's size from this function, whenever somebody asks."""
+        self._cache_bytes.set_function(size_bytes)
+
+    def watch_fronts(self, count: Callable[[], float]) -> None:
+        """Reads the number of fronts that take calls from this function, whenever somebody asks."""
+        self._fronts.set_function(count)
+
     def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
         """Reads the queue's gauges from these functions, whenever somebody asks."""
         self._queue_tokens.set_function(tokens)
         self._queue_age.set_function(oldest_age_seconds)
 
-    def show_adapters(self, loaded: Iterable[ServedAdapter], refused: Iterable[tuple[str, str]]) -> None:
-        """Makes the info series say what is loaded and what is refused now."""
-        self.adapter_info.clear()
-        self.training_score.clear()
-        for adapter in loaded:
-            ref = adapter.ref
-            self.adapter_info.labels(ref.domain, ref.version, ref.digest).set(1)
-            if adapter.training_score_mean is not None:
-                self.training_score.labels(ref.domain, ref.version).set(adapter.training_score_mean)
-        self.adapter_refused.clear()
-        for domain, version in refused:
-            self.adapter_refused.labels(domain, version).set(1)
-
 
 class MetricsServer:
     """Serves one registry over HTTP, on threads of its own."""
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         """Raises InvalidInput where the address cannot be bound."""
         try:
             self._server: WSGIServer
-            self._server, self._thread = start_http_server(port, host, metrics.registry)
+            self._server, self._thread = start_http_server(port, host, registry)
         except (OSError, socket.gaierror) as error:
             raise InvalidInput(f"--metrics-port {port} on {host}: {error.strerror}", field="metrics_port") from error
         self.port: int = self._server.server_port

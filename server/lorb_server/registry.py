@@ -2,52 +2,39 @@
 
 A version serves only after it has been verified, staged and found to reproduce its golden scores. What cannot
 be loaded is remembered with the reason and not tried again until the store changes; the version before keeps
-serving.
+serving. What does not fit on the device, or is not to be loaded in advance, is loaded by the first call for it.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
+import time
+from collections.abc import Callable
 from typing import Protocol
 
-from lorb.errors import (
-    InvalidInput,
-    LorbError,
-    ModelFailed,
-    StoreUnavailable,
-    Unavailable,
-    UnknownDomain,
-)
-from lorb.names import BASE_DOMAIN, STABLE, DomainSelector
-from lorb_adapters.aliases import Aliases
+from lorb.errors import LorbError, UnknownDomain
+from lorb.names import BASE_DOMAIN, CANARY, STABLE
+from lorb_server.domains import Domains
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
-from lorb_server.served import ServedAdapter
-from lorb_server.snapshot import DomainSnapshot, Refreshed, Snapshot, VersionKey
-
-# These say nothing about the version that was being loaded.
-_NOT_ITS_FAULT = (StoreUnavailable, ModelFailed, Unavailable)
+from lorb_server.router import Router
+from lorb_server.served import Route, ServedAdapter
+from lorb_server.shared_loads import BACK_OFF_SECONDS
+from lorb_server.snapshot import FLIP, Refreshed, VersionKey
+from lorb_server.store_reading import AdapterCatalogue, StoreReading, read_store
+from lorb_server.verification import NOT_ITS_FAULT, Load, Verification
 
 _log = logging.getLogger(__name__)
 
-Load = Callable[[str, str], Awaitable[ServedAdapter]]
 
+class Room(Protocol):
+    """What the registry needs of `lorb_server.residents.Residents`."""
 
-class AdapterCatalogue(Protocol):
-    """What the registry needs of `lorb_adapters.store.Store`. All of it may block."""
+    @property
+    def has_room(self) -> bool:
+        """Whether one more adapter pushes nobody out."""
 
-    def generation(self) -> int:
-        """Changes with every publication and every alias flip."""
-
-    def domains(self) -> Iterable[str]:
-        """All domains."""
-
-    def versions(self, domain: str) -> Iterable[str]:
-        """A domain's versions."""
-
-    def aliases(self, domain: str) -> Aliases:
-        """Where its aliases point."""
+    def drop(self, adapter: ServedAdapter) -> None:
+        """Lets go of the weights of an adapter that is not served any more."""
 
 
 class Registry:
@@ -57,46 +44,68 @@ class Registry:
         self,
         catalogue: AdapterCatalogue,
         load: Load,
+        room: Room,
         metrics: Metrics,
         *,
+        preload: bool = True,
         default_domain: str = "",
         allow_pinned_versions: bool = False,
         base_adapter: ServedAdapter | None = None,
+        back_off_seconds: float = BACK_OFF_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` verifies and stages a version; `base_adapter` serves the reserved domain, if any."""
-        self.snapshot = Snapshot()
+        """`load` verifies and stages a version; `base_adapter` serves the reserved domain, if any.
+
+        With `preload`, what aliases point at is loaded in advance while there is `room`.
+        """
+        self.domains = Domains(metrics.adapters, room.drop)
         self._catalogue = catalogue
-        self._load = load
-        self._metrics = metrics
-        self._default_domain = default_domain
+        self._room = room
+        self._metrics = metrics.adapters
+        self._preload = preload
         self._allow_pinned_versions = allow_pinned_versions
         self._base_adapter = base_adapter
-        self._lock = asyncio.Lock()  # one reading or change at a time
-        self._refused_at: dict[VersionKey, int] = {}  # the generation in which each was refused
+        self._verification = Verification(self.domains, load, back_off_seconds=back_off_seconds, clock=clock)
+        self._router = Router(
+            self.domains,
+            self._verification,
+            metrics.adapters,
+            default_domain=default_domain,
+            allow_pinned_versions=allow_pinned_versions,
+            base_adapter=base_adapter,
+        )
+        self._lock = asyncio.Lock()  # one reading or change at a time; calls never wait for it
+        self._stamps: dict[str, str] = {}  # of the domains that have been read in full
         self._last_trouble = ""
 
-    def select(self, domain: str) -> ServedAdapter:
-        """The adapter that serves `domain` ("name", "name@alias", "name@version" or empty) now.
+    async def route(self, domain: str, routing_key: str) -> Route:
+        """The adapters for a call that names `domain` ("name", "name@alias", "name@version" or empty).
 
-        Raises InvalidInput, UnknownDomain or UnknownVersion.
+        A name alone is stable, or its canary for the share of routing keys that it takes. A version that has not
+        been loaded yet is, while other calls go on. Raises InvalidInput, UnknownDomain or UnknownVersion, or the
+        trouble of the store or the model that keeps it from being loaded.
         """
-        selector = DomainSelector.parse(domain or self._default())
-        if selector.version is not None and not self._allow_pinned_versions:
-            raise InvalidInput(
-                f"domain {domain!r} asks for a version: this server takes a name or name@alias "
-                "(--allow-pinned-versions)",
-                field="domain",
-            )
-        if selector.domain == BASE_DOMAIN:
-            return self._select_base()
-        if selector.domain not in self.snapshot.domains:
-            raise UnknownDomain(f"no domain {selector.domain!r} is served here", field="domain")
-        return self.snapshot.domains[selector.domain].select(selector)
+        return await self._router.route(domain, routing_key)
+
+    def depends_on_key(self, domain: str) -> bool:
+        """Whether calls that name `domain` so are split by their routing keys, as things stand."""
+        return self._router.depends_on_key(domain)
 
     def served_domains(self) -> list[str]:
         """Domains that a request may name, sorted."""
-        names = [name for name, domain in self.snapshot.domains.items() if STABLE in domain.aliases]
+        names = [name for name, domain in self.domains.by_name.items() if STABLE in domain.aliases]
         return sorted([*names, BASE_DOMAIN] if self._base_adapter else names)
+
+    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None:
+        """Sends a domain's calls to stable until its canary alias points at another version, or a forced refresh."""
+        name, version = adapter.ref.domain, adapter.ref.version
+        one = self.domains.get(name)
+        if one.aliases.get(CANARY) != version or version in one.withdrawn:
+            return
+        self.domains.replace(name, one.withdrawing(version, reason))
+        self._metrics.canary_withdrawals.labels(name).inc()
+        fields = {"domain": name, "version": version, "reason": reason}
+        _log.error("canary withdrawn: its calls go to stable", extra={"fields": fields})
 
     async def poll(self, seconds: float) -> None:
         """Reads the store whenever its generation changes, for ever; what fails is tried again."""
@@ -123,119 +132,93 @@ class Registry:
         """
         async with self._lock:
             generation = await asyncio.to_thread(self._catalogue.generation)
-            if generation == self.snapshot.generation and not force:
+            if generation == self.domains.generation and not force:
                 return Refreshed(generation)
             if force:
-                self._refused_at.clear()
+                self._forget()
+            self._verification.generation = generation
             return await self._read(generation)
 
     async def verify(self, domain: str, version: str) -> None:
         """Makes sure that a version can serve, before an alias points at it; raises LorbError if not."""
         async with self._lock:
-            one = self.snapshot.domain(domain)
-            if version not in one.loaded:
-                adapter = await self._load(domain, version)
-                one = replace(one, loaded={**one.loaded, version: adapter})
-                self._flip(self.snapshot.with_domain(domain, one, self.snapshot.refused_of(domain)))
+            await self._verification.verify(domain, version)
 
     async def unload(self, domain: str, version: str) -> None:
-        """Takes a version off until the next reading asks for it; raises InvalidInput where an alias does."""
+        """Takes a version off until a reading of its domain asks for it; raises InvalidInput where an alias does."""
         async with self._lock:
-            if domain not in self.snapshot.domains:
+            if domain not in self.domains.by_name:
                 raise UnknownDomain(f"no domain {domain!r} here", field="domain")
-            one = self.snapshot.domains[domain].without(domain, version)
-            self._flip(self.snapshot.with_domain(domain, one, self.snapshot.refused_of(domain)))
+            self.domains.replace(domain, self.domains.get(domain).without(domain, version))
 
-    def _default(self) -> str:
-        if not self._default_domain:
-            raise InvalidInput("domain is empty, and this server has no default: name one", field="domain")
-        return self._default_domain
+    async def close(self) -> None:
+        """Gives up what is being verified."""
+        await self._verification.close()
 
-    def _select_base(self) -> ServedAdapter:
-        if self._base_adapter is None:
-            raise UnknownDomain("the base has no score head of its own: name a domain", field="domain")
-        return self._base_adapter
+    def _forget(self) -> None:
+        """Lets everything be read and tried again: domains, refused versions, withdrawn canaries."""
+        self._stamps.clear()
+        self._verification.forget_refusals()
+        for name, one in list(self.domains.by_name.items()):
+            if one.withdrawn:
+                self.domains.replace(name, one.reinstating())
 
     async def _read(self, generation: int) -> Refreshed:
-        names = frozenset(await asyncio.to_thread(self._catalogue.domains)) - {BASE_DOMAIN}
-        before = self.snapshot.loaded_refs
-        self._flip(self.snapshot.only(names))
-        trouble: LorbError | None = None
-        for name in sorted(names):
-            try:
-                await self._read_domain(name, generation)
-            except LorbError as error:  # the other domains are not to suffer
-                trouble = error
-        if trouble is not None:
-            raise trouble
-        self._flip(replace(self.snapshot, generation=generation))
-        self._refused_at = {key: at for key, at in self._refused_at.items() if key in self.snapshot.refused}
-        loaded = self.snapshot.loaded_refs - before
-        return Refreshed(
-            generation,
-            loaded=tuple(sorted((ref.domain, ref.version) for ref in loaded)),
-            refused=tuple(sorted(key for key, at in self._refused_at.items() if at == generation)),
-        )
+        # a refused version is tried again whenever the store changes, so its domain is not left out
+        unsettled = {name for name, one in self.domains.by_name.items() if one.refused}
+        found = await asyncio.to_thread(read_store, self._catalogue, self._stamps, unsettled)
+        await self._follow(found)
+        loaded, refused, troubles = await self._load_in_advance(found)
+        found.troubles.update(troubles)
+        self._stamps = {name: stamp for name, stamp in self._stamps.items() if name in found.unchanged}
+        for name, reading in found.domains.items():
+            if name not in found.troubles and reading.stamp is not None:
+                self._stamps[name] = reading.stamp
+        if found.troubles:
+            raise next(iter(found.troubles.values()))
+        self.domains.read(generation)
+        self._verification.prune()
+        return Refreshed(generation, tuple(sorted(loaded)), tuple(sorted(refused)))
 
-    async def _read_domain(self, name: str, generation: int) -> None:
-        aliases = await asyncio.to_thread(self._catalogue.aliases, name)
-        versions = tuple(await asyncio.to_thread(self._catalogue.versions, name))
-        before = self.snapshot.domain(name)
-        wanted = {alias: target.version for alias, target in aliases.by_name.items()}
-        asked_for = self._asked_for(name, aliases, versions)
-        loaded, refused = await self._load_missing(name, asked_for, before, generation)
-        for version, reason in self.snapshot.refused_of(name).items():
-            if version in versions and version not in loaded:  # still there, and never changing
-                refused.setdefault(version, reason)
-        serving = {
-            alias: version if version in loaded else before.aliases.get(alias, "") for alias, version in wanted.items()
-        }
-        serving = {alias: version for alias, version in serving.items() if version}
-        resident = {*asked_for, *serving.values()}
-        after = DomainSnapshot(
-            {version: adapter for version, adapter in loaded.items() if version in resident},
-            serving,
-            wanted,
-            versions,
-        )
-        self._flip(self.snapshot.with_domain(name, after, refused))
+    async def _follow(self, found: StoreReading) -> None:
+        """Takes over what changed, as far as that needs no loading."""
+        for name in [name for name in self.domains.by_name if name not in found]:
+            self.domains.remove(name)
+        for name, reading in found.domains.items():
+            one = self.domains.get(name)
+            after = one.read(reading, pinned=self._allow_pinned_versions)
+            if after != one:
+                self.domains.replace(name, after)
+            await asyncio.sleep(0)  # calls get their turn between thousands of domains
 
-    def _asked_for(self, name: str, aliases: Aliases, versions: Collection[str]) -> list[str]:
-        """What should be resident: aliases' targets, and the stable before, so that a rollback is instant."""
-        asked_for = {target.version for target in aliases.by_name.values()}
-        previous = aliases.rollback_target(frozenset(versions) - self.snapshot.refused_of(name).keys())
-        if previous is not None:
-            asked_for.add(previous)
-        return sorted(asked_for | set(versions if self._allow_pinned_versions else ()))
+    async def _load_in_advance(
+        self, found: StoreReading
+    ) -> tuple[list[VersionKey], list[VersionKey], dict[str, LorbError]]:
+        """Verifies what the changed domains ask for, the most urgent first.
 
-    async def _load_missing(
-        self, name: str, asked_for: Iterable[str], before: DomainSnapshot, generation: int
-    ) -> tuple[dict[str, ServedAdapter], dict[str, str]]:
-        """The loaded versions by id, and the reasons of those refused."""
-        loaded = dict(before.loaded)
-        refused: dict[str, str] = {}
-        known = self.snapshot.refused_of(name)
-        for version in asked_for:
-            if version in loaded:
-                continue
-            if self._refused_at.get((name, version)) == generation and version in known:
-                refused[version] = known[version]
-                continue
-            try:
-                loaded[version] = await self._load(name, version)
-                self._refused_at.pop((name, version), None)
-            except _NOT_ITS_FAULT:
-                raise
-            except LorbError as error:
-                refused[version] = error.message
-                self._refused_at[name, version] = generation
-        return loaded, refused
+        Returns the versions loaded, those refused, and by domain what is no fault of a version.
+        """
+        loaded: list[VersionKey] = []
+        refused: list[VersionKey] = []
+        troubles: dict[str, LorbError] = {}
+        wants = [(urgency, name, version) for name in found.domains for urgency, version in self._unverified(name)]
+        for urgency, name, version in sorted(wants):
+            if self._verification.is_refused(name, version):
+                refused.append((name, version))
+            elif urgency != FLIP and not (self._preload and self._room.has_room):
+                self._verification.forgive(name, version)  # it stays cold: whoever calls for it first loads it
+            else:
+                try:
+                    await self._verification.verify(name, version)
+                    loaded.append((name, version))
+                except NOT_ITS_FAULT as error:
+                    troubles[name] = error
+                except LorbError:
+                    refused.append((name, version))
+        return loaded, refused, troubles
 
-    def _flip(self, snapshot: Snapshot) -> None:
-        """The one place where what serves changes: a reference is replaced."""
-        self.snapshot = snapshot
-        self._metrics.generation.set(snapshot.generation)
-        self._metrics.show_adapters(snapshot.loaded, snapshot.refused)
+    def _unverified(self, name: str) -> list[tuple[int, str]]:
+        return list(self.domains.get(name).unverified())
 
     def _note_trouble(self, message: str) -> None:
         self._metrics.registry_errors.inc()

@@ -1,10 +1,11 @@
-"""One list from text to ranks: tokenise, wait for a pass, rank; or the first-pass order, with the reason."""
+"""One list from text to ranks: tokenise, score, rank; or the first-pass order, with the reason."""
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.nbest import DistinctHypothesis, NBest
@@ -20,10 +21,11 @@ from lorb.ranked import (
 )
 from lorb_adapters.ranking import first_pass, rank, sole
 from lorb_adapters.text import EncodedRow, TextEncoder
-from lorb_server.engine import Engine
+from lorb_server.job import Job, Lane, Scored, Scoring
 from lorb_server.metrics import Metrics
-from lorb_server.scoring import Job, Scored
-from lorb_server.served import ServedAdapter
+from lorb_server.served import Route, ServedAdapter
+
+_NOT_FINITE = "the scores of this list came out as NaN or infinite"
 
 
 @dataclass(slots=True)
@@ -32,33 +34,57 @@ class Call:
 
     Attributes:
         nbest, options: what was asked.
-        adapter: pinned at admission.
+        route: which adapter answers, pinned at admission, and what stands beside it.
         started_at, answer_by: on the event loop's clock. Seconds.
-        bulk: whether it belongs to a batch call.
+        lane: who waits for it.
         tokenize_seconds: set once it is known.
     """
 
     nbest: NBest
     options: RescoreOptions
-    adapter: ServedAdapter
+    route: Route
     started_at: float
     answer_by: float
-    bulk: bool
+    lane: Lane
     distinct: tuple[DistinctHypothesis, ...] = field(init=False)
     tokenize_seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.distinct = self.nbest.distinct()
 
+    @property
+    def adapter(self) -> ServedAdapter:
+        """The adapter that answers."""
+        return self.route.adapter
+
+
+class Comparing(Protocol):
+    """What a rescored list is shown to: `lorb_server.shadow.Shadow`."""
+
+    def offer(self, call: Call, ranked: Ranked) -> None:
+        """Notes an answer that another adapter may be compared with, later. Never raises."""
+
 
 class Rescorer:
     """Answers lists. Belongs to the event loop; texts are tokenised on `threads`."""
 
-    def __init__(self, engine: Engine, text_encoder: TextEncoder, threads: Executor, metrics: Metrics) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        scoring: Scoring,
+        text_encoder: TextEncoder,
+        threads: Executor,
+        metrics: Metrics,
+        *,
+        withdraw_canary: Callable[[ServedAdapter, str], None] = lambda adapter, reason: None,
+        shadow: Comparing | None = None,
+    ) -> None:
+        """`withdraw_canary` is told of a canary that failed, and why: it is to get no more calls."""
+        self._scoring = scoring
         self._text_encoder = text_encoder
         self._threads = threads
         self._metrics = metrics
+        self._withdraw_canary = withdraw_canary
+        self._shadow = shadow
 
     async def rescore(self, call: Call) -> Ranked:
         """The list in its new order, by `call.answer_by`.
@@ -69,10 +95,32 @@ class Rescorer:
         if len(call.distinct) == 1:
             return self._finished(call, sole(call.nbest, call.options), Scored((), 0.0, 0.0))
         try:
+            ranked = await self._rescore(call)
+        except _AdapterFailed as failed:
+            if failed.in_its_pass:
+                raise failed.error from None
+            return self._degraded(call, FallbackReason.INVALID_SCORE, failed.error)
+        if self._shadow is not None and call.route.shadow is not None and ranked.outcome is Outcome.RESCORED:
+            self._shadow.offer(call, ranked)
+        return ranked
+
+    async def _rescore(self, call: Call) -> Ranked:
+        """Scores with the canary where the call is routed to it, and with `stable` where the canary fails."""
+        stable = call.route.stable
+        try:
+            return await self._rescore_with_one(call)
+        except _AdapterFailed as failed:
+            if stable is None:
+                raise
+            self._withdraw_canary(call.adapter, failed.error.message)
+            call.route = replace(call.route, adapter=stable, stable=None)
+            return await self._rescore_with_one(call)
+
+    async def _rescore_with_one(self, call: Call) -> Ranked:
+        try:
             async with asyncio.timeout_at(call.answer_by):
                 rows = await self._tokenize(call)
-                job = Job(rows, call.adapter, call.answer_by, call.bulk)
-                scored = await self._engine.submit(job)
+                scored = await self._scoring.score(self._job(call, rows))
         except TimeoutError:
             late = DeadlineExceeded(
                 "the deadline came before the list was rescored; allow more time, or accept DEGRADE"
@@ -82,15 +130,25 @@ class Rescorer:
             return self._degraded(call, FallbackReason.DEADLINE, error)
         except Overloaded as error:
             return self._degraded(call, FallbackReason.QUEUE_FULL, error)
-        hypotheses = await self._rank(call, rows, scored)
-        if not (all(map(math.isfinite, scored.scores)) and all(map(_is_finite, hypotheses))):
+        except ModelFailed as error:
+            raise _AdapterFailed(error, in_its_pass=True) from error
+        if not all(map(math.isfinite, scored.scores)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
-            failed = ModelFailed("the scores of this list came out as NaN or infinite")
-            return self._degraded(call, FallbackReason.INVALID_SCORE, failed)
+            raise _AdapterFailed(ModelFailed(_NOT_FINITE), in_its_pass=False)
+        hypotheses = await self._rank(call, rows, scored)
+        if not all(map(_is_finite, hypotheses)):  # the caller's own scores and weight are at the edge of doubles
+            self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
+            return self._degraded(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
         return self._finished(call, hypotheses, scored, rows)
 
+    def _job(self, call: Call, rows: Sequence[EncodedRow]) -> Job:
+        may_be_partial = call.options.fallback_policy is not FallbackPolicy.FAIL
+        return Job(rows, call.adapter, call.answer_by, call.lane, may_be_partial)
+
     async def _tokenize(self, call: Call) -> Sequence[EncodedRow]:
-        self._engine.check_room(bulk=call.bulk)  # before any work is spent on a list that must be refused
+        self._scoring.check_room(
+            call.adapter.ref.domain, call.lane
+        )  # before any work is spent on a list that must be refused
         loop = asyncio.get_running_loop()
         started = loop.time()
         rows = await loop.run_in_executor(
@@ -120,7 +178,10 @@ class Rescorer:
         rows: Sequence[EncodedRow] = (),
     ) -> Ranked:
         domain, counts = call.adapter.ref.domain, self._metrics.hypotheses
-        counts.labels(domain, "scored").inc(len(scored.scores))
+        skipped = len(call.distinct) - len(scored.scores) if scored.scores else 0
+        counts.labels(domain, "scored").inc(len(scored.scores) - scored.num_cached)
+        counts.labels(domain, "cached").inc(scored.num_cached)
+        counts.labels(domain, "skipped").inc(skipped)
         counts.labels(domain, "deduplicated").inc(len(call.nbest.hypotheses) - len(call.distinct))
         self._metrics.truncated.labels(domain).inc(sum(row.truncated for row in rows))
         scores = [text.first_pass_score for text in call.distinct if text.first_pass_score is not None]
@@ -128,6 +189,8 @@ class Rescorer:
             self._metrics.first_pass_scores.labels(domain).observe(sum(scores) / len(scores))
         if hypotheses[0].index not in call.distinct[0].positions:
             self._metrics.rank_changed.labels(domain).inc()
+        if skipped:
+            return self._answer(call, hypotheses, Outcome.PARTIAL, FallbackReason.DEADLINE, scored)
         return self._answer(call, hypotheses, Outcome.RESCORED, None, scored)
 
     def _degraded(self, call: Call, reason: FallbackReason, error: LorbError) -> Ranked:
@@ -152,6 +215,15 @@ class Rescorer:
         )
         self._metrics.observe_call(call.adapter.ref.domain, outcome, reason, timings)
         return Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
+
+
+class _AdapterFailed(Exception):
+    """A list got no scores from its adapter, or scores that mean nothing."""
+
+    def __init__(self, error: ModelFailed, *, in_its_pass: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.in_its_pass = in_its_pass
 
 
 def _is_finite(hypothesis: RankedHypothesis) -> bool:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from lorb import __version__
-from lorb.errors import InvalidInput, LorbError, Unavailable
-from lorb.ranked import Ranked
+from lorb.errors import DeadlineExceeded, InvalidInput, LorbError, Unavailable
+from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
 from lorb.status import status_code
 from lorb.v1 import rescoring_pb2 as pb
@@ -17,12 +17,14 @@ from lorb.wire import (
     response_from_info,
     response_from_ranked,
 )
-from lorb_adapters.base import Base
 from lorb_server.answers import Context, answers_errors, unforeseen
+from lorb_server.base_info import BaseInfo
 from lorb_server.config import ServeConfig
+from lorb_server.job import Lane
 from lorb_server.metrics import Metrics
-from lorb_server.registry import Registry
 from lorb_server.rescorer import Call, Rescorer
+from lorb_server.routing import Routing
+from lorb_server.served import Route
 
 # gRPC rounds a deadline up on its way: by as much as 3.5 % of it in 2,000 random ones (grpcio 1.85).
 _DEADLINE_ROUNDING = 0.04
@@ -34,8 +36,8 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     def __init__(
         self,
         config: ServeConfig,
-        base: Base,
-        registry: Registry,
+        base: BaseInfo,
+        routing: Routing,
         rescorer: Rescorer,
         metrics: Metrics,
         *,
@@ -44,7 +46,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         """Until `is_warm`, calls are UNAVAILABLE."""
         self._config = config
         self._base = base
-        self._registry = registry
+        self._routing = routing
         self._rescorer = rescorer
         self._metrics = metrics
         self._is_warm = is_warm
@@ -54,7 +56,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         """Rescores one list."""
         started_at = asyncio.get_running_loop().time()
         answer_by = self._answer_by(context, started_at, self._config.default_deadline_seconds)
-        return response_from_ranked(await self._rescore(request, started_at, answer_by, bulk=False))
+        return response_from_ranked(await self._rescore(request, started_at, answer_by, Lane.SINGLE))
 
     @answers_errors
     async def BatchRescore(  # noqa: N802
@@ -88,9 +90,9 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
                 server_version=__version__,
                 base_name=self._base.name,
                 base_fingerprint=self._base.fingerprint,
-                device=str(self._base.device),
-                dtype=str(self._base.dtype).removeprefix("torch."),
-                domains=tuple(self._registry.served_domains()),
+                device=self._base.device,
+                dtype=self._base.dtype,
+                domains=tuple(self._routing.served_domains()),
                 default_domain=self._config.default_domain,
                 max_hypotheses=self._config.max_hypotheses,
                 max_transcript_chars=self._config.max_transcript_chars,
@@ -100,23 +102,23 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     async def _rescore_one(self, request: pb.RescoreRequest, started_at: float, answer_by: float) -> Ranked | LorbError:
         try:
-            return await self._rescore(request, started_at, answer_by, bulk=True)
+            return await self._rescore(request, started_at, answer_by, Lane.BULK)
         except LorbError as error:
             return error
         except Exception as error:
             return unforeseen(error, "BatchRescore")
 
-    async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, *, bulk: bool) -> Ranked:
+    async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Ranked:
         domain = ""
         try:
-            call = self._admit(request, started_at, answer_by, bulk=bulk)
+            call = await self._admit(request, started_at, answer_by, lane)
             domain = call.adapter.ref.domain
             return await self._rescorer.rescore(call)
         except LorbError as error:
             self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
             raise
 
-    def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, *, bulk: bool) -> Call:
+    async def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Call:
         """Decodes and validates a request, and pins the adapter that serves its domain now."""
         if not self._is_warm():
             raise Unavailable("this server is not warm yet; try again soon, or another one")
@@ -130,8 +132,22 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         nbest.check_limits(
             max_hypotheses=self._config.max_hypotheses, max_transcript_chars=self._config.max_transcript_chars
         )
-        adapter = self._registry.select(options.domain)
-        return Call(nbest, options, adapter, started_at, answer_by, bulk)
+        route = await self._route(options, options.routing_key or nbest.id, answer_by)
+        return Call(nbest, options, route, started_at, answer_by, lane)
+
+    async def _route(self, options: RescoreOptions, routing_key: str, answer_by: float) -> Route:
+        """The adapters of a domain, which a domain that nobody has asked for yet must load first.
+
+        Raises DeadlineExceeded under either policy where that takes too long: until it is loaded nobody knows
+        whether the domain can be served at all.
+        """
+        try:
+            async with asyncio.timeout_at(answer_by):
+                return await self._routing.route(options.domain, routing_key)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the adapter of {options.domain!r} was not loaded by the deadline; it goes on loading: ask again"
+            ) from None
 
     def _answer_by(self, context: Context, now: float, default_seconds: float) -> float:
         """When the answer must leave, on the event loop's clock: the caller's deadline less the margin."""

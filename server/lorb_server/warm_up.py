@@ -1,10 +1,16 @@
-"""The pass that must succeed before the server says that it serves."""
+"""The passes that must succeed before the server says that it serves, and that teach it what a pass takes."""
+
+import time
+from collections.abc import Callable, Sequence
 
 from lorb.errors import InvalidInput
 from lorb_adapters.head import SUM, HeadWeights
 from lorb_adapters.lora import base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import TextNormalization
+from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_server.pass_cost import PassCost
+
+USUAL_ROW_WORDS = 16
 
 
 def check_budget(model: RescoringModel, max_batch_tokens: int) -> None:
@@ -18,13 +24,37 @@ def check_budget(model: RescoringModel, max_batch_tokens: int) -> None:
         )
 
 
-def warm_up(model: RescoringModel, max_batch_tokens: int) -> None:
-    """Scores a short row, then a pass as large as the budget allows. Belongs to the model thread."""
+def warm_up(
+    model: RescoringModel,
+    max_batch_tokens: int,
+    cost: PassCost,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Tries a pass as large as the budget allows, and lets `cost` learn from passes of usual rows.
+
+    Belongs to the model thread.
+    """
+    row, longest = _rows(model, USUAL_ROW_WORDS, model.base.text_encoder.max_tokens)
+    _score(model, [longest] * (max_batch_tokens // longest.num_tokens))
+    for share in (16, 4, 1):
+        rows = [row] * max(1, max_batch_tokens // share // row.num_tokens)
+        _score(model, rows)
+        started = clock()
+        _score(model, rows)
+        cost.observe(row.num_tokens * len(rows), clock() - started)
+
+
+def probe(model: RescoringModel) -> None:
+    """Scores one short row; raises where the model scores nothing any more. Belongs to the model thread."""
+    _score(model, _rows(model, 1))
+
+
+def _rows(model: RescoringModel, *num_words: int) -> list[EncodedRow]:
+    texts = [" ".join(["a"] * count) for count in num_words]
+    return model.base.text_encoder.encode(texts, "", TextNormalization(), uses_context=False)
+
+
+def _score(model: RescoringModel, rows: Sequence[EncodedRow]) -> None:
     base = model.base
-    head = HeadWeights.zeros(SUM, base.hidden_size)
-    weights = base_only_weights(head).to(base.device, base.dtype)
-    longest = base.text_encoder.max_tokens
-    texts = ["a", " ".join(["a"] * longest)]
-    short, long = base.text_encoder.encode(texts, "", TextNormalization(), uses_context=False)
-    for rows in ([short], [long] * (max_batch_tokens // longest)):
-        model.score(rows, [weights], [0] * len(rows))
+    weights = base_only_weights(HeadWeights.zeros(SUM, base.hidden_size)).to(base.device, base.dtype)
+    model.score(rows, [weights], [0] * len(rows))

@@ -10,8 +10,9 @@ from grpc_status import rpc_status
 
 from lorb.v1 import admin_pb2 as pb
 from lorb_adapters.store import Store
+from lorb_server.canary import is_in_share
 from publications import make_publication
-from serving import WAIT_SECONDS, running_server
+from serving import WAIT_SECONDS, running_server, selected
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_a_version_is_told_in_full_without_its_texts(served, filled):
 def test_setting_an_alias_serves_at_once(served, filled):
     """The store has it, and so does the next call; a rollback takes it back, without loading."""
     second, third = filled.versions("voice")[1:]
-    before = served.app.registry.select("voice")
+    before = selected(served.app.registry, "voice")
     message = pb.SetAliasRequest(domain="voice", alias="stable", version=third)
     answer = served.admin.SetAlias(message)
     assert (answer.previous_version, answer.generation) == (second, filled.generation())
@@ -156,7 +157,7 @@ def test_setting_an_alias_serves_at_once(served, filled):
     back = served.admin.Rollback(pb.RollbackRequest(domain="voice"))
     assert (back.version, back.previous_version) == (second, third)
     assert served.rescore("the cat").adapter.version == second
-    assert served.app.registry.select("voice") is before
+    assert selected(served.app.registry, "voice") is before
 
 
 def test_a_canary_alias_takes_a_share(served, filled):
@@ -212,3 +213,52 @@ def test_unloading_takes_a_version_off(served, filled):
     assert (listed.version, listed.state) == (first, pb.ADAPTER_STATE_AVAILABLE)
     served.admin.RefreshRegistry(pb.RefreshRegistryRequest())
     assert served.admin.ListAdapters(pb.ListAdaptersRequest(domain="voice")).adapters[0].state == pb.ADAPTER_STATE_READY
+
+
+def test_a_withdrawn_canary_is_listed_with_the_reason(served, filled):
+    """It gets no calls but those that name it, until a refresh gives it another chance."""
+    second, third = filled.versions("voice")[1:]
+    served.admin.SetAlias(pb.SetAliasRequest(domain="voice", alias="canary", version=third, share=1.0))
+    assert served.rescore("the cat", "a cat").adapter.version == third
+
+    async def withdraw():
+        registry = served.app.registry
+        registry.withdraw_canary((await registry.route("voice", "")).adapter, "the model failed")
+
+    served.do(withdraw)
+    info = served.admin.GetAdapter(pb.GetAdapterRequest(domain="voice", version="canary")).adapter
+    assert (info.state, info.reason) == (pb.ADAPTER_STATE_REFUSED, "withdrawn: the model failed")
+    assert served.rescore("the cat", "a cat").adapter.version == second
+    assert served.rescore("the cat", "a cat", domain="voice@canary").adapter.version == third
+    served.admin.RefreshRegistry(pb.RefreshRegistryRequest())
+    assert served.rescore("the cat", "a cat").adapter.version == third
+
+
+def test_a_canarys_share_splits_callers_by_routing_key(served, filled):
+    """Each stays on its side, which the domain's name and its key decide; the request id stands in for the key."""
+    second, third = filled.versions("voice")[1:]
+    served.admin.SetAlias(pb.SetAliasRequest(domain="voice", alias="canary", version=third, share=0.5))
+    for number in range(20):
+        key = f"speaker-{number}"
+        expected = third if is_in_share("voice", key, 0.5) else second
+        assert served.rescore("the cat", "a cat", routing_key=key).adapter.version == expected
+        assert served.rescore("the cat", "a cat", request_id=key).adapter.version == expected
+
+
+def test_cold_versions_are_available_and_take_no_memory(filled, tiny_bert):
+    """Until a call loads one; what then has to leave for another is ready still, with no bytes on the device."""
+    with running_server(tiny_bert, filled.url, poll_seconds=1000.0, preload=False, max_adapter_bytes=1) as server:
+
+        def states():
+            listed = server.admin.ListAdapters(pb.ListAdaptersRequest(domain="voice")).adapters
+            return [(info.state, info.size_bytes > 0) for info in listed]
+
+        available, ready = pb.ADAPTER_STATE_AVAILABLE, pb.ADAPTER_STATE_READY
+        assert states() == [(available, False)] * 3
+        server.rescore("the cat", "a cat")
+        assert states() == [(available, False), (ready, True), (available, False)]
+        third = filled.versions("voice")[2]
+        server.admin.SetAlias(pb.SetAliasRequest(domain="voice", alias="canary", version=third, share=0.1))
+        assert states() == [(available, False), (ready, False), (ready, True)]
+        assert server.rescore("the dog", "a dog", domain="voice@stable").adapter.version == filled.versions("voice")[1]
+        assert states() == [(available, False), (ready, True), (ready, False)]

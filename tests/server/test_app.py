@@ -20,7 +20,7 @@ from lorb.errors import InvalidInput, StoreUnavailable
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_server.app import ADMIN, RESCORING
 from publications import make_publication
-from serving import WAIT_SECONDS, TellingModel, free_port, running_server
+from serving import WAIT_SECONDS, TellingModel, free_port, running_server, selected
 
 ROOT = Path(__file__).parents[2]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -38,7 +38,7 @@ class HeldServer:
     def __init__(self, server):
         self.server = server
         self.model = TellingModel()
-        server.app.engine._model = self.model
+        server.app.engine._passes._model = self.model
         self.callers = ThreadPoolExecutor(16)
 
     def hold(self, calls=1, **fields):
@@ -67,8 +67,8 @@ class HeldServer:
 
 @pytest.fixture
 def held(tiny_bert, store):
-    """A server of its own for one test."""
-    with running_server(tiny_bert, store.url) as server:
+    """A server of its own for one test, that scores every list anew."""
+    with running_server(tiny_bert, store.url, score_cache_bytes=0) as server:
         held = HeldServer(server)
         yield held
         held.model.gate.set()
@@ -104,7 +104,7 @@ def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
     """While it warms up health says NOT_SERVING and calls are UNAVAILABLE; a warm-up that fails ends the start."""
     seen = []
 
-    def look(model, max_batch_tokens):
+    def look(model, max_batch_tokens, cost):
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             seen.append(health_of(channel))
             call = channel.unary_unary(
@@ -115,7 +115,7 @@ def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
             seen.append(caught.value.code())
         raise InvalidInput("too little memory for --max-batch-tokens", field="max_batch_tokens")
 
-    monkeypatch.setattr("lorb_server.app.warm_up", look)
+    monkeypatch.setattr("lorb_server.engine_room.warm_up", look)
     port = free_port()
     with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port):
         pass
@@ -191,7 +191,7 @@ def test_a_pass_that_raises_fails_its_own_calls_alone(held):
 @pytest.fixture
 def narrow(tiny_bert, store):
     """A held server whose queue takes one list."""
-    with running_server(tiny_bert, store.url, max_queue_tokens=64) as server:
+    with running_server(tiny_bert, store.url, max_queue_tokens=64, score_cache_bytes=0) as server:
         held = HeldServer(server)
         yield held
         held.model.gate.set()
@@ -234,11 +234,11 @@ def test_a_flip_never_changes_a_list_already_admitted(held, store, publishing_ba
     [before] = store.versions("voice")
     after = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
     registry = held.server.app.registry
-    held.until(lambda: registry.snapshot.generation == store.generation())
+    held.until(lambda: registry.domains.generation == store.generation())
     held.server.do(lambda: registry.verify("voice", after))
     calls = held.hold(3)
     store.set_alias("voice", "stable", after)
-    held.until(lambda: registry.select("voice").ref.version == after)
+    held.until(lambda: selected(registry, "voice").ref.version == after)
     late = held.call()
     held.model.gate.set()
     assert {call.result(WAIT_SECONDS).adapter.version for call in calls} == {before}

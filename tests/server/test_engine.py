@@ -7,16 +7,16 @@ import pytest
 
 from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded, Unavailable
 from lorb_server.engine import Engine
+from lorb_server.job import Lane
 from lorb_server.metrics import Metrics
+from lorb_server.pass_runner import PassRunner
 from lorb_server.scheduler import Scheduler
-from lorb_server.scoring import Job
-from serving import WAIT_SECONDS, SimulatedClock, TellingModel, row, served_adapter, telling_score
+from serving import WAIT_SECONDS, SimulatedClock, TellingModel, adapter_weights, request, row, telling_score
 
-A, B = served_adapter(1), served_adapter(2)
-FOREVER = 1e12
+A, B = adapter_weights(1), adapter_weights(2)
 
 
-def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100):
+def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=None):
     """Runs `test(engine, model, metrics)` on a loop of its own, and ends the engine."""
 
     async def with_engine():
@@ -27,7 +27,14 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100):
             max_bulk_queue_tokens=max_queue_tokens,
         )
         died = asyncio.Event()
-        engine = Engine(model, scheduler, metrics, on_death=died.set, clock=clock or SimulatedClock())
+        engine = Engine(
+            PassRunner(model, metrics, max_batch_tokens),
+            scheduler,
+            metrics,
+            probe=probe or (lambda: model.score([row(1)], [A], [0])),
+            on_death=died.set,
+            clock=clock or SimulatedClock(),
+        )
         engine.died = died
         engine.start()
         try:
@@ -40,15 +47,11 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100):
     asyncio.run(with_engine())
 
 
-def job(*rows, adapter=A, answer_by=FOREVER, bulk=False):
-    return Job(rows or (row(1, 2),), adapter, answer_by, bulk)
-
-
 async def hold(engine, model):
     """Lets the model thread enter a pass and stay there; returns that pass' future."""
     model.gate.clear()
     model.entered.clear()
-    held = engine.submit(job(row(9, 9)))
+    held = engine.submit(request(row(9, 9)))
     await asyncio.to_thread(model.entered.wait, WAIT_SECONDS)
     return held
 
@@ -58,11 +61,11 @@ def test_lists_of_different_adapters_share_a_pass():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        first = engine.submit(job(row(1, 2), row(3, 4)))
-        second = engine.submit(job(row(1, 2), adapter=B))
+        first = engine.submit(request(row(1, 2), row(3, 4)))
+        second = engine.submit(request(row(1, 2), number=2))
         model.gate.set()
-        assert (await first).scores == tuple(telling_score(r, A.weights) for r in (row(1, 2), row(3, 4)))
-        assert (await second).scores == (telling_score(row(1, 2), B.weights),)
+        assert (await first).scores == tuple(telling_score(r, A) for r in (row(1, 2), row(3, 4)))
+        assert (await second).scores == (telling_score(row(1, 2), B),)
         await held
         assert model.passes == [1, 3]
         assert metrics.registry.get_sample_value("lorb_batch_adapters_sum") == 3
@@ -76,7 +79,7 @@ def test_times_are_the_clocks():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = engine.submit(job())
+        waiting = engine.submit(request())
         clock.now += 2.5
         assert metrics.registry.get_sample_value("lorb_queue_oldest_age_seconds") == 2.5
         assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
@@ -87,20 +90,73 @@ def test_times_are_the_clocks():
     run(test, clock=clock)
 
 
-def test_a_pass_that_raises_fails_its_own_calls_alone():
-    """Its calls get ModelFailed, and the thread goes on."""
+def test_a_list_that_the_model_raises_for_fails_alone():
+    """The others of its pass get their own scores, it gets ModelFailed without its text, and the thread goes on."""
 
     async def test(engine, model, metrics):
-        model.trouble = RuntimeError("about the cat sat")
+        held = await hold(engine, model)
+        model.poison = row(6, 6, 6)
+        calls = [engine.submit(request(row(i, i), number=1 + i % 2)) for i in range(1, 8)]
+        poisoned = engine.submit(request(row(1, 2), row(6, 6, 6)))
+        model.gate.set()
         with pytest.raises(ModelFailed) as caught:
-            await engine.submit(job())
-        assert "cat" not in str(caught.value)
-        model.trouble = None
-        assert len((await engine.submit(job())).scores) == 1
+            await poisoned
+        assert "6" not in str(caught.value)
+        for i, call in enumerate(calls, start=1):
+            assert (await call).scores == (telling_score(row(i, i), adapter_weights(1 + i % 2)),)
+        await held
         assert engine.alive
-        assert metrics.registry.get_sample_value("lorb_failed_passes_total") == 1
+        assert metrics.registry.get_sample_value("lorb_failed_passes_total") >= 1
 
     run(test)
+
+
+def test_a_model_that_scores_nothing_any_more_is_a_death():
+    """Where the probe raises too, the thread ends: the process can be replaced, the calls are answered."""
+
+    async def test(engine, model, metrics):
+        model.trouble = RuntimeError("device lost")
+        with pytest.raises(ModelFailed):
+            await engine.submit(request())
+        await engine.died.wait()
+        assert not engine.alive
+
+    run(test)
+
+
+def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
+    """Every list gets its own scores, and later passes are smaller."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        model.most_rows = 3
+        calls = [engine.submit(request(row(i, 1), row(i, 2))) for i in range(8)]
+        model.gate.set()
+        for i, call in enumerate(calls):
+            assert (await call).scores == tuple(telling_score(row(i, j), A) for j in (1, 2))
+        await held
+        assert max(model.passes) <= 3
+        assert metrics.registry.get_sample_value("lorb_out_of_memory_passes_total") > 0
+        assert engine.alive
+
+    run(test, max_batch_tokens=1000)
+
+
+def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
+    """Passes of a second for ten tokens: in the three that are left, the first three rows are scored."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        for _ in range(3):
+            model.on_pass = lambda rows: setattr(clock, "now", clock.now + sum(r.num_tokens for r in rows) / 10)
+            await engine.submit(request(row(*range(10))))
+        rows = [row(*range(i, i + 10)) for i in range(5)]
+        scored = await engine.submit(request(*rows, least_rows=2, answer_by=clock.now + 3.01))
+        assert scored.scores == tuple(telling_score(each, A) for each in rows[:3])
+        with pytest.raises(DeadlineExceeded):
+            engine.submit(request(*rows, answer_by=clock.now + 3.01))
+
+    run(test, clock=clock)
 
 
 def test_every_waiting_call_fails_when_the_thread_dies():
@@ -108,7 +164,7 @@ def test_every_waiting_call_fails_when_the_thread_dies():
 
     async def test(engine, model, metrics):
         calls = [await hold(engine, model)]
-        calls += [engine.submit(job(row(i, i), bulk=i % 2 == 0)) for i in range(20)]
+        calls += [engine.submit(request(row(i, i), lane=Lane.BULK if i % 2 else Lane.SINGLE)) for i in range(20)]
         calls.append(engine.run_on_model_thread(lambda: None))
         model.trouble = SystemExit("killed")
         model.gate.set()
@@ -117,9 +173,9 @@ def test_every_waiting_call_fails_when_the_thread_dies():
         await engine.died.wait()
         assert not engine.alive
         with pytest.raises(Unavailable):
-            engine.submit(job())
+            engine.submit(request())
         with pytest.raises(Unavailable):
-            engine.check_room(bulk=False)
+            engine.check_room("voice", Lane.SINGLE)
 
     run(test)
 
@@ -130,7 +186,7 @@ def test_an_error_in_the_engine_itself_is_a_death():
     async def test(engine, model, metrics):
         held = await hold(engine, model)
         engine._scheduler.take = None
-        waiting = engine.submit(job())
+        waiting = engine.submit(request())
         model.gate.set()
         await held
         with pytest.raises(ModelFailed):
@@ -145,12 +201,12 @@ def test_a_full_queue_refuses_at_once():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = [engine.submit(job()) for _ in range(5)]
+        waiting = [engine.submit(request()) for _ in range(4)]  # of five: a third of the room is for other domains
         with pytest.raises(Overloaded):
-            engine.submit(job())
+            engine.submit(request())
         with pytest.raises(Overloaded):
-            engine.check_room(bulk=False)
-        engine.check_room(bulk=True)
+            engine.check_room("voice", Lane.SINGLE)
+        engine.check_room("voice", Lane.BULK)
         model.gate.set()
         await asyncio.gather(held, *waiting)
 
@@ -163,8 +219,8 @@ def test_expired_lists_are_answered_without_work():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        late = engine.submit(job(answer_by=clock.now + 1))
-        fine = engine.submit(job(row(5, 6), answer_by=clock.now + 3))
+        late = engine.submit(request(answer_by=clock.now + 1))
+        fine = engine.submit(request(row(5, 6), answer_by=clock.now + 5))
         clock.now += 2
         model.gate.set()
         with pytest.raises(DeadlineExceeded):
@@ -181,7 +237,7 @@ def test_a_cancelled_call_leaves_the_queue():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        gone, stays = engine.submit(job(row(7, 7))), engine.submit(job(row(8, 8)))
+        gone, stays = engine.submit(request(row(7, 7))), engine.submit(request(row(8, 8)))
         gone.cancel()
         await asyncio.sleep(0)
         assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
@@ -201,10 +257,31 @@ def test_a_call_cancelled_during_its_pass_harms_nobody():
         held = await hold(engine, model)
         held.cancel()
         model.gate.set()
-        assert (await engine.submit(job())).scores
+        assert (await engine.submit(request())).scores
         assert metrics.registry.get_sample_value("lorb_rescore_abandoned_total") == 0
 
     run(test)
+
+
+def test_the_next_pass_is_launched_while_the_device_is_at_one():
+    """An accelerator never waits for its next pass to be prepared; results come in order, each to its caller."""
+
+    async def test(engine, model, metrics):
+        model.device, errand = threading.Event(), threading.Event()
+        busy = engine.run_on_model_thread(lambda: errand.wait(WAIT_SECONDS))
+        lists = [(row(1, 1), row(1, 2)), (row(2, 2), row(2, 3)), (row(3, 3),)]
+        calls = [engine.submit(request(*rows)) for rows in lists]
+        errand.set()
+        await busy
+        while len(model.launches) < 2:
+            await asyncio.sleep(0.001)
+        assert not calls[0].done()
+        model.device.set()
+        for call, rows in zip(calls, lists, strict=True):
+            assert (await call).scores == tuple(telling_score(each, A) for each in rows)
+        assert model.launches == [2, 2, 1]
+
+    run(test, max_batch_tokens=4)
 
 
 def test_errands_run_on_the_model_thread():
@@ -224,7 +301,7 @@ def test_closing_fails_what_still_waits():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = engine.submit(job())
+        waiting = engine.submit(request())
         closing = asyncio.create_task(engine.close())
         await asyncio.sleep(0)
         model.gate.set()

@@ -84,3 +84,19 @@ def test_closing_ends_all_watches():
             assert await asyncio.gather(*ends) == [None, None]
 
     asyncio.run(test())
+
+
+def test_health_may_mirror_that_of_another_process():
+    """It says what it is told to show, until its own drain; and whoever asked is called with every change."""
+
+    async def test():
+        health, seen = Health(["a"]), []
+        health.on_change = lambda: seen.append((health.serving, health.has_served))
+        health.show(is_serving=True, has_served=True)
+        health.show(is_serving=False, has_served=True)
+        health.drain()
+        health.show(is_serving=True, has_served=True)
+        assert seen == [(True, True), (False, True), (False, True), (False, True)]
+        assert await check(health, "a") == NOT_SERVING
+
+    asyncio.run(test())

@@ -1,32 +1,39 @@
 """From the store to the model."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from lorb.errors import InvalidAdapter, ModelFailed, UnknownVersion
+from lorb_adapters.adapter import weights_digest
 from lorb_adapters.base import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_server.engine import Engine
-from lorb_server.loader import AdapterLoader
+from lorb_server.loader import AdapterLoader, read_weights
 from lorb_server.metrics import Metrics
+from lorb_server.pass_runner import PassRunner
+from lorb_server.residents import Residents
 from lorb_server.scheduler import Scheduler
 from publications import golden_list, make_publication
 
 
 def run(test, store, tiny_bert):
-    """Runs `test(loader, engine, metrics)` with a running engine on the real tiny base."""
+    """Runs `test(loader, residents, metrics)` on a running engine on the real tiny base."""
 
     async def with_loader():
-        metrics, model = Metrics(), RescoringModel(load_base(str(tiny_bert)))
+        metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
-        engine = Engine(model, scheduler, metrics)
+        engine = Engine(PassRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
+        residents = Residents(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
         try:
-            await test(AdapterLoader(store, model, engine, metrics), engine, metrics)
+            await test(AdapterLoader(store, model, engine, residents, threads, metrics), residents, metrics)
         finally:
             await engine.close()
+            threads.shutdown()
 
     asyncio.run(with_loader())
 
@@ -39,12 +46,13 @@ def test_a_good_version_is_loaded(store, tiny_bert):
     """It comes with what serving needs, and is counted."""
     [version] = store.versions("voice")
 
-    async def test(loader, engine, metrics):
+    async def test(loader, residents, metrics):
         adapter = await loader.load("voice", version)
         manifest = store.manifest("voice", version)
         assert adapter.ref.version == version
         assert adapter.ranking == manifest.ranking
         assert adapter.training_score_mean == manifest.first_pass_statistics["mean"]
+        assert adapter.size_bytes == residents.get(adapter).size_bytes > 0
         assert count(metrics, "loaded") == 1
 
     run(test, store, tiny_bert)
@@ -57,7 +65,7 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
     wrong = replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
     version = store.publish(replace(publication, golden_lists=(wrong,)), set_stable=False)
 
-    async def test(loader, engine, metrics):
+    async def test(loader, residents, metrics):
         with pytest.raises(InvalidAdapter, match="golden_lists"):
             await loader.load("voice", version)
         assert count(metrics, "refused") == 1
@@ -69,7 +77,7 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
 def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
     """Its absence is the reason."""
 
-    async def test(loader, engine, metrics):
+    async def test(loader, residents, metrics):
         with pytest.raises(UnknownVersion):
             await loader.load("voice", "9-0123456789ab")
         assert count(metrics, "refused") == 1
@@ -82,7 +90,7 @@ def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
     [version] = store.versions("voice")
     monkeypatch.setattr("lorb_server.loader.check_golden", lambda *_: [][1])
 
-    async def test(loader, engine, metrics):
+    async def test(loader, residents, metrics):
         with pytest.raises(InvalidAdapter, match="IndexError"):
             await loader.load("voice", version)
         assert count(metrics, "refused") == 1
@@ -99,9 +107,38 @@ def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypat
 
     monkeypatch.setattr("lorb_server.loader.check_golden", die)
 
-    async def test(loader, engine, metrics):
+    async def test(loader, residents, metrics):
         with pytest.raises(ModelFailed):
             await loader.load("voice", version)
         assert count(metrics, "refused") is None
+
+    run(test, store, tiny_bert)
+
+
+def test_weights_come_back_the_same(store, tiny_bert):
+    """Read again, an adapter that left is what it was, on the device."""
+    [version] = store.versions("voice")
+
+    async def test(loader, residents, metrics):
+        adapter = await loader.load("voice", version)
+        before = residents.get(adapter)
+        residents.drop(adapter)
+        after = await residents.bring_back(adapter)
+        assert after is not before
+        assert weights_digest(after) == weights_digest(before) == adapter.ref.digest
+
+    run(test, store, tiny_bert)
+
+
+def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
+    """A version whose place holds other, intact weights by now does not come back."""
+    [version] = store.versions("voice")
+
+    async def test(loader, residents, metrics):
+        adapter = await loader.load("voice", version)
+        other = replace(adapter, ref=replace(adapter.ref, digest="0" * 64))
+        with pytest.raises(InvalidAdapter, match="versions never change"):
+            await residents.bring_back(other)
+        assert metrics.registry.get_sample_value("lorb_adapter_bring_backs_total", {"result": "failed"}) == 1
 
     run(test, store, tiny_bert)

@@ -2,14 +2,13 @@
 
 import socket
 import urllib.request
-from dataclasses import replace
 
 import pytest
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.metrics import Metrics, MetricsServer
-from serving import free_port, served_adapter
+from serving import free_port
 
 NAMES = (
     "lorb_rescore_requests_total",
@@ -24,13 +23,23 @@ NAMES = (
     "lorb_adapter_loads_total",
     "lorb_adapter_load_duration_seconds",
     "lorb_adapter_info",
+    "lorb_resident_adapter_bytes",
+    "lorb_resident_adapters",
+    "lorb_adapter_evictions_total",
+    "lorb_adapter_bring_backs_total",
+    "lorb_canary_requests_total",
+    "lorb_canary_withdrawals_total",
+    "lorb_shadow_comparisons_total",
+    "lorb_shadow_disagreements_total",
+    "lorb_shadow_dropped_total",
+    "lorb_shadow_failures_total",
     "lorb_build_info",
 )
 
 
 def test_metrics_are_served_over_http():
     """Every documented name is there, beside the process' own."""
-    server = MetricsServer(Metrics(), "127.0.0.1", free_port())
+    server = MetricsServer(Metrics().registry, "127.0.0.1", free_port())
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
@@ -47,7 +56,7 @@ def test_a_port_that_is_taken_is_refused_by_name():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(InvalidInput, match="--metrics-port"):
-            MetricsServer(Metrics(), "127.0.0.1", taken.getsockname()[1])
+            MetricsServer(Metrics().registry, "127.0.0.1", taken.getsockname()[1])
 
 
 def test_stages_that_did_not_happen_are_not_timed():
@@ -62,30 +71,3 @@ def test_stages_that_did_not_happen_are_not_timed():
     assert counts == {"total": 2, "tokenize": 1, "queue": 1, "infer": 1}
     labels = {"domain": "voice", "outcome": "first_pass", "reason": "queue_full"}
     assert metrics.registry.get_sample_value("lorb_rescore_requests_total", labels) == 1
-
-
-def test_adapters_that_left_leave_their_series():
-    """Info series say what is there now."""
-    metrics = Metrics()
-    old, new = (replace(served_adapter(number), training_score_mean=-4.0) for number in (1, 2))
-    first, second = old.ref, new.ref
-    metrics.show_adapters([old], [("voice", second.version)])
-    metrics.show_adapters([new], [])
-    values = [
-        metrics.registry.get_sample_value(
-            "lorb_adapter_info", {"domain": ref.domain, "version": ref.version, "digest": ref.digest}
-        )
-        for ref in (first, second)
-    ]
-    assert values == [None, 1]
-    means = [
-        metrics.registry.get_sample_value(
-            "lorb_training_first_pass_score", {"domain": ref.domain, "version": ref.version}
-        )
-        for ref in (first, second)
-    ]
-    assert means == [None, -4.0]
-    assert (
-        metrics.registry.get_sample_value("lorb_adapter_refused", {"domain": "voice", "version": second.version})
-        is None
-    )

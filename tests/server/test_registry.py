@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from catalogue import make_parts, make_registry, version
 from lorb.errors import (
     InvalidAdapter,
     InvalidInput,
@@ -12,78 +13,16 @@ from lorb.errors import (
     UnknownDomain,
     UnknownVersion,
 )
-from lorb_adapters.aliases import Aliases
-from lorb_server.metrics import Metrics
-from lorb_server.registry import Registry
-from serving import served_adapter
-
-
-def version(number):
-    return served_adapter(number - 1).ref.version
-
-
-class Catalogue:
-    """A store in memory."""
-
-    def __init__(self):
-        self.number = 0
-        self.content = {}
-        self.trouble = {}
-
-    def set(self, domain, alias, number):
-        versions, aliases = self.content.get(domain, ((), Aliases()))
-        share = 0.5 if alias == "canary" else None
-        self.content[domain] = (
-            tuple(dict.fromkeys((*versions, version(number)))),
-            aliases.with_alias(alias, version(number), share),
-        )
-        self.number += 1
-
-    def generation(self):
-        self._raise("generation")
-        return self.number
-
-    def domains(self):
-        return list(self.content)
-
-    def versions(self, domain):
-        return self.content[domain][0]
-
-    def aliases(self, domain):
-        self._raise(domain)
-        return self.content[domain][1]
-
-    def _raise(self, what):
-        if what in self.trouble:
-            raise self.trouble[what]
-
-
-class Loader:
-    """Loads stand-ins, and refuses the versions it is told to."""
-
-    def __init__(self):
-        self.refuses = {}
-        self.asked = []
-
-    async def __call__(self, domain, wanted):
-        self.asked.append((domain, wanted))
-        if wanted in self.refuses:
-            raise self.refuses[wanted]
-        return served_adapter(int(wanted.partition("-")[0]) - 1, domain)
+from serving import selected, served_adapter
 
 
 @pytest.fixture
 def parts():
-    return Catalogue(), Loader(), Metrics()
-
-
-def make(parts, **settings):
-    catalogue, load, metrics = parts
-    return Registry(catalogue, load, metrics, **settings)
+    return make_parts()
 
 
 def serves(registry, name="voice"):
-    return registry.select(name).ref.version
+    return selected(registry, name).ref.version
 
 
 def test_a_name_is_served_by_its_stable_version(parts):
@@ -91,7 +30,7 @@ def test_a_name_is_served_by_its_stable_version(parts):
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "canary", 2)
-    registry = make(parts, default_domain="voice")
+    registry = make_registry(parts, default_domain="voice")
     asyncio.run(registry.refresh())
     assert serves(registry) == serves(registry, "voice@stable") == serves(registry, "") == version(1)
     assert serves(registry, "voice@canary") == version(2)
@@ -114,10 +53,10 @@ def test_a_name_is_served_by_its_stable_version(parts):
 def test_what_is_not_served_is_an_error_that_names_the_field(parts, domain, error):
     """Never silently another domain, and never the base."""
     parts[0].set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
     asyncio.run(registry.refresh())
     with pytest.raises(error) as caught:
-        registry.select(domain)
+        selected(registry, domain)
     assert type(caught.value) is error
     assert caught.value.field == "domain"
 
@@ -126,9 +65,9 @@ def test_the_base_serves_its_own_domain_where_it_can(parts):
     """The reserved domain is the base's own head, never the store's."""
     base_adapter = served_adapter(0, "base")
     parts[0].set("base", "stable", 7)
-    registry = make(parts, base_adapter=base_adapter)
+    registry = make_registry(parts, base_adapter=base_adapter)
     asyncio.run(registry.refresh())
-    assert registry.select("base") is base_adapter
+    assert selected(registry, "base") is base_adapter
     assert registry.served_domains() == ["base"]
     assert parts[1].asked == []
 
@@ -139,26 +78,26 @@ def test_pinned_versions_are_served_where_allowed(parts):
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "stable", 2)
     catalogue.set("voice", "stable", 3)
-    registry = make(parts, allow_pinned_versions=True)
+    registry = make_registry(parts, allow_pinned_versions=True)
     asyncio.run(registry.refresh())
     assert serves(registry, f"voice@{version(1)}") == version(1)
     with pytest.raises(UnknownVersion):
-        registry.select(f"voice@{version(9)}")
+        selected(registry, f"voice@{version(9)}")
 
 
 def test_a_flip_changes_nothing_that_was_pinned(parts):
     """An adapter selected before a flip stays whole; the next call gets the new one."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
-        pinned, picture = registry.select("voice"), registry.snapshot
+        pinned, picture = selected(registry, "voice"), registry.domains.get("voice")
         catalogue.set("voice", "stable", 2)
         await registry.refresh()
         assert pinned.ref.version == version(1)
-        assert picture.domains["voice"].aliases == {"stable": version(1)}
+        assert picture.aliases == {"stable": version(1)}
         assert serves(registry) == version(2)
 
     asyncio.run(test())
@@ -167,13 +106,13 @@ def test_a_flip_changes_nothing_that_was_pinned(parts):
 def test_the_version_before_stays_resident_and_older_ones_leave(parts):
     """A rollback needs no loading; memory does not grow with the history."""
     catalogue, load, _ = parts
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         for number in (1, 2, 3):
             catalogue.set("voice", "stable", number)
             await registry.refresh()
-        assert set(registry.snapshot.domains["voice"].loaded) == {version(2), version(3)}
+        assert set(registry.domains.by_name["voice"].loaded) == {version(2), version(3)}
         load.asked.clear()
         catalogue.set("voice", "stable", 2)
         await registry.refresh()
@@ -188,7 +127,7 @@ def test_a_refused_version_leaves_the_old_one_serving(parts):
     catalogue, load, metrics = parts
     load.refuses[version(2)] = InvalidAdapter("torn")
     catalogue.set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
@@ -196,7 +135,7 @@ def test_a_refused_version_leaves_the_old_one_serving(parts):
         refreshed = await registry.refresh()
         assert refreshed.refused == (("voice", version(2)),)
         assert serves(registry) == version(1)
-        assert registry.snapshot.refused == {("voice", version(2)): "torn"}
+        assert registry.domains.refused == {("voice", version(2)): "torn"}
         refused = {"domain": "voice", "version": version(2)}
         assert metrics.registry.get_sample_value("lorb_adapter_refused", refused) == 1
         await registry.refresh()
@@ -207,7 +146,7 @@ def test_a_refused_version_leaves_the_old_one_serving(parts):
         catalogue.number += 1
         assert (await registry.refresh()).loaded == (("voice", version(2)),)
         assert serves(registry) == version(2)
-        assert registry.snapshot.refused == {}
+        assert registry.domains.refused == {}
         assert metrics.registry.get_sample_value("lorb_adapter_refused", refused) is None
 
     asyncio.run(test())
@@ -217,20 +156,20 @@ def test_a_refusal_stays_known_as_long_as_its_version(parts):
     """When the alias moves on the reason can still be read; it is not tried again, and goes with its version."""
     catalogue, load, _ = parts
     load.refuses[version(2)] = InvalidAdapter("torn")
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         for number in (1, 2, 3):
             catalogue.set("voice", "stable", number)
             await registry.refresh()
         assert serves(registry) == version(3)
-        assert registry.snapshot.refused == {("voice", version(2)): "torn"}
-        assert set(registry.snapshot.domains["voice"].loaded) == {version(1), version(3)}
+        assert registry.domains.refused == {("voice", version(2)): "torn"}
+        assert set(registry.domains.by_name["voice"].loaded) == {version(1), version(3)}
         assert load.asked.count(("voice", version(2))) == 1
         catalogue.content["voice"] = ((version(1), version(3)), catalogue.content["voice"][1])
-        catalogue.number += 1
+        catalogue.change("voice")
         await registry.refresh()
-        assert registry.snapshot.refused == {}
+        assert registry.domains.refused == {}
 
     asyncio.run(test())
 
@@ -239,10 +178,10 @@ def test_a_domain_whose_first_version_is_refused_is_not_served(parts):
     """The caller is told where to look."""
     parts[1].refuses[version(1)] = InvalidAdapter("torn")
     parts[0].set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
     asyncio.run(registry.refresh())
     with pytest.raises(UnknownDomain, match="ListAdapters"):
-        registry.select("voice")
+        selected(registry, "voice")
     assert registry.served_domains() == []
 
 
@@ -253,7 +192,7 @@ def test_a_domain_that_left_the_store_leaves_the_server(parts):
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "canary", 2)
     catalogue.set("radio", "stable", 3)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
@@ -261,7 +200,7 @@ def test_a_domain_that_left_the_store_leaves_the_server(parts):
         catalogue.number += 1
         await registry.refresh()
         assert registry.served_domains() == ["radio"]
-        assert registry.snapshot.refused == {}
+        assert registry.domains.refused == {}
 
     asyncio.run(test())
 
@@ -271,16 +210,16 @@ def test_an_alias_taken_away_is_served_no_more(parts):
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "canary", 2)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
         versions, aliases = catalogue.content["voice"]
         catalogue.content["voice"] = (versions, aliases.without_alias("canary"))
-        catalogue.number += 1
+        catalogue.change("voice")
         await registry.refresh()
         with pytest.raises(UnknownVersion):
-            registry.select("voice@canary")
+            selected(registry, "voice@canary")
 
     asyncio.run(test())
 
@@ -290,7 +229,7 @@ def test_one_domains_trouble_is_not_anothers(parts):
     catalogue, _, metrics = parts
     catalogue.set("radio", "stable", 1)
     catalogue.set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh_if_possible()
@@ -312,7 +251,7 @@ def test_a_store_that_cannot_be_read_changes_nothing(parts, trouble):
     """What is loaded keeps serving, whatever the store raises."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh_if_possible()
@@ -329,12 +268,12 @@ def test_what_is_not_the_versions_fault_is_not_held_against_it(parts, trouble):
     catalogue, load, _ = parts
     catalogue.set("voice", "stable", 1)
     load.refuses[version(1)] = trouble
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         with pytest.raises(type(trouble)):
             await registry.refresh()
-        assert registry.snapshot.refused == {}
+        assert registry.domains.refused == {}
         load.refuses.clear()
         await registry.refresh()
         assert serves(registry) == version(1)
@@ -347,14 +286,14 @@ def test_unloading_spares_what_serves(parts):
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "stable", 2)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
         with pytest.raises(InvalidInput, match="stable"):
             await registry.unload("voice", version(2))
         await registry.unload("voice", version(1))
-        assert set(registry.snapshot.domains["voice"].loaded) == {version(2)}
+        assert set(registry.domains.by_name["voice"].loaded) == {version(2)}
         with pytest.raises(UnknownVersion):
             await registry.unload("voice", version(1))
         with pytest.raises(UnknownDomain):
@@ -368,7 +307,7 @@ def test_a_verified_version_is_not_loaded_twice(parts):
     catalogue, load, _ = parts
     catalogue.set("voice", "stable", 1)
     load.refuses[version(3)] = InvalidAdapter("torn")
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         await registry.refresh()
@@ -380,7 +319,7 @@ def test_a_verified_version_is_not_loaded_twice(parts):
         assert load.asked.count(("voice", version(2))) == 1
         with pytest.raises(InvalidAdapter):
             await registry.verify("voice", version(3))
-        assert registry.snapshot.refused == {}
+        assert registry.domains.refused == {}
 
     asyncio.run(test())
 
@@ -389,12 +328,12 @@ def test_polling_follows_the_store(parts):
     """A change is served without anybody asking."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
-    registry = make(parts)
+    registry = make_registry(parts)
 
     async def test():
         polling = asyncio.create_task(registry.poll(0.001))
         async with asyncio.timeout(10):
-            while "voice" not in registry.served_domains():
+            while not registry.domains.get("voice").loaded:
                 await asyncio.sleep(0.001)
             catalogue.set("voice", "stable", 2)
             while serves(registry) != version(2):
@@ -410,8 +349,73 @@ def test_versions_are_known_by_domain_and_number(parts):
     for number in (10, 9, 2):
         catalogue.set("voice", "stable", number)
     catalogue.set("radio", "stable", 3)
-    registry = make(parts)
+    registry = make_registry(parts)
     asyncio.run(registry.refresh())
     known = [("radio", version(3)), ("voice", version(2)), ("voice", version(9)), ("voice", version(10))]
-    assert registry.snapshot.known_versions() == known
-    assert registry.snapshot.known_versions("voice") == known[1:]
+    assert registry.domains.known_versions() == known
+    assert registry.domains.known_versions("voice") == known[1:]
+
+
+def test_only_what_changed_is_read_again(parts):
+    """One flip among many domains reads one domain, touches no other's picture, and loads one version."""
+    catalogue, load, _ = parts
+    names = [f"domain-{number}" for number in range(50)]
+    for name in names:
+        catalogue.set(name, "stable", 1)
+    registry = make_registry(parts)
+
+    async def test():
+        await registry.refresh()
+        before = dict(registry.domains.by_name)
+        catalogue.read.clear()
+        load.asked.clear()
+        catalogue.set("domain-7", "stable", 2)
+        refreshed = await registry.refresh()
+        assert refreshed.loaded == (("domain-7", version(2)),)
+        assert catalogue.read == ["domain-7"]
+        assert load.asked == [("domain-7", version(2))]
+        changed = [name for name in names if registry.domains.get(name) is not before[name]]
+        assert changed == ["domain-7"]
+        await registry.refresh(force=True)
+        assert sorted(set(catalogue.read)) == sorted(names)
+
+    asyncio.run(test())
+
+
+def test_a_domain_that_could_not_be_loaded_is_read_again(parts):
+    """Its stamp counts as seen only when all went well."""
+    catalogue, load, _ = parts
+    catalogue.set("radio", "stable", 1)
+    catalogue.set("voice", "stable", 2)
+    load.refuses[version(2)] = StoreUnavailable("gone")
+    registry = make_registry(parts)
+
+    async def test():
+        await registry.refresh_if_possible()
+        load.refuses.clear()
+        catalogue.read.clear()
+        await registry.refresh()
+        assert catalogue.read == ["voice"]
+        assert serves(registry) == version(2)
+
+    asyncio.run(test())
+
+
+def test_whoever_watches_is_told_of_every_change(parts):
+    """The state grows with what serves, and not with a reading that found nothing new."""
+    catalogue = parts[0]
+    catalogue.set("voice", "stable", 1)
+    registry = make_registry(parts)
+    states = []
+    registry.domains.watch(lambda: states.append(registry.domains.state))
+
+    async def test():
+        await registry.refresh()
+        seen = len(states)
+        assert states == sorted(set(states))
+        assert seen > 0
+        catalogue.number += 1
+        await registry.refresh()
+        assert len(states) == seen
+
+    asyncio.run(test())

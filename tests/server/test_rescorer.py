@@ -1,22 +1,28 @@
 """One list from text to ranks, with a model whose scores tell the text."""
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import torch
 
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.nbest import Hypothesis, NBest
-from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, RescoreOptions, Selection
+from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, Ranked, RescoreOptions, Selection
 from lorb_server.engine import Engine
+from lorb_server.job import Lane
 from lorb_server.metrics import Metrics
+from lorb_server.pass_cost import PassCost
+from lorb_server.pass_runner import PassRunner
 from lorb_server.rescorer import Call, Rescorer
-from lorb_server.scheduler import Scheduler
-from serving import WAIT_SECONDS, TellingModel, scored_list, served_adapter, telling_score
+from lorb_server.scheduler import Batch, Scheduler
+from lorb_server.score_cache import ScoreCache
+from lorb_server.scorer import Scorer
+from lorb_server.served import Route
+from serving import WAIT_SECONDS, TellingModel, adapter_weights, scored_list, served_adapter, telling_score
 
-ADAPTER = served_adapter(1)
+ADAPTER, CANARY = served_adapter(1), served_adapter(2)
 FAIL = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
 LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id="u7")
 
@@ -30,13 +36,30 @@ class Bench:
         scheduler = Scheduler(
             max_batch_tokens=100, max_queue_tokens=max_queue_tokens, max_bulk_queue_tokens=max_queue_tokens
         )
-        self.engine = Engine(self.model, scheduler, self.metrics)
+        self.engine = Engine(PassRunner(self.model, self.metrics, 100), scheduler, self.metrics)
         self.threads = ThreadPoolExecutor(1)
-        self.rescorer = Rescorer(self.engine, text_encoder, self.threads, self.metrics)
+        self.withdrawn: list[tuple[str, str]] = []
+        self.shown: list[Ranked] = []
+        self.rescorer = Rescorer(
+            Scorer(self.engine, self, ScoreCache(0), self.metrics),
+            text_encoder,
+            self.threads,
+            self.metrics,
+            withdraw_canary=lambda adapter, reason: self.withdrawn.append((adapter.ref.version, reason)),
+            shadow=self,
+        )
 
-    def call(self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER):
+    def get(self, adapter):
+        """The weights of an adapter, which are always there."""
+        return adapter_weights(int(adapter.ref.digest, 16))
+
+    def offer(self, call, ranked):
+        """Is shown what a shadow would be compared with."""
+        self.shown.append(ranked)
+
+    def call(self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, lane=Lane.SINGLE, **route):
         now = asyncio.get_running_loop().time()
-        return Call(nbest, options or RescoreOptions(), adapter, now, now + seconds, bulk=False)
+        return Call(nbest, options or RescoreOptions(), Route(adapter, **route), now, now + seconds, lane)
 
     async def rescore(self, *arguments, **settings):
         return await self.rescorer.rescore(self.call(*arguments, **settings))
@@ -73,7 +96,7 @@ def test_scores_belong_to_their_texts(run):
         ranked = await bench.rescore()
         texts = [hypothesis.transcript for hypothesis in ranked.hypotheses]
         rows = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)
-        assert [h.rescoring_score for h in ranked.hypotheses] == [telling_score(r, ADAPTER.weights) for r in rows]
+        assert [h.rescoring_score for h in ranked.hypotheses] == [telling_score(r, adapter_weights(1)) for r in rows]
         assert ranked.outcome is Outcome.RESCORED
         assert (ranked.id, ranked.adapter) == ("u7", ADAPTER.ref)
         assert sorted(h.index for h in ranked.hypotheses) == [0, 1, 2, 3]
@@ -188,22 +211,12 @@ def test_a_deadline_during_the_pass_is_kept(run):
     run(test)
 
 
-class BrokenModel:
-    """Scores one row with a value that is no score."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def score(self, rows, adapters, row_adapters):
-        return torch.tensor([0.0] * (len(rows) - 1) + [self.value])
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_is_none_degrades_or_fails_as_the_caller_chose(run, value):
     """NaN and infinity are never ranked with."""
 
     async def test(bench):
-        bench.engine._model = BrokenModel(value)
+        bench.model.answer = lambda told: [*told[:-1], value]
         for top_n in (0, 1):
             ranked = await bench.rescore(LIST, RescoreOptions(top_n=top_n))
             assert (ranked.outcome, ranked.fallback_reason) == (
@@ -235,6 +248,80 @@ def test_a_failed_pass_fails_the_call(run):
         for options in (RescoreOptions(), FAIL):
             with pytest.raises(ModelFailed):
                 await bench.rescore(LIST, options)
+
+    run(test)
+
+
+def test_too_little_time_for_all_scores_the_likeliest(run):
+    """PARTIAL: the first by first pass are ranked, the rest follow as they came; all or nothing fails."""
+
+    async def test(bench):
+        texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up")]
+        cost = PassCost()
+        for tokens in range(1, 200):
+            cost.observe(tokens, float(tokens))  # a second a token
+        bench.engine._scheduler.cost = cost
+        bench.engine._scheduler.finish(Batch(), 0.0, 1e12)  # not idle for long: nothing is tried against the odds
+        tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
+        with pytest.raises(DeadlineExceeded):
+            await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
+        ranked = await bench.rescore(scored_list(*texts), seconds=3.5 * tokens)
+        assert (ranked.outcome, ranked.fallback_reason) == (Outcome.PARTIAL, FallbackReason.DEADLINE)
+        assert sorted(h.index for h in ranked.hypotheses[:3]) == [0, 1, 2]
+        assert [h.index for h in ranked.hypotheses[3:]] == [3, 4]
+        assert [h.rescoring_score is None for h in ranked.hypotheses] == [False] * 3 + [True] * 2
+        assert sum(h.posterior for h in ranked.hypotheses[:3]) == pytest.approx(1.0)
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="skipped") == 2
+        assert bench.sample("lorb_rescore_requests_total", outcome="partial", reason="deadline") == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("fault", ["nan", "raises"])
+def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
+    """The caller gets stable's ranking of this very list; the canary is told off once, with the reason."""
+
+    async def test(bench):
+        def answer(told):
+            if told[0] > 20_000 - 1:  # the canary's
+                if fault == "raises":
+                    raise ValueError("about a list")
+                return [float("nan")] * len(told)
+            return told
+
+        bench.model.answer = answer
+        ranked = await bench.rescore(adapter=CANARY, stable=ADAPTER)
+        assert (ranked.outcome, ranked.adapter) == (Outcome.RESCORED, ADAPTER.ref)
+        assert ranked.hypotheses == (await bench.rescore()).hypotheses
+        [(version, reason)] = bench.withdrawn
+        assert version == CANARY.ref.version
+        assert reason
+
+    run(test)
+
+
+def test_a_callers_own_overflow_does_not_withdraw_a_canary(run):
+    """A weight that takes any score to infinity says nothing about the adapter, under either policy."""
+
+    async def test(bench):
+        for policy in FallbackPolicy:
+            options = RescoreOptions(rescoring_weight=1e308, fallback_policy=policy)
+            with contextlib.suppress(ModelFailed):
+                await bench.rescore(LIST, options, adapter=CANARY, stable=ADAPTER)
+        assert bench.withdrawn == []
+
+    run(test)
+
+
+def test_only_full_answers_of_shadowed_domains_are_shown_to_the_shadow(run):
+    """One that is rescored is; first-pass answers, lists of one, and domains without a shadow are not."""
+
+    async def test(bench):
+        shown = await bench.rescore(shadow=CANARY)
+        await bench.rescore(seconds=-1.0, shadow=CANARY)
+        await bench.rescore(scored_list("alone"), shadow=CANARY)
+        await bench.rescore()
+        assert bench.shown == [shown]
 
     run(test)
 

@@ -17,9 +17,10 @@ def test_a_base_without_a_head_serves_nothing_itself(publishing_base):
 def test_a_base_with_a_head_serves_it(publishing_base):
     """Under a version and digest that follow the head's weights."""
     heads = [HeadWeights("sum", torch.full((32,), value), torch.zeros(())) for value in (0.1, 0.2)]
-    first, second = (served_base(replace(publishing_base, head=head)) for head in heads)
+    (first, weights), (second, _) = (served_base(replace(publishing_base, head=head)) for head in heads)
     assert first.ref.domain == "base"
     assert is_version(first.ref.version)
     assert first.ref.version.endswith(first.ref.digest[:12])
     assert first.ref.digest != second.ref.digest
-    assert first.weights.lora == {}
+    assert weights.lora == {}
+    assert first.size_bytes == weights.size_bytes

@@ -139,8 +139,8 @@ def test_a_message_too_large_has_grpcs_own_status(server):
 def test_an_answer_tells_where_it_comes_from(server):
     """Request id, component scores, adapter and times come back."""
     hypotheses = [
-        pb.Hypothesis(transcript="the cat", first_pass_score=-1, component_scores={"lm": -0.5}),
-        pb.Hypothesis(transcript="a cat", first_pass_score=-2),
+        pb.Hypothesis(transcript="the seventh cat", first_pass_score=-1, component_scores={"lm": -0.5}),
+        pb.Hypothesis(transcript="a seventh cat", first_pass_score=-2),  # no other test's: the scores are not cached
     ]
     answer = server.stub.Rescore(request(hypotheses=hypotheses, request_id="u 1"), timeout=WAIT_SECONDS)
     assert answer.request_id == "u 1"

@@ -5,7 +5,9 @@ import pytest
 from lorb.errors import InvalidInput
 from lorb_adapters.base import load_base
 from lorb_adapters.model import RescoringModel
-from lorb_server.warm_up import check_budget, warm_up
+from lorb_server.pass_cost import PassCost
+from lorb_server.warm_up import check_budget, probe, warm_up
+from serving import SimulatedClock
 
 
 class RecordingModel(RescoringModel):
@@ -13,15 +15,36 @@ class RecordingModel(RescoringModel):
 
     def score(self, rows, adapters, row_adapters):
         """As the real one."""
-        self.sizes = [*getattr(self, "sizes", []), sum(row.num_tokens for row in rows)]
+        tokens = sum(row.num_tokens for row in rows)
+        self.sizes = [*getattr(self, "sizes", []), tokens]
+        getattr(self, "on_pass", lambda tokens: None)(tokens)
         return super().score(rows, adapters, row_adapters)
 
 
 def test_the_largest_pass_is_tried(tiny_bert):
     """What fails for want of memory fails before the server says that it serves."""
     model = RecordingModel(load_base(str(tiny_bert)))
-    warm_up(model, 200)
-    assert model.sizes == [3, 192]
+    warm_up(model, 200, PassCost())
+    assert model.sizes[0] == 192
+    assert max(model.sizes) <= 200
+
+
+def test_passes_of_usual_rows_teach_what_a_pass_takes(tiny_bert):
+    """Each size is run once cold and once for the clock; nothing else is learned from."""
+    model, cost, clock = RecordingModel(load_base(str(tiny_bert))), PassCost(), SimulatedClock()
+    model.on_pass = lambda tokens: setattr(clock, "now", clock.now + 0.01 + 0.001 * tokens)
+    warm_up(model, 1000, cost, clock)
+    assert len(model.sizes) == 7
+    assert cost.seconds(500) == pytest.approx(0.51)
+
+
+def test_the_probe_raises_what_the_model_raises(tiny_bert):
+    """A model that scores is left in peace; one that does not is found out."""
+    model = RecordingModel(load_base(str(tiny_bert)))
+    probe(model)
+    model.on_pass = lambda tokens: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        probe(model)
 
 
 def test_a_budget_below_the_longest_row_is_refused(tiny_bert):

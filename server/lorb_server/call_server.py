@@ -1,0 +1,58 @@
+"""The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lorb.v1 import rescoring_pb2_grpc
+from lorb_adapters.text import TextEncoder
+from lorb_server.base_info import BaseInfo
+from lorb_server.config import ServeConfig
+from lorb_server.health import Health
+from lorb_server.job import Scoring
+from lorb_server.listening import RESCORING, listen, make_server
+from lorb_server.metrics import Metrics
+from lorb_server.rescorer import Rescorer
+from lorb_server.routing import Routing
+from lorb_server.service import RescoringService
+from lorb_server.shadow import Shadow
+
+
+class CallServer:
+    """Takes callers' calls in this process. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        base: BaseInfo,
+        text_encoder: TextEncoder,
+        routing: Routing,
+        scoring: Scoring,
+        metrics: Metrics,
+        health: Health,
+        *,
+        shares_port: bool = False,
+    ) -> None:
+        """`shares_port`: other processes of this server listen on the same port."""
+        self._config = config
+        self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
+        self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
+        rescorer = Rescorer(
+            scoring,
+            text_encoder,
+            self._threads,
+            metrics,
+            withdraw_canary=routing.withdraw_canary,
+            shadow=self._shadow,
+        )
+        service = RescoringService(config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served)
+        self._server = make_server(config, RESCORING, health, shares_port=shares_port)
+        rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
+
+    async def listen(self) -> int:
+        """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
+        return await listen(self._server, self._config.host, self._config.port, "port")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no more calls; those in flight may take so long."""
+        await self._server.stop(grace_seconds)
+        await self._shadow.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,93 @@
+"""What a front must know of an adapter, and of the route to it, as JSON; weights stay in the engine process."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from lorb.errors import LorbError
+from lorb.ranked import AdapterRef
+from lorb_adapters.ranking import Ranking
+from lorb_adapters.text import TextNormalization
+from lorb_server.fronts.frames import ProtocolError
+from lorb_server.served import Route, ServedAdapter
+
+# A front forgets its routes with every change of the registry, so only calls in flight hold numbers of long ago.
+MAX_NUMBERED_ADAPTERS = 16384
+
+
+class AdapterNumbers:
+    """Short names for adapters, the same for all fronts. The least recently used ones are forgotten."""
+
+    def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
+        self._max_adapters = max_adapters
+        self._adapters: OrderedDict[int, ServedAdapter] = OrderedDict()
+        self._numbers: dict[AdapterRef, int] = {}
+        self._next = 1
+
+    def number(self, adapter: ServedAdapter) -> int:
+        """The adapter's number, from 1; a new one where it has none."""
+        number = self._numbers.get(adapter.ref)
+        if number is None:
+            number, self._next = self._next, self._next + 1
+            self._numbers[adapter.ref] = number
+        self._adapters[number] = adapter
+        self._adapters.move_to_end(number)
+        while len(self._adapters) > self._max_adapters:
+            _, oldest = self._adapters.popitem(last=False)
+            del self._numbers[oldest.ref]
+        return number
+
+    def get(self, number: int) -> ServedAdapter | None:
+        """The adapter of this number, or None where it is forgotten."""
+        adapter = self._adapters.get(number)
+        if adapter is not None:
+            self._adapters.move_to_end(number)
+        return adapter
+
+
+def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
+    """A route with its adapters.
+
+    state: of the registry when it was made. is_fixed: whether it holds for every routing key while that state lasts.
+    """
+    parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
+    adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
+    return json.dumps({"state": state, "is_fixed": is_fixed, **adapters}).encode()
+
+
+def decode_route(body: bytes, known: Callable[[int, ServedAdapter], ServedAdapter]) -> tuple[Route, int, bool]:
+    """The route, its state, and whether it is fixed; `known` takes note of an adapter and its number.
+
+    Raises ProtocolError where `encode_route` did not make that.
+    """
+    try:
+        content = json.loads(body)
+        adapters = {part: _adapter(content[part], known) for part in ("adapter", "stable", "shadow") if part in content}
+        return Route(**adapters), int(content["state"]), bool(content["is_fixed"])
+    except (ValueError, TypeError, KeyError, AttributeError, LorbError):
+        raise ProtocolError("a route is none that this process understands") from None
+
+
+def _adapter_json(adapter: ServedAdapter, number: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "ref": [adapter.ref.domain, adapter.ref.version, adapter.ref.digest],
+        "ranking": adapter.ranking.to_json(),
+        "normalization": adapter.normalization.to_json(),
+        "uses_context": adapter.uses_context,
+        "training_score_mean": adapter.training_score_mean,
+        "size_bytes": adapter.size_bytes,
+    }
+
+
+def _adapter(content: dict[str, Any], known: Callable[[int, ServedAdapter], ServedAdapter]) -> ServedAdapter:
+    adapter = ServedAdapter(
+        ref=AdapterRef(*content["ref"]),
+        ranking=Ranking.from_json(content["ranking"]),
+        normalization=TextNormalization.from_json(content["normalization"]),
+        uses_context=content["uses_context"],
+        training_score_mean=content["training_score_mean"],
+        size_bytes=content["size_bytes"],
+    )
+    return known(content["number"], adapter)

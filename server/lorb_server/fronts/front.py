@@ -1,0 +1,72 @@
+"""A front process: takes calls, and has them scored by the engine process that started it.
+
+It listens on the same port as its siblings. It lives as long as its socket to the engine: when that ends, so does it.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+
+from lorb.errors import LorbError
+from lorb_server.call_server import CallServer
+from lorb_server.fronts.engine_link import EngineLink
+from lorb_server.fronts.settings import FrontSettings
+from lorb_server.health import Health
+from lorb_server.listening import ADMIN, RESCORING
+from lorb_server.logs import configure_logs
+from lorb_server.metrics import Metrics
+
+LOST_GRACE_SECONDS = 1.0  # for calls whose answer is on its way when the engine process ends
+_FAREWELL_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """Serves until the engine process says so or is gone; `arguments` is the socket's descriptor."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the engine process drains its fronts
+        signal.signal(number, signal.SIG_IGN)
+    [descriptor] = map(int, arguments)
+    return asyncio.run(_serve(socket.socket(fileno=descriptor)))
+
+
+async def _serve(to_engine: socket.socket) -> int:
+    health, metrics = Health((RESCORING, ADMIN)), Metrics()
+    link = EngineLink(health, metrics)
+    await asyncio.get_running_loop().create_unix_connection(lambda: link.connection, sock=to_engine)
+    await asyncio.wait((link.hello, link.lost), return_when=asyncio.FIRST_COMPLETED)
+    if not link.hello.done():
+        return 1
+    settings = FrontSettings.from_json(link.hello.result())
+    configure_logs(settings.config.log_format, settings.config.log_level)
+    server = CallServer(
+        settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
+    )
+    try:
+        link.say_ready(await server.listen())
+    except LorbError as error:
+        link.say_refused(error)
+        await _part(link)
+        return 2
+    await asyncio.wait((link.drained, link.lost), return_when=asyncio.FIRST_COMPLETED)
+    health.close()
+    if link.lost.done():
+        _log.error("the engine process is gone", extra={"fields": {"front": settings.slot}})
+        await server.stop(LOST_GRACE_SECONDS)
+        return 1
+    await server.stop(link.drained.result())
+    link.report()
+    await _part(link)
+    return 0
+
+
+async def _part(link: EngineLink) -> None:
+    """Closes after all has been sent, if the engine reads it in time."""
+    link.connection.close()
+    await asyncio.wait((link.lost,), timeout=_FAREWELL_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,235 @@
+"""A front as the engine process sees it: its jobs run here, and end with it."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lorb.errors import LorbError, Unavailable
+from lorb_server.answers import unforeseen
+from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
+from lorb_server.fronts.connection import Connection
+from lorb_server.fronts.engine_state import EngineState
+from lorb_server.fronts.frames import Kind, ProtocolError
+from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_job, encode_error, encode_scored
+from lorb_server.fronts.samples import Samples, decode_samples
+from lorb_server.job import Job, Scoring
+from lorb_server.served import Route, ServedAdapter
+
+# More than a queue of common lists holds. A front that has as many here waits with the next.
+MAX_JOBS = 8192
+
+_log = logging.getLogger(__name__)
+
+
+class FrontsRouting(Protocol):
+    """What the fronts need of `lorb_server.registry.Registry`."""
+
+    async def route(self, domain: str, routing_key: str) -> Route: ...  # noqa: D102
+    def depends_on_key(self, domain: str) -> bool: ...  # noqa: D102
+    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None: ...  # noqa: D102
+    def served_domains(self) -> Sequence[str]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all fronts are served from.
+
+    Attributes:
+        scoring, routing: of this process.
+        numbers: adapters' short names.
+        state: as it is now.
+    """
+
+    scoring: Scoring
+    routing: FrontsRouting
+    numbers: AdapterNumbers
+    state: Callable[[], EngineState]
+
+
+class _Turn:
+    """Wakes all that wait, again and again."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def pass_on(self) -> None:
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+
+class FrontPeer:
+    """The engine's end of a front's connection. Belongs to the event loop.
+
+    Attributes:
+        ready: the port that it listens on, once it does; raises why it cannot.
+        samples: what it last said that it has counted.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.connection = Connection(self._receive, on_close=self._end, on_room=self._catch_up)
+        self.ready: asyncio.Future[int] = self._loop.create_future()
+        self.samples: Samples = {}
+        self._desk = desk
+        self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._is_paused = False
+        self._seen = -1
+        self._heard = _Turn()
+        self._ended = asyncio.Event()
+
+    def greet(self, settings: dict[str, Any]) -> None:
+        """Sends what the front needs before it can listen."""
+        self.connection.send(Kind.HELLO, 0, json.dumps(settings).encode())
+        self.tell_state()
+
+    def tell_state(self) -> None:
+        """Sends the engine's state; to a front that reads too slowly, the latest one once it has caught up."""
+        if not self.connection.is_full:
+            state = self._desk.state()
+            self.connection.send(Kind.STATE, state.number, state.encode())
+
+    async def settled(self, state_number: int) -> None:
+        """Returns when the front goes by this state, or a later one, or is gone."""
+        while self._seen < state_number and not self._ended.is_set():
+            await self._heard.wait()
+
+    def ask_samples(self) -> None:
+        """Asks what the front has counted."""
+        if not self.connection.is_full:
+            self.connection.send(Kind.MEASURE, 0)
+
+    async def measured(self) -> None:
+        """Asks, and returns when `samples` are as new or the front is gone."""
+        before = self.samples
+        self.ask_samples()
+        while self.samples is before and not self._ended.is_set():
+            await self._heard.wait()
+
+    def drain(self, grace_seconds: float) -> None:
+        """Tells the front to finish what is in flight and to exit."""
+        self.connection.send(Kind.DRAIN, round(grace_seconds * 1000))
+
+    async def part(self, timeout_seconds: float) -> None:
+        """Reads what a front that has exited still sent, then ends the connection."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), timeout_seconds)
+        except TimeoutError:
+            self.connection.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes calls."""
+        return self.ready.done() and self.ready.exception() is None and not self._ended.is_set()
+
+    @property
+    def num_jobs(self) -> int:
+        """How many of its questions are being worked on."""
+        return len(self._jobs)
+
+    def _receive(self, kind: Kind, number: int, body: bytes) -> None:
+        match kind:
+            case Kind.SUBMIT:
+                self._submit(number, body)
+            case Kind.CANCEL:
+                if number in self._jobs:
+                    self._jobs[number].cancel()
+            case Kind.ROUTE:
+                domain, routing_key = json.loads(body)
+                self._run(number, self._route(number, domain, routing_key))
+            case Kind.DOMAINS:
+                domains = json.dumps(list(self._desk.routing.served_domains())).encode()
+                self.connection.send(Kind.DOMAINS_SERVED, number, domains)
+            case Kind.WITHDRAW:
+                adapter = self._desk.numbers.get(number)
+                if adapter is not None:
+                    self._desk.routing.withdraw_canary(adapter, body.decode(errors="replace"))
+            case Kind.STATE_SEEN:
+                self._seen = number
+                self._heard.pass_on()
+            case Kind.MEASURED:
+                self.samples = decode_samples(body)
+                self._heard.pass_on()
+            case Kind.READY:
+                self._answer_ready(lambda: self.ready.set_result(number))
+            case Kind.REFUSED:
+                error = decode_error(body)
+                self._answer_ready(lambda: self.ready.set_exception(error))
+            case _:
+                raise ProtocolError(f"a front sends no {kind.name}")
+
+    def _submit(self, number: int, body: bytes) -> None:
+        adapter = self._desk.numbers.get(adapter_number(body))
+        if adapter is None:
+            self._fail(number, Unavailable("this server has forgotten the call's adapter; try again"))
+        else:
+            self._run(number, self._score(number, decode_job(body, adapter)))
+
+    def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        if number in self._jobs:
+            work.close()
+            raise ProtocolError(f"a front uses the number {number} twice")
+        task = self._jobs[number] = self._loop.create_task(work)
+        task.add_done_callback(lambda _: self._finish(number))
+        self._regulate()
+
+    def _finish(self, number: int) -> None:
+        del self._jobs[number]
+        self._regulate()
+
+    async def _score(self, number: int, job: Job) -> None:
+        try:
+            scored = await self._desk.scoring.score(job)
+        except LorbError as error:
+            self._fail(number, error)
+        except Exception as error:
+            self._fail(number, unforeseen(error, "score"))
+        else:
+            self.connection.send(Kind.SCORED, number, encode_scored(scored))
+
+    async def _route(self, number: int, domain: str, routing_key: str) -> None:
+        routing = self._desk.routing
+        try:
+            route = await routing.route(domain, routing_key)
+        except LorbError as error:
+            self._fail(number, error)
+        except Exception as error:
+            self._fail(number, unforeseen(error, "route"))
+        else:  # no pause between the route and its number: no change of state can come between
+            is_fixed = not routing.depends_on_key(domain)
+            answer = encode_route(route, self._desk.numbers, state=self._desk.state().number, is_fixed=is_fixed)
+            self.connection.send(Kind.ROUTED, number, answer)
+
+    def _fail(self, number: int, error: LorbError) -> None:
+        self.connection.send(Kind.FAILED, number, encode_error(error))
+
+    def _answer_ready(self, answer: Callable[[], None]) -> None:
+        if not self.ready.done():
+            answer()
+
+    def _catch_up(self) -> None:
+        self.tell_state()
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """A front that does not read its answers, or has too many jobs here, is not listened to."""
+        must_wait = self.connection.is_full or len(self._jobs) >= MAX_JOBS
+        if must_wait and not self._is_paused:
+            self.connection.pause_reading()
+        elif not must_wait and self._is_paused:
+            self.connection.resume_reading()
+        self._is_paused = must_wait
+
+    def _end(self) -> None:
+        for task in self._jobs.values():
+            task.cancel()
+        self._ended.set()
+        self._heard.pass_on()
+        if not self.ready.done():
+            self.ready.set_exception(Unavailable("a front process ended before it served"))
+            self.ready.exception()  # whoever waits for it sees it; nobody may

@@ -1,0 +1,217 @@
+"""The front processes of one server: started, kept alive, told what changes, drained."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from lorb.errors import Unavailable
+from lorb_adapters.text import TextEncoder
+from lorb_server.base_info import BaseInfo
+from lorb_server.config import ServeConfig
+from lorb_server.fronts.adapter_codec import AdapterNumbers
+from lorb_server.fronts.engine_state import EngineState
+from lorb_server.fronts.front_peer import Desk, FrontPeer, FrontsRouting
+from lorb_server.fronts.restarts import Restarts
+from lorb_server.fronts.samples import Samples, total
+from lorb_server.fronts.settings import FrontSettings
+from lorb_server.fronts.shared_port import SharedPort
+from lorb_server.health import Health
+from lorb_server.job import Scoring
+from lorb_server.metrics import Metrics
+
+MEASURE_SECONDS = 1.0  # how often fronts are asked what they have counted: as much as a killed one takes with it
+SETTLE_SECONDS = 1.0
+_EXIT_SECONDS = 5.0  # from the end of its grace to the end of a front; beyond it is killed
+
+_log = logging.getLogger(__name__)
+
+
+class Fronts:
+    """Takes callers' calls in processes of their own. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        base: BaseInfo,
+        text_encoder: TextEncoder,
+        routing: FrontsRouting,
+        scoring: Scoring,
+        metrics: Metrics,
+        health: Health,
+        *,
+        on_failure: Callable[[], None],
+    ) -> None:
+        """`on_failure` is called when a front dies again and again."""
+        self._config = config
+        self._base = base
+        self._text_encoder = text_encoder
+        self._metrics = metrics
+        self._health = health
+        self._on_failure = on_failure
+        self._desk = Desk(scoring, routing, AdapterNumbers(), self._state)
+        self._state_number = 0
+        self._lives: dict[int, tuple[asyncio.subprocess.Process, FrontPeer]] = {}  # by slot
+        self._gone: Samples = {}  # what fronts that are no more have counted
+        self._keepers: list[asyncio.Task[None]] = []
+        self._measuring: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._port: SharedPort | None = None
+
+    async def listen(self) -> int:
+        """Starts all fronts and returns the port they got; raises InvalidInput where the address is taken or none."""
+        loop = asyncio.get_running_loop()
+        self._port = SharedPort(self._config.host, self._config.port)
+        self._config = replace(self._config, port=self._port.port)
+        first_ready = [loop.create_future() for _ in range(self._config.front_processes)]
+        self._keepers = [loop.create_task(self._keep(slot, ready)) for slot, ready in enumerate(first_ready)]
+        self._measuring = loop.create_task(self._measure_often())
+        await asyncio.gather(*first_ready)
+        return self._port.port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no more calls; those in flight may take so long. No process is left afterwards."""
+        self._stopping.set()
+        for process, peer in self._lives.values():
+            if peer.is_ready:
+                peer.drain(grace_seconds)
+            else:
+                _kill(process)
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=grace_seconds + _EXIT_SECONDS)
+            for process, _ in self._lives.values():
+                _kill(process)
+            await asyncio.gather(*self._keepers)
+        if self._measuring is not None:
+            self._measuring.cancel()
+        if self._port is not None:
+            self._port.close()
+
+    def note_change(self) -> None:
+        """Tells the fronts that health or the registry is not what it was."""
+        self._state_number += 1
+        for _, peer in self._lives.values():
+            peer.tell_state()
+
+    async def settle(self) -> None:
+        """Returns when all fronts go by what is now; those that do not answer are not waited for long."""
+        waits = [asyncio.ensure_future(peer.settled(self._state_number)) for _, peer in self._lives.values()]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=SETTLE_SECONDS)
+            for each in late:
+                each.cancel()
+
+    async def measure(self) -> Samples:
+        """What all fronts have counted, asked for now; of those that do not answer in time, what they last said."""
+        waits = [asyncio.ensure_future(peer.measured()) for _, peer in self._lives.values()]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)
+            for each in late:
+                each.cancel()
+        return self.samples()
+
+    def samples(self) -> Samples:
+        """What all fronts, those that are no more included, last said that they have counted. Any thread."""
+        return total([self._gone, *(peer.samples for _, peer in list(self._lives.values()))])
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the fronts that run now, by slot."""
+        return [process.pid for _, (process, _) in sorted(self._lives.items())]
+
+    @property
+    def num_jobs(self) -> int:
+        """How many of the fronts' questions are being worked on."""
+        return sum(peer.num_jobs for _, peer in self._lives.values())
+
+    def _state(self) -> EngineState:
+        return EngineState(self._state_number, self._health.serving, self._health.has_served)
+
+    async def _keep(self, slot: int, first_ready: asyncio.Future[int]) -> None:
+        """One front after the other, until the end."""
+        restarts = Restarts()
+        while True:
+            status = await self._live(slot, first_ready)
+            if self._stopping.is_set():
+                return
+            self._metrics.front_restarts.inc()
+            pause_seconds = restarts.pause_seconds(asyncio.get_running_loop().time())
+            fields = {"front": slot, "exit_status": status, "restart_in_seconds": pause_seconds}
+            _log.error("a front process died", extra={"fields": fields})
+            if pause_seconds is None:
+                self._on_failure()
+                return
+            await _pause(self._stopping, pause_seconds)
+            if self._stopping.is_set():
+                return
+
+    async def _live(self, slot: int, first_ready: asyncio.Future[int]) -> int | str:
+        """One front from its start to its end; returns its exit status, or why it could not be started."""
+        peer = FrontPeer(self._desk)
+        peer.ready.add_done_callback(lambda ready: _pass_on(ready, first_ready))
+        try:
+            process = await _start(peer)
+        except OSError as error:
+            _pass_on_error(Unavailable(f"a front process cannot be started: {error.strerror}"), first_ready)
+            return str(error.strerror)
+        self._lives[slot] = process, peer
+        self._metrics.watch_fronts(self._num_ready)
+        peer.greet(FrontSettings(slot, self._config, self._base, self._text_encoder).to_json())
+        if self._stopping.is_set():
+            _kill(process)
+        status = await process.wait()
+        await peer.part(_EXIT_SECONDS)
+        del self._lives[slot]
+        self._gone = total([self._gone, peer.samples])
+        return status
+
+    def _num_ready(self) -> float:
+        return float(sum(peer.is_ready for _, peer in list(self._lives.values())))
+
+    async def _measure_often(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_SECONDS)
+            for _, peer in self._lives.values():
+                peer.ask_samples()
+
+
+async def _start(peer: FrontPeer) -> asyncio.subprocess.Process:
+    """A process with one end of a new socket, and `peer` at the other; nothing else can reach either."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().create_unix_connection(lambda: peer.connection, sock=ours)
+        command = (sys.executable, "-P", "-m", "lorb_server.fronts.front", str(theirs.fileno()))
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),)
+            )
+        except OSError:
+            peer.connection.close()
+            raise
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+async def _pause(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _pass_on(ready: asyncio.Future[int], to: asyncio.Future[int]) -> None:
+    error = ready.exception()
+    if error is not None:
+        _pass_on_error(error, to)
+    elif not to.done():
+        to.set_result(ready.result())
+
+
+def _pass_on_error(error: BaseException, to: asyncio.Future[int]) -> None:
+    if not to.done():
+        to.set_exception(error)

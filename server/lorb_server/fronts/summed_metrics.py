@@ -1,0 +1,38 @@
+"""What the whole server has counted: the engine process' series with the fronts' added."""
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import CancelledError
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from lorb_server.fronts.fronts import MEASURE_SECONDS, Fronts
+from lorb_server.fronts.samples import Samples, with_samples
+
+
+class SummedMetrics(Collector):
+    """Asks the fronts whenever somebody reads. Read on any thread but the event loop's."""
+
+    def __init__(self, own: CollectorRegistry, fronts: Fronts, loop: asyncio.AbstractEventLoop) -> None:
+        self.registry = CollectorRegistry()
+        self._own = own
+        self._fronts = fronts
+        self._loop = loop
+        self.registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        """The families, so that a reader may ask for some of them."""
+        return self._own.collect()
+
+    def collect(self) -> Iterable[Metric]:
+        """The families as they are now."""
+        return with_samples(self._own.collect(), self._fronts_samples())
+
+    def _fronts_samples(self) -> Samples:
+        try:
+            measuring = asyncio.run_coroutine_threadsafe(self._fronts.measure(), self._loop)
+            return measuring.result(2 * MEASURE_SECONDS)
+        except (TimeoutError, CancelledError, RuntimeError):  # the event loop is busy, or has ended
+            return self._fronts.samples()

@@ -1,0 +1,111 @@
+"""Jobs, scores and errors as bytes."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb import errors
+from lorb.errors import InvalidInput, LorbError, MalformedFile
+from lorb_adapters.text import EncodedRow
+from lorb_server.fronts.frames import ProtocolError
+from lorb_server.fronts.job_codec import (
+    adapter_number,
+    decode_error,
+    decode_job,
+    decode_scored,
+    encode_error,
+    encode_job,
+    encode_scored,
+)
+from lorb_server.job import Job, Lane, Scored
+from serving import row, served_adapter
+
+ADAPTER = served_adapter(1)
+
+
+@st.composite
+def rows(draw):
+    tokens = draw(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 255)), min_size=1, max_size=20))
+    scored_from = draw(st.integers(0, len(tokens) - 1))
+    token_ids, type_ids = zip(*tokens, strict=True)
+    return EncodedRow(token_ids, type_ids, scored_from, draw(st.booleans()))
+
+
+@given(
+    st.lists(rows(), max_size=6),
+    st.integers(0, 2**32 - 1),
+    st.floats(allow_nan=False),
+    st.sampled_from(Lane),
+    st.booleans(),
+)
+def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, lane, may_be_partial):
+    """Every row, to the last token and flag."""
+    body = encode_job(Job(job_rows, ADAPTER, answer_by, lane, may_be_partial), number)
+    job = decode_job(body, ADAPTER)
+    assert adapter_number(body) == number
+    assert list(job.rows) == job_rows
+    assert (job.adapter, job.answer_by, job.lane, job.may_be_partial) == (ADAPTER, answer_by, lane, may_be_partial)
+
+
+@given(st.lists(st.floats(), max_size=8), st.floats(0, 1e9), st.floats(0, 1e9), st.integers(0, 2**32 - 1))
+def test_scores_come_out_as_they_went_in(scores, queue_seconds, infer_seconds, num_cached):
+    """To the last bit; NaN and infinity too, which the front must see."""
+    scored = decode_scored(encode_scored(Scored(tuple(scores), queue_seconds, infer_seconds, num_cached)))
+    assert [struct.pack("d", score) for score in scored.scores if not math.isnan(score)] == [
+        struct.pack("d", score) for score in scores if not math.isnan(score)
+    ]
+    assert [math.isnan(score) for score in scored.scores] == [math.isnan(score) for score in scores]
+    assert (scored.queue_seconds, scored.infer_seconds, scored.num_cached) == (queue_seconds, infer_seconds, num_cached)
+
+
+ERRORS = sorted(
+    (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LorbError)),
+    key=lambda kind: kind.__name__,
+)
+
+
+@given(st.sampled_from([kind for kind in ERRORS if kind is not MalformedFile]), st.text(), st.text())
+def test_every_error_keeps_its_type_message_and_field(kind, message, field):
+    """The caller is told the same as by a server of one process."""
+    error = decode_error(encode_error(kind(message, field=field)))
+    assert (type(error), error.message, error.field) == (kind, message, field)
+
+
+def test_a_malformed_file_is_the_invalid_input_that_it_extends():
+    """As on the wire to the client; the place is in the message."""
+    error = decode_error(encode_error(MalformedFile("lists.jsonl", 3, "no brace")))
+    assert (type(error), error.message) == (InvalidInput, "lists.jsonl:3: no brace")
+
+
+@given(st.binary(max_size=80))
+def test_bytes_that_are_nothing_are_refused_and_harm_nobody(body):
+    """ProtocolError, or something that is well formed by chance; never another exception."""
+    for decode in (lambda data: decode_job(data, ADAPTER), decode_scored, decode_error):
+        try:
+            decode(body)
+        except ProtocolError:
+            continue
+
+
+@given(st.integers(0, 200), st.integers(0, 255))
+def test_a_job_that_lies_about_itself_is_refused_or_is_another_job(position, value):
+    """One byte changed: rows that reach beyond the body are never made."""
+    body = bytearray(encode_job(Job([row(1, 2, 3), row(4, 5)], ADAPTER, 5.0), 9))
+    body[position % len(body)] = value
+    try:
+        job = decode_job(bytes(body), ADAPTER)
+    except ProtocolError:
+        return
+    assert sum(each.num_tokens for each in job.rows) == 5
+    assert all(len(each.type_ids) == each.num_tokens > each.scored_from for each in job.rows)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_torn_job_is_refused(cut):
+    """Its lengths tell that something is missing."""
+    body = encode_job(Job([row(1, 2, 3), row(4, 5)], ADAPTER, 5.0), 9)
+    with pytest.raises(ProtocolError):
+        decode_job(body[:-cut], ADAPTER)

@@ -1,0 +1,98 @@
+"""Adding up what several processes have counted."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+
+from lorb_server.fronts.frames import ProtocolError
+from lorb_server.fronts.samples import decode_samples, encode_samples, samples_of, total, with_samples
+from lorb_server.metrics import Metrics
+
+
+class Families:
+    """A collector that shows some families."""
+
+    def __init__(self, families):
+        self.families = list(families)
+
+    def collect(self):
+        return self.families
+
+
+def counted(requests, seconds):
+    """The metrics of a process that has counted this."""
+    metrics = Metrics()
+    metrics.requests.labels("voice", "rescored", "").inc(requests)
+    for each in seconds:
+        metrics.duration.labels("total").observe(each)
+    metrics.adapters.generation.set(requests)
+    return metrics
+
+
+def value(families, name, **labels):
+    registry = CollectorRegistry()
+    registry.register(Families(families))
+    return registry.get_sample_value(name, labels)
+
+
+def test_counters_and_histograms_are_added_and_gauges_are_the_engines():
+    """Also where the engine itself has never counted under those labels."""
+    own, fronts = Metrics(), [counted(2, [0.003]), counted(3, [0.003, 7.0])]
+    own.adapters.generation.set(41)
+    sums = total(samples_of(front.registry) for front in fronts)
+    families = list(with_samples(own.registry.collect(), sums))
+    assert value(families, "lorb_rescore_requests_total", domain="voice", outcome="rescored", reason="") == 5
+    assert value(families, "lorb_rescore_duration_seconds_count", stage="total") == 3
+    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", le="0.005") == 2
+    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", le="+Inf") == 3
+    assert value(families, "lorb_registry_generation") == 41
+
+
+def test_the_engines_own_counts_are_in_the_sum():
+    """A server may have answered in either."""
+    sums = samples_of(counted(2, [1.0]).registry)
+    families = list(with_samples(counted(5, [1.0]).registry.collect(), sums))
+    assert value(families, "lorb_rescore_requests_total", domain="voice", outcome="rescored", reason="") == 7
+    assert value(families, "lorb_rescore_duration_seconds_sum", stage="total") == 2.0
+
+
+def test_the_sum_is_a_page_that_prometheus_reads():
+    """Buckets of one histogram stay together and in order."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    registry = CollectorRegistry()
+    sums = samples_of(counted(2, [0.003, 7.0]).registry)
+    registry.register(Families(with_samples(Metrics().registry.collect(), sums)))
+    [family] = [
+        each
+        for each in text_string_to_metric_families(generate_latest(registry).decode())
+        if each.name == "lorb_rescore_duration_seconds"
+    ]
+    buckets = [sample.value for sample in family.samples if sample.name.endswith("_bucket")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == 2
+
+
+def test_a_process_keeps_its_memory_and_its_birth_to_itself():
+    """Neither means anything when added up."""
+    names = {name for _, name, _ in samples_of(counted(1, [1.0]).registry)}
+    assert not {name for name in names if name.startswith("process_") or name.endswith("_created")}
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.text(), st.text(), st.lists(st.tuples(st.text(), st.text()), max_size=3).map(tuple)),
+        st.floats(allow_nan=False),
+    )
+)
+def test_samples_come_out_as_they_went_in(samples):
+    """Whatever the labels are."""
+    assert decode_samples(encode_samples(samples)) == samples
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'[["a", "b", 3, 4]]', b'[["a", "b", [], "x"]]'])
+def test_samples_that_are_none_are_refused(body):
+    """The connection is of no use then."""
+    with pytest.raises(ProtocolError):
+        decode_samples(body)

@@ -1,0 +1,241 @@
+"""A whole server with front processes, from settings to exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import grpc
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from lorb.errors import InvalidInput
+from lorb.v1 import admin_pb2, rescoring_pb2_grpc
+from lorb.v1 import rescoring_pb2 as pb
+from publications import make_publication
+from serving import WAIT_SECONDS, TellingModel, free_port, running_server
+
+TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a dog sat on the cat")
+
+
+def until(condition):
+    """Returns when it holds."""
+    limit = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+def call(target, *texts, **fields):
+    """Rescores a list on a connection of its own."""
+    hypotheses = [pb.Hypothesis(transcript=text, first_pass_score=-i / 4) for i, text in enumerate(texts)]
+    request = pb.RescoreRequest(hypotheses=hypotheses, **{"domain": "voice", **fields})
+    with grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        return rescoring_pb2_grpc.RescoringServiceStub(channel).Rescore(request, timeout=WAIT_SECONDS)
+
+
+def persistent_call(target, *texts):
+    """The same by a caller that tries again when it finds a server UNAVAILABLE."""
+    while True:
+        try:
+            return call(target, *texts)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+
+
+@pytest.fixture
+def fronted(tiny_bert, store):
+    """A server with two fronts."""
+    with running_server(tiny_bert, store.url, front_processes=2, log_level="error") as server:
+        yield server
+
+
+def without_timings(answer):
+    answer.ClearField("timings")
+    return answer
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"selection": pb.SELECTION_MBR}, {"top_n": 2}, {"rescoring_weight": 3.0}, {"fallback_policy": 2}],
+)
+def test_fronts_answer_as_a_server_of_one_process(fronted, tiny_bert, store, fields):
+    """The same order, scores, posteriors and adapter, to the last bit."""
+    with running_server(tiny_bert, store.url) as single:
+        expected = without_timings(call(single.target, *TEXTS, **fields))
+    assert expected.outcome == pb.OUTCOME_RESCORED
+    answers = [without_timings(call(fronted.target, *TEXTS, **fields)) for _ in range(4)]
+    assert answers == [expected] * 4
+
+
+def test_a_batch_goes_through_a_front(fronted):
+    """Each list with its own answer or status."""
+    good = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
+    bad = pb.RescoreRequest(domain="tv", hypotheses=[pb.Hypothesis(transcript="a")])
+    answer = fronted.stub.BatchRescore(pb.BatchRescoreRequest(requests=[good, bad, good]), timeout=WAIT_SECONDS)
+    assert [one.WhichOneof("result") for one in answer.results] == ["response", "error", "response"]
+    assert answer.results[1].error.code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_a_flip_serves_once_the_operator_has_the_answer(fronted, store, publishing_base):
+    """Through either front, at the very next call; and back again."""
+    [first] = store.versions("voice")
+    second = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
+    for version in (second, first, second, first):
+        fronted.admin.SetAlias(
+            admin_pb2.SetAliasRequest(domain="voice", alias="stable", version=version), timeout=WAIT_SECONDS
+        )
+        assert {call(fronted.target, *TEXTS).adapter.version for _ in range(4)} == {version}
+
+
+def test_a_canary_splits_callers_as_in_one_process(fronted, tiny_bert, store, publishing_base):
+    """A routing key is on the same side whatever front it meets, and however often."""
+    second = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
+    fronted.admin.SetAlias(
+        admin_pb2.SetAliasRequest(domain="voice", alias="canary", version=second, share=0.5), timeout=WAIT_SECONDS
+    )
+    keys = [f"speaker-{i}" for i in range(12)]
+
+    def versions(target):
+        return [call(target, "the cat", "a cat", routing_key=key).adapter.version for key in keys]
+
+    with running_server(tiny_bert, store.url) as single:
+        expected = versions(single.target)
+    assert len(set(expected)) == 2
+    assert versions(fronted.target) == versions(fronted.target) == expected
+
+
+def test_the_metrics_page_adds_up_all_processes(tiny_bert, store):
+    """Calls counted in the fronts, passes counted in the engine process."""
+    port = free_port()
+    with running_server(
+        tiny_bert, store.url, front_processes=2, metrics_port=port, score_cache_bytes=0, log_level="error"
+    ) as server:
+        for _ in range(10):
+            call(server.target, "the cat", "a cat")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            families = text_string_to_metric_families(page.read().decode())
+        samples = {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+        requests = ("lorb_rescore_requests_total", ("domain", "voice"), ("outcome", "rescored"), ("reason", ""))
+        assert samples[requests] == 10
+        assert samples[("lorb_rescore_duration_seconds_count", ("stage", "total"))] == 10
+        assert samples[("lorb_batch_lists_sum",)] == 10
+        assert samples[("lorb_fronts",)] == 2
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics?name[]=lorb_fronts") as page:
+            assert "lorb_fronts 2.0" in page.read().decode()
+
+
+def test_a_second_server_on_the_port_is_refused(fronted, tiny_bert, store):
+    """With fronts or without: each would get half of the calls."""
+    for front_processes in (0, 1):
+        with (
+            pytest.raises(InvalidInput, match="--port"),
+            running_server(tiny_bert, store.url, port=fronted.ports.port, front_processes=front_processes),
+        ):
+            pass
+
+
+def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
+    """Waiting calls get INTERNAL at once, the exit status is 1, and no front is left."""
+    model = TellingModel()
+    model.gate.clear()
+    fronted.app.engine._passes._model = model
+    fronts = [psutil.Process(number) for number in fronted.app.fronts.process_ids]
+    with ThreadPoolExecutor(4) as callers:
+        calls = [callers.submit(call, fronted.target, "the cat", f"a cat {i}") for i in range(4)]
+        until(lambda: fronted.app.fronts.num_jobs == 4)
+        assert model.entered.wait(WAIT_SECONDS)
+        model.trouble = SystemExit("killed")
+        model.gate.set()
+        errors = [each.exception(WAIT_SECONDS) for each in calls]
+    assert {error.code() for error in errors} == {grpc.StatusCode.INTERNAL}
+    assert fronted.join() == 1
+    assert not [process for process in fronts if process.is_running()]
+
+
+@contextmanager
+def serving_process(tiny_bert, store, tmp_path, *more):
+    """lorb-serve with two fronts; yields the process and its ports. None of its processes outlives the test."""
+    ready_file = tmp_path / "ready.json"
+    arguments = ["--base", tiny_bert, "--store", store.url, "--port", 0, "--no-admin", "--metrics-port", 0]
+    arguments += ["--front-processes", 2, "--ready-file", ready_file, "--drain-seconds", 0, "--device", "cpu", *more]
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "lorb_server.cli", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    fronts = []
+    try:
+        limit = time.monotonic() + 300
+        while not ready_file.exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        fronts += psutil.Process(process.pid).children(recursive=True)
+        yield process, json.loads(ready_file.read_text()), fronts
+    finally:
+        for each in [process, *fronts]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait(WAIT_SECONDS)
+
+
+def test_sigterm_under_load_answers_what_is_in_flight(tiny_bert, store, tmp_path):
+    """Every call is answered or told that the server goes away; the exit status is 0 and no process is left."""
+    with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
+        target = f"127.0.0.1:{ports['port']}"
+        assert len(fronts) == 2
+
+        def call_until_refused(number):
+            answered = 0
+            while True:
+                try:
+                    answer = call(target, f"the cat {number}", f"a cat {answered}")
+                except grpc.RpcError as error:
+                    return answered, error.code()
+                assert answer.outcome == pb.OUTCOME_RESCORED
+                answered += 1
+
+        with ThreadPoolExecutor(6) as callers:
+            calls = [callers.submit(call_until_refused, i) for i in range(6)]
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            ends = [each.result(WAIT_SECONDS) for each in calls]
+        # CANCELLED: it came over a connection that was being closed
+        assert {code for _, code in ends} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+        assert sum(answered for answered, _ in ends) > 0
+        assert process.wait(WAIT_SECONDS) == 0
+        assert not [front for front in fronts if front.is_running()]
+
+
+def test_a_killed_front_under_load_costs_persistent_callers_nothing(tiny_bert, store, tmp_path):
+    """Every call is rescored, and two fronts serve again."""
+    with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
+        target = f"127.0.0.1:{ports['port']}"
+        with ThreadPoolExecutor(4) as callers:
+            calls = [callers.submit(persistent_call, target, f"the cat {i}", "a cat") for i in range(200)]
+            until(lambda: sum(each.done() for each in calls) > 20)
+            fronts[0].kill()
+            outcomes = {each.result(60).outcome for each in calls}
+        assert outcomes == {pb.OUTCOME_RESCORED}
+        until(lambda: len(psutil.Process(process.pid).children()) == 2)
+        fronts += psutil.Process(process.pid).children()
+
+
+def test_no_front_outlives_a_killed_engine_process(tiny_bert, store, tmp_path):
+    """They notice at once, and leave nothing on the disk."""
+    with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
+        process.kill()
+        _, alive = psutil.wait_procs(fronts, timeout=WAIT_SECONDS)
+        assert not alive
+        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+        with pytest.raises(grpc.RpcError) as caught:
+            call(f"127.0.0.1:{ports['port']}", "the cat", "a cat")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,47 @@
+"""What Prometheus reads of adapters."""
+
+from dataclasses import replace
+
+import pytest
+
+from lorb_server.metrics import Metrics
+from serving import served_adapter
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+def sample(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_adapters_that_left_leave_their_series(metrics):
+    """Info series say what is on the device now."""
+    old, new = (replace(served_adapter(number), training_score_mean=-4.0) for number in (1, 2))
+    for adapter in (old, new):
+        metrics.adapters.adapter_arrived(adapter)
+    metrics.adapters.adapter_left(old)
+    refs = [old.ref, new.ref]
+    infos = [
+        sample(metrics, "lorb_adapter_info", domain=ref.domain, version=ref.version, digest=ref.digest) for ref in refs
+    ]
+    means = [sample(metrics, "lorb_training_first_pass_score", domain=ref.domain, version=ref.version) for ref in refs]
+    assert infos == [None, 1]
+    assert means == [None, -4.0]
+
+
+def test_refusals_and_shares_follow_what_changed(metrics):
+    """A version no longer refused, and a canary that takes nothing any more, have no series."""
+    metrics.adapters.show_refused("voice", (), ("1-a", "2-b"))
+    metrics.adapters.show_refused("voice", ("1-a", "2-b"), ("2-b", "3-c"))
+    shown = [
+        sample(metrics, "lorb_adapter_refused", domain="voice", version=version) for version in ("1-a", "2-b", "3-c")
+    ]
+    assert shown == [None, 1, 1]
+    metrics.adapters.show_canary("voice", 0.0, 0.25)
+    assert sample(metrics, "lorb_canary_share", domain="voice") == 0.25
+    metrics.adapters.show_canary("voice", 0.25, 0.0)
+    metrics.adapters.show_canary("voice", 0.0, 0.0)
+    assert sample(metrics, "lorb_canary_share", domain="voice") is None
