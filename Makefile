@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: venv demo test lint format proto bench clean
+.PHONY: venv demo test lint format proto bench bench-full clean
 
 venv: $(VENV)/.complete
 
@@ -40,7 +40,16 @@ format: venv
 proto: venv
 	$(BIN)/python proto/generate.py
 
-bench: venv
+# The peers to measure against: sentence-transformers and mosec.
+$(VENV)/.peers: $(VENV)/.complete
+	$(PIP) --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.peers
+	$(BIN)/python benchmarks/serving/run.py --quick
+
+bench-full: $(VENV)/.peers
+	$(BIN)/python benchmarks/serving/run.py
 	$(BIN)/python benchmarks/flips_under_load.py
 
 clean:

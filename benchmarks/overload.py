@@ -1,0 +1,196 @@
+"""Offers a server two and four times what it can do, each call with a deadline of four unloaded medians.
+
+A real `lorb-serve` (MiniLM, the shipped LibriSpeech adapter, no score cache) and real lists. First the unloaded median:
+one call at a time. Then the capacity: 32 patient callers. Then the overload, open loop. Targets: every call ends with
+a list, at least 95 % of the calls within their deadline, hypotheses rescored in time at least 0.8 of the capacity,
+memory flat. Prints a table and writes `benchmarks/results/overload.json`.
+
+    python benchmarks/overload.py [--seconds 60] [--factors 2,4] [--quick] [--dtype float32]
+"""
+
+import argparse
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serving_process import ClosedLoop, ServingProcess, closed_loop, flags_if_known, serving_process, versions
+
+from lorb import RescoreOptions
+from lorb.formats import read_nbest_lists
+from lorb_client.arrivals import Step
+from lorb_client.load import LoadConfig, run_load
+from lorb_client.load_report import report
+from lorb_client.load_result import LoadResult
+from lorb_client.mix import Mix, parse_domains
+
+ROOT = Path(__file__).resolve().parents[1]
+DOMAINS = parse_domains("librispeech")
+DEADLINE_MEDIANS = 4
+SAMPLE_SECONDS = 1.0
+TARGETS = {"within_deadline": 0.95, "throughput": 0.8, "memory_growth": 0.05}
+
+
+def main() -> int:
+    args = arguments()
+    lists = read_nbest_lists([ROOT / "tests/data/librispeech/test.jsonl.gz"])
+    mix = Mix.of(lists, DOMAINS, RescoreOptions(), 10_000, seed=1)
+    requests = [mix.requests[draw] for draw in mix.draws]
+    flags = flags_if_known("--score-cache-bytes", "0", "--dtype", args.dtype)
+    with serving_process("--store", ROOT / "adapters/store", "--no-admin", *flags) as server:
+        closed_loop(server.target, requests, args.callers, args.measure_seconds / 4)  # warms up
+        unloaded = closed_loop(server.target, requests, 1, args.measure_seconds)
+        saturated = closed_loop(server.target, requests, args.callers, args.measure_seconds)
+        print_baseline(unloaded, saturated)
+        records, passed = [], True
+        for factor in args.factors:
+            result, memory = overloaded(server, lists, unloaded, saturated, factor, args.seconds)
+            figures = figures_of(result, memory, saturated, factor)
+            passed &= print_verdicts(result, figures, factor)
+            records += figures
+    if not args.quick:
+        out = ROOT / "benchmarks/results/overload.json"
+        records = baseline_records(unloaded, saturated) + records
+        labels = {"model": "minilm", "dtype": result.server["dtype"]}
+        content = header(args, result) | {"records": [each | labels for each in records]}
+        out.write_text(json.dumps(content, indent=2) + "\n")
+        print(f"written to {out.relative_to(ROOT)}")
+    print("every target met" if passed else "NOT every target met")
+    return 0 if passed else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each overload")
+    parser.add_argument("--measure-seconds", type=float, default=20.0, help="of each measurement before it")
+    parser.add_argument("--callers", type=int, default=32, help="of the closed loop that finds the capacity")
+    parser.add_argument("--factors", type=lambda text: [float(part) for part in text.split(",")], default=[2.0, 4.0])
+    parser.add_argument("--dtype", default="float32", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--quick", action="store_true", help="a few seconds, nothing written: shows that it runs")
+    args = parser.parse_args()
+    if args.quick:
+        args.seconds, args.measure_seconds = 5.0, 3.0
+    return args
+
+
+def overloaded(
+    server: ServingProcess, lists, unloaded: ClosedLoop, saturated: ClosedLoop, factor: float, seconds: float
+) -> tuple[LoadResult, list[float]]:
+    """The open loop's result, and the server's memory in MiB once a second."""
+    config = LoadConfig(
+        server.target,
+        lists,
+        (Step(factor * saturated.calls_per_second, seconds),),
+        deadline_seconds=DEADLINE_MEDIANS * unloaded.median_seconds,
+        warm_up_seconds=min(3.0, seconds / 2),
+        domains=DOMAINS,
+        seed=round(factor),
+    )
+    with memory_watched(server) as memory:
+        result = run_load(config)
+    return result, memory
+
+
+@contextmanager
+def memory_watched(server: ServingProcess) -> Iterator[list[float]]:
+    samples, over = [], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            samples.append(server.rss_mib())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        watcher.join()
+        samples.append(server.rss_mib())
+
+
+def baseline_records(unloaded: ClosedLoop, saturated: ClosedLoop) -> list[dict[str, object]]:
+    return [
+        record("unloaded.p50", 1000 * unloaded.median_seconds, "ms"),
+        record("saturated.calls", saturated.calls_per_second, "calls/s"),
+        record("saturated.hypotheses", saturated.hypotheses_per_second, "hypotheses/s"),
+    ]
+
+
+def figures_of(result: LoadResult, memory: list[float], saturated: ClosedLoop, factor: float):
+    """One record a figure, each with what it is to be compared to."""
+    name = f"overload_{factor:g}x"
+    whole = result.rescored_hypotheses_per_second
+    scored = whole + result.partial_hypotheses_per_second
+    capacity = saturated.hypotheses_per_second
+    without = result.num_sent - result.num_answered
+    records = [
+        record(f"{name}.offered", result.offered_per_second, "calls/s", saturated.calls_per_second, "saturated.calls"),
+        record(f"{name}.without_answer", without, "calls", result.num_sent, "calls sent"),
+        record(f"{name}.not_sent", result.num_not_sent, "calls", result.num_due, "calls due"),
+        record(f"{name}.within_deadline", result.within_deadline, "share"),
+        record(f"{name}.hypotheses_scored_in_time", scored, "hypotheses/s", capacity, "saturated.hypotheses"),
+        record(f"{name}.hypotheses_of_whole_lists_in_time", whole, "hypotheses/s", capacity, "saturated.hypotheses"),
+        record(f"{name}.lateness_p99", result.lateness_ms.p99, "ms", 1000 * result.deadline_seconds, "the deadline"),
+    ]
+    for ending, count in result.endings.items():
+        records.append(record(f"{name}.{ending.replace(' ', '.')}", count, "calls", result.num_due, "calls due"))
+    for percentile in ("p50", "p99", "max"):
+        records.append(record(f"{name}.latency_{percentile}", getattr(result.latency_ms, percentile), "ms"))
+    for when, at in (("start", 0), ("middle", len(memory) // 2), ("end", -1)):
+        records.append(record(f"{name}.rss_{when}", memory[at], "MiB", memory[0], "its start"))
+    return records
+
+
+def record(name: str, value: float, unit: str, base: float | None = None, ratio_to: str | None = None):
+    ratio = None if base is None else round(value / base, 4) if base else 0.0
+    return {"name": name, "value": round(value, 4), "unit": unit, "ratio": ratio, "ratio_to": ratio_to}
+
+
+def print_baseline(unloaded: ClosedLoop, saturated: ClosedLoop) -> None:
+    print(f"unloaded   p50 {1000 * unloaded.median_seconds:.1f} ms, of {len(unloaded.latencies_seconds)} calls")
+    print(
+        f"saturated  {saturated.hypotheses_per_second:.1f} hypotheses/s, {saturated.calls_per_second:.1f} calls/s\n",
+        flush=True,
+    )
+
+
+def print_verdicts(result: LoadResult, figures, factor: float) -> bool:
+    """The load's table and a line for each target; returns whether all are met."""
+    print(f"--- offered {factor:g} times the capacity")
+    print("\n".join(report(result)), "\n", sep="")
+    values = {each["name"].partition(".")[2]: each for each in figures}
+    scored = values["hypotheses_scored_in_time"]["ratio"]
+    whole = values["hypotheses_of_whole_lists_in_time"]["ratio"]
+    growth = values["rss_end"]["ratio"] - 1
+    unended = result.num_unfinished + result.num_not_sent
+    without = values["without_answer"]["value"]
+    lines = [
+        ("sent, and ended by itself", f"all but {unended}", not unended),
+        ("got a list", f"all but {without:g}", not without),
+        ("within the deadline", f"{result.within_deadline:.4f}", result.within_deadline >= TARGETS["within_deadline"]),
+        ("scored in time, of the capacity", f"{scored:.3f}", scored >= TARGETS["throughput"]),
+        ("of whole lists alone", f"{whole:.3f}", whole >= TARGETS["throughput"]),
+        ("memory grew by", f"{100 * growth:.1f} %", growth <= TARGETS["memory_growth"]),
+    ]
+    for name, value, is_met in lines:
+        print(f"{name:36}{value:>22}   {'met' if is_met else 'NOT MET'}")
+    print(flush=True)
+    return all(is_met for *_, is_met in lines)
+
+
+def header(args, result: LoadResult) -> dict[str, object]:
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": result.server["device"],
+        "versions": versions(),
+        "seconds": args.seconds,
+        "deadline_ms": round(1000 * result.deadline_seconds, 2),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

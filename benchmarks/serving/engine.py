@@ -1,0 +1,111 @@
+"""LoRB's engine without its server: whole lists gathered into passes and scored, as the model thread does it."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+
+from contestant import Prepared
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
+from lorb_adapters.memory import keep_freed_pages
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store import Store
+from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_server.job import Lane
+from lorb_server.scoring import Request, Share, Work, gather, score
+from models import NUM_ADAPTERS
+from models import Prepared as PreparedModel
+from workload import TaggedList, cut, domain_name
+
+LARGE_BATCH_TOKENS = 8192
+DOMAINS = range(NUM_ADAPTERS)
+
+
+class Engine:
+    """A model with its adapters, and passes of at most `max_batch_tokens`."""
+
+    def __init__(self, loaded: "LoadedModel", max_batch_tokens: int, *, as_pairs: bool = False) -> None:
+        """`as_pairs`: tokenises within the timed part, as (empty context, hypothesis), as a CrossEncoder reads it."""
+        self._loaded = loaded
+        self._max_batch_tokens = max_batch_tokens
+        self._as_pairs = as_pairs
+
+    def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
+        """Tokenises, unless that is to be timed too."""
+        rows = self.encode(lists)
+        tokens = sum(row.num_tokens for of_list in rows for row in of_list)
+        num_rows = sum(map(len, rows))
+        if self._as_pairs:
+            return Prepared(lambda: self._score(lists, self.encode(lists)), num_rows, tokens)
+        return Prepared(lambda: self._score(lists, rows), num_rows, tokens)
+
+    def encode(self, lists: Sequence[TaggedList]) -> list[list[EncodedRow]]:
+        """Each list's rows."""
+        encoder = self._loaded.base.text_encoder
+        return [encoder.encode(each.texts, "", TextNormalization(), uses_context=self._as_pairs) for each in lists]
+
+    def passes(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedRow]]) -> list[list[Share]]:
+        """The lists of each pass, in the order in which they came."""
+        shares = [self._share(each, of_list) for each, of_list in zip(lists, rows, strict=True)]
+        sizes = [share.request.cumulative_tokens[-1] for share in shares]
+        return [shares[run] for run in cut(sizes, self._max_batch_tokens)]
+
+    def works(self, lists: Sequence[TaggedList]) -> list[Work]:
+        """What the model reads in each pass."""
+        return [gather(shares) for shares in self.passes(lists, self.encode(lists))]
+
+    def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedRow]]) -> list[float]:
+        scores: list[float] = []
+        for shares in self.passes(lists, rows):
+            of_lists = score(self._loaded.model, gather(shares), self._max_batch_tokens)
+            scores += itertools.chain.from_iterable(of_lists)
+        return scores
+
+    def _share(self, tagged: TaggedList, rows: Sequence[EncodedRow]) -> Share:
+        request = Request(
+            rows=rows,
+            cumulative_tokens=tuple(itertools.accumulate(row.num_tokens for row in rows)),
+            least_rows=len(rows),
+            domain=domain_name(tagged.domain),
+            digest=self._loaded.digests[tagged.domain],
+            weights=self._loaded.adapters[tagged.domain],
+            answer_by=math.inf,
+            lane=Lane.SINGLE,
+        )
+        return Share(request, len(rows))
+
+
+class MixedPass:
+    """One pass of 8192 tokens, its rows spread evenly over some adapters."""
+
+    def __init__(self, loaded: "LoadedModel", num_adapters: int) -> None:
+        self._loaded = loaded
+        self._num_adapters = num_adapters
+
+    def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
+        """Takes the first rows of the lists that fill the pass."""
+        by_list = Engine(self._loaded, LARGE_BATCH_TOKENS).encode(lists)
+        rows = [row for of_list in by_list for row in of_list]
+        rows = rows[next(cut([row.num_tokens for row in rows], LARGE_BATCH_TOKENS))]
+        row_adapters = [i * self._num_adapters // len(rows) for i in range(len(rows))]
+        adapters = self._loaded.adapters[: self._num_adapters]
+        return Prepared(
+            lambda: self._loaded.model.score(rows, adapters, row_adapters).tolist(),
+            len(rows),
+            sum(row.num_tokens for row in rows),
+        )
+
+
+class LoadedModel:
+    """The base, the model and all adapters in one dtype, on the CPU."""
+
+    def __init__(self, prepared: PreparedModel, dtype: torch.dtype) -> None:
+        keep_freed_pages()  # as lorb-serve does; peers are in a process of their own
+        self.base = load_base(str(prepared.base), dtype=dtype)
+        store = Store(str(prepared.store))
+        loaded = [load_adapter(store, name, store.versions(name)[-1], self.base) for name in map(domain_name, DOMAINS)]
+        self.adapters = [adapter.weights for adapter in loaded]
+        self.digests = [adapter.digest for adapter in loaded]
+        self.model = RescoringModel(self.base)

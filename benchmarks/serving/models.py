@@ -1,0 +1,103 @@
+"""The two encoders of the benchmarks and 32 random adapters for each, published in a LoRB store.
+
+A published version is in peft's own file format, so that LoRB and every peer read the same files. What is made here
+is kept in LORB_BENCHMARK_CACHE (default: a folder in the system's temporary one) and made again if it is not whole.
+"""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertModel
+
+from lorb_adapters.adapter import Publication
+from lorb_adapters.base import Base, load_base
+from lorb_adapters.head import CLS, HeadWeights
+from lorb_adapters.lora import AdapterWeights, LoraConfig
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.sites import fresh_weights
+from lorb_adapters.store import Store
+from lorb_adapters.text import TextNormalization
+from workload import domain_name
+
+MINILM, BERT_BASE = "minilm", "bert-base"
+MODELS = (MINILM, BERT_BASE)
+NUM_ADAPTERS = 32
+RANK = 8
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CACHE = Path(os.environ.get("LORB_BENCHMARK_CACHE", Path(tempfile.gettempdir()) / "lorb-benchmarks"))
+
+_FORMAT = "1"  # changes where what is made here does
+_RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model ready to be loaded.
+
+    Attributes:
+        name: of the model.
+        base: folder of the encoder and its tokenizer.
+        store: folder of the published adapters, one version for each domain.
+    """
+
+    name: str
+    base: Path
+    store: Path
+
+    def version_folder(self, domain: int) -> Path:
+        """The files of a domain's adapter: adapter_config.json, adapter_model.safetensors, head.safetensors."""
+        [folder] = (self.store / domain_name(domain) / "versions").iterdir()
+        return folder
+
+
+def prepared(name: str) -> Prepared:
+    """The model's folders, made if need be; `name` is one of MODELS."""
+    folder = CACHE / name
+    marker = folder / "complete"
+    if not marker.is_file() or marker.read_text() != _FORMAT:
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "store").mkdir(parents=True)
+        _make_base(name, folder / "base")
+        _publish_adapters(folder)
+        marker.write_text(_FORMAT)
+    return Prepared(name, folder / "base", folder / "store")
+
+
+def _make_base(name: str, folder: Path) -> None:
+    from lorb_adapters.base import _minilm_folder  # the installed package's folder
+
+    shutil.copytree(_minilm_folder(), folder)
+    if name == BERT_BASE:
+        (folder / "model.safetensors").unlink()
+        torch.manual_seed(0)
+        # transformers' defaults are BERT-base's shapes, and MiniLM's vocabulary is BERT's
+        BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(folder)
+
+
+def _publish_adapters(folder: Path) -> None:
+    base = load_base(str(folder / "base"))
+    store = Store(str(folder / "store"))
+    for number in range(NUM_ADAPTERS):
+        store.publish(_publication(base, number), set_stable=True)
+
+
+def _publication(base: Base, number: int) -> Publication:
+    return Publication(
+        domain=domain_name(number), weights=_random_adapter(base, number), base_name=base.name,
+        base_fingerprint=base.fingerprint, ranking=_RANKING, normalization=TextNormalization(), uses_context=False,
+        first_pass_statistics={}, training_data={}, dev_metrics={}, golden_lists=(), report_md="", report_json="{}",
+    )  # fmt: skip
+
+
+def _random_adapter(base: Base, seed: int) -> AdapterWeights:
+    """Rank 8 on all six linear layers of every block. The head reads the first token, which every peer can do."""
+    generator = torch.Generator().manual_seed(seed)
+    head = HeadWeights(CLS, torch.randn(base.hidden_size, generator=generator), torch.zeros(()))
+    weights = fresh_weights(base.encoder, LoraConfig(rank=RANK, alpha=2.0 * RANK), head, generator)
+    for _, b in weights.lora.values():
+        b.normal_(0, 0.02, generator=generator)
+    return weights

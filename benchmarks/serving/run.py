@@ -1,0 +1,235 @@
+"""The serving benchmarks: LoRB's engine and server against a floor and the peers, on the same real lists.
+
+Contestants take turns (A B C A B C ...), one at work at a time, each on two threads; a figure is the median of the
+rounds, a ratio the median of the ratios of the same round. Before anything is timed, all must give the same scores.
+Prints a table with the project's targets and adds the figures to benchmarks/results/serving.json.
+
+    python benchmarks/serving/run.py --quick            the essential ones, under 8 minutes on 2 cores
+    python benchmarks/serving/run.py                    all
+    python benchmarks/serving/run.py --model minilm --dtype float32 --only engine,floor --rounds 3
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import pstdev
+from typing import Any
+
+from grpc import aio
+
+import figures
+from figures import LORB
+from processes import OfflineProcess, ServerProcess, lorb_server, mosec_server, plain_server
+from served import Served, latency_records
+from workload import Workload
+
+OURS = ("floor", "engine", "floor_8192", "engine_8192", "mix_1", "mix_32", "engine_pairs", "engine_pairs_auto")
+PEERS = ("peft_padded", "peft_sorted", "cross_encoder")
+SERVERS = (LORB, "plain_grpc", "mosec")
+IN_BFLOAT16 = ("floor", "engine", "mix_1", "mix_32", LORB)
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+CHECKED_LISTS = 3
+# Greatest difference of a score, in standard deviations. bfloat16 keeps 8 bits: there the check finds gross mistakes.
+TOLERANCE = {FLOAT32: 1e-3, BFLOAT16: 0.5}
+MOSEC_BATCH_LISTS = (2, 4, 8)  # the fastest is taken
+FAILURES = (RuntimeError, OSError, EOFError, ValueError, aio.AioRpcError)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run for one model in one dtype.
+
+    Attributes:
+        contestants: in their order of turns.
+        rounds: turns of each.
+        lists: in each turn.
+        latency_seconds: of each open loop; 0 for none.
+    """
+
+    model: str
+    dtype: str
+    contestants: tuple[str, ...]
+    rounds: int
+    lists: int
+    latency_seconds: float = 0.0
+
+
+QUICK = (
+    Plan("minilm", FLOAT32, ("floor", "engine", LORB, "peft_padded"), rounds=5, lists=96),
+    Plan("bert-base", FLOAT32, ("floor", "engine", "peft_padded"), rounds=3, lists=32),
+)
+FULL = (
+    Plan("minilm", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=96, latency_seconds=60.0),
+    Plan("bert-base", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=40, latency_seconds=60.0),
+    Plan("minilm", BFLOAT16, IN_BFLOAT16, rounds=5, lists=96),
+    Plan("bert-base", BFLOAT16, IN_BFLOAT16, rounds=3, lists=40),
+    # few lists: where bfloat16 is emulated, the peers need eight times as long as in float32
+    Plan("minilm", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=16),
+    Plan("bert-base", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=6),
+)
+
+
+class Run:
+    """One plan: its processes, their rounds, its records."""
+
+    def __init__(self, plan: Plan, stack: contextlib.ExitStack) -> None:
+        self.failures: list[str] = []
+        self._plan = plan
+        self._stack = stack
+        self._workload = Workload()
+        self._runner = stack.enter_context(asyncio.Runner())
+        self._ours = stack.enter_context(OfflineProcess(plan.model, plan.dtype))
+        self._auto = self._ours.ask(auto=True)["dtype"]  # once it answers, the model's folders are there for all
+        # without LoRB's settings of the allocator, which a team would not have
+        self._peers = stack.enter_context(OfflineProcess(plan.model, plan.dtype))
+        self._served: dict[str, Served] = {}
+        self._contestants = list(plan.contestants)
+
+    def records(self) -> list[figures.Record]:
+        """Prepares and checks the contestants, lets them take turns, and then measures latency."""
+        plan = self._plan
+        for name in self._contestants[:]:
+            self._attempt(name, lambda name=name: self._make_ready(name))
+        rounds: dict[str, list[float]] = {name: [] for name in plan.contestants}
+        for number in range(plan.rounds):
+            for name in self._contestants[:]:
+                self._attempt(name, lambda name=name, n=number: rounds[name].append(self._turn(name, n)))
+        whole = {name: rounds[name] for name in self._contestants}
+        records = figures.throughput_records(plan.model, plan.dtype, whole)
+        servers = [self._served[name] for name in self._contestants if name in self._served]
+        if plan.latency_seconds and LORB in self._contestants:
+            lists = self._workload.take(0, plan.lists)
+            self._attempt(LORB, lambda: records.extend(
+                latency_records(plan.model, plan.dtype, servers, lists, plan.latency_seconds)
+            ))  # fmt: skip
+        return records
+
+    def _attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Leaves out a contestant that fails, and goes on."""
+        try:
+            action()
+        except FAILURES as error:
+            self.failures.append(f"{self._plan.model} {self._plan.dtype} {name}: {error}")
+            self._contestants.remove(name)
+            self._say(f"{name} FAILED: {error}")
+
+    def _make_ready(self, name: str) -> None:
+        if name in SERVERS:
+            self._served[name] = Served(name, self._stack.enter_context(self._server(name)), self._runner)
+        elif name.startswith("peft"):
+            tuned = self._peers.ask(tune=name, start=0, count=max(4, self._plan.lists // 3))
+            self._say(f"{name}: batches of {tuned['batch_size']} hypotheses, the fastest of {[*tuned['seconds']]}")
+        else:
+            self._offline(name).ask(run=name, start=0, count=CHECKED_LISTS)
+        if name not in ("floor", "floor_8192", "engine", "mix_1", "mix_32", "engine_pairs_auto"):
+            self._check(name)
+
+    def _check(self, name: str) -> None:
+        """Raises ValueError where its scores are not LoRB's."""
+        lists: dict[str, Any] = {"start": 0, "count": CHECKED_LISTS}
+        if name in ("cross_encoder", "engine_pairs"):  # read pairs, and the former has one adapter
+            lists["domain"] = 0
+        reference = {"cross_encoder": "engine_pairs", "engine_pairs": "cross_encoder"}.get(name, "engine")
+        if reference == "cross_encoder":
+            return  # checked in its turn
+        expected = self._ours.ask(scores=reference, **lists)["scores"]
+        if name in self._served:
+            scores = self._served[name].scores(self._workload.take(0, CHECKED_LISTS))
+        else:
+            scores = self._offline(name).ask(scores=name, **lists)["scores"]
+        difference = max(abs(a - b) for a, b in zip(scores, expected, strict=True)) / pstdev(expected)
+        self._say(f"{name}: scores differ from LoRB's engine's by {difference:.1e} of their spread")
+        if not difference <= TOLERANCE[self._plan.dtype]:
+            raise ValueError(f"scores differ by {difference:.1e}, allowed are {TOLERANCE[self._plan.dtype]:.0e}")
+
+    def _turn(self, name: str, number: int) -> float:
+        """Hypotheses a second in one turn."""
+        start, count = number * self._plan.lists, self._plan.lists
+        if name in self._served:
+            value = self._served[name].throughput(self._workload.take(start, count))
+        else:
+            if name == "engine_pairs_auto" and self._auto == self._plan.dtype:
+                name = "engine_pairs"  # the very same; timed once more for its own round
+            answer = self._offline(name).ask(run=name, start=start, count=count)
+            value = answer["hypotheses"] / answer["seconds"]
+        self._say(f"round {number + 1}/{self._plan.rounds} {name}: {value:.1f} hypotheses/s")
+        return value
+
+    def _offline(self, name: str) -> OfflineProcess:
+        return self._ours if name in OURS else self._peers
+
+    def _server(self, name: str) -> ServerProcess:
+        plan = self._plan
+        if name == LORB:
+            folder = Path(self._ours.ask(folder=True)["folder"])
+            return lorb_server(folder / "base", folder / "store", plan.dtype)
+        if name == "plain_grpc":
+            return plain_server(plan.model, plan.dtype)
+        return mosec_server(plan.model, plan.dtype, self._best_mosec_batch())
+
+    def _best_mosec_batch(self) -> int:
+        """Lists in a batch with which mosec answers most, as its documentation says to find out."""
+        plan = self._plan
+        lists = self._workload.take(0, max(4, plan.lists // 3))
+        rates = {}
+        for batch_lists in MOSEC_BATCH_LISTS:
+            with mosec_server(plan.model, plan.dtype, batch_lists) as process:
+                rates[batch_lists] = Served("mosec", process, self._runner).throughput(lists)
+        best = max(rates, key=lambda batch_lists: rates[batch_lists])
+        self._say(f"mosec: batches of {best} lists, the fastest of {[*rates]}")
+        return best
+
+    def _say(self, text: str) -> None:
+        print(f"[{self._plan.model} {self._plan.dtype}] {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
+    records: list[figures.Record] = []
+    failures: list[str] = []
+    for plan in _plans(arguments):
+        with contextlib.ExitStack() as stack:
+            run = Run(plan, stack)
+            records += run.records()
+            failures += run.failures
+        figures.write(records, " ".join(["python benchmarks/serving/run.py", *sys.argv[1:]]), arguments.out)
+    print(figures.table(records))
+    for failure in failures:
+        print(f"failed: {failure}")
+    return 1 if failures else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the essential figures only")
+    parser.add_argument("--model", help="minilm or bert-base; default: both")
+    parser.add_argument("--dtype", help="float32 or bfloat16; default: both")
+    parser.add_argument("--only", default="", help="contestants, comma-separated; default: the plan's")
+    parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--lists", type=int, help="lists in each turn")
+    parser.add_argument("--latency-seconds", type=float, help="of each open loop; 0 for none")
+    parser.add_argument("--out", type=Path, default=figures.RESULTS, help="file of the figures")
+    return parser.parse_args()
+
+
+def _plans(arguments: argparse.Namespace) -> Sequence[Plan]:
+    given = {
+        key: value for key in ("rounds", "lists", "latency_seconds") if (value := getattr(arguments, key)) is not None
+    }
+    only = arguments.only.split(",") if arguments.only else None
+    plans = [
+        replace(plan, contestants=tuple(c for c in plan.contestants if only is None or c in only), **given)
+        for plan in (QUICK if arguments.quick else FULL)
+        if arguments.model in (None, plan.model) and arguments.dtype in (None, plan.dtype)
+    ]
+    return [plan for plan in plans if plan.contestants]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

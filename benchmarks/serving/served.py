@@ -1,0 +1,88 @@
+"""Measures the servers: throughput of 32 concurrent callers, and latency at shares of a server's capacity."""
+
+import asyncio
+from collections.abc import Sequence
+from statistics import median
+
+from figures import LORB, Record
+from load import Latencies, closed_loop, first_answer, open_loop
+from processes import ServerProcess
+from workload import TaggedList
+
+LEAST_CALLS = 40  # of an open loop, however slow the server
+SHARES = (0.5, 0.8)  # of capacity
+QUANTILES = {"p50": 0.5, "p99": 0.99}
+
+
+class Served:
+    """One server under test, called from this process's event loop."""
+
+    def __init__(self, name: str, process: ServerProcess, runner: asyncio.Runner) -> None:
+        self.name = name
+        self.lists_per_second: list[float] = []  # of each round
+        self._process = process
+        self._runner = runner
+
+    @property
+    def capacity(self) -> float:
+        """Lists a second that it answers to 32 callers; the median of the rounds."""
+        return median(self.lists_per_second)
+
+    def scores(self, lists: Sequence[TaggedList]) -> list[float]:
+        """What it makes of some lists; waits until it answers."""
+        return self._runner.run(self._scores(lists))
+
+    def throughput(self, lists: Sequence[TaggedList]) -> float:
+        """Hypotheses a second with 32 callers, all the lists once."""
+        seconds = self._runner.run(self._closed_loop(lists))
+        self.lists_per_second.append(len(lists) / seconds)
+        return sum(len(each.texts) for each in lists) / seconds
+
+    def latencies(self, lists: Sequence[TaggedList], calls_per_second: float, seconds: float) -> Latencies:
+        """With calls that come at random times, so many a second on average, for about so many seconds."""
+        num_calls = max(LEAST_CALLS, round(calls_per_second * seconds))
+        return self._runner.run(self._open_loop(lists, calls_per_second, num_calls))
+
+    async def _scores(self, lists: Sequence[TaggedList]) -> list[float]:
+        caller = self._process.caller(lists)
+        try:
+            await first_answer(caller)
+            return [score for i in range(len(lists)) for score in caller.scores(i, await caller.call(i))]
+        finally:
+            await caller.close()
+
+    async def _closed_loop(self, lists: Sequence[TaggedList]) -> float:
+        caller = self._process.caller(lists)
+        try:
+            return await closed_loop(caller, len(lists))
+        finally:
+            await caller.close()
+
+    async def _open_loop(self, lists: Sequence[TaggedList], calls_per_second: float, num_calls: int) -> Latencies:
+        caller = self._process.caller(lists)
+        try:
+            return await open_loop(caller, calls_per_second, num_calls)
+        finally:
+            await caller.close()
+
+
+def latency_records(
+    model: str, dtype: str, servers: Sequence[Served], lists: Sequence[TaggedList], seconds: float
+) -> list[Record]:
+    """p50 and p99 at shares of every server's capacity: that server's own, and LoRB's under the same calls."""
+    [lorb] = [server for server in servers if server.name == LORB]
+    records = []
+    for owner in servers:
+        for share in SHARES:
+            rate = share * owner.capacity
+            own = owner.latencies(lists, rate, seconds)
+            lorbs = own if owner is lorb else lorb.latencies(lists, rate, seconds)
+            for label, quantile in QUANTILES.items():
+                where = f"{label}_at_{share:.0%}_of_{owner.name}"
+                value, peer = lorbs.quantile(quantile), own.quantile(quantile)
+                if owner is lorb:
+                    records.append(Record(f"grpc_{where}", model, dtype, value, "s"))
+                else:
+                    records.append(Record(f"grpc_{where}", model, dtype, value, "s", value / peer, owner.name))
+                    records.append(Record(f"{owner.name}_{where}", model, dtype, peer, "s"))
+    return records

@@ -1,0 +1,62 @@
+"""The lists that every contestant scores: real ten-best lists in a seeded order, each assigned to one adapter."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorb.formats import read_nbest_lists
+from lorb.nbest import NBest
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = (ROOT / "tests/data/librispeech/test.jsonl.gz",)
+FULL = tuple(
+    ROOT / f"../shared/data/nbest/librispeech_ls100_10best/{split}.jsonl.gz" for split in ("test_clean", "test_other")
+)
+NUM_DOMAINS = 8  # that calls are spread over
+SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedList:
+    """One list and the number of the domain it is rescored for."""
+
+    nbest: NBest
+    domain: int
+
+    @property
+    def texts(self) -> list[str]:
+        """Its distinct transcripts, which are what is scored."""
+        return [distinct.transcript for distinct in self.nbest.distinct()]
+
+
+class Workload:
+    """The same lists in the same order in every process, for as long as one asks."""
+
+    def __init__(self, num_domains: int = NUM_DOMAINS, seed: int = SEED) -> None:
+        paths = [path for path in FULL if path.is_file()] or list(SAMPLE)
+        lists = [nbest for nbest in read_nbest_lists(paths) if len(nbest.distinct()) > 1]
+        source = random.Random(seed)  # noqa: S311 - an order, not a secret
+        source.shuffle(lists)
+        self._lists = [TaggedList(nbest, source.randrange(num_domains)) for nbest in lists]
+
+    def take(self, start: int, count: int) -> list[TaggedList]:
+        """`count` lists from the `start`-th; the last is followed by the first again."""
+        return [self._lists[(start + i) % len(self._lists)] for i in range(count)]
+
+
+def domain_name(number: int) -> str:
+    """The domain as the store and the requests name it."""
+    return f"domain-{number:02d}"
+
+
+def cut(sizes: Sequence[int], max_size: int) -> Iterator[slice]:
+    """Runs of consecutive items whose sizes add up to `max_size` at most; an item larger than that is alone."""
+    start = total = 0
+    for i, size in enumerate(sizes):
+        if i > start and total + size > max_size:
+            yield slice(start, i)
+            start, total = i, 0
+        total += size
+    if sizes:
+        yield slice(start, len(sizes))

@@ -1,0 +1,172 @@
+"""A real `lorb-serve` on free ports, for the benchmarks: its memory, threads and metrics; and the closed loop on it."""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from lorb_client.call_end import CallEnd, Connections, Ending
+from lorb_client.calls import CallSettings
+
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
+MIB = 2**20
+LORB_SERVE = (str(Path(sys.executable).parent / "lorb-serve"),)
+
+
+@dataclass(frozen=True, slots=True)
+class ServingProcess:
+    """A running server.
+
+    Attributes:
+        process: it; front processes are its children.
+        ports: what its ready file says.
+    """
+
+    process: psutil.Process
+    ports: dict[str, int]
+
+    @property
+    def target(self) -> str:
+        """Where it serves."""
+        return f"127.0.0.1:{self.ports['port']}"
+
+    def rss_mib(self) -> float:
+        """Resident memory of it and its children."""
+        return sum(each.memory_info().rss for each in self._all()) / MIB
+
+    def num_threads(self) -> int:
+        """Threads of it and its children."""
+        return sum(each.num_threads() for each in self._all())
+
+    def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample: by name and labels."""
+        with urlopen(f"http://127.0.0.1:{self.ports['metrics_port']}/metrics", timeout=30) as response:
+            text = response.read().decode()
+        families = text_string_to_metric_families(text)
+        return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels, whatever their others."""
+        wanted = set(labels.items())
+        return sum(value for (of, has), value in self.metrics().items() if of == name and wanted <= has)
+
+    def _all(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+@contextmanager
+def serving_process(*flags: object, command: Sequence[str] = LORB_SERVE) -> Iterator[ServingProcess]:
+    """Starts a server with these flags and ends it. Raises SystemExit with its last words where it does not start."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
+        ready = Path(folder) / "ready.json"
+        fixed = ("--port", 0, "--admin-port", 0, "--metrics-port", free_port(), "--drain-seconds", 0)
+        parts = [*command, *fixed, "--log-level", "warning", "--ready-file", ready, *flags]
+        child = subprocess.Popen([str(part) for part in parts], stderr=errors)
+        try:
+            _wait_until(ready.exists, child, errors)
+            yield ServingProcess(psutil.Process(child.pid), json.loads(ready.read_text()))
+        finally:
+            child.terminate()
+            status = child.wait(STOP_SECONDS)
+        if status != 0:
+            sys.exit(f"the server ended with status {status}:\n{_last_words(errors)}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on; --metrics-port 0 would turn them off."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def flags_if_known(*flags: str) -> list[str]:
+    """`--flag value` pairs, without those that this lorb-serve does not know."""
+    known = subprocess.run([*LORB_SERVE, "--help"], check=True, capture_output=True, text=True).stdout
+    pairs = zip(flags[::2], flags[1::2], strict=True)
+    return [part for flag, value in pairs if flag in known for part in (flag, value)]
+
+
+def versions() -> dict[str, str]:
+    """What the figures were taken with."""
+    names = ("lorb", "torch", "transformers", "grpcio")
+    return {"python": sys.version.split()[0], "cores": str(os.cpu_count())} | {name: version(name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """What callers found that each wait for an answer before they ask again."""
+
+    seconds: float
+    latencies_seconds: list[float]
+    num_scored: int
+
+    @property
+    def calls_per_second(self) -> float:
+        """All of them."""
+        return len(self.latencies_seconds) / self.seconds
+
+    @property
+    def hypotheses_per_second(self) -> float:
+        """With a rescoring score."""
+        return self.num_scored / self.seconds
+
+    @property
+    def median_seconds(self) -> float:
+        """Of a call."""
+        return statistics.median(self.latencies_seconds)
+
+
+def closed_loop(target: str, requests: Sequence[bytes], num_callers: int, seconds: float) -> ClosedLoop:
+    """`num_callers` ask without pause for about `seconds`. Raises SystemExit where an answer is not rescored."""
+    return asyncio.run(_closed_loop(target, requests, num_callers, seconds))
+
+
+async def _closed_loop(target: str, requests: Sequence[bytes], num_callers: int, seconds: float) -> ClosedLoop:
+    connections = Connections(CallSettings(target), min(4, num_callers))
+    await connections.open(10.0)
+    latencies: list[float] = []
+    ends: list[CallEnd] = []
+    began = time.monotonic()
+    asked = iter(range(10**9))
+
+    async def call_on() -> None:
+        while (sent_at := time.monotonic()) < began + seconds:
+            ends.append(await connections.send(requests[next(asked) % len(requests)], 120.0))
+            latencies.append(time.monotonic() - sent_at)
+
+    await asyncio.gather(*(call_on() for _ in range(num_callers)))
+    took = time.monotonic() - began
+    await connections.close()
+    degraded = [end for end in ends if end.ending is not Ending.RESCORED]
+    if degraded:
+        sys.exit(f"{len(degraded)} of {len(ends)} patient calls were not rescored: {degraded[0]}")
+    return ClosedLoop(took, latencies, sum(end.num_scored for end in ends))
+
+
+def _wait_until(is_so: Callable[[], bool], child: "subprocess.Popen[bytes]", errors) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while not is_so():
+        if child.poll() is not None or time.monotonic() > give_up_at:
+            sys.exit(f"the server did not start:\n{_last_words(errors)}")
+        time.sleep(0.05)
+
+
+def _last_words(errors) -> str:
+    errors.seek(0)
+    return "\n".join(errors.read().decode(errors="replace").splitlines()[-15:])
