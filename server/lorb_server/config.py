@@ -90,7 +90,7 @@ class ServeConfig:
         least=1,
     )
     max_pass_seconds: float = setting(
-        0.1,
+        0.25,
         "How long a pass that holds several lists may be predicted to take. Longer: higher throughput under load, "
         "longer waits for whoever comes while it runs.",
         least=0.001,
