@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
-import torch
 from prometheus_client import CollectorRegistry
 
 from lorb import __version__
@@ -22,7 +21,7 @@ from lorb_server.admin import AdapterAdminService
 from lorb_server.base_info import base_info
 from lorb_server.call_server import CallServer
 from lorb_server.config import ServeConfig
-from lorb_server.device import Placement, choose_placement
+from lorb_server.device import Placement, choose_placement, use_threads
 from lorb_server.engine_room import EngineRoom
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
@@ -206,10 +205,9 @@ class App:
 
 def serve(config: ServeConfig) -> int:
     """Runs a server until it is told to end; returns the exit status. Raises LorbError if it cannot start."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     keep_freed_pages()
     placement = choose_placement(config)
+    use_threads(1)  # for this thread, which is not the model's
     _check_store(config.store)
     store = Store(config.store)
     base = load_base(config.base, device=placement.device, dtype=placement.dtype)

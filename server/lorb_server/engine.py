@@ -72,17 +72,20 @@ class Engine:
         scheduler: Scheduler[_Ticket],
         metrics: Metrics,
         *,
+        prepare: Callable[[], object] = lambda: None,
         probe: Callable[[], object] = lambda: None,
         on_death: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_death` is called on the event loop, once, if the model thread dies.
 
+        `prepare` runs first on the model thread.
         `probe` runs on that thread after a list has failed alone: if it raises too, the fault is not the list's.
         """
         self._passes = passes
         self._scheduler = scheduler
         self._metrics = metrics
+        self._prepare = prepare
         self._probe = probe
         self._on_death = on_death
         self._clock = clock
@@ -172,6 +175,7 @@ class Engine:
     def _run(self) -> None:
         flight: _Flight | None = None  # the pass that the device is at
         try:
+            self._prepare()
             while (work := self._next_work(wait=flight is None)) is not _End.END:
                 launched = self._launch(work) if isinstance(work, Batch) else None
                 if flight is not None:

@@ -9,7 +9,7 @@ from lorb_adapters.base import Base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_server.config import ServeConfig
-from lorb_server.device import Placement
+from lorb_server.device import Placement, use_threads
 from lorb_server.engine import Engine
 from lorb_server.loader import AdapterLoader, read_weights
 from lorb_server.metrics import Metrics
@@ -58,10 +58,11 @@ class EngineRoom:
             PassRunner(self._model, metrics, placement.max_batch_tokens),
             self._scheduler,
             metrics,
+            prepare=partial(use_threads, placement.threads),
             probe=lambda: probe(self._model),
             on_death=on_death,
         )
-        self._threads = ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="loading")
+        self._threads = ThreadPoolExecutor(LOADING_THREADS, "loading", initializer=partial(use_threads, 1))
         self.residents = Residents(
             partial(read_weights, store, base), self._threads, metrics.adapters, config.max_adapter_bytes
         )

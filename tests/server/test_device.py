@@ -1,11 +1,13 @@
 """Where the model runs."""
 
+import threading
+
 import pytest
 import torch
 
 from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig
-from lorb_server.device import choose_placement
+from lorb_server.device import choose_placement, use_threads
 
 
 @pytest.fixture
@@ -56,3 +58,27 @@ def test_what_the_machine_cannot_do_is_refused(machine, field, settings, cuda):
     with pytest.raises(InvalidInput, match=f"--{field}") as caught:
         choose_placement(ServeConfig(**settings))
     assert caught.value.field == field
+
+
+def test_each_thread_computes_on_its_own_number_of_threads():
+    """The model's thread keeps its number whatever other threads are given later, and they keep theirs."""
+    given, counted = threading.Event(), {}
+
+    def model():
+        use_threads(3)
+        given.set()
+        other.join()
+        counted["model"] = torch.get_num_threads()
+
+    def others():
+        assert given.wait(20)
+        use_threads(1)
+        counted["other"] = torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    other, model_thread = threading.Thread(target=others), threading.Thread(target=model)
+    other.start()
+    model_thread.start()
+    model_thread.join()
+    assert counted == {"model": 3, "other": 1}
+    assert torch.get_num_threads() == before
