@@ -6,12 +6,11 @@ a and b are least squares over passes that fade out of memory; margin is a high 
 """
 
 import math
-from bisect import insort
 from collections import deque
 
 QUANTILE = 0.9  # of passes are to be at most as long as predicted
 FORGETTING = 0.98  # weight of a pass after each later one: the last 50 or so count
-RATIOS_KEPT = 64
+PASSES_KEPT = 64  # whose scatter makes the margin
 OUTDATED = 4.0  # no accident makes a pass so many times faster: what was learned before holds no more
 OUTLIER = 8.0  # a pass that took so many times longer than fitted tells of a suspended machine, not of the model
 
@@ -28,13 +27,11 @@ class PassCost:
             return
         if seconds * OUTDATED < self._fitted(tokens):
             self._forget()
-        if self._ratios:
-            fitted = self._fitted(tokens)
-            seconds = min(seconds, OUTLIER * fitted)
-            self._keep_ratio(seconds / fitted)
-        else:
-            self._keep_ratio(1.0)
+        if self._recent:
+            seconds = min(seconds, OUTLIER * self._fitted(tokens))
         self._fit(float(tokens), seconds)
+        self._recent.append((tokens, seconds))
+        self._margin = self._quantile()
 
     def seconds(self, tokens: int) -> float:
         """How long a pass of so many tokens takes at most, nine times in ten. 0 for none."""
@@ -47,8 +44,7 @@ class PassCost:
     def _forget(self) -> None:
         self._weight = self._x = self._y = self._xx = self._xy = 0.0  # faded sums
         self._fixed = self._per_token = 0.0
-        self._ratios: deque[float] = deque()
-        self._sorted_ratios: list[float] = []
+        self._recent: deque[tuple[int, float]] = deque(maxlen=PASSES_KEPT)
         self._margin = 1.0
 
     def _fitted(self, tokens: int) -> float:
@@ -68,10 +64,7 @@ class PassCost:
         else:  # passes all of one size, or noise: through the origin
             self._fixed, self._per_token = 0.0, self._y / self._x
 
-    def _keep_ratio(self, ratio: float) -> None:
-        if len(self._ratios) == RATIOS_KEPT:
-            self._sorted_ratios.remove(self._ratios.popleft())
-        self._ratios.append(ratio)
-        insort(self._sorted_ratios, ratio)
-        place = min(len(self._sorted_ratios) - 1, math.floor(QUANTILE * len(self._sorted_ratios)))
-        self._margin = max(1.0, self._sorted_ratios[place])
+    def _quantile(self) -> float:
+        """Of measured / fitted; against the present fit, or a machine that has changed would count twice."""
+        ratios = sorted(seconds / self._fitted(tokens) for tokens, seconds in self._recent)
+        return max(1.0, ratios[min(len(ratios) - 1, math.floor(QUANTILE * len(ratios)))])

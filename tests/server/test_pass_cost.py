@@ -47,6 +47,14 @@ def test_a_machine_that_slows_down_is_noticed():
     assert cost.seconds(100) >= 0.18
 
 
+def test_a_change_of_speed_is_not_counted_twice():
+    """Passes that have become twice as long are in the end predicted as such, not as four times."""
+    cost = learned([(tokens, 0.001 * tokens) for tokens in (100, 300, 200) * 20])
+    for tokens in (100, 300, 200) * 10:
+        cost.observe(tokens, 0.002 * tokens)
+    assert 0.9 * 0.4 <= cost.seconds(200) <= 1.35 * 0.4
+
+
 def test_a_machine_that_recovers_is_noticed_at_once():
     """One pass many times faster than predicted shows that the slow times are over."""
     cost = learned([(100, 10.0)] * 100 + [(100, 0.1)])

@@ -395,7 +395,7 @@ def test_a_flood_in_one_domain_leaves_another_its_service():
     """A domain that asks for a tenth of the model gets most of it beside one that asks for three times the model."""
     simulation = Simulation(3.1, 60.0, domains={"flood": 3.0, "modest": 0.1})
     simulation.run()
-    assert len(simulation.on_time["modest"]) >= 0.9 * simulation.offered["modest"]
+    assert len(simulation.on_time["modest"]) >= 0.8 * simulation.offered["modest"]
     assert len(simulation.on_time["flood"]) <= 0.5 * simulation.offered["flood"]
 
 
