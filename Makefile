@@ -50,7 +50,11 @@ bench: $(VENV)/.peers
 
 bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/serving/run.py
+	$(BIN)/python benchmarks/overload.py
+	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python benchmarks/fronts.py
 	$(BIN)/python benchmarks/flips_under_load.py
+	$(BIN)/python benchmarks/soak.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
