@@ -1,5 +1,7 @@
 """The rescoring service over the wire: what is wrong with a request, and with which status it is told."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
@@ -227,3 +229,16 @@ def test_no_time_at_all_is_answered_in_first_pass_order(tiny_bert, store):
             server.rescore("the cat", "a cat", timeout=5.0, fallback_policy=pb.FALLBACK_POLICY_FAIL)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert detail(rpc_status.from_call(caught.value), ErrorInfo).reason == "DEADLINE_EXCEEDED"
+
+
+def test_a_domain_that_does_not_load_by_the_deadline_says_so(server, monkeypatch):
+    """The caller of a cold domain is answered in time, and told that asking again helps."""
+
+    async def never(domain, routing_key):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.app.registry, "route", never)
+    with pytest.raises(grpc.RpcError) as caught:
+        server.rescore("the cat", "a cat", timeout=None)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "ask again" in caught.value.details()
