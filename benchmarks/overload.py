@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving_process import ClosedLoop, ServingProcess, closed_loop, flags_if_known, serving_process, versions
+from serving_process import ClosedLoop, ServingProcess, closed_loop, serving_process, versions
 
 from lorb import RescoreOptions
 from lorb.formats import read_nbest_lists
@@ -39,7 +39,7 @@ def main() -> int:
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/test.jsonl.gz"])
     mix = Mix.of(lists, DOMAINS, RescoreOptions(), 10_000, seed=1)
     requests = [mix.requests[draw] for draw in mix.draws]
-    flags = flags_if_known("--score-cache-bytes", "0", "--dtype", args.dtype)
+    flags = ("--score-cache-bytes", 0, "--dtype", args.dtype)
     with serving_process("--store", ROOT / "adapters/store", "--no-admin", *flags) as server:
         closed_loop(server.target, requests, args.callers, args.measure_seconds / 4)  # warms up
         unloaded = closed_loop(server.target, requests, 1, args.measure_seconds)
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each overload")
     parser.add_argument("--measure-seconds", type=float, default=20.0, help="of each measurement before it")
-    parser.add_argument("--callers", type=int, default=32, help="of the closed loop that finds the capacity")
+    parser.add_argument("--callers", type=int, default=12, help="of the closed loop that finds the capacity")
     parser.add_argument("--factors", type=lambda text: [float(part) for part in text.split(",")], default=[2.0, 4.0])
     parser.add_argument("--dtype", default="float32", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--quick", action="store_true", help="a few seconds, nothing written: shows that it runs")

@@ -95,13 +95,6 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def flags_if_known(*flags: str) -> list[str]:
-    """`--flag value` pairs, without those that this lorb-serve does not know."""
-    known = subprocess.run([*LORB_SERVE, "--help"], check=True, capture_output=True, text=True).stdout
-    pairs = zip(flags[::2], flags[1::2], strict=True)
-    return [part for flag, value in pairs if flag in known for part in (flag, value)]
-
-
 def versions() -> dict[str, str]:
     """What the figures were taken with."""
     names = ("lorb", "torch", "transformers", "grpcio")

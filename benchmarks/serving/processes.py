@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -21,8 +20,8 @@ HERE = Path(__file__).resolve().parent
 START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 LORB_SERVE = Path(sys.executable).parent / "lorb-serve"
-# Only where this server knows them: no cache, and nothing refused while 32 callers wait.
-_OPTIONAL_FLAGS = {"--score-cache-bytes": "0", "--max-queue-seconds": "1000"}
+# No cache, and nothing refused while 32 callers wait.
+_MEASURING = ("--score-cache-bytes", 0, "--max-queue-seconds", 1000)
 _given: set[int] = set()  # ports
 _ENVIRONMENT = {"OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
@@ -130,10 +129,9 @@ class ServerProcess(_Process):
 def lorb_server(base: Path, store: Path, dtype: str) -> ServerProcess:
     """lorb-serve as it comes, but for the cache, which would answer what was asked before."""
     port = _free_port()
-    flags = [part for flag, value in _OPTIONAL_FLAGS.items() if flag in _help() for part in (flag, value)]
     command = (
         LORB_SERVE, "--base", base, "--store", store, "--device", "cpu", "--dtype", dtype, "--port", port,
-        "--metrics-port", 0, "--no-admin", "--drain-seconds", 0, "--log-level", "warning", *flags,
+        "--metrics-port", 0, "--no-admin", "--drain-seconds", 0, "--log-level", "warning", *_MEASURING,
     )  # fmt: skip
     return ServerProcess(command, {}, port, GrpcCaller)
 
@@ -156,11 +154,6 @@ def mosec_server(model: str, dtype: str, batch_lists: int) -> ServerProcess:
         "BENCHMARK_MODEL": model, "BENCHMARK_DTYPE": dtype, "BENCHMARK_BATCH_LISTS": str(batch_lists),
     }  # fmt: skip
     return ServerProcess(command, environment, port, HttpCaller)
-
-
-@cache
-def _help() -> str:
-    return subprocess.run([LORB_SERVE, "--help"], check=True, capture_output=True, text=True).stdout
 
 
 def _free_port() -> int:

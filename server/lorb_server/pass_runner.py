@@ -58,19 +58,18 @@ class PassRunner:
     def collect(self, launched: Launched) -> list[PassOutcome]:
         """Each list's scores; natural log scale, higher is better. A pass that raised is done again in halves."""
         if launched.pending is None:
-            return self._run(launched.shares)
+            return self._run(launched.shares, launched.work)
         try:
             scores: list[float] = launched.pending.collect().tolist()
         except Exception as error:
             self._note_failure(error, len(launched.shares))
-            return self._run(launched.shares)
+            return self._run(launched.shares, launched.work)
         self._observe(launched.work)
         return [tuple(scores[place] for place in places) for places in launched.work.places]
 
-    def _run(self, shares: Sequence[Share]) -> list[PassOutcome]:
+    def _run(self, shares: Sequence[Share], work: Work) -> list[PassOutcome]:
         if not shares:
             return []
-        work = gather(shares)
         try:
             scores = score(self._model, work, self.max_tokens, self._shrink)
         except Exception as error:
@@ -81,7 +80,8 @@ class PassRunner:
             self._observe(work)
             return [*scores]
         middle = len(shares) // 2
-        return self._run(shares[:middle]) + self._run(shares[middle:])
+        halves = (shares[:middle], shares[middle:])
+        return [outcome for half in halves for outcome in self._run(half, gather(half))]
 
     def _observe(self, work: Work) -> None:
         self._metrics.observe_pass(
