@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lorb_adapters.bert_layer import BertLayer, is_bert_layer
+from lorb_adapters.bert_layer import BertLayer, Linear, is_bert_layer
 from lorb_adapters.flat_adapters import FlatAdapters
 from lorb_adapters.grouped_lora import GroupedLora, prefers_groups
 from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraBranches, LoraStacks, SegmentLora, Segments
@@ -80,27 +80,35 @@ class PackedEncoder:
         return x[0].to(self.dtype)
 
     def _attend(self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, lora: LoraBranches) -> Tensor:
-        qkv = self._product("qkv", x, layer.qkv.weight, layer.qkv.bias)
+        qkv = self._product("qkv", x, layer.qkv)
         lora.add(number, Join.QKV, x, qkv)
         context = attention(qkv)
-        out = self._product("hidden", context, layer.attention_out.weight, layer.attention_out.bias)
+        out = self._sum("hidden", x, context, layer.attention_out)
         lora.add(number, Join.ATTENTION_OUT, context, out)
-        return layer.attention_norm(out.add_(x))
+        return layer.attention_norm(out)
 
     def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, lora: LoraBranches) -> Tensor:
-        up = self._product("up", x, layer.up.weight, layer.up.bias)
+        up = self._product("up", x, layer.up)
         lora.add(number, Join.UP, x, up)
         up = layer.activation(up)
-        out = self._product("hidden", up, layer.down.weight, layer.down.bias)
+        out = self._sum("hidden", x, up, layer.down)
         lora.add(number, Join.DOWN, up, out)
-        return layer.norm(out.add_(x))
+        return layer.norm(out)
 
-    def _product(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def _product(self, name: str, x: Tensor, linear: Linear) -> Tensor:
         """X weight^T + bias, [tokens, out], in the scratch buffer of that name."""
-        if weight.dtype != self.dtype:
-            weight = self._scratch.take("weight", tuple(weight.shape), self.dtype).copy_(weight)
-        out = self._scratch.take(name, (x.shape[0], weight.shape[0]), self.dtype)
-        return torch.addmm(bias, x, weight.T, out=out)
+        out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
+        return torch.addmm(linear.bias, x, self._weight(linear).T, out=out)
+
+    def _sum(self, name: str, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
+        """As `_product`, with `residual`, [tokens, out], added: the product is added to it, not it to the product."""
+        out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
+        return torch.add(residual, linear.bias, out=out).addmm_(x, self._weight(linear).T)
+
+    def _weight(self, linear: Linear) -> Tensor:
+        if linear.weight.dtype == self.dtype:
+            return linear.weight
+        return self._scratch.take("weight", tuple(linear.weight.shape), self.dtype).copy_(linear.weight)
 
 
 def _joins(layer: BertLayer) -> list[tuple[int, int]]:
