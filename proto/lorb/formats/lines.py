@@ -31,6 +31,17 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise MalformedFile(path, 1, "the file is empty")
 
 
+def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """As numbered_lines, without line ends, of files whose every line has one: a line without is torn.
+
+    Raises MalformedFile as numbered_lines does, and for a last line that does not end.
+    """
+    for number, text in numbered_lines(path):
+        if not text.endswith("\n"):
+            raise MalformedFile(path, number, "the line has no end: the file is truncated")
+        yield number, text.removesuffix("\n").removesuffix("\r")
+
+
 def whole_text(path: Path) -> str:
     """The file's text with its lines as they stand. Raises MalformedFile as numbered_lines does."""
     lines = dict(numbered_lines(path))

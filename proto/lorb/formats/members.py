@@ -1,8 +1,8 @@
-"""The members of a JSON document's outermost array or object, each with the line it begins on."""
+"""The members of a JSON document's array or object, or the documents of a file, each with the line it begins on."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -11,6 +11,7 @@ from lorb.errors import MalformedFile
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 Member = TypeVar("Member")
+Route = tuple[str, ...]  # keys, the outermost first
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -43,6 +44,33 @@ def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, obje
     return cursor.members("{", "}", cursor.pair)
 
 
+def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
+    """Yields (line, value) of documents that follow each other, or of the members of one array.
+
+    Raises MalformedFile.
+    """
+    cursor = _Cursor(path, text)
+    if cursor.at("["):
+        yield from cursor.members("[", "]", cursor.value)
+        return
+    while not cursor.at_end():
+        yield cursor.line, cursor.value()
+
+
+def members_within(path: Path, text: str, routes: Sequence[Route]) -> Iterator[tuple[int, object]]:
+    """Yields (line, member) of the arrays or objects that the keys of a route lead to, in documents as above.
+
+    A member of an object is (key, value). Raises MalformedFile, also where a route leads to something else.
+    """
+    cursor = _Cursor(path, text)
+    if cursor.at("["):
+        for _ in cursor.members("[", "]", lambda: None):
+            yield from cursor.within(routes)
+        return
+    while not cursor.at_end():
+        yield from cursor.within(routes)
+
+
 class _Cursor:
     """A place in JSON text that moves forward only."""
 
@@ -55,6 +83,10 @@ class _Cursor:
 
     def members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
         """Yields what `read` reads between the brackets, and sees that nothing follows them."""
+        yield from self._members(opening, closing, read)
+        self.end()
+
+    def _members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
         self._expect(opening)
         if not self._take(closing):
             while True:
@@ -63,16 +95,42 @@ class _Cursor:
                 if self._take(closing):
                     break
                 self._expect(",")
-        self.end()
 
     def pair(self) -> tuple[str, object]:
         """Reads `"key": value`."""
+        return self._key(), self.value()
+
+    def within(self, routes: Sequence[Route]) -> Iterator[tuple[int, object]]:
+        """Reads a value; yields the members of what the routes lead to inside it."""
+        if () in routes:
+            yield from self._members("{", "}", self.pair) if self.at("{") else self._members("[", "]", self.value)
+        elif not self.at("{"):
+            raise self._error("expected an object", self._at)
+        else:
+            for _ in self._members("{", "}", lambda: None):
+                key = self._key()
+                inner = [route[1:] for route in routes if route[0] == key]
+                if inner:
+                    yield from self.within(inner)
+                else:
+                    self.value()
+
+    def at(self, character: str) -> bool:
+        """Whether `character` is next."""
         self._skip_blank()
-        if not self._text.startswith('"', self._at):
+        return self._text.startswith(character, self._at)
+
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        self._skip_blank()
+        return self._at == len(self._text)
+
+    def _key(self) -> str:
+        if not self.at('"'):
             raise self._error("expected a key in double quotes", self._at)
         key = self.value()
         self._expect(":")
-        return str(key), self.value()
+        return str(key)
 
     def value(self) -> object:
         """Reads any value."""
@@ -87,8 +145,7 @@ class _Cursor:
 
     def end(self) -> None:
         """Sees that nothing but blanks is left."""
-        self._skip_blank()
-        if self._at != len(self._text):
+        if not self.at_end():
             raise self._error("more text after the end", self._at)
 
     @property
@@ -99,8 +156,7 @@ class _Cursor:
         return self._line
 
     def _take(self, character: str) -> bool:
-        self._skip_blank()
-        if not self._text.startswith(character, self._at):
+        if not self.at(character):
             return False
         self._at += 1
         return True
