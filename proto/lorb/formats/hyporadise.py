@@ -11,17 +11,20 @@ from pathlib import Path
 from lorb.errors import MalformedFile
 from lorb.formats.lines import whole_text
 from lorb.formats.members import array_members
+from lorb.formats.notices import Notices
+from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 
 _SCORE_FIELDS = ("score", "am_score")
 
 
-def read_hyporadise(path: Path) -> Iterator[ListRecord]:
+def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
     """Yields the lists of a HyPoradise file. Raises MalformedFile."""
     for number, (line, entry) in enumerate(array_members(path, whole_text(path)), start=1):
         if not isinstance(entry, dict):
             raise MalformedFile(path, line, f"record {number} is not an object")
         fields = _native_fields(entry, path, line)
+        notices.add("lists named after their file and place in it", int("id" not in fields))
         yield ListRecord.of({"id": f"{path.name}-{number}", **fields}, path, line)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from lorb.formats.lines import numbered_lines
 from lorb.formats.members import parsed_json
+from lorb.formats.notices import Notices
+from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 
 
-def read_native(path: Path) -> Iterator[ListRecord]:
+def read_native(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
     """Yields the lists of a native file. Raises MalformedFile."""
     for line, text in numbered_lines(path):
         yield ListRecord.of(parsed_json(path, line, text), path, line)

@@ -1,82 +1,152 @@
 """Reading N-best lists of any known format, with the checks that concern more than one list."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from lorb.errors import InvalidInput, MalformedFile
+from lorb.formats.aws import read_aws
+from lorb.formats.azure import read_azure
+from lorb.formats.detection import detected_format
+from lorb.formats.espnet1 import read_espnet1
+from lorb.formats.espnet2 import read_espnet2
+from lorb.formats.google import read_google
+from lorb.formats.huggingface import read_huggingface
 from lorb.formats.hyporadise import read_hyporadise
-from lorb.formats.lines import numbered_lines
+from lorb.formats.kaldi import read_kaldi
 from lorb.formats.mlm_scoring import read_mlm_scoring
 from lorb.formats.native import read_native
+from lorb.formats.nemo import read_nemo
+from lorb.formats.notices import Notices
+from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
+from lorb.formats.references import References
+from lorb.formats.srilm import read_srilm
+from lorb.formats.vosk import read_vosk
 from lorb.nbest import NBest
 
-_READERS: Mapping[str, Callable[[Path], Iterator[ListRecord]]] = {
+Reader = Callable[[Path, FormatOptions, Notices], Iterator[ListRecord]]
+
+_READERS: Mapping[str, Reader] = {
     "native": read_native,
     "mlm-scoring": read_mlm_scoring,
     "hyporadise": read_hyporadise,
+    "espnet1": read_espnet1,
+    "espnet2": read_espnet2,
+    "kaldi": read_kaldi,
+    "nemo": read_nemo,
+    "srilm": read_srilm,
+    "aws": read_aws,
+    "google": read_google,
+    "azure": read_azure,
+    "huggingface": read_huggingface,
+    "vosk": read_vosk,
 }
-FORMATS = ("auto", *_READERS)
-
-_MLM_SCORING_KEY = re.compile(r'"hyp_[0-9]+"\s*:')
-_LINES_LOOKED_AT = 10  # a pretty-printed mlm-scoring file has its first "hyp_1" on the third
+AUTO = "auto"
+FORMATS = (AUTO, *_READERS)
 
 
 def read_nbest_lists(
     paths: Sequence[Path],
     *,
-    format: str = "auto",  # noqa: A002 - named as the command lines name it
+    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    options: FormatOptions | None = None,
+    notices: Notices | None = None,
     require_references: bool = False,
 ) -> list[NBest]:
-    """The lists of all files, in order. Raises as read_list_records does."""
-    records = read_list_records(paths, format=format, require_references=require_references)
+    """The lists of all files, in order. Raises as iterate_list_records does."""
+    records = iterate_list_records(
+        paths, format=format, options=options, notices=notices, require_references=require_references
+    )
     return [record.nbest for record in records]
 
 
 def read_list_records(
     paths: Sequence[Path],
     *,
-    format: str = "auto",  # noqa: A002 - named as the command lines name it
+    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    options: FormatOptions | None = None,
+    notices: Notices | None = None,
     require_references: bool = False,
+    require_lists: bool = False,
 ) -> list[ListRecord]:
-    """The lists of all files with every field they have, in order.
+    """The lists of all files with every field they have, in order. Raises as iterate_list_records does."""
+    return list(
+        iterate_list_records(
+            paths,
+            format=format,
+            options=options,
+            notices=notices,
+            require_references=require_references,
+            require_lists=require_lists,
+        )
+    )
+
+
+def iterate_list_records(
+    paths: Sequence[Path],
+    *,
+    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    options: FormatOptions | None = None,
+    notices: Notices | None = None,
+    require_references: bool = False,
+    require_lists: bool = False,
+) -> Iterator[ListRecord]:
+    """Yields the lists of all files and folders, in order, holding one where its format allows it, and all ids.
+
+    Args:
+        paths: files, or folders where the format is one of folders.
+        format: of all of them, one of FORMATS.
+        options: what the files do not say about themselves.
+        notices: where what was normalised is counted; complete when the last list has come.
+        require_references: a list without reference is an error.
+        require_lists: a reference of options.reference_texts without list is an error too.
 
     Raises:
         MalformedFile: a file breaks its format, has no lists, lacks a reference where they are required, or
             an id comes twice, in one file or across them. Names the file and the line.
-        InvalidInput: `format` is not one of FORMATS.
+        InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     if format not in FORMATS:
         raise InvalidInput(f"format {format!r} is not one of {', '.join(FORMATS)}", field="format")
-    first_seen: dict[str, ListRecord] = {}
+    options, notices = options or FormatOptions(), notices or Notices()
+    references = References.read(options.reference_texts) if options.reference_texts else None
+    first_seen: dict[str, tuple[Path, int]] = {}
     for path in paths:
         num_before = len(first_seen)
-        for record in _READERS[detected_format(path) if format == "auto" else format](path):
-            _check(record, first_seen, require_references)
-            first_seen[record.nbest.id] = record
+        for record in _reader(path, format, notices)(path, options, notices):
+            checked = record if references is None else references.given_to(record)
+            _check(checked, first_seen, require_references)
+            first_seen[checked.nbest.id] = (checked.path, checked.line)
+            yield checked
         if len(first_seen) == num_before:
-            raise MalformedFile(path, 1, "the file holds no lists")
-    return list(first_seen.values())
+            raise MalformedFile(path, 0 if path.is_dir() else 1, "the file holds no lists")
+    if references is not None and require_lists:
+        _check_lists(references, first_seen)
 
 
-def detected_format(path: Path) -> str:
-    """The format that a file's first lines look like; native where they look like none."""
-    head = [text for _, text in islice(numbered_lines(path), _LINES_LOOKED_AT)]
-    if head[0].lstrip().startswith("["):
-        return "hyporadise"
-    if '"hyps"' not in head[0] and _MLM_SCORING_KEY.search("".join(head)):
-        return "mlm-scoring"
-    return "native"
+def _reader(path: Path, format_name: str, notices: Notices) -> Reader:
+    if format_name != AUTO:
+        return _READERS[format_name]
+    detected = detected_format(path, ", ".join(_READERS))
+    if detected != "native":
+        notices.add(f"files or folders read as {detected}")
+    return _READERS[detected]
 
 
-def _check(record: ListRecord, first_seen: Mapping[str, ListRecord], require_references: bool) -> None:
+def _check(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]], require_references: bool) -> None:
     utterance = record.nbest.id
     if utterance in first_seen:
-        first = first_seen[utterance]
-        raise MalformedFile(
-            record.path, record.line, f"id {utterance!r} comes twice: first at {first.path}:{first.line}"
-        )
+        path, line = first_seen[utterance]
+        raise MalformedFile(record.path, record.line, f"id {utterance!r} comes twice: first at {path}:{line}")
     if require_references and record.nbest.reference is None:
         raise MalformedFile(record.path, record.line, f"list {utterance!r} has no reference")
+
+
+def _check_lists(references: References, utterances: Mapping[str, object]) -> None:
+    without = [utterance for utterance in references.texts if utterance not in utterances]
+    if without:
+        raise MalformedFile(
+            references.paths[0],
+            0,
+            f"{len(without)} references have no list, {without[0]!r} the first: word errors without them would flatter",
+        )

@@ -1,11 +1,15 @@
 """lorb.formats.hyporadise: HyPoradise's JSON."""
 
 import json
+from functools import partial
 
 import pytest
 
+from formats_as_written import read_with
 from lorb.errors import MalformedFile
 from lorb.formats.hyporadise import read_hyporadise
+
+read = partial(read_with, read_hyporadise)
 
 # The shape of the published test_atis.json and test_ls_clean.json, with texts of our own.
 SCORED = {"id": "i09", "input": ["a b", "a b", "a c"], "output": "a c", "am_score": [-0.32, -0.35, -0.4]}
@@ -22,7 +26,7 @@ def written(tmp_path, content):
 def test_scored_and_unscored_records_are_read(tmp_path):
     """am_score and score become the first pass, the output the reference; other fields stay."""
     path = written(tmp_path, [SCORED, UNSCORED, {"input": ["z"], "score": [-1], "id": 7}])
-    scored, unscored, bare = read_hyporadise(path)
+    scored, unscored, bare = read(path)[0]
     assert [(h.transcript, h.first_pass_score) for h in scored.nbest.hypotheses] == [
         ("a b", -0.32),
         ("a b", -0.35),
@@ -36,7 +40,7 @@ def test_scored_and_unscored_records_are_read(tmp_path):
 
 def test_padding_merges(tmp_path):
     """Copies stay in the list, as sent, and count as one text."""
-    (record,) = read_hyporadise(written(tmp_path, [SCORED]))
+    (record,) = read(written(tmp_path, [SCORED]))[0]
     assert len(record.nbest.hypotheses) == 3
     assert [each.transcript for each in record.nbest.distinct()] == ["a b", "a c"]
 
@@ -44,7 +48,7 @@ def test_padding_merges(tmp_path):
 def test_a_record_without_id_is_named_after_its_place(tmp_path):
     """The name is the same at every reading and differs between records."""
     path = written(tmp_path, [UNSCORED, SCORED, UNSCORED])
-    assert [r.nbest.id for r in read_hyporadise(path)] == ["train_atis.json-1", "i09", "train_atis.json-3"]
+    assert [r.nbest.id for r in read(path)[0]] == ["train_atis.json-1", "i09", "train_atis.json-3"]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,6 @@ def test_a_record_without_id_is_named_after_its_place(tmp_path):
 def test_what_is_wrong_has_its_line(tmp_path, content, line, words):
     """Records of a document that is one JSON value still have lines."""
     with pytest.raises(MalformedFile) as caught:
-        list(read_hyporadise(written(tmp_path, content)))
+        read(written(tmp_path, content))[0]
     assert caught.value.line == line
     assert words in caught.value.message

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from lorb.errors import MalformedFile
-from lorb.formats.lines import numbered_lines, whole_text
+from lorb.formats.lines import numbered_lines, whole_lines, whole_text
 
 TEXT = "erste Zeile ä\n\n  \nvierte\n"
 
@@ -78,3 +78,14 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path):
     """No file, or a folder in its place."""
     assert "No such file" in damage(tmp_path / "none").message
     assert "directory" in damage(tmp_path).message
+
+
+def test_whole_lines_have_an_end(tmp_path):
+    """Line ends of either kind go; a last line without one is torn."""
+    path = tmp_path / "table"
+    path.write_bytes(b"a\n\nb\r\n")
+    assert list(whole_lines(path)) == [(1, "a"), (3, "b")]
+    path.write_bytes(b"a\n\nb")
+    with pytest.raises(MalformedFile) as caught:
+        list(whole_lines(path))
+    assert caught.value.message == f"{path}:3: the line has no end: the file is truncated"

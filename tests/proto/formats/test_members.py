@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import MalformedFile
-from lorb.formats.members import array_members, object_members, parsed_json
+from lorb.formats.members import array_members, documents, members_within, object_members, parsed_json
 
 PATH = Path("lists.json")
 TEXTS = st.text(max_size=6)
@@ -85,3 +85,29 @@ def test_a_line_of_json_lines_names_its_own_line():
         parsed_json(PATH, 7, '{"id": "a", "hyps": [\n')
     assert caught.value.line == 7
     assert caught.value.message.startswith("lists.json:7: not JSON: ")
+
+
+@given(st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), min_size=1, max_size=4), INDENTS)
+def test_documents_follow_each_other_or_stand_in_an_array(values, indent):
+    """JSON lines, pretty-printed documents one after another, or one array: the same values."""
+    lines = "\n".join(json.dumps(value, indent=indent) for value in values)
+    assert [value for _, value in documents(PATH, lines)] == values
+    assert [value for _, value in documents(PATH, json.dumps(values, indent=indent))] == values
+
+
+def test_members_within_are_found_by_their_route():
+    """What stands beside them is skipped; each has its line; several routes and documents may be tried."""
+    text = '{"a": [0],\n "b": {"c": [1,\n 2], "d": 7}}\n{"c": [3]}'
+    assert list(members_within(PATH, text, [("b", "c"), ("c",)])) == [(2, 1), (3, 2), (4, 3)]
+    assert list(members_within(PATH, '[{"c": {"x": 1}}, {}]', [("c",)])) == [(1, ("x", 1))]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [('{"b": 5}', 1), ('{"b":\n{"c": 5}}', 2), ('{"b": {"c": [1]}', 1), ("5", 1), ('{"b": {"c": [1,\n', 1)],
+)
+def test_a_route_that_leads_elsewhere_is_refused_on_its_line(text, line):
+    """Not an object on the way, not an array at its end, or the end is missing."""
+    with pytest.raises(MalformedFile, match="not JSON") as caught:
+        list(members_within(PATH, text, [("b", "c")]))
+    assert caught.value.line == line

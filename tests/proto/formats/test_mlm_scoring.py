@@ -1,11 +1,15 @@
 """lorb.formats.mlm_scoring: awslabs/mlm-scoring's JSON."""
 
 import json
+from functools import partial
 
 import pytest
 
+from formats_as_written import read_with
 from lorb.errors import MalformedFile
 from lorb.formats.mlm_scoring import read_mlm_scoring
+
+read = partial(read_with, read_mlm_scoring)
 
 
 def written(tmp_path, content, indent=2):
@@ -19,7 +23,7 @@ def test_hypotheses_stand_in_the_order_of_their_numbers(tmp_path):
     """hyp_10 comes after hyp_9 and not after hyp_1; leading blanks go, other fields stay."""
     hypotheses = {f"hyp_{n}": {"score": -float(n), "text": f" text {n}", "am": n} for n in (10, 1, 9, 2)}
     path = written(tmp_path, {"u1": {**hypotheses, "ref": "text 9", "speaker": "s"}})
-    (record,) = read_mlm_scoring(path)
+    (record,) = read(path)[0]
     assert [(h.transcript, h.first_pass_score) for h in record.nbest.hypotheses] == [
         ("text 1", -1.0),
         ("text 2", -2.0),
@@ -32,7 +36,7 @@ def test_hypotheses_stand_in_the_order_of_their_numbers(tmp_path):
 
 def test_scores_may_be_absent(tmp_path):
     """The format's inputs need no scores."""
-    (record,) = read_mlm_scoring(written(tmp_path, {"u1": {"hyp_1": {"text": " a"}}}))
+    (record,) = read(written(tmp_path, {"u1": {"hyp_1": {"text": " a"}}}))[0]
     assert not record.nbest.has_scores
 
 
@@ -48,7 +52,7 @@ def test_a_real_list_reads_the_same_as_in_the_native_format(tmp_path, sample_lis
         }
         for nbest in sample_lists
     }
-    records = list(read_mlm_scoring(written(tmp_path, content, indent=None)))
+    records = read(written(tmp_path, content, indent=None))[0]
     assert [record.nbest.hypotheses for record in records] == [nbest.hypotheses for nbest in sample_lists]
     assert [record.nbest.id for record in records] == [nbest.id for nbest in sample_lists]
 
@@ -66,6 +70,6 @@ def test_a_real_list_reads_the_same_as_in_the_native_format(tmp_path, sample_lis
 def test_what_is_wrong_has_its_line(tmp_path, content, line, words):
     """Records of a document that is one JSON value still have lines."""
     with pytest.raises(MalformedFile) as caught:
-        list(read_mlm_scoring(written(tmp_path, content)))
+        read(written(tmp_path, content))[0]
     assert caught.value.line == line
     assert words in caught.value.message

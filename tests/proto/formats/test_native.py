@@ -2,12 +2,16 @@
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from formats_as_written import read_with
 from lorb.errors import MalformedFile
 from lorb.formats.native import read_native
+
+read = partial(read_with, read_native)
 
 SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "test.jsonl.gz"
 
@@ -15,7 +19,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "test.jsonl.gz"
 def test_the_sample_is_read_whole():
     """Real lists keep ids, references, texts and scores, and know their lines."""
     expected = [json.loads(line) for line in gzip.decompress(SAMPLE.read_bytes()).splitlines()]
-    records = list(read_native(SAMPLE))
+    records = read(SAMPLE)[0]
     assert [record.line for record in records] == list(range(1, len(expected) + 1))
     for record, fields in zip(records, expected, strict=True):
         assert record.fields == fields
@@ -32,5 +36,5 @@ def test_json_broken_on_line_7_is_named_with_its_line(tmp_path):
     path = tmp_path / "broken.jsonl"
     path.write_text("\n".join(lines))
     with pytest.raises(MalformedFile) as caught:
-        list(read_native(path))
+        read(path)[0]
     assert caught.value.message.startswith(f"{path}:7: not JSON: ")

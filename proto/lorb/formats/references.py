@@ -1,0 +1,58 @@
+"""References by utterance: Kaldi's and ESPnet's `text`, lines "utterance words", or trn, "words (utterance)".
+
+trn is what sclite reads (SCTK); a file is trn where every line ends in "(utterance)".
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorb.errors import MalformedFile
+from lorb.formats.lines import whole_lines
+from lorb.formats.record import ListRecord
+
+_TRN = re.compile(r"(.*?)[ \t]*\(([^()\s]+)\)[ \t]*")
+_TABLE = re.compile(r"([^ \t]+)[ \t]*(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What was truly said, by utterance, from one or more files."""
+
+    texts: Mapping[str, str]
+    paths: tuple[Path, ...]
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> "References":
+        """Reads all files. Raises MalformedFile, also where an utterance comes twice."""
+        texts: dict[str, str] = {}
+        for path in paths:
+            lines = list(whole_lines(path))
+            is_trn = all(_TRN.fullmatch(text) for _, text in lines)
+            for line, text in lines:
+                utterance, words = _trn_entry(text) if is_trn else _table_entry(text, path, line)
+                if utterance in texts:
+                    raise MalformedFile(path, line, f"the reference of {utterance!r} comes twice")
+                texts[utterance] = words
+        return cls(texts, tuple(paths))
+
+    def given_to(self, record: ListRecord) -> ListRecord:
+        """The record with its reference from here. Raises MalformedFile where there is none for it."""
+        utterance = record.nbest.id
+        if utterance not in self.texts:
+            places = ", ".join(map(str, self.paths))
+            raise MalformedFile(record.path, record.line, f"list {utterance!r} has no reference in {places}")
+        return ListRecord.of({**record.fields, "ref": self.texts[utterance]}, record.path, record.line)
+
+
+def _trn_entry(text: str) -> tuple[str, str]:
+    match = _TRN.fullmatch(text)
+    return (match[2], match[1].strip()) if match else ("", text)
+
+
+def _table_entry(text: str, path: Path, line: int) -> tuple[str, str]:
+    match = _TABLE.fullmatch(text)
+    if match is None:
+        raise MalformedFile(path, line, "the line begins with a blank: it should begin with an utterance's name")
+    return match[1], match[2].strip()

@@ -1,0 +1,164 @@
+"""Every reader on files as the real tools write them, whole and torn: lists or an error with its place."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats_as_written import EVERY, FOLDER, hypotheses
+from lorb.errors import InvalidInput, MalformedFile
+from lorb.formats import FORMATS
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of all files, for a test to tear one of them and put it right again."""
+    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("formats") / "copy"))
+
+
+def outcome(reading):
+    """The records that a reading gives, or the MalformedFile that it raises."""
+    try:
+        return reading()[0], None
+    except MalformedFile as error:
+        return None, error
+
+
+UTTERANCES = ("5338-284437-0002", "5338-284437-0003", "3536-8226-0007")
+READ_BY_NO_READER = ("token", "words", "lmwt.nolm")  # what the tools write besides
+
+
+@pytest.mark.parametrize("written", EVERY, ids=str)
+def test_auto_tells_every_format_and_reads_it_as_when_it_is_named(written):
+    """The same records either way; the command is told which format it was."""
+    named, _ = written.read(format=written.format)
+    told, notices = written.read()
+    assert [record.fields for record in told] == [record.fields for record in named]
+    assert written.format == "native" or notices[0] == f"1 files or folders read as {written.format}"
+
+
+@pytest.mark.parametrize(
+    "place", ["native", "mlm", "hyporadise", "espnet1", "espnet2", "kaldi", "nemo", "srilm/log10", "huggingface"]
+)
+def test_the_same_lists_come_out_of_every_format(place, sample_dev):
+    """Texts and scores are those of the sample's lists, which the files were made of."""
+    written = next(each for each in EVERY if each.place.startswith(place) and "whisper" not in each.place)
+    original = {nbest.id: nbest for nbest in sample_dev}
+    read = hypotheses(written.read()[0])
+    assert set(read) == set(UTTERANCES)
+    for utterance, found in read.items():
+        found = [each for i, each in enumerate(found) if each[0] and each not in found[:i]]  # without padding
+        expected = original[utterance].hypotheses[: len(found)]
+        assert len(found) == (2 if utterance == "3536-8226-0007" else 3)
+        assert [text for text, _ in found] == [each.transcript for each in expected]
+        scores = [score - found[0][1] for _, score in found]
+        assert scores == pytest.approx(
+            [each.first_pass_score - expected[0].first_pass_score for each in expected], abs=2e-3
+        )
+
+
+@pytest.mark.parametrize("written", EVERY, ids=str)
+def test_a_format_that_is_not_the_files_is_refused_in_one_line(written):
+    """Whatever the file is called, naming another format never ends in anything but lists or one clear line."""
+    messages = []
+    for name in FORMATS:
+        if name in ("auto", written.format):
+            continue
+        try:
+            written.read(format=name)
+        except InvalidInput as error:
+            messages.append(error.message)
+    assert all(re.fullmatch(r"[^\n]+", message) for message in messages)
+
+
+def parts(written):
+    """The files of a sample that its reader reads, relative to what a user names."""
+    files = [written.path] if written.path.is_file() else sorted(written.path.rglob("*"))
+    if written.place.startswith(("nemo", "kaldi/archives.1")):
+        files = sorted(written.path.parent.iterdir())
+    top_of_espnet2 = written.place == "espnet2" and {written.path / "text", written.path / "score"}
+    return [
+        file
+        for file in files
+        if file.is_file() and file.name not in READ_BY_NO_READER and not (top_of_espnet2 and file in top_of_espnet2)
+    ]
+
+
+CUTS = [(written, part) for written in EVERY for part in parts(written)]
+UNPACKED_CUTS = [(written, part) for written, part in CUTS if part.suffix != ".gz"]
+
+
+def name_of(value):
+    """Names a case by its file."""
+    return str(value.relative_to(FOLDER)).replace("/", "-") if isinstance(value, Path) else ""
+
+
+@pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
+@given(data=st.data())
+def test_a_file_cut_anywhere_is_an_error_with_its_line_or_whole_lists(copy, written, part, data):
+    """At any byte, in any of a sample's files: never another exception, and never a list that the whole file lacks."""
+    content = part.read_bytes()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    whole = {record.nbest.id: record.nbest for record in written.read(format=written.format)[0]}
+    torn = copy / part.relative_to(FOLDER)
+    torn.write_bytes(content[:cut])
+    records, error = outcome(lambda: written.read(copy / written.place, format=written.format))
+    torn.write_bytes(content)
+    if error is not None:
+        assert error.path.startswith(str(copy))
+        assert error.line >= 1
+        assert "\n" not in error.message
+        return
+    for record in records:
+        # a result alone in its file is named NAME, the first of several NAME-1
+        complete = whole[record.nbest.id] if record.nbest.id in whole else whole[f"{record.nbest.id}-1"]
+        if written.format == "srilm":  # its files do not say how many hypotheses they have
+            assert set(record.nbest.hypotheses) <= set(complete.hypotheses)
+        else:
+            assert record.nbest.hypotheses == complete.hypotheses
+
+
+@pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
+@given(data=st.data())
+def test_a_torn_file_of_no_told_format_is_refused_too(copy, written, part, data):
+    """With auto as well, nothing but lists or an error that names a file of the sample."""
+    content = part.read_bytes()
+    torn = copy / part.relative_to(FOLDER)
+    torn.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    _, error = outcome(lambda: written.read(copy / written.place))
+    torn.write_bytes(content)
+    assert error is None or error.path.startswith(str(copy))
+
+
+@pytest.mark.parametrize(("written", "part"), UNPACKED_CUTS, ids=name_of)
+def test_a_line_torn_in_the_middle_is_named(written, part, tmp_path):
+    """The last bytes of a file missing: the error is that file's, and names its last line."""
+    copy = tmp_path / "copy"
+    shutil.copytree(FOLDER, copy)
+    torn = copy / part.relative_to(FOLDER)
+    content = part.read_bytes()
+    kept = content.rstrip()[:-3]
+    torn.write_bytes(kept)
+    with pytest.raises(MalformedFile) as caught:
+        written.read(copy / written.place, format=written.format)
+    assert caught.value.path == str(torn)
+    assert caught.value.line == kept.rstrip().count(b"\n") + 1
+
+
+@pytest.mark.parametrize(
+    "written", [each for each in EVERY if each.path.is_file() and each.path.suffix != ".gz"], ids=str
+)
+def test_other_bytes_than_utf8_are_named_with_their_line(written, tmp_path):
+    """Latin-1 in any reader's file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(written.path.parent, copy)
+    bad = copy / written.path.name
+    lines = bad.read_bytes().splitlines(keepends=True)
+    lines[-1] = b"\xe9" + lines[-1]
+    bad.write_bytes(b"".join(lines))
+    with pytest.raises(MalformedFile, match="not UTF-8") as caught:
+        written.read(bad, format=written.format)
+    assert caught.value.line == len(lines)

@@ -1,0 +1,82 @@
+"""lorb.formats.detection: telling formats apart by their first lines."""
+
+import json
+
+import pytest
+
+from formats_as_written import EVERY, FOLDER
+from lorb.errors import MalformedFile
+from lorb.formats.detection import detected_format
+
+NATIVE = '{"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}\n'
+MLM_SCORING = {"u1": {"hyp_1": {"score": -1.0, "text": " a"}, "ref": "a"}}
+HYPORADISE = [{"input": ["a"], "output": "a"}]
+
+
+def written(path, text):
+    """A file with this text."""
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (NATIVE, "native"),
+        ("\n\n" + NATIVE, "native"),
+        ('{"id": "u1", "hyps": [{"text": "say \\"hyp_1\\": now"}], "results": 1, "alternatives": 2}', "native"),
+        (json.dumps(MLM_SCORING), "mlm-scoring"),
+        (json.dumps(MLM_SCORING, indent=2), "mlm-scoring"),
+        (json.dumps(HYPORADISE), "hyporadise"),
+        (json.dumps(HYPORADISE, indent=4), "hyporadise"),
+        ('[{"input": ["a"]}]', "hyporadise"),
+        ('{"results": [{"alternatives": [{"transcript": "yes"}]}]}', "google"),
+        ('{"alternatives" : [{"confidence" : 1.5, "text" : "a"}]}', "vosk"),
+        ("u-1 a \nu-2 b \n", "kaldi"),
+        ("a\t-1.5\n\t-2e3\nb\ttensor(-1.5, device='cuda:0')\n", "nemo"),
+        ("(-12) a\n", "srilm"),
+    ],
+)
+def test_each_format_is_told_by_its_beginning(tmp_path, text, name):
+    """Pretty-printed or not, whatever the file is called."""
+    assert detected_format(written(tmp_path / "lists", text), "") == name
+
+
+@pytest.mark.parametrize("sample", EVERY, ids=str)
+def test_files_as_written_are_told(sample):
+    """Folders by what they hold."""
+    assert detected_format(sample.path, "") == sample.format
+
+
+@pytest.mark.parametrize(
+    "text", ["rubbish", "[]", '{"a": 1}', "1089-134686-0000 he hoped there would be stew\n", "u1 -1.5\n", '{"inp']
+)
+def test_what_is_none_of_them_is_refused_with_the_choices(tmp_path, text):
+    """Kaldi's `text` is no n-best file; a file torn in its first key could be anything."""
+    path = written(tmp_path / "lists", text)
+    with pytest.raises(MalformedFile) as caught:
+        detected_format(path, "native, kaldi")
+    assert caught.value.message == f"{path}:1: its format is not recognised: give --format, one of native, kaldi"
+
+
+def test_what_may_be_two_of_them_is_refused_with_both(tmp_path):
+    """Nothing is guessed."""
+    path = written(tmp_path / "lists", "u-1\t-1.5\nu-2\t-2.5\n")
+    with pytest.raises(MalformedFile, match="its format may be kaldi or nemo: give --format"):
+        detected_format(path, "")
+
+
+@pytest.mark.parametrize("content", [{}, {"a": b"\xff"}, {"a": b"text\n"}])
+def test_another_folder_is_refused(tmp_path, content):
+    """Empty, or with other files."""
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(MalformedFile, match="its format is not recognised") as caught:
+        detected_format(tmp_path, "")
+    assert (caught.value.path, caught.value.line) == (str(tmp_path), 0)
+
+
+def test_a_torn_last_line_does_not_hide_the_format(tmp_path):
+    """Its reader says what is wrong, with the line."""
+    text = (FOLDER / "kaldi/archives.1/words_text").read_text()
+    assert detected_format(written(tmp_path / "words_text", text[: text.rindex("-")]), "") == "kaldi"

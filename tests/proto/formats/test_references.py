@@ -1,0 +1,60 @@
+"""lorb.formats.references: what was said, by utterance."""
+
+from pathlib import Path
+
+import pytest
+
+from formats_as_written import FOLDER, refusal
+from lorb.formats.record import ListRecord
+from lorb.formats.references import References
+
+
+@pytest.mark.parametrize("name", ["text", "ref.trn"])
+def test_both_kinds_of_file_give_the_same(name):
+    """Kaldi's table, and sclite's."""
+    assert References.read([FOLDER / "references" / name]).texts == {
+        "5338-284437-0002": "what that little cabin",
+        "5338-284437-0003": "exclaimed trot of course",
+        "3536-8226-0007": "of course it ain't said missus bozzle",
+    }
+
+
+def test_a_table_may_have_brackets_and_empty_texts(tmp_path):
+    """One line without a name at its end, and the file is no trn."""
+    path = tmp_path / "text"
+    path.write_text("u1 yes (noise)\nu2\nu3\tno \n")
+    assert References.read([path]).texts == {"u1": "yes (noise)", "u2": "", "u3": "no"}
+
+
+def test_a_trn_may_have_empty_texts(tmp_path):
+    """Silence has a reference too."""
+    path = tmp_path / "ref.trn"
+    path.write_text("yes\t(u1)\n(u2)\n")
+    assert References.read([path]).texts == {"u1": "yes", "u2": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("u1 a\nu1 b\n", 2, "the reference of 'u1' comes twice"),
+        ("u1 a\nu2 b", 2, "the file is truncated"),
+        ("u1 a\n b\n", 2, "begins with a blank"),
+        ("", 1, "the file is empty"),
+    ],
+)
+def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
+    """Torn, twice, empty."""
+    path = tmp_path / "text"
+    path.write_text(text)
+    error = refusal(lambda: References.read([path]))
+    assert (error.path, error.line) == (str(path), line)
+    assert words in error.message
+
+
+def test_a_list_without_reference_names_both_files():
+    """The list's place, and where its reference was looked for."""
+    references = References({"u1": "b"}, (Path("text"),))
+    record = ListRecord.of({"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}, Path("lists"), 7)
+    assert references.given_to(record).nbest.reference == "b"
+    other = ListRecord.of({"id": "u2", "hyps": [{"text": "a"}]}, Path("lists"), 8)
+    assert refusal(lambda: references.given_to(other)).message == "lists:8: list 'u2' has no reference in text"
