@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
-from lorb.formats import FORMATS
+from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
 from lorb_client.run import STDOUT, RunConfig, run
@@ -60,6 +60,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     return RunConfig(
         files=tuple(arguments.files),
         format=arguments.format,
+        format_options=format_options(arguments),
         target=with_port(arguments.target, "--target"),
         options=RescoreOptions(
             domain=arguments.domain,
@@ -104,12 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
     parser.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="auto: told from each file's beginning")
     parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
     _add_server_arguments(parser)
     _add_ranking_arguments(parser)
+    add_format_arguments(parser)
     return parser
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorb.errors import InvalidInput, LorbError
-from lorb.formats import FORMATS, check_writable, read_nbest_lists
+from lorb.formats import Notices, check_writable, read_nbest_lists
+from lorb.formats.arguments import add_format_arguments, format_options
+from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_client.arrivals import Arrivals, Step, parse_steps
 from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, read_token, with_port
@@ -65,7 +67,7 @@ def _result(arguments: argparse.Namespace) -> LoadResult:
     print("\n".join(report(result)), flush=True)
     if arguments.json is not None:
         described = {"load": _described(arguments), **result.to_json()}
-        arguments.json.write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+        arguments.json.write_text(json.dumps(described, indent=2, default=str) + "\n", "utf-8")
     if arguments.hgrm is not None:
         arguments.hgrm.write_bytes(result.latencies.distribution())
     return result
@@ -75,7 +77,7 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
     policy = FallbackPolicy(arguments.fallback_policy)
     return LoadConfig(
         target=with_port(arguments.server, "--server"),
-        lists=read_nbest_lists(arguments.files, format=arguments.format),
+        lists=_lists(arguments),
         steps=_steps(arguments.rate, arguments.duration_seconds),
         arrivals=Arrivals(arguments.arrivals),
         deadline_seconds=arguments.deadline_seconds,
@@ -89,6 +91,16 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
         num_processes=arguments.processes,
         token=None if arguments.token_file is None else read_token(arguments.token_file),
     )
+
+
+def _lists(arguments: argparse.Namespace) -> list[NBest]:
+    notices = Notices()
+    lists = read_nbest_lists(
+        arguments.files, format=arguments.format, options=format_options(arguments), notices=notices
+    )
+    for notice in notices.lines():
+        print(f"lorb-load: {notice}", file=sys.stderr)
+    return lists
 
 
 def _steps(rate: str, duration_seconds: float | None) -> tuple[Step, ...]:
@@ -119,11 +131,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
     parser.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
     _add_load_arguments(parser)
     _add_call_arguments(parser)
     _add_generator_arguments(parser)
+    add_format_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
     parser.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
@@ -160,7 +173,6 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         help="degrade: first-pass order where there is no time or room; fail: an error",
     )
     calls.add_argument("--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted")
-    calls.add_argument("--format", choices=FORMATS, default="auto", help="auto: told from each file's beginning")
 
 
 def _add_generator_arguments(parser: argparse.ArgumentParser) -> None:

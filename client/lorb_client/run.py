@@ -17,7 +17,15 @@ from rich.progress import (
 )
 
 from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
-from lorb.formats import ListRecord, check_writable, native_line, read_list_records, write_native
+from lorb.formats import (
+    FormatOptions,
+    ListRecord,
+    Notices,
+    check_writable,
+    native_line,
+    read_list_records,
+    write_native,
+)
 from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
 from lorb.wire import check_options
@@ -39,6 +47,7 @@ class RunConfig:
     Attributes:
         files: read in order.
         format: one of lorb.formats.FORMATS.
+        format_options: what the files do not say about themselves.
         target: the server.
         options: of every call.
         out: where the rescored lists go; STDOUT, or None for nowhere.
@@ -51,6 +60,7 @@ class RunConfig:
 
     files: tuple[Path, ...]
     format: str
+    format_options: FormatOptions
     target: str
     options: RescoreOptions
     out: Path | None
@@ -81,7 +91,12 @@ def run(config: RunConfig) -> Tally:
 
 
 def _read(config: RunConfig) -> Sequence[ListRecord]:
-    records = read_list_records(config.files, format=config.format)
+    notices = Notices()
+    records = read_list_records(
+        config.files, format=config.format, options=config.format_options, notices=notices, require_lists=True
+    )
+    for notice in notices.lines():
+        print(f"lorb-rescore: {notice}", file=sys.stderr)  # noqa: T201 - said once, before the work
     if config.out is None and all(record.nbest.reference is None for record in records):
         raise InvalidInput(
             f"{config.files[0]}: the lists have no references to count word errors with: "

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -182,6 +183,32 @@ def test_other_formats_are_read_too(target, tmp_path):
     assert [(record["id"], record["ref"]) for record in written(out)] == [("h1", "b"), ("m1", "a")]
 
 
+def test_a_tools_folder_is_read_with_its_flags_and_what_was_changed_is_said_once(target, tmp_path, capsys):
+    """Kaldi's archives in, native out, references from a file of their own; the word errors go to standard output."""
+    out, formats = tmp_path / "out.jsonl", Path(__file__).parents[1] / "data" / "formats"
+    flags = ["--acoustic-scale", "0.1", "--reference-text", str(formats / "references" / "text")]
+    assert main([str(formats / "kaldi"), "--target", target, "-o", str(out), *flags]) == 0
+    assert [record["ref"] for record in written(out)] == [
+        "what that little cabin",
+        "exclaimed trot of course",
+        "of course it ain't said missus bozzle",
+    ]
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        "lorb-rescore: 1 files or folders read as kaldi",
+        "lorb-rescore: 8 scores made of costs: -(0.1 * acoustic + graph)",
+    ]
+    assert captured.out.splitlines()[-1].startswith("WER first-pass ")
+
+
+def test_a_missing_option_is_one_line(target, service, failing):
+    """Before any call; the message names the flag."""
+    status, message = failing(Path(__file__).parents[1] / "data" / "formats" / "kaldi", "--target", target)
+    assert status == 2
+    assert "give --acoustic-scale" in message
+    assert service.calls == []
+
+
 def broken_files():
     """Files that cannot be used: by name, their content and words of the complaint."""
     lines = [f'{{"id": "u{i}", "ref": "a", "hyps": [{{"text": "a"}}]}}' for i in range(10)]
@@ -246,7 +273,7 @@ def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, 
     assert "BatchRescore" not in service.methods()
 
 
-@pytest.mark.parametrize("flags", [["--concurrency", "0"], ["--lists-per-call", "x"], ["--format", "kaldi"]])
+@pytest.mark.parametrize("flags", [["--concurrency", "0"], ["--lists-per-call", "x"], ["--format", "htk"]])
 def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
     """Counts are 1 or more, formats are those there are."""
     with pytest.raises(SystemExit) as caught:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorb.errors import LorbError, NotPublished
-from lorb.formats import FORMATS
+from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import check_name
 
 _USAGE_ERROR, _NOT_PUBLISHED, _INTERRUPTED = 2, 3, 130
@@ -97,7 +97,9 @@ def _config(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # noqa: 
 def _files(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # noqa: ANN202 - imported late
     from lorb_adapters.training.data import DataFiles
 
-    return DataFiles(tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format)
+    return DataFiles(
+        tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--ood", type=Path, nargs="+", default=[], metavar="FILE", help="another domain's lists, to see harm"
     )
-    data.add_argument("--format", choices=FORMATS, default="auto", help="of all files")
     data.add_argument("--keep-case", action="store_true", help="do not fold case before the model reads a text")
     data.add_argument("--strip-punctuation", action="store_true", help="hide punctuation from the model")
     data.add_argument("--context", action="store_true", help="read the preceding turn in front of each hypothesis")
@@ -126,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
         "--references", action="store_true",
         help="learn from the references too, each as one more hypothesis; for long sentences, try it on dev",
     )  # fmt: skip
+
+    add_format_arguments(parser)
 
     model = parser.add_argument_group("model")
     model.add_argument("--base", default="minilm", help="folder, hub id, or minilm; the server must run the same one")

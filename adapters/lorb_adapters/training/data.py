@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 
 from lorb.errors import InvalidInput
-from lorb.formats import read_nbest_lists
+from lorb.formats import FormatOptions, Notices, native_line, read_nbest_lists
 from lorb.nbest import NBest
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.training.config import TrainConfig
@@ -23,10 +23,22 @@ class DataFiles:
     test: tuple[Path, ...] = ()
     ood: tuple[Path, ...] = ()
     format: str = "auto"
+    format_options: FormatOptions = field(default_factory=FormatOptions)
 
     def sha256(self) -> Mapping[str, str]:
-        """sha256 of every training and dev file, by name, in hex."""
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*self.train, *self.dev)}
+        """sha256 of every training and dev file, by name, in hex; of a folder, of its lists in the native format."""
+        return {path.name: self._digest(path).hexdigest() for path in (*self.train, *self.dev)}
+
+    def read(self, paths: Sequence[Path], notices: Notices) -> list[NBest]:
+        """The lists of some of the files, which must have references. Raises MalformedFile."""
+        return read_nbest_lists(
+            paths, format=self.format, options=self.format_options, notices=notices, require_references=True
+        )
+
+    def _digest(self, path: Path) -> "hashlib._Hash":
+        if path.is_file():
+            return hashlib.sha256(path.read_bytes())
+        return hashlib.sha256(b"".join(map(native_line, self.read([path], Notices()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class Data:
         train: all of them, with contrast or not.
         dev, test, ood: `test` and `ood` may be empty.
         num_overlapping: lists dropped from train because dev or test has their id.
+        notices: what the readers normalised, a line each.
     """
 
     train: list[ReferencedList]
@@ -44,11 +57,15 @@ class Data:
     test: list[ReferencedList]
     ood: list[ReferencedList]
     num_overlapping: int
+    notices: tuple[str, ...] = ()
 
 
 def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Data:
     """Reads all files of a run. Raises MalformedFile, or InvalidInput where dev and test share lists."""
-    train, dev, test, ood = (_read(paths, files.format) for paths in (files.train, files.dev, files.test, files.ood))
+    notices = Notices()
+    train, dev, test, ood = (
+        files.read(paths, notices) if paths else [] for paths in (files.train, files.dev, files.test, files.ood)
+    )
     shared = {nbest.id for nbest in dev} & {nbest.id for nbest in test}
     if shared:
         raise InvalidInput(
@@ -76,6 +93,7 @@ def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Da
         encoded(test),
         encoded(ood),
         len(train) - len(kept),
+        tuple(notices.lines()),
     )
 
 
@@ -102,7 +120,3 @@ def unseen_references(test: Sequence[ReferencedList], train: Sequence[Referenced
     """Positions of test lists whose reference no training list has: a table of references cannot help there."""
     seen = {tuple((each.nbest.reference or "").split()) for each in train}
     return [i for i, each in enumerate(test) if tuple((each.nbest.reference or "").split()) not in seen]
-
-
-def _read(paths: Sequence[Path], format_name: str) -> list[NBest]:
-    return read_nbest_lists(paths, format=format_name, require_references=True) if paths else []

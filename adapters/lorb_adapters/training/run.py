@@ -56,6 +56,8 @@ def run(
 ) -> Finished:
     """Trains an adapter and measures it. Publishes nothing."""
     data = read_data(files, base.text_encoder, config)
+    for notice in data.notices:
+        progress.say(notice)
     trainable = _trainable_lists(data)
     counts = _list_counts(data, trainable)
     progress.say("  ".join(f"{count:,} {name}" for name, count in counts.items()))

@@ -1,9 +1,12 @@
 """A run's data: parts that overlap, statistics of first-pass scores, references that train has not."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from lorb.errors import InvalidInput
-from lorb.formats import write_native
+from lorb.formats import FormatOptions, write_native
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base import load_base
 from lorb_adapters.text import TextNormalization
@@ -36,6 +39,34 @@ def test_train_gives_up_what_dev_and_test_hold(tmp_path, encoder):
     data = read_data(files, encoder, TrainConfig())
     assert [each.nbest.id for each in data.train] == ["1", "4"]
     assert data.num_overlapping == 2
+
+
+FORMATS = Path(__file__).parents[2] / "data" / "formats"
+OPTIONS = FormatOptions(reference_texts=(FORMATS / "references" / "text",), acoustic_scale=0.1)
+
+
+def test_other_formats_are_read_with_their_options(encoder):
+    """Kaldi's archives train, with references from a file of their own; what was normalised is kept to be said."""
+    dev = FORMATS / "srilm" / "bytelog" / "5338-284437-0002"
+    data = read_data(DataFiles((FORMATS / "kaldi",), (dev,), format_options=OPTIONS), encoder, TrainConfig())
+    assert [each.nbest.reference for each in data.train] == [
+        "exclaimed trot of course",
+        "of course it ain't said missus bozzle",
+    ]
+    assert "8 scores made of costs: -(0.1 * acoustic + graph)" in data.notices
+
+
+def test_the_digest_of_a_folder_is_that_of_its_lists(tmp_path):
+    """A log beside them does not count, a word does."""
+    folder = Path(shutil.copytree(FORMATS / "espnet2", tmp_path / "decode"))
+    files = DataFiles((folder,), (), format_options=OPTIONS)
+    before = files.sha256()
+    (folder / "logdir" / "asr_inference.1.log").write_text("done")
+    assert files.sha256() == before
+    text = folder / "logdir" / "output.1" / "1best_recog" / "text"
+    text.write_text(text.read_text().replace("cabin", "cabinet"))
+    assert set(files.sha256()) == {"decode"}
+    assert files.sha256() != before
 
 
 def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
