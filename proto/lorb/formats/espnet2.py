@@ -6,7 +6,6 @@ three levels. A list ends at its last hypothesis: later files lack the utterance
 a tensor, natural log, higher is better. Of OWSM's folders (s2t_inference.py) text_nospecial is read.
 """
 
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +16,8 @@ from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 from lorb.formats.score_text import parsed_score
+from lorb.formats.splits import numbered_folders
 from lorb.formats.tokens import plain_words
-
-_RANK = re.compile(r"([1-9][0-9]{0,5})best_recog")
-_SPLIT = re.compile(r"output\.([0-9]{1,9})")
 
 
 def is_espnet2(path: Path) -> bool:
@@ -39,17 +36,16 @@ def read_espnet2(path: Path, options: FormatOptions, notices: Notices) -> Iterat
 
 def _split_folders(path: Path) -> list[Path]:
     for parent in (path / "logdir", path):
-        numbered = ((match, folder) for folder in parent.glob("output.*") if (match := _SPLIT.fullmatch(folder.name)))
-        splits = [folder for _, folder in sorted((int(match[1]), folder) for match, folder in numbered)]
-        splits = [folder for folder in splits if (folder / "1best_recog").is_dir()]
-        if splits:
+        splits = numbered_folders(parent, "output.")
+        if any((folder / "1best_recog").is_dir() for folder in splits):
             return splits
     return [path] if (path / "1best_recog").is_dir() else []
 
 
 def _lists_of_split(folder: Path, notices: Notices) -> Iterator[ListRecord]:
-    numbered = ((match, rank) for rank in folder.glob("*best_recog") if (match := _RANK.fullmatch(rank.name)))
-    ranks = [_Rank(rank, notices) for _, rank in sorted((int(match[1]), rank) for match, rank in numbered)]
+    ranks = [_Rank(rank, notices) for rank in numbered_folders(folder, "", "best_recog")]
+    if not ranks:
+        raise MalformedFile(folder, 0, "no 1best_recog in it: did its job fail?")
     texts = ranks[0].texts
     while texts.key is not None:
         utterance, line = texts.key, texts.line

@@ -16,11 +16,11 @@ from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 from lorb.formats.score_text import parsed_score
+from lorb.formats.splits import numbered_folders
 
 WORDS = "words_text"
 _KEY = re.compile(r"(.+)-([1-9][0-9]{0,8})")
 _NUMBERS = re.compile(r"[-0-9. ]+")
-_ARCHIVE = re.compile(r"archives\.([0-9]{1,9})")
 
 
 def is_kaldi(path: Path) -> bool:
@@ -45,9 +45,8 @@ def read_kaldi(path: Path, options: FormatOptions, notices: Notices) -> Iterator
 def _words_files(path: Path) -> list[Path]:
     if (path / WORDS).is_file():
         return [path / WORDS]
-    numbered = ((match, folder) for folder in path.glob("archives.*") if (match := _ARCHIVE.fullmatch(folder.name)))
-    folders = [folder for _, folder in sorted((int(match[1]), folder) for match, folder in numbered)]
-    return [folder / WORDS for folder in folders if (folder / WORDS).is_file()]
+    files = [folder / WORDS for folder in numbered_folders(path, "archives.")]
+    return files if any(file.is_file() for file in files) else []
 
 
 def _lists(words_path: Path, costs: "_Costs | None", notices: Notices) -> Iterator[ListRecord]:

@@ -1,11 +1,12 @@
 """Every reader on files as the real tools write them, whole and torn: lists or an error with its place."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats_as_written import EVERY, FOLDER, hypotheses
@@ -122,6 +123,7 @@ def test_a_file_cut_anywhere_is_an_error_with_its_line_or_whole_lists(copy, writ
 
 
 @pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_torn_file_of_no_told_format_is_refused_too(copy, written, part, data):
     """With auto as well, nothing but lists or an error that names a file of the sample."""
@@ -162,3 +164,56 @@ def test_other_bytes_than_utf8_are_named_with_their_line(written, tmp_path):
     with pytest.raises(MalformedFile, match="not UTF-8") as caught:
         written.read(bad, format=written.format)
     assert caught.value.line == len(lines)
+
+
+JSON_FILES = [written for written in EVERY if written.path.suffix == ".json"]
+VALUES = st.sampled_from(
+    [None, True, 0, -1.5, 1e308, 10**400, "", "x", "\ud800", [], {}, [[]], [{}], {"x": 1}, [1, "a"]]
+)
+
+
+def places(value, route=()):
+    """The routes of every value inside a JSON value, itself included."""
+    yield route
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield from places(inner, (*route, key))
+
+
+def replaced(value, route, other):
+    """The value with another one at a route."""
+    if not route:
+        return other
+    changed = value.copy()
+    changed[route[0]] = replaced(value[route[0]], route[1:], other)
+    return changed
+
+
+@pytest.mark.parametrize("written", JSON_FILES, ids=str)
+@given(data=st.data())
+def test_json_with_any_other_value_in_it_is_read_or_refused(copy, written, data):
+    """A number for a text, an array for an object: whatever a tool's next version writes, never another exception."""
+    original = written.path.read_text()
+    documents = original.split("\n}\n{") if written.format == "vosk" else [original]
+    value = json.loads(documents[0] + ("\n}" if len(documents) > 1 else ""))
+    route = data.draw(st.sampled_from(list(places(value))))
+    torn = copy / written.place
+    torn.write_text(json.dumps(replaced(value, route, data.draw(VALUES))))
+    _, error = outcome(lambda: written.read(torn, format=written.format))
+    torn.write_text(original)
+    assert error is None or (error.line >= 1 and "\n" not in error.message)
+
+
+@pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_bytes_changed_anywhere_are_read_or_refused(copy, written, part, data):
+    """Damage in the middle: lists or one line, never another exception."""
+    content = part.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    other = data.draw(st.binary(max_size=3) | st.sampled_from([b"\n", b"\t", b" ", b'"', b"[", b"\\u2028", b"\x00"]))
+    torn = copy / part.relative_to(FOLDER)
+    torn.write_bytes(content[:at] + other + content[at + 1 :])
+    _, error = outcome(lambda: written.read(copy / written.place, format=written.format))
+    torn.write_bytes(content)
+    assert error is None or "\n" not in error.message

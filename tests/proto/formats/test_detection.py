@@ -76,6 +76,14 @@ def test_another_folder_is_refused(tmp_path, content):
     assert (caught.value.path, caught.value.line) == (str(tmp_path), 0)
 
 
+def test_a_folder_with_a_lost_job_is_an_error(tmp_path):
+    """Told before it is read."""
+    (tmp_path / "archives.2").mkdir()
+    (tmp_path / "archives.2" / "words_text").write_text("u-1 a\n")
+    with pytest.raises(MalformedFile, match=r"archives.1 is missing, archives.2 is here"):
+        detected_format(tmp_path, "")
+
+
 def test_a_torn_last_line_does_not_hide_the_format(tmp_path):
     """Its reader says what is wrong, with the line."""
     text = (FOLDER / "kaldi/archives.1/words_text").read_text()

@@ -62,14 +62,14 @@ def test_any_level_may_be_named(place):
 
 def test_jobs_and_ranks_stand_in_the_order_of_their_numbers(tmp_path):
     """output.10 comes after output.2, 10best_recog after 9best_recog."""
-    for job in (10, 2):
+    for job in range(10, 0, -1):
         for n in range(1, 12):
             rank = tmp_path / f"output.{job}" / f"{n}best_recog"
             rank.mkdir(parents=True)
             (rank / "text").write_text(f"u{job} text {n}\n")
             (rank / "score").write_text(f"u{job} -{n}.5\n")
     found = hypotheses(read(tmp_path)[0])
-    assert list(found) == ["u2", "u10"]
+    assert list(found) == [f"u{job}" for job in range(1, 11)]
     assert found["u2"] == [(f"text {n}", -n - 0.5) for n in range(1, 12)]
 
 
@@ -128,6 +128,22 @@ def test_a_score_that_is_no_number_has_its_line(folder):
     error = refusal(lambda: read(folder))
     assert (error.path, error.line) == (str(scores), 1)
     assert "'nan' is not a finite number" in error.message
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("logdir/output.1", "output.1 is missing, output.2 is here"),
+        ("logdir/output.1/2best_recog", "2best_recog is missing, 3best_recog is here"),
+        ("logdir/output.2/*", "no 1best_recog in it: did its job fail?"),
+        ("logdir/output.2/1best_recog/text", "text: cannot be read: No such file"),
+    ],
+)
+def test_what_a_job_did_not_write_is_an_error(folder, lost, words):
+    """Its utterances would be missing, and nobody would see it."""
+    for path in folder.glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert words in refusal(lambda: read(folder)).message
 
 
 def test_another_folder_is_refused(tmp_path):

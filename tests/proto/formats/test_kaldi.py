@@ -123,6 +123,17 @@ def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
     assert words in error.message
 
 
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [("archives.1", "archives.1 is missing"), ("archives.2/words_text", "words_text: cannot be read: No such file")],
+)
+def test_what_a_job_did_not_write_is_an_error(tmp_path, lost, words):
+    """Its utterances would be missing, and nobody would see it."""
+    folder = Path(shutil.copytree(FOLDER / "kaldi", tmp_path / "rescored"))
+    shutil.rmtree(folder / lost) if (folder / lost).is_dir() else (folder / lost).unlink()
+    assert words in refusal(lambda: read(folder)).message
+
+
 def test_another_folder_is_refused(tmp_path):
     """The message says what was looked for."""
     assert not is_kaldi(tmp_path)
