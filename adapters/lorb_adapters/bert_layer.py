@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lorb_adapters import onednn
 from lorb_adapters.sites import LoraSite
 
 # Every module of a layer, and nothing else: a layer with one more computes something else.
@@ -39,15 +40,18 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """weight: [out, in]; bias: [out]."""
+    """weight: [out, in]; bias: [out]; packed: the weight once more as oneDNN lays it out, where that multiplies."""
 
     weight: Tensor
     bias: Tensor
+    packed: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BertLayer:
     """One layer. The fused query, key and value are a copy, a quarter of the layer; the other weights are shared.
+
+    Packed weights are copies of all.
 
     activation: may work in place; its result is what counts.
     """
@@ -64,17 +68,20 @@ class BertLayer:
     @classmethod
     def read(cls, layer: nn.Module, dtype: torch.dtype) -> "BertLayer":
         """Reads a layer that `is_bert_layer`; biases and norms in `dtype`, weights in their own."""
+
+        def joined(*linears: nn.Linear) -> Linear:
+            weight = torch.cat([linear.weight for linear in linears]) if len(linears) > 1 else linears[0].weight
+            bias = torch.cat([linear.bias for linear in linears]).to(dtype)
+            return Linear(weight, bias, onednn.packed_weight(weight, dtype))
+
         query, key, value, attention_out, up, down = (_linear(layer.get_submodule(path)) for path in _LINEARS)
-        qkv = (query, key, value)
         return cls(
-            qkv=Linear(
-                torch.cat([linear.weight for linear in qkv]), torch.cat([linear.bias for linear in qkv]).to(dtype)
-            ),
-            attention_out=Linear(attention_out.weight, attention_out.bias.to(dtype)),
+            qkv=joined(query, key, value),
+            attention_out=joined(attention_out),
             attention_norm=_norm(layer.get_submodule("attention.output.LayerNorm"), dtype),
-            up=Linear(up.weight, up.bias.to(dtype)),
+            up=joined(up),
             activation=_in_place(layer.get_submodule("intermediate.intermediate_act_fn")),
-            down=Linear(down.weight, down.bias.to(dtype)),
+            down=joined(down),
             norm=_norm(layer.get_submodule("output.LayerNorm"), dtype),
             num_heads=int(layer.get_submodule("attention.self").num_attention_heads),  # type: ignore[arg-type]
         )

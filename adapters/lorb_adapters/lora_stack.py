@@ -43,28 +43,28 @@ class Branch:
 
     Attributes:
         a: [inputs, sites * rank], the A of its sites side by side.
-        b: [sites, rank, outputs of a site].
+        b: for each site [rank, outputs of a site].
         sites: which of the product's equal parts of outputs they are.
         num_parts: how many parts the product has.
     """
 
     a: Tensor
-    b: Tensor
-    sites: slice
+    b: tuple[Tensor, ...]
+    sites: tuple[int, ...]
     num_parts: int
 
     def add(self, low_rank: Tensor, out: Tensor, scaling: float) -> None:
-        """Adds scaling * low_rank b to `out`, [tokens, outputs]; low_rank: x a, [tokens, sites * rank]."""
-        if self.num_parts == 1:
-            out.addmm_(low_rank, self.b[0], alpha=scaling)
-            return
-        tokens, (sites, rank, outputs) = out.shape[0], self.b.shape
-        parts = out.view(tokens, self.num_parts, outputs)[:, self.sites]
-        parts.transpose(0, 1).baddbmm_(low_rank.view(tokens, sites, rank).transpose(0, 1), self.b, alpha=scaling)
+        """Adds scaling * low_rank b to `out`, [tokens, outputs]; low_rank: x a, [tokens, sites * rank].
+
+        One product a site: a batched one would copy the parts of `out`, which lie apart, there and back.
+        """
+        parts = out.chunk(self.num_parts, 1)
+        for site, of_site, b in zip(self.sites, low_rank.chunk(len(self.b), 1), self.b, strict=True):
+            parts[site].addmm_(of_site, b, alpha=scaling)
 
 
 class LoraStacks:
-    """Branches by adapter, kept as long as the adapter is. Fused queries, keys and values are copies, a third of it."""
+    """Branches by adapter, kept as long as the adapter is. The joined A of query, key and value are copies."""
 
     def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
         self._prefixes = [f"encoder.layer.{n}." for n in range(num_layers)]
@@ -82,15 +82,13 @@ class LoraStacks:
 
     def _branch(self, weights: AdapterWeights, prefix: str, join: Join) -> Branch | None:
         paths = [prefix + site for site in JOINED_SITES[join]]
-        sites = [i for i, path in enumerate(paths) if path in weights.lora]
+        sites = tuple(i for i, path in enumerate(paths) if path in weights.lora)
         if not sites:
             return None
         pairs = [weights.lora[paths[i]] for i in sites]
-        fused = len(pairs) > 1
-        a = torch.cat([a for a, _ in pairs]) if fused else pairs[0][0]
-        b = torch.stack([b.T for _, b in pairs]) if fused else pairs[0][1].T[None]
-        step = sites[-1] - sites[0] if len(sites) == 2 else 1  # query and value alone: every second part
-        return Branch(a.to(self._dtype).T, b.to(self._dtype), slice(sites[0], sites[-1] + 1, step), len(paths))
+        a = torch.cat([a for a, _ in pairs]) if len(pairs) > 1 else pairs[0][0]
+        b = tuple(b.to(self._dtype).T for _, b in pairs)
+        return Branch(a.to(self._dtype).T, b, sites, len(paths))
 
 
 class SegmentLora:

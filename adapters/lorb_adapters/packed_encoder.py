@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from lorb_adapters import onednn
 from lorb_adapters.bert_layer import BertLayer, Linear, is_bert_layer
 from lorb_adapters.flat_adapters import FlatAdapters
 from lorb_adapters.grouped_lora import GroupedLora, prefers_groups
 from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraBranches, LoraStacks, SegmentLora, Segments
+from lorb_adapters.masked_lora import MaskedLora, PaddedAdapters
 from lorb_adapters.packing import PackedRows
 from lorb_adapters.row_attention import RowAttention, row_attention
 from lorb_adapters.scratch import Scratch
@@ -29,10 +31,11 @@ class PackedEncoder:
         layers = encoder.get_submodule(_LAYERS)
         with torch.no_grad():
             self._layers = [BertLayer.read(layer, self.dtype) for layer in layers.children()]
+        self._by_onednn = onednn.computes(self._device, self.dtype)
+        joins = [shape for layer in self._layers for shape in _joins(layer)]
         self._stacks = LoraStacks(len(self._layers), self.dtype)
-        self._flats = FlatAdapters(
-            [shape for layer in self._layers for shape in _joins(layer)], self._device, self.dtype
-        )
+        self._flats = FlatAdapters(joins, self._device, self.dtype)
+        self._padded = PaddedAdapters(joins, self.dtype)
         self._scratch = Scratch(self._device)
 
     @staticmethod
@@ -60,24 +63,32 @@ class PackedEncoder:
         lora = self._branches(segments, packed.num_tokens)
         x = self._embed(packed)
         heads = self._layers[0].num_heads
-        attention = row_attention(packed, heads, x.shape[1] // heads, self.dtype, self._scratch)
+        attention = row_attention(packed, len(x), heads, x.shape[1] // heads, self.dtype, self._scratch)
         for number, layer in enumerate(self._layers):
             x = self._attend(x, number, layer, attention, lora)
             x = self._feed_forward(x, number, layer, lora)
-        return x
+        return x[: packed.num_tokens]
 
     def _branches(self, segments: Segments, num_tokens: int) -> LoraBranches:
+        if self._by_onednn:
+            return MaskedLora(segments, num_tokens, self._padded)
         if prefers_groups(self._device, self.dtype, len(segments)):
             return GroupedLora(segments, num_tokens, self._flats, self._device)
         return SegmentLora(segments, self._stacks, self._scratch)
 
     def _embed(self, packed: PackedRows) -> Tensor:
+        """What the first layer reads, [tokens, hidden]; with oneDNN as many tokens more as make a length it knows."""
         x: Tensor = self._embeddings(
             input_ids=packed.token_ids, token_type_ids=packed.type_ids, position_ids=packed.position_ids
         )
         if self._projection is not None:
             x = self._projection(x)
-        return x[0].to(self.dtype)
+        if not self._by_onednn:
+            return x[0].to(self.dtype)
+        embedded = self._scratch.take("embedded", (onednn.token_step_up(x.shape[1]), x.shape[2]), self.dtype)
+        embedded[: x.shape[1]] = x[0]
+        embedded[x.shape[1] :] = 0.0
+        return embedded
 
     def _attend(self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, lora: LoraBranches) -> Tensor:
         qkv = self._product("qkv", x, layer.qkv)
@@ -96,12 +107,16 @@ class PackedEncoder:
         return layer.norm(out)
 
     def _product(self, name: str, x: Tensor, linear: Linear) -> Tensor:
-        """X weight^T + bias, [tokens, out], in the scratch buffer of that name."""
+        """X weight^T + bias, [tokens, out], in the scratch buffer of that name or, from oneDNN, in its own."""
+        if linear.packed is not None:
+            return onednn.linear(x, linear.packed, linear.bias)
         out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
         return torch.addmm(linear.bias, x, self._weight(linear).T, out=out)
 
     def _sum(self, name: str, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
         """As `_product`, with `residual`, [tokens, out], added: the product is added to it, not it to the product."""
+        if linear.packed is not None:
+            return onednn.linear_onto(residual, x, linear.packed, linear.bias)
         out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
         return torch.add(residual, linear.bias, out=out).addmm_(x, self._weight(linear).T)
 

@@ -1,6 +1,7 @@
 """Attention of packed rows, each to itself alone, straight from the fused query, key and value."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -23,12 +24,15 @@ class RowAttention(Protocol):
 
 
 def row_attention(
-    rows: PackedRows, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
+    rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
 ) -> RowAttention:
-    """The fastest exact attention for these rows on their device in this dtype."""
+    """The fastest exact attention for these rows on their device in this dtype.
+
+    num_tokens: of the pass, those behind the last row included, whose context means nothing.
+    """
     if rows.token_ids.is_cuda and dtype != torch.float32:
         return VarlenAttention(rows, num_heads, head_size)
-    return EqualLengthAttention(rows, num_heads, head_size, scratch)
+    return EqualLengthAttention(rows, num_tokens, num_heads, head_size, dtype, scratch)
 
 
 class VarlenAttention:
@@ -44,50 +48,80 @@ class VarlenAttention:
         return varlen(q, k, v, self._rows).flatten(1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Views of the buffers for some heads of equally long rows; all fp32, the same for every layer.
+
+    Attributes:
+        q, v, out: [rows * heads, length, head size]
+        k: [rows * heads, head size, length]
+        scores, weights: [rows * heads, length, length], before and after the softmax
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    scores: Tensor
+    weights: Tensor
+    out: Tensor
+
+    def attend(self, scaling: float) -> None:
+        """Fills `out`. The softmax in place would take twice as long."""
+        torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
+        torch.softmax(self.scores, -1, out=self.weights)
+        torch.bmm(self.weights, self.v, out=self.out)
+
+
 class EqualLengthAttention:
     """Rows of one length share batched products, wherever they lie; softmax and both products in fp32.
 
     One gather an attention brings [tokens, 3, heads, head size] into the order length, row, head, token, and one brings
     the result back: cheaper than a copy for every run of equal lengths, and no dearer where many adapters break the
-    runs up. In bfloat16 the products would be 26 times slower on processors without the instructions for it.
+    runs up. In bfloat16 oneDNN would compile both products anew for every number of rows.
     """
 
-    def __init__(self, rows: PackedRows, num_heads: int, head_size: int, scratch: Scratch) -> None:
-        self._size = head_size
-        self._scratch = scratch
-        order, self._batches = _by_length(rows.lengths, num_heads)
-        back = np.empty_like(order)
+    def __init__(
+        self, rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
+    ) -> None:
+        order, batches = _by_length(rows.lengths, num_heads)
+        back = np.zeros(num_tokens * num_heads, np.int32)
         back[order] = np.arange(len(order))
         queries = order + 2 * num_heads * (order // num_heads)  # from [token, head] to [token, 3, head]
         there = np.concatenate([queries, queries + num_heads, queries + 2 * num_heads])
         device = rows.token_ids.device
         self._there = torch.from_numpy(there).to(device)
         self._back = torch.from_numpy(back).to(device)
+        self._size = head_size
+        self._gathered = scratch.take("gathered", (len(there), head_size), dtype)
+        # the very same buffer where the dtype is fp32
+        self._in_fp32 = scratch.take("gathered", (len(there), head_size), torch.float32)
+        self._attended = scratch.take("attended", (len(order), head_size), torch.float32)
+        self._context = scratch.take("context", (len(back), head_size), dtype)
+        self._batches = _views(batches, self._in_fp32.view(3, len(order), head_size), self._attended, scratch)
 
     def __call__(self, qkv: Tensor) -> Tensor:
         """As RowAttention has it."""
-        count = len(self._back)
-        gathered = self._scratch.take("gathered", (3 * count, self._size), qkv.dtype)
-        torch.index_select(qkv.view(-1, self._size), 0, self._there, out=gathered)
-        attended = self._scratch.take("attended", (count, self._size), torch.float32)
-        self._attend(self._in_fp32(gathered).view(3, count, self._size), attended)
-        context = self._scratch.take("context", (count, self._size), qkv.dtype)
-        torch.index_select(attended.to(qkv.dtype), 0, self._back, out=context)
-        return context.view(qkv.shape[0], -1)
+        torch.index_select(qkv.view(-1, self._size), 0, self._there, out=self._gathered)
+        if self._gathered.dtype != torch.float32:
+            self._in_fp32.copy_(self._gathered)
+        for batch in self._batches:
+            batch.attend(self._size**-0.5)
+        torch.index_select(self._attended.to(qkv.dtype), 0, self._back, out=self._context)
+        return self._context.view(qkv.shape[0], -1)
 
-    def _in_fp32(self, gathered: Tensor) -> Tensor:
-        if gathered.dtype == torch.float32:
-            return gathered
-        return self._scratch.take("gathered", tuple(gathered.shape), torch.float32).copy_(gathered)
 
-    def _attend(self, qkv: Tensor, out: Tensor) -> None:
-        """qkv: [3, elements, head size], out: [elements, head size], both in the order of the batches."""
-        for first, count, length in self._batches:
-            q, k, v = qkv[:, first : first + count * length].view(3, count, length, self._size)
-            scores = self._scratch.take("scores", (count, length, length), torch.float32)
-            torch.baddbmm(scores, q, k.mT, beta=0, alpha=self._size**-0.5, out=scores)
-            torch.softmax(scores, -1, out=scores)
-            torch.bmm(scores, v, out=out[first : first + count * length].view(count, length, self._size))
+def _views(batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, scratch: Scratch) -> list[_Batch]:
+    """qkv: [3, elements, head size], attended: [elements, head size], both in the order of the batches."""
+    largest = max(count * length**2 for _, count, length in batches)
+    scores, weights = (scratch.take(name, (largest,), torch.float32) for name in ("scores", "weights"))
+    views = []
+    for first, count, length in batches:
+        span, shape = slice(first, first + count * length), (count, length, length)
+        q, k, v = qkv[:, span].view(3, count, length, -1)
+        square = slice(count * length**2)
+        out = attended[span].view(count, length, -1)
+        views.append(_Batch(q, k.mT, v, scores[square].view(shape), weights[square].view(shape), out))
+    return views
 
 
 def _by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
