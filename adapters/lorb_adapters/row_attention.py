@@ -55,7 +55,7 @@ class EqualLengthAttention:
     def __init__(self, rows: PackedRows, num_heads: int, head_size: int, scratch: Scratch) -> None:
         self._size = head_size
         self._scratch = scratch
-        order, self._batches = _by_length(rows.lengths, num_heads)
+        order, self._batches = by_length(rows.lengths, num_heads)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         queries = order + 2 * num_heads * (order // num_heads)  # from [token, head] to [token, 3, head]
@@ -90,7 +90,7 @@ class EqualLengthAttention:
             torch.bmm(scores, v, out=out[first : first + count * length].view(count, length, self._size))
 
 
-def _by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+def by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Where each (token, head), numbered token by token, comes from when equally long rows stand together.
 
     Returns the numbers in the new order, and the batches: (first element, rows times heads, length).

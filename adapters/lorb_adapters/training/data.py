@@ -28,6 +28,13 @@ class DataFiles:
         """sha256 of every training and dev file, by name, in hex."""
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*self.train, *self.dev)}
 
+    def digests(self) -> Mapping[str, list[str]]:
+        """sha256 of every training and dev file, by role and in order, in hex."""
+        return {
+            role: [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+            for role, paths in (("train", self.train), ("dev", self.dev))
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -61,17 +68,18 @@ def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Da
     if not kept:
         raise InvalidInput("every train list stands in dev or test too: none is left to train on", field="train")
 
-    def encoded(lists: Sequence[NBest], *, uses_references: bool = False) -> list[ReferencedList]:
+    def encoded(lists: Sequence[NBest], *, uses_references: bool = False, teacher: str = "") -> list[ReferencedList]:
         return prepare(
             lists,
             encoder,
             config.normalization,
             uses_context=config.uses_context,
             uses_references=uses_references,
+            teacher=teacher,
         )
 
     return Data(
-        encoded(kept, uses_references=config.uses_references),
+        encoded(kept, uses_references=config.uses_references, teacher=config.teacher),
         encoded(dev),
         encoded(test),
         encoded(ood),
