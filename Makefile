@@ -55,6 +55,8 @@ bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/fronts.py
 	$(BIN)/python benchmarks/flips_under_load.py
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/training/speed.py
+	$(BIN)/python benchmarks/training/kills.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -52,7 +52,7 @@ def main() -> int:
         published = call(
             "lorb-train-adapter", "--domain", DOMAIN, "--train", SAMPLE / "train.jsonl.gz",
             "--dev", SAMPLE / "dev.jsonl.gz", "--store", RUN / "store", "--max-steps", NUM_STEPS,
-            "--references", "--force", "--no-promote", "--report-dir", RUN / "report",
+            "--references", "--force", "--no-promote", "--report-dir", RUN / "report", "--run-dir", RUN / "training",
         )  # fmt: skip
         version = re.findall(rf"published {DOMAIN}@(\S+)", published)[-1]
 

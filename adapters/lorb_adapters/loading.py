@@ -13,7 +13,7 @@ from lorb_adapters.adapter import Adapter, weights_digest
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.lora import AdapterWeights, LoraConfig, weights_from_state_dict
 from lorb_adapters.manifest import GoldenList, Manifest
-from lorb_adapters.sites import lora_sites
+from lorb_adapters.sites import adapted_sites
 from lorb_adapters.store import Store
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.version_files import (
@@ -92,10 +92,11 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
 def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> AdapterWeights:
     fields = JsonFields.parse(files[CONFIG], CONFIG, InvalidAdapter)
     config = LoraConfig.from_peft_json(fields.mapping())
-    sites = lora_sites(base.encoder, config.target_modules)
+    sites = adapted_sites(base.encoder, config)
     if not sites:
         raise InvalidAdapter(
-            f"{CONFIG}: the base has no layer named {', '.join(config.target_modules)}",
+            f"{CONFIG}: the base has no layer named {', '.join(config.target_modules)}"
+            + ("" if config.layers is None else f" among its layers {', '.join(map(str, config.layers))}"),
             field="target_modules",
         )
     lora, head = _tensors(files, LORA_WEIGHTS), _tensors(files, HEAD_WEIGHTS)

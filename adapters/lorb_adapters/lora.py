@@ -1,6 +1,7 @@
 """Low-rank adapters: their shape, their weights, and the files' form of both, which is peft's."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,12 @@ from lorb_adapters.head import HeadWeights
 
 # Every linear layer of a BERT block, by the last part of its path; "dense" are three of the six.
 ALL_LINEAR = ("query", "key", "value", "dense")
+# The same by the half of the block that they belong to; each of the three is named by the end of its path.
+ATTENTION = ("query", "key", "value", "attention.output.dense")
+FEED_FORWARD = ("intermediate.dense", "output.dense")
+_ATTENTION_OUT = "attention.output.dense"
+_TARGETS = (*ALL_LINEAR, _ATTENTION_OUT, "intermediate.dense", "output.dense")
+_LAYER_OF_PATH = re.compile(r"(?:^|\.)layer\.(\d+)\.")
 
 _PEFT_KEY = "base_model.model.{site}.lora_{matrix}.weight"
 _PEFT_DEFAULTS: dict[str, Any] = {
@@ -35,29 +42,50 @@ class LoraConfig:
     Attributes:
         rank: columns of A, rows of B.
         alpha: scaling is alpha / rank (alpha / sqrt(rank) with `use_rslora`).
-        target_modules: last parts of the paths of the linear layers adapted.
+        target_modules: ends of the paths of the linear layers adapted, of `ALL_LINEAR`, `ATTENTION`, `FEED_FORWARD`;
+            "output.dense" is the feed-forward part's alone.
         use_rslora: rank-stabilised scaling (Kalajdzievski 2023).
+        layers: numbers of the encoder's layers adapted, ascending, from 0; None for all of them.
     """
 
     rank: int = 8
     alpha: float = 16.0
     target_modules: tuple[str, ...] = ALL_LINEAR
     use_rslora: bool = False
+    layers: tuple[int, ...] | None = None
 
     @property
     def scaling(self) -> float:
         """What B A x is multiplied with."""
         return self.alpha / (math.sqrt(self.rank) if self.use_rslora else self.rank)
 
+    def covers(self, path: str) -> bool:
+        """Whether the linear layer at `path` in the encoder is adapted."""
+        if self.layers is not None:
+            layer = _LAYER_OF_PATH.search(path)
+            if layer is None or int(layer.group(1)) not in self.layers:
+                return False
+        dense = next((name for name in _TARGETS[4:] if f".{path}".endswith(f".{name}")), "")
+        return path.rpartition(".")[2] in self.target_modules or dense in self.target_modules
+
     def to_peft_json(self, base_name: str) -> dict[str, Any]:
         """`adapter_config.json` as peft reads it."""
-        return _PEFT_DEFAULTS | {
-            "base_model_name_or_path": base_name,
-            "r": self.rank,
-            "lora_alpha": self.alpha,
-            "target_modules": list(self.target_modules),
-            "use_rslora": self.use_rslora,
-        }
+        excluded: list[str] = list(_PEFT_DEFAULTS["exclude_modules"])
+        if "output.dense" in self.target_modules and not {"dense", _ATTENTION_OUT} & set(self.target_modules):
+            excluded.append(_ATTENTION_OUT)  # which ends in "output.dense" too
+        layers = {} if self.layers is None else {"layers_to_transform": list(self.layers)}
+        return (
+            _PEFT_DEFAULTS
+            | layers
+            | {
+                "exclude_modules": excluded,
+                "base_model_name_or_path": base_name,
+                "r": self.rank,
+                "lora_alpha": self.alpha,
+                "target_modules": list(self.target_modules),
+                "use_rslora": self.use_rslora,
+            }
+        )
 
     @classmethod
     def from_peft_json(cls, value: Mapping[str, Any]) -> "LoraConfig":
@@ -69,8 +97,9 @@ class LoraConfig:
             "lora_alpha",
             "target_modules",
             "use_rslora",
+            "layers_to_transform",
         }
-        for key in ("peft_type", "bias", "exclude_modules", "fan_in_fan_out", "modules_to_save"):
+        for key in ("peft_type", "bias", "fan_in_fan_out", "modules_to_save"):
             if value.get(key, _PEFT_DEFAULTS[key]) != _PEFT_DEFAULTS[key]:
                 raise _invalid(key, f"is {value[key]!r}, LoRB serves {_PEFT_DEFAULTS[key]!r}")
         for key in value.keys() - known:
@@ -82,11 +111,36 @@ class LoraConfig:
             raise _invalid("r", f"is {rank!r}, not a rank from 1 to 1024")
         if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < math.inf:
             raise _invalid("lora_alpha", f"is {alpha!r}, not a number above 0")
-        if not isinstance(targets, list) or not targets or not all(t in ALL_LINEAR for t in targets):
-            raise _invalid("target_modules", f"is {targets!r}, not a list of {', '.join(ALL_LINEAR)}")
+        if not isinstance(targets, list) or not targets or not all(t in _TARGETS for t in targets):
+            raise _invalid("target_modules", f"is {targets!r}, not a list of {', '.join(_TARGETS)}")
         if not isinstance(use_rslora, bool):
             raise _invalid("use_rslora", f"is {use_rslora!r}, not true or false")
-        return cls(rank, float(alpha), tuple(sorted(set(targets), key=ALL_LINEAR.index)), use_rslora)
+        targets = _own_targets(set(targets), value.get("exclude_modules", _PEFT_DEFAULTS["exclude_modules"]))
+        return cls(rank, float(alpha), targets, use_rslora, _layers(value.get("layers_to_transform")))
+
+
+def _own_targets(targets: set[str], excluded: object) -> tuple[str, ...]:
+    """What `LoraConfig` calls peft's targets and exceptions; to peft "output.dense" is the attention's too."""
+    always = _PEFT_DEFAULTS["exclude_modules"]
+    if excluded not in (always, [*always, _ATTENTION_OUT]):
+        raise _invalid("exclude_modules", f"is {excluded!r}, LoRB serves {always!r}, with {_ATTENTION_OUT} or without")
+    if excluded != always:
+        targets = targets - {_ATTENTION_OUT} | (set(FEED_FORWARD) if "dense" in targets else set())
+        targets -= {"dense"}
+    elif "output.dense" in targets:
+        targets = targets | {_ATTENTION_OUT}
+    if not targets:
+        raise _invalid("target_modules", "names nothing that exclude_modules leaves")
+    return tuple(sorted(targets, key=_TARGETS.index))
+
+
+def _layers(value: object) -> tuple[int, ...] | None:
+    if value is None or value == []:
+        return None
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+        raise _invalid("layers_to_transform", f"is {value!r}, not a list of layer numbers")
+    return tuple(sorted(set(numbers)))
 
 
 def _invalid(key: str, problem: str) -> InvalidAdapter:
@@ -161,7 +215,8 @@ def weights_from_state_dict(
         )
     }
     _check_tensors("adapter_model.safetensors", lora_tensors, expected)
-    hidden_size = next(iter(sites.values())).in_features
+    # every site has the hidden size on one side, and on the other nothing smaller
+    hidden_size = min(min(linear.in_features, linear.out_features) for linear in sites.values())
     _check_tensors("head.safetensors", head_tensors, {"weight": (hidden_size,), "bias": ()})
     lora = {
         site: (

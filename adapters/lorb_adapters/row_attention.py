@@ -83,7 +83,7 @@ class EqualLengthAttention:
     def __init__(
         self, rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
     ) -> None:
-        order, batches = _by_length(rows.lengths, num_heads)
+        order, batches = by_length(rows.lengths, num_heads)
         back = np.zeros(num_tokens * num_heads, np.int32)
         back[order] = np.arange(len(order))
         queries = order + 2 * num_heads * (order // num_heads)  # from [token, head] to [token, 3, head]
@@ -124,7 +124,7 @@ def _views(batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tenso
     return views
 
 
-def _by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+def by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Where each (token, head), numbered token by token, comes from when equally long rows stand together.
 
     Returns the numbers in the new order, and the batches: (first element, rows times heads, length).

@@ -27,6 +27,11 @@ def lora_sites(encoder: nn.Module, target_modules: Sequence[str]) -> dict[str, n
     return sites
 
 
+def adapted_sites(encoder: nn.Module, config: LoraConfig) -> dict[str, nn.Linear]:
+    """The encoder's linear layers that an adapter of this shape covers, by module path, in forward order."""
+    return {path: linear for path, linear in lora_sites(encoder, ALL_LINEAR).items() if config.covers(path)}
+
+
 @dataclass(slots=True)
 class LoraPass:
     """Which adapter applies to which tokens in the pass that is running; one for each model.
@@ -120,7 +125,7 @@ def fresh_weights(
 ) -> AdapterWeights:
     """An adapter that changes nothing yet: A Kaiming-uniform(sqrt 5), B zero (loralib's initialisation)."""
     lora = {}
-    for path, linear in lora_sites(encoder, config.target_modules).items():
+    for path, linear in adapted_sites(encoder, config).items():
         bound = 1 / math.sqrt(linear.in_features)  # kaiming_uniform_ with a = sqrt(5)
         a = torch.empty(config.rank, linear.in_features).uniform_(-bound, bound, generator=generator)
         lora[path] = (a, torch.zeros(linear.out_features, config.rank))

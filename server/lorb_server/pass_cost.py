@@ -12,6 +12,7 @@ QUANTILE = 0.9  # of passes are to be at most as long as predicted
 FORGETTING = 0.98  # weight of a pass after each later one: the last 50 or so count
 PASSES_KEPT = 64  # whose scatter makes the margin
 OUTDATED = 4.0  # no accident makes a pass so many times faster: what was learned before holds no more
+CLOCK_TICK_SECONDS = 1e-9  # Python's clocks tell no shorter time
 OUTLIER = 8.0  # a pass that took so many times longer than fitted tells of a suspended machine, not of the model
 
 
@@ -23,7 +24,7 @@ class PassCost:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learns from a pass. A duration that no clock can have measured is left out."""
-        if tokens <= 0 or not 0.0 < seconds < math.inf:
+        if tokens <= 0 or not CLOCK_TICK_SECONDS <= seconds < math.inf:
             return
         if seconds * OUTDATED < self._fitted(tokens):
             self._forget()

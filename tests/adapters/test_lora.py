@@ -1,13 +1,18 @@
 """LoRA: shapes, initial values, and what of peft's configuration is served or refused."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
+from peft import LoraConfig as PeftConfig
+from peft import get_peft_model
+from transformers import AutoModel
 
 from lorb.errors import InvalidAdapter
-from lorb_adapters.lora import LoraConfig, adapter_state_dict, weights_from_state_dict
-from lorb_adapters.sites import lora_sites
+from lorb_adapters.head import HeadWeights
+from lorb_adapters.lora import ATTENTION, FEED_FORWARD, LoraConfig, adapter_state_dict, weights_from_state_dict
+from lorb_adapters.sites import adapted_sites, fresh_weights, lora_sites
 
 
 def head_tensors(weights):
@@ -46,7 +51,18 @@ def test_wrong_tensors_are_refused_by_key(encoder, fresh):
         weights_from_state_dict(fresh.config, good, "sum", {"weight": torch.zeros(31), "bias": torch.zeros(())}, sites)
 
 
-@pytest.mark.parametrize("config", [LoraConfig(), LoraConfig(2, 1.0, ("query",), True)])
+CONFIGS = [
+    LoraConfig(),
+    LoraConfig(2, 1.0, ("query",), True),
+    LoraConfig(layers=(1,)),
+    LoraConfig(target_modules=ATTENTION),
+    LoraConfig(target_modules=FEED_FORWARD, layers=(0,)),
+    LoraConfig(target_modules=("output.dense",)),
+    LoraConfig(target_modules=("query", "attention.output.dense", "output.dense")),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_config_reads_back_from_pefts_json(config):
     """What we write for peft we read again."""
     assert LoraConfig.from_peft_json(config.to_peft_json("minilm")) == config
@@ -63,6 +79,11 @@ def test_config_reads_back_from_pefts_json(config):
         ("target_modules", ".*query"),
         ("target_modules", ["query", "pooler"]),
         ("target_modules", []),
+        ("exclude_modules", ["query"]),
+        ("exclude_modules", []),
+        ("layers_to_transform", ["1"]),
+        ("layers_to_transform", [-1]),
+        ("layers_pattern", "h"),
         ("r", 0),
         ("r", True),
         ("lora_alpha", -1),
@@ -75,6 +96,38 @@ def test_what_cannot_be_served_is_refused_by_key(key, value):
     """A setting that changes the function in a way we do not compute is an error, never ignored."""
     with pytest.raises(InvalidAdapter, match=key):
         LoraConfig.from_peft_json(LoraConfig().to_peft_json("minilm") | {key: value})
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_peft_adapts_the_same_layers(config, tiny_bert):
+    """What peft makes of our configuration has matrices at exactly the sites that we give it."""
+    encoder = AutoModel.from_pretrained(tiny_bert, add_pooling_layer=True)
+    sites = set(adapted_sites(encoder, config))
+    settings = config.to_peft_json(str(tiny_bert))
+    known = {field.name for field in fields(PeftConfig)}
+    wrapped = get_peft_model(encoder, PeftConfig(**{k: v for k, v in settings.items() if k in known}))
+    found = {
+        name.removeprefix("base_model.model.").partition(".lora_")[0]
+        for name, _ in wrapped.named_parameters()
+        if ".lora_" in name
+    }
+    assert found == sites
+
+
+def test_output_dense_of_peft_is_the_attentions_too():
+    """To peft "output.dense" alone is the end of two paths; we read it so, and name both."""
+    read = LoraConfig.from_peft_json(LoraConfig().to_peft_json("tiny") | {"target_modules": ["output.dense"]})
+    assert read.target_modules == ("attention.output.dense", "output.dense")
+
+
+def test_an_adapter_of_one_layer_reads_back(encoder):
+    """Its weights are put together from the sites of that layer alone, whatever their shapes."""
+    for config in (LoraConfig(rank=2, layers=(1,)), LoraConfig(rank=2, target_modules=("output.dense",))):
+        sites = adapted_sites(encoder, config)
+        made = fresh_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+        again = weights_from_state_dict(config, adapter_state_dict(made), "sum", head_tensors(made), sites)
+        assert set(again.lora) == set(sites)
+        assert len(sites) == (6 if config.layers else 2)
 
 
 def test_rank_stabilised_scaling():

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorb_server.pass_cost import QUANTILE, PassCost
@@ -72,6 +72,7 @@ def test_one_suspended_pass_changes_little():
         st.tuples(st.integers(-5, 10_000), st.floats(-10, 1e6) | st.just(math.nan) | st.just(math.inf)), max_size=120
     )
 )
+@example([(2, 5e-324)])  # a token's share of it is no number
 def test_whatever_is_observed_predictions_stay_finite_and_rise(passes):
     """Clocks that jump, stand still or lie leave a prediction that is finite, not negative, and rises with tokens."""
     cost = learned(passes)

@@ -5,62 +5,199 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lorb.errors import LorbError, NotPublished
-from lorb.formats.arguments import add_format_arguments, format_options
+from lorb.errors import InvalidInput, LorbError, NotPublished
+from lorb.formats.arguments import format_options
 from lorb.names import check_name
+from lorb_adapters.training.arguments import parser, train_config
 
+if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag answer at once
+    from lorb_adapters.training.config import TrainConfig
+    from lorb_adapters.training.finished import Finished
+    from lorb_adapters.training.processes import Processes
+
+_PROGRAM = "lorb-train-adapter"
 _USAGE_ERROR, _NOT_PUBLISHED, _INTERRUPTED = 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status.
 
-    0: published (or trained, with --dry-run). 2: a value or a file is wrong. 3: dev did not improve. 130: interrupted.
+    0: published (or trained, with --dry-run or --output-base). 2: a value or a file is wrong, or another process of the
+    run has failed. 3: dev did not improve. 130: interrupted.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = _parser()
-    args = parser.parse_args(arguments)
+    args = parser().parse_args(arguments)
+    rank = os.environ.get("RANK", "0")
+    name = _PROGRAM if rank == "0" else f"{_PROGRAM}: process {rank}"
     try:
-        return _train(args, f"{parser.prog} {shlex.join(arguments)}")
+        return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
     except NotPublished as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return _NOT_PUBLISHED
     except LorbError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return _USAGE_ERROR
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted, nothing was published", file=sys.stderr)
+        print(f"{name}: interrupted, nothing was published{_how_to_go_on(args)}", file=sys.stderr)
         return _INTERRUPTED
 
 
 def _train(args: argparse.Namespace, command: str) -> int:
-    import torch  # here, so that --help and a mistyped flag answer at once
+    domain = check_name(args.domain, "domain")
+    config = train_config(args)
+    _check_machine(args)
+    _check_output(args)
+    from lorb_adapters.memory import keep_freed_pages
+
+    keep_freed_pages()
+    from lorb_adapters.training.processes import Processes
+
+    processes = Processes.join(args.device)
+    try:
+        finished = _run(args, domain, config, command, processes)
+        return 0 if finished is None else _conclude(args, domain, finished)
+    except Exception as error:
+        processes.tell_failure(str(error))
+        raise
+    finally:
+        processes.leave()
+
+
+def _run(
+    args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
+) -> "Finished | None":
+    import torch
 
     from lorb_adapters.base import load_base
-    from lorb_adapters.memory import keep_freed_pages
-    from lorb_adapters.store import Store
+    from lorb_adapters.training.data import DataFiles
     from lorb_adapters.training.progress import TrainingProgress
-    from lorb_adapters.training.run import publish, run
+    from lorb_adapters.training.run import RESTART, RESUME, START, Keeping, run
 
-    domain = check_name(args.domain, "domain")
-    store = Store(args.store)
-    config, files = _config(args), _files(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    keep_freed_pages()
-    base = load_base(args.base, device=args.device)
-    progress = TrainingProgress(quiet=args.quiet)
-    finished = run(domain, base, files, config, progress, command=command, golden_lists=not args.no_golden_lists)
-    print(finished.report.to_markdown())
-    if args.report_dir:
-        _write_report(args.report_dir, finished.report.to_markdown(), finished.report.to_json())
-    if args.dry_run:
-        return 0
-    version = publish(finished, store, force=args.force, promote=not args.no_promote)
-    print(f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable"))
+    device = args.device
+    if device == "cuda" and processes.size > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
+    return run(
+        domain,
+        load_base(args.base, device=device),
+        DataFiles(
+            tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
+        ),
+        config,
+        TrainingProgress(quiet=args.quiet or not processes.is_first),
+        command=command,
+        golden_lists=not args.no_golden_lists,
+        keeping=Keeping(
+            _run_folder(args),
+            RESUME if args.resume else RESTART if args.restart else START,
+            args.checkpoint_seconds,
+        ),
+        processes=processes,
+    )
+
+
+def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> int:
+    """Reports, and publishes or writes what was made; the run's folder says which."""
+    from lorb_adapters.training.run_folder import FINISHED, TRAINED
+
+    with finished.folder or nullcontext() as folder:
+        print(finished.report.to_markdown())
+        if args.report_dir:
+            _write_report(args.report_dir, finished.report.to_markdown(), finished.report.to_json())
+        status, outcome = FINISHED, ""
+        try:
+            outcome = _deliver(args, domain, finished)
+        except NotPublished as error:
+            status, outcome = TRAINED, error.message
+            raise
+        finally:
+            if folder is not None and outcome:
+                folder.end(status, outcome)
+    print(outcome)
     return 0
+
+
+def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str:
+    """Writes a base, publishes an adapter, or neither; says which."""
+    from lorb_adapters.store import Store
+    from lorb_adapters.training.finished import publish
+
+    if args.output_base:
+        from lorb_adapters.training.output_base import write_base
+
+        write_base(args.output_base, finished.method.base, finished.method.head)
+        return f"wrote a base, not an adapter: use it with --base {args.output_base} in trainer and server"
+    if args.dry_run:
+        return "published nothing (--dry-run)"
+    version = publish(finished, Store(args.store), force=args.force, promote=not args.no_promote)
+    return f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable")
+
+
+def _check_machine(args: argparse.Namespace) -> None:
+    """Raises InvalidInput where there is no such device, or the numbers that go with it cannot be."""
+    import torch
+
+    if args.threads < 0:
+        raise InvalidInput(f"threads is {args.threads}: it must be 0 (all) or more", field="threads")
+    if not args.checkpoint_seconds >= 0:  # this way round NaN too
+        raise InvalidInput(
+            f"checkpoint-seconds is {args.checkpoint_seconds}: it must be 0 or more", field="checkpoint-seconds"
+        )
+    kind, colon, number = args.device.partition(":")
+    there = torch.cuda.device_count()
+    index = int(number) if number.isdecimal() else there if colon else 0
+    if args.device != "cpu" and (kind != "cuda" or index >= there):
+        raise InvalidInput(f"device is {args.device!r}: here is cpu, and {there or 'no'} cuda", field="device")
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    """Raises InvalidInput where what is asked for could not be given after hours of training."""
+    from lorb_adapters.store import Store
+
+    for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
+        if folder is not None:
+            _check_can_be_made(folder, field)
+    if args.output_base:
+        from lorb_adapters.training.output_base import check_free
+
+        if args.method != "full":
+            raise InvalidInput(
+                f"output-base is for method full, which changes the base; {args.method} does not", field="output-base"
+            )
+        check_free(args.output_base)
+    elif not args.dry_run:
+        if args.method != "lora":
+            from lorb_adapters.training.finished import unpublishable
+
+            raise InvalidInput(unpublishable(args.method), field="method")
+        if not args.store:
+            raise InvalidInput("store is missing: say where to publish, or --dry-run to publish nothing", field="store")
+        Store(args.store)
+
+
+def _check_can_be_made(folder: Path, field: str) -> None:
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InvalidInput(f"{field} {folder} cannot be made: {there} is no folder that may be written", field=field)
+
+
+def _run_folder(args: argparse.Namespace) -> Path:
+    folder: Path = args.run_dir or Path("runs") / args.domain
+    return folder
+
+
+def _how_to_go_on(args: argparse.Namespace) -> str:
+    from lorb_adapters.training.run_folder import TRAINING, RunFolder
+
+    if RunFolder.status(_run_folder(args)) != TRAINING:
+        return ""
+    return f"; its checkpoints are in {_run_folder(args)}: the same command with --resume goes on from the last"
 
 
 def _write_report(folder: Path, markdown: str, json_text: str) -> None:
@@ -69,103 +206,6 @@ def _write_report(folder: Path, markdown: str, json_text: str) -> None:
         partial = folder / f".{name}.partial"
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, folder / name)
-
-
-def _config(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # noqa: ANN202 - imported late
-    from lorb_adapters.lora import LoraConfig
-    from lorb_adapters.text import TextNormalization
-    from lorb_adapters.training.config import TrainConfig
-
-    return TrainConfig(
-        head=args.head,
-        lora=LoraConfig(args.rank, args.alpha or 2.0 * args.rank, tuple(args.targets)),
-        normalization=TextNormalization(not args.keep_case, args.strip_punctuation),
-        uses_context=args.context,
-        epochs=args.epochs,
-        max_steps=args.max_steps,
-        lists_per_step=args.lists_per_step,
-        hypotheses_per_list=args.hypotheses_per_list,
-        uses_references=args.references,
-        learning_rate=args.learning_rate,
-        correlation_weight=args.correlation_weight,
-        evaluations_per_epoch=args.evaluations_per_epoch,
-        patience=args.patience,
-        seed=args.seed,
-    )
-
-
-def _files(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # noqa: ANN202 - imported late
-    from lorb_adapters.training.data import DataFiles
-
-    return DataFiles(
-        tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lorb-train-adapter",
-        description="Trains a LoRA adapter on N-best lists with references, tunes it on dev, reports, and publishes "
-        "it where the server finds it, if dev is better in 95% of paired resamples.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    data = parser.add_argument_group("data")
-    data.add_argument("--domain", required=True, help="name that decoders will ask for: a-z, 0-9, '.', '_', '-'")
-    data.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE", help="lists to learn from")
-    data.add_argument(
-        "--dev", type=Path, nargs="+", required=True, metavar="FILE", help="lists to tune on and judge by"
-    )
-    data.add_argument("--test", type=Path, nargs="+", default=[], metavar="FILE", help="lists for the final figure")
-    data.add_argument(
-        "--ood", type=Path, nargs="+", default=[], metavar="FILE", help="another domain's lists, to see harm"
-    )
-    data.add_argument("--keep-case", action="store_true", help="do not fold case before the model reads a text")
-    data.add_argument("--strip-punctuation", action="store_true", help="hide punctuation from the model")
-    data.add_argument("--context", action="store_true", help="read the preceding turn in front of each hypothesis")
-
-    data.add_argument(
-        "--references", action="store_true",
-        help="learn from the references too, each as one more hypothesis; for long sentences, try it on dev",
-    )  # fmt: skip
-
-    add_format_arguments(parser)
-
-    model = parser.add_argument_group("model")
-    model.add_argument("--base", default="minilm", help="folder, hub id, or minilm; the server must run the same one")
-    model.add_argument("--head", choices=("sum", "mean", "cls"), default="sum", help="how a text's score is read off")
-    model.add_argument("--rank", type=int, default=8, help="of the LoRA matrices")
-    model.add_argument("--alpha", type=float, help="LoRA's alpha; twice the rank without it")
-    model.add_argument(
-        "--targets", nargs="+", choices=("query", "key", "value", "dense"), default=["query", "key", "value", "dense"],
-        help="linear layers to adapt",
-    )  # fmt: skip
-
-    optimisation = parser.add_argument_group("optimisation")
-    optimisation.add_argument("--epochs", type=int, default=3, help="passes over the train lists")
-    optimisation.add_argument("--max-steps", type=int, help="stop after so many steps")
-    optimisation.add_argument("--lists-per-step", type=int, default=16, help="lists in one step")
-    optimisation.add_argument("--hypotheses-per-list", type=int, default=5, help="in one step, drawn anew each epoch")
-    optimisation.add_argument("--learning-rate", type=float, default=1e-3, help="peak")
-    optimisation.add_argument(
-        "--correlation-weight", type=float, default=1e-3, help="lambda of the regulariser; 0 is off"
-    )
-    optimisation.add_argument("--evaluations-per-epoch", type=int, default=1, help="looks at dev")
-    optimisation.add_argument(
-        "--patience", type=int, default=3, help="looks without gain before stopping; 0: never stop"
-    )
-    optimisation.add_argument("--seed", type=int, default=0, help="the same seed gives the same adapter")
-    optimisation.add_argument("--device", default="cpu", help="cpu or cuda")
-    optimisation.add_argument("--threads", type=int, default=0, help="of the processor; 0: all")
-
-    output = parser.add_argument_group("output")
-    output.add_argument("--store", required=True, help="where adapters are published: a folder or an fsspec URL")
-    output.add_argument("--force", action="store_true", help="publish whatever dev says")
-    output.add_argument("--no-promote", action="store_true", help="publish without pointing `stable` at it")
-    output.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of the manifest")
-    output.add_argument("--report-dir", type=Path, help="write report.md and report.json here too")
-    output.add_argument("--dry-run", action="store_true", help="train and report, publish nothing")
-    output.add_argument("--quiet", action="store_true", help="no progress")
-    return parser
 
 
 if __name__ == "__main__":

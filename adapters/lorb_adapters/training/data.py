@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -39,6 +39,15 @@ class DataFiles:
         if path.is_file():
             return hashlib.sha256(path.read_bytes())
         return hashlib.sha256(b"".join(map(native_line, self.read([path], Notices()))))
+
+    def identity(self) -> Mapping[str, object]:
+        """What decides which lists are read: the format, its options, and the digests of all files by role."""
+        options = {name: str(value) for name, value in asdict(self.format_options).items() if name != "reference_texts"}
+        return {"format": self.format} | options | self._digests()
+
+    def _digests(self) -> dict[str, object]:
+        roles = (("train", self.train), ("dev", self.dev), ("references", self.format_options.reference_texts))
+        return {role: [self._digest(path).hexdigest() for path in paths] for role, paths in roles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +87,18 @@ def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Da
     if not kept:
         raise InvalidInput("every train list stands in dev or test too: none is left to train on", field="train")
 
-    def encoded(lists: Sequence[NBest], *, uses_references: bool = False) -> list[ReferencedList]:
+    def encoded(lists: Sequence[NBest], *, uses_references: bool = False, teacher: str = "") -> list[ReferencedList]:
         return prepare(
             lists,
             encoder,
             config.normalization,
             uses_context=config.uses_context,
             uses_references=uses_references,
+            teacher=teacher,
         )
 
     return Data(
-        encoded(kept, uses_references=config.uses_references),
+        encoded(kept, uses_references=config.uses_references, teacher=config.teacher),
         encoded(dev),
         encoded(test),
         encoded(ood),

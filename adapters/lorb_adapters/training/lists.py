@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from lorb.errors import InvalidInput
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.word_errors import word_errors
 from lorb_adapters.lora import AdapterWeights
@@ -28,6 +29,7 @@ class ReferencedList:
         errors: word errors of each against the reference, counts.
         num_words: words in the reference.
         reference_row: the reference, encoded, where training uses it and it is not among the hypotheses; else None.
+        teacher: a teacher's score of each text, natural log, NaN where it has none; empty without a teacher.
     """
 
     nbest: NBest
@@ -36,6 +38,12 @@ class ReferencedList:
     errors: tuple[int, ...]
     num_words: int
     reference_row: EncodedRow | None = None
+    teacher: tuple[float, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Of all rows."""
+        return sum(row.num_tokens for row in self.rows)
 
     @property
     def has_contrast(self) -> bool:
@@ -53,6 +61,17 @@ class ReferencedList:
             rows=(*self.rows, self.reference_row),
             errors=(*self.errors, 0),
             reference_row=None,
+            teacher=(*self.teacher, math.nan) if self.teacher else (),
+        )
+
+    def keeping(self, positions: Sequence[int]) -> "ReferencedList":
+        """The list with the texts at `positions` alone."""
+        return replace(
+            self,
+            distinct=tuple(self.distinct[i] for i in positions),
+            rows=tuple(self.rows[i] for i in positions),
+            errors=tuple(self.errors[i] for i in positions),
+            teacher=tuple(self.teacher[i] for i in positions) if self.teacher else (),
         )
 
 
@@ -63,8 +82,13 @@ def prepare(
     *,
     uses_context: bool,
     uses_references: bool = False,
+    teacher: str = "",
 ) -> list[ReferencedList]:
-    """Encodes lists and counts their word errors. Every list has a reference: the reader has seen to it."""
+    """Encodes lists and counts their word errors. Every list has a reference: the reader has seen to it.
+
+    teacher: the name of the component score that holds a teacher's scores; empty: there is none. Raises InvalidInput
+    naming the list where a hypothesis lacks it.
+    """
     prepared = []
     for nbest in lists:
         distinct = nbest.distinct()
@@ -76,22 +100,52 @@ def prepare(
             [*texts, reference] if needs_reference else texts, nbest.context, normalization, uses_context
         )
         reference_row = rows.pop() if needs_reference else None
-        prepared.append(ReferencedList(nbest, distinct, tuple(rows), errors, len(reference.split()), reference_row))
+        prepared.append(
+            ReferencedList(
+                nbest,
+                distinct,
+                tuple(rows),
+                errors,
+                len(reference.split()),
+                reference_row,
+                _teacher_scores(nbest, distinct, teacher) if teacher else (),
+            )
+        )
     return prepared
+
+
+def _teacher_scores(nbest: NBest, distinct: Sequence[DistinctHypothesis], name: str) -> tuple[float, ...]:
+    scores = []
+    for each in distinct:
+        components = nbest.hypotheses[each.positions[0]].component_scores
+        if name not in components:
+            raise InvalidInput(
+                f"list {nbest.id[:64]!r}: hypothesis {each.positions[0]} has no component score {name!r}, which "
+                f"--teacher names (it has {', '.join(sorted(components)) or 'none'})",
+                field="teacher",
+            )
+        scores.append(components[name])
+    return tuple(scores)
 
 
 def score_lists(
     model: RescoringModel, adapter: AdapterWeights, lists: Sequence[ReferencedList]
 ) -> Iterator[list[float]]:
     """Rescoring scores of every distinct hypothesis of each list, in order, in passes of bounded size."""
+    return score_in_passes(lambda rows: model.score(rows, [adapter], [0] * len(rows)), lists)
+
+
+def score_in_passes(
+    score: Callable[[Sequence[EncodedRow]], torch.Tensor], lists: Sequence[ReferencedList]
+) -> Iterator[list[float]]:
+    """As `score_lists`, with `score` for rows in any order: it returns [rows] fp32 on the CPU."""
     start = 0
     while start < len(lists):
         stop, num_tokens = start, 0
         while stop < len(lists) and (stop == start or num_tokens < MAX_TOKENS_PER_PASS):
             num_tokens += sum(row.num_tokens for row in lists[stop].rows)
             stop += 1
-        rows = [row for each in lists[start:stop] for row in each.rows]
-        scores = model.score(rows, [adapter], [0] * len(rows))
+        scores = score([row for each in lists[start:stop] for row in each.rows])
         for part in torch.split(scores, [len(each.rows) for each in lists[start:stop]]):
             yield part.tolist()
         start = stop

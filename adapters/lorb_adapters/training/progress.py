@@ -6,7 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lorb_adapters.training.train import DevReport, StepReport
+from lorb_adapters.training.state import TrainingState
+from lorb_adapters.training.step_report import DevReport, StepReport
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SMOOTHING = 0.05
@@ -32,7 +33,16 @@ class TrainingProgress:
         )
         self._task = self._bar.add_task("", total=None)
         self._started = self._last_line = time.monotonic()
-        self._mwer: float | None = None
+        self._seconds_before = 0.0
+        self._preparing_since: tuple[float, int] | None = None
+        self._smoothed: dict[str, float] = {}
+
+    def resume(self, state: TrainingState) -> None:
+        """Takes over the course of a run that goes on."""
+        self.steps, self.looks_at_dev = list(state.steps), list(state.looks)
+        self.num_tokens = sum(step.num_tokens for step in state.steps)
+        self._seconds_before = state.seconds
+        self.say(f"resumed after step {state.step}")
 
     def __enter__(self) -> "TrainingProgress":
         self._started = self._last_line = time.monotonic()
@@ -46,12 +56,23 @@ class TrainingProgress:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self._started
+        """Spent in the loop, in earlier parts of a resumed run too."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def say(self, text: str) -> None:
         """A line of its own."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """A line now and then about what comes before the first step; `done` grows from call to call."""
+        now = time.monotonic()
+        if self._preparing_since is None:
+            self._preparing_since, self._last_line = (now, done), now
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            started, done_then = self._preparing_since
+            left = (total - done) * (now - started) / (done - done_then)
+            self.say(f"{what}: {100 * done // total}%  {clock(left)} left")
 
     def __call__(self, report: StepReport | DevReport) -> None:
         """Takes what the loop reports."""
@@ -63,8 +84,10 @@ class TrainingProgress:
     def _step(self, report: StepReport) -> None:
         self.steps.append(report)
         self.num_tokens += report.num_tokens
-        self._mwer = report.mwer if self._mwer is None else self._mwer + _SMOOTHING * (report.mwer - self._mwer)
-        losses = f"mwer {self._mwer:+.4f}  correlation {report.correlation:.1f}"
+        for name, value in report.losses.items():
+            before = self._smoothed.get(name, value)
+            self._smoothed[name] = before + _SMOOTHING * (value - before)
+        losses = "  ".join(f"{name} {value:+.4g}" for name, value in self._smoothed.items())
         self._bar.update(self._task, completed=report.step, total=report.num_steps, description=losses)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:

@@ -9,7 +9,7 @@ from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.evaluation import Evaluation
 from lorb_adapters.training.progress import clock
-from lorb_adapters.training.train import DevReport, StepReport
+from lorb_adapters.training.step_report import DevReport, StepReport
 
 _CURVE_POINTS = 20
 _EXPLANATION = (
@@ -93,7 +93,7 @@ class RunReport:
         return (
             "\n\n".join(
                 [
-                    f"# Adapter for {self.domain}",
+                    f"# {_made(self.config)} for {self.domain}",
                     f"`{self.command}`",
                     "## Word error rate (per cent, pooled)",
                     _table(_SET_COLUMNS, [_set_row(name, each) for name, each in self.sets.items()]),
@@ -116,9 +116,9 @@ class RunReport:
                     ),
                     "## Losses (the last step of each twentieth of the run)",
                     _table(
-                        ("step", "MWER", "correlation", "gradient norm"),
+                        ("step", *self.steps[0].losses, "gradient norm"),
                         [
-                            (str(s.step), f"{s.mwer:+.4f}", f"{s.correlation:.2f}", f"{s.gradient_norm:.2f}")
+                            (str(s.step), *(f"{value:+.4g}" for value in s.losses.values()), f"{s.gradient_norm:.2f}")
                             for s in self._curve()
                         ],
                     ),
@@ -136,10 +136,7 @@ class RunReport:
         return [
             ("base", f"{self.base_name} ({self.base_fingerprint[:12]})"),
             ("head", config.head),
-            (
-                "LoRA",
-                f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, {', '.join(config.lora.target_modules)}",
-            ),
+            ("method", _method(config)),
             ("context", "used" if config.uses_context else "not used"),
             ("references as hypotheses", "yes" if config.uses_references else "no"),
             (
@@ -149,7 +146,11 @@ class RunReport:
             *((f"lists {name}", f"{count:,}") for name, count in self.list_counts.items()),
             ("steps of the adapter kept", f"{self.num_steps} of {config.lists_per_step} lists"),
             ("learning rate", f"{config.learning_rate:g}"),
-            ("correlation weight", f"{config.correlation_weight:g}"),
+            ("loss", _loss(config)),
+            ("correlation weight", f"{config.correlation_weight:g}, rows: {config.correlation_rows}"),
+            ("dropout", f"{config.dropout:g}, R-Drop weight {config.r_drop_weight:g}"),
+            ("weight decay", f"{config.weight_decay:g}"),
+            ("moving average", f"{config.ema_decay:g}" if config.ema_decay else "none"),
             ("seed", str(config.seed)),
             (
                 "time",
@@ -188,6 +189,28 @@ def _set_row(name: str, evaluation: Evaluation) -> tuple[str, ...]:
         f"{low:+.2f} to {high:+.2f}",
         f"{figures['probability_of_improvement']:.4f}",
     )
+
+
+def _made(config: TrainConfig) -> str:
+    return "Adapter" if config.method == "lora" else f"Method {config.method}"
+
+
+def _method(config: TrainConfig) -> str:
+    """The method and what of the shape it reads."""
+    lora = config.lora
+    shape = {
+        "lora": f", rank {lora.rank}, alpha {lora.alpha:g}, {', '.join(lora.target_modules)}",
+        "adapter": f", {lora.rank} wide",
+        "prefix": f", {lora.rank} long",
+    }.get(config.method, "")
+    layers = "" if lora.layers is None else f", layers {', '.join(map(str, lora.layers))}"
+    return config.method + shape + layers
+
+
+def _loss(config: TrainConfig) -> str:
+    if not config.uses_teacher:
+        return config.loss
+    return f"{config.loss}, {config.distillation_weight:g} times the distance from {config.teacher!r}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

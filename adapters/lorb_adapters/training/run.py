@@ -1,47 +1,52 @@
 """One run of the trainer, start to end: read, train, tune, report, publish."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from lorb.errors import InvalidInput, NotPublished
-from lorb_adapters.adapter import Publication
+import torch
+from torch import Tensor
+
+from lorb.errors import InvalidInput
 from lorb_adapters.base import Base
-from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.manifest import GoldenList
 from lorb_adapters.memory import peak_memory_bytes
-from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking
-from lorb_adapters.store import Store
+from lorb_adapters.text import EncodedRow
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data import Data, DataFiles, first_pass_statistics, read_data, unseen_references
-from lorb_adapters.training.evaluation import PUBLISHING_PROBABILITY, Evaluation, evaluate
-from lorb_adapters.training.lists import ReferencedList, fit_rank_prior, score_lists
+from lorb_adapters.training.data import Data, DataFiles, read_data, unseen_references
+from lorb_adapters.training.evaluation import Evaluation, evaluate
+from lorb_adapters.training.finished import Finished, choose_golden_lists, make_publication, publish
+from lorb_adapters.training.layer_cache import LayerCache, Layout
+from lorb_adapters.training.lists import ReferencedList, fit_rank_prior
+from lorb_adapters.training.methods import Lora, Method, make_method
+from lorb_adapters.training.processes import Processes
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.report import RunReport
-from lorb_adapters.training.train import Trained, train
+from lorb_adapters.training.run_folder import RunFolder
+from lorb_adapters.training.state import TrainingState
+from lorb_adapters.training.train import CHECKPOINT_SECONDS, Trained, train
 from lorb_adapters.training.tuning import tune_ranking
 
-_NUM_GOLDEN_LISTS = 4
+__all__ = ["Finished", "Keeping", "publish", "run"]
+
+START, RESUME, RESTART = "start", "resume", "restart"
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A run's end: the report, and all that the store needs to publish it."""
+class Keeping:
+    """Where a run keeps what it needs to go on after a stop.
 
-    report: RunReport
-    publication: Publication
+    Attributes:
+        folder: checkpoints, and hidden states of frozen layers.
+        begin: "start" a run; "resume" the one in the folder; "restart": throw it away.
+        checkpoint_seconds: between checkpoints.
+    """
 
-    def check_helps(self) -> None:
-        """Raises NotPublished where dev is not better with enough certainty."""
-        dev = self.report.sets["dev"]
-        probability = dev.bootstrap().probability_of_improvement
-        if probability < PUBLISHING_PROBABILITY:
-            raise NotPublished(
-                f"not published: on dev the WER went from {dev.percent(dev.first_pass):.2f} to "
-                f"{dev.percent(dev.rescored):.2f}, better in {100 * probability:.1f}% of paired resamples, "
-                f"{100 * PUBLISHING_PROBABILITY:.0f}% are asked for; more lists or epochs may help, "
-                "--force publishes all the same"
-            )
+    folder: Path
+    begin: str = START
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 def run(
@@ -53,8 +58,11 @@ def run(
     *,
     command: str = "",
     golden_lists: bool = True,
-) -> Finished:
-    """Trains an adapter and measures it. Publishes nothing."""
+    keeping: Keeping | None = None,
+    processes: Processes | None = None,
+) -> Finished | None:
+    """Trains and measures. Publishes nothing. Returns None in all processes but the first."""
+    processes = processes or Processes()
     data = read_data(files, base.text_encoder, config)
     for notice in data.notices:
         progress.say(notice)
@@ -62,39 +70,129 @@ def run(
     counts = _list_counts(data, trainable)
     progress.say("  ".join(f"{count:,} {name}" for name, count in counts.items()))
     prior = fit_rank_prior(data.train)
-    model = RescoringModel(base)
-    with progress:
-        trained = train(model, config, trainable, data.dev, prior, progress)
-        seconds = progress.seconds
-    ranking = tune_ranking(data.dev, trained.dev_scores, prior)
-    report = RunReport(
-        command=command,
-        domain=domain,
-        base_name=base.name,
-        base_fingerprint=base.fingerprint,
-        config=config,
-        data_sha256=files.sha256(),
-        list_counts=counts,
-        num_trained_parameters=trained.weights.num_parameters,
-        num_base_parameters=sum(p.numel() for p in base.encoder.parameters()),
-        num_steps=trained.num_steps,
-        train_seconds=seconds,
-        num_tokens=progress.num_tokens,
-        peak_memory_bytes=peak_memory_bytes(),
-        ranking=ranking,
-        sets=_evaluations(model, trained, data, ranking),
-        steps=tuple(progress.steps),
-        looks_at_dev=tuple(progress.looks_at_dev),
+    method = make_method(base, config)
+    with ExitStack() as on_failure:
+        folder = None
+        if keeping is not None and processes.is_first:
+            folder = on_failure.enter_context(RunFolder(keeping.folder))
+            _begin(folder, keeping.begin, _identity(method, files, config, processes))
+        state = _last_state(folder, processes)
+        if state is not None:
+            progress.resume(state)
+        is_done = state is not None and state.is_done
+        if keeping is not None and config.layer_cache and method.lowest_layer and not is_done:
+            method.cache = _cache(method, keeping.folder, trainable, data.dev, processes, progress)
+        with progress:
+            trained = train(
+                method,
+                config,
+                trainable,
+                data.dev,
+                prior,
+                progress,
+                state=state,
+                keep=None if folder is None else lambda now: folder.save(now.to_bytes()),
+                checkpoint_seconds=keeping.checkpoint_seconds if keeping else CHECKPOINT_SECONDS,
+                processes=processes,
+            )
+            seconds = progress.seconds
+        if not processes.is_first:
+            return None
+        method.restore(trained.tensors)
+        ranking = tune_ranking(data.dev, trained.dev_scores, prior)
+        report = RunReport(
+            command=command,
+            domain=domain,
+            base_name=base.name,
+            base_fingerprint=base.fingerprint,
+            config=config,
+            data_sha256=files.sha256(),
+            list_counts=counts,
+            num_trained_parameters=method.num_trained,
+            num_base_parameters=sum(p.numel() for p in base.encoder.parameters()),
+            num_steps=trained.num_steps,
+            train_seconds=seconds,
+            num_tokens=progress.num_tokens,
+            peak_memory_bytes=peak_memory_bytes(),
+            ranking=ranking,
+            sets=_evaluations(method, trained, data, ranking),
+            steps=tuple(progress.steps),
+            looks_at_dev=tuple(progress.looks_at_dev),
+        )
+        made = None
+        if trained.weights is not None:
+            golden = choose_golden_lists(method, trained, data.dev) if golden_lists else ()
+            made = make_publication(report, trained.weights, data, golden)
+        on_failure.pop_all()
+    return Finished(report, made, method, folder)
+
+
+def _identity(method: Method, files: DataFiles, config: TrainConfig, processes: Processes) -> dict[str, Any]:
+    """All that decides the result; what differs from it cannot be resumed."""
+    return {
+        "config": asdict(config),
+        "data": files.identity(),
+        "base": method.base.fingerprint,
+        "device": method.base.device.type,
+        "dtype": str(method.dtype),
+        "threads": torch.get_num_threads(),
+        "processes": processes.size,
+        "torch": torch.__version__,
+    }
+
+
+def _begin(folder: RunFolder, begin: str, identity: Mapping[str, Any]) -> None:
+    {START: folder.start, RESUME: folder.resume, RESTART: folder.restart}[begin](identity)
+
+
+def _last_state(folder: RunFolder | None, processes: Processes) -> TrainingState | None:
+    """Where the run stood; None at its beginning."""
+    content = processes.share(b"" if folder is None else folder.load())
+    return TrainingState.from_bytes(content, "the run's checkpoint") if content else None
+
+
+def _cache(
+    method: Method,
+    folder: Path,
+    trainable: Sequence[ReferencedList],
+    dev: Sequence[ReferencedList],
+    processes: Processes,
+    progress: TrainingProgress,
+) -> LayerCache:
+    """What the frozen layers give, on disk; the first process computes it where it is not there."""
+    lists = [each.with_reference() for each in trainable]
+    if not isinstance(method, Lora):  # which scores dev as the server does, from the first layer on
+        lists += dev
+    layout = Layout.of(
+        f"{method.base.fingerprint} {method.lowest_layer} {method.config.head}",
+        [row for each in lists for row in each.rows],
+        method.base.hidden_size,
+        method.dtype if method.caches_tokens else torch.float32,
+        per_token=method.caches_tokens,
     )
-    golden = _golden_lists(model, trained.weights, data.dev) if golden_lists else ()
-    return Finished(report, _publication(report, trained.weights, data, golden))
+    if processes.is_first and not LayerCache.is_made(folder, layout):
+        progress.say(
+            f"computing the frozen layers of {len(layout.rows):,} rows once: {layout.size_bytes / 2**20:,.0f} MiB "
+            f"in {folder}"
+        )
+        num_done = 0
 
+        def compute(rows: Sequence[EncodedRow]) -> Tensor:
+            nonlocal num_done
+            vectors = method.below(rows)
+            num_done += len(rows)
+            progress.preparing("frozen layers", num_done, len(layout.rows))
+            return vectors
 
-def publish(finished: Finished, store: Store, *, force: bool, promote: bool) -> str:
-    """Publishes what helps and returns its full version id; raises NotPublished for what does not."""
-    if not force:
-        finished.check_helps()
-    return store.publish(finished.publication, set_stable=promote)
+        LayerCache.make(folder, layout, compute)
+    processes.wait()
+    if not LayerCache.is_made(folder, layout):
+        raise InvalidInput(
+            f"process {processes.rank} does not find in {folder} what process 0 wrote there: give a --run-dir that all "
+            "machines share, or --no-layer-cache",
+            field="run-dir",
+        )
+    return LayerCache(folder, layout)
 
 
 def _trainable_lists(data: Data) -> list[ReferencedList]:
@@ -121,7 +219,7 @@ def _list_counts(data: Data, trainable: Sequence[ReferencedList]) -> dict[str, i
     }
 
 
-def _evaluations(model: RescoringModel, trained: Trained, data: Data, ranking: Ranking) -> dict[str, Evaluation]:
+def _evaluations(method: Method, trained: Trained, data: Data, ranking: Ranking) -> dict[str, Evaluation]:
     def measured(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]]) -> Evaluation:
         has_scores = lists[0].nbest.has_scores
         weight = ranking.weight if has_scores else ranking.rank_prior.weight
@@ -130,7 +228,7 @@ def _evaluations(model: RescoringModel, trained: Trained, data: Data, ranking: R
     sets = {"dev": measured(data.dev, trained.dev_scores)}
     for name, lists in (("test", data.test), ("other domain", data.ood)):
         if lists:
-            scores = list(score_lists(model, trained.weights, lists))
+            scores = method.scores(trained.tensors, lists)
             sets[name] = measured(lists, scores)
             unseen = unseen_references(lists, data.train)
             if name == "test" and 0 < len(unseen) < len(lists):
@@ -138,40 +236,3 @@ def _evaluations(model: RescoringModel, trained: Trained, data: Data, ranking: R
                     [lists[i] for i in unseen], [scores[i] for i in unseen]
                 )
     return sets
-
-
-def _golden_lists(
-    model: RescoringModel, weights: AdapterWeights, dev: Sequence[ReferencedList]
-) -> tuple[GoldenList, ...]:
-    """The shortest few dev lists with contrast: enough to tell a wrong load, and quick to reproduce."""
-    chosen = sorted(
-        (each for each in dev if len(each.rows) > 1),
-        key=lambda each: sum(row.num_tokens for row in each.rows),
-    )[-_NUM_GOLDEN_LISTS * 8 :: 8]
-    return tuple(
-        GoldenList(each.nbest, tuple(scores))
-        for each, scores in zip(chosen, score_lists(model, weights, chosen), strict=True)
-    )
-
-
-def _publication(report: RunReport, weights: AdapterWeights, data: Data, golden: tuple[GoldenList, ...]) -> Publication:
-    dev = report.sets["dev"]
-    return Publication(
-        domain=report.domain,
-        weights=weights,
-        base_name=report.base_name,
-        base_fingerprint=report.base_fingerprint,
-        ranking=report.ranking,
-        normalization=report.config.normalization,
-        uses_context=report.config.uses_context,
-        first_pass_statistics=first_pass_statistics(data.train),
-        training_data=report.data_sha256,
-        dev_metrics={
-            "first_pass_wer": dev.percent(dev.first_pass),
-            "rescored_wer": dev.percent(dev.rescored),
-            "oracle_wer": dev.percent(dev.oracle),
-        },
-        golden_lists=golden,
-        report_md=report.to_markdown(),
-        report_json=report.to_json(),
-    )

@@ -30,6 +30,7 @@ def command(files, tiny_bert, tmp_path):
     return [
         "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
         "--base", str(tiny_bert), "--store", str(tmp_path / "store"), "--max-steps", "2", "--quiet", "--threads", "1",
+        "--run-dir", str(tmp_path / "run"),
     ]  # fmt: skip
 
 
@@ -123,6 +124,27 @@ def test_a_bad_file_is_one_line_with_its_place(command, tmp_path, capsys, damage
         (["--epochs", "0"], "epochs is 0"),
         (["--learning-rate", "nan"], "learning-rate is nan"),
         (["--rank", "-1"], "rank is -1"),
+        (["--layers", "1-x"], "layers is '1-x'"),
+        (["--layers", "3-1"], "layers is '3-1'"),
+        (["--layers", "7"], "numbered from 0 to 1"),
+        (["--dropout", "1"], "dropout is 1.0"),
+        (["--r-drop", "0.5"], "give dropout too"),
+        (["--loss", "mwer+distill"], "teacher"),
+        (["--teacher", "pll"], "teacher"),
+        (["--loss", "mwer+distill", "--teacher", "pll"], "no component score 'pll'"),
+        (["--method", "head"], "method head makes nothing that the server can load"),
+        (["--method", "full"], "--output-base DIR"),
+        (["--output-base", "/nowhere/mine"], "output-base is for method full"),
+        (["--resume"], "holds no run to resume"),
+        (["--alpha", "0"], "alpha is 0"),
+        (["--method", "full", "--layers", "1", "--dry-run"], "layers is for methods that may leave some"),
+        (["--method", "full", "--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be made"),
+        (["--report-dir", "/dev/null/report"], "report-dir /dev/null/report cannot be made"),
+        (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be made"),
+        (["--threads", "-1"], "threads is -1"),
+        (["--device", "tpu"], "device is 'tpu'"),
+        (["--device", "cuda:99"], "device is 'cuda:99'"),
+        (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
     ],
 )
 def test_a_wrong_value_is_one_line(command, capsys, flags, reason):
@@ -145,11 +167,45 @@ def test_dev_lists_never_train(command, files, tmp_path):
     assert main([*command, "--test", str(files / "dev.jsonl")]) == 2
 
 
+@pytest.mark.parametrize("method", ["full", "head", "bitfit", "adapter", "prefix"])
+def test_a_method_that_cannot_be_published_is_measured(command, tmp_path, method, capsys):
+    """With --dry-run every method trains, is reported with its own count, and publishes nothing."""
+    assert main([*command, "--method", method, "--dry-run", "--report-dir", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["config"]["method"] == method
+    assert report["parameters"]["trained"] >= 33
+    assert Store(str(tmp_path / "store")).domains() == []
+
+
+def test_full_fine_tuning_writes_a_base_that_adapters_can_be_trained_on(command, tmp_path, capsys):
+    """It says that it is a base; the folder loads, and a second run adapts it."""
+    mine = tmp_path / "mine"
+    assert main([*command, "--method", "full", "--output-base", str(mine)]) == 0
+    assert "a base, not an adapter" in capsys.readouterr().out
+    assert main([*command, "--method", "full", "--output-base", str(mine)]) == 2
+    assert main([*command, "--base", str(mine), "--force"]) == 0
+
+
+def test_losses_and_regularisers_combine(command, tmp_path, files):
+    """Distillation, correlation on one row a list, dropout and R-Drop in one run: each is told apart."""
+    taught = tmp_path / "taught.jsonl"
+    lines = [json.loads(line) for line in (files / "train.jsonl").read_text().splitlines()]
+    for line in lines:
+        for hypothesis in line["hyps"]:
+            hypothesis["component_scores"] = {"pll": -2.0 * len(hypothesis["text"].split())}
+    taught.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    flags = ["--train", str(taught), "--loss", "mwer+distill", "--teacher", "pll", "--correlation-rows", "one-per-list"]
+    more = ["--dropout", "0.1", "--r-drop", "1", "--ema", "0.5", "--dry-run", "--report-dir", str(tmp_path / "report")]
+    assert main([*command, *flags, *more]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert list(report["losses"][0]["losses"]) == ["mwer", "distillation", "correlation", "r_drop"]
+
+
 def test_ctrl_c_publishes_nothing(command, tmp_path, capsys, monkeypatch):
-    """An interrupt during training ends with exit status 130 and an empty store."""
+    """An interrupt during training ends with exit status 130, a way to go on, and an empty store."""
     from lorb_adapters.training import run
 
-    def interrupted(*_arguments):
+    def interrupted(*_arguments, **_more):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "train", interrupted)

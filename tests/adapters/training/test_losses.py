@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_adapters.training.losses import correlation_penalty, mwer_loss
+from lorb_adapters.training.losses import (
+    correlation_penalty,
+    distillation_loss,
+    mwed_loss,
+    mwer_loss,
+    r_drop_loss,
+)
 
 
 def test_mwer_is_the_expected_error_above_the_mean():
@@ -41,6 +47,66 @@ def test_a_list_without_contrast_has_no_gradient():
     combined = torch.randn(4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     mwer_loss(combined, torch.tensor([2, 2, 2, 2]), [4]).backward()
     assert combined.grad.abs().max() < 1e-6
+
+
+def softmax(values):
+    exps = [math.exp(value) for value in values]
+    return [each / sum(exps) for each in exps]
+
+
+def test_mwed_is_the_divergence_of_costs_from_errors():
+    """Two lists of different lengths by hand: KL(softmax(eps) || softmax(cost / T)), T = sum cost / sum eps."""
+    combined, errors = [[-1.0, -2.0, -4.5], [-3.0, -2.0]], [[0, 1, 4], [1, 3]]
+    expected = 0.0
+    for scores, counts in zip(combined, errors, strict=True):
+        cost = [max(scores) - score for score in scores]
+        excess = [count - min(counts) for count in counts]
+        temperature = sum(cost) / sum(excess)
+        p, q = softmax(excess), softmax([each / temperature for each in cost])
+        expected += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) / 2
+    flat = torch.tensor([score for scores in combined for score in scores])
+    counts = torch.tensor([count for each in errors for count in each])
+    assert mwed_loss(flat, counts, [3, 2]).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_mwed_is_zero_where_costs_are_as_the_errors():
+    """Scores that fall as errors rise, at whatever scale and from whatever height, are perfect."""
+    errors = torch.tensor([2, 0, 5, 1])
+    assert mwed_loss(7.0 - 0.3 * errors, errors, [4]).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_mwed_falls_along_its_gradient_and_stays_finite():
+    """A small step against the gradient lowers it; lists of equal scores or equal errors give none, and no NaN."""
+    combined = torch.tensor([-1.0, -2.0, -2.5, -1.0, -1.0, -3.0, -4.0], requires_grad=True)
+    errors = torch.tensor([3, 0, 1, 0, 2, 1, 1])
+    sizes = [3, 2, 2]
+    loss = mwed_loss(combined, errors, sizes)
+    loss.backward()
+    assert torch.isfinite(combined.grad).all()
+    assert combined.grad[3:].abs().max() == 0
+    with torch.no_grad():
+        assert mwed_loss(combined - 1e-2 * combined.grad, errors, sizes) < loss
+
+
+def test_distillation_is_the_mean_squared_distance():
+    """(1 + 4) / 2; nothing to learn from gives 0, not NaN."""
+    assert distillation_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)
+    assert distillation_loss(torch.zeros(0), torch.zeros(0)).item() == 0.0
+
+
+def test_r_drop_is_the_symmetric_divergence_of_posteriors():
+    """By hand on lists of different lengths; equal passes cost nothing; the gradient is finite."""
+    once = torch.tensor([0.0, 1.0, 2.0, -1.0, 1.0], requires_grad=True)
+    again = torch.tensor([0.5, 1.0, 0.0, -1.0, 3.0])
+    expected = 0.0
+    for part in (slice(0, 3), slice(3, 5)):
+        p, q = softmax(once[part].tolist()), softmax(again[part].tolist())
+        expected += sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True)) / 2 / 2
+    loss = r_drop_loss(once, again, [3, 2])
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert torch.isfinite(once.grad).all()
+    assert r_drop_loss(again, again, [3, 2]).item() == 0.0
 
 
 def test_correlation_penalty_is_the_frobenius_distance_from_the_identity():

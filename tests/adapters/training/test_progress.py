@@ -4,7 +4,8 @@ import pytest
 
 from lorb_adapters.training import progress as progress_module
 from lorb_adapters.training.progress import TrainingProgress, clock
-from lorb_adapters.training.train import DevReport, StepReport
+from lorb_adapters.training.state import TrainingState
+from lorb_adapters.training.step_report import DevReport, StepReport
 
 
 class SimulatedClock:
@@ -25,7 +26,7 @@ def simulated(monkeypatch):
 
 
 def step(number):
-    return StepReport(number, 100, number / 50, -0.5, 30.0, 1.0, 200)
+    return StepReport(number, 100, number / 50, {"mwer": -0.5, "correlation": 30.0}, -0.47, 1.0, 200)
 
 
 def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
@@ -35,7 +36,7 @@ def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
             simulated.now += 2
             progress(step(number))
     lines = [line for line in capsys.readouterr().err.splitlines() if line]
-    assert lines == ["step 5/100  epoch 0.10  mwer -0.5000  correlation 30.0  100 tokens/s  3:10 left"]
+    assert lines == ["step 5/100  epoch 0.10  mwer -0.5  correlation +30  100 tokens/s  3:10 left"]
 
 
 def test_looks_at_dev_are_told_and_kept(simulated, capsys):
@@ -50,6 +51,16 @@ def test_looks_at_dev_are_told_and_kept(simulated, capsys):
     assert progress.looks_at_dev == looks
 
 
+def test_what_comes_before_the_first_step_tells_its_time_left(simulated, capsys):
+    """Six seconds a tenth, counted from the first tenth on: a line after the third, with 42 seconds left."""
+    progress = TrainingProgress()
+    simulated.now += 1000
+    for done in range(1, 4):
+        progress.preparing("frozen layers", 10 * done, 100)
+        simulated.now += 6
+    assert capsys.readouterr().err.splitlines() == ["frozen layers: 30%  0:42 left"]
+
+
 def test_quiet_says_nothing_and_still_counts(simulated, capsys):
     """With --quiet the figures for the report are the same."""
     with TrainingProgress(quiet=True) as progress:
@@ -57,6 +68,19 @@ def test_quiet_says_nothing_and_still_counts(simulated, capsys):
         progress(step(1))
     assert capsys.readouterr().err == ""
     assert progress.num_tokens == 200
+
+
+def test_a_resumed_run_counts_what_came_before(simulated, capsys):
+    """Steps, tokens and seconds of the first part are in the totals."""
+    state = TrainingState(now={}, step=2, steps=[step(1), step(2)], looks=[], seconds=30.0)
+    with TrainingProgress() as progress:
+        progress.resume(state)
+        simulated.now += 10
+        progress(step(3))
+    assert "resumed after step 2" in capsys.readouterr().err
+    assert progress.seconds == 40.0
+    assert progress.num_tokens == 600
+    assert len(progress.steps) == 3
 
 
 def test_clock_reads_minutes_and_seconds():

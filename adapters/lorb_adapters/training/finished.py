@@ -1,0 +1,122 @@
+"""A run's end: what it made, whether it helps, and how it is published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lorb.errors import InvalidInput, NotPublished
+from lorb.names import STABLE
+from lorb_adapters.adapter import Publication, weights_digest
+from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.manifest import GoldenList
+from lorb_adapters.store import Store
+from lorb_adapters.training.data import Data, first_pass_statistics
+from lorb_adapters.training.evaluation import PUBLISHING_PROBABILITY
+from lorb_adapters.training.lists import ReferencedList
+from lorb_adapters.training.methods import Method
+from lorb_adapters.training.report import RunReport
+from lorb_adapters.training.run_folder import RunFolder
+from lorb_adapters.training.train import Trained
+
+_NUM_GOLDEN_LISTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run's end: the report, and all that the store needs to publish it.
+
+    Attributes:
+        publication: None where the method makes no adapter.
+        method: holds what was best on dev.
+        folder: where the run was kept; None where it was not.
+    """
+
+    report: RunReport
+    publication: Publication | None
+    method: Method
+    folder: RunFolder | None = None
+
+    @property
+    def was_resumed(self) -> bool:
+        """Whether the run was stopped on its way."""
+        return self.folder is not None and self.folder.num_resumes > 0
+
+    def check_helps(self) -> None:
+        """Raises NotPublished where dev is not better with enough certainty."""
+        dev = self.report.sets["dev"]
+        probability = dev.bootstrap().probability_of_improvement
+        if probability < PUBLISHING_PROBABILITY:
+            raise NotPublished(
+                f"not published: on dev the WER went from {dev.percent(dev.first_pass):.2f} to "
+                f"{dev.percent(dev.rescored):.2f}, better in {100 * probability:.1f}% of paired resamples, "
+                f"{100 * PUBLISHING_PROBABILITY:.0f}% are asked for; more lists or epochs may help, "
+                "--force publishes all the same"
+            )
+
+
+def publish(finished: Finished, store: Store, *, force: bool, promote: bool) -> str:
+    """Publishes what helps and returns its full version id; raises NotPublished for what does not.
+
+    A resumed run that was stopped between publishing and taking note of it finds its own version there, and returns it.
+    """
+    if finished.publication is None:
+        raise InvalidInput(unpublishable(finished.method.name), field="method")
+    if not force:
+        finished.check_helps()
+    version = _published_before(finished.publication, store) if finished.was_resumed else None
+    if version is None:
+        return store.publish(finished.publication, set_stable=promote)
+    if promote:
+        store.set_alias(finished.publication.domain, STABLE, version)
+    return version
+
+
+def _published_before(publication: Publication, store: Store) -> str | None:
+    if publication.domain not in store.domains():
+        return None
+    ending = f"-{weights_digest(publication.weights)[:12]}"
+    return next((each for each in reversed(store.versions(publication.domain)) if each.endswith(ending)), None)
+
+
+def unpublishable(method: str) -> str:
+    """Why a method's result cannot be published, and what to do."""
+    if method == "full":
+        return "method full makes a base, not an adapter: --output-base DIR writes it, --dry-run only measures it"
+    return f"method {method} makes nothing that the server can load: --dry-run trains, measures and reports it"
+
+
+def choose_golden_lists(method: Method, trained: Trained, dev: Sequence[ReferencedList]) -> tuple[GoldenList, ...]:
+    """The shortest few dev lists with contrast: enough to tell a wrong load, and quick to reproduce."""
+    chosen = sorted(
+        (each for each in dev if len(each.rows) > 1),
+        key=lambda each: sum(row.num_tokens for row in each.rows),
+    )[-_NUM_GOLDEN_LISTS * 8 :: 8]
+    return tuple(
+        GoldenList(each.nbest, tuple(scores))
+        for each, scores in zip(chosen, method.scores(trained.tensors, chosen), strict=True)
+    )
+
+
+def make_publication(
+    report: RunReport, weights: AdapterWeights, data: Data, golden: tuple[GoldenList, ...]
+) -> Publication:
+    """All that the store needs of a run that made an adapter."""
+    dev = report.sets["dev"]
+    return Publication(
+        domain=report.domain,
+        weights=weights,
+        base_name=report.base_name,
+        base_fingerprint=report.base_fingerprint,
+        ranking=report.ranking,
+        normalization=report.config.normalization,
+        uses_context=report.config.uses_context,
+        first_pass_statistics=first_pass_statistics(data.train),
+        training_data=report.data_sha256,
+        dev_metrics={
+            "first_pass_wer": dev.percent(dev.first_pass),
+            "rescored_wer": dev.percent(dev.rescored),
+            "oracle_wer": dev.percent(dev.oracle),
+        },
+        golden_lists=golden,
+        report_md=report.to_markdown(),
+        report_json=report.to_json(),
+    )

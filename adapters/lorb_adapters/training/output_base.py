@@ -1,0 +1,61 @@
+"""Writes what full fine-tuning made: a base folder that trainer and server load."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from lorb.errors import InvalidInput
+from lorb_adapters.base import Base
+from lorb_adapters.head import HeadWeights
+
+# What BERT's tokenizers and RoBERTa's call them.
+_SPECIAL_TOKENS = {
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
+
+
+def check_free(folder: Path) -> None:
+    """Raises InvalidInput where a base cannot be written to `folder` because something is there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(
+            f"output-base {folder} is there already and not empty: name a new folder", field="output-base"
+        )
+
+
+def write_base(folder: Path, base: Base, head: HeadWeights) -> None:
+    """Writes `base`'s encoder as it is now, its tokenizer and `head`: the folder is there whole or not at all."""
+    check_free(folder)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if not isinstance(base.encoder, PreTrainedModel):
+        raise TypeError("the encoder is no model of transformers")
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    base.encoder.save_pretrained(partial)
+    _tokenizer(base).save_pretrained(partial)
+    tensors = {"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu().contiguous()}
+    save_file(tensors, partial / "lorb_head.safetensors")
+    (partial / "lorb_head.json").write_text(json.dumps({"kind": head.kind}), encoding="utf-8")
+    os.replace(partial, folder)
+
+
+def _tokenizer(base: Base) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer.from_str(base.text_encoder.to_json()["tokenizer"])
+    special = {
+        role: name
+        for role, names in _SPECIAL_TOKENS.items()
+        for name in names
+        if tokenizer.token_to_id(name) is not None
+    }
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)  # type: ignore[no-untyped-call]

@@ -1,0 +1,233 @@
+"""Tokens a second of training steps on real lists, against the floor of their matrix products.
+
+    python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
+
+Three contestants read the same steps in turn, round after round; figures are medians over the rounds:
+- step: the trainer's own, with losses, backward pass and optimiser;
+- module: the same losses over transformers' own modules, as the trainer was before (fp32 alone);
+- floor: the products alone, into preallocated outputs: forward and input gradients of the frozen linear layers (query,
+  key and value as one), LoRA's forward and backward, attention's forward and backward for each group of equally long
+  rows. No embedding, normalisation, softmax, activation, addition, copy, loss or optimiser; nothing below the first
+  adapted layer, and no gradient to what that layer reads.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorb.formats import read_nbest_lists
+from lorb_adapters.base import Base, load_base
+from lorb_adapters.lora import LoraConfig
+from lorb_adapters.memory import keep_freed_pages
+from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_adapters.training.batches import batches
+from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.lists import ReferencedList, fit_rank_prior, prepare, training_first_pass
+from lorb_adapters.training.losses import correlation_penalty, mwer_loss
+from lorb_adapters.training.methods import Lora
+from lorb_adapters.training.objective import Objective
+from lorb_adapters.training.optimizer import Optimizer
+from lorb_adapters.training.precision import product_dtype
+from lorb_adapters.training.processes import Processes
+from lorb_adapters.training.state import TrainingState
+
+ROOT = Path(__file__).parents[2]
+LISTS = ROOT / "tests" / "data" / "librispeech" / "train.jsonl.gz"
+RESULTS = ROOT / "benchmarks" / "results"
+
+Batch = list[ReferencedList]
+Product = Callable[[], object]
+
+
+class Step:
+    """The trainer's own step."""
+
+    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[ReferencedList]) -> None:
+        self._objective = Objective(method, config, fit_rank_prior(lists), Processes())
+        self._optimizer = Optimizer(method.tensors, config, TrainingState(now={}))
+
+    def __call__(self, batch: Batch, number: int) -> None:
+        """One step."""
+        self._optimizer.clear()
+        losses = self._objective(batch, number)
+        assert losses.total is not None
+        losses.total.backward()
+        self._optimizer.move(number, 1000)
+
+
+class ModuleStep:
+    """The same by transformers' own forward, LoraSites in its linear layers."""
+
+    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[ReferencedList]) -> None:
+        self._method, self._config, self._prior = method, config, fit_rank_prior(lists)
+        self._optimizer = Optimizer(method.tensors, config, TrainingState(now={}))
+
+    def __call__(self, batch: Batch, number: int) -> None:
+        """One step."""
+        self._optimizer.clear()
+        rows = [row for each in batch for row in each.rows]
+        by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
+        weights = self._method.weights(self._method.tensors)
+        features, ordered = self._method.model.forward([rows[i] for i in by_length], weights)
+        scores = torch.zeros_like(ordered).index_copy(0, torch.tensor(by_length), ordered)
+        first_pass = [score for each in batch for score in training_first_pass(each, self._prior)]
+        errors = torch.tensor([count for each in batch for count in each.errors])
+        mwer = mwer_loss(scores + scores.new_tensor(first_pass), errors, [len(each.rows) for each in batch])
+        (mwer + self._config.correlation_weight * correlation_penalty(features)).backward()
+        self._optimizer.move(number, 1000)
+
+
+class Floor:
+    """The products of a step and nothing else."""
+
+    def __init__(self, base: Base, config: TrainConfig) -> None:
+        self._encoder, self._config = base.encoder, config
+        self._dtype = product_dtype(config.precision, base.device)
+        self._products: dict[int, list[Product]] = {}
+
+    def __call__(self, batch: Batch, number: int) -> None:
+        """The products of one step."""
+        with torch.inference_mode():
+            for product in self._products[number]:
+                product()
+
+    def lay_out(self, batch: Batch, number: int) -> None:
+        """Allocates every operand and output of the step."""
+        rows = [row for each in batch for row in each.rows]
+        torch.set_default_dtype(self._dtype)
+        with torch.inference_mode():
+            self._products[number] = self._of(rows)
+        torch.set_default_dtype(torch.float32)
+
+    def _of(self, rows: Sequence[EncodedRow]) -> list[Product]:
+        tokens, shapes = sum(row.num_tokens for row in rows), self._encoder.config
+        hidden, inner, rank = shapes.hidden_size, shapes.intermediate_size, self._config.lora.rank
+        states = {size: torch.randn(tokens, size) for size in (hidden, inner, 3 * hidden)}
+        outputs = {size: torch.empty(tokens, size) for size in states}
+        attention = _attention(rows, shapes.num_attention_heads, hidden // shapes.num_attention_heads)
+        first = min(self._config.lora.layers or (0,))
+        products: list[Product] = []
+        for layer in range(first, shapes.num_hidden_layers):
+            weights = [torch.randn(*shape) for shape in ((3 * hidden, hidden), (hidden, hidden))]
+            weights += [torch.randn(inner, hidden), torch.randn(hidden, inner)]
+            for place, weight in enumerate(weights):
+                out, into = weight.shape
+                products.append(_mm(states[into], weight.T, outputs[out]))
+                if layer > first or place:
+                    products.append(_mm(states[out], weight, outputs[into]))
+                sites = 3 if place == 0 else 1
+                products += _lora(states[into], states[out], outputs, sites, rank, layer > first or place > 0)
+            products += attention
+        return products
+
+
+def _mm(left: Tensor, right: Tensor, out: Tensor) -> Product:
+    return lambda: torch.mm(left, right, out=out)
+
+
+def _lora(x: Tensor, grad: Tensor, outputs: dict[int, Tensor], sites: int, rank: int, to_input: bool) -> list[Product]:
+    tokens, into = x.shape
+    part = grad.shape[1] // sites
+    a, b = torch.randn(sites * rank, into), torch.randn(part, rank)
+    low, grad_a, grad_b = torch.randn(tokens, sites * rank), torch.empty(sites * rank, into), torch.empty(part, rank)
+    one, spare = torch.randn(tokens, rank), torch.empty(tokens, rank)
+    products = [_mm(x, a.T, low), _mm(low.T, x, grad_a)]
+    for i in range(sites):
+        columns = grad[:, i * part : (i + 1) * part]
+        target = outputs[grad.shape[1]][:, i * part : (i + 1) * part]
+        products += [
+            lambda target=target: torch.addmm(target, one, b.T, out=target),
+            _mm(columns, b, spare),
+            _mm(columns.T, one, grad_b),
+        ]
+    if to_input:
+        products.append(lambda: torch.addmm(outputs[into], low, a, out=outputs[into]))
+    return products
+
+
+def _attention(rows: Sequence[EncodedRow], heads: int, size: int) -> list[Product]:
+    """Two products forward and four backward for each group of equally long rows."""
+    products: list[Product] = []
+    for length, count in Counter(row.num_tokens for row in rows).items():
+        states, scores = torch.randn(count * heads, length, size), torch.randn(count * heads, length, length)
+        state_out, score_out = torch.empty_like(states), torch.empty_like(scores)
+        to_scores = lambda s=states, o=score_out: torch.bmm(s, s.mT, out=o)  # noqa: E731
+        to_states = lambda p=scores, s=states, o=state_out: torch.bmm(p, s, out=o)  # noqa: E731
+        transposed = lambda p=scores, s=states, o=state_out: torch.bmm(p.mT, s, out=o)  # noqa: E731
+        products += [to_scores, to_states, to_scores, transposed, to_states, transposed]
+    return products
+
+
+def main() -> None:
+    """Runs the rounds and writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default="minilm")
+    parser.add_argument("--lists", type=Path, default=LISTS)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the step and of the floor")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=6, help="in a round")
+    parser.add_argument("--output", type=Path, help="by default training_speed_PRECISION.json among the results")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_pages()
+    base = load_base(args.base)
+    config = TrainConfig(lora=LoraConfig(), precision=args.precision)
+    nbests = read_nbest_lists([args.lists], require_references=True)
+    lists = [
+        each
+        for each in prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+        if each.has_contrast
+    ]
+    steps = list(enumerate(islice(batches(lists, config, args.steps), args.steps), start=1))
+    method = Lora(base, config)
+    floor = Floor(base, config)
+    for number, batch in steps:
+        floor.lay_out(batch, number)
+    contestants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}
+    if args.precision == "fp32":
+        contestants["module"] = ModuleStep(method, config, lists)
+    num_tokens = sum(each.num_tokens for _, batch in steps for each in batch)
+    speeds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(args.rounds + 1):
+        for name, run in contestants.items():
+            started = time.perf_counter()
+            for number, batch in steps:
+                run(batch, number)
+            if turn:  # the first round warms up
+                speeds[name].append(num_tokens / (time.perf_counter() - started))
+    medians = {name: statistics.median(each) for name, each in speeds.items()}
+    figures = {
+        "base": args.base,
+        "lists": args.lists.name,
+        "threads": args.threads,
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "precision": args.precision,
+        "steps": args.steps,
+        "rounds": args.rounds,
+        "tokens_per_step": num_tokens / args.steps,
+        "tokens_per_second": medians,
+        "lowest": {name: min(each) for name, each in speeds.items()},
+        "highest": {name: max(each) for name, each in speeds.items()},
+        "share_of_floor": {name: medians[name] / medians["floor"] for name in medians},
+    }
+    output = args.output or RESULTS / f"training_speed_{args.precision}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for name, median in medians.items():
+        share = median / medians["floor"]
+        print(f"{name:8} {median:8,.0f} tokens/s  {100 * share:5.1f}% of the floor")
+
+
+if __name__ == "__main__":
+    main()

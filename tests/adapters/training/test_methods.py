@@ -1,0 +1,175 @@
+"""The methods on one footing: where each begins, what each changes, and that each learns."""
+
+import pytest
+import torch
+
+from lorb.errors import InvalidInput
+from lorb.nbest import Hypothesis, NBest
+from lorb_adapters.base import load_base
+from lorb_adapters.lora import LoraConfig
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.text import TextNormalization
+from lorb_adapters.training.config import LEARNING_RATES, METHODS, TrainConfig
+from lorb_adapters.training.lists import fit_rank_prior, prepare
+from lorb_adapters.training.methods import make_method
+from lorb_adapters.training.output_base import write_base
+from lorb_adapters.training.step_report import DevReport
+from lorb_adapters.training.train import train
+from publications import random_weights
+
+
+def config_of(method, **changes):
+    return TrainConfig(method=method, precision="fp32", **({"lora": LoraConfig(rank=4, alpha=8)} | changes))
+
+
+@pytest.fixture
+def base(tiny_bert):
+    """Loaded anew for each test: some methods write into it."""
+    return load_base(str(tiny_bert))
+
+
+def zebra_lists(base):
+    """Lists whose wrong hypothesis always says "zebra" and leads the first pass."""
+    nouns = ["man", "old", "day", "house", "time", "hand", "door", "way"]
+    nbests = [
+        NBest(
+            (Hypothesis(f"the {a} zebra {b}", -1.0), Hypothesis(f"the {a} and {b}", -1.5)), reference=f"the {a} and {b}"
+        )
+        for a in nouns
+        for b in nouns
+    ]
+    return prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_a_rule(base, method):
+    """Each mends lists that it has not seen, from a rule in those that it has; dev begins wrong everywhere."""
+    lists = zebra_lists(base)
+    rate = {"full": 1e-3, "head": 3e-2, "bitfit": 1e-2, "prefix": 3e-2}.get(method, 1e-2)
+    config = config_of(method, epochs=8, lists_per_step=4, learning_rate=rate, patience=0)
+    looks = []
+    trained = train(
+        make_method(base, config),
+        config,
+        lists[::2],
+        lists[1::2],
+        fit_rank_prior(lists),
+        lambda report: looks.append(report) if isinstance(report, DevReport) else None,
+    )
+    assert min(look.wer for look in looks) == 0.0
+    assert (trained.weights is None) == (method != "lora")
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if each not in ("prefix", "lora")])
+def test_a_fresh_method_scores_as_the_base(base, method, tiny_bert):
+    """With a head that scores, each begins at the function that the base computes."""
+    lists = zebra_lists(base)[:3]
+    made = make_method(base, config_of(method))
+    start = made.snapshot()
+    generator = torch.Generator().manual_seed(0)
+    start["head.weight"] = torch.randn(32, generator=generator)
+    model = RescoringModel(load_base(str(tiny_bert)))
+    weights = random_weights(model.base)
+    head = type(weights.head)("sum", start["head.weight"], start["head.bias"])
+    plain = type(weights)(weights.config, {}, head)
+    for each, scores in zip(lists, made.scores(start, lists), strict=True):
+        assert scores == pytest.approx(model.score(each.rows, [plain], [0] * len(each.rows)).tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("head", 33),
+        ("lora", 2 * (4 * 4 * 64 + 2 * 4 * 96) + 33),
+        ("adapter", 2 * 2 * (2 * 4 * 32 + 4 + 32) + 33),
+        ("prefix", 2 * 2 * 4 * 32 + 33),
+        ("bitfit", 2 * (5 * 32 + 64 + 2 * 32) + 32 + 33),
+    ],
+)
+def test_what_is_trained_is_counted(base, method, count):
+    """Trained parameters by each method's own arithmetic, for 2 layers of 32 dimensions, 64 within, rank 4."""
+    assert make_method(base, config_of(method)).num_trained == count
+
+
+def test_full_trains_every_parameter(base):
+    """The encoder's own, and the head."""
+    expected = sum(parameter.numel() for parameter in base.encoder.parameters()) + 33
+    assert make_method(base, config_of("full")).num_trained == expected
+
+
+@pytest.mark.parametrize("method", ["lora", "bitfit", "adapter", "prefix"])
+def test_layers_confine_a_method(base, method):
+    """With layer 1 alone, nothing of layer 0 is trained; a layer that is not there is refused by name."""
+    made = make_method(base, config_of(method, lora=LoraConfig(rank=4, layers=(1,))))
+    assert not any("layer.0." in name for name in made.tensors)
+    assert any("layer.1." in name for name in made.tensors)
+    with pytest.raises(InvalidInput, match="numbered from 0 to 1"):
+        make_method(base, config_of(method, lora=LoraConfig(layers=(2,))))
+
+
+@pytest.mark.parametrize("kind", ["mean", "cls"])
+def test_a_bias_that_no_loss_sees_stays(base, kind):
+    """The same for every text of a list, it has no gradient but rounding: training leaves it where it began."""
+    lists = zebra_lists(base)[:8]
+    config = config_of("lora", head=kind, max_steps=4, lists_per_step=4, learning_rate=1e-2)
+    trained = train(make_method(base, config), config, lists, lists, fit_rank_prior(lists), lambda _: None)
+    assert trained.tensors["head.bias"].item() == 0.0
+    assert trained.tensors["head.weight"].abs().max() > 0
+
+
+def test_biases_of_some_layers_leave_what_is_below_them_to_the_cache(base, tiny_bert):
+    """BitFit of layer 1 gives scores and gradients as with layer 0 trained too, and carries no graph below layer 1."""
+    lists = zebra_lists(base)[:2]
+    rows = sorted((row for each in lists for row in each.rows), key=lambda row: row.num_tokens)
+    whole = make_method(base, config_of("bitfit", lora=LoraConfig(layers=(0, 1))))
+    upper = make_method(load_base(str(tiny_bert)), config_of("bitfit", lora=LoraConfig(layers=(1,))))
+    assert set(upper.tensors) == {name for name in whole.tensors if "layer.0." not in name}
+    assert (whole.lowest_layer, upper.lowest_layer) == (0, 1)
+    assert whole.below(rows).requires_grad is False
+    assert upper.below(rows).requires_grad is False
+    found = []
+    for method in (whole, upper):
+        features, _ = method.forward(rows, None)
+        features.sin().sum().backward()
+        found.append((features.detach(), method.tensors["encoder.layer.1.output.dense.bias"].grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scoring_leaves_what_is_trained_as_it_was(base, method):
+    """Scores by other values are another function's, and the method's own values are untouched."""
+    lists = zebra_lists(base)[:2]
+    made = make_method(base, config_of(method))
+    before = made.snapshot()
+    other = {name: tensor + 0.1 for name, tensor in before.items()}
+    assert made.scores(other, lists) != made.scores(before, lists)
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.tensors.items())
+
+
+def test_a_base_written_is_the_function_that_was_trained(base, tmp_path):
+    """The folder of full fine-tuning loads as a base whose own head gives the trained scores."""
+    lists = zebra_lists(base)
+    config = config_of("full", max_steps=2, lists_per_step=4, learning_rate=1e-3)
+    method = make_method(base, config)
+    trained = train(method, config, lists[:40], lists[40:44], fit_rank_prior(lists), lambda _: None)
+    method.restore(trained.tensors)
+    write_base(tmp_path / "mine", base, method.head)
+    again = load_base(str(tmp_path / "mine"))
+    assert again.fingerprint != base.fingerprint
+    assert again.head is not None
+    model = RescoringModel(again)
+    plain = type(random_weights(again))(LoraConfig(), {}, again.head)
+    for each, scores in zip(lists[40:44], trained.dev_scores, strict=True):
+        rows = again.text_encoder.encode(
+            [h.transcript for h in each.distinct], "", TextNormalization(), uses_context=False
+        )
+        assert tuple(rows) == each.rows
+        assert model.score(rows, [plain], [0] * len(rows)).tolist() == pytest.approx(scores, rel=1e-4, abs=1e-6)
+    with pytest.raises(InvalidInput, match="not empty"):
+        write_base(tmp_path / "mine", base, method.head)
+
+
+def test_every_method_has_a_learning_rate():
+    """The command line finds one for each."""
+    assert set(LEARNING_RATES) == set(METHODS)

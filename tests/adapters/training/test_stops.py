@@ -1,0 +1,184 @@
+"""A run that is killed and resumed, at any moment and as often as one likes, makes the adapter of one that is not."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lorb_adapters.store import Store
+from lorb_adapters.training.cli import main
+from lorb_adapters.training.run_folder import RunFolder
+
+SCRIPT = Path(__file__).parents[2] / "forked_training.py"
+
+
+@pytest.fixture(scope="module")
+def files(sample, tmp_path_factory):
+    """40 train and 12 dev lists."""
+    folder = tmp_path_factory.mktemp("lists")
+    for name, count in (("train", 40), ("dev", 12)):
+        with gzip.open(sample / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            (folder / f"{name}.jsonl").write_text("".join(next(lines) for _ in range(count)))
+    return folder
+
+
+def command(files, tiny_bert, place, *more):
+    """A run of some 50 steps with everything that has a state, a checkpoint at each."""
+    (place / "store").mkdir(parents=True, exist_ok=True)
+    return [
+        "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
+        "--base", str(tiny_bert), "--store", str(place / "store"), "--run-dir", str(place / "run"), "--quiet",
+        "--threads", "1", "--force", "--checkpoint-seconds", "0", "--lists-per-step", "2", "--epochs", "4",
+        "--patience", "0", "--learning-rate", "0.01", "--layers", "1", "--dropout", "0.1", "--ema", "0.9", "--r-drop",
+        "0.5", *more,
+    ]  # fmt: skip
+
+
+def published(place):
+    """The bytes of the adapter in the store's one version."""
+    store = Store(str(place / "store"))
+    [version] = store.versions("books")
+    content = store.read_files("books", version)
+    return content["adapter_model.safetensors"], content["head.safetensors"], json.loads(content["report.json"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(files, tiny_bert, tmp_path_factory):
+    """What the command makes when it is left alone."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    assert main(command(files, tiny_bert, place)) == 0
+    return published(place)
+
+
+def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(files, tiny_bert, tmp_path, undisturbed):
+    """Four kills, each a few checkpoints and an arbitrary moment on: adapter, head and the report's course agree."""
+    arguments = command(files, tiny_bert, tmp_path)
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(SCRIPT), "kills", json.dumps(arguments), str(tmp_path / "run"), "7", "4"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    statuses = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == [-9, -9, -9, -9, 0], done.stderr
+    lora, head, report = published(tmp_path)
+    assert lora == undisturbed[0]
+    assert head == undisturbed[1]
+    for figures in ("losses", "dev", "sets", "ranking"):
+        assert report[figures] == undisturbed[2][figures]
+    assert RunFolder.status(tmp_path / "run") == "finished"
+    assert not (tmp_path / "run" / "hidden.bin").exists()
+
+
+def interrupted_after(monkeypatch, steps):
+    """Presses Ctrl-C in the step after so many."""
+    from lorb_adapters.training import train
+
+    whole = train._Training.step
+
+    def step(self, batch, number, *rest):
+        if number > steps:
+            raise KeyboardInterrupt
+        return whole(self, batch, number, *rest)
+
+    monkeypatch.setattr(train._Training, "step", step)
+
+
+def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
+    files, tiny_bert, tmp_path, undisturbed, monkeypatch, capsys
+):
+    """Exit status 130, the folder and --resume named, the store empty; the same command is refused, resumed it ends."""
+    arguments = command(files, tiny_bert, tmp_path)
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 9)
+        assert main(arguments) == 130
+    error = capsys.readouterr().err
+    assert "nothing was published" in error
+    assert str(tmp_path / "run") in error
+    assert "--resume" in error
+    assert Store(str(tmp_path / "store")).domains() == []
+    assert main(arguments) == 2
+    assert "--restart" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert published(tmp_path)[:2] == undisturbed[:2]
+
+
+def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_path, monkeypatch):
+    """Stopped before the folder says how the run ended, and resumed: one version in the store, which is stable."""
+    arguments = command(files, tiny_bert, tmp_path, "--max-steps", "3")
+
+    def stops(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "end", stops)
+        assert main(arguments) == 130
+    store = Store(str(tmp_path / "store"))
+    [version] = store.versions("books")
+    assert main([*arguments, "--resume"]) == 0
+    assert store.versions("books") == [version]
+    assert store.aliases("books").version("stable") == version
+    assert RunFolder.status(tmp_path / "run") == "finished"
+
+
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [
+        (["--seed", "1"], "config.seed was 0 and is 1"),
+        (["--learning-rate", "0.02"], "config.learning_rate was 0.01 and is 0.02"),
+        (["--threads", "2"], "threads was 1 and is 2"),
+    ],
+)
+def test_a_run_that_is_not_the_same_is_not_resumed(
+    files, tiny_bert, tmp_path_factory, monkeypatch, capsys, flags, difference
+):
+    """Another setting or number of threads is refused by name with exit status 2, and --restart begins anew."""
+    place = tmp_path_factory.mktemp("other")
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(command(files, tiny_bert, place)) == 130
+        assert main(command(files, tiny_bert, place, *flags, "--resume")) == 2
+        assert difference in capsys.readouterr().err
+        assert main(command(files, tiny_bert, place, "--restart")) == 130
+
+
+def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatch, capsys):
+    """The same file name with other content is noticed by its digest."""
+    arguments = command(files, tiny_bert, tmp_path)
+    changed = tmp_path / "train.jsonl"
+    changed.write_bytes((files / "train.jsonl").read_bytes())
+    arguments[arguments.index("--train") + 1] = str(changed)
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(arguments) == 130
+    changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
+    assert main([*arguments, "--resume"]) == 2
+    assert "data.train was" in capsys.readouterr().err
+
+
+def test_a_torn_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, capsys):
+    """A disk that lost its end of the file: exit status 2 and --restart, no traceback."""
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(command(files, tiny_bert, tmp_path)) == 130
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    capsys.readouterr()
+    assert main(command(files, tiny_bert, tmp_path, "--resume")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--restart" in error
+
+
+def test_what_dev_refused_is_published_by_resume_and_force(files, tiny_bert, tmp_path, capsys):
+    """A run that ended without publishing is not trained again: --resume --force takes its checkpoint."""
+    arguments = [each for each in command(files, tiny_bert, tmp_path, "--max-steps", "3") if each != "--force"]
+    arguments[arguments.index("--learning-rate") + 1] = "1e-9"
+    assert main(arguments) == 3
+    assert main([*arguments, "--resume", "--force"]) == 0
+    assert "published books@" in capsys.readouterr().out
