@@ -23,7 +23,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_adapters.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
 from lorb_client import Client
-from publications import make_publication
+from publications import RANKING, make_publication
 from serving import WAIT_SECONDS, running_server, selected
 
 NUM_CALLERS = 8
@@ -236,6 +236,27 @@ def test_no_list_gets_anothers_scores(tiny_bert, base, store, sample_dev):
             assert one.adapter.version == versions[domain]
             firsts = {h.transcript: h.rescoring_score for h in one.hypotheses if h.transcript in expected}
             assert firsts == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_switching_margin_of_an_adapter_is_honoured(tiny_bert, base, store, sample_dev):
+    """Of two adapters that differ in it alone, the careful one keeps the first pass's best where the lead is small."""
+    lists = sample_dev[:40]
+    for domain, margin in (("voice", 0.0), ("desk", 3.0)):
+        ranking = replace(RANKING, switching_margin=margin)
+        store.publish(make_publication(base, domain, ranking=ranking), set_stable=True)
+    with running_server(tiny_bert, store.url) as server, Client(server.target, timeout_seconds=WAIT_SECONDS) as client:
+        bold, careful = (
+            [client.rescore(nbest, RescoreOptions(domain=domain)).hypotheses for nbest in lists]
+            for domain in ("voice", "desk")
+        )
+    num_kept = 0
+    for nbest, one, other in zip(lists, bold, careful, strict=True):
+        combined = {h.index: h.combined_score for h in one}
+        lead = one[0].combined_score - combined[0]
+        is_kept = one[0].index != 0 and lead <= 3.0
+        assert other[0].index == (0 if is_kept else one[0].index), nbest.id
+        num_kept += is_kept
+    assert 0 < num_kept < sum(each[0].index != 0 for each in bold)
 
 
 def test_a_domain_published_later_is_served_without_a_restart(tiny_bert, base, store):

@@ -25,11 +25,13 @@ class RankPrior:
         log_probabilities: log P(the hypothesis at this rank is the best of its list), never rising with the rank.
         weight: on the rescoring score, tuned on dev with these.
         posterior_scale: calibrated on dev with these.
+        switching_margin: as in `Ranking`, tuned on dev with these.
     """
 
     log_probabilities: tuple[float, ...]
     weight: float
     posterior_scale: float
+    switching_margin: float = 0.0
 
     def scores(self, count: int) -> list[float]:
         """Log probabilities of the first `count` ranks; beyond the known ones they fall as 1 / rank."""
@@ -56,6 +58,10 @@ class Ranking:
     switching_margin: float
     rank_prior: RankPrior
 
+    def tuned(self, *, has_scores: bool) -> "Ranking | RankPrior":
+        """What was tuned for lists with first-pass scores, or for lists without."""
+        return self if has_scores else self.rank_prior
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in a manifest."""
         return {
@@ -66,6 +72,7 @@ class Ranking:
                 "log_probabilities": list(self.rank_prior.log_probabilities),
                 "weight": self.rank_prior.weight,
                 "posterior_scale": self.rank_prior.posterior_scale,
+                "switching_margin": self.rank_prior.switching_margin,
             },
         }
 
@@ -87,6 +94,8 @@ class Ranking:
                 tuple(_number({"log_probabilities": p}, "log_probabilities", lowest=-math.inf) for p in logs),
                 weight=_number(prior, "weight"),
                 posterior_scale=_number(prior, "posterior_scale"),
+                # the first manifests have none here
+                switching_margin=_number(prior, "switching_margin") if "switching_margin" in prior else 0.0,
             ),
         )
 
@@ -113,13 +122,13 @@ def rank(
     distinct: `nbest.distinct()`; rescoring_scores and truncated: for the first k of them. Where k is less than all,
     the rest follow in first-pass order without scores. Copies of a text come right behind it, with posterior 0.
     """
-    first_pass_scores, weight, scale = _terms(distinct, ranking, options)
+    first_pass_scores, weight, scale, margin = _terms(distinct, ranking, options)
     combined = [f + weight * r for f, r in zip(first_pass_scores, rescoring_scores, strict=False)]
     posteriors = softmax([scale * score for score in combined])
     if options.selection is Selection.MBR:
         order = mbr_order([each.transcript for each in distinct], combined, posteriors)
     else:
-        order = map_order(combined, ranking.switching_margin)
+        order = map_order(combined, margin)
     ranked: list[RankedHypothesis] = []
     for i in order:
         scores = (combined[i], rescoring_scores[i], posteriors[i])
@@ -184,12 +193,11 @@ def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) 
 
 def _terms(
     distinct: Sequence[DistinctHypothesis], ranking: Ranking, options: RescoreOptions
-) -> tuple[list[float], float, float]:
-    """First-pass scores, weight and posterior scale: the rank prior's where the list has no scores."""
-    has_scores = distinct[0].first_pass_score is not None
-    tuned = ranking if has_scores else ranking.rank_prior
+) -> tuple[list[float], float, float, float]:
+    """First-pass scores, weight, posterior scale and switching margin: the rank prior's for a list without scores."""
+    tuned = ranking.tuned(has_scores=distinct[0].first_pass_score is not None)
     weight = tuned.weight if options.rescoring_weight is None else options.rescoring_weight
-    return first_pass_scores(distinct, ranking.rank_prior), weight, tuned.posterior_scale
+    return first_pass_scores(distinct, ranking.rank_prior), weight, tuned.posterior_scale, tuned.switching_margin
 
 
 def _copies(

@@ -69,8 +69,8 @@ def _errors_by_place(reference: str, text: str) -> list[int]:
     """[2 * words + 1] errors at each place: the gap before the first word, that word, the gap behind it, and so on."""
     words = reference.split()
     errors = [0] * (2 * len(words) + 1)
-    for kind, position, _ in Levenshtein.editops(words, text.split()):
-        errors[2 * position + (kind != "insert")] += 1
+    for edit in Levenshtein.editops(words, text.split()):
+        errors[2 * edit.src_pos + (edit.tag != "insert")] += 1
     return errors
 
 

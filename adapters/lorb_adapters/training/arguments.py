@@ -92,6 +92,7 @@ def train_config(args: argparse.Namespace) -> "TrainConfig":
         patience=args.patience,
         precision=args.precision,
         layer_cache=not args.no_layer_cache,
+        uses_switching_margin=not args.no_switching_margin,
         seed=args.seed,
     )
 
@@ -120,6 +121,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test", type=Path, nargs="+", default=[], metavar="FILE", help="lists for the final figure")
     group.add_argument(
         "--ood", type=Path, nargs="+", default=[], metavar="FILE", help="another domain's lists, to see harm"
+    )
+    group.add_argument(
+        "--audit-only", action="store_true", help="tell what is suspicious about the lists, as every run does, and stop"
     )
     group.add_argument("--keep-case", action="store_true", help="do not fold case before the model reads a text")
     group.add_argument("--strip-punctuation", action="store_true", help="hide punctuation from the model")
@@ -219,6 +223,11 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--no-promote", action="store_true", help="publish without pointing `stable` at it")
     group.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of the manifest")
     group.add_argument("--output-base", type=Path, metavar="DIR", help="where method full writes the base it makes")
+    group.add_argument(
+        "--no-switching-margin",
+        action="store_true",
+        help="let the highest combined score win, by however little it leads the first pass's best",
+    )
     group.add_argument("--report-dir", type=Path, help="write report.md and report.json here too")
     group.add_argument("--dry-run", action="store_true", help="train and report, publish nothing")
     group.add_argument("--quiet", action="store_true", help="no progress")

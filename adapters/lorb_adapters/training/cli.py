@@ -16,6 +16,7 @@ from lorb_adapters.training.arguments import parser, train_config
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag answer at once
     from lorb_adapters.training.config import TrainConfig
+    from lorb_adapters.training.data import DataFiles
     from lorb_adapters.training.finished import Finished
     from lorb_adapters.training.processes import Processes
 
@@ -26,8 +27,8 @@ _USAGE_ERROR, _NOT_PUBLISHED, _INTERRUPTED = 2, 3, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status.
 
-    0: published (or trained, with --dry-run or --output-base). 2: a value or a file is wrong, or another process of the
-    run has failed. 3: dev did not improve. 130: interrupted.
+    0: published (or trained, with --dry-run or --output-base; or audited, with --audit-only). 2: a value or a file is
+    wrong, or another process of the run has failed. 3: dev did not improve. 130: interrupted.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(arguments)
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace, command: str) -> int:
     domain = check_name(args.domain, "domain")
     config = train_config(args)
+    if args.audit_only:
+        return _audit(args)
     _check_machine(args)
     _check_output(args)
     from lorb_adapters.memory import keep_freed_pages
@@ -67,13 +70,24 @@ def _train(args: argparse.Namespace, command: str) -> int:
         processes.leave()
 
 
+def _audit(args: argparse.Namespace) -> int:
+    """Prints what the audit says of all lists; an error in them is the exit status, as it would be of a run."""
+    from lorb.formats import Notices
+    from lorb_adapters.training.audit import Audit
+
+    notices = Notices()
+    audit = Audit.of(_files(args).read_sets(notices, unique_ids=False))
+    print("\n".join([*notices.lines(), audit.to_markdown()]))
+    audit.check()
+    return 0
+
+
 def _run(
     args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
 ) -> "Finished | None":
     import torch
 
     from lorb_adapters.base import load_base
-    from lorb_adapters.training.data import DataFiles
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import RESTART, RESUME, START, Keeping, run
 
@@ -86,9 +100,7 @@ def _run(
     return run(
         domain,
         load_base(args.base, device=device),
-        DataFiles(
-            tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
-        ),
+        _files(args),
         config,
         TrainingProgress(quiet=args.quiet or not processes.is_first),
         command=command,
@@ -185,6 +197,13 @@ def _check_can_be_made(folder: Path, field: str) -> None:
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InvalidInput(f"{field} {folder} cannot be made: {there} is no folder that may be written", field=field)
+
+
+def _files(args: argparse.Namespace) -> "DataFiles":
+    from lorb_adapters.training.data import DataFiles
+
+    roles = (tuple(paths) for paths in (args.train, args.dev, args.test, args.ood))
+    return DataFiles(*roles, args.format, format_options(args))
 
 
 def _run_folder(args: argparse.Namespace) -> Path:

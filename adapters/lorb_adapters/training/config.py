@@ -56,6 +56,7 @@ class TrainConfig:
         patience: stop after so many evaluations without a better one; 0 never stops.
         precision: of the products: "fp32", "bf16", or "auto": bf16 where the processor has instructions for it.
         layer_cache: keep the hidden states below the lowest layer that is trained on disk, where there are any.
+        uses_switching_margin: tune on dev how far another hypothesis must lead to replace the first pass's best.
         seed: of initial values, of the order of lists and of dropout.
     """
 
@@ -85,6 +86,7 @@ class TrainConfig:
     patience: int = 3
     precision: str = AUTO
     layer_cache: bool = True
+    uses_switching_margin: bool = True
     seed: int = 0
 
     @property

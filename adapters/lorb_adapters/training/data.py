@@ -1,7 +1,7 @@
 """The lists of a run: read, checked against each other, encoded."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -10,8 +10,11 @@ from lorb.errors import InvalidInput
 from lorb.formats import FormatOptions, Notices, native_line, read_nbest_lists
 from lorb.nbest import NBest
 from lorb_adapters.text import TextEncoder
+from lorb_adapters.training.audit import Audit
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.lists import ReferencedList, prepare
+
+TRAIN, DEV, TEST, OTHER_DOMAIN = "train", "dev", "test", "other domain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,21 @@ class DataFiles:
         """sha256 of every training and dev file, by name, in hex; of a folder, of its lists in the native format."""
         return {path.name: self._digest(path).hexdigest() for path in (*self.train, *self.dev)}
 
-    def read(self, paths: Sequence[Path], notices: Notices) -> list[NBest]:
+    def read(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool = True) -> list[NBest]:
         """The lists of some of the files, which must have references. Raises MalformedFile."""
         return read_nbest_lists(
-            paths, format=self.format, options=self.format_options, notices=notices, require_references=True
+            paths,
+            format=self.format,
+            options=self.format_options,
+            notices=notices,
+            require_references=True,
+            unique_ids=unique_ids,
         )
+
+    def read_sets(self, notices: Notices, *, unique_ids: bool = True) -> dict[str, list[NBest]]:
+        """The lists of all files by the part they play: train, dev, and of test and other domain what is given."""
+        roles = {TRAIN: self.train, DEV: self.dev, TEST: self.test, OTHER_DOMAIN: self.ood}
+        return {name: self.read(paths, notices, unique_ids=unique_ids) for name, paths in roles.items() if paths}
 
     def _digest(self, path: Path) -> "hashlib._Hash":
         if path.is_file():
@@ -58,6 +71,7 @@ class Data:
         train: all of them, with contrast or not.
         dev, test, ood: `test` and `ood` may be empty.
         num_overlapping: lists dropped from train because dev or test has their id.
+        audit: of the lists as read.
         notices: what the readers normalised, a line each.
     """
 
@@ -66,22 +80,24 @@ class Data:
     test: list[ReferencedList]
     ood: list[ReferencedList]
     num_overlapping: int
+    audit: Audit
     notices: tuple[str, ...] = ()
 
 
-def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Data:
-    """Reads all files of a run. Raises MalformedFile, or InvalidInput where dev and test share lists."""
+def read_data(
+    files: DataFiles, encoder: TextEncoder, config: TrainConfig, say: Callable[[str], None] = lambda line: None
+) -> Data:
+    """Reads and audits all files of a run. Raises MalformedFile, or InvalidInput for what the audit calls an error.
+
+    say: takes what the readers normalised and the audit's tables, before anything is raised for them.
+    """
     notices = Notices()
-    train, dev, test, ood = (
-        files.read(paths, notices) if paths else [] for paths in (files.train, files.dev, files.test, files.ood)
-    )
-    shared = {nbest.id for nbest in dev} & {nbest.id for nbest in test}
-    if shared:
-        raise InvalidInput(
-            f"{len(shared)} ids stand in both dev and test, {min(shared)!r} among them: "
-            "a figure on lists that were tuned on proves nothing",
-            field="test",
-        )
+    sets = files.read_sets(notices)
+    audit = Audit.of(sets)
+    for text in (*notices.lines(), audit.to_markdown()):
+        say(text)
+    audit.check()
+    train, dev, test, ood = (sets.get(name, []) for name in (TRAIN, DEV, TEST, OTHER_DOMAIN))
     held_out = {nbest.id for nbest in (*dev, *test)}
     kept = [nbest for nbest in train if nbest.id not in held_out]
     if not kept:
@@ -103,6 +119,7 @@ def read_data(files: DataFiles, encoder: TextEncoder, config: TrainConfig) -> Da
         encoded(test),
         encoded(ood),
         len(train) - len(kept),
+        audit,
         tuple(notices.lines()),
     )
 

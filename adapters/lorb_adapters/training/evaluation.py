@@ -1,10 +1,11 @@
 """How good an adapter is on a set of lists: word errors before, after, and at best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from lorb.mapsswe import MatchedPairs, matched_pairs
 from lorb_adapters.ranking import RankPrior
 from lorb_adapters.training.lists import ReferencedList
 from lorb_adapters.training.tuning import scored
@@ -20,12 +21,16 @@ class Evaluation:
     Attributes:
         words: [utterances] words in each reference.
         first_pass, rescored, oracle: [utterances] errors of the recogniser's choice, of ours, of the best there was.
+        without_margin: [utterances] errors of ours if there were no switching margin; None where that is not known.
+        matched_pairs: first pass against ours; None where the texts are not known.
     """
 
     words: np.ndarray
     first_pass: np.ndarray
     rescored: np.ndarray
     oracle: np.ndarray
+    without_margin: np.ndarray | None = None
+    matched_pairs: MatchedPairs | None = None
 
     @property
     def num_utterances(self) -> int:
@@ -41,6 +46,14 @@ class Evaluation:
         """Share of the way from the first pass to the oracle, per cent."""
         gap = self.first_pass.sum() - self.oracle.sum()
         return float(100 * (self.first_pass.sum() - self.rescored.sum()) / max(1, gap))
+
+    def num_fixed(self, errors: np.ndarray) -> int:
+        """Lists with fewer errors than in the first pass."""
+        return int((errors < self.first_pass).sum())
+
+    def num_broken(self, errors: np.ndarray) -> int:
+        """Lists with more errors than in the first pass."""
+        return int((errors > self.first_pass).sum())
 
     def bootstrap(self, *, seed: int = 0) -> "PairedBootstrap":
         """Resamples utterances for both systems alike, 10,000 times (Bisani and Ney 2004)."""
@@ -65,10 +78,21 @@ class Evaluation:
             "oracle_wer": self.percent(self.oracle),
             "relative_gain_percent": 100 * (first_pass - rescored) / first_pass if first_pass else 0.0,
             "recovered_gap_percent": self.recovered_gap_percent,
-            "lists_fixed": int((self.rescored < self.first_pass).sum()),
-            "lists_broken": int((self.rescored > self.first_pass).sum()),
+            "lists_fixed": self.num_fixed(self.rescored),
+            "lists_broken": self.num_broken(self.rescored),
             "wer_change_interval_95": [interval.low, interval.high],
             "probability_of_improvement": interval.probability_of_improvement,
+            "mapsswe": None if self.matched_pairs is None else asdict(self.matched_pairs),
+            "without_switching_margin": self._without_margin(),
+        }
+
+    def _without_margin(self) -> dict[str, object] | None:
+        if self.without_margin is None:
+            return None
+        return {
+            "rescored_wer": self.percent(self.without_margin),
+            "lists_fixed": self.num_fixed(self.without_margin),
+            "lists_broken": self.num_broken(self.without_margin),
         }
 
 
@@ -87,13 +111,23 @@ class PairedBootstrap:
 
 
 def evaluate(
-    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior, weight: float
+    lists: Sequence[ReferencedList],
+    scores: Sequence[Sequence[float]],
+    prior: RankPrior,
+    weight: float,
+    switching_margin: float = 0.0,
 ) -> Evaluation:
-    """Ranks each list with `weight` and counts the errors of what comes first."""
+    """Ranks each list with `weight` and the margin, and counts the errors of what comes first."""
     ranked = scored(lists, scores, prior)
+    chosen = [each.chosen(weight, switching_margin) for each in ranked]
     return Evaluation(
         words=np.array([each.num_words for each in lists]),
         first_pass=np.array([each.errors[0] for each in lists]),
-        rescored=np.array([each.chosen_errors(weight) for each in ranked]),
+        rescored=np.array([each.errors[i] for each, i in zip(lists, chosen, strict=True)]),
         oracle=np.array([min(each.errors) for each in lists]),
+        without_margin=np.array([each.chosen_errors(weight) for each in ranked]),
+        matched_pairs=matched_pairs(
+            (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[i].transcript)
+            for each, i in zip(lists, chosen, strict=True)
+        ),
     )

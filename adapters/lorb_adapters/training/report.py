@@ -6,15 +6,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lorb_adapters.ranking import Ranking
+from lorb_adapters.training.audit import Audit
+from lorb_adapters.training.calibration import CalibrationChange
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.evaluation import Evaluation
 from lorb_adapters.training.progress import clock
 from lorb_adapters.training.step_report import DevReport, StepReport
+from lorb_adapters.training.trust_sections import calibration_section, margin_section
 
 _CURVE_POINTS = 20
 _EXPLANATION = (
     "Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 is better. "
-    "P: share of the resamples with fewer errors. Weight and scale were tuned on dev: its own row is optimistic."
+    "P: share of the resamples with fewer errors. p: of the matched pairs sentence-segment word error test (MAPSSWE), "
+    "two-tailed; Z above 0: rescored is better. What was tuned on dev makes its own row optimistic."
 )
 
 
@@ -32,6 +36,8 @@ class RunReport:
         num_tokens: trained on.
         peak_memory_bytes: of the process.
         ranking: what was tuned on dev.
+        audit: of all lists, before.
+        calibration: of dev's posteriors.
         sets: by name ("dev", "test", ...), in order.
         steps, looks_at_dev: the run's course.
     """
@@ -50,6 +56,8 @@ class RunReport:
     num_tokens: int
     peak_memory_bytes: int
     ranking: Ranking
+    audit: Audit
+    calibration: CalibrationChange
     sets: Mapping[str, Evaluation]
     steps: Sequence[StepReport]
     looks_at_dev: Sequence[DevReport]
@@ -81,7 +89,12 @@ class RunReport:
                     "peak_memory_bytes": self.peak_memory_bytes,
                 },
                 "ranking": self.ranking.to_json(),
+                "audit": self.audit.to_json(),
                 "sets": {name: each.to_json() for name, each in self.sets.items()},
+                "calibration": {
+                    "scale_1": self.calibration.before.to_json(),
+                    "tuned": self.calibration.after.to_json(),
+                },
                 "losses": [asdict(step) for step in self._curve()],
                 "dev": [asdict(look) for look in self.looks_at_dev],
             },
@@ -98,6 +111,10 @@ class RunReport:
                     "## Word error rate (per cent, pooled)",
                     _table(_SET_COLUMNS, [_set_row(name, each) for name, each in self.sets.items()]),
                     _EXPLANATION,
+                    margin_section(self.sets),
+                    calibration_section(self.calibration),
+                    "## The lists",
+                    self.audit.to_markdown(),
                     "## The run",
                     _table(("what", "value"), self._facts()),
                     "## Dev during training",
@@ -162,13 +179,19 @@ class RunReport:
                 "posterior scale",
                 f"{self.ranking.posterior_scale:.3f} (without first-pass scores {prior.posterior_scale:.3f})",
             ),
+            (
+                "switching margin",
+                f"{self.ranking.switching_margin:.3f} (without first-pass scores {prior.switching_margin:.3f})"
+                if config.uses_switching_margin
+                else "none",
+            ),
             *((f"sha256 {name}", digest[:12]) for name, digest in self.data_sha256.items()),
         ]
 
 
 _SET_COLUMNS = (
     "set", "utterances", "words", "first pass", "rescored", "oracle", "relative gain %", "recovered gap %",
-    "fixed", "broken", "change", "P",
+    "fixed", "broken", "change", "P", "Z", "p",
 )  # fmt: skip
 
 
@@ -188,7 +211,12 @@ def _set_row(name: str, evaluation: Evaluation) -> tuple[str, ...]:
         str(figures["lists_broken"]),
         f"{low:+.2f} to {high:+.2f}",
         f"{figures['probability_of_improvement']:.4f}",
+        *_matched_pairs(figures["mapsswe"]),
     )
+
+
+def _matched_pairs(figures: Mapping[str, float] | None) -> tuple[str, str]:
+    return ("", "") if figures is None else (f"{figures['z']:+.2f}", f"{figures['p']:.2g}")
 
 
 def _made(config: TrainConfig) -> str:

@@ -14,6 +14,7 @@ from lorb_adapters.base import Base
 from lorb_adapters.memory import peak_memory_bytes
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import EncodedRow
+from lorb_adapters.training.calibration import CalibrationChange
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data import Data, DataFiles, read_data, unseen_references
 from lorb_adapters.training.evaluation import Evaluation, evaluate
@@ -63,9 +64,7 @@ def run(
 ) -> Finished | None:
     """Trains and measures. Publishes nothing. Returns None in all processes but the first."""
     processes = processes or Processes()
-    data = read_data(files, base.text_encoder, config)
-    for notice in data.notices:
-        progress.say(notice)
+    data = read_data(files, base.text_encoder, config, progress.say)
     trainable = _trainable_lists(data)
     counts = _list_counts(data, trainable)
     progress.say("  ".join(f"{count:,} {name}" for name, count in counts.items()))
@@ -99,7 +98,7 @@ def run(
         if not processes.is_first:
             return None
         method.restore(trained.tensors)
-        ranking = tune_ranking(data.dev, trained.dev_scores, prior)
+        ranking = tune_ranking(data.dev, trained.dev_scores, prior, uses_switching_margin=config.uses_switching_margin)
         report = RunReport(
             command=command,
             domain=domain,
@@ -115,7 +114,9 @@ def run(
             num_tokens=progress.num_tokens,
             peak_memory_bytes=peak_memory_bytes(),
             ranking=ranking,
+            audit=data.audit,
             sets=_evaluations(method, trained, data, ranking),
+            calibration=CalibrationChange.of(data.dev, trained.dev_scores, ranking),
             steps=tuple(progress.steps),
             looks_at_dev=tuple(progress.looks_at_dev),
         )
@@ -221,9 +222,8 @@ def _list_counts(data: Data, trainable: Sequence[ReferencedList]) -> dict[str, i
 
 def _evaluations(method: Method, trained: Trained, data: Data, ranking: Ranking) -> dict[str, Evaluation]:
     def measured(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]]) -> Evaluation:
-        has_scores = lists[0].nbest.has_scores
-        weight = ranking.weight if has_scores else ranking.rank_prior.weight
-        return evaluate(lists, scores, ranking.rank_prior, weight)
+        tuned = ranking.tuned(has_scores=lists[0].nbest.has_scores)
+        return evaluate(lists, scores, ranking.rank_prior, tuned.weight, tuned.switching_margin)
 
     sets = {"dev": measured(data.dev, trained.dev_scores)}
     for name, lists in (("test", data.test), ("other domain", data.ood)):

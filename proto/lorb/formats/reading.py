@@ -52,10 +52,16 @@ def read_nbest_lists(
     options: FormatOptions | None = None,
     notices: Notices | None = None,
     require_references: bool = False,
+    unique_ids: bool = True,
 ) -> list[NBest]:
     """The lists of all files, in order. Raises as iterate_list_records does."""
     records = iterate_list_records(
-        paths, format=format, options=options, notices=notices, require_references=require_references
+        paths,
+        format=format,
+        options=options,
+        notices=notices,
+        require_references=require_references,
+        unique_ids=unique_ids,
     )
     return [record.nbest for record in records]
 
@@ -90,6 +96,7 @@ def iterate_list_records(
     notices: Notices | None = None,
     require_references: bool = False,
     require_lists: bool = False,
+    unique_ids: bool = True,
 ) -> Iterator[ListRecord]:
     """Yields the lists of all files and folders, in order, holding one where its format allows it, and all ids.
 
@@ -100,10 +107,11 @@ def iterate_list_records(
         notices: where what was normalised is counted; complete when the last list has come.
         require_references: a list without reference is an error.
         require_lists: a reference of options.reference_texts without list is an error too.
+        unique_ids: an id that comes twice is an error.
 
     Raises:
         MalformedFile: a file breaks its format, has no lists, lacks a reference where they are required, or
-            an id comes twice, in one file or across them. Names the file and the line.
+            an id comes twice, in one file or across them, where it may not. Names the file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     if format not in FORMATS:
@@ -112,13 +120,17 @@ def iterate_list_records(
     references = References.read(options.reference_texts) if options.reference_texts else None
     first_seen: dict[str, tuple[Path, int]] = {}
     for path in paths:
-        num_before = len(first_seen)
+        is_empty = True
         for record in _reader(path, format, notices)(path, options, notices):
             checked = record if references is None else references.given_to(record)
-            _check(checked, first_seen, require_references)
+            if unique_ids:
+                _check_is_new(checked, first_seen)
+            if require_references:
+                _check_has_reference(checked)
             first_seen[checked.nbest.id] = (checked.path, checked.line)
+            is_empty = False
             yield checked
-        if len(first_seen) == num_before:
+        if is_empty:
             raise MalformedFile(path, 0 if path.is_dir() else 1, "the file holds no lists")
     if references is not None and require_lists:
         _check_lists(references, first_seen)
@@ -133,13 +145,16 @@ def _reader(path: Path, format_name: str, notices: Notices) -> Reader:
     return _READERS[detected]
 
 
-def _check(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]], require_references: bool) -> None:
+def _check_is_new(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]]) -> None:
     utterance = record.nbest.id
     if utterance in first_seen:
         path, line = first_seen[utterance]
         raise MalformedFile(record.path, record.line, f"id {utterance!r} comes twice: first at {path}:{line}")
-    if require_references and record.nbest.reference is None:
-        raise MalformedFile(record.path, record.line, f"list {utterance!r} has no reference")
+
+
+def _check_has_reference(record: ListRecord) -> None:
+    if record.nbest.reference is None:
+        raise MalformedFile(record.path, record.line, f"list {record.nbest.id!r} has no reference")
 
 
 def _check_lists(references: References, utterances: Mapping[str, object]) -> None:

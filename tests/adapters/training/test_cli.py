@@ -76,6 +76,30 @@ def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
     assert Store(str(tmp_path / "store")).domains() == []
 
 
+def test_the_audit_can_be_had_alone(command, files, tmp_path, capsys):
+    """It needs no base and no store, tells all defects at once, and its errors are the exit status."""
+    alone = [*command, "--audit-only", "--base", "/nowhere/base", "--store", ""]
+    assert main(alone) == 0
+    assert "Nothing suspicious was found." in capsys.readouterr().out
+    twice = tmp_path / "twice.jsonl"
+    dev = (files / "dev.jsonl").read_text()
+    twice.write_text(dev + "".join(dev.splitlines(keepends=True)[:2]))
+    assert main([*alone, "--dev", str(twice), "--test", str(files / "dev.jsonl")]) == 2
+    told = capsys.readouterr()
+    assert "ids that come twice | 2 of 18" in told.out
+    assert "ids in both         | 18 of 18" in told.out
+    assert told.err.startswith("lorb-train-adapter: dev: ids that come twice: 2 of 18, ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_margin_can_be_switched_off(command, tmp_path):
+    """With the flag the published ranking has none, with or without first-pass scores."""
+    assert main([*command, "--force", "--no-switching-margin"]) == 0
+    store = Store(str(tmp_path / "store"))
+    ranking = store.manifest("books", store.versions("books")[0]).ranking
+    assert (ranking.switching_margin, ranking.rank_prior.switching_margin) == (0.0, 0.0)
+
+
 def broken_json(path):
     good = '{"id": "%d", "ref": "a", "hyps": [{"text": "a"}]}\n'
     path.write_text("".join(good % i for i in range(6)) + '{"id": "6", "ref": \n')

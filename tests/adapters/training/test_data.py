@@ -69,6 +69,20 @@ def test_the_digest_of_a_folder_is_that_of_its_lists(tmp_path):
     assert files.sha256() != before
 
 
+def test_the_audit_is_said_before_it_stops_anything(tmp_path, encoder):
+    """What the lists are like is told even where they cannot be trained on."""
+    same = nbest("7", "a", -1.0, -2.0)
+    files = DataFiles(
+        train=written(tmp_path, "train", nbest("1", "b", -1.0, -2.0)),
+        dev=written(tmp_path, "dev", same),
+        test=written(tmp_path, "test", same),
+    )
+    said = []
+    with pytest.raises(InvalidInput):
+        read_data(files, encoder, TrainConfig(), said.append)
+    assert "ids in both" in said[-1]
+
+
 def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
     """A test list that was tuned on is an error that names the id."""
     same = nbest("7", "a", -1.0, -2.0)
@@ -77,7 +91,7 @@ def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
         dev=written(tmp_path, "dev", same),
         test=written(tmp_path, "test", same),
     )
-    with pytest.raises(InvalidInput, match="1 ids stand in both dev and test, '7'"):
+    with pytest.raises(InvalidInput, match="dev and test: ids in both: 1 of 1, '7'"):
         read_data(files, encoder, TrainConfig())
 
 

@@ -44,6 +44,24 @@ def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
     assert evaluation.percent(evaluation.oracle) == pytest.approx(100 * jiwer.wer(references, best))
 
 
+def test_the_margin_is_told_with_and_without(tiny_bert, sample_dev):
+    """A margin that no lead reaches leaves the first pass; beside it stands what would be without; MAPSSWE agrees."""
+    from lorb_adapters.base import load_base
+
+    lists = prepare(sample_dev, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
+    scores = [[-float(errors) for errors in each.errors] for each in lists]
+    bold, careful = (evaluate(lists, scores, fit_rank_prior(lists), 8.0, margin) for margin in (0.0, 1e6))
+    assert np.array_equal(careful.rescored, careful.first_pass)
+    assert np.array_equal(careful.without_margin, bold.rescored)
+    figures = careful.to_json()
+    assert (figures["lists_fixed"], figures["mapsswe"]["z"]) == (0, 0.0)
+    assert figures["without_switching_margin"]["lists_fixed"] == bold.to_json()["lists_fixed"] > 50
+    assert figures["without_switching_margin"]["rescored_wer"] == bold.to_json()["rescored_wer"]
+    assert bold.matched_pairs.z > 5
+    saved = bold.matched_pairs.mean_difference * bold.matched_pairs.num_segments
+    assert saved == pytest.approx(bold.first_pass.sum() - bold.rescored.sum())
+
+
 def test_the_bootstrap_is_certain_of_what_is_certain():
     """Better everywhere gives 1, worse everywhere 0, equal 0 with an interval of nothing."""
     words = [10] * 50

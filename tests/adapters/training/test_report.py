@@ -41,6 +41,15 @@ def test_both_forms_have_the_same_figures(finished):
     assert figures["parameters"]["base"] == sum(p.numel() for p in finished[0].encoder.parameters())
     assert [each["step"] for each in figures["losses"]] == [1, 2, 3]
     assert set(figures["losses"][0]["losses"]) == {"mwer", "correlation"}
+    assert f"| {dev['mapsswe']['z']:+.2f} | {dev['mapsswe']['p']:.2g} |" in markdown
+    for name, row in (("scale_1", "| scale 1 "), ("tuned", "| scale as tuned ")):
+        line = next(line for line in markdown.splitlines() if line.startswith(row))
+        assert f"{figures['calibration'][name]['expected_calibration_error']:.3f}" in line
+    without = dev["without_switching_margin"]
+    assert f"| dev | without | {without['rescored_wer']:.2f} " in markdown
+    assert figures["ranking"]["switching_margin"] == done.report.ranking.switching_margin
+    assert figures["audit"]["sets"]["dev"]["lists"] == dev["utterances"]
+    assert done.report.audit.to_markdown() in markdown
 
 
 def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finished, tiny_bert, tmp_path, sample_dev):

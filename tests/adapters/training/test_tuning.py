@@ -4,9 +4,17 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorb_adapters.ranking import softmax
-from lorb_adapters.training.tuning import WEIGHT_GRID, ScoredList, tune_posterior_scale, tune_weight
+from lorb_adapters.training.tuning import (
+    WEIGHT_GRID,
+    ScoredList,
+    tune_posterior_scale,
+    tune_switching_margin,
+    tune_weight,
+)
 
 
 def test_a_useless_model_gets_weight_zero_or_does_no_harm():
@@ -52,3 +60,57 @@ def test_the_scale_is_the_one_the_outcomes_were_drawn_with(true_scale):
         lists.append(ScoredList(combined, [0.0] * 4, [int(i != best) for i in range(4)]))
     scale = tune_posterior_scale(lists, weight=1.0)
     assert math.log(scale) == pytest.approx(math.log(true_scale), abs=0.25)
+
+
+def switch(lead, gain):
+    """A list whose second hypothesis leads by `lead` at weight 1, and saves `gain` word errors, or makes more."""
+    return ScoredList([0.0, -1.0], [0.0, 1.0 + lead], [max(gain, 0), max(-gain, 0)])
+
+
+@pytest.mark.parametrize(
+    ("switches", "margin"),
+    [
+        ([], 0.0),
+        ([(0.5, 1), (2.0, 1)], 0.0),
+        ([(0.5, -1), (2.0, 2)], 1.25),
+        ([(0.5, -1), (2.0, 1)], 2.0),
+        ([(0.5, 0), (2.0, 1)], 1.25),
+        ([(0.5, 1), (1.0, -1), (2.0, 1)], 1.5),
+        ([(0.5, -1), (1.0, 2), (2.0, -1), (4.0, 1)], 3.0),
+        ([(0.5, 1), (1.0, -2), (2.0, 3)], 1.5),
+        ([(1.0, -1), (1.0, 2), (2.0, 1)], 0.0),
+    ],
+)
+def test_the_margin_gives_up_the_switches_that_save_nothing_together(switches, margin):
+    """It lies midway between the last lead given up and the next; equal leads are given up together or not at all."""
+    assert tune_switching_margin([switch(*each) for each in switches], 1.0) == pytest.approx(margin)
+
+
+def test_a_model_that_only_breaks_never_switches():
+    """Where every switch costs, the margin is no less than the largest lead."""
+    lists = [switch(lead, -1) for lead in (0.5, 1.0, 3.0)]
+    margin = tune_switching_margin(lists, 1.0)
+    assert all(each.chosen(1.0, margin) == 0 for each in lists)
+
+
+RANDOM_LISTS = st.lists(
+    st.lists(st.tuples(st.floats(-5, 0), st.floats(-5, 5), st.integers(0, 4)), min_size=1, max_size=5).map(
+        lambda rows: ScoredList(*map(list, zip(*sorted(rows, key=lambda row: -row[0]), strict=True)))
+    ),
+    max_size=20,
+)
+
+
+@given(RANDOM_LISTS, st.sampled_from(WEIGHT_GRID))
+def test_the_margin_never_costs_on_the_set_it_is_tuned_on(lists, weight):
+    """No more errors and no more broken lists than without it, whatever the lists and the weight."""
+    margin = tune_switching_margin(lists, weight)
+
+    def errors_and_broken(margin):
+        chosen = [each.errors[each.chosen(weight, margin)] for each in lists]
+        broken = sum(errors > each.errors[0] for errors, each in zip(chosen, lists, strict=True))
+        return sum(chosen), broken
+
+    with_it, without = errors_and_broken(margin), errors_and_broken(0.0)
+    assert with_it[0] <= without[0]
+    assert with_it[1] <= without[1]

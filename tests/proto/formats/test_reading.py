@@ -88,6 +88,15 @@ def test_binary_rubbish_is_refused_in_one_line(tmp_path, format_name):
         assert re.fullmatch(rf"{place}: [^\n]+", caught.value.message)
 
 
+def test_ids_may_repeat_where_somebody_else_looks_at_them(tmp_path):
+    """With unique_ids=False both lists come, from one file and from two; otherwise the second is an error."""
+    path = written(tmp_path / "lists.jsonl", NATIVE)
+    lists = read_nbest_lists([path, path], unique_ids=False)
+    assert [nbest.id for nbest in lists] == ["u1", "u2"] * 2
+    with pytest.raises(MalformedFile, match="'u1' comes twice"):
+        read_nbest_lists([path, path])
+
+
 def test_an_unknown_format_is_refused():
     """The message lists those there are."""
     with pytest.raises(InvalidInput, match="auto, native, mlm-scoring, hyporadise"):

@@ -10,6 +10,7 @@ from lorb_adapters.training.audit.finding import Finding, Sets, Severity
 from lorb_adapters.training.audit.identity import ids_twice, overlaps
 from lorb_adapters.training.audit.scores import score_suspicions, spread
 from lorb_adapters.training.audit.texts import first_pass_rate, holds_reference, oracle_rate, text_suspicions
+from lorb_adapters.training.tables import aligned_table
 
 _NOTHING_FOUND = "Nothing suspicious was found."
 _SHOWN_ID_CHARS = 40
@@ -89,12 +90,14 @@ class Audit:
 
     def to_markdown(self) -> str:
         """Two tables, aligned to be read on a terminal too."""
-        return "\n\n".join([_table(_FACT_COLUMNS, [_fact_row(*each) for each in self.facts.items()]), self._findings()])
+        return "\n\n".join(
+            [aligned_table(_FACT_COLUMNS, [_fact_row(*each) for each in self.facts.items()]), self._findings()]
+        )
 
     def _findings(self) -> str:
         if not self.findings:
             return _NOTHING_FOUND
-        return _table(_FINDING_COLUMNS, [_finding_row(each) for each in self.findings])
+        return aligned_table(_FINDING_COLUMNS, [_finding_row(each) for each in self.findings])
 
 
 _FACT_COLUMNS = (
@@ -122,14 +125,6 @@ def _finding_row(finding: Finding) -> tuple[str, ...]:
         finding.sets,
         finding.what,
         f"{finding.count:,} of {finding.total:,}",
-        finding.example[:_SHOWN_ID_CHARS].replace("|", "\\|"),
+        finding.example[:_SHOWN_ID_CHARS],
         finding.advice,
-    )
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = [columns, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
