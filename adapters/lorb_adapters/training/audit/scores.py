@@ -6,8 +6,9 @@ from statistics import median
 from lorb.nbest import NBest
 from lorb_adapters.training.audit.finding import Finding, Sets, Severity, found
 
-# So large a part of the lists makes a rule of it.
+# So large a part of the lists, and so many, make a rule of it.
 _MOST = 0.9
+_ENOUGH_LISTS = 10
 # Above this share, lists whose first hypothesis is not their best are no accident.
 _MANY = 0.1
 _FAR = 3.0
@@ -71,7 +72,7 @@ def _suspicions(name: str, lists: Sequence[NBest]) -> list[Finding]:
     differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
     total = len(lists)
     turned = [nbest for nbest in differing if scores_of(nbest)[0] == min(scores_of(nbest))]
-    if turned and len(turned) >= _MOST * len(differing):
+    if len(turned) >= max(_ENOUGH_LISTS, _MOST * len(differing)):
         advice = "negate them: they are costs; a score is better the higher it is"
         return found(Severity.ERROR, name, "scores that rise from the best to the worst", turned, total, advice)
     if scores and min(scores) >= 0 and 0 < max(scores) <= 1:

@@ -115,6 +115,15 @@ def an_order_that_others_made(sets):
     return WARNING, "test", "first hypothesis not the best by score", 20, 100, sets["test"][20].id
 
 
+def two_lists_turned_round(sets):
+    sets["test"][:] = [
+        replace(each, hypotheses=tuple(reversed(each.hypotheses)))
+        for each in sets["test"]
+        if each.reference in {h.transcript for h in each.hypotheses}
+    ][:2]
+    return WARNING, "test", "first hypothesis not the best by score", 2, 2, sets["test"][0].id
+
+
 def another_scale(sets):
     train, dev = Audit.of(sets).facts["train"].score_spread, Audit.of(sets).facts["dev"].score_spread
     sets["dev"][:] = [scored(each, lambda score: score / 10) for each in sets["dev"]]
@@ -172,7 +181,7 @@ def empty_references(sets):
 DEFECTS = [
     ids_twice, train_ids_in_test, only_dev_ids_in_train, dev_ids_in_test, long_references_of_train_in_dev,
     short_references_of_train_in_test, absent_references, references_of_other_lists, costs, positive_scores,
-    probabilities, a_shuffled_order, an_order_that_others_made, another_scale, a_decoders_mark,
+    probabilities, a_shuffled_order, an_order_that_others_made, two_lists_turned_round, another_scale, a_decoders_mark,
     scores_missing_from_some, uppercase_references, one_capital, uppercase_dev, one_hypothesis, mostly_one_hypothesis,
     an_empty_reference, empty_references,
 ]  # fmt: skip
