@@ -202,8 +202,9 @@ def _check_can_be_made(folder: Path, field: str) -> None:
 def _files(args: argparse.Namespace) -> "DataFiles":
     from lorb_adapters.training.data import DataFiles
 
-    roles = (tuple(paths) for paths in (args.train, args.dev, args.test, args.ood))
-    return DataFiles(*roles, args.format, format_options(args))
+    return DataFiles(
+        tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
+    )
 
 
 def _run_folder(args: argparse.Namespace) -> Path:
