@@ -66,13 +66,16 @@ class BertLayer:
     num_heads: int
 
     @classmethod
-    def read(cls, layer: nn.Module, dtype: torch.dtype) -> "BertLayer":
-        """Reads a layer that `is_bert_layer`; biases and norms in `dtype`, weights in their own."""
+    def read(cls, layer: nn.Module, dtype: torch.dtype, *, packs: bool = False) -> "BertLayer":
+        """Reads a layer that `is_bert_layer`; biases and norms in `dtype`, weights in their own.
+
+        packs: for oneDNN, which computes in `dtype`.
+        """
 
         def joined(*linears: nn.Linear) -> Linear:
             weight = torch.cat([linear.weight for linear in linears]) if len(linears) > 1 else linears[0].weight
             bias = torch.cat([linear.bias for linear in linears]).to(dtype)
-            return Linear(weight, bias, onednn.packed_weight(weight, dtype))
+            return Linear(weight, bias, onednn.packed_weight(weight.to(dtype)) if packs else None)
 
         query, key, value, attention_out, up, down = (_linear(layer.get_submodule(path)) for path in _LINEARS)
         return cls(
@@ -85,6 +88,11 @@ class BertLayer:
             norm=_norm(layer.get_submodule("output.LayerNorm"), dtype),
             num_heads=int(layer.get_submodule("attention.self").num_attention_heads),  # type: ignore[arg-type]
         )
+
+    @property
+    def linears(self) -> tuple[Linear, Linear, Linear, Linear]:
+        """The four products in their order, query, key and value being one: `lora_stack.Join`."""
+        return self.qkv, self.attention_out, self.up, self.down
 
 
 def is_bert_layer(layer: nn.Module) -> bool:

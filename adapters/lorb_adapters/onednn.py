@@ -17,11 +17,9 @@ def computes(device: torch.device, dtype: torch.dtype) -> bool:
     return device.type == "cpu" and dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def packed_weight(weight: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """A copy of a weight, [out, in], in oneDNN's own layout; None where it is not to multiply with it in `dtype`."""
-    if not computes(weight.device, dtype):
-        return None
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype))
+def packed_weight(weight: Tensor) -> Tensor:
+    """A copy of a weight, [out, in], in oneDNN's own layout."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
     return packed
 
 

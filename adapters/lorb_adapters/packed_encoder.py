@@ -4,10 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from lorb_adapters import onednn
-from lorb_adapters.bert_layer import BertLayer, Linear, is_bert_layer
+from lorb_adapters.adapted_products import AdaptedProducts, BaseFirst
+from lorb_adapters.base_products import BaseProducts
+from lorb_adapters.bert_layer import BertLayer, is_bert_layer
 from lorb_adapters.flat_adapters import FlatAdapters
 from lorb_adapters.grouped_lora import GroupedLora, prefers_groups
-from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraBranches, LoraStacks, SegmentLora, Segments
+from lorb_adapters.lora_first import BiasedBranches, LoraFirst
+from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraStacks, SegmentLora, Segments
 from lorb_adapters.masked_lora import MaskedLora, PaddedAdapters
 from lorb_adapters.packing import PackedRows
 from lorb_adapters.row_attention import RowAttention, row_attention
@@ -26,17 +29,20 @@ class PackedEncoder:
         """`encoder` must be supported. compute_dtype: of activations and products; by default `compute_dtype_of` it."""
         self._device = next(encoder.parameters()).device
         self.dtype = compute_dtype or compute_dtype_of(encoder)
+        self._by_onednn = onednn.computes(self._device, self.dtype)
         self._embeddings = encoder.get_submodule(_EMBEDDINGS)
         self._projection: nn.Module | None = getattr(encoder, _PROJECTION, None)
         layers = encoder.get_submodule(_LAYERS)
         with torch.no_grad():
-            self._layers = [BertLayer.read(layer, self.dtype) for layer in layers.children()]
-        self._by_onednn = onednn.computes(self._device, self.dtype)
+            self._layers = [BertLayer.read(layer, self.dtype, packs=self._by_onednn) for layer in layers.children()]
         joins = [shape for layer in self._layers for shape in _joins(layer)]
+        self._scratch = Scratch(self._device)
+        self._base = BaseProducts(self.dtype, self._scratch)
+        # each keeps what it made of an adapter; a device uses one, CUDA two
+        self._biased = BiasedBranches(self._layers, self.dtype)
+        self._padded = PaddedAdapters(joins, self.dtype)
         self._stacks = LoraStacks(len(self._layers), self.dtype)
         self._flats = FlatAdapters(joins, self._device, self.dtype)
-        self._padded = PaddedAdapters(joins, self.dtype)
-        self._scratch = Scratch(self._device)
 
     @staticmethod
     def supports(encoder: nn.Module) -> bool:
@@ -60,21 +66,23 @@ class PackedEncoder:
 
         segments: (first token, end, adapter), in order and without overlap; tokens outside have the base alone.
         """
-        lora = self._branches(segments, packed.num_tokens)
+        products = self._products(segments, packed.num_tokens)
         x = self._embed(packed)
         heads = self._layers[0].num_heads
         attention = row_attention(packed, len(x), heads, x.shape[1] // heads, self.dtype, self._scratch)
         for number, layer in enumerate(self._layers):
-            x = self._attend(x, number, layer, attention, lora)
-            x = self._feed_forward(x, number, layer, lora)
+            x = self._attend(x, number, layer, attention, products)
+            x = self._feed_forward(x, number, layer, products)
         return x[: packed.num_tokens]
 
-    def _branches(self, segments: Segments, num_tokens: int) -> LoraBranches:
+    def _products(self, segments: Segments, num_tokens: int) -> AdaptedProducts:
         if self._by_onednn:
-            return MaskedLora(segments, num_tokens, self._padded)
+            return BaseFirst(self._base, MaskedLora(segments, num_tokens, self._padded))
+        if self._device.type == "cpu":
+            return LoraFirst(self._base, segments, num_tokens, self._biased, self._scratch)
         if prefers_groups(self._device, self.dtype, len(segments)):
-            return GroupedLora(segments, num_tokens, self._flats, self._device)
-        return SegmentLora(segments, self._stacks, self._scratch)
+            return BaseFirst(self._base, GroupedLora(segments, num_tokens, self._flats, self._device))
+        return BaseFirst(self._base, SegmentLora(segments, self._stacks, self._scratch))
 
     def _embed(self, packed: PackedRows) -> Tensor:
         """What the first layer reads, [tokens, hidden]; with oneDNN as many tokens more as make a length it knows."""
@@ -90,47 +98,22 @@ class PackedEncoder:
         embedded[x.shape[1] :] = 0.0
         return embedded
 
-    def _attend(self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, lora: LoraBranches) -> Tensor:
-        qkv = self._product("qkv", x, layer.qkv)
-        lora.add(number, Join.QKV, x, qkv)
-        context = attention(qkv)
-        out = self._sum("hidden", x, context, layer.attention_out)
-        lora.add(number, Join.ATTENTION_OUT, context, out)
-        return layer.attention_norm(out)
+    def _attend(
+        self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, products: AdaptedProducts
+    ) -> Tensor:
+        context = attention(products.plain(number, Join.QKV, x, layer.qkv))
+        return layer.attention_norm(products.onto_residual(number, Join.ATTENTION_OUT, x, context, layer.attention_out))
 
-    def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, lora: LoraBranches) -> Tensor:
-        up = self._product("up", x, layer.up)
-        lora.add(number, Join.UP, x, up)
-        up = layer.activation(up)
-        out = self._sum("hidden", x, up, layer.down)
-        lora.add(number, Join.DOWN, up, out)
-        return layer.norm(out)
-
-    def _product(self, name: str, x: Tensor, linear: Linear) -> Tensor:
-        """X weight^T + bias, [tokens, out], in the scratch buffer of that name or, from oneDNN, in its own."""
-        if linear.packed is not None:
-            return onednn.linear(x, linear.packed, linear.bias)
-        out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
-        return torch.addmm(linear.bias, x, self._weight(linear).T, out=out)
-
-    def _sum(self, name: str, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
-        """As `_product`, with `residual`, [tokens, out], added: the product is added to it, not it to the product."""
-        if linear.packed is not None:
-            return onednn.linear_onto(residual, x, linear.packed, linear.bias)
-        out = self._scratch.take(name, (x.shape[0], linear.weight.shape[0]), self.dtype)
-        return torch.add(residual, linear.bias, out=out).addmm_(x, self._weight(linear).T)
-
-    def _weight(self, linear: Linear) -> Tensor:
-        if linear.weight.dtype == self.dtype:
-            return linear.weight
-        return self._scratch.take("weight", tuple(linear.weight.shape), self.dtype).copy_(linear.weight)
+    def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, products: AdaptedProducts) -> Tensor:
+        up = layer.activation(products.plain(number, Join.UP, x, layer.up))
+        return layer.norm(products.onto_residual(number, Join.DOWN, x, up, layer.down))
 
 
 def _joins(layer: BertLayer) -> list[tuple[int, int]]:
     """(inputs, outputs of a part) of the layer's four products."""
-    products = {Join.QKV: layer.qkv, Join.ATTENTION_OUT: layer.attention_out, Join.UP: layer.up, Join.DOWN: layer.down}
     return [
-        (linear.weight.shape[1], linear.weight.shape[0] // len(JOINED_SITES[join])) for join, linear in products.items()
+        (linear.weight.shape[1], linear.weight.shape[0] // len(JOINED_SITES[join]))
+        for join, linear in zip(Join, layer.linears, strict=True)
     ]
 
 

@@ -75,7 +75,7 @@ class ServeConfig:
     device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
     dtype: str = setting(
         "auto",
-        "Numbers the encoder computes in; auto: bfloat16 on CUDA, float32 on the CPU.",
+        "Numbers the encoder computes in; auto: bfloat16 on CUDA and on a CPU with AMX, else float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     threads: int | None = setting(
