@@ -72,7 +72,7 @@ def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
     """The report is printed and written where asked; the store stays empty."""
     assert main([*command, "--dry-run", "--report-dir", str(tmp_path / "report")]) == 0
     assert "Word error rate" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.json"}
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.html", "report.json"}
     assert Store(str(tmp_path / "store")).domains() == []
 
 
