@@ -221,13 +221,13 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--store", help="where adapters are published: a folder or an fsspec URL")
     group.add_argument("--force", action="store_true", help="publish whatever dev says")
     group.add_argument("--no-promote", action="store_true", help="publish without pointing `stable` at it")
-    group.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of the manifest")
+    group.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of manifest and reports")
     group.add_argument("--output-base", type=Path, metavar="DIR", help="where method full writes the base it makes")
     group.add_argument(
         "--no-switching-margin",
         action="store_true",
         help="let the highest combined score win, by however little it leads the first pass's best",
     )
-    group.add_argument("--report-dir", type=Path, help="write report.md and report.json here too")
+    group.add_argument("--report-dir", type=Path, help="write report.md, report.html and report.json here")
     group.add_argument("--dry-run", action="store_true", help="train and report, publish nothing")
     group.add_argument("--quiet", action="store_true", help="no progress")

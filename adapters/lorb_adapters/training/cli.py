@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag a
     from lorb_adapters.training.data import DataFiles
     from lorb_adapters.training.finished import Finished
     from lorb_adapters.training.processes import Processes
+    from lorb_adapters.training.report import RunReport
 
 _PROGRAM = "lorb-train-adapter"
 _USAGE_ERROR, _NOT_PUBLISHED, _INTERRUPTED = 2, 3, 130
@@ -121,7 +122,7 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> in
     with finished.folder or nullcontext() as folder:
         print(finished.report.to_markdown())
         if args.report_dir:
-            _write_report(args.report_dir, finished.report.to_markdown(), finished.report.to_json())
+            _write_report(args.report_dir, finished.report)
         status, outcome = FINISHED, ""
         try:
             outcome = _deliver(args, domain, finished)
@@ -175,6 +176,10 @@ def _check_output(args: argparse.Namespace) -> None:
     for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
         if folder is not None:
             _check_can_be_made(folder, field)
+    if args.report_dir:
+        from lorb_adapters.training.pages.figure import check_plots_can_be_made
+
+        check_plots_can_be_made()
     if args.output_base:
         from lorb_adapters.training.output_base import check_free
 
@@ -220,9 +225,14 @@ def _how_to_go_on(args: argparse.Namespace) -> str:
     return f"; its checkpoints are in {_run_folder(args)}: the same command with --resume goes on from the last"
 
 
-def _write_report(folder: Path, markdown: str, json_text: str) -> None:
+def _write_report(folder: Path, report: "RunReport") -> None:
+    from lorb_adapters.training.pages.run_page import run_page
+    from lorb_adapters.training.saved_report import REPORT_JSON, SavedReport
+
+    json_text = report.to_json()
+    page = run_page(SavedReport.parse(json_text.encode(), REPORT_JSON))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("report.md", markdown), ("report.json", json_text)):
+    for name, text in (("report.md", report.to_markdown()), (REPORT_JSON, json_text), ("report.html", page)):
         partial = folder / f".{name}.partial"
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, folder / name)

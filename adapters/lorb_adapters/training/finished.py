@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from safetensors.torch import save
+
 from lorb.errors import InvalidInput, NotPublished
 from lorb.names import STABLE
-from lorb_adapters.adapter import Publication, weights_digest
-from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
+from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import GoldenList
 from lorb_adapters.store import Store
 from lorb_adapters.training.data import Data, first_pass_statistics
@@ -94,6 +96,13 @@ def choose_golden_lists(method: Method, trained: Trained, dev: Sequence[Referenc
         GoldenList(each.nbest, tuple(scores))
         for each, scores in zip(chosen, method.scores(trained.tensors, chosen), strict=True)
     )
+
+
+def size_bytes(trained: Trained) -> int:
+    """Of an adapter's two files of weights; of what other methods train, as one such file."""
+    if trained.weights is None:
+        return len(save(dict(trained.tensors)))
+    return len(save(adapter_state_dict(trained.weights))) + len(save(head_state_dict(trained.weights)))
 
 
 def make_publication(

@@ -1,6 +1,7 @@
 """The report of a run, for people (Markdown) and for programs (JSON): the same figures."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,11 +11,14 @@ from lorb_adapters.training.audit import Audit
 from lorb_adapters.training.calibration import CalibrationChange
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.evaluation import Evaluation
+from lorb_adapters.training.loss_curve import loss_curve
 from lorb_adapters.training.progress import clock
+from lorb_adapters.training.saved_report import SCHEMA_VERSION
+from lorb_adapters.training.set_detail import SetDetail, WeightPoint
 from lorb_adapters.training.step_report import DevReport, StepReport
 from lorb_adapters.training.trust_sections import calibration_section, margin_section
 
-_CURVE_POINTS = 20
+_TABLE_POINTS, _PLOT_POINTS = 20, 200
 _EXPLANATION = (
     "Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 is better. "
     "P: share of the resamples with fewer errors. p: of the matched pairs sentence-segment word error test (MAPSSWE), "
@@ -31,6 +35,7 @@ class RunReport:
         domain, base_name, base_fingerprint, config, data_sha256: what was trained on what.
         list_counts: how many lists were read, dropped, used.
         num_trained_parameters, num_base_parameters: counts.
+        adapter_bytes: of the files of what was trained.
         num_steps: of the adapter kept.
         train_seconds: of the loop, dev included.
         num_tokens: trained on.
@@ -39,6 +44,8 @@ class RunReport:
         audit: of all lists, before.
         calibration: of dev's posteriors.
         sets: by name ("dev", "test", ...), in order.
+        details: of the same sets.
+        weight_curve: dev by weight.
         steps, looks_at_dev: the run's course.
     """
 
@@ -51,6 +58,7 @@ class RunReport:
     list_counts: Mapping[str, int]
     num_trained_parameters: int
     num_base_parameters: int
+    adapter_bytes: int
     num_steps: int
     train_seconds: float
     num_tokens: int
@@ -59,6 +67,8 @@ class RunReport:
     audit: Audit
     calibration: CalibrationChange
     sets: Mapping[str, Evaluation]
+    details: Mapping[str, SetDetail]
+    weight_curve: Sequence[WeightPoint]
     steps: Sequence[StepReport]
     looks_at_dev: Sequence[DevReport]
 
@@ -68,9 +78,10 @@ class RunReport:
         return 100 * self.num_trained_parameters / self.num_base_parameters
 
     def to_json(self) -> str:
-        """All figures."""
+        """All figures, and what the plots show: `lorb_adapters.training.pages` makes its page of this alone."""
         return json.dumps(
             {
+                "schema_version": SCHEMA_VERSION,
                 "command": self.command,
                 "domain": self.domain,
                 "base": {"name": self.base_name, "fingerprint": self.base_fingerprint},
@@ -81,6 +92,7 @@ class RunReport:
                     "trained": self.num_trained_parameters,
                     "base": self.num_base_parameters,
                     "trained_percent": self.trained_percent,
+                    "adapter_bytes": self.adapter_bytes,
                 },
                 "cost": {
                     "steps": self.num_steps,
@@ -90,12 +102,13 @@ class RunReport:
                 },
                 "ranking": self.ranking.to_json(),
                 "audit": self.audit.to_json(),
-                "sets": {name: each.to_json() for name, each in self.sets.items()},
+                "sets": {name: each.to_json() | asdict(self.details[name]) for name, each in self.sets.items()},
                 "calibration": {
                     "scale_1": self.calibration.before.to_json(),
                     "tuned": self.calibration.after.to_json(),
                 },
-                "losses": [asdict(step) for step in self._curve()],
+                "weight_curve": [asdict(point) for point in self.weight_curve],
+                "losses": [_finite(asdict(step)) for step in loss_curve(self.steps, _PLOT_POINTS)],
                 "dev": [asdict(look) for look in self.looks_at_dev],
             },
             indent=2,
@@ -131,22 +144,18 @@ class RunReport:
                             for d in self.looks_at_dev
                         ],
                     ),
-                    "## Losses (the last step of each twentieth of the run)",
+                    "## Losses (means over each twentieth of the run)",
                     _table(
                         ("step", *self.steps[0].losses, "gradient norm"),
                         [
                             (str(s.step), *(f"{value:+.4g}" for value in s.losses.values()), f"{s.gradient_norm:.2f}")
-                            for s in self._curve()
+                            for s in loss_curve(self.steps, _TABLE_POINTS)
                         ],
                     ),
                 ]
             )
             + "\n"
         )
-
-    def _curve(self) -> list[StepReport]:
-        every = max(1, len(self.steps) // _CURVE_POINTS)
-        return list(self.steps[every - 1 :: every])
 
     def _facts(self) -> list[tuple[str, str]]:
         config, prior = self.config, self.ranking.rank_prior
@@ -160,6 +169,7 @@ class RunReport:
                 "parameters trained",
                 f"{self.num_trained_parameters:,} ({self.trained_percent:.2f}% of the base)",
             ),
+            ("size", f"{self.adapter_bytes:,} bytes"),
             *((f"lists {name}", f"{count:,}") for name, count in self.list_counts.items()),
             ("steps of the adapter kept", f"{self.num_steps} of {config.lists_per_step} lists"),
             ("learning rate", f"{config.learning_rate:g}"),
@@ -217,6 +227,14 @@ def _set_row(name: str, evaluation: Evaluation) -> tuple[str, ...]:
 
 def _matched_pairs(figures: Mapping[str, float] | None) -> tuple[str, str]:
     return ("", "") if figures is None else (f"{figures['z']:+.2f}", f"{figures['p']:.2g}")
+
+
+def _finite(step: dict[str, Any]) -> dict[str, Any]:
+    """With null for what is no number in JSON: losses of a run that went astray."""
+    return {
+        name: _finite(value) if isinstance(value, dict) else value if math.isfinite(value) else None
+        for name, value in step.items()
+    }
 
 
 def _made(config: TrainConfig) -> str:

@@ -17,8 +17,9 @@ from lorb_adapters.text import EncodedRow
 from lorb_adapters.training.calibration import CalibrationChange
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data import Data, DataFiles, read_data, unseen_references
+from lorb_adapters.training.diagnosis import diagnose, weight_curve
 from lorb_adapters.training.evaluation import Evaluation, evaluate
-from lorb_adapters.training.finished import Finished, choose_golden_lists, make_publication, publish
+from lorb_adapters.training.finished import Finished, choose_golden_lists, make_publication, publish, size_bytes
 from lorb_adapters.training.layer_cache import LayerCache, Layout
 from lorb_adapters.training.lists import ReferencedList, fit_rank_prior
 from lorb_adapters.training.methods import Lora, Method, make_method
@@ -26,9 +27,10 @@ from lorb_adapters.training.processes import Processes
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.report import RunReport
 from lorb_adapters.training.run_folder import RunFolder
+from lorb_adapters.training.set_detail import SetDetail
 from lorb_adapters.training.state import TrainingState
 from lorb_adapters.training.train import CHECKPOINT_SECONDS, Trained, train
-from lorb_adapters.training.tuning import tune_ranking
+from lorb_adapters.training.tuning import scored, tune_ranking
 
 __all__ = ["Finished", "Keeping", "publish", "run"]
 
@@ -99,6 +101,7 @@ def run(
             return None
         method.restore(trained.tensors)
         ranking = tune_ranking(data.dev, trained.dev_scores, prior, uses_switching_margin=config.uses_switching_margin)
+        sets = _evaluations(method, trained, data, ranking, examples=golden_lists)
         report = RunReport(
             command=command,
             domain=domain,
@@ -109,14 +112,19 @@ def run(
             list_counts=counts,
             num_trained_parameters=method.num_trained,
             num_base_parameters=sum(p.numel() for p in base.encoder.parameters()),
+            adapter_bytes=size_bytes(trained),
             num_steps=trained.num_steps,
             train_seconds=seconds,
             num_tokens=progress.num_tokens,
             peak_memory_bytes=peak_memory_bytes(),
             ranking=ranking,
             audit=data.audit,
-            sets=_evaluations(method, trained, data, ranking),
             calibration=CalibrationChange.of(data.dev, trained.dev_scores, ranking),
+            sets={name: evaluation for name, (evaluation, _) in sets.items()},
+            details={name: detail for name, (_, detail) in sets.items()},
+            weight_curve=weight_curve(
+                scored(data.dev, trained.dev_scores, prior), sum(each.num_words for each in data.dev)
+            ),
             steps=tuple(progress.steps),
             looks_at_dev=tuple(progress.looks_at_dev),
         )
@@ -220,12 +228,19 @@ def _list_counts(data: Data, trainable: Sequence[ReferencedList]) -> dict[str, i
     }
 
 
-def _evaluations(method: Method, trained: Trained, data: Data, ranking: Ranking) -> dict[str, Evaluation]:
-    def measured(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]]) -> Evaluation:
-        tuned = ranking.tuned(has_scores=lists[0].nbest.has_scores)
-        return evaluate(lists, scores, ranking.rank_prior, tuned.weight, tuned.switching_margin)
+def _evaluations(
+    method: Method, trained: Trained, data: Data, ranking: Ranking, *, examples: bool
+) -> dict[str, tuple[Evaluation, SetDetail]]:
+    """Every set, measured. examples: dev's may be shown; texts of the other sets never are."""
 
-    sets = {"dev": measured(data.dev, trained.dev_scores)}
+    def measured(
+        lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], *, examples: bool = False
+    ) -> tuple[Evaluation, SetDetail]:
+        tuned = ranking.tuned(has_scores=lists[0].nbest.has_scores)
+        evaluation = evaluate(lists, scores, ranking.rank_prior, tuned.weight, tuned.switching_margin)
+        return evaluation, diagnose(lists, scores, ranking, evaluation, examples=examples)
+
+    sets = {"dev": measured(data.dev, trained.dev_scores, examples=examples)}
     for name, lists in (("test", data.test), ("other domain", data.ood)):
         if lists:
             scores = method.scores(trained.tensors, lists)

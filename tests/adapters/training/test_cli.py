@@ -59,12 +59,15 @@ def test_what_does_not_help_is_not_published(command, tmp_path, capsys):
     assert Store(str(tmp_path / "store")).domains() == []
 
 
-def test_golden_lists_can_be_left_out(command, tmp_path):
-    """With the flag no dev text travels in the manifest."""
+def test_golden_lists_can_be_left_out(command, files, tmp_path):
+    """With the flag no dev text travels in the manifest, nor in the reports beside it."""
     assert main([*command, "--force", "--no-golden-lists", "--no-promote"]) == 0
     store = Store(str(tmp_path / "store"))
     [version] = store.versions("books")
     assert store.manifest("books", version).golden_lists == ()
+    published = b"".join(store.read_files("books", version).values())
+    for line in (files / "dev.jsonl").read_text().splitlines():
+        assert json.loads(line)["ref"].encode() not in published
     assert "stable" not in store.aliases("books").by_name
 
 
@@ -72,7 +75,7 @@ def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
     """The report is printed and written where asked; the store stays empty."""
     assert main([*command, "--dry-run", "--report-dir", str(tmp_path / "report")]) == 0
     assert "Word error rate" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.json"}
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.html", "report.json"}
     assert Store(str(tmp_path / "store")).domains() == []
 
 

@@ -1,0 +1,99 @@
+"""Plots as SVG inside a page: in its colours, light or dark, and the same bytes for the same figures."""
+
+import importlib.util
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lorb.errors import InvalidInput
+
+if TYPE_CHECKING:  # matplotlib takes a second to import
+    from matplotlib.axes import Axes
+
+# Colours that stand for a variable of the page's style, which is put in their place.
+INK, SOFT = "#010101", "#010102"
+MAX_COLOURS = 6
+SERIES = tuple(f"#0102{i:02x}" for i in range(MAX_COLOURS))
+DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+_VARIABLES = {INK: "--ink", SOFT: "--soft"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
+_WIDTH_INCHES, _HEIGHT_INCHES = 5.4, 3.2
+_SETTINGS: dict[Any, Any] = {  # matplotlib types the names of its settings one by one
+    "axes.edgecolor": SOFT,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "grid.alpha": 0.35,
+    "grid.color": SOFT,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text: small, and can be searched
+    "svg.hashsalt": "lorb",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def colour(i: int) -> str:
+    """Of the i-th line."""
+    return SERIES[i % len(SERIES)]
+
+
+def dash(i: int) -> str:
+    """Of the i-th line: another one in each round of the colours."""
+    return DASHES[i // len(SERIES) % len(DASHES)]
+
+
+def marker(i: int) -> str:
+    """Of the i-th line: told apart without colours."""
+    return MARKERS[i % len(MARKERS)]
+
+
+def check_plots_can_be_made() -> None:
+    """Raises InvalidInput where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InvalidInput("matplotlib is missing, which draws the plots: pip install 'lorb[train]'", field="html")
+
+
+def svg(
+    name: str, draw: Callable[["list[Axes]"], None], *, panels: int = 1, height_inches: float = _HEIGHT_INCHES
+) -> str:
+    """An <svg> element with what `draw` draws on `panels` axes, one above another, that share x.
+
+    name: of the plot, alone of its kind in a page; what it holds is named after it.
+    """
+    check_plots_can_be_made()
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = list(figure.subplots(panels, sharex=True, squeeze=False)[:, 0])
+        draw(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
+    return _for_page(out.getvalue(), name)
+
+
+def _for_page(text: str, name: str) -> str:
+    text = text[text.index("<svg") :]
+    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1, flags=re.S)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'\bxlink:href="#', f'href="#{name}-', text)
+    text = text.replace("url(#", f"url(#{name}-")
+    text = re.sub(r"[ \t]+$", "", text, flags=re.M).strip()
+    return re.sub("|".join(_VARIABLES), lambda found: f"var({_VARIABLES[found[0]]})", text)
