@@ -76,13 +76,13 @@ def _choices(counted: Sequence[tuple[Confusion, int]]) -> tuple[list[Confusion],
 def _confused(said: Sequence[str], written: Sequence[str]) -> list[tuple[Words, Words]]:
     """The stretches in which two sentences differ, where both are short."""
     blocks: list[list[int]] = []
-    for tag, start, stop, there, end in Levenshtein.opcodes(said, written):
-        if tag == "equal":
+    for edit in Levenshtein.opcodes(said, written):
+        if edit.tag == "equal":
             continue
-        if blocks and blocks[-1][1] == start and blocks[-1][3] == there:
-            blocks[-1][1], blocks[-1][3] = stop, end
+        if blocks and blocks[-1][1] == edit.src_start and blocks[-1][3] == edit.dest_start:
+            blocks[-1][1], blocks[-1][3] = edit.src_end, edit.dest_end
         else:
-            blocks.append([start, stop, there, end])
+            blocks.append([edit.src_start, edit.src_end, edit.dest_start, edit.dest_end])
     return [
         (tuple(said[a:b]), tuple(written[c:d]))
         for a, b, c, d in blocks

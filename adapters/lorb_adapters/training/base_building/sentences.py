@@ -6,7 +6,9 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -58,7 +60,7 @@ class Sentences:
         words_seen: Counter[str] = Counter()
         dropped: Counter[str] = Counter()
         path = folder / _FILE
-        with path.open("wb") as file:
+        with _written(path) as file:
             for number, line in enumerate(lines):
                 if number % _LINES_BETWEEN_CALLS == 0:
                     report(number)
@@ -98,6 +100,15 @@ class Sentences:
             first = turn * len(self)
             drawn = np.random.default_rng([seed, turn]).permutation(len(self))
             yield from drawn[max(0, start - first) : stop - first].tolist()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise InvalidInput(f"{path}: the text cannot be kept there: {error.strerror}", field="run-dir") from error
 
 
 def text_lines(paths: Sequence[Path]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def test_training_lowers_the_loss(undisturbed):
     """The loss begins at log 2, where every token scores 0, and falls."""
     losses = [step["total"] for step in json.loads((undisturbed / "mine" / "report.json").read_text())["losses"]]
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
-    assert losses[-1] < losses[0] - 0.005
+    assert sum(losses[-10:]) / 10 < losses[0] - 0.001
 
 
 def test_the_same_seed_gives_the_same_base_and_another_seed_another(undisturbed, files, tiny_bert, tmp_path):

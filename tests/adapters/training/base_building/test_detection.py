@@ -99,3 +99,23 @@ def test_detection_counts_words_and_not_pieces():
     assert detection.accuracy_percent == pytest.approx(60)
     assert detection.precision_percent == pytest.approx(50)
     assert detection.recall_percent == pytest.approx(50)
+
+
+def test_a_detector_learns_what_wrong_words_look_like(base):
+    """Where every wrong word is the same, some steps suffice to flag it wherever it stands, and nothing else."""
+    detector = Detector(base, BuildConfig(precision="fp32").training)
+    sentences = [
+        CorruptedSentence(words, (*(word == "qq" for word in words), False))
+        for words in [("the", "qq", "man"), ("qq", "old", "the"), ("the", "old", "man"), ("man", "the", "qq")]
+    ]
+    rows = label(sentences, base.text_encoder)
+    wrong, judged = (torch.tensor([f for row in rows for f in getattr(row, name)]) for name in ("wrong", "judged"))
+    optimizer = torch.optim.AdamW(detector.tensors.values(), lr=5e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        scores = detector.token_scores([each.row for each in rows])
+        detection_loss(scores, wrong).backward()
+        optimizer.step()
+    detection = Detection.measure(scores.detach(), wrong, judged)
+    assert (detection.accuracy_percent, detection.recall_percent) == (100, 100)
+    assert detection.wrong == 3
