@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorb.formats import FormatOptions, Notices, read_nbest_lists
+from lorb.formats import Notices
 from lorb.nbest import NBest
 from lorb_adapters.base import Base
 from lorb_adapters.memory import peak_memory_bytes
@@ -20,11 +20,11 @@ from lorb_adapters.training.base_building.config import BuildConfig
 from lorb_adapters.training.base_building.confusions import Confusions
 from lorb_adapters.training.base_building.corruption import Corruptor
 from lorb_adapters.training.base_building.detection import Detection, Detector, LabelledRow, detection_loss, label
+from lorb_adapters.training.base_building.files import BuildFiles
 from lorb_adapters.training.base_building.near_words import NearWords
 from lorb_adapters.training.base_building.report import BuildReport
-from lorb_adapters.training.base_building.sentences import Sentences, sha256, text_lines
+from lorb_adapters.training.base_building.sentences import Sentences, text_lines
 from lorb_adapters.training.base_building.zero_shot import ZeroShot
-from lorb_adapters.training.data import DataFiles
 from lorb_adapters.training.lists import prepare
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.progress import TrainingProgress
@@ -34,42 +34,6 @@ from lorb_adapters.training.state import TrainingState
 from lorb_adapters.training.step_report import StepReport
 
 _ROWS_PER_PASS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class BuildFiles:
-    """Which files play which part.
-
-    Attributes:
-        text: one sentence a line, plain or gzip.
-        confusions: lists with references of the recogniser; their references join the text.
-        dev: lists with references, for the figures at the end alone.
-        format, format_options: of the lists.
-    """
-
-    text: tuple[Path, ...]
-    confusions: tuple[Path, ...] = ()
-    dev: tuple[Path, ...] = ()
-    format: str = "auto"
-    format_options: FormatOptions = field(default_factory=FormatOptions)
-
-    def read(self, paths: Sequence[Path], notices: Notices) -> list[NBest]:
-        """The lists of some of the files. Raises MalformedFile."""
-        if not paths:
-            return []
-        return read_nbest_lists(
-            paths, format=self.format, options=self.format_options, notices=notices, require_references=True
-        )
-
-    def sha256(self) -> dict[str, str]:
-        """Of all files but references, by name, in hex."""
-        lists = DataFiles(self.confusions, self.dev, format=self.format, format_options=self.format_options)
-        return {path.name: sha256(path) for path in self.text} | dict(lists.sha256())
-
-    def identity(self) -> dict[str, object]:
-        """What decides what is read."""
-        lists = DataFiles(self.confusions, self.dev, format=self.format, format_options=self.format_options)
-        return {"text": [sha256(path) for path in self.text]} | dict(lists.identity())
 
 
 @dataclass(frozen=True, slots=True)
