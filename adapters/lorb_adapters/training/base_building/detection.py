@@ -15,6 +15,10 @@ It is proper: where a token is right with probability q, the best z has s(z) = q
 The sum head is then the log-likelihood that all words are right, but for that bounded term, without a second model that
 distils it. P(right) is read back as 2 s(z).
 
+On 1,279 LibriSpeech lists (train and dev of tests/data/librispeech), MiniLM after 25,000 book sentences, three minutes:
+WER 13.51 becomes 13.10 by this score, 13.14 by its exact log P(right). An ordinary detector, for which every token of a
+wrong word is wrong, gave 13.29 by its logits and 13.22 by its log P(right) after the same sentences.
+
 The verdict on a word stands at its first token, its other tokens are 0: a rare word of five pieces weighs as much as a
 common one of one piece, as it does in the word error rate. A missing word is charged to the word behind it, or to the
 closing separator.
