@@ -205,7 +205,7 @@ def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, caps
         (["--sentences", "0"], "sentences is 0"),
         (["--sentences-per-step", "0"], "sentences-per-step is 0"),
         (["--min-words", "60"], "max-words is 50: it must be min-words or more"),
-        (["--min-words", "45"], "the text has"),
+        (["--min-words", "300", "--max-words", "400"], "the text has 0 sentences"),
         (["--corrupted-share", "0.9"], "corrupted-share is 0.9"),
         (["--confusion-share", "nan"], "confusion-share is nan"),
         (["--learning-rate", "nan"], "learning-rate is nan"),
