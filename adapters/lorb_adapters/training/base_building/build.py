@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lorb.errors import InvalidInput
 from lorb.formats import Notices
 from lorb.nbest import NBest
 from lorb_adapters.base import Base
@@ -132,6 +133,8 @@ def _read(files: BuildFiles, config: BuildConfig, folder: Path, progress: Traini
     lists, dev = files.read(files.confusions, notices), files.read(files.dev, notices)
     for notice in notices.lines():
         progress.say(notice)
+    if len(dev) == 1:
+        raise InvalidInput("dev is one list: each half of dev is ranked with the weight of the other", field="dev")
     in_dev = {nbest.id for nbest in dev}
     kept = [nbest for nbest in lists if nbest.id not in in_dev]
     confusions = Confusions.learn(kept, config.normalization)
@@ -194,11 +197,10 @@ def _batches(
 ) -> Iterator[list[LabelledRow]]:
     """The sentences of each step from there on, corrupted by draws that depend on seed and place alone."""
     size = config.sentences_per_step
-    for step in range(steps_done, config.num_steps):
-        places = range(step * size, min((step + 1) * size, config.num_sentences))
-        numbers = material.sentences.order(config.seed, places.start, places.stop)
-        texts = [material.sentences[number] for number in numbers]
-        yield _corrupted(detector, material.corruptor, texts, f"{config.seed}/train/", places.start)
+    order = material.sentences.order(config.seed, steps_done * size, config.num_sentences)
+    for first in range(steps_done * size, config.num_sentences, size):
+        texts = [material.sentences[number] for number in islice(order, size)]
+        yield _corrupted(detector, material.corruptor, texts, f"{config.seed}/train/", first)
 
 
 def _corrupted(

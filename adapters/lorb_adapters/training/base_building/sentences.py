@@ -99,7 +99,7 @@ class Sentences:
         for turn in range(start // len(self), -(-stop // len(self))):
             first = turn * len(self)
             drawn = np.random.default_rng([seed, turn]).permutation(len(self))
-            yield from drawn[max(0, start - first) : stop - first].tolist()
+            yield from map(int, drawn[max(0, start - first) : stop - first])
 
 
 @contextmanager

@@ -187,6 +187,13 @@ def torn_lists(files, place):
     return str(place / "torn.jsonl")
 
 
+def test_one_dev_list_cannot_be_halved(files, tiny_bert, tmp_path, capsys):
+    """It is refused before training, in a line."""
+    (tmp_path / "one.jsonl").write_text((files / "dev.jsonl").read_text().splitlines()[0] + "\n")
+    assert main(command(files, tiny_bert, tmp_path, "--dev", str(tmp_path / "one.jsonl"))) == 2
+    assert "dev is one list" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--confusions", "--dev"])
 def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, capsys, flag):
     """Exit status 2, file and line, no traceback."""
