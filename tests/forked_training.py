@@ -1,4 +1,6 @@
-"""Runs lorb-train-adapter in processes of its own, which may be killed: a script, so that torch is imported once.
+"""Runs lorb-train-adapter, or lorb-build-base where there is --text, in processes of its own, which may be killed.
+
+A script, so that torch is imported once.
 
     python forked_training.py kills '<JSON arguments>' <run folder> <seed> <kills>
     python forked_training.py processes '<JSON list of each process' arguments>' <port>
@@ -23,9 +25,10 @@ def fork(arguments, environment):
     os.environ.update(environment)
     status = 99
     try:
-        from lorb_adapters.training.cli import main
+        from lorb_adapters.training import cli
+        from lorb_adapters.training.base_building import cli as base_building
 
-        status = main(arguments)
+        status = (base_building if "--text" in arguments else cli).main(arguments)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -130,6 +130,27 @@ class TextEncoder:
         [context_ids] = self._tokenize([normalization.apply(context)])
         return self._rows(self._pair, context_ids, hypotheses)
 
+    def encode_with_words(
+        self, texts: Sequence[str], normalization: TextNormalization
+    ) -> list[tuple[EncodedRow, tuple[int, ...]]]:
+        """Each text as `encode` has it without context, and for each of its tokens the number of its word, from 0.
+
+        Words are what white space parts in the normalised text. The special tokens before the text have -1, the
+        closing separator has the number of words.
+        """
+        written = [normalization.apply(text) for text in texts]
+        encoded = []
+        for text, encoding in zip(
+            written, self._tokenizer.encode_batch(written, add_special_tokens=False), strict=True
+        ):
+            [row] = self._rows(self._single, (), [tuple(encoding.ids)])
+            num_kept = row.num_tokens - row.scored_from - len(self._single.after)
+            # a token's last character is in its word; what it begins with may be the space in front
+            words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_kept]]
+            num_words = len(text.split())
+            encoded.append((row, (*[-1] * row.scored_from, *words, *[num_words] * len(self._single.after))))
+        return encoded
+
     def _tokenize(self, texts: list[str]) -> list[tuple[int, ...]]:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [tuple(encoding.ids) for encoding in encodings]

@@ -135,3 +135,19 @@ def test_an_encoder_can_be_sent_to_another_process(of, request):
     for uses_context in (False, True):
         arguments = (texts, "a turn before", PLAIN, uses_context)
         assert copy.encode(*arguments) == original.encode(*arguments)
+
+
+@pytest.mark.parametrize("family", ["encoder", "roberta_encoder"])
+@given(words=st.lists(st.text("abcé'z-", min_size=1, max_size=6), max_size=30))
+def test_every_token_knows_its_word(request, family, words):
+    """The rows are those of `encode`, cut ones too; word numbers rise from 0 to the separator's, none left out."""
+    text_encoder = request.getfixturevalue(family)
+    text = " ".join(words)
+    [(row, numbers)] = text_encoder.encode_with_words([text], PLAIN)
+    assert [row] == text_encoder.encode([text], "", PLAIN, uses_context=False)
+    assert len(numbers) == row.num_tokens
+    assert numbers[: row.scored_from] == (-1,) * row.scored_from
+    assert list(numbers) == sorted(numbers)
+    assert numbers[-1] == len(words)
+    if not row.truncated:
+        assert set(numbers[row.scored_from :]) == set(range(len(words) + 1))

@@ -15,7 +15,7 @@ _RATE_HELP = "peak (default: what suits the method: lora, bitfit, adapter 0.001;
 _METAVARS: dict[object, str] = {int: "N", float: "X", Path: "PATH"}
 
 
-class _HelpFormatter(argparse.HelpFormatter):
+class HelpFormatter(argparse.HelpFormatter):
     """Tells defaults that say something: none for a flag that is off and a list that is empty."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "measured on the same footing, and publish nothing. A run that was stopped goes on with --resume as if it had "
         "not been. With torchrun --nproc-per-node N --no-python in front, or on GPUs `accelerate launch`, N processes "
         "share the work.",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
     _add_data(made.add_argument_group("data"))
     add_format_arguments(made)

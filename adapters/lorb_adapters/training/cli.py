@@ -53,7 +53,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     config = train_config(args)
     if args.audit_only:
         return _audit(args)
-    _check_machine(args)
+    check_machine(args)
     _check_output(args)
     from lorb_adapters.memory import keep_freed_pages
 
@@ -152,7 +152,7 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str
     return f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable")
 
 
-def _check_machine(args: argparse.Namespace) -> None:
+def check_machine(args: argparse.Namespace) -> None:
     """Raises InvalidInput where there is no such device, or the numbers that go with it cannot be."""
     import torch
 
@@ -175,7 +175,7 @@ def _check_output(args: argparse.Namespace) -> None:
 
     for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
         if folder is not None:
-            _check_can_be_made(folder, field)
+            check_can_be_made(folder, field)
     if args.report_dir:
         from lorb_adapters.training.pages.figure import check_plots_can_be_made
 
@@ -198,7 +198,8 @@ def _check_output(args: argparse.Namespace) -> None:
         Store(args.store)
 
 
-def _check_can_be_made(folder: Path, field: str) -> None:
+def check_can_be_made(folder: Path, field: str) -> None:
+    """Raises InvalidInput where there can be no such folder."""
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InvalidInput(f"{field} {folder} cannot be made: {there} is no folder that may be written", field=field)

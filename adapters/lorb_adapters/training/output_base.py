@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -33,8 +34,11 @@ def check_free(folder: Path) -> None:
         )
 
 
-def write_base(folder: Path, base: Base, head: HeadWeights) -> None:
-    """Writes `base`'s encoder as it is now, its tokenizer and `head`: the folder is there whole or not at all."""
+def write_base(folder: Path, base: Base, head: HeadWeights, texts: Mapping[str, str] | None = None) -> None:
+    """Writes `base`'s encoder as it is now, its tokenizer and `head`: the folder is there whole or not at all.
+
+    texts: files to put beside them, by name: what the base was made from.
+    """
     check_free(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -47,6 +51,8 @@ def write_base(folder: Path, base: Base, head: HeadWeights) -> None:
     tensors = {"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu().contiguous()}
     save_file(tensors, partial / "lorb_head.safetensors")
     (partial / "lorb_head.json").write_text(json.dumps({"kind": head.kind}), encoding="utf-8")
+    for name, text in (texts or {}).items():
+        (partial / name).write_text(text, encoding="utf-8")
     os.replace(partial, folder)
 
 

@@ -1,0 +1,157 @@
+"""The report of a base's making, for people (Markdown) and for programs (JSON): the same figures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lorb_adapters.training.base_building.config import BuildConfig
+from lorb_adapters.training.base_building.detection import Detection
+from lorb_adapters.training.base_building.zero_shot import ZeroShot
+from lorb_adapters.training.progress import clock
+from lorb_adapters.training.step_report import StepReport
+
+_CURVE_POINTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """Everything a reader needs to judge a base and to make it again.
+
+    Attributes:
+        command: as it was typed.
+        base_name, base_fingerprint: what it was made from.
+        config, data_sha256: how, and from which text and lists.
+        counts: of sentences, words, confusions and lists.
+        num_parameters: trained, the head's included.
+        train_seconds: of the loop, in all parts of a resumed run.
+        peak_memory_bytes: of the process.
+        detection: on held-out sentences.
+        zero_shot: on dev; None without dev lists.
+        steps: the run's course.
+    """
+
+    command: str
+    base_name: str
+    base_fingerprint: str
+    config: BuildConfig
+    data_sha256: Mapping[str, str]
+    counts: Mapping[str, int]
+    num_parameters: int
+    train_seconds: float
+    peak_memory_bytes: int
+    detection: Detection
+    zero_shot: ZeroShot | None
+    steps: Sequence[StepReport]
+
+    def to_json(self) -> str:
+        """All figures."""
+        detection = self.detection
+        return json.dumps(
+            {
+                "command": self.command,
+                "base": {"name": self.base_name, "fingerprint": self.base_fingerprint},
+                "config": asdict(self.config),
+                "data_sha256": dict(self.data_sha256),
+                "counts": dict(self.counts),
+                "parameters": self.num_parameters,
+                "cost": {
+                    "steps": len(self.steps),
+                    "seconds": self.train_seconds,
+                    "tokens": self._num_tokens,
+                    "peak_memory_bytes": self.peak_memory_bytes,
+                },
+                "detection": asdict(detection)
+                | {
+                    "accuracy_percent": detection.accuracy_percent,
+                    "precision_percent": detection.precision_percent,
+                    "recall_percent": detection.recall_percent,
+                },
+                "dev": self.zero_shot
+                and self.zero_shot.evaluation.to_json() | {"weights": list(self.zero_shot.weights)},
+                "losses": [asdict(step) for step in self._curve()],
+            },
+            indent=2,
+        )
+
+    def to_markdown(self) -> str:
+        """One page."""
+        curve = [(str(s.step), f"{s.total:.4f}", f"{s.gradient_norm:.2f}") for s in self._curve()]
+        parts = [
+            f"# A base made from {self.base_name}",
+            f"`{self.command}`",
+            *self._dev(),
+            "## Wrong words told, on held-out sentences",
+            _table(("what", "value"), self._detection()),
+            "## The run",
+            _table(("what", "value"), self._facts()),
+            "## Loss (the last step of each twentieth of the run)",
+            "Every step reads sentences that it has not seen in this pass over the text.",
+            _table(("step", "loss", "gradient norm"), curve),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    @property
+    def _num_tokens(self) -> int:
+        return sum(step.num_tokens for step in self.steps)
+
+    def _curve(self) -> list[StepReport]:
+        every = max(1, len(self.steps) // _CURVE_POINTS)
+        return list(self.steps[every - 1 :: every])
+
+    def _dev(self) -> list[str]:
+        if self.zero_shot is None:
+            return []
+        figures: dict[str, Any] = self.zero_shot.evaluation.to_json()
+        low, high = figures["wer_change_interval_95"]
+        first, second = self.zero_shot.weights
+        row = (
+            f"{figures['utterances']:,}",
+            f"{figures['words']:,}",
+            f"{figures['first_pass_wer']:.2f}",
+            f"**{figures['rescored_wer']:.2f}**",
+            f"{figures['oracle_wer']:.2f}",
+            f"{figures['relative_gain_percent']:.1f}",
+            f"{low:+.2f} to {high:+.2f}",
+            f"{figures['probability_of_improvement']:.4f}",
+        )
+        columns = ("utterances", "words", "first pass", "rescored", "oracle", "relative gain %", "change", "P")
+        return [
+            "## Word error rate of dev (per cent, pooled), no list of it seen",
+            _table(columns, [row]),
+            f"Each half of dev (every other list) is ranked with the weight tuned on the other half: {first:.3f} from "
+            f"the first, {second:.3f} from the second. Change: 95% interval over 10,000 paired resamples; below 0 is "
+            "better.",
+        ]
+
+    def _detection(self) -> list[tuple[str, str]]:
+        detection = self.detection
+        return [
+            ("words, sentences' ends included", f"{detection.words:,}"),
+            ("wrong", f"{detection.wrong:,} ({100 * detection.wrong / detection.words:.1f}%)"),
+            ("accuracy", f"{detection.accuracy_percent:.2f}%"),
+            ("precision of P(right) < 1/2", f"{detection.precision_percent:.1f}%"),
+            ("recall", f"{detection.recall_percent:.1f}%"),
+            ("loss", f"{detection.loss:.4f}"),
+        ]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        config = self.config
+        return [
+            ("made from", f"{self.base_name} ({self.base_fingerprint[:12]})"),
+            ("parameters trained", f"{self.num_parameters:,}"),
+            *((name, f"{count:,}") for name, count in self.counts.items()),
+            ("steps", f"{len(self.steps):,} of {config.sentences_per_step} sentences"),
+            ("corrupted", f"{100 * config.corrupted_share:.1f}% of words"),
+            ("learning rate", f"{config.learning_rate:g}"),
+            ("weight decay", f"{config.weight_decay:g}"),
+            ("seed", str(config.seed)),
+            ("time", f"{clock(self.train_seconds)} min, {self._num_tokens / self.train_seconds:,.0f} tokens/s"),
+            ("peak memory", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
+            *((f"sha256 {name}", digest[:12]) for name, digest in self.data_sha256.items()),
+        ]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,41 @@
+"""What a base does for lists of which none was seen in training: its head alone, the weight tuned on other lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lorb_adapters.training.evaluation import Evaluation, evaluate
+from lorb_adapters.training.lists import ReferencedList, fit_rank_prior
+from lorb_adapters.training.tuning import scored, tune_weight
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShot:
+    """A base on dev lists.
+
+    Attributes:
+        evaluation: each half of dev ranked with the weight that was tuned on the other.
+        weights: tuned on the first half and on the second.
+    """
+
+    evaluation: Evaluation
+    weights: tuple[float, float]
+
+    @classmethod
+    def measure(cls, lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]]) -> "ZeroShot":
+        """Halves are every other list. lists: two or more; scores: of their distinct hypotheses."""
+        halves = (range(0, len(lists), 2), range(1, len(lists), 2))
+        weights, parts = [], []
+        for ours, others in (halves, halves[::-1]):
+            prior = fit_rank_prior([lists[i] for i in others])
+            weight = tune_weight(scored([lists[i] for i in others], [scores[i] for i in others], prior))
+            parts.append(evaluate([lists[i] for i in ours], [scores[i] for i in ours], prior, weight))
+            weights.append(weight)
+        together = Evaluation(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("words", "first_pass", "rescored", "oracle")
+            )
+        )
+        return cls(together, (weights[1], weights[0]))

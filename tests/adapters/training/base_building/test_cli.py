@@ -1,0 +1,236 @@
+"""lorb-build-base end to end on real text with tiny bases, its stops, and every mistake a user makes on the way."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lorb_adapters.base import load_base
+from lorb_adapters.lora import AdapterWeights, LoraConfig
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.text import TextNormalization
+from lorb_adapters.training.base_building import build
+from lorb_adapters.training.base_building.cli import main
+from lorb_adapters.training.cli import main as train_adapter
+from lorb_adapters.training.run_folder import RunFolder
+
+SCRIPT = Path(__file__).parents[3] / "forked_training.py"
+
+
+@pytest.fixture(scope="module")
+def files(sample, tmp_path_factory):
+    """The sample's 937 training references as text, 60 train and 30 dev lists."""
+    folder = tmp_path_factory.mktemp("files")
+    with gzip.open(sample / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        train = list(lines)
+    with gzip.open(sample / "dev.jsonl.gz", "rt", encoding="utf-8") as lines:
+        dev = [next(lines) for _ in range(30)]
+    (folder / "text.txt").write_text("".join(json.loads(line)["ref"] + "\n" for line in train))
+    (folder / "train.jsonl").write_text("".join(train[:60]))
+    (folder / "dev.jsonl").write_text("".join(dev))
+    return folder
+
+
+def command(files, base, place, *more):
+    """A run of a few seconds: 20 steps, a checkpoint at each."""
+    return [
+        "--text", str(files / "text.txt"), "--confusions", str(files / "train.jsonl"), "--dev",
+        str(files / "dev.jsonl"), "--base", str(base), "--output-base", str(place / "mine"), "--run-dir",
+        str(place / "run"), "--sentences", "310", "--sentences-per-step", "16", "--learning-rate", "0.01", "--threads",
+        "1", "--quiet", "--checkpoint-seconds", "0", *more,
+    ]  # fmt: skip
+
+
+def weights(place):
+    """The bytes of the base that a run wrote, encoder and head."""
+    return [(place / "mine" / name).read_bytes() for name in ("model.safetensors", "lorb_head.safetensors")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(files, tiny_bert, tmp_path_factory):
+    """Where the command wrote when it was left alone."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    assert main(command(files, tiny_bert, place)) == 0
+    return place
+
+
+def test_the_base_loads_with_a_head_that_tells_what_it_was_trained_to(undisturbed, tiny_bert):
+    """Trainer and server load it: another fingerprint, a sum head, and scores that are not 0."""
+    base = load_base(str(undisturbed / "mine"))
+    assert base.fingerprint != load_base(str(tiny_bert)).fingerprint
+    assert base.head is not None
+    assert base.head.kind == "sum"
+    rows = base.text_encoder.encode(["the old man", "the old men was"], "", TextNormalization(), False)
+    scores = RescoringModel(base).score(rows, [AdapterWeights(LoraConfig(), {}, base.head)], [0, 0])
+    assert torch.isfinite(scores).all()
+    assert scores[0] != scores[1]
+
+
+def test_its_report_has_what_makes_it_again(undisturbed, files):
+    """Command, seed, digests, counts, cost, detection and dev, in the base's own folder."""
+    report = json.loads((undisturbed / "mine" / "report.json").read_text())
+    assert report["command"].startswith("lorb-build-base --text")
+    assert report["config"]["seed"] == 0
+    assert set(report["data_sha256"]) == {"text.txt", "train.jsonl", "dev.jsonl"}
+    assert report["cost"]["steps"] == 20
+    assert report["cost"]["tokens"] > 310 * 3
+    assert report["counts"]["confusions counted"] > 0
+    assert report["counts"]["dev lists"] == 30
+    assert report["detection"]["words"] > 0
+    assert report["dev"]["oracle_wer"] <= report["dev"]["rescored_wer"]
+    markdown = (undisturbed / "mine" / "report.md").read_text()
+    assert report["command"] in markdown
+    assert "| 30 |" in markdown
+
+
+def test_training_lowers_the_loss(undisturbed):
+    """The loss begins at log 2, where every token scores 0, and falls."""
+    losses = [step["total"] for step in json.loads((undisturbed / "mine" / "report.json").read_text())["losses"]]
+    assert losses[0] == pytest.approx(0.6931, abs=1e-3)
+    assert sum(losses[-10:]) / 10 < losses[0] - 0.001
+
+
+def test_the_same_seed_gives_the_same_base_and_another_seed_another(undisturbed, files, tiny_bert, tmp_path):
+    """Bit for bit, encoder and head."""
+    for name in ("again", "other"):
+        (tmp_path / name).mkdir()
+    assert main(command(files, tiny_bert, tmp_path / "again")) == 0
+    assert weights(tmp_path / "again") == weights(undisturbed)
+    assert main(command(files, tiny_bert, tmp_path / "other", "--seed", "1")) == 0
+    assert weights(tmp_path / "other") != weights(undisturbed)
+
+
+def test_a_roberta_and_a_text_alone_are_enough(files, tiny_roberta, tmp_path):
+    """Without lists there are no confusions and no dev figures; a tokenizer of bytes has its words found too."""
+    arguments = command(files, tiny_roberta, tmp_path)
+    for flag in ("--confusions", "--dev"):
+        at = arguments.index(flag)
+        del arguments[at : at + 2]
+    assert main(arguments) == 0
+    report = json.loads((tmp_path / "mine" / "report.json").read_text())
+    assert report["dev"] is None
+    assert report["counts"]["confusions counted"] == 0
+    assert load_base(str(tmp_path / "mine")).head is not None
+
+
+def test_an_adapter_trains_on_it(undisturbed, files, tmp_path, capsys):
+    """lorb-train-adapter takes the folder for its base and begins with its head: not at the first pass."""
+    arguments = [
+        "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"), "--base",
+        str(undisturbed / "mine"), "--max-steps", "1", "--quiet", "--threads", "1", "--run-dir", str(tmp_path / "run"),
+        "--dry-run",
+    ]  # fmt: skip
+    assert train_adapter(arguments) == 0
+    assert "Adapter for books" in capsys.readouterr().out
+
+
+def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
+    undisturbed, files, tiny_bert, tmp_path, monkeypatch, capsys
+):
+    """Exit status 130, the folder and --resume named, no base; resumed it ends bit for bit as one left alone."""
+    arguments = command(files, tiny_bert, tmp_path)
+    whole = build._step
+
+    def step(detector, optimizer, batch, number, *rest):
+        if number > 7:
+            raise KeyboardInterrupt
+        return whole(detector, optimizer, batch, number, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "_step", step)
+        assert main(arguments) == 130
+    error = capsys.readouterr().err
+    assert "no base was written" in error
+    assert f"{tmp_path / 'run'}: the same command with --resume" in error
+    assert not (tmp_path / "mine").exists()
+    assert main(arguments) == 2
+    assert "--restart" in capsys.readouterr().err
+    assert main([*arguments, "--resume", "--seed", "1"]) == 2
+    assert "config.seed was 0 and is 1" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert weights(tmp_path) == weights(undisturbed)
+
+
+def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(undisturbed, files, tiny_bert, tmp_path):
+    """Three kills at arbitrary moments, each some checkpoints on: the base is that of a run left alone."""
+    done = subprocess.run(  # noqa: S603 - our own script
+        [
+            sys.executable, str(SCRIPT), "kills", json.dumps(command(files, tiny_bert, tmp_path)),
+            str(tmp_path / "run"), "3", "3",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == [-9, -9, -9, 0], done.stderr
+    assert weights(tmp_path) == weights(undisturbed)
+    assert RunFolder.status(tmp_path / "run") == "finished"
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json", ".lock"}
+
+
+def test_lists_of_dev_teach_no_confusions(files, tiny_bert, tmp_path):
+    """The same file in both roles leaves no list to learn from, and none of its references in the text."""
+    assert main(command(files, tiny_bert, tmp_path, "--confusions", str(files / "dev.jsonl"))) == 0
+    counts = json.loads((tmp_path / "mine" / "report.json").read_text())["counts"]
+    assert counts["confusions counted"] == 0
+    assert counts["lists for confusions left out, they stand in dev"] == 30
+
+
+def torn_lists(files, place):
+    (place / "torn.jsonl").write_text((files / "dev.jsonl").read_text()[:-40])
+    return str(place / "torn.jsonl")
+
+
+def test_one_dev_list_cannot_be_halved(files, tiny_bert, tmp_path, capsys):
+    """It is refused before training, in a line."""
+    (tmp_path / "one.jsonl").write_text((files / "dev.jsonl").read_text().splitlines()[0] + "\n")
+    assert main(command(files, tiny_bert, tmp_path, "--dev", str(tmp_path / "one.jsonl"))) == 2
+    assert "dev is one list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--confusions", "--dev"])
+def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, capsys, flag):
+    """Exit status 2, file and line, no traceback."""
+    assert main(command(files, tiny_bert, tmp_path, flag, torn_lists(files, tmp_path))) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "torn.jsonl:30: " in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--text", "/nowhere/text.txt"], "/nowhere/text.txt"),
+        (["--base", "/nowhere/base"], "base '/nowhere/base' cannot be loaded"),
+        (["--dev", "/nowhere/dev.jsonl"], "/nowhere/dev.jsonl"),
+        (["--sentences", "0"], "sentences is 0"),
+        (["--sentences-per-step", "0"], "sentences-per-step is 0"),
+        (["--min-words", "60"], "max-words is 50: it must be min-words or more"),
+        (["--min-words", "300", "--max-words", "400"], "the text has 0 sentences"),
+        (["--corrupted-share", "0.9"], "corrupted-share is 0.9"),
+        (["--confusion-share", "nan"], "confusion-share is nan"),
+        (["--learning-rate", "nan"], "learning-rate is nan"),
+        (["--learning-rate", "1e30"], "is not finite"),
+        (["--weight-decay", "-1"], "weight-decay is -1"),
+        (["--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be made"),
+        (["--output-base", "/usr"], "there already and not empty"),
+        (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be made"),
+        (["--resume"], "holds no run to resume"),
+        (["--threads", "-1"], "threads is -1"),
+        (["--device", "tpu"], "device is 'tpu'"),
+        (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
+    ],
+)
+def test_a_wrong_value_is_one_line(files, tiny_bert, tmp_path, capsys, flags, reason):
+    """A value that cannot work is refused by name with exit status 2, and nothing is written."""
+    assert main(command(files, tiny_bert, tmp_path, *flags)) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert reason in error
+    assert not (tmp_path / "mine").exists()
