@@ -177,6 +177,11 @@ class AdapterWeights:
         """Memory the tensors take."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
+    @property
+    def served_bytes(self) -> int:
+        """The same with what `PackedEncoder` keeps of an adapter that it has served: as much again."""
+        return 2 * self.size_bytes
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "AdapterWeights":
         """The same adapter on another device, its LoRA matrices in `dtype`."""
         return AdapterWeights(

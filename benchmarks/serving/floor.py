@@ -40,7 +40,8 @@ class Floor:
         works = self._engine.works(lists)
         with torch.inference_mode():
             products = [product for work in works for product in self._products(work)]
-            _run(products)  # oneDNN compiles a kernel for each new shape: that is no product
+            if self._encoder.dtype == torch.bfloat16:
+                _run(products)  # oneDNN compiles a kernel for each new shape: that is no product
         return Prepared(
             lambda: _run(products), sum(len(work.rows) for work in works), sum(work.num_tokens for work in works)
         )

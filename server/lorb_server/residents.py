@@ -89,7 +89,7 @@ class Residents:
     def put(self, adapter: ServedAdapter, weights: AdapterWeights) -> None:
         """Takes weights in as the latest used; others leave where the bytes run out, but never these."""
         self.drop(adapter)
-        size_bytes = weights.size_bytes
+        size_bytes = weights.served_bytes
         self._residents[adapter.ref] = _Resident(adapter, weights, size_bytes)
         self.size_bytes += size_bytes
         self._largest_bytes = max(self._largest_bytes, size_bytes)

@@ -249,3 +249,13 @@ def test_an_unsupported_encoder_is_served_by_transformers(tmp_path):
     fallen_back = RescoringModel(base)
     assert fallen_back._packed_encoder is None
     torch.testing.assert_close(fallen_back.score(rows, [adapter], [0] * 3), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_kept_for_an_adapter_is_counted():
+    """A served adapter takes what `served_bytes` says, within a tenth: biases and padding come on top."""
+    encoder = tiny(BertModel, BertConfig)
+    ours = PackedEncoder(encoder)
+    adapter = random_adapter(Bare(encoder), 12, rank=8)
+    branches = ours._biased.of(adapter)
+    kept = {tensor.data_ptr(): tensor.nbytes for branch in branches for tensor in (branch.a, *branch.b)}
+    assert sum(kept.values()) + adapter.size_bytes == pytest.approx(adapter.served_bytes, rel=0.1)

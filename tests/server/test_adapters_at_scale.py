@@ -60,7 +60,7 @@ def true_scores(store, base, names):
 
 def test_all_are_served_right_from_a_device_that_holds_few(store, tiny_bert, publishing_base):
     """Each domain's calls get its own adapter's scores, in whatever order they come, and memory stays bounded."""
-    adapter_bytes = random_weights(publishing_base, rank=1).size_bytes
+    adapter_bytes = random_weights(publishing_base, rank=1).served_bytes
     names = [f"domain-{number:03}" for number in range(NUM_ADAPTERS)]
     calls = names + names[::3]
     random.Random(7).shuffle(calls)

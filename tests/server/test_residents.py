@@ -13,7 +13,7 @@ from lorb_server.metrics import Metrics
 from lorb_server.residents import Residents
 from serving import WAIT_SECONDS, SimulatedClock, adapter_weights, served_adapter
 
-ADAPTER_BYTES = adapter_weights(1).size_bytes
+ADAPTER_BYTES = adapter_weights(1).served_bytes
 ADAPTERS = [served_adapter(number) for number in range(8)]
 
 
