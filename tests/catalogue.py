@@ -6,7 +6,7 @@ from lorb_server.registry import Registry
 from lorb_server.residents import Residents
 from serving import adapter_weights, served_adapter
 
-ADAPTER_BYTES = adapter_weights(1).size_bytes
+ADAPTER_BYTES = adapter_weights(1).served_bytes
 
 
 def version(number):
@@ -81,7 +81,7 @@ class Loader:
         return adapter
 
 
-ADAPTER_BYTES = adapter_weights(1).size_bytes
+ADAPTER_BYTES = adapter_weights(1).served_bytes
 
 
 def make_parts(room_for=100):

@@ -33,9 +33,9 @@ class ZeroShot:
             parts.append(evaluate([lists[i] for i in ours], [scores[i] for i in ours], prior, weight))
             weights.append(weight)
         together = Evaluation(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("words", "first_pass", "rescored", "oracle")
-            )
+            words=np.concatenate([part.words for part in parts]),
+            first_pass=np.concatenate([part.first_pass for part in parts]),
+            rescored=np.concatenate([part.rescored for part in parts]),
+            oracle=np.concatenate([part.oracle for part in parts]),
         )
         return cls(together, (weights[1], weights[0]))
