@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,6 +58,7 @@ class Record:
         model, dtype: what was run.
         value, unit: a median.
         ratio, ratio_to: the median of the rounds' ratios to another contestant in the same round, or None.
+        date, command: when and how it was measured; empty until it is written.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Record:
     unit: str
     ratio: float | None = None
     ratio_to: str | None = None
+    date: str = ""
+    command: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -109,12 +112,12 @@ def throughput_records(model: str, dtype: str, rounds: dict[str, list[float]]) -
 def write(records: Iterable[Record], command: str, path: Path = RESULTS) -> None:
     """Adds `records` to the file; a record of the same figure gives way, others stay."""
     kept = json.loads(path.read_text())["records"] if path.is_file() else []
-    by_key = {record.key: record for record in (*(Record(**fields) for fields in kept), *records)}
+    date = datetime.now(UTC).date().isoformat()
+    measured = [replace(record, date=date, command=command) for record in records]
+    by_key = {record.key: record for record in (*(Record(**fields) for fields in kept), *measured)}
     content = {
-        "date": datetime.now(UTC).date().isoformat(),
         "device": _device(),
         "versions": {"python": platform.python_version()} | _versions(),
-        "command": command,
         "records": [_rounded(by_key[key]) for key in sorted(by_key, key=lambda key: (key[1], key[2]))],
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
