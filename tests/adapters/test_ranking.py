@@ -1,6 +1,7 @@
 """Ranking: combination, posteriors, copies, margins, minimum Bayes risk, and what stands where scores are missing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import RescoreOptions, Selection
 from lorb_adapters.ranking import Ranking, RankPrior, first_pass, map_order, mbr_order, rank, softmax, sole
 
-PRIOR = RankPrior((-0.1, -2.0, -3.0), weight=0.5, posterior_scale=2.0, switching_margin=0.7)
+PRIOR = RankPrior((-0.1, -2.0, -3.0), weight=0.5, posterior_scale=2.0)
 RANKING = Ranking(weight=2.0, posterior_scale=0.5, switching_margin=0.0, rank_prior=PRIOR)
+WITH_PRIOR_MARGIN = replace(RANKING, rank_prior=replace(PRIOR, switching_margin=0.7))
 MAP = RescoreOptions()
 
 scores = st.floats(-50, 50)
@@ -99,10 +101,10 @@ def test_a_switching_margin_keeps_the_first_pass_until_the_lead_is_large():
 def test_lists_without_scores_have_a_margin_of_their_own():
     """A lead of 0.6 by the rank prior, whose margin is 0.7, is not enough; with scores, whose margin is 0, any is."""
     unscored = NBest((Hypothesis("a"), Hypothesis("b")))
-    assert [each.index for each in ranked(unscored, [0.0, 5.0])] == [0, 1]
-    assert [each.index for each in ranked(unscored, [0.0, 5.3])] == [1, 0]
+    assert [each.index for each in ranked(unscored, [0.0, 5.0], WITH_PRIOR_MARGIN)] == [0, 1]
+    assert [each.index for each in ranked(unscored, [0.0, 5.3], WITH_PRIOR_MARGIN)] == [1, 0]
     scored = NBest((Hypothesis("a", -1.0), Hypothesis("b", -1.5)))
-    assert [each.index for each in ranked(scored, [0.0, 0.3])] == [1, 0]
+    assert [each.index for each in ranked(scored, [0.0, 0.3], WITH_PRIOR_MARGIN)] == [1, 0]
 
 
 def test_a_part_scored_is_ranked_and_the_rest_follows_unscored():
@@ -163,12 +165,12 @@ def test_softmax_is_shift_invariant_and_safe(logits, shift):
 
 def test_ranking_survives_json():
     """What a manifest holds reads back equal."""
-    assert Ranking.from_json(RANKING.to_json()) == RANKING
+    assert Ranking.from_json(WITH_PRIOR_MARGIN.to_json()) == WITH_PRIOR_MARGIN
 
 
 def test_the_first_manifests_have_no_margin_for_lists_without_scores():
     """They read as if it were 0."""
-    written = RANKING.to_json()
+    written = WITH_PRIOR_MARGIN.to_json()
     del written["rank_prior"]["switching_margin"]
     assert Ranking.from_json(written).rank_prior.switching_margin == 0.0
 
