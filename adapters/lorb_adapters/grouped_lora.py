@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.flat_adapters import FlatAdapters
-from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.lora_stack import Join, Segments
+from lorb_adapters.lora_stack import Join, Segments, covering
 
 # A grouped product wants strides of whole 16 bytes: 8 elements of 16 bits.
 _RANK_STEP = 8
@@ -33,9 +32,9 @@ class GroupedLora:
     def __init__(self, segments: Segments, num_tokens: int, flats: FlatAdapters, device: torch.device) -> None:
         ranks = [weights.config.rank for _, _, weights in segments if weights.lora]
         self._rank = math.ceil(max(ranks, default=1) / _RANK_STEP) * _RANK_STEP
-        ends, owners = _groups(segments, num_tokens)
-        self._matrices = flats.stack(owners, self._rank)
-        ends_here = torch.tensor(ends, dtype=torch.int32)
+        groups = list(covering(segments, num_tokens))  # a grouped product leaves no token out
+        self._matrices = flats.stack([weights for _, _, weights in groups], self._rank)
+        ends_here = torch.tensor([stop for _, stop, _ in groups], dtype=torch.int32)
         if device.type == "cuda":
             ends_here = ends_here.pin_memory()
         self._ends = ends_here.to(device, non_blocking=True)
@@ -50,21 +49,3 @@ class GroupedLora:
             ranks = low_rank[:, part * self._rank : (part + 1) * self._rank]
             added = functional.grouped_mm(ranks, b[:, part].transpose(1, 2), offs=self._ends)
             out[:, part * size : (part + 1) * size].add_(added)
-
-
-def _groups(segments: Segments, num_tokens: int) -> tuple[list[int], list[AdapterWeights | None]]:
-    """Ends and adapters of groups that cover all tokens in order: a grouped product leaves none out."""
-    ends: list[int] = []
-    owners: list[AdapterWeights | None] = []
-    at = 0
-    for start, stop, weights in segments:
-        if start > at:
-            ends.append(start)
-            owners.append(None)
-        ends.append(stop)
-        owners.append(weights if weights.lora else None)
-        at = stop
-    if at < num_tokens:
-        ends.append(num_tokens)
-        owners.append(None)
-    return ends, owners

@@ -10,7 +10,7 @@ from torch import Tensor
 from lorb_adapters.base_products import BaseProducts
 from lorb_adapters.bert_layer import BertLayer, Linear
 from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.lora_stack import JOINED_SITES, Join, Segments
+from lorb_adapters.lora_stack import JOINED_SITES, Join, Segments, covering
 from lorb_adapters.scratch import Scratch
 
 
@@ -82,15 +82,10 @@ class LoraFirst:
     ) -> None:
         """num_tokens: of the whole pass; tokens outside `segments` have the base alone."""
         self._base, self._scratch = base, scratch
-        self._segments: list[tuple[slice, list[BiasedBranch | None] | None]] = []
-        at = 0
-        for start, stop, weights in segments:
-            if start > at:
-                self._segments.append((slice(at, start), None))
-            self._segments.append((slice(start, stop), branches.of(weights) if weights.lora else None))
-            at = stop
-        if at < num_tokens:
-            self._segments.append((slice(at, num_tokens), None))
+        self._segments = [
+            (slice(start, stop), None if weights is None else branches.of(weights))
+            for start, stop, weights in covering(segments, num_tokens)
+        ]
 
     def plain(self, layer: int, join: Join, x: Tensor, linear: Linear) -> Tensor:
         """As AdaptedProducts has it."""

@@ -1,7 +1,7 @@
 """An adapter's matrices as a pass over BERT layers multiplies with them."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -27,6 +27,18 @@ JOINED_SITES = {
     Join.UP: ("intermediate.dense",),
     Join.DOWN: ("output.dense",),
 }
+
+
+def covering(segments: Segments, num_tokens: int) -> Iterator[tuple[int, int, AdapterWeights | None]]:
+    """The segments with the gaps before, between and behind them; None where the base is alone."""
+    at = 0
+    for start, stop, weights in segments:
+        if start > at:
+            yield at, start, None
+        yield start, stop, weights if weights.lora else None
+        at = stop
+    if at < num_tokens:
+        yield at, num_tokens, None
 
 
 class LoraBranches(Protocol):
