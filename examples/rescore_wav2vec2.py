@@ -12,10 +12,10 @@ import sys
 import numpy as np
 import torch
 from pyctcdecode import BeamSearchDecoderCTC, build_ctcdecoder
-from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
 from lorb import Hypothesis, NBest
+from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
 
 BEAM_WIDTH = 50
 MAX_HYPOTHESES = 20
