@@ -83,15 +83,16 @@ def main() -> None:
     assert not references["dev"] & references["train"]
 
     place = args.folder / args.name
-    store = place / "store"
-    if not store.exists():
-        store.mkdir(parents=True)
+    store, run = place / "store", place / "run"
+    if not (place / "report" / "report.json").exists():
+        store.mkdir(parents=True, exist_ok=True)
         for part in ("train", "dev"):
             write_native(place / f"{part}.jsonl.gz", (native_record(nbest) for nbest in lists[part]))
+        resume = ["--resume"] if (run / "run.json").exists() else []
         call(
             "lorb-train-adapter", "--domain", DOMAIN, "--base", args.base, "--train", place / "train.jsonl.gz",
-            "--dev", place / "dev.jsonl.gz", "--store", store, "--run-dir", place / "run",
-            "--report-dir", place / "report", "--no-golden-lists", "--quiet", *args.training,
+            "--dev", place / "dev.jsonl.gz", "--store", store, "--run-dir", run, "--report-dir", place / "report",
+            "--no-golden-lists", "--quiet", *resume, *args.training,
         )  # fmt: skip
     figures = {}
     with serving_process("--store", store, "--base", args.base) as server:
