@@ -71,7 +71,8 @@ def test_the_version_has_one_source(wheel):
 
 def test_the_sdist_can_be_tested(built):
     """It carries the tests and the documents beside the source, and no environment."""
-    names = {name.partition("/")[2] for name in tarfile.open(built / f"lorb-{__version__}.tar.gz").getnames()}
+    with tarfile.open(built / f"lorb-{__version__}.tar.gz") as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "tests/test_package.py", "docs/index.md", "mkdocs.yml", "CHANGELOG.md"} <= names
     assert not any(name.startswith((".venv", "runs", "site")) for name in names)
 
