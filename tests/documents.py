@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(sorted(ROOT.glob("docs/**/*.md")))
-DOCUMENTS = (*sorted(ROOT.glob("*.md")), *PAGES)
+OUTSIDE = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("examples/*.md")))  # of the site
+DOCUMENTS = (*OUTSIDE, *PAGES)
 _FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _SHELL = ("", "sh", "bash", "console")

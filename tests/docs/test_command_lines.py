@@ -9,7 +9,10 @@ from documents import DOCUMENTS, ROOT, command_lines, inline_code, simple_comman
 
 ELIDED = "..."
 # Flags of other programs that the documents name.
-FOREIGN = {"--nbest", "--profile", "--scale", "--build-arg", "--no-deps", "--nproc-per-node", "--no-python"}
+FOREIGN = {
+    *("--nbest", "--no-deps", "--nproc-per-node", "--no-python", "--go_opt", "--go-grpc_opt"),
+    *("--profile", "--scale", "--build-arg", "--network", "--gpus", "--rm"),
+}
 
 
 def lorb_commands():
@@ -53,7 +56,7 @@ def test_flags_in_sentences_exist():
     every = set().union(*flags.values()) | FOREIGN
     wrong = []
     for code in (code for document in DOCUMENTS for code in inline_code(document)):
-        named = re.findall(r"(?<![\w-])--[a-z][a-z-]*", code.text)
+        named = re.findall(r"(?<![\w-])--[a-z][\w-]*", code.text)
         command = next((word for word in code.text.split() if word in SCRIPTS), None)
         known = flags[command] | FOREIGN if command else every
         wrong += [f"{code}: {flag}" for flag in named if flag not in known]
