@@ -53,10 +53,11 @@ def bin_folder(wheel, tmp_path_factory):
 
 
 def test_the_wheel_has_types_and_the_contract(wheel):
-    """All packages say that they are typed, the proto files are there, and nothing but the packages is."""
+    """All packages say that they are typed; the proto files and the carried base are there, and no other folder is."""
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {"lorb/v1/rescoring.proto", "lorb/v1/admin.proto", "lorb/v1/rescoring_pb2.pyi"} <= names
+    assert "lorb_adapters/bases/rescore-minilm/lorb_delta.safetensors" in names
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, f"lorb-{__version__}.dist-info"}
 
 
