@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: venv demo test lint format proto bench bench-full clean
+.PHONY: venv demo test lint format proto docs bench bench-full clean
 
 venv: $(VENV)/.complete
 
@@ -39,6 +39,10 @@ format: venv
 
 proto: venv
 	$(BIN)/python proto/generate.py
+
+# The site, in site/; any warning is an error. The variable: no word about MkDocs' future.
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The peers to measure against: sentence-transformers and mosec.
 $(VENV)/.peers: $(VENV)/.complete

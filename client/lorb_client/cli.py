@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lorb.command import add_common_arguments
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
@@ -36,7 +37,7 @@ Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an a
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         config = _config(arguments)
         tally = run(config)
@@ -97,21 +98,24 @@ def read_token(path: Path) -> str:
     return token
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
         prog="lorb-rescore",
+        usage="lorb-rescore FILE [FILE ...] --target HOST:PORT [--domain D] [-o OUT] [option ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
-    parser.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
-    _add_server_arguments(parser)
-    _add_ranking_arguments(parser)
-    add_format_arguments(parser)
-    return parser
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
+    made.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
+    made.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
+    add_common_arguments(made)
+    _add_server_arguments(made)
+    _add_ranking_arguments(made)
+    add_format_arguments(made)
+    return made
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import grpc
 
+from lorb.command import add_common_arguments
 from lorb_client.channel import SERVICE
 
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -29,11 +30,17 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`lorb-health HOST:PORT [SERVICE]`."""
-    parser = argparse.ArgumentParser(prog="lorb-health", description=__doc__)
-    parser.add_argument("target", metavar="HOST:PORT")
-    parser.add_argument("service", nargs="?", default=SERVICE)
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     return 0 if is_serving(args.target, args.service) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(prog="lorb-health", description=__doc__)
+    made.add_argument("target", metavar="HOST:PORT", help="the server, as localhost:50051")
+    made.add_argument("service", nargs="?", metavar="SERVICE", default=SERVICE, help=f"which service ({SERVICE})")
+    add_common_arguments(made)
+    return made
 
 
 if __name__ == "__main__":

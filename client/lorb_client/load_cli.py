@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
 from lorb.formats import Notices, check_writable, read_nbest_lists
 from lorb.formats.arguments import add_format_arguments, format_options
@@ -15,15 +16,11 @@ from lorb_client.arrivals import Arrivals, Step, parse_steps
 from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, read_token, with_port
 from lorb_client.mix import ONLY_DEFAULT, parse_domains
 
-try:
+with needing_extra("lorb-load", "load"):
     from lorb_client.load import LoadConfig, run_load
     from lorb_client.load_progress import load_progress
     from lorb_client.load_report import report
     from lorb_client.load_result import LoadResult
-except ModuleNotFoundError as error:  # the extra is not installed
-    if (error.name or "").partition(".")[0] != "hdrh":
-        raise
-    sys.exit("lorb-load: needs hdrhistogram: pip install 'lorb[load]'")
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server at a rate that does not depend on its answers, and reports what its callers
@@ -43,7 +40,7 @@ Exit status: 0 done; 1 the server cannot be reached, or answered nothing; 2 a fi
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         result = _result(arguments)
     except LorbError as error:
@@ -123,24 +120,27 @@ def _described(arguments: argparse.Namespace) -> dict[str, object]:
     return plain
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
         prog="lorb-load",
+        usage="lorb-load FILE [FILE ...] --server HOST:PORT --rate R [option ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
-    parser.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
-    _add_load_arguments(parser)
-    _add_call_arguments(parser)
-    _add_generator_arguments(parser)
-    add_format_arguments(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
-    parser.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
-    return parser
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
+    made.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
+    add_common_arguments(made)
+    _add_load_arguments(made)
+    _add_call_arguments(made)
+    _add_generator_arguments(made)
+    add_format_arguments(made)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    made.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
+    made.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
+    return made
 
 
 def _add_load_arguments(parser: argparse.ArgumentParser) -> None:

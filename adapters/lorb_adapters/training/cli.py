@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorb.command import needing_extra
 from lorb.errors import InvalidInput, LorbError, NotPublished
 from lorb.formats.arguments import format_options
 from lorb.names import check_name
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rank = os.environ.get("RANK", "0")
     name = _PROGRAM if rank == "0" else f"{_PROGRAM}: process {rank}"
     try:
-        return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
+        with needing_extra(_PROGRAM, "train"):
+            return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
     except NotPublished as error:
         print(f"{name}: {error}", file=sys.stderr)
         return _NOT_PUBLISHED
