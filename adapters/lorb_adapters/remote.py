@@ -74,7 +74,10 @@ class RemoteStorage:
         finally:
             del self._writing.readings
         with _explained(self._url):
-            change.apply()
+            try:
+                change.apply()
+            except FileNotFoundError as missing:
+                raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from missing
 
     def sweep(self, *, dry_run: bool) -> list[str]:
         """Leaves all as it is: what a killed publisher left cannot be told from what one is writing now."""

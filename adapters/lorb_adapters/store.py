@@ -1,6 +1,6 @@
 """The published adapters of all domains: immutable versions, the aliases that point at them, one generation.
 
-In a local folder, and on S3 with conditional writes, any number of publishers may work at once. Elsewhere one at a time.
+In a local folder, and on S3 with conditional writes, any number of publishers may work at once. Elsewhere one.
 """
 
 from collections.abc import Callable, Mapping

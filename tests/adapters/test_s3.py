@@ -221,10 +221,15 @@ class TestWithoutConditionalWrites:
         """Nothing is overwritten."""
         store = Store(url)
         one = store.publish(publication(store_base), set_stable=True)
-        with pytest.raises(StoreConflict, match="try again"), store._storage.change() as change:
-            store.aliases("voice")
-            Store(url).set_alias("voice", "shadow", one)
-            change.put_file("voice/aliases.json", b"{}")
+
+        def overtaken():
+            with store._storage.change() as change:
+                store.aliases("voice")
+                Store(url).set_alias("voice", "shadow", one)
+                change.put_file("voice/aliases.json", b"{}")
+
+        with pytest.raises(StoreConflict, match="try again"):
+            overtaken()
         assert store.aliases("voice").version("shadow") == one
 
 

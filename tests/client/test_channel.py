@@ -16,7 +16,7 @@ def test_only_unavailable_is_retried_and_at_most_twice():
     (method,) = json.loads(dict(CHANNEL_OPTIONS)["grpc.service_config"])["methodConfig"]
     assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert method["retryPolicy"]["maxAttempts"] == 3
-    assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 10, "tokenRatio": 0.1}
+    assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 200, "tokenRatio": 0.1}
 
 
 def test_keepalive_is_no_nuisance():

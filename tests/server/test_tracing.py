@@ -105,9 +105,7 @@ def test_the_callers_trace_goes_on(traces):
     spans = traces.spans()
     assert f"{spans[0].parent.span_id:016x}" == "b7ad6b7169203331"
     assert {f"{span.context.trace_id:032x}" for span in spans} == {"0af7651916cd43dd8448eb211c80319c"}
-    traces.server.stub.Rescore(
-        request, timeout=WAIT_SECONDS, metadata=[(TRACEPARENT[0], TRACEPARENT[1][:-2] + "00")]
-    )
+    traces.server.stub.Rescore(request, timeout=WAIT_SECONDS, metadata=[(TRACEPARENT[0], TRACEPARENT[1][:-2] + "00")])
     assert traces.spans() == []  # the caller does not sample this one
 
 
@@ -170,7 +168,7 @@ def receiving():
 
 @pytest.mark.parametrize("by", ["flag", "environment", "front"])
 def test_a_collector_gets_the_spans(monkeypatch, tiny_bert, store, by):
-    """By --otlp-endpoint, by OpenTelemetry's own variable, from a front process: all are sent before the server ends."""
+    """By --otlp-endpoint, by OpenTelemetry's own variable, from a front process: all are sent before it ends."""
     with receiving() as (receiver, url):
         settings = {} if by == "environment" else {"otlp_endpoint": url}
         if by == "environment":
