@@ -106,5 +106,7 @@ def _explained(place: str) -> Iterator[None]:
         yield
     except (LorbError, FileNotFoundError):
         raise
+    except ImportError as missing:
+        raise StoreUnavailable(f"{place}: {missing} (s3://: pip install 'lorb[s3]')", field="store") from missing
     except Exception as problem:
         raise StoreUnavailable(f"{place} cannot be reached: {problem}", field="store") from problem
