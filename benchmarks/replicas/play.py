@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from callers import Callers, Seen
+from lorb.errors import Unavailable
 from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
 from lorb_client import AioClient
@@ -118,7 +119,11 @@ async def _has_answered(replica: Replica) -> bool:
 
 
 async def _answers(client: AioClient, plan: Plan) -> bool:
-    await client.rescore(plan.lists[0], plan.options, timeout_seconds=PATIENCE_SECONDS)
+    """Whether the client, or the proxy that it calls, has found a replica yet."""
+    try:
+        await client.rescore(plan.lists[0], plan.options, timeout_seconds=PATIENCE_SECONDS)
+    except Unavailable:
+        return False
     return True
 
 
