@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-PATIENCE_SECONDS = 300.0  # how long anything may take that must come
+PATIENCE_SECONDS = 600.0  # how long anything may take that must come
 
 
 @dataclass

@@ -71,6 +71,7 @@ def run(kind: str, plan: Plan) -> dict[str, object]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "target": target,
+        "callers": plan.callers,
         "calls": seen.num_calls,
         "failed": dict(seen.failed),
         "outcomes": dict(seen.calls),
@@ -90,15 +91,20 @@ def main() -> int:
     plan = Plan(
         lists, RescoreOptions(domain="librispeech"), callers=arguments.callers, phase_seconds=arguments.phase_seconds
     )
-    records = {kind: run(kind, plan) for kind in arguments.only or KINDS}
+    failed = False
+    for kind in arguments.only or KINDS:
+        record = run(kind, plan)
+        failed |= bool(record["failed"])
+        _write(kind, record)
+    return int(failed)
+
+
+def _write(kind: str, record: dict[str, object]) -> None:
     out = ROOT / "benchmarks" / "results" / "replicas.json"
-    known = json.loads(out.read_text())["plays"] if out.exists() else {}
+    known = json.loads(out.read_text()) if out.exists() else {}
     about = {"command": shlex.join(["python", "benchmarks/replicas/run.py", *sys.argv[1:]])}
-    about |= {"cores": str(os.cpu_count()), "grpcio": version("grpcio"), "callers": str(plan.callers)}
-    for record in records.values():
-        record |= about
-    out.write_text(json.dumps({"plays": known | records}, indent=2) + "\n")
-    return int(any(record["failed"] for record in records.values()))
+    about |= {"cores": str(os.cpu_count()), "grpcio": version("grpcio"), "lorb": version("lorb")}
+    out.write_text(json.dumps(known | {kind: record | about}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
     # Names are looked up again whenever a connection ends, but no more often than this: gRPC's own 30 s would keep a
     # replica that has just come waiting where another has just gone.
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+    # A server that comes back at its own address is found within these; gRPC's own 120 s is for the wide world.
+    ("grpc.max_reconnect_backoff_ms", 10_000),
     # A batch's answer is larger than its request, which the server limits.
     ("grpc.max_receive_message_length", 32 * 2**20),
 )
