@@ -121,9 +121,9 @@ def healthy(status=health_pb2.HealthCheckResponse.SERVING):
 
 
 @contextmanager
-def serving(service, address="127.0.0.1:0", *, health=None):
-    """Serves `service` and health; yields its "host:port"."""
-    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+def serving(service, address="127.0.0.1:0", *, health=None, threads=8):
+    """Serves `service` and health, that many calls at once; yields its "host:port"."""
+    server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
     rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(health or healthy(), server)
     port = server.add_insecure_port(address)

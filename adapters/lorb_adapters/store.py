@@ -1,6 +1,6 @@
 """The published adapters of all domains: immutable versions, the aliases that point at them, one generation.
 
-In a local folder any number of publishers may work at once. Elsewhere (s3:// and so on): one at a time.
+In a local folder, and on S3 with conditional writes, any number of publishers may work at once. Elsewhere one.
 """
 
 from collections.abc import Callable, Mapping
@@ -226,8 +226,10 @@ class Store:
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
         # the index last: who sees the new number must find what it stands for
-        index = {"schema_version": 1, "generation": self.generation() + 1}
-        change.put_file(INDEX, canonical_json(index))
+        change.renew_file(INDEX, self._next_index)
+
+    def _next_index(self) -> bytes:
+        return canonical_json({"schema_version": 1, "generation": self.generation() + 1})
 
     def _aliases_or_none(self, domain: str) -> Aliases:
         try:

@@ -1,5 +1,6 @@
 """The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from lorb.v1 import rescoring_pb2_grpc
@@ -14,6 +15,7 @@ from lorb_server.rescorer import Rescorer
 from lorb_server.routing import Routing
 from lorb_server.service import RescoringService
 from lorb_server.shadow import Shadow
+from lorb_server.tracing import open_tracing
 
 
 class CallServer:
@@ -31,8 +33,12 @@ class CallServer:
         *,
         shares_port: bool = False,
     ) -> None:
-        """`shares_port`: other processes of this server listen on the same port."""
+        """`shares_port`: other processes of this server listen on the same port.
+
+        Raises InvalidInput where traces are asked for that cannot be made.
+        """
         self._config = config
+        self._tracing = open_tracing(config.otlp_endpoint, os.environ)
         self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
         self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
         rescorer = Rescorer(
@@ -42,8 +48,11 @@ class CallServer:
             metrics,
             withdraw_canary=routing.withdraw_canary,
             shadow=self._shadow,
+            tracing=self._tracing,
         )
-        service = RescoringService(config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served)
+        service = RescoringService(
+            config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
+        )
         self._server = make_server(config, RESCORING, health, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 
@@ -56,3 +65,5 @@ class CallServer:
         await self._server.stop(grace_seconds)
         await self._shadow.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._tracing is not None:
+            await self._tracing.close()

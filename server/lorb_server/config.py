@@ -74,6 +74,12 @@ class ServeConfig:
         "the calls itself.",
         least=0,
     )
+    max_connection_age_seconds: float = setting(
+        600.0,
+        "How long a connection is kept. Then the client is asked to connect anew, which is when it looks its servers' "
+        "names up again and finds replicas that came later.",
+        least=1.0,
+    )
     reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
 
     device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
@@ -141,6 +147,11 @@ class ServeConfig:
     )
     grace_seconds: float = setting(5.0, "After that: how long calls in flight may take to finish.", least=0)
     ready_file: str = setting("", "Write the bound ports here, as JSON, once the server serves; for scripts.")
+    otlp_endpoint: str = setting(
+        "",
+        "Send OpenTelemetry traces there by OTLP over gRPC, as http://collector:4317; needs lorb[otel]. Default: what "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says, else no traces.",
+    )
     log_format: str = setting("json", "How log lines on stderr look.", choices=("json", "text"))
     log_level: str = setting("info", "The least important level logged.", choices=("debug", "info", "warning", "error"))
 

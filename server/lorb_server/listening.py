@@ -13,10 +13,7 @@ RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_n
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
-_OPTIONS = (
-    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # so that clients find replicas that came later
-    ("grpc.max_connection_age_grace_ms", 60 * 1000),
-)
+_AGE_GRACE_MS = 60 * 1000  # for calls on a connection that has reached its age
 
 
 def make_server(
@@ -32,9 +29,13 @@ def make_server(
     shares_port: with other processes, each of which gets some of the connections. A second server on a port that is
     not meant to be shared would start as well, and take half of the calls.
     """
-    size = ("grpc.max_receive_message_length", config.max_message_bytes)
-    sharing = ("grpc.so_reuseport", int(shares_port))
-    server = grpc.aio.server(interceptors=interceptors, options=(*_OPTIONS, size, sharing))
+    options = (
+        ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.so_reuseport", int(shares_port)),
+    )
+    server = grpc.aio.server(interceptors=interceptors, options=options)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if config.reflection:
         reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)

@@ -41,10 +41,10 @@ async def _serve(to_engine: socket.socket) -> int:
         return 1
     settings = FrontSettings.from_json(link.hello.result())
     configure_logs(settings.config.log_format, settings.config.log_level)
-    server = CallServer(
-        settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
-    )
     try:
+        server = CallServer(
+            settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
+        )
         link.say_ready(await server.listen())
     except LorbError as error:
         link.say_refused(error)
