@@ -12,8 +12,10 @@ from lorb_server.listening import RESCORING, listen, make_server
 from lorb_server.metrics import Metrics
 from lorb_server.rescorer import Rescorer
 from lorb_server.routing import Routing
+from lorb_server.secured import call_guards
 from lorb_server.service import RescoringService
 from lorb_server.shadow import Shadow
+from lorb_server.tls import TlsFiles
 
 
 class CallServer:
@@ -31,7 +33,10 @@ class CallServer:
         *,
         shares_port: bool = False,
     ) -> None:
-        """`shares_port`: other processes of this server listen on the same port."""
+        """`shares_port`: other processes of this server listen on the same port.
+
+        Raises InvalidInput where the file of tokens cannot be read.
+        """
         self._config = config
         self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
         self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
@@ -44,12 +49,14 @@ class CallServer:
             shadow=self._shadow,
         )
         service = RescoringService(config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served)
-        self._server = make_server(config, RESCORING, health, shares_port=shares_port)
+        guards = call_guards(config, metrics.callers)
+        self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 
     async def listen(self) -> int:
         """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
-        return await listen(self._server, self._config.host, self._config.port, "port")
+        config = self._config
+        return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no more calls; those in flight may take so long."""
