@@ -15,6 +15,8 @@ from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
 from lorb_adapters.aliases import AliasChange
 from lorb_adapters.archive import read_archive, write_archive
 from lorb_adapters.loading import verified_files
+from lorb_adapters.signing import TrustedKeys
+from lorb_adapters.signing_commands import add_signing_commands
 from lorb_adapters.store import Store
 
 Check = Callable[[str, str], None]
@@ -24,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 1 where `verify` found a bad version, 2 for an error."""
     arguments = _parser().parse_args(argv)
     try:
-        status: int = arguments.run(Store(_store_url(arguments)), arguments)
+        if arguments.run_without_store is not None:
+            status: int = arguments.run_without_store(arguments)
+        else:
+            status = arguments.run(Store(_store_url(arguments)), arguments)
     except LorbError as error:
         print("lorb-adapters:", *str(error).split(), file=sys.stderr)
         return 2
@@ -34,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lorb-adapters", description=__doc__)
     parser.add_argument("--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment")
+    parser.set_defaults(run_without_store=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
@@ -57,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         help="all versions of a domain, or one; without it, everything in the store",
     )
     one.add_argument("--base", help="also load them onto this base and reproduce the golden scores")
+    one.add_argument("--trusted-keys", type=Path, metavar="FILE", help="also want them signed by one of these keys")
     one = command(_promote, "point an alias at a version; a running server follows within its poll interval")
     one.add_argument("domain")
     one.add_argument("version", help="a full version id, or an alias that points at it")
@@ -77,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     one = command(_import, "add a version from a tar that export wrote, or from a version's folder")
     one.add_argument("file", type=Path, metavar="FILE.tar")
     one.add_argument("--promote", action="store_true", help="point stable at it")
+    add_signing_commands(commands, command)
     return parser
 
 
@@ -119,7 +127,8 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _verify(store: Store, arguments: argparse.Namespace) -> int:
-    check = _base_check(store, arguments.base) if arguments.base else _file_check(store)
+    trusted = TrustedKeys(arguments.trusted_keys) if arguments.trusted_keys else None
+    check = _base_check(store, arguments.base, trusted) if arguments.base else _file_check(store, trusted)
     rows, num_bad = [], 0
     for domain, version in _selected(store, arguments.selector):
         try:
@@ -141,14 +150,14 @@ def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
     return [(selector.domain, store.resolve(selector))]
 
 
-def _file_check(store: Store) -> Check:
+def _file_check(store: Store, trusted: TrustedKeys | None) -> Check:
     def check(domain: str, version: str) -> None:
-        verified_files(store, domain, version)
+        verified_files(store, domain, version, trusted)
 
     return check
 
 
-def _base_check(store: Store, base_name: str) -> Check:
+def _base_check(store: Store, base_name: str, trusted: TrustedKeys | None) -> Check:
     # imported here: transformers takes seconds to load, and only this command needs it
     from lorb_adapters.base import load_base
     from lorb_adapters.loading import check_golden, load_adapter
@@ -158,7 +167,7 @@ def _base_check(store: Store, base_name: str) -> Check:
     model = RescoringModel(base)
 
     def check(domain: str, version: str) -> None:
-        check_golden(load_adapter(store, domain, version, base), model, base.text_encoder)
+        check_golden(load_adapter(store, domain, version, base, trusted), model, base.text_encoder)
 
     return check
 

@@ -1,10 +1,14 @@
 """What stands before the services, by the settings: who may call, and how much."""
 
+from pathlib import Path
+
 from grpc.aio import ServerInterceptor
 
+from lorb.errors import InvalidInput
+from lorb_adapters.signing import TrustedKeys
 from lorb_server.caller_limits import CallerGuard, CallerLimits
 from lorb_server.caller_metrics import CallerMetrics
-from lorb_server.config import ServeConfig
+from lorb_server.config import ServeConfig, flag
 from lorb_server.listening import HEALTH, RESCORING
 from lorb_server.tls import TlsFiles
 from lorb_server.tokens import OPERATOR, TokenFile, TokenGuard
@@ -19,6 +23,16 @@ def check_files(config: ServeConfig) -> None:
         _call_tokens(config)
     if config.admin and config.admin_token_file:
         _admin_tokens(config)
+
+
+def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
+    """The keys that versions must be signed with; None where none need be. Raises InvalidInput naming flag and file."""
+    if not config.trusted_keys:
+        return None
+    try:
+        return TrustedKeys(Path(config.trusted_keys))
+    except InvalidInput as error:
+        raise InvalidInput(f"{flag('trusted_keys')} {error.message}", field="trusted_keys") from error
 
 
 def call_guards(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
