@@ -68,9 +68,9 @@ def prepared(name: str) -> Prepared:
 
 
 def _make_base(name: str, folder: Path) -> None:
-    from lorb_adapters.base import _minilm_folder  # the installed package's folder
+    from lorb_adapters.named_bases import MINILM, base_source
 
-    shutil.copytree(_minilm_folder(), folder)
+    shutil.copytree(base_source(MINILM), folder)
     if name == BERT_BASE:
         (folder / "model.safetensors").unlink()
         torch.manual_seed(0)

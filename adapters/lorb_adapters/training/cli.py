@@ -100,7 +100,7 @@ def _run(
         torch.cuda.set_device(device)
     return run(
         domain,
-        load_base(args.base, device=device),
+        load_base(_base(args), device=device),
         _files(args),
         config,
         TrainingProgress(quiet=args.quiet or not processes.is_first),
@@ -113,6 +113,17 @@ def _run(
         ),
         processes=processes,
     )
+
+
+def _base(args: argparse.Namespace) -> str:
+    """The name of the base to train on."""
+    from lorb_adapters.named_bases import MINILM
+    from lorb_adapters.store import Store
+    from lorb_adapters.store_base import AUTO, choose_base
+
+    if args.base != AUTO:
+        return str(args.base)
+    return choose_base(AUTO, Store(args.store)) if args.store else MINILM
 
 
 def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.saved_report import REPORT_JSON, SavedReport, SetFigures, read_report
+from lorb_adapters.training.saved_report import REPORT_JSON, SavedReport, read_report
+from lorb_adapters.training.saved_set import SetFigures
 
 _VERSIONS = "versions"  # the folder in a store that holds a domain's versions
 

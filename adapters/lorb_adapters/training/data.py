@@ -11,6 +11,7 @@ from lorb.formats import FormatOptions, Notices, native_line, read_nbest_lists
 from lorb.nbest import NBest
 from lorb_adapters.text import TextEncoder
 from lorb_adapters.training.audit import Audit
+from lorb_adapters.training.audit.scores import IMPOSSIBLE_GAP
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.lists import ReferencedList, prepare
 
@@ -125,22 +126,27 @@ def read_data(
 
 
 def first_pass_statistics(lists: Sequence[ReferencedList]) -> dict[str, float]:
-    """What the recogniser's scores look like: a decoder with another scale is noticed by comparing with these."""
-    scored = [each.distinct for each in lists if each.nbest.has_scores]
+    """What the recogniser's scores look like: a decoder with another scale is noticed by comparing with these.
+
+    A decoder's mark among the scores, thousands behind the best, is none of them.
+    """
+    scored = [_plausible_scores(each) for each in lists if each.nbest.has_scores]
     statistics = {
         "scored_fraction": len(scored) / len(lists),
         "mean_hypotheses": fmean(len(each.distinct) for each in lists),
     }
-    scores = [h.first_pass_score or 0.0 for distinct in scored for h in distinct]
-    if scores:
-        behind_best = [
-            (distinct[0].first_pass_score or 0.0) - (h.first_pass_score or 0.0)
-            for distinct in scored
-            for h in distinct[1:]
-        ]
-        statistics |= {"mean": fmean(scores), "std": pstdev(scores)}
+    if scored:
+        every = [score for scores in scored for score in scores]
+        behind_best = [scores[0] - score for scores in scored for score in scores[1:]]
+        statistics |= {"mean": fmean(every), "std": pstdev(every)}
         statistics |= {"mean_behind_best": fmean(behind_best)} if behind_best else {}
     return statistics
+
+
+def _plausible_scores(each: ReferencedList) -> list[float]:
+    scores = [h.first_pass_score for h in each.distinct if h.first_pass_score is not None]
+    best = max(scores)
+    return [score for score in scores if best - score <= IMPOSSIBLE_GAP]
 
 
 def unseen_references(test: Sequence[ReferencedList], train: Sequence[ReferencedList]) -> list[int]:

@@ -7,30 +7,13 @@ from pathlib import Path
 
 from lorb.errors import InvalidInput
 from lorb_adapters.json_fields import JsonFields
-from lorb_adapters.training.set_detail import Depth, Example, LengthRange, PosteriorRange, SetDetail, WeightPoint
+from lorb_adapters.training.audit import Audit
+from lorb_adapters.training.saved_set import SetFigures, set_figures
+from lorb_adapters.training.set_detail import WeightPoint
 from lorb_adapters.training.step_report import DevReport
 
 SCHEMA_VERSION = 2  # of report.json; 1 had no number and nothing for the plots
 REPORT_JSON = "report.json"
-
-
-@dataclass(frozen=True, slots=True)
-class SetFigures:
-    """One set: counts, rates in per cent, and the 95% interval of the change from the first pass."""
-
-    utterances: int
-    words: int
-    first_pass_wer: float
-    rescored_wer: float
-    oracle_wer: float
-    relative_gain_percent: float
-    recovered_gap_percent: float
-    lists_fixed: int
-    lists_broken: int
-    low: float
-    high: float
-    probability_of_improvement: float
-    detail: SetDetail
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +25,26 @@ class LossPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedCalibration:
+    """Of dev's posteriors at one scale: means of confidence and accuracy, and the expected calibration error."""
+
+    confidence: float
+    accuracy: float
+    expected_error: float
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> "SavedCalibration":
+        """Reads it; raises what `fields` do."""
+        return cls(fields.number("confidence"), fields.number("accuracy"), fields.number("expected_calibration_error"))
+
+
+@dataclass(frozen=True, slots=True)
 class SavedReport:
     """One run's report; fields as in RunReport.
 
     Attributes:
         config, data_sha256, list_counts: as texts to show, by dotted name; lists are joined with commas.
+        calibration: at scale 1, and at the tuned one.
     """
 
     command: str
@@ -65,6 +63,9 @@ class SavedReport:
     peak_memory_bytes: int
     weight: float
     posterior_scale: float
+    switching_margin: float
+    audit: Audit
+    calibration: tuple[SavedCalibration, SavedCalibration]
     sets: Mapping[str, SetFigures]
     weight_curve: tuple[WeightPoint, ...]
     losses: tuple[LossPoint, ...]
@@ -81,7 +82,8 @@ class SavedReport:
         top = JsonFields.parse(content, place, InvalidInput)
         _check_schema(top, place)
         base, parameters, cost, ranking = (top.fields(key) for key in ("base", "parameters", "cost", "ranking"))
-        sets = {name: _set(each) for name, each in top.field_map("sets").items()}
+        calibration = top.fields("calibration")
+        sets = {name: set_figures(each) for name, each in top.field_map("sets").items()}
         if "dev" not in sets:
             top.fail("sets", "has no dev")
         losses = tuple(LossPoint(p.integer("step"), _losses(p.fields("losses"))) for p in top.field_list("losses"))
@@ -104,6 +106,12 @@ class SavedReport:
             peak_memory_bytes=cost.integer("peak_memory_bytes"),
             weight=ranking.number("weight"),
             posterior_scale=ranking.number("posterior_scale"),
+            switching_margin=ranking.number("switching_margin"),
+            audit=Audit.from_fields(top.fields("audit")),
+            calibration=(
+                SavedCalibration.from_fields(calibration.fields("scale_1")),
+                SavedCalibration.from_fields(calibration.fields("tuned")),
+            ),
             sets=sets,
             weight_curve=tuple(
                 WeightPoint(p.number("weight"), p.number("wer")) for p in top.field_list("weight_curve")
@@ -140,78 +148,6 @@ def _check_schema(top: JsonFields, place: str) -> None:
         raise InvalidInput(
             f"{place} has schema_version {version}, and this LoRB reads {SCHEMA_VERSION}", field="schema_version"
         )
-
-
-def _set(fields: JsonFields) -> SetFigures:
-    ends = fields.number_list("wer_change_interval_95")
-    if len(ends) != 2:
-        fields.fail("wer_change_interval_95", "is not two numbers")
-    return SetFigures(
-        utterances=fields.integer("utterances"),
-        words=fields.integer("words"),
-        first_pass_wer=fields.number("first_pass_wer"),
-        rescored_wer=fields.number("rescored_wer"),
-        oracle_wer=fields.number("oracle_wer"),
-        relative_gain_percent=fields.number("relative_gain_percent"),
-        recovered_gap_percent=fields.number("recovered_gap_percent"),
-        lists_fixed=fields.integer("lists_fixed"),
-        lists_broken=fields.integer("lists_broken"),
-        low=ends[0],
-        high=ends[1],
-        probability_of_improvement=fields.number("probability_of_improvement"),
-        detail=_detail(fields),
-    )
-
-
-def _detail(fields: JsonFields) -> SetDetail:
-    return SetDetail(
-        by_length=tuple(
-            LengthRange(
-                each.integer("first_words"),
-                None if each.optional_number("last_words") is None else each.integer("last_words"),
-                each.integer("utterances"),
-                each.integer("words"),
-                each.integer("first_pass_errors"),
-                each.integer("rescored_errors"),
-                each.integer("oracle_errors"),
-            )
-            for each in fields.field_list("by_length")
-        ),
-        by_depth=tuple(
-            Depth(each.integer("hypotheses"), each.integer("rescored_errors"), each.integer("oracle_errors"))
-            for each in fields.field_list("by_depth")
-        ),
-        by_posterior=tuple(
-            PosteriorRange(
-                each.number("low"),
-                each.number("high"),
-                each.integer("lists"),
-                _share(each, "mean_posterior"),
-                _share(each, "best_share"),
-            )
-            for each in fields.field_list("by_posterior")
-        ),
-        fixed=tuple(map(_example, fields.field_list("fixed"))),
-        broken=tuple(map(_example, fields.field_list("broken"))),
-    )
-
-
-def _share(fields: JsonFields, key: str) -> float:
-    share = fields.number(key)
-    if not 0 <= share <= 1:
-        fields.fail(key, f"is {share}, not a share from 0 to 1")
-    return share
-
-
-def _example(fields: JsonFields) -> Example:
-    return Example(
-        fields.text("id"),
-        fields.text("reference"),
-        fields.text("first_pass"),
-        fields.integer("first_pass_errors"),
-        fields.text("rescored"),
-        fields.integer("rescored_errors"),
-    )
 
 
 def _losses(fields: JsonFields) -> dict[str, float]:

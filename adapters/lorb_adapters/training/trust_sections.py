@@ -6,11 +6,11 @@ from lorb_adapters.training.calibration import Calibration, CalibrationChange
 from lorb_adapters.training.evaluation import Evaluation
 from lorb_adapters.training.tables import aligned_table
 
-_MARGIN_EXPLANATION = (
+MARGIN_EXPLANATION = (
     "The first pass's best stays unless another hypothesis leads it by more than the margin, in combined score. "
     "Fixed and broken: lists with fewer and with more errors than in the first pass."
 )
-_CALIBRATION_EXPLANATION = (
+CALIBRATION_EXPLANATION = (
     "Of the likeliest hypothesis of each dev list with contrast. Confidence: its posterior. Accuracy: 1 if it has the "
     "fewest word errors of its list, 1 / k if k have. Error: expected calibration error, over ten bins of confidence."
 )
@@ -19,7 +19,7 @@ _CALIBRATION_EXPLANATION = (
 def margin_section(sets: Mapping[str, Evaluation]) -> str:
     """What the margin changes in each set."""
     rows = [row for each in sets.items() for row in _margin_rows(*each)]
-    return f"## Switching margin\n\n{aligned_table(_MARGIN_COLUMNS, rows)}\n\n{_MARGIN_EXPLANATION}"
+    return f"## Switching margin\n\n{aligned_table(_MARGIN_COLUMNS, rows)}\n\n{MARGIN_EXPLANATION}"
 
 
 def calibration_section(change: CalibrationChange) -> str:
@@ -29,7 +29,7 @@ def calibration_section(change: CalibrationChange) -> str:
         _calibration_row("scale as tuned", change.after),
     ]
     return (
-        f"## Posterior calibration on dev\n\n{aligned_table(_CALIBRATION_COLUMNS, rows)}\n\n{_CALIBRATION_EXPLANATION}"
+        f"## Posterior calibration on dev\n\n{aligned_table(_CALIBRATION_COLUMNS, rows)}\n\n{CALIBRATION_EXPLANATION}"
     )
 
 

@@ -110,6 +110,15 @@ def test_statistics_describe_the_first_pass_scores(encoder):
     assert statistics["scored_fraction"] == 1.0
 
 
+def test_a_decoders_mark_is_no_score(encoder):
+    """Minus five billion says that a hypothesis was pruned; means and spread are of the others."""
+    marked = nbest("1", "a", -1.0, -3.0, -5e9)
+    statistics = first_pass_statistics(prepare([marked], encoder, TextNormalization(), uses_context=False))
+    assert statistics["mean"] == -2.0
+    assert statistics["std"] == 1.0
+    assert statistics["mean_behind_best"] == 2.0
+
+
 def test_lists_without_scores_have_no_score_statistics(encoder):
     """Where the recogniser gives none, nothing is made up."""
     lists = prepare([nbest("1", "a", None, None)], encoder, TextNormalization(), uses_context=False)

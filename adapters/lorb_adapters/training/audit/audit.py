@@ -6,13 +6,14 @@ from statistics import fmean
 
 from lorb.errors import InvalidInput
 from lorb.nbest import NBest
+from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.training.audit.finding import Finding, Sets, Severity
 from lorb_adapters.training.audit.identity import ids_twice, overlaps
 from lorb_adapters.training.audit.scores import score_suspicions, spread
 from lorb_adapters.training.audit.texts import first_pass_rate, holds_reference, oracle_rate, text_suspicions
 from lorb_adapters.training.tables import aligned_table
 
-_NOTHING_FOUND = "Nothing suspicious was found."
+NOTHING_FOUND = "Nothing suspicious was found."
 _SHOWN_ID_CHARS = 40
 
 
@@ -81,6 +82,12 @@ class Audit:
         for each in self.errors:
             raise InvalidInput(each.message, field=each.sets)
 
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> "Audit":
+        """Reads what `to_json` wrote; raises what `fields` do."""
+        facts = {name: _facts(each) for name, each in fields.field_map("sets").items()}
+        return cls(facts, tuple(map(_finding, fields.field_list("findings"))))
+
     def to_json(self) -> dict[str, object]:
         """All figures and rows."""
         return {
@@ -90,20 +97,23 @@ class Audit:
 
     def to_markdown(self) -> str:
         """Two tables, aligned to be read on a terminal too."""
-        return "\n\n".join(
-            [aligned_table(_FACT_COLUMNS, [_fact_row(*each) for each in self.facts.items()]), self._findings()]
-        )
+        facts = aligned_table(FACT_COLUMNS, self.fact_rows())
+        findings = aligned_table(FINDING_COLUMNS, self.finding_rows()) if self.findings else NOTHING_FOUND
+        return f"{facts}\n\n{findings}"
 
-    def _findings(self) -> str:
-        if not self.findings:
-            return _NOTHING_FOUND
-        return aligned_table(_FINDING_COLUMNS, [_finding_row(each) for each in self.findings])
+    def fact_rows(self) -> list[tuple[str, ...]]:
+        """For a table under FACT_COLUMNS."""
+        return [_fact_row(*each) for each in self.facts.items()]
+
+    def finding_rows(self) -> list[tuple[str, ...]]:
+        """For a table under FINDING_COLUMNS."""
+        return [_finding_row(each) for each in self.findings]
 
 
-_FACT_COLUMNS = (
+FACT_COLUMNS = (
     "set", "lists", "words", "hypotheses", "first pass", "oracle", "with reference %", "score spread",
 )  # fmt: skip
-_FINDING_COLUMNS = ("severity", "set", "what", "lists", "example", "what to do")
+FINDING_COLUMNS = ("severity", "set", "what", "lists", "example", "what to do")
 
 
 def _fact_row(name: str, facts: SetFacts) -> tuple[str, ...]:
@@ -127,4 +137,31 @@ def _finding_row(finding: Finding) -> tuple[str, ...]:
         f"{finding.count:,} of {finding.total:,}",
         finding.example[:_SHOWN_ID_CHARS],
         finding.advice,
+    )
+
+
+def _facts(fields: JsonFields) -> SetFacts:
+    return SetFacts(
+        lists=fields.integer("lists"),
+        words=fields.integer("words"),
+        hypotheses=fields.number("hypotheses"),
+        first_pass_wer=fields.number("first_pass_wer"),
+        oracle_wer=fields.number("oracle_wer"),
+        with_reference_percent=fields.number("with_reference_percent"),
+        score_spread=fields.optional_number("score_spread"),
+    )
+
+
+def _finding(fields: JsonFields) -> Finding:
+    severity = fields.text("severity")
+    if severity not in set(Severity):
+        fields.fail("severity", f"is {severity!r}, not one of {', '.join(Severity)}")
+    return Finding(
+        Severity(severity),
+        fields.text("sets"),
+        fields.text("what"),
+        fields.integer("count"),
+        fields.integer("total"),
+        fields.text("example"),
+        fields.text("advice"),
     )

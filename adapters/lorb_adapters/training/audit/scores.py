@@ -13,7 +13,7 @@ _ENOUGH_LISTS = 10
 _MANY = 0.1
 _FAR = 3.0
 # Utterances have hundreds of words at most, and a wrong word costs some ten.
-_IMPOSSIBLE = 1e4
+IMPOSSIBLE_GAP = 1e4
 
 
 def score_suspicions(sets: Sets) -> list[Finding]:
@@ -59,9 +59,9 @@ def _missing(sets: Sets) -> list[Finding]:
 def _impossible(sets: Sets) -> list[Finding]:
     findings = []
     for name, lists in sets.items():
-        concerned = [n for n in lists if n.has_scores and max(scores_of(n)) - min(scores_of(n)) > _IMPOSSIBLE]
+        concerned = [n for n in lists if n.has_scores and max(scores_of(n)) - min(scores_of(n)) > IMPOSSIBLE_GAP]
         advice = "leave such hypotheses out: that is a decoder's mark, not a logarithm"
-        what = f"scores {_IMPOSSIBLE:,.0f} and more behind the best"
+        what = f"scores {IMPOSSIBLE_GAP:,.0f} and more behind the best"
         findings += found(Severity.NOTE, name, what, concerned, len(lists), advice)
     return findings
 

@@ -50,7 +50,7 @@ def build(
     base: Base, files: BuildFiles, config: BuildConfig, progress: TrainingProgress, keeping: Keeping, command: str = ""
 ) -> Built:
     """Trains all of `base`, which it takes over, and measures. Raises InvalidInput or MalformedFile."""
-    detector = Detector(base, config.training)
+    detector = Detector(base, config)
     with ExitStack() as on_failure:
         folder = on_failure.enter_context(RunFolder(keeping.folder))
         begin = {START: folder.start, RESUME: folder.resume, RESTART: folder.restart}[keeping.begin]

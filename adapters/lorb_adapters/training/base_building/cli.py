@@ -96,6 +96,7 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
         sentences_per_step=args.sentences_per_step,
         corrupted_share=args.corrupted_share,
         confusion_share=args.confusion_share,
+        freezes_embeddings=args.freeze_embeddings,
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
         precision=args.precision,
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--confusion-share", type=float, default=0.5, help="of the corruptions, where --confusions know one"
     )
+    training.add_argument("--freeze-embeddings", action="store_true", help="train the layers above them alone")
     training.add_argument("--learning-rate", type=float, default=3e-4, help="peak")
     training.add_argument("--weight-decay", type=float, default=0.01, help="AdamW's")
     training.add_argument("--seed", type=int, default=0, help="the same seed gives the same base")

@@ -20,6 +20,7 @@ class BuildConfig:
         sentences_per_step: in one step of the optimiser.
         corrupted_share: of all words, on average; it varies from sentence to sentence from none to twice that.
         confusion_share: of the corruptions, where the recogniser's confusions know one for the place.
+        freezes_embeddings: leave the embeddings as they are: half of a small encoder's parameters.
         learning_rate: peak; linear warm-up, then linear to 0.
         weight_decay: AdamW's.
         precision: of the products: "fp32", "bf16", or "auto": bf16 where the processor has instructions for it.
@@ -33,6 +34,7 @@ class BuildConfig:
     sentences_per_step: int = 64
     corrupted_share: float = 0.125
     confusion_share: float = 0.5
+    freezes_embeddings: bool = False
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
     precision: str = AUTO

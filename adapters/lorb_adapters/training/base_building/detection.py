@@ -31,11 +31,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lorb_adapters.base import Base
 from lorb_adapters.text import EncodedRow, TextEncoder, TextNormalization
+from lorb_adapters.training.base_building.config import BuildConfig
 from lorb_adapters.training.base_building.corruption import CorruptedSentence
 from lorb_adapters.training.methods.full import Full
+from lorb_adapters.training.methods.method import Tensors
 
 _RIGHT_TARGET = 0.5
+_EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
 # Normalised before it was corrupted. Once more could drop a word, and all behind it would change places.
 _AS_IT_IS = TextNormalization(lowercase=False)
 
@@ -78,9 +82,18 @@ def probability_right(scores: Tensor) -> Tensor:
 
 
 class Detector(Full):
-    """All of the encoder and a sum head, read token by token."""
+    """All of the encoder, or all above its embeddings, and a sum head, read token by token."""
 
     name = "detector"
+
+    def __init__(self, base: Base, config: BuildConfig) -> None:
+        """Takes `base` over. Raises InvalidInput where it is none that can be trained."""
+        self._frozen = _EMBEDDINGS if config.freezes_embeddings else ()
+        super().__init__(base, config.training)
+
+    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
+        tensors = super()._fresh_tensors(generator)
+        return {name: tensor for name, tensor in tensors.items() if not name.startswith(self._frozen)}
 
     def token_scores(self, rows: Sequence[EncodedRow]) -> Tensor:
         """Scores of the scored tokens of rows sorted by length, end to end, [tokens] fp32, with gradients."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lorb_adapters.training.pages.figure import INK, SOFT, colour, dash, marker, svg
-from lorb_adapters.training.saved_report import SavedReport, SetFigures
+from lorb_adapters.training.saved_report import SavedReport
+from lorb_adapters.training.saved_set import SetFigures
 from lorb_adapters.training.set_detail import LengthRange, PosteriorRange
 
 if TYPE_CHECKING:

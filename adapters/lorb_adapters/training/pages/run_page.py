@@ -4,20 +4,26 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import Levenshtein
 
+from lorb_adapters.training.audit import FACT_COLUMNS, FINDING_COLUMNS, NOTHING_FOUND, Audit
 from lorb_adapters.training.pages import plots
 from lorb_adapters.training.pages.html import Markup, element, figure, grid, page, stack, table, text
-from lorb_adapters.training.saved_report import SavedReport, SetFigures
+from lorb_adapters.training.saved_report import SavedReport
+from lorb_adapters.training.saved_set import SetFigures
 from lorb_adapters.training.set_detail import Example
+from lorb_adapters.training.trust_sections import CALIBRATION_EXPLANATION, MARGIN_EXPLANATION
 
 _SET_COLUMNS = (
     "set", "utterances", "words", "first pass", "rescored", "oracle", "relative gain %", "recovered gap %", "fixed",
-    "broken", "change, 95% interval", "P",
+    "broken", "change, 95% interval", "P", "Z", "p",
 )  # fmt: skip
+_CALIBRATION_COLUMNS = ("posteriors", "confidence", "accuracy", "calibration error")
+_MARGIN_COLUMNS = ("set", "switching margin", "rescored", "fixed", "broken")
 _EXPLANATION = (
     "Word error rates in per cent, pooled over each set. Oracle: the best hypothesis of each list. Recovered gap: the "
     "share of the way from the first pass to the oracle. Fixed, broken: lists with fewer and with more errors than "
     "before. Change: 95% interval of rescored minus first pass over 10,000 paired resamples of utterances; below 0 is "
-    "better. P: share of the resamples with fewer errors. "
+    "better. P: share of the resamples with fewer errors. p: of the matched pairs sentence-segment word error test "
+    "(MAPSSWE), two-tailed; Z above 0: rescored is better. "
     "Weight and scale were tuned on dev: its own row is optimistic."
 )
 
@@ -50,7 +56,9 @@ def run_page(report: SavedReport) -> str:
                 ],
             ),
             *(part for name, figures in report.sets.items() for part in _set_parts(name, figures)),
+            *_trust(report),
             *_examples(report.sets["dev"]),
+            *_audit(report.audit),
             element("h2", "Settings and costs"),
             grid(
                 "sides",
@@ -91,7 +99,12 @@ def _set_row(name: str, figures: SetFigures) -> tuple[str, ...]:
         f"{figures.lists_broken:,}",
         _interval(figures),
         f"{figures.probability_of_improvement:.4f}",
+        *(("", "") if figures.matched_pairs is None else _matched_pairs(*figures.matched_pairs)),
     )
+
+
+def _matched_pairs(z: float, p: float) -> tuple[str, str]:
+    return f"{z:+.2f}", f"{p:.2g}"
 
 
 def _interval(figures: SetFigures) -> str:
@@ -121,6 +134,39 @@ def _set_parts(name: str, figures: SetFigures) -> Iterator[Markup]:
             ),
         ],
     )
+
+
+def _trust(report: SavedReport) -> Iterator[Markup]:
+    """What the tuned posterior scale and the switching margin change."""
+    before, after = report.calibration
+    rows = [
+        (name, f"{each.confidence:.3f}", f"{each.accuracy:.3f}", f"{each.expected_error:.3f}")
+        for name, each in (("scale 1", before), (f"scale {report.posterior_scale:.3f}, tuned", after))
+    ]
+    yield element("h2", "Posteriors and switching margin")
+    yield table(_CALIBRATION_COLUMNS, rows, kinds=("", "number"))
+    yield element("p", CALIBRATION_EXPLANATION, "note")
+    if report.sets["dev"].without_margin is not None:
+        yield table(_MARGIN_COLUMNS, _margin_rows(report), kinds=("", "", "number"))
+        yield element("p", MARGIN_EXPLANATION, "note")
+
+
+def _margin_rows(report: SavedReport) -> Iterator[tuple[str, ...]]:
+    for name, each in report.sets.items():
+        choices = {"without": each.without_margin}
+        choices[f"{report.switching_margin:.3f}"] = (each.rescored_wer, each.lists_fixed, each.lists_broken)
+        for margin, figures in choices.items():
+            if figures is not None:
+                yield name, margin, f"{figures[0]:.2f}", f"{figures[1]:,}", f"{figures[2]:,}"
+
+
+def _audit(audit: Audit) -> Iterator[Markup]:
+    yield element("h2", "The lists, before training")
+    yield table(FACT_COLUMNS, audit.fact_rows(), kinds=("", "number"))
+    if audit.findings:
+        yield table(FINDING_COLUMNS, audit.finding_rows(), kinds=("label", "label", "", "number", "label", ""))
+    else:
+        yield element("p", NOTHING_FOUND)
 
 
 def _examples(dev: SetFigures) -> Iterator[Markup]:

@@ -74,7 +74,7 @@ def test_an_empty_sentence_has_its_end_alone(tiny_bert):
 
 def test_a_rows_score_is_the_sum_of_its_tokens_scores(base):
     """What the detector was trained on is what the sum head of a served base adds up."""
-    detector = Detector(base, BuildConfig(precision="fp32").training)
+    detector = Detector(base, BuildConfig(precision="fp32"))
     with torch.no_grad():
         detector.tensors["head.weight"].normal_(generator=torch.Generator().manual_seed(1))
         detector.tensors["head.bias"].fill_(0.3)
@@ -103,7 +103,7 @@ def test_detection_counts_words_and_not_pieces():
 
 def test_a_detector_learns_what_wrong_words_look_like(base):
     """Where every wrong word is the same, some steps suffice to flag it wherever it stands, and nothing else."""
-    detector = Detector(base, BuildConfig(precision="fp32").training)
+    detector = Detector(base, BuildConfig(precision="fp32"))
     sentences = [
         CorruptedSentence(words, (*(word == "qq" for word in words), False))
         for words in [("the", "qq", "man"), ("qq", "old", "the"), ("the", "old", "man"), ("man", "the", "qq")]
@@ -119,3 +119,16 @@ def test_a_detector_learns_what_wrong_words_look_like(base):
     detection = Detection.measure(scores.detach(), wrong, judged)
     assert (detection.accuracy_percent, detection.recall_percent) == (100, 100)
     assert detection.wrong == 3
+
+
+def test_frozen_embeddings_are_no_part_of_what_is_trained(base):
+    """All above them has a gradient; they have none, and are not among the detector's values."""
+    detector = Detector(base, BuildConfig(precision="fp32", freezes_embeddings=True))
+    whole = set(Detector(load_base(base.name), BuildConfig(precision="fp32")).tensors)
+    assert {name.split(".")[0] for name in whole - set(detector.tensors)} == {"embeddings"}
+    with torch.no_grad():
+        detector.tensors["head.weight"].fill_(1.0)
+    rows = base.text_encoder.encode(["the old man"], "", TextNormalization(), False)
+    detector.token_scores(rows).sum().backward()
+    assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in detector.tensors.values())
+    assert all(p.grad is None for name, p in base.encoder.named_parameters() if name.startswith("embeddings."))

@@ -65,6 +65,12 @@ def test_its_figures_are_the_reports(report_folder, report_json):
         assert f"{each['rescored_wer']:.2f}" in text
         low, high = each["wer_change_interval_95"]
         assert f"{low:+.2f} to {high:+.2f}" in text
+        if each["mapsswe"] is not None:
+            assert f"{each['mapsswe']['z']:+.2f}" in text
+    for each in figures["calibration"].values():
+        assert f"{each['expected_calibration_error']:.3f}" in text
+    for each in figures["audit"]["findings"]:
+        assert each["advice"] in text
     assert f"{figures['parameters']['adapter_bytes']:,} bytes" in text
     assert f"{figures['cost']['seconds'] / 60:.1f}" in text
     assert "--learning-rate 1e-2" in text

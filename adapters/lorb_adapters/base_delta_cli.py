@@ -1,0 +1,96 @@
+"""`lorb-base-delta`: keeps a base as what changed in another one's weights, a fifteenth of its size or less."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorb.errors import InvalidInput, LorbError
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from lorb_adapters.base_delta import BaseDelta
+
+_PROGRAM = "lorb-base-delta"
+_USAGE_ERROR = 2
+# Of a base's folder, beside the encoder: its score head, and what it was made from.
+_KEPT = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report.json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0, or 2 where a value or a file is wrong."""
+    args = _parser().parse_args(argv)
+    try:
+        delta, change = _difference(args.folder, args.of)
+        size = _write(args.output_base, args.folder, delta)
+    except LorbError as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    print(
+        f"wrote {args.output_base}: {size:,} bytes; the difference from {args.of} is kept to {change:.1%} of its norm"
+    )
+    print("an adapter trained on the whole base does not fit the rounded one: train on this")
+    return 0
+
+
+def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
+    """The delta, and by how much the rounded difference is off, as a share of the difference's norm."""
+    import torch
+    from transformers.modeling_utils import PreTrainedModel
+
+    from lorb_adapters.base import load_base
+    from lorb_adapters.base_delta import BaseDelta, differences
+    from lorb_adapters.base_fingerprint import base_fingerprint
+
+    changed, parent = load_base(str(folder)), load_base(parent_name)
+    tokenizers = [base.text_encoder.to_json()["tokenizer"] for base in (changed, parent)]
+    encoder = parent.encoder
+    if not isinstance(encoder, PreTrainedModel) or not isinstance(changed.encoder, PreTrainedModel):
+        raise TypeError("the encoder is no model of transformers")
+    if base_fingerprint(encoder, encoder.config, tokenizers[0]) != parent.fingerprint or (
+        base_fingerprint(changed.encoder, encoder.config, tokenizers[1]) != changed.fingerprint
+    ):
+        raise InvalidInput(f"{folder} has another tokenizer or configuration than {parent_name}", field="of")
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    tensors = differences(encoder, changed.encoder)
+    delta = BaseDelta(parent_name, parent.fingerprint, "", tensors)
+    delta.add_to(encoder)
+    after, wanted = encoder.state_dict(), changed.encoder.state_dict()
+    off = torch.stack([(after[name] - wanted[name]).square().sum() for name in before]).sum().sqrt()
+    norm = torch.stack([(wanted[name] - before[name]).square().sum() for name in before]).sum().sqrt()
+    fingerprint = base_fingerprint(encoder, encoder.config, tokenizers[1])
+    return BaseDelta(parent_name, parent.fingerprint, fingerprint, tensors), float(off / norm) if norm else 0.0
+
+
+def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
+    """Writes the folder, whole or not at all; returns its size in bytes."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InvalidInput(f"{output} is there already and not empty: name a new folder", field="output-base")
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    delta.write(partial)
+    for name in _KEPT:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, partial / name)
+    size = sum(file.stat().st_size for file in partial.iterdir())
+    os.replace(partial, output)
+    return size
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Writes a base as the difference from the one that it was made of, four bits a weight: a folder "
+        "for --base like any other, wherever the other base can be loaded.",
+    )
+    made.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")
+    made.add_argument("--of", required=True, metavar="BASE", help="what it was made from, as --base has it")
+    made.add_argument("--output-base", type=Path, required=True, metavar="DIR", help="the new folder to write")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

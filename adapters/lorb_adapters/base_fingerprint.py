@@ -1,0 +1,28 @@
+"""The fingerprint that ties adapters to a base: of all that decides what the base computes."""
+
+import hashlib
+import json
+
+from torch import nn
+from transformers.configuration_utils import PretrainedConfig
+
+# What changes the function that the weights compute, besides their shapes.
+_FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id")
+
+
+def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
+    """Sha256 in hex, of an fp32 encoder on the CPU and its tokenizer as JSON."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    function = {key: getattr(config, key, None) for key in _FUNCTION_KEYS}
+    digest.update(json.dumps(function, sort_keys=True).encode())
+    digest.update(_tokenizer_function(tokenizer))
+    return digest.hexdigest()
+
+
+def _tokenizer_function(tokenizer: str) -> bytes:
+    """The tokenizer's JSON without the parts that LoRB overrides, canonical."""
+    parts = json.loads(tokenizer)
+    return json.dumps({k: parts[k] for k in parts if k not in ("truncation", "padding")}, sort_keys=True).encode()

@@ -1,0 +1,37 @@
+"""Which base a store's adapters are for: what serves or trains without being told another."""
+
+import logging
+from collections import Counter
+
+from lorb.errors import LorbError
+from lorb.names import DomainSelector
+from lorb_adapters.named_bases import MINILM
+from lorb_adapters.store import Store
+
+AUTO = "auto"
+_MOST_DOMAINS = 100  # each takes a look into its manifest
+
+_log = logging.getLogger(__name__)
+
+
+def choose_base(asked: str, store: Store) -> str:
+    """`asked`, a base as `load_base` takes it; where that is "auto", the one that most stable versions name.
+
+    Where as many name another, MiniLM goes first, then the alphabet. MiniLM too where none has a readable stable
+    version. Raises StoreUnavailable where the store cannot be reached.
+    """
+    if asked != AUTO:
+        return asked
+    names: Counter[str] = Counter()
+    for domain in store.possible_domains()[:_MOST_DOMAINS]:
+        try:
+            names[store.manifest(domain, store.resolve(DomainSelector.parse(domain))).base_name] += 1
+        except LorbError:  # nothing stable, or a version that will be refused when it is loaded
+            continue
+    chosen = min(names, key=lambda name: (-names[name], name != MINILM, name), default=MINILM)
+    if len(names) > 1:
+        _log.warning(
+            "the base is %s, as %d of %d stable versions have it; the others cannot serve on it",
+            chosen, names[chosen], names.total(),
+        )  # fmt: skip
+    return chosen

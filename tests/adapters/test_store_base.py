@@ -1,0 +1,65 @@
+"""Which base is taken where none is named: the store's adapters decide."""
+
+from dataclasses import replace
+
+import pytest
+
+from lorb_adapters.store import Store
+from lorb_adapters.store_base import AUTO, choose_base
+from publications import make_publication
+
+
+@pytest.fixture
+def publish(store_base, tmp_path):
+    """Publishes a stable version of a domain whose trainer called its base by a name."""
+    store = Store(str(tmp_path))
+
+    def publish(domain, base_name, *, set_stable=True):
+        store.publish(make_publication(replace(store_base, name=base_name), domain), set_stable=set_stable)
+        return store
+
+    return publish
+
+
+def test_the_stable_versions_decide(publish):
+    """A store whose adapters are for one base is served on it."""
+    publish("radio", "rescore-minilm")
+    assert choose_base(AUTO, publish("voice", "rescore-minilm")) == "rescore-minilm"
+
+
+def test_an_empty_store_means_minilm(tmp_path):
+    """Nothing published, nothing to fit."""
+    assert choose_base(AUTO, Store(str(tmp_path))) == "minilm"
+
+
+def test_versions_that_do_not_serve_have_no_say(publish):
+    """What was published without being made stable, and what cannot be read, counts for nothing."""
+    publish("radio", "rescore-minilm", set_stable=False)
+    assert choose_base(AUTO, publish("voice", "a-folder")) == "a-folder"
+
+
+def test_a_torn_manifest_has_no_say(publish, tmp_path):
+    """A version that will be refused does not keep a server from starting."""
+    publish("radio", "rescore-minilm")
+    for manifest in tmp_path.glob("radio/versions/*/manifest.json"):
+        manifest.write_bytes(manifest.read_bytes()[:100])
+    assert choose_base(AUTO, Store(str(tmp_path))) == "minilm"
+
+
+def test_the_majority_wins_and_the_rest_is_told(publish, caplog):
+    """Domains for different bases cannot all serve in one process: the log says how many do."""
+    publish("radio", "rescore-minilm")
+    publish("tv", "minilm")
+    assert choose_base(AUTO, publish("voice", "rescore-minilm")) == "rescore-minilm"
+    assert "as 2 of 3 stable versions have it" in caplog.text
+
+
+def test_where_none_has_more_minilm_goes_first(publish):
+    """The choice does not hang on the order of domains."""
+    publish("a", "another")
+    assert choose_base(AUTO, publish("b", "minilm")) == "minilm"
+
+
+def test_a_named_base_is_taken_as_it_is(publish):
+    """`auto` is the only name with a meaning of its own."""
+    assert choose_base("minilm", publish("radio", "rescore-minilm")) == "minilm"
