@@ -63,11 +63,11 @@ FUZZ_MINUTES ?= 5
 fuzz: venv
 	$(BIN)/python benchmarks/fuzz.py --minutes $(FUZZ_MINUTES)
 
-# Known vulnerabilities of the pinned versions. In an environment of its own; asks databases on the internet.
+# Known vulnerabilities of the pinned versions: asks databases on the internet, and fails where they cannot be asked.
 audit:
 	@test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && \
 	  $(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
-	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip --requirement constraints.txt
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache

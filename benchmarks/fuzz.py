@@ -80,7 +80,7 @@ TARGETS = {"files": files, "calls": calls, "versions": adapters}
 
 
 def fuzz(name: str, seconds: float, first_seed: int) -> Counter[str]:
-    """Runs one target for so long, rounds with a seed each; returns its cases by what became of them. Raises what it finds."""
+    """Runs one target for so long, a seed each round; returns what became of its cases. Raises what it finds."""
     endings: Counter[str] = Counter()
     give_up = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, TARGETS[name](Path(folder)) as (cases, check):
