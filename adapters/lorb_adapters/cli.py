@@ -18,6 +18,8 @@ with needing_extra("lorb-adapters", "serve"):
     from lorb_adapters.aliases import AliasChange
     from lorb_adapters.archive import read_archive, write_archive
     from lorb_adapters.loading import verified_files
+    from lorb_adapters.signing import TrustedKeys
+    from lorb_adapters.signing_commands import add_signing_commands
     from lorb_adapters.store import Store
 
 Check = Callable[[str, str], None]
@@ -27,7 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 1 where `verify` found a bad version, 2 for an error."""
     arguments = parser().parse_args(argv)
     try:
-        status: int = arguments.run(Store(_store_url(arguments)), arguments)
+        if arguments.run_without_store is not None:
+            status: int = arguments.run_without_store(arguments)
+        else:
+            status = arguments.run(Store(_store_url(arguments)), arguments)
     except LorbError as error:
         print("lorb-adapters:", *str(error).split(), file=sys.stderr)
         return 2
@@ -44,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment")
     add_common_arguments(made)
+    made.set_defaults(run_without_store=None)
     commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
@@ -67,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         help="all versions of a domain, or one; without it, everything in the store",
     )
     one.add_argument("--base", help="also load them onto this base and reproduce the golden scores")
+    one.add_argument("--trusted-keys", type=Path, metavar="FILE", help="also want them signed by one of these keys")
     one = command(_promote, "point an alias at a version; a running server follows within its poll interval")
     one.add_argument("domain", metavar="DOMAIN", help="whose alias")
     one.add_argument("version", metavar="VERSION", help="a full version id, or an alias that points at it")
@@ -87,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     one = command(_import, "add a version from a tar that export wrote, or from a version's folder")
     one.add_argument("file", type=Path, metavar="FILE.tar", help="the tar, or a folder that holds one version")
     one.add_argument("--promote", action="store_true", help="point stable at it")
+    add_signing_commands(commands, command)
     return made
 
 
@@ -129,7 +137,8 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _verify(store: Store, arguments: argparse.Namespace) -> int:
-    check = _base_check(store, arguments.base) if arguments.base else _file_check(store)
+    trusted = TrustedKeys(arguments.trusted_keys) if arguments.trusted_keys else None
+    check = _base_check(store, arguments.base, trusted) if arguments.base else _file_check(store, trusted)
     rows, num_bad = [], 0
     for domain, version in _selected(store, arguments.selector):
         try:
@@ -151,14 +160,14 @@ def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
     return [(selector.domain, store.resolve(selector))]
 
 
-def _file_check(store: Store) -> Check:
+def _file_check(store: Store, trusted: TrustedKeys | None) -> Check:
     def check(domain: str, version: str) -> None:
-        verified_files(store, domain, version)
+        verified_files(store, domain, version, trusted)
 
     return check
 
 
-def _base_check(store: Store, base_name: str) -> Check:
+def _base_check(store: Store, base_name: str, trusted: TrustedKeys | None) -> Check:
     # imported here: transformers takes seconds to load, and only this command needs it
     from lorb_adapters.base import load_base
     from lorb_adapters.loading import check_golden, load_adapter
@@ -168,7 +177,7 @@ def _base_check(store: Store, base_name: str) -> Check:
     model = RescoringModel(base)
 
     def check(domain: str, version: str) -> None:
-        check_golden(load_adapter(store, domain, version, base), model, base.text_encoder)
+        check_golden(load_adapter(store, domain, version, base, trusted), model, base.text_encoder)
 
     return check
 

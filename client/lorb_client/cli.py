@@ -10,6 +10,7 @@ from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain,
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
+from lorb_client.access import access_from, add_access_arguments
 from lorb_client.run import STDOUT, RunConfig, run
 from lorb_client.stream import StreamLimits
 
@@ -74,7 +75,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         send_context=arguments.context,
         timeout_seconds=arguments.timeout_seconds,
         limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
-        token=None if arguments.token_file is None else read_token(arguments.token_file),
+        access=access_from(arguments),
         quiet=arguments.quiet,
     )
 
@@ -84,18 +85,6 @@ def with_port(target: str, flag: str) -> str:
     if ":" not in target:
         raise InvalidInput(f"{flag} {target!r} names no port: give HOST:PORT, as localhost:50051")
     return target
-
-
-def read_token(path: Path) -> str:
-    """The bearer token that a file holds. Raises InvalidInput where it holds none."""
-    try:
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InvalidInput(f"{path}: the token cannot be read: {reason}") from error
-    if not token:
-        raise InvalidInput(f"{path}: the token file is empty")
-    return token
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,9 +110,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
-    server.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted"
-    )
+    add_access_arguments(server)
     server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
     server.add_argument(
         "--concurrency",

@@ -12,8 +12,9 @@ from lorb.formats import Notices, check_writable, read_nbest_lists
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
+from lorb_client.access import access_from, add_access_arguments
 from lorb_client.arrivals import Arrivals, Step, parse_steps
-from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, read_token, with_port
+from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, with_port
 from lorb_client.mix import ONLY_DEFAULT, parse_domains
 
 with needing_extra("lorb-load", "load"):
@@ -86,7 +87,7 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
         num_connections=arguments.connections,
         in_flight_limit=arguments.in_flight_limit,
         num_processes=arguments.processes,
-        token=None if arguments.token_file is None else read_token(arguments.token_file),
+        access=access_from(arguments),
     )
 
 
@@ -116,7 +117,6 @@ def _described(arguments: argparse.Namespace) -> dict[str, object]:
     """The options as given, for whoever reads the file later."""
     plain = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
     plain["files"] = [str(path) for path in arguments.files]
-    plain["token_file"] = None if arguments.token_file is None else str(arguments.token_file)
     return plain
 
 
@@ -172,7 +172,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         default=FallbackPolicy.DEGRADE.value,
         help="degrade: first-pass order where there is no time or room; fail: an error",
     )
-    calls.add_argument("--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted")
+    add_access_arguments(calls)
 
 
 def _add_generator_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # late, because torch takes seconds to import and --help should not
         with needing_extra("lorb-serve", "serve"):
             from lorb_server.app import serve
-        from lorb_server.logs import configure_logs
+        from lorb_server.logs import configure_logs, log_uncaught
 
         configure_logs(config.log_format, config.log_level)
+        log_uncaught()
         return serve(config)
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)

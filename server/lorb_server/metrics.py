@@ -17,6 +17,7 @@ from prometheus_client import (
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.adapter_metrics import AdapterMetrics
+from lorb_server.caller_metrics import CallerMetrics
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TOKENS = tuple(float(2**power) for power in range(4, 18))
@@ -33,6 +34,7 @@ class Metrics:
         self._add_pass_series()
         self._add_build_series()
         self.adapters = AdapterMetrics(self.registry)
+        self.callers = CallerMetrics(self.registry)
 
     def _add_call_series(self) -> None:
         registry = self.registry

@@ -229,6 +229,9 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--store", help="where adapters are published: a folder or an fsspec URL")
     group.add_argument("--force", action="store_true", help="publish whatever dev says")
+    group.add_argument(
+        "--signing-key", type=Path, metavar="KEY", help="sign what is published ('lorb-adapters keygen')"
+    )
     group.add_argument("--no-promote", action="store_true", help="publish without pointing `stable` at it")
     group.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of manifest and reports")
     group.add_argument("--output-base", type=Path, metavar="DIR", help="where method full writes the base it makes")

@@ -151,6 +151,7 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> in
 
 def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str:
     """Writes a base, publishes an adapter, or neither; says which."""
+    from lorb_adapters.signing import SigningKey
     from lorb_adapters.store import Store
     from lorb_adapters.training.finished import publish
 
@@ -161,7 +162,9 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str
         return f"wrote a base, not an adapter: use it with --base {args.output_base} in trainer and server"
     if args.dry_run:
         return "published nothing (--dry-run)"
-    version = publish(finished, Store(args.store), force=args.force, promote=not args.no_promote)
+    key = SigningKey(args.signing_key) if args.signing_key else None
+    store = Store(args.store)
+    version = publish(finished, store, force=args.force, promote=not args.no_promote, signing_key=key)
     return f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable")
 
 
@@ -184,6 +187,7 @@ def check_machine(args: argparse.Namespace) -> None:
 
 def _check_output(args: argparse.Namespace) -> None:
     """Raises InvalidInput where what is asked for could not be given after hours of training."""
+    from lorb_adapters.signing import SigningKey
     from lorb_adapters.store import Store
 
     for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
@@ -209,6 +213,8 @@ def _check_output(args: argparse.Namespace) -> None:
         if not args.store:
             raise InvalidInput("store is missing: say where to publish, or --dry-run to publish nothing", field="store")
         Store(args.store)
+        if args.signing_key:
+            SigningKey(args.signing_key)
 
 
 def check_can_be_made(folder: Path, field: str) -> None:
