@@ -51,6 +51,7 @@ class App:
         self.config = config
         self.metrics = Metrics()
         self.health = Health((RESCORING, ADMIN))
+        self.metrics.watch_health(lambda: self.health.serving)
         self.store = store
         self._room = EngineRoom(config, base, placement, store, self.metrics, on_death=self._fail)
         self.engine = self._room.engine
