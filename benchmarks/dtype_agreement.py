@@ -18,6 +18,7 @@ from lorb_adapters.loading import load_adapter
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
 from lorb_adapters.store import Store
+from lorb_adapters.store_base import AUTO, choose_base
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]
@@ -26,7 +27,7 @@ DOMAIN = "librispeech"
 
 def scores_in(dtype: torch.dtype, lists: list[NBest]) -> tuple[list[list[float]], list[list[float]]]:
     """Rescoring scores and combined scores of every list's distinct hypotheses."""
-    base = load_base("minilm", dtype=dtype)
+    base = load_base(choose_base(AUTO, Store(str(ROOT / "adapters/store"))), dtype=dtype)
     store = Store(str(ROOT / "adapters/store"))
     adapter = load_adapter(store, DOMAIN, store.versions(DOMAIN)[-1], base)
     model, manifest = RescoringModel(base), adapter.manifest

@@ -53,6 +53,9 @@ def write_base(folder: Path, base: Base, head: HeadWeights, texts: Mapping[str, 
     (partial / "lorb_head.json").write_text(json.dumps({"kind": head.kind}), encoding="utf-8")
     for name, text in (texts or {}).items():
         (partial / name).write_text(text, encoding="utf-8")
+    mode = (partial / "config.json").stat().st_mode
+    for file in partial.iterdir():
+        file.chmod(mode)  # safetensors' own are for their owner alone, and a server may run as someone else
     os.replace(partial, folder)
 
 

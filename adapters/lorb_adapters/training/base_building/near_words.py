@@ -2,6 +2,7 @@
 
 import math
 import random
+from array import array
 from collections import Counter, defaultdict
 from itertools import accumulate
 
@@ -22,6 +23,8 @@ class NearWords:
     def __init__(self, word_counts: Counter[str]) -> None:
         commonest = sorted(word_counts, key=lambda word: (-word_counts[word], word))[:_MOST_WORDS]
         self._counts = {word: word_counts[word] for word in commonest}
+        self._words = commonest
+        self._numbers = {word: number for number, word in enumerate(commonest)}
         self._by_length: dict[int, list[str]] = defaultdict(list)
         for word in commonest:
             self._by_length[len(word)].append(word)
@@ -30,15 +33,16 @@ class NearWords:
         self._weights = list(accumulate(letters[letter] or 1 for letter in self._letters))
         self._frequent = commonest[:200]
         self._frequent_weights = list(accumulate(self._counts[word] for word in self._frequent))
-        self._near: dict[str, tuple[list[str], list[float]]] = {}
+        # numbers of words and running sums of weights: lists of both would be gigabytes for a text of some size
+        self._near: dict[str, tuple[array[int], array[float]]] = {}
 
     def near(self, word: str, rng: random.Random) -> str | None:
         """A word of the text that differs from `word` in up to two letters (three in long words).
 
         Drawn by the root of its count, an eighth of it for each further letter; None where there is none.
         """
-        words, weights = self._near.get(word) or self._look_up(word)
-        return rng.choices(words, cum_weights=weights)[0] if words else None
+        numbers, weights = self._near.get(word) or self._look_up(word)
+        return self._words[rng.choices(numbers, cum_weights=weights)[0]] if numbers else None
 
     def frequent(self, rng: random.Random) -> str:
         """One of the commonest words by its count: what a recogniser inserts."""
@@ -64,7 +68,7 @@ class NearWords:
                 letters[at], letters[at + 1] = letters[at + 1], letters[at]
         return "".join(letters)
 
-    def _look_up(self, word: str) -> tuple[list[str], list[float]]:
+    def _look_up(self, word: str) -> "tuple[array[int], array[float]]":
         most = 2 if len(word) < _LONG_WORD else 3
         found: list[tuple[str, float]] = []
         if len(word) <= _MOST_LETTERS:  # longer ones are rare, and have no neighbours worth the time
@@ -78,5 +82,6 @@ class NearWords:
                     if distance
                 ]
         found.sort()
-        self._near[word] = [each for each, _ in found], list(accumulate(weight for _, weight in found))
+        numbers = array("I", (self._numbers[each] for each, _ in found))
+        self._near[word] = numbers, array("d", accumulate(weight for _, weight in found))
         return self._near[word]

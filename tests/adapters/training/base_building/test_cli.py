@@ -71,6 +71,12 @@ def test_the_base_loads_with_a_head_that_tells_what_it_was_trained_to(undisturbe
     assert scores[0] != scores[1]
 
 
+def test_whoever_may_read_one_of_its_files_may_read_all(undisturbed):
+    """A server that runs as another user than the trainer can load what the trainer's umask lets it see."""
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (undisturbed / "mine").iterdir()}
+    assert set(modes.values()) == {modes["config.json"]}
+
+
 def test_its_report_has_what_makes_it_again(undisturbed, files):
     """Command, seed, digests, counts, cost, detection and dev, in the base's own folder."""
     report = json.loads((undisturbed / "mine" / "report.json").read_text())

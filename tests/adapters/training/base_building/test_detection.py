@@ -119,3 +119,16 @@ def test_a_detector_learns_what_wrong_words_look_like(base):
     detection = Detection.measure(scores.detach(), wrong, judged)
     assert (detection.accuracy_percent, detection.recall_percent) == (100, 100)
     assert detection.wrong == 3
+
+
+def test_frozen_embeddings_are_no_part_of_what_is_trained(base):
+    """All above them has a gradient; they have none, and are not among the detector's values."""
+    detector = Detector(base, BuildConfig(precision="fp32", freezes_embeddings=True))
+    whole = set(Detector(load_base(base.name), BuildConfig(precision="fp32")).tensors)
+    assert {name.split(".")[0] for name in whole - set(detector.tensors)} == {"embeddings"}
+    with torch.no_grad():
+        detector.tensors["head.weight"].fill_(1.0)
+    rows = base.text_encoder.encode(["the old man"], "", TextNormalization(), False)
+    detector.token_scores(rows).sum().backward()
+    assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in detector.tensors.values())
+    assert all(p.grad is None for name, p in base.encoder.named_parameters() if name.startswith("embeddings."))
