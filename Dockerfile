@@ -108,6 +108,6 @@ COPY --chown=lorb:lorb adapters/store /store
 # calls and metrics; the admin service stays on loopback
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \
     CMD ["lorb-health", "127.0.0.1:50051"]
 CMD ["lorb-serve"]

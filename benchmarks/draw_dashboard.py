@@ -25,6 +25,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator
+from PIL import Image
 
 DASHBOARD = Path(__file__).parents[1] / "deploy" / "monitoring" / "grafana" / "dashboards" / "lorb.json"
 COLUMNS = 24
@@ -38,7 +39,7 @@ STAT_COLORS = {"green": "#2e9e5b", "yellow": "#d9a514", "red": "#c23b3b", "blue"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a panel: Unix times in seconds, values, and its name in the legend."""
+    """One line of a panel: Unix times in seconds, values (NaN where there is none), and its name in the legend."""
 
     name: str
     times: tuple[float, ...]
@@ -47,15 +48,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time, Unix seconds."""
+    """A stretch of time, whole Unix seconds."""
 
-    start: float
-    end: float
+    start: int
+    end: int
 
     @property
-    def step(self) -> float:
-        """Seconds between two points."""
-        return max(1.0, (self.end - self.start) / NUM_POINTS)
+    def step(self) -> int:
+        """Seconds between two points: whole, as the API's times then are."""
+        return max(1, round((self.end - self.start) / NUM_POINTS))
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """All points."""
+        return tuple(float(time) for time in range(int(self.start), int(self.end) + 1, self.step))
 
 
 class NoData(Exception):
@@ -71,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("dashboard.png"))
     arguments = parser.parse_args(argv)
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
-    end = arguments.end or datetime.now(UTC).timestamp()
-    window = Window(end - 60 * arguments.minutes, end)
+    end = int(arguments.end or datetime.now(UTC).timestamp())
+    window = Window(end - round(60 * arguments.minutes), end)
     try:
         data = {panel["id"]: list(panel_series(arguments.prometheus, panel, window)) for panel in panels}
     except (NoData, OSError) as error:
@@ -87,11 +93,11 @@ def panel_series(prometheus: str, panel: Mapping[str, Any], window: Window) -> I
     found = False
     for target in panel["targets"]:
         for result in query_range(prometheus, target["expr"], window):
-            points = [(float(time), float(value)) for time, value in result["values"]]
-            if any(math.isfinite(value) for _, value in points):
+            known = {float(time): float(value) for time, value in result["values"]}
+            if any(map(math.isfinite, known.values())):
                 found = True
-                times, values = zip(*points, strict=True)
-                yield Series(legend(target["legendFormat"], result["metric"]), times, values)
+                values = tuple(known.get(time, math.nan) for time in window.times)
+                yield Series(legend(target["legendFormat"], result["metric"]), window.times, values)
     if not found:
         raise NoData(f"panel {panel['title']!r} has no data at {prometheus}")
 
@@ -130,6 +136,8 @@ def draw(panels: Sequence[Mapping[str, Any]], data: Mapping[int, Sequence[Series
             _draw_lines(figure.add_axes(inner), panel, data[panel["id"]], window)
     figure.savefig(path, dpi=100, facecolor=BACKGROUND)
     pyplot.close(figure)
+    with Image.open(path) as image:  # half the bytes
+        image.convert("RGB").quantize(192, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def _inset(box: tuple[float, ...], x: float, y: float) -> tuple[float, float, float, float]:
@@ -166,7 +174,7 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], 
     custom = defaults["custom"]
     moments = [[datetime.fromtimestamp(time, UTC) for time in one.times] for one in series]
     if custom["stacking"]["mode"] == "normal":
-        _stack(axes, series, window)
+        _stack(axes, series)
     else:
         style = "steps-post" if custom.get("lineInterpolation") == "stepAfter" else "default"
         for i, one in enumerate(series):
@@ -177,8 +185,8 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], 
     axes.set_xlim(*(datetime.fromtimestamp(time, UTC) for time in (window.start, window.end)))
     if "min" in defaults:
         axes.set_ylim(bottom=defaults["min"], top=defaults.get("max"))
-        if "max" not in defaults and axes.get_ylim()[1] <= 0.06:
-            axes.set_ylim(top=max(axes.get_ylim()[1], 1e-3))
+        if "max" not in defaults:
+            axes.set_ylim(top=1.06 * max(axes.get_ylim()[1], 1e-3))
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
@@ -202,13 +210,13 @@ def _value_ticks(top: float, defaults: Mapping[str, Any]) -> Locator:
     return MaxNLocator(5, integer=defaults.get("decimals") == 0)
 
 
-def _stack(axes: Axes, series: Sequence[Series], window: Window) -> None:
-    """Series on one another; where one has no value yet it counts nothing."""
-    times = sorted({time for one in series for time in one.times if window.start <= time <= window.end})
-    known = [dict(zip(one.times, one.values, strict=True)) for one in series]
-    heights = [[value if math.isfinite(value := one.get(time, 0.0)) else 0.0 for time in times] for one in known]
-    moments = [datetime.fromtimestamp(time, UTC) for time in times]
-    axes.stackplot(moments, heights, colors=COLORS, alpha=0.75, labels=[one.name for one in series], linewidth=0)
+def _stack(axes: Axes, series: Sequence[Series]) -> None:
+    """Series on one another, the largest below; where one has no value it counts nothing."""
+    heights = {one.name: [value if math.isfinite(value) else 0.0 for value in one.values] for one in series}
+    names = sorted(heights, key=lambda name: -sum(heights[name]))
+    moments = [datetime.fromtimestamp(time, UTC) for time in series[0].times]
+    colors = ("#2e9e5b", *(color for color in COLORS if color != "#2e9e5b"))
+    axes.stackplot(moments, [heights[name] for name in names], colors=colors, alpha=0.8, labels=names, linewidth=0)
 
 
 def formatted(value: float, defaults: Mapping[str, Any]) -> str:
