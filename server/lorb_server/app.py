@@ -54,6 +54,7 @@ class App:
         check_files(config)
         self.metrics = Metrics()
         self.health = Health((RESCORING, ADMIN))
+        self.metrics.watch_health(lambda: self.health.serving)
         self.store = store
         self._room = EngineRoom(config, base, placement, store, self.metrics, on_death=self._fail)
         self.engine = self._room.engine
