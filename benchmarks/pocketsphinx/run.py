@@ -75,8 +75,8 @@ def main() -> None:
     parser.add_argument("--name", default="adapter", help="of the training run, so that several can be compared on dev")
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("training", nargs="*", metavar="-- FLAG", help="flags of lorb-train-adapter")
-    args = parser.parse_args()
+    flags_at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args, training_flags = parser.parse_args(sys.argv[1:flags_at]), sys.argv[flags_at + 1 :]
     lists = {part: lists_of(args.folder, part) for part in ("train", "dev", "test")}
     references = {part: {nbest.reference for nbest in each} for part, each in lists.items()}
     assert not references["test"] & (references["train"] | references["dev"])
@@ -92,7 +92,7 @@ def main() -> None:
         call(
             "lorb-train-adapter", "--domain", DOMAIN, "--base", args.base, "--train", place / "train.jsonl.gz",
             "--dev", place / "dev.jsonl.gz", "--store", store, "--run-dir", run, "--report-dir", place / "report",
-            "--no-golden-lists", "--quiet", *resume, *args.training,
+            "--no-golden-lists", "--quiet", *resume, *training_flags,
         )  # fmt: skip
     figures = {}
     with serving_process("--store", store, "--base", args.base) as server:
@@ -106,7 +106,7 @@ def main() -> None:
         result = {
             "command": shlex.join(["python", *sys.argv]), "date": datetime.date.today().isoformat(),
             "recogniser": "pocketsphinx, its own en-us model", "speech": "flite, voices slt and rms in turn",
-            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": args.training,
+            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": training_flags,
             "versions": versions(), "figures": figures, "adapter": training.get("version"),
         }  # fmt: skip
         args.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
