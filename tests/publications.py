@@ -68,7 +68,7 @@ def make_publication(base: Base, domain: str = "voice", seed: int = 0, **changes
         "ranking": RANKING,
         "normalization": NORMALIZATION,
         "uses_context": False,
-        "first_pass_statistics": {"mean": -4.0, "standard_deviation": 1.5},
+        "first_pass_statistics": {"mean": -4.0, "std": 1.5},
         "training_data": {"train.jsonl.gz": "a" * 64},
         "dev_metrics": {"first_pass_wer_percent": 16.7, "rescored_wer_percent": 15.9},
         "report_md": "# Report\n",

@@ -1,6 +1,6 @@
 """What the server counts about adapters: which are there, how they came, canaries and comparisons."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -23,15 +23,15 @@ class AdapterMetrics:
         """Shows an adapter whose weights are on the device now."""
         ref = adapter.ref
         self._info.labels(ref.domain, ref.version, ref.digest).set(1)
-        if adapter.training_score_mean is not None:
-            self._training_score.labels(ref.domain, ref.version).set(adapter.training_score_mean)
+        for gauge, value in self._training_scores(adapter):
+            gauge.labels(ref.domain, ref.version).set(value)
 
     def adapter_left(self, adapter: ServedAdapter) -> None:
         """Takes its series away."""
         ref = adapter.ref
         self._info.remove(ref.domain, ref.version, ref.digest)
-        if adapter.training_score_mean is not None:
-            self._training_score.remove(ref.domain, ref.version)
+        for gauge, _ in self._training_scores(adapter):
+            gauge.remove(ref.domain, ref.version)
 
     def show_refused(self, domain: str, before: Iterable[str], after: Iterable[str]) -> None:
         """Shows a domain's refused versions, and no longer those that were."""
@@ -40,6 +40,13 @@ class AdapterMetrics:
             self._refused.remove(domain, version)
         for version in after - before:
             self._refused.labels(domain, version).set(1)
+
+    def show_aliases(self, domain: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Shows the version that each alias of a domain serves, and no longer what it served before."""
+        for alias, version in before.items() - after.items():
+            self._alias.remove(domain, alias, version)
+        for alias, version in after.items() - before.items():
+            self._alias.labels(domain, alias, version).set(1)
 
     def show_canary(self, domain: str, before: float, after: float) -> None:
         """Shows the share of a domain's calls that its canary takes; none where that is 0."""
@@ -52,6 +59,12 @@ class AdapterMetrics:
         """Reads the residents' gauges from these functions, whenever somebody asks."""
         self._resident_bytes.set_function(size_bytes)
         self._residents.set_function(count)
+
+    def _training_scores(self, adapter: ServedAdapter) -> Iterator[tuple[Gauge, float]]:
+        if adapter.training_score_mean is not None:
+            yield self._training_score, adapter.training_score_mean
+        if adapter.training_score_deviation is not None:
+            yield self._training_deviation, adapter.training_score_deviation
 
     def _add_store_series(self) -> None:
         registry = self._registry
@@ -73,6 +86,12 @@ class AdapterMetrics:
             ("domain", "version"),
             registry=registry,
         )
+        self._alias = Gauge(
+            "lorb_adapter_alias",
+            "1 for each alias, with the version that it serves here; behind the store's where a new one is refused.",
+            ("domain", "alias", "version"),
+            registry=registry,
+        )
         self.generation = Gauge("lorb_registry_generation", "The store's generation served.", registry=registry)
         self.registry_errors = Counter(
             "lorb_registry_errors",
@@ -91,6 +110,12 @@ class AdapterMetrics:
         self._training_score = Gauge(
             "lorb_training_first_pass_score",
             "Mean first-pass score that a version on the device was trained with.",
+            ("domain", "version"),
+            registry=registry,
+        )
+        self._training_deviation = Gauge(
+            "lorb_training_first_pass_score_deviation",
+            "Standard deviation of the first-pass scores that a version on the device was trained with.",
             ("domain", "version"),
             registry=registry,
         )

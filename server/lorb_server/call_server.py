@@ -13,8 +13,10 @@ from lorb_server.listening import RESCORING, listen, make_server
 from lorb_server.metrics import Metrics
 from lorb_server.rescorer import Rescorer
 from lorb_server.routing import Routing
+from lorb_server.secured import call_guards
 from lorb_server.service import RescoringService
 from lorb_server.shadow import Shadow
+from lorb_server.tls import TlsFiles
 from lorb_server.tracing import open_tracing
 
 
@@ -35,7 +37,7 @@ class CallServer:
     ) -> None:
         """`shares_port`: other processes of this server listen on the same port.
 
-        Raises InvalidInput where traces are asked for that cannot be made.
+        Raises InvalidInput where traces are asked for that cannot be made, or the file of tokens cannot be read.
         """
         self._config = config
         self._tracing = open_tracing(config.otlp_endpoint, os.environ)
@@ -53,12 +55,14 @@ class CallServer:
         service = RescoringService(
             config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
         )
-        self._server = make_server(config, RESCORING, health, shares_port=shares_port)
+        guards = call_guards(config, metrics.callers)
+        self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 
     async def listen(self) -> int:
         """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
-        return await listen(self._server, self._config.host, self._config.port, "port")
+        config = self._config
+        return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no more calls; those in flight may take so long."""

@@ -75,6 +75,7 @@ class Domains:
             if after.loaded.get(version) is not adapter:
                 self._on_leave(adapter)
         self._metrics.show_refused(name, before.refused, after.refused)
+        self._metrics.show_aliases(name, before.aliases, after.aliases)
         self._metrics.show_canary(name, before.active_share, after.active_share)
         self.state += 1
         for changed in self._watchers:

@@ -166,9 +166,9 @@ class Engine:
         with self._wake:
             return self._scheduler.queued_tokens
 
-    def _oldest_age_seconds(self) -> float:
+    def _oldest_age_seconds(self, lane: Lane) -> float:
         with self._wake:
-            return self._scheduler.oldest_age_seconds(self._clock())
+            return self._scheduler.oldest_age_seconds(lane, self._clock())
 
     # From here on: the model thread.
 

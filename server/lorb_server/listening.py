@@ -8,6 +8,7 @@ from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2
 from lorb_server.config import ServeConfig, flag
 from lorb_server.health import Health
+from lorb_server.tls import CertificateSource, TlsFiles
 
 RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
@@ -42,11 +43,17 @@ def make_server(
     return server
 
 
-async def listen(server: grpc.aio.Server, host: str, port: int, field: str) -> int:
-    """Starts `server` and returns the port it got; raises InvalidInput where the address is taken or none."""
-    address = f"[{host}]" if ":" in host and not host.startswith("[") else host
+async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
+    """Starts `server`, in plain text without `tls`, and returns the port it got.
+
+    Raises InvalidInput where the address is taken or none, or where the certificates do not fit together.
+    """
+    address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    credentials = None if tls is None else CertificateSource(tls).credentials()
     try:
-        bound = server.add_insecure_port(f"{address}:{port}")
+        bound = (
+            server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
+        )
     except RuntimeError as error:
         raise InvalidInput(
             f"{flag(field)} {port} on {host} cannot be bound: is another server on it?", field=field

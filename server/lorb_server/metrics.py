@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -10,13 +11,14 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    Summary,
     start_http_server,
 )
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.adapter_metrics import AdapterMetrics
+from lorb_server.caller_metrics import CallerMetrics
+from lorb_server.job import Lane
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TOKENS = tuple(float(2**power) for power in range(4, 18))
@@ -33,6 +35,7 @@ class Metrics:
         self._add_pass_series()
         self._add_build_series()
         self.adapters = AdapterMetrics(self.registry)
+        self.callers = CallerMetrics(self.registry)
 
     def _add_call_series(self) -> None:
         registry = self.registry
@@ -44,8 +47,8 @@ class Metrics:
         )
         self.duration = Histogram(
             "lorb_rescore_duration_seconds",
-            "Time of a list, by stage: total, tokenize, queue or infer.",
-            ("stage",),
+            "Time of a list, by stage: total, tokenize, queue or infer; lane bulk: lists of BatchRescore.",
+            ("stage", "lane"),
             buckets=_SECONDS,
             registry=registry,
         )
@@ -61,10 +64,13 @@ class Metrics:
             ("domain",),
             registry=registry,
         )
-        self.first_pass_scores = Summary(
-            "lorb_first_pass_score",
-            "First-pass scores seen, a list's mean each. Far from lorb_training_first_pass_score: another decoder.",
-            ("domain",),
+        self._first_pass_lists = Counter(
+            "lorb_first_pass_lists", "Lists that came with first-pass scores.", ("domain",), registry=registry
+        )
+        self._first_pass_magnitude = Counter(
+            "lorb_first_pass_score_magnitude",
+            "Their mean first-pass scores without the sign, added up by sign: positive or negative.",
+            ("domain", "sign"),
             registry=registry,
         )
         self.rank_changed = Counter(
@@ -120,7 +126,10 @@ class Metrics:
         self._cache_bytes = Gauge("lorb_score_cache_bytes", "Memory the score cache takes.", registry=registry)
         self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens that wait for the model.", registry=registry)
         self._queue_age = Gauge(
-            "lorb_queue_oldest_age_seconds", "How long the longest-waiting list waits.", registry=registry
+            "lorb_queue_oldest_age_seconds",
+            "How long the longest-waiting list of a lane waits: single, bulk, or idle (the shadow's).",
+            ("lane",),
+            registry=registry,
         )
 
     def _add_build_series(self) -> None:
@@ -131,16 +140,30 @@ class Metrics:
             ("version", "base", "base_fingerprint", "device", "dtype"),
             registry=registry,
         )
+        self._serving = Gauge(
+            "lorb_serving", "1 while health says SERVING: warm, and not told to end.", registry=registry
+        )
 
-    def observe_call(self, domain: str, outcome: Outcome, reason: FallbackReason | None, timings: Timings) -> None:
+    def observe_call(
+        self, domain: str, lane: Lane, outcome: Outcome, reason: FallbackReason | None, timings: Timings
+    ) -> None:
         """Notes one list answered."""
         self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
-        self.duration.labels("total").observe(timings.total_seconds)
+        self._observe_stage("total", lane, timings.total_seconds)
         if timings.tokenize_seconds:
-            self.duration.labels("tokenize").observe(timings.tokenize_seconds)
+            self._observe_stage("tokenize", lane, timings.tokenize_seconds)
         if timings.infer_seconds:
-            self.duration.labels("queue").observe(timings.queue_seconds)
-            self.duration.labels("infer").observe(timings.infer_seconds)
+            self._observe_stage("queue", lane, timings.queue_seconds)
+            self._observe_stage("infer", lane, timings.infer_seconds)
+
+    def observe_first_pass(self, domain: str, mean_score: float) -> None:
+        """Notes a list's mean first-pass score: by its sign, for a sum that falls reads as one that began anew."""
+        self._first_pass_lists.labels(domain).inc()
+        self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))
+        self._first_pass_magnitude.labels(domain, "negative").inc(max(-mean_score, 0.0))
+
+    def _observe_stage(self, stage: str, lane: Lane, seconds: float) -> None:
+        self.duration.labels(stage, lane.value).observe(seconds)
 
     def observe_pass(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
         """Notes one batch that the model scored."""
@@ -157,10 +180,15 @@ class Metrics:
         """Reads the number of fronts that take calls from this function, whenever somebody asks."""
         self._fronts.set_function(count)
 
-    def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
+    def watch_health(self, is_serving: Callable[[], bool]) -> None:
+        """Reads whether the server serves from this function, whenever somebody asks."""
+        self._serving.set_function(lambda: float(is_serving()))
+
+    def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Lane], float]) -> None:
         """Reads the queue's gauges from these functions, whenever somebody asks."""
         self._queue_tokens.set_function(tokens)
-        self._queue_age.set_function(oldest_age_seconds)
+        for lane in Lane:
+            self._queue_age.labels(lane.value).set_function(partial(oldest_age_seconds, lane))
 
 
 class MetricsServer:

@@ -196,7 +196,7 @@ class Rescorer:
         self._metrics.truncated.labels(domain).inc(sum(row.truncated for row in rows))
         scores = [text.first_pass_score for text in call.distinct if text.first_pass_score is not None]
         if scores:
-            self._metrics.first_pass_scores.labels(domain).observe(sum(scores) / len(scores))
+            self._metrics.observe_first_pass(domain, sum(scores) / len(scores))
         if hypotheses[0].index not in call.distinct[0].positions:
             self._metrics.rank_changed.labels(domain).inc()
         if skipped:
@@ -224,7 +224,7 @@ class Rescorer:
             queue_seconds=scored.queue_seconds if scored else 0.0,
             infer_seconds=scored.infer_seconds if scored else 0.0,
         )
-        self._metrics.observe_call(call.adapter.ref.domain, outcome, reason, timings)
+        self._metrics.observe_call(call.adapter.ref.domain, call.lane, outcome, reason, timings)
         ranked = Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
         if self._tracing is not None:
             self._tracing.record(call, ranked, now)

@@ -150,10 +150,10 @@ class Scheduler(Generic[Payload]):
         """Lists that wait."""
         return sum(map(len, self._lanes.values()))
 
-    def oldest_age_seconds(self, now: float) -> float:
-        """How long the longest-waiting list has waited; 0 where none waits."""
-        waiting = (lane.oldest() for lane in self._lanes.values())
-        return max((now - entry.enqueued_at for entry in waiting if entry is not None), default=0.0)
+    def oldest_age_seconds(self, lane: Lane, now: float) -> float:
+        """How long the longest-waiting list of a lane has waited; 0 where none waits."""
+        oldest = self._lanes[lane].oldest()
+        return 0.0 if oldest is None else now - oldest.enqueued_at
 
     def _fit_into_queue(self, entry: Entry[Payload], now: float) -> Admission | None:
         """Cuts `entry` to what can be ready in time; where that is too little, why it is turned away."""

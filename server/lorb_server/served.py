@@ -24,6 +24,7 @@ class ServedAdapter:
         normalization: how it reads transcripts.
         uses_context: whether it reads the preceding turn.
         training_score_mean: of the first-pass scores it was trained with, natural log; None where it had none.
+        training_score_deviation: their standard deviation; None likewise.
         size_bytes: memory that its weights take on the device.
     """
 
@@ -32,6 +33,7 @@ class ServedAdapter:
     normalization: TextNormalization
     uses_context: bool
     training_score_mean: float | None = None
+    training_score_deviation: float | None = None
     size_bytes: int = 0
 
 
@@ -44,6 +46,7 @@ def served(adapter: "Adapter") -> ServedAdapter:
         normalization=manifest.normalization,
         uses_context=manifest.uses_context,
         training_score_mean=manifest.first_pass_statistics.get("mean"),
+        training_score_deviation=manifest.first_pass_statistics.get("std"),
         size_bytes=adapter.weights.size_bytes,
     )
 

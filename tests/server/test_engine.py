@@ -81,7 +81,7 @@ def test_times_are_the_clocks():
         held = await hold(engine, model)
         waiting = engine.submit(request())
         clock.now += 2.5
-        assert metrics.registry.get_sample_value("lorb_queue_oldest_age_seconds") == 2.5
+        assert metrics.registry.get_sample_value("lorb_queue_oldest_age_seconds", {"lane": "single"}) == 2.5
         assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
         model.gate.set()
         assert (await held).infer_seconds == 2.5

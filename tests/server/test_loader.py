@@ -52,6 +52,7 @@ def test_a_good_version_is_loaded(store, tiny_bert):
         assert adapter.ref.version == version
         assert adapter.ranking == manifest.ranking
         assert adapter.training_score_mean == manifest.first_pass_statistics["mean"]
+        assert adapter.training_score_deviation == manifest.first_pass_statistics["std"]
         assert adapter.size_bytes == residents.get(adapter).size_bytes > 0
         assert count(metrics, "loaded") == 1
 

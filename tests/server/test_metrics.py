@@ -7,6 +7,7 @@ import pytest
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
+from lorb_server.job import Lane
 from lorb_server.metrics import Metrics, MetricsServer
 from serving import free_port
 
@@ -62,12 +63,27 @@ def test_a_port_that_is_taken_is_refused_by_name():
 def test_stages_that_did_not_happen_are_not_timed():
     """A list answered without the model has a total alone; zeros would spoil the others' histograms."""
     metrics = Metrics()
-    metrics.observe_call("voice", Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5))
-    metrics.observe_call("voice", Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
+    metrics.observe_call("voice", Lane.BULK, Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5))
+    metrics.observe_call("voice", Lane.BULK, Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
     counts = {
-        stage: metrics.registry.get_sample_value("lorb_rescore_duration_seconds_count", {"stage": stage})
+        stage: metrics.registry.get_sample_value(
+            "lorb_rescore_duration_seconds_count", {"stage": stage, "lane": "bulk"}
+        )
         for stage in ("total", "tokenize", "queue", "infer")
     }
     assert counts == {"total": 2, "tokenize": 1, "queue": 1, "infer": 1}
     labels = {"domain": "voice", "outcome": "first_pass", "reason": "queue_full"}
     assert metrics.registry.get_sample_value("lorb_rescore_requests_total", labels) == 1
+
+
+def test_first_pass_scores_never_count_down():
+    """Scores are negative and a falling counter reads as a restarted one: each sign has its own, and both are there."""
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    seen = []
+    for score in (-4.0, -2.0, 3.0):
+        metrics.observe_first_pass("voice", score)
+        labels = [{"domain": "voice", "sign": sign} for sign in ("positive", "negative")]
+        seen.append([value("lorb_first_pass_score_magnitude_total", each) for each in labels])
+    assert seen == [[0.0, 4.0], [0.0, 6.0], [3.0, 6.0]]
+    assert value("lorb_first_pass_lists_total", {"domain": "voice"}) == 3

@@ -102,7 +102,7 @@ def test_scores_belong_to_their_texts(run):
         assert sorted(h.index for h in ranked.hypotheses) == [0, 1, 2, 3]
         assert bench.sample("lorb_rescore_hypotheses_total", kind="scored") == 3
         assert bench.sample("lorb_rescore_hypotheses_total", kind="deduplicated") == 1
-        assert bench.sample("lorb_first_pass_score_sum") == -1.0
+        assert bench.sample("lorb_first_pass_score_magnitude_total", sign="negative") == 1.0
         assert bench.sample("lorb_rescore_requests_total", outcome="rescored", reason="") == 1
 
     run(test)

@@ -262,15 +262,18 @@ def test_batch_lists_do_not_starve(tokens):
 
 
 def test_oldest_age_counts_from_the_first_that_still_waits():
-    """The age is of the longest-waiting list, not of the next one by deadline; 0 when none waits."""
+    """The age is of a lane's longest-waiting list, not of the next one by deadline; 0 when none waits."""
     scheduler = make_scheduler()
     first = entry("first", answer_by=90, at=10.0)
-    offer_all(scheduler, first, entry("second", answer_by=50, at=12.0, bulk=True))
-    assert scheduler.oldest_age_seconds(15.0) == 5.0
+    offer_all(
+        scheduler, first, entry("second", answer_by=50, at=12.0), entry("third", answer_by=50, at=11.0, bulk=True)
+    )
+    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 5.0
+    assert scheduler.oldest_age_seconds(Lane.BULK, 15.0) == 4.0
     scheduler.cancel(first)
-    assert scheduler.oldest_age_seconds(15.0) == 3.0
-    assert names(scheduler.clear()) == ["second"]
-    assert scheduler.oldest_age_seconds(15.0) == 0.0
+    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 3.0
+    assert sorted(names(scheduler.clear())) == ["second", "third"]
+    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 0.0
 
 
 actions = st.lists(

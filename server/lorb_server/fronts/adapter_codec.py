@@ -77,6 +77,7 @@ def _adapter_json(adapter: ServedAdapter, number: int) -> dict[str, Any]:
         "normalization": adapter.normalization.to_json(),
         "uses_context": adapter.uses_context,
         "training_score_mean": adapter.training_score_mean,
+        "training_score_deviation": adapter.training_score_deviation,
         "size_bytes": adapter.size_bytes,
     }
 
@@ -88,6 +89,7 @@ def _adapter(content: dict[str, Any], known: Callable[[int, ServedAdapter], Serv
         normalization=TextNormalization.from_json(content["normalization"]),
         uses_context=content["uses_context"],
         training_score_mean=content["training_score_mean"],
+        training_score_deviation=content["training_score_deviation"],
         size_bytes=content["size_bytes"],
     )
     return known(content["number"], adapter)

@@ -1,6 +1,7 @@
 """A front and the engine process over a real socket: scores, routes, health, and what goes wrong."""
 
 import asyncio
+import dataclasses
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from lorb_server.fronts.connection import HIGH_WATER_BYTES
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.frames import Kind, frame
 from lorb_server.job import Job, Lane
+from lorb_server.served import ServedAdapter
 from serving import row, served_adapter
 
 
@@ -44,7 +46,7 @@ def test_an_adapter_reaches_the_front_whole():
         async with connected() as pair:
             adapter = (await pair.link.route("voice", "")).adapter
             original = pair.routing.adapters["voice"]
-            for field in ("ref", "ranking", "normalization", "uses_context", "training_score_mean", "size_bytes"):
+            for field in (one.name for one in dataclasses.fields(ServedAdapter)):
                 assert getattr(adapter, field) == getattr(original, field)
 
     asyncio.run(run())

@@ -25,7 +25,7 @@ def counted(requests, seconds):
     metrics = Metrics()
     metrics.requests.labels("voice", "rescored", "").inc(requests)
     for each in seconds:
-        metrics.duration.labels("total").observe(each)
+        metrics.duration.labels("total", "single").observe(each)
     metrics.adapters.generation.set(requests)
     return metrics
 
@@ -43,9 +43,9 @@ def test_counters_and_histograms_are_added_and_gauges_are_the_engines():
     sums = total(samples_of(front.registry) for front in fronts)
     families = list(with_samples(own.registry.collect(), sums))
     assert value(families, "lorb_rescore_requests_total", domain="voice", outcome="rescored", reason="") == 5
-    assert value(families, "lorb_rescore_duration_seconds_count", stage="total") == 3
-    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", le="0.005") == 2
-    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", le="+Inf") == 3
+    assert value(families, "lorb_rescore_duration_seconds_count", stage="total", lane="single") == 3
+    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", lane="single", le="0.005") == 2
+    assert value(families, "lorb_rescore_duration_seconds_bucket", stage="total", lane="single", le="+Inf") == 3
     assert value(families, "lorb_registry_generation") == 41
 
 
@@ -54,7 +54,7 @@ def test_the_engines_own_counts_are_in_the_sum():
     sums = samples_of(counted(2, [1.0]).registry)
     families = list(with_samples(counted(5, [1.0]).registry.collect(), sums))
     assert value(families, "lorb_rescore_requests_total", domain="voice", outcome="rescored", reason="") == 7
-    assert value(families, "lorb_rescore_duration_seconds_sum", stage="total") == 2.0
+    assert value(families, "lorb_rescore_duration_seconds_sum", stage="total", lane="single") == 2.0
 
 
 def test_the_sum_is_a_page_that_prometheus_reads():

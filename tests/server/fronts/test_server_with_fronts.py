@@ -125,7 +125,7 @@ def test_the_metrics_page_adds_up_all_processes(tiny_bert, store):
         samples = {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
         requests = ("lorb_rescore_requests_total", ("domain", "voice"), ("outcome", "rescored"), ("reason", ""))
         assert samples[requests] == 10
-        assert samples[("lorb_rescore_duration_seconds_count", ("stage", "total"))] == 10
+        assert samples[("lorb_rescore_duration_seconds_count", ("lane", "single"), ("stage", "total"))] == 10
         assert samples[("lorb_batch_lists_sum",)] == 10
         assert samples[("lorb_fronts",)] == 2
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics?name[]=lorb_fronts") as page:

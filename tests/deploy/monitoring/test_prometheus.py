@@ -1,0 +1,132 @@
+"""A real Prometheus that reads a real server under traffic, with the shipped rules."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lorb_adapters.base import load_base
+from lorb_adapters.store import Store
+from publications import make_publication
+from serving import free_port, running_server
+
+ROOT = Path(__file__).parents[3]
+CONFIGURATION = ROOT / "deploy" / "monitoring" / "prometheus"
+PROMETHEUS = shutil.which("prometheus")
+WAIT_SECONDS = 300
+
+pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus: apt-get install prometheus")
+
+
+@pytest.fixture(scope="module")
+def prometheus(tiny_bert, tmp_path_factory):
+    """Where a Prometheus answers that reads a server which rescores lists all the time."""
+    store, folder = tmp_path_factory.mktemp("scraped-store"), tmp_path_factory.mktemp("prometheus")
+    Store(str(store)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
+    metrics_port, port = free_port(), free_port()
+    with running_server(tiny_bert, store, metrics_port=metrics_port) as server, traffic(server):
+        write_configuration(folder, metrics_port)
+        arguments = [
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen([PROMETHEUS, *arguments], stdout=log, stderr=log)  # noqa: S603
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(WAIT_SECONDS)
+
+
+def write_configuration(folder, metrics_port):
+    """The shipped configuration but for where the server is and how often it is read."""
+    configuration = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text("utf-8"))
+    configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    [job] = configuration["scrape_configs"]
+    del job["dns_sd_configs"]
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{metrics_port}"]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    shutil.copy(CONFIGURATION / "alerts.yml", folder)
+
+
+@contextmanager
+def traffic(server):
+    """Lists all the time, some of them seen before, from a thread."""
+    ended = threading.Event()
+
+    def call():
+        number = 0
+        while not ended.wait(0.02):
+            number += 1
+            server.rescore(f"the cat {number % 50}", f"a cat {number}", "the hat")
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        caller.join()
+
+
+def answer(url):
+    with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as page:  # noqa: S310
+        return json.load(page)["data"]
+
+
+def settled(ask):
+    """What `ask` gives once that is true, however long Prometheus takes to come up."""
+    limit = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            value = ask()
+        except (urllib.error.URLError, ConnectionError):
+            value = None
+        if value:
+            return value
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+
+
+def test_every_rule_evaluates(prometheus):
+    """Without an error, over the series of a real server; and nothing fires for one that does its work."""
+
+    def rules():
+        found = [rule for group in answer(f"{prometheus}/api/v1/rules")["groups"] for rule in group["rules"]]
+        return found if all(rule["health"] != "unknown" for rule in found) else None
+
+    found = settled(rules)
+    shipped = yaml.safe_load((CONFIGURATION / "alerts.yml").read_text("utf-8"))["groups"]
+    assert {rule["name"] for rule in found} == {rule["alert"] for group in shipped for rule in group["rules"]}
+    assert [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"] == []
+    assert [rule["name"] for rule in found if rule["state"] == "firing"] == []
+
+
+def test_every_panel_of_the_dashboard_draws_data(prometheus, tmp_path):
+    """The script that makes the documentation's picture names a panel without data; here all have some."""
+    settled(lambda: answer(f"{prometheus}/api/v1/query?query=rate(lorb_batch_lists_count[1m])")["result"])
+    script, picture = ROOT / "benchmarks" / "draw_dashboard.py", tmp_path / "dashboard.png"
+    command = [sys.executable, script, "--prometheus", prometheus, "--minutes", "1", "-o", picture]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
+    assert run.returncode == 0, run.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_panel_without_data_is_named(prometheus, tmp_path):
+    """Before the server began there was none."""
+    script = ROOT / "benchmarks" / "draw_dashboard.py"
+    command = [sys.executable, script, "--prometheus", prometheus, "--end", "1000000000", "-o", tmp_path / "no.png"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
+    assert run.returncode == 1
+    assert "panel 'Replicas that serve' has no data" in run.stderr

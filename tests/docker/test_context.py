@@ -1,0 +1,40 @@
+"""What a build sends to the engine."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAX_CONTEXT_BYTES = 50 * 2**20
+
+
+@pytest.fixture(scope="module")
+def context():
+    """The files that .dockerignore lets through."""
+    docker = pytest.importorskip("docker")
+    patterns = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    patterns = [line for line in patterns if line and not line.startswith("#")]
+    paths = docker.utils.exclude_paths(str(ROOT), patterns)
+    return {path for path in paths if (ROOT / path).is_file()}
+
+
+def copied():
+    """What the Dockerfile copies out of the context."""
+    lines = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    return {source for line in lines for source in line.split()[:-1]}
+
+
+def test_the_context_is_what_the_dockerfile_copies(context):
+    """Every source is let through, and nothing else: no checkout's environment, runs, tests or secrets."""
+    sources = copied()
+    for source in sources:
+        assert any(path == source or path.startswith(f"{source}/") for path in context), source
+    others = {path for path in context if not any(path == one or path.startswith(f"{one}/") for one in sources)}
+    assert others <= {".dockerignore", "Dockerfile"}
+    assert not [path for path in context if "__pycache__" in path]
+
+
+def test_the_context_is_small(context):
+    """It travels to the engine at every build."""
+    assert sum((ROOT / path).stat().st_size for path in context) < MAX_CONTEXT_BYTES

@@ -1,0 +1,85 @@
+"""`docker compose up` and what follows it: call, train, publish, swap, roll back, restart, down."""
+
+import pytest
+
+from compose import SHIPPED, Compose, is_healthy, wait_until
+from lorb import Outcome, RescoreOptions
+from lorb_client import Client
+
+pytestmark = pytest.mark.docker
+
+LIBRISPEECH = RescoreOptions(domain="librispeech")
+
+
+@pytest.fixture(scope="module")
+def project(engine, images, lists):
+    """One server, up and healthy."""
+    compose = Compose(engine, LORB_LISTS_DIR=str(lists))
+    try:
+        compose("up", "--wait", "--wait-timeout", "600", "--no-build", "server")
+        yield compose
+    finally:
+        compose.down()
+
+
+@pytest.fixture
+def client(project):
+    with Client(f"127.0.0.1:{project.ports[0]}", timeout_seconds=60, wait_for_ready=True) as client:
+        yield client
+
+
+def version(client, nbest):
+    return client.rescore(nbest, LIBRISPEECH).adapter.version
+
+
+def test_a_healthy_server_answers_the_host(project, client, sample_dev):
+    """A real list, with the shipped adapter out of the named volume; also where a call names no domain."""
+    [server] = project.containers()
+    assert is_healthy(server)
+    for options in (LIBRISPEECH, RescoreOptions()):
+        ranked = client.rescore(sample_dev[0], options)
+        assert ranked.outcome is Outcome.RESCORED
+        assert ranked.adapter.version == SHIPPED
+        assert len(ranked.hypotheses) == len(sample_dev[0].hypotheses)
+
+
+def test_the_server_cannot_write(project):
+    """Neither to its root nor to the store."""
+    [server] = project.containers()
+    for path in ("/opt/lorb/x", "/store/x"):
+        status, said = server.exec_run(["touch", path])
+        assert status != 0
+        assert b"Read-only file system" in said
+
+
+def test_what_the_trainer_publishes_serves_without_a_restart(project, client, sample_dev):
+    """Two steps on the sample's lists; the volume is both containers', and a rollback takes it back."""
+    [server] = project.containers()
+    started = server.attrs["State"]["StartedAt"]
+    said = project(
+        "run", "--rm", "-T", "train", "--domain", "librispeech", "--train", "/lists/train.jsonl",
+        "--dev", "/lists/dev.jsonl", "--max-steps", "2", "--force",
+    )  # fmt: skip
+    assert "published librispeech@2-" in said
+    wait_until(lambda: version(client, sample_dev[0]).startswith("2-"), server)
+    project("run", "--rm", "-T", "adapters", "rollback", "librispeech")
+    wait_until(lambda: version(client, sample_dev[0]) == SHIPPED, server)
+    server.reload()
+    assert server.attrs["State"]["StartedAt"] == started
+
+
+def test_the_store_outlives_the_server(project, client, sample_dev):
+    """Down and up again, with the version trained before still in the volume."""
+    project("down", "--timeout", "60")
+    project("up", "--wait", "--wait-timeout", "600", "--no-build", "server")
+    assert version(client, sample_dev[0]) == SHIPPED
+    assert "2-" in project("run", "--rm", "-T", "adapters", "list")
+
+
+def test_a_restart_serves_again_on_the_same_port(project, client, sample_dev):
+    """The client that was there before needs no other address."""
+    [server] = project.containers()
+    assert version(client, sample_dev[0]) == SHIPPED
+    server.restart(timeout=60)
+    wait_until(lambda: is_healthy(server), server)
+    assert version(client, sample_dev[0]) == SHIPPED
