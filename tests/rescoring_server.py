@@ -121,12 +121,12 @@ def healthy(status=health_pb2.HealthCheckResponse.SERVING):
 
 
 @contextmanager
-def serving(service, address="127.0.0.1:0", *, health=None):
-    """Serves `service` and health; yields its "host:port"."""
-    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+def serving(service, address="127.0.0.1:0", *, health=None, credentials=None, threads=8):
+    """Serves `service` and health, over TLS with `credentials`, that many calls at once; yields its "host:port"."""
+    server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
     rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(health or healthy(), server)
-    port = server.add_insecure_port(address)
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -215,8 +215,9 @@ class RunningServer:
         """Rescores a list with falling first-pass scores."""
         hypotheses = [pb.Hypothesis(transcript=t, first_pass_score=-float(i)) for i, t in enumerate(transcripts)]
         timeout = fields.pop("timeout", WAIT_SECONDS)
+        metadata = fields.pop("metadata", ())
         request = pb.RescoreRequest(hypotheses=hypotheses, **{"domain": "voice", **fields})
-        return self.stub.Rescore(request, timeout=timeout)
+        return self.stub.Rescore(request, timeout=timeout, metadata=metadata)
 
     def do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Runs a coroutine on the server's loop."""

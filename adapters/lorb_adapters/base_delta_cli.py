@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -21,9 +22,10 @@ _KEPT = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report.json")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 where a value or a file is wrong."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
-        delta, change = _difference(args.folder, args.of)
+        with needing_extra(_PROGRAM, "serve"):
+            delta, change = _difference(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)
     except LorbError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
@@ -80,12 +82,14 @@ def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
     return size
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
     made = argparse.ArgumentParser(
         prog=_PROGRAM,
         description="Writes a base as the difference from the one that it was made of, four bits a weight: a folder "
         "for --base like any other, wherever the other base can be loaded.",
     )
+    add_common_arguments(made)
     made.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")
     made.add_argument("--of", required=True, metavar="BASE", help="what it was made from, as --base has it")
     made.add_argument("--output-base", type=Path, required=True, metavar="DIR", help="the new folder to write")

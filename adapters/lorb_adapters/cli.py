@@ -10,31 +10,47 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
 from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
-from lorb_adapters.aliases import AliasChange
-from lorb_adapters.archive import read_archive, write_archive
-from lorb_adapters.loading import verified_files
-from lorb_adapters.store import Store
+
+with needing_extra("lorb-adapters", "serve"):
+    from lorb_adapters.aliases import AliasChange
+    from lorb_adapters.archive import read_archive, write_archive
+    from lorb_adapters.loading import verified_files
+    from lorb_adapters.signing import TrustedKeys
+    from lorb_adapters.signing_commands import add_signing_commands
+    from lorb_adapters.store import Store
 
 Check = Callable[[str, str], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 1 where `verify` found a bad version, 2 for an error."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
-        status: int = arguments.run(Store(_store_url(arguments)), arguments)
+        if arguments.run_without_store is not None:
+            status: int = arguments.run_without_store(arguments)
+        else:
+            status = arguments.run(Store(_store_url(arguments)), arguments)
     except LorbError as error:
         print("lorb-adapters:", *str(error).split(), file=sys.stderr)
         return 2
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lorb-adapters", description=__doc__)
-    parser.add_argument("--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    made = argparse.ArgumentParser(
+        prog="lorb-adapters",
+        description="Looks at a store of published adapters and changes what serves.",
+        epilog="lorb-adapters COMMAND --help tells of one command. Exit status: 0 done; 1 verify found a bad version; "
+        "2 an argument or the store is wrong.",
+    )
+    made.add_argument("--store", help="folder or fsspec URL of the store; otherwise LORB_STORE in the environment")
+    add_common_arguments(made)
+    made.set_defaults(run_without_store=None)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__.strip("_").replace("_", "-"), help=help_, description=help_)
@@ -57,27 +73,29 @@ def _parser() -> argparse.ArgumentParser:
         help="all versions of a domain, or one; without it, everything in the store",
     )
     one.add_argument("--base", help="also load them onto this base and reproduce the golden scores")
+    one.add_argument("--trusted-keys", type=Path, metavar="FILE", help="also want them signed by one of these keys")
     one = command(_promote, "point an alias at a version; a running server follows within its poll interval")
-    one.add_argument("domain")
-    one.add_argument("version", help="a full version id, or an alias that points at it")
+    one.add_argument("domain", metavar="DOMAIN", help="whose alias")
+    one.add_argument("version", metavar="VERSION", help="a full version id, or an alias that points at it")
     one.add_argument("--alias", default=STABLE, help=f"{STABLE} (default), {CANARY}, {SHADOW} or another name")
     one.add_argument("--share", type=float, help="the canary's share of calls, above 0 and at most 1")
     one = command(_rollback, "point stable at the version it had before")
-    one.add_argument("domain")
+    one.add_argument("domain", metavar="DOMAIN", help="whose alias")
     one = command(_unalias, "take an alias away, as at the end of a canary")
-    one.add_argument("domain")
-    one.add_argument("alias")
+    one.add_argument("domain", metavar="DOMAIN", help="whose alias")
+    one.add_argument("alias", metavar="ALIAS", help="any but stable")
     one = command(_prune, "remove old versions, never one that an alias or a rollback needs")
-    one.add_argument("domain")
+    one.add_argument("domain", metavar="DOMAIN", help="whose versions")
     one.add_argument("--keep", type=int, required=True, help="how many of the newest versions stay in any case")
     one.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     one = command(_export, "write a version to a tar")
     one.add_argument("selector", metavar="DOMAIN[@VERSION|@ALIAS]", help=selector)
-    one.add_argument("out", type=Path, metavar="OUT.tar")
+    one.add_argument("out", type=Path, metavar="OUT.tar", help="the file to write")
     one = command(_import, "add a version from a tar that export wrote, or from a version's folder")
-    one.add_argument("file", type=Path, metavar="FILE.tar")
+    one.add_argument("file", type=Path, metavar="FILE.tar", help="the tar, or a folder that holds one version")
     one.add_argument("--promote", action="store_true", help="point stable at it")
-    return parser
+    add_signing_commands(commands, command)
+    return made
 
 
 def _store_url(arguments: argparse.Namespace) -> str:
@@ -119,7 +137,8 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _verify(store: Store, arguments: argparse.Namespace) -> int:
-    check = _base_check(store, arguments.base) if arguments.base else _file_check(store)
+    trusted = TrustedKeys(arguments.trusted_keys) if arguments.trusted_keys else None
+    check = _base_check(store, arguments.base, trusted) if arguments.base else _file_check(store, trusted)
     rows, num_bad = [], 0
     for domain, version in _selected(store, arguments.selector):
         try:
@@ -141,14 +160,14 @@ def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
     return [(selector.domain, store.resolve(selector))]
 
 
-def _file_check(store: Store) -> Check:
+def _file_check(store: Store, trusted: TrustedKeys | None) -> Check:
     def check(domain: str, version: str) -> None:
-        verified_files(store, domain, version)
+        verified_files(store, domain, version, trusted)
 
     return check
 
 
-def _base_check(store: Store, base_name: str) -> Check:
+def _base_check(store: Store, base_name: str, trusted: TrustedKeys | None) -> Check:
     # imported here: transformers takes seconds to load, and only this command needs it
     from lorb_adapters.base import load_base
     from lorb_adapters.loading import check_golden, load_adapter
@@ -158,7 +177,7 @@ def _base_check(store: Store, base_name: str) -> Check:
     model = RescoringModel(base)
 
     def check(domain: str, version: str) -> None:
-        check_golden(load_adapter(store, domain, version, base), model, base.text_encoder)
+        check_golden(load_adapter(store, domain, version, base, trusted), model, base.text_encoder)
 
     return check
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,9 @@ class _FolderChange:
         previous = staged.with_suffix(".previous")
         _write_synced(previous, target.read_bytes())
         self._moves.append(_Move(staged, target, previous, target))
+
+    def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
+        self.put_file(path, render())  # with the lock held nobody comes in between
 
     def remove_folder(self, path: str) -> None:
         staged, source = self._staged(), self._root / path

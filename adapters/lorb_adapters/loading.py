@@ -13,6 +13,7 @@ from lorb_adapters.adapter import Adapter, weights_digest
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.lora import AdapterWeights, LoraConfig, weights_from_state_dict
 from lorb_adapters.manifest import GoldenList, Manifest
+from lorb_adapters.signing import SIGNATURE, TrustedKeys
 from lorb_adapters.sites import adapted_sites
 from lorb_adapters.store import Store
 from lorb_adapters.text import TextEncoder
@@ -34,17 +35,18 @@ _ABSOLUTE_TOLERANCE = 1e-5  # for a list whose scores are all next to 0
 _CLEAR_GAP = 0.05  # in bf16 and fp16, of the list's largest score: closer ones may change places
 
 
-def load_adapter(store: Store, domain: str, version: str, base: "Base") -> Adapter:
+def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted: TrustedKeys | None = None) -> Adapter:
     """Reads and verifies one version; its weights land on the base's device, in its dtype.
 
-    Each file is read once, and the bytes that are hashed are the bytes that are parsed.
+    Each file is read once, and the bytes that are hashed are the bytes that are parsed. With `trusted`, one of those
+    keys must have signed it.
 
     Raises:
-        InvalidAdapter: a file or key is missing, foreign, torn, changed or of a wrong shape or value.
+        InvalidAdapter: a file or key is missing, foreign, torn, changed, of a wrong shape or value, or not signed.
         ForeignBase: it was made for another base.
         UnknownDomain, UnknownVersion, StoreUnavailable: it cannot be found or read.
     """
-    manifest, files = verified_files(store, domain, version)
+    manifest, files = verified_files(store, domain, version, trusted)
     _check_base(manifest, base)
     weights = _weights(manifest, files, base)
     if weights_digest(weights) != manifest.weights_digest:
@@ -56,9 +58,16 @@ def load_adapter(store: Store, domain: str, version: str, base: "Base") -> Adapt
     return Adapter(manifest, weights.to(base.device, base.dtype))
 
 
-def verified_files(store: Store, domain: str, version: str) -> tuple[Manifest, Mapping[str, bytes]]:
-    """Reads one version; raises InvalidAdapter where a file is not the one that the manifest tells of."""
+def verified_files(
+    store: Store, domain: str, version: str, trusted: TrustedKeys | None = None
+) -> tuple[Manifest, Mapping[str, bytes]]:
+    """Reads one version; raises InvalidAdapter where a file is not the one that the manifest tells of.
+
+    With `trusted`, also where none of those keys signed the manifest.
+    """
     files = store.read_files(domain, version)
+    if trusted is not None:
+        trusted.check(files[MANIFEST], files.get(SIGNATURE))
     manifest = Manifest.parse(files[MANIFEST])
     check_place(manifest, domain, version)
     check_digests(files, manifest)

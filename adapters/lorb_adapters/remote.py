@@ -1,16 +1,19 @@
-"""A store on any fsspec file system. Such places have no lock: only one publisher may write at a time.
+"""A store on any fsspec file system. Such places have no lock.
 
-Readers are safe all the same: a version counts once its manifest is there, and that is written last.
+On S3 whose server offers conditional writes any number of publishers may work at once: who comes second is told to try
+again. Elsewhere one at a time. Readers are safe everywhere: a version counts once its manifest is there, and that is
+written last.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import fsspec
 
-from lorb.errors import InvalidAdapter, LorbError, StoreConflict, StoreUnavailable
+from lorb.errors import InvalidAdapter, LorbError, StoreUnavailable
+from lorb_adapters.conditional_puts import ConditionalPuts
+from lorb_adapters.remote_change import Reading, RemoteChange
 from lorb_adapters.storage import Change
 
 
@@ -22,15 +25,23 @@ class RemoteStorage:
             self._files, root = fsspec.core.url_to_fs(url)
         self._url = url
         self._root = str(root).rstrip("/")
+        self._puts = ConditionalPuts(self._files, self._at)
+        self._writing = threading.local()  # `readings`, while this thread prepares a change
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """One file's bytes; its size is asked for first."""
         with self._fresh(path):
-            size = self._files.info(self._at(path))["size"]
-            if size is None or size > max_bytes:
-                raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
-            content = self._files.cat_file(self._at(path))
-        return bytes(content)
+            try:
+                about = self._files.info(self._at(path))
+                size = about["size"]
+                if size is None or size > max_bytes:
+                    raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
+                content = bytes(self._files.cat_file(self._at(path)))
+            except FileNotFoundError:
+                self._note(path, Reading(None, None))
+                raise
+        self._note(path, Reading(about.get("ETag"), content))
+        return content
 
     def names(self, path: str) -> list[str]:
         """Everything in a folder, sorted."""
@@ -54,15 +65,28 @@ class RemoteStorage:
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Collects writes and does them, in order, at the end."""
-        change = _RemoteChange(self._files, self._at)
-        yield change
+        """Collects writes and does them, in order, at the end; what is read meanwhile must still be so then."""
+        readings: dict[str, Reading] = {}
+        change = RemoteChange(self._files, self._at, self._puts, readings)
+        self._writing.readings = readings
+        try:
+            yield change
+        finally:
+            del self._writing.readings
         with _explained(self._url):
-            change.apply()
+            try:
+                change.apply()
+            except FileNotFoundError as missing:
+                raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from missing
 
     def sweep(self, *, dry_run: bool) -> list[str]:
         """Leaves all as it is: what a killed publisher left cannot be told from what one is writing now."""
         return []
+
+    def _note(self, path: str, reading: Reading) -> None:
+        readings = getattr(self._writing, "readings", None)
+        if readings is not None:
+            readings.setdefault(path, reading)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
@@ -75,37 +99,6 @@ class RemoteStorage:
             yield
 
 
-class _RemoteChange:
-    def __init__(self, files: Any, at: Callable[[str], str]) -> None:  # noqa: ANN401 - fsspec is untyped
-        self._files = files
-        self._at = at
-        self._steps: list[Callable[[], None]] = []
-
-    def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        self._steps.append(partial(self._check_absent, path, [*files][-1]))
-        for name, content in files.items():
-            self.put_file(f"{path}/{name}", content)
-
-    def put_file(self, path: str, content: bytes) -> None:
-        self._steps.append(partial(self._put, path, content))
-
-    def remove_folder(self, path: str) -> None:
-        self._steps.append(partial(self._files.rm, self._at(path), recursive=True))
-
-    def apply(self) -> None:
-        for step in self._steps:
-            step()
-
-    def _put(self, path: str, content: bytes) -> None:
-        place = self._at(path)
-        self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-        self._files.pipe_file(place, content)
-
-    def _check_absent(self, path: str, last_file: str) -> None:
-        if self._files.exists(self._at(f"{path}/{last_file}")):
-            raise StoreConflict(f"{path} was published by another writer: try again")
-
-
 @contextmanager
 def _explained(place: str) -> Iterator[None]:
     """File systems raise errors of their own libraries; to a caller they are all one."""
@@ -113,5 +106,7 @@ def _explained(place: str) -> Iterator[None]:
         yield
     except (LorbError, FileNotFoundError):
         raise
+    except ImportError as missing:
+        raise StoreUnavailable(f"{place}: {missing} (s3://: pip install 'lorb[s3]')", field="store") from missing
     except Exception as problem:
         raise StoreUnavailable(f"{place} cannot be reached: {problem}", field="store") from problem

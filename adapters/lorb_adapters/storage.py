@@ -1,6 +1,6 @@
 """Where a store's bytes lie: what a store needs of a place, and which place a URL means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,10 @@ class Change(Protocol):
         """Adds a folder that is not there yet; its last file is the one that makes it count."""
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Writes or replaces a file."""
+        """Writes or replaces a file, which must be what was read of it since the change began."""
+
+    def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
+        """Writes what `render` makes of the file as it is; again where another writer came in between."""
 
     def remove_folder(self, path: str) -> None:
         """Takes a folder away with all its files."""

@@ -1,6 +1,6 @@
 """The published adapters of all domains: immutable versions, the aliases that point at them, one generation.
 
-In a local folder any number of publishers may work at once. Elsewhere (s3:// and so on): one at a time.
+In a local folder, and on S3 with conditional writes, any number of publishers may work at once. Elsewhere one.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ from lorb_adapters.layout import (
 )
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import Manifest
+from lorb_adapters.signing import SIGNATURE, SigningKey
 from lorb_adapters.storage import Change, Storage, open_storage
 from lorb_adapters.version_files import (
     MANIFEST,
@@ -119,7 +120,7 @@ class Store:
         except FileNotFoundError:
             raise _unknown_version(domain, version) from None
 
-    def publish(self, publication: Publication, *, set_stable: bool) -> str:
+    def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
         """Adds a version, and points `stable` at it where `set_stable`; returns the full version id."""
         domain = check_publishable(publication.domain)
         _check_finite(publication.weights)
@@ -127,8 +128,21 @@ class Store:
         with self._storage.change() as change:
             number = 1 + self._last_number(domain)
             version = f"{number}-{digest[:12]}"
-            self._add(change, domain, version, _rendered(publication, version), set_stable=set_stable)
+            files = _rendered(publication, version)
+            if signing_key is not None:
+                files[SIGNATURE] = signing_key.sign(files[MANIFEST])
+            self._add(change, domain, version, files, set_stable=set_stable)
         return version
+
+    def sign(self, domain: str, version: str, key: SigningKey) -> None:
+        """Signs a version that is whole; raises InvalidAdapter for one that is not."""
+        files = self.read_files(domain, version)
+        manifest = Manifest.parse(files[MANIFEST])
+        check_place(manifest, domain, version)
+        check_digests(files, manifest)
+        with self._storage.change() as change:
+            change.put_file(f"{version_path(domain, version)}/{SIGNATURE}", key.sign(files[MANIFEST]))
+            self._put_aliases(change, domain, self.aliases(domain))  # so that servers look again
 
     def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
         """Adds a version made elsewhere, under the id it has; one that is there already is left as it is."""
@@ -226,8 +240,10 @@ class Store:
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
         # the index last: who sees the new number must find what it stands for
-        index = {"schema_version": 1, "generation": self.generation() + 1}
-        change.put_file(INDEX, canonical_json(index))
+        change.renew_file(INDEX, self._next_index)
+
+    def _next_index(self) -> bytes:
+        return canonical_json({"schema_version": 1, "generation": self.generation() + 1})
 
     def _aliases_or_none(self, domain: str) -> Aliases:
         try:

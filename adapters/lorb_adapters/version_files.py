@@ -10,6 +10,7 @@ from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.json_fields import canonical_json
 from lorb_adapters.lora import adapter_state_dict
 from lorb_adapters.manifest import SCHEMA_VERSION, Manifest
+from lorb_adapters.signing import SIGNATURE
 
 MANIFEST = "manifest.json"
 CONFIG = "adapter_config.json"
@@ -26,6 +27,7 @@ MAX_BYTES: Mapping[str, int] = {
     MANIFEST: 64 * _MIB,
     REPORT_MD: 16 * _MIB,
     REPORT_JSON: 16 * _MIB,
+    SIGNATURE: 4096,
 }
 _REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
 
@@ -76,7 +78,7 @@ def check_names(names: list[str]) -> None:
 
 def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
     """Raises InvalidAdapter naming the first file that is not the one the manifest tells of."""
-    present = files.keys() - {MANIFEST}
+    present = files.keys() - {MANIFEST, SIGNATURE}
     for name in sorted(present ^ manifest.file_sha256.keys()):
         problem = "is missing" if name in manifest.file_sha256 else "is not in manifest.json's file_sha256"
         raise InvalidAdapter(f"{name} {problem}", field=name)

@@ -11,7 +11,6 @@ from lorb.errors import LorbError
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
-from lorb.status import error_from_rpc
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb.wire import (
@@ -23,6 +22,8 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.tls import Tls
+from lorb_client.token_file import TokenFile
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -39,15 +40,18 @@ class AioClient:
         target: str,
         *,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-        token: str | None = None,
+        token: str | TokenFile | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready: bool = False,
+        tls: Tls | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
-        self._settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready)
+        """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
+        settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
+        self._settings = settings
+        chosen, options = settings.channel_credentials(), (*CHANNEL_OPTIONS, *settings.channel_options)
         self._channel = (
-            aio.insecure_channel(target, CHANNEL_OPTIONS)
-            if credentials is None
-            else aio.secure_channel(target, credentials, CHANNEL_OPTIONS)
+            aio.insecure_channel(target, options) if chosen is None else aio.secure_channel(target, chosen, options)
         )
         self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -102,4 +106,4 @@ class AioClient:
                 wait_for_ready=settings.wait_for_ready,
             )
         except aio.AioRpcError as error:
-            raise error_from_rpc(error) from error
+            raise settings.error(error) from error

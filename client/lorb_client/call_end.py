@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,7 +50,7 @@ class Connections:
 
     def __init__(self, settings: CallSettings, num_connections: int) -> None:
         # Nothing is tried again: a load generator shows what one attempt meets.
-        options = [
+        options: list[tuple[str, int | str]] = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", 32 * 2**20),
@@ -94,10 +95,11 @@ def end_of(response: pb.RescoreResponse) -> CallEnd:
     return CallEnd(Ending(ranked.outcome.value), reason.value if reason else "", num_scored)
 
 
-def _channel(settings: CallSettings, options: list[tuple[str, int]]) -> aio.Channel:
-    if settings.credentials is None:
+def _channel(settings: CallSettings, options: Sequence[tuple[str, int | str]]) -> aio.Channel:
+    credentials = settings.channel_credentials()
+    if credentials is None:
         return aio.insecure_channel(settings.target, options)
-    return aio.secure_channel(settings.target, settings.credentials, options)
+    return aio.secure_channel(settings.target, credentials, [*options, *settings.channel_options])
 
 
 def _failed(error: aio.AioRpcError) -> CallEnd:

@@ -22,7 +22,9 @@ SERVICE_CONFIG: Mapping[str, object] = {
             },
         }
     ],
-    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    # A lost server fails all calls that it had at once, and each is to be tried elsewhere: half of these tokens are
+    # as many as may fail together. Where nothing answers any more, retries end until calls succeed again.
+    "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
 }
 
 CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
@@ -31,6 +33,11 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
+    # Names are looked up again whenever a connection ends, but no more often than this: gRPC's own 30 s would keep a
+    # replica that has just come waiting where another has just gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+    # A server that comes back at its own address is found within these; gRPC's own 120 s is for the wide world.
+    ("grpc.max_reconnect_backoff_ms", 10_000),
     # A batch's answer is larger than its request, which the server limits.
     ("grpc.max_receive_message_length", 32 * 2**20),
 )

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lorb.command import add_common_arguments
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
+from lorb_client.access import access_from, add_access_arguments
 from lorb_client.run import STDOUT, RunConfig, run
 from lorb_client.stream import StreamLimits
 
@@ -36,7 +38,7 @@ Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an a
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         config = _config(arguments)
         tally = run(config)
@@ -73,7 +75,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         send_context=arguments.context,
         timeout_seconds=arguments.timeout_seconds,
         limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
-        token=None if arguments.token_file is None else read_token(arguments.token_file),
+        access=access_from(arguments),
         quiet=arguments.quiet,
     )
 
@@ -85,41 +87,30 @@ def with_port(target: str, flag: str) -> str:
     return target
 
 
-def read_token(path: Path) -> str:
-    """The bearer token that a file holds. Raises InvalidInput where it holds none."""
-    try:
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InvalidInput(f"{path}: the token cannot be read: {reason}") from error
-    if not token:
-        raise InvalidInput(f"{path}: the token file is empty")
-    return token
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
         prog="lorb-rescore",
+        usage="lorb-rescore FILE [FILE ...] --target HOST:PORT [--domain D] [-o OUT] [option ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
-    parser.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
-    _add_server_arguments(parser)
-    _add_ranking_arguments(parser)
-    add_format_arguments(parser)
-    return parser
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
+    made.add_argument("-o", "--out", type=Path, help='write here, gzip if it ends in .gz; "-": standard output')
+    made.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal anyway")
+    add_common_arguments(made)
+    _add_server_arguments(made)
+    _add_ranking_arguments(made)
+    add_format_arguments(made)
+    return made
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
-    server.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted"
-    )
+    add_access_arguments(server)
     server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
     server.add_argument(
         "--concurrency",

@@ -10,7 +10,6 @@ from lorb.errors import LorbError
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
-from lorb.status import error_from_rpc
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb.wire import (
@@ -22,6 +21,8 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.tls import Tls
+from lorb_client.token_file import TokenFile
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -31,7 +32,8 @@ class Client:
     """Calls one LoRB service. Safe to share between threads; close it, or use it as a context manager.
 
     Every method raises a LorbError: what the server answered, or Unavailable and DeadlineExceeded where there
-    was no answer. Calls that fail with UNAVAILABLE are tried three times within their deadline.
+    was no answer. Calls that fail with UNAVAILABLE are tried three times within their deadline; a token or a
+    certificate that is not taken is Unauthenticated, and tried once.
     """
 
     def __init__(
@@ -39,15 +41,18 @@ class Client:
         target: str,
         *,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-        token: str | None = None,
+        token: str | TokenFile | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready: bool = False,
+        tls: Tls | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
-        self._settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready)
+        """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
+        settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
+        self._settings = settings
+        chosen, options = settings.channel_credentials(), (*CHANNEL_OPTIONS, *settings.channel_options)
         self._channel = (
-            grpc.insecure_channel(target, CHANNEL_OPTIONS)
-            if credentials is None
-            else grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
+            grpc.insecure_channel(target, options) if chosen is None else grpc.secure_channel(target, chosen, options)
         )
         self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -101,4 +106,4 @@ class Client:
                 wait_for_ready=settings.wait_for_ready,
             )
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from error
+            raise settings.error(error) from error

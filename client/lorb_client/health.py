@@ -6,20 +6,25 @@ from collections.abc import Sequence
 
 import grpc
 
+from lorb.command import add_common_arguments
+from lorb.errors import LorbError
+from lorb_client.access import add_tls_arguments, tls_from
 from lorb_client.channel import SERVICE
+from lorb_client.tls import Tls
 
+EXIT_MISUSED = 2
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 
 
-def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 2.0) -> bool:
-    """Whether `service` at `target` ("host:port") reports SERVING within the time.
+def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 2.0, tls: Tls | None = None) -> bool:
+    """Whether `service` at `target` ("host:port") reports SERVING within the time. No token is needed.
 
     Spoken in bytes: the messages of grpc.health.v1 have one field each, and the client's install stays without the
-    health package.
+    health package. Raises InvalidInput where a file of `tls` does not hold what it should.
     """
     request = b"\x0a" + bytes([len(service)]) + service.encode()  # HealthCheckRequest{service}
-    with grpc.insecure_channel(target) as channel:
+    with _channel(target, tls) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
         try:
             return bool(check(request, timeout=timeout_seconds) == _SERVING)
@@ -29,11 +34,28 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`lorb-health HOST:PORT [SERVICE]`."""
-    parser = argparse.ArgumentParser(prog="lorb-health", description=__doc__)
-    parser.add_argument("target", metavar="HOST:PORT")
-    parser.add_argument("service", nargs="?", default=SERVICE)
-    args = parser.parse_args(argv)
-    return 0 if is_serving(args.target, args.service) else 1
+    args = parser().parse_args(argv)
+    try:
+        return 0 if is_serving(args.target, args.service, tls=tls_from(args)) else 1
+    except LorbError as error:
+        print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - a command's word
+        return EXIT_MISUSED
+
+
+def _channel(target: str, tls: Tls | None) -> grpc.Channel:
+    if tls is None:
+        return grpc.insecure_channel(target)
+    return grpc.secure_channel(target, tls.credentials(), tls.options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(prog="lorb-health", description=__doc__)
+    made.add_argument("target", metavar="HOST:PORT", help="the server, as localhost:50051")
+    made.add_argument("service", nargs="?", metavar="SERVICE", default=SERVICE, help=f"which service ({SERVICE})")
+    add_tls_arguments(made)
+    add_common_arguments(made)
+    return made
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
 from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
 from lorb.server_info import ServerInfo
+from lorb_client.access import NO_TOKEN, Access
 from lorb_client.arrivals import Arrivals, Step, arrival_times, total_seconds
 from lorb_client.calls import CallSettings
 from lorb_client.client import Client
@@ -35,7 +36,7 @@ class LoadConfig:
         num_connections: of each process.
         in_flight_limit: calls under way at once; a call beyond it is not sent, and counted as such.
         num_processes: that send, where one cannot keep up.
-        token: bearer token, or None.
+        access: token and TLS.
     """
 
     target: str
@@ -51,7 +52,7 @@ class LoadConfig:
     num_connections: int = 4
     in_flight_limit: int = 10_000
     num_processes: int = 1
-    token: str | None = None
+    access: Access = NO_TOKEN
 
     def __post_init__(self) -> None:
         if not self.warm_up_seconds >= 0:
@@ -81,7 +82,7 @@ def run_load(config: LoadConfig) -> LoadResult:
 
 
 def _plan(config: LoadConfig) -> LoadPlan:
-    settings = CallSettings(config.target, config.deadline_seconds, config.token)
+    settings = CallSettings(config.target, config.deadline_seconds, **config.access.arguments())
     times = arrival_times(_with_warm_up(config), config.arrivals, config.seed)
     lists = cut(config.lists, config.num_hypotheses)
     return LoadPlan(
@@ -103,7 +104,7 @@ def _with_warm_up(config: LoadConfig) -> tuple[Step, ...]:
 def _greeted(config: LoadConfig) -> ServerInfo:
     """One call for each domain: what cannot be served is found out before the load and told in words."""
     nbest = cut(config.lists, config.num_hypotheses)[0]
-    with Client(config.target, timeout_seconds=MAX_GREETING_SECONDS, token=config.token) as client:
+    with Client(config.target, timeout_seconds=MAX_GREETING_SECONDS, **config.access.arguments()) as client:
         try:
             info = client.server_info()
         except (Unavailable, DeadlineExceeded) as error:

@@ -6,24 +6,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
 from lorb.formats import Notices, check_writable, read_nbest_lists
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
+from lorb_client.access import access_from, add_access_arguments
 from lorb_client.arrivals import Arrivals, Step, parse_steps
-from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, read_token, with_port
+from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, with_port
 from lorb_client.mix import ONLY_DEFAULT, parse_domains
 
-try:
+with needing_extra("lorb-load", "load"):
     from lorb_client.load import LoadConfig, run_load
     from lorb_client.load_progress import load_progress
     from lorb_client.load_report import report
     from lorb_client.load_result import LoadResult
-except ModuleNotFoundError as error:  # the extra is not installed
-    if (error.name or "").partition(".")[0] != "hdrh":
-        raise
-    sys.exit("lorb-load: needs hdrhistogram: pip install 'lorb[load]'")
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server at a rate that does not depend on its answers, and reports what its callers
@@ -43,7 +41,7 @@ Exit status: 0 done; 1 the server cannot be reached, or answered nothing; 2 a fi
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         result = _result(arguments)
     except LorbError as error:
@@ -89,7 +87,7 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
         num_connections=arguments.connections,
         in_flight_limit=arguments.in_flight_limit,
         num_processes=arguments.processes,
-        token=None if arguments.token_file is None else read_token(arguments.token_file),
+        access=access_from(arguments),
     )
 
 
@@ -119,28 +117,30 @@ def _described(arguments: argparse.Namespace) -> dict[str, object]:
     """The options as given, for whoever reads the file later."""
     plain = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
     plain["files"] = [str(path) for path in arguments.files]
-    plain["token_file"] = None if arguments.token_file is None else str(arguments.token_file)
     return plain
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
         prog="lorb-load",
+        usage="lorb-load FILE [FILE ...] --server HOST:PORT --rate R [option ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
-    parser.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
-    _add_load_arguments(parser)
-    _add_call_arguments(parser)
-    _add_generator_arguments(parser)
-    add_format_arguments(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
-    parser.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
-    return parser
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
+    made.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
+    add_common_arguments(made)
+    _add_load_arguments(made)
+    _add_call_arguments(made)
+    _add_generator_arguments(made)
+    add_format_arguments(made)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    made.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
+    made.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
+    return made
 
 
 def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
@@ -172,7 +172,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         default=FallbackPolicy.DEGRADE.value,
         help="degrade: first-pass order where there is no time or room; fail: an error",
     )
-    calls.add_argument("--token-file", type=Path, metavar="FILE", help="holds the bearer token; it travels unencrypted")
+    add_access_arguments(calls)
 
 
 def _add_generator_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ from lorb.formats import (
 from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
 from lorb.wire import check_options
+from lorb_client.access import Access
 from lorb_client.client import Client
 from lorb_client.rescored import rescored_fields
 from lorb_client.stream import StreamLimits, rescored_records
@@ -54,7 +55,7 @@ class RunConfig:
         send_context: whether the lists' context is sent.
         timeout_seconds: the deadline of each call.
         limits: how much is asked at a time.
-        token: bearer token, or None.
+        access: token and TLS.
         quiet: no progress bar.
     """
 
@@ -67,7 +68,7 @@ class RunConfig:
     send_context: bool
     timeout_seconds: float
     limits: StreamLimits
-    token: str | None
+    access: Access
     quiet: bool
 
 
@@ -81,7 +82,7 @@ def run(config: RunConfig) -> Tally:
     limits = _within(config.limits, _greeted(config))
     with (
         Client(
-            config.target, timeout_seconds=config.timeout_seconds, token=config.token, wait_for_ready=True
+            config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.arguments()
         ) as client,
         contextlib.closing(rescored_records(client, records, config.options, limits)) as answers,
         _explained(config),
@@ -112,7 +113,7 @@ def _greeted(config: RunConfig) -> ServerInfo:
     """Asks the server for its limits; a server that is not there is found out here, at once."""
     seconds = min(config.timeout_seconds, MAX_GREETING_SECONDS)
     try:
-        with Client(config.target, timeout_seconds=seconds, token=config.token) as client:
+        with Client(config.target, timeout_seconds=seconds, **config.access.arguments()) as client:
             return client.server_info()
     except (Unavailable, DeadlineExceeded) as error:
         raise Unavailable(f"no server answers at {config.target}: {error.message}") from error

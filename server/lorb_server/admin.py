@@ -17,6 +17,7 @@ from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.manifest import Manifest
 from lorb_adapters.store import Store
 from lorb_server.answers import Context, answers_errors
+from lorb_server.callers import caller_name
 from lorb_server.registry import Registry
 from lorb_server.snapshot import VersionKey, version_order
 
@@ -231,4 +232,5 @@ def _timestamp(created_time: str) -> Timestamp:
 
 
 def _audit(context: Context, method: str, **fields: str) -> None:
-    _log.info("admin call", extra={"fields": {"method": method, "peer": context.peer(), **fields}})
+    who = {"caller": caller_name(context), "peer": context.peer()}
+    _log.info("admin call", extra={"fields": {"method": method, **who, **fields}})

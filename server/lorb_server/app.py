@@ -28,8 +28,10 @@ from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
 from lorb_server.health import Health
 from lorb_server.listening import ADMIN, RESCORING, listen, make_server
+from lorb_server.logs import log_unawaited
 from lorb_server.metrics import Metrics, MetricsServer
-from lorb_server.tokens import TokenGuard, read_tokens
+from lorb_server.secured import admin_guards, check_files
+from lorb_server.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ class App:
     """One server. Construct, `start`, `wait`; all on one event loop."""
 
     def __init__(self, config: ServeConfig, base: Base, placement: Placement, store: Store) -> None:
-        """Raises InvalidInput where the settings do not fit the base."""
+        """Raises InvalidInput where the settings do not fit the base, or a file they name cannot be what it should."""
         self.config = config
+        check_files(config)
         self.metrics = Metrics()
         self.health = Health((RESCORING, ADMIN))
         self.metrics.watch_health(lambda: self.health.serving)
@@ -57,7 +60,6 @@ class App:
         self.engine = self._room.engine
         self.residents = self._room.residents
         self.registry = self._room.registry
-        self._tokens = read_tokens(config.admin_token_file) if config.admin_token_file else ()
         self._base = base_info(base)
         self.fronts = self._make_fronts(base) if config.front_processes else None
         self._calls = self.fronts or CallServer(
@@ -158,11 +160,11 @@ class App:
 
     async def _listen_for_operators(self) -> int:
         config = self.config
-        guards = (TokenGuard(self._tokens),) if self._tokens else ()
+        guards = admin_guards(config, self.metrics.callers)
         server = self._admin_server = make_server(config, ADMIN, self.health, guards)
         service = AdapterAdminService(self.store, self.registry, self.residents, settle=self._settle)
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        return await listen(server, config.admin_host, config.admin_port, "admin_port")
+        return await listen(server, config.admin_host, config.admin_port, "admin_port", TlsFiles.of_admin(config))
 
     def _all_metrics(self) -> CollectorRegistry:
         """What this server has counted, in all of its processes."""
@@ -219,6 +221,7 @@ def serve(config: ServeConfig) -> int:
 async def _serve(config: ServeConfig, base: Base, placement: Placement, store: Store) -> int:
     app = App(config, base, placement, store)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_unawaited)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
     await app.start()

@@ -1,5 +1,6 @@
 """The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from lorb.v1 import rescoring_pb2_grpc
@@ -12,8 +13,11 @@ from lorb_server.listening import RESCORING, listen, make_server
 from lorb_server.metrics import Metrics
 from lorb_server.rescorer import Rescorer
 from lorb_server.routing import Routing
+from lorb_server.secured import call_guards
 from lorb_server.service import RescoringService
 from lorb_server.shadow import Shadow
+from lorb_server.tls import TlsFiles
+from lorb_server.tracing import open_tracing
 
 
 class CallServer:
@@ -31,8 +35,12 @@ class CallServer:
         *,
         shares_port: bool = False,
     ) -> None:
-        """`shares_port`: other processes of this server listen on the same port."""
+        """`shares_port`: other processes of this server listen on the same port.
+
+        Raises InvalidInput where traces are asked for that cannot be made, or the file of tokens cannot be read.
+        """
         self._config = config
+        self._tracing = open_tracing(config.otlp_endpoint, os.environ)
         self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
         self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
         rescorer = Rescorer(
@@ -42,17 +50,24 @@ class CallServer:
             metrics,
             withdraw_canary=routing.withdraw_canary,
             shadow=self._shadow,
+            tracing=self._tracing,
         )
-        service = RescoringService(config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served)
-        self._server = make_server(config, RESCORING, health, shares_port=shares_port)
+        service = RescoringService(
+            config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
+        )
+        guards = call_guards(config, metrics.callers)
+        self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 
     async def listen(self) -> int:
         """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
-        return await listen(self._server, self._config.host, self._config.port, "port")
+        config = self._config
+        return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no more calls; those in flight may take so long."""
         await self._server.stop(grace_seconds)
         await self._shadow.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._tracing is not None:
+            await self._tracing.close()

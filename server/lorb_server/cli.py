@@ -7,9 +7,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lorb import __version__
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import LorbError
 from lorb_server.config import ENVIRONMENT_PREFIX, ServeConfig, environment_settings, flag, parse_setting
+
+# The settings' groups in --help, each by its first field.
+_GROUPS = {
+    "base": "what is served",
+    "host": "where",
+    "admin": "operators and callers",
+    "metrics_host": "metrics, processes, reflection",
+    "device": "the model",
+    "max_batch_tokens": "passes, queue and deadlines",
+    "max_hypotheses": "what a call may hold",
+    "drain_seconds": "the end",
+    "ready_file": "files and logs",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = read_config(arguments, os.environ)
         # late, because torch takes seconds to import and --help should not
-        from lorb_server.app import serve
-        from lorb_server.logs import configure_logs
+        with needing_extra("lorb-serve", "serve"):
+            from lorb_server.app import serve
+        from lorb_server.logs import configure_logs, log_uncaught
 
         configure_logs(config.log_format, config.log_level)
+        log_uncaught()
         return serve(config)
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
@@ -31,36 +46,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:
     """The settings: a flag wins over its variable, which wins over the default. Raises InvalidInput."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(parser().parse_args(arguments))
     return ServeConfig(**{**environment_settings(environment), **given})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """A flag for each setting."""
+    made = argparse.ArgumentParser(
         prog="lorb-serve",
+        usage="lorb-serve [--store STORE] [--base BASE] [--host HOST] [--port PORT] [option ...]",
         description="Serves N-best rescoring over gRPC: one frozen BERT base, adapters hot-swapped.",
         epilog="Each flag is also an environment variable, which the flag overrides: --max-queue-tokens is "
         f"{ENVIRONMENT_PREFIX}MAX_QUEUE_TOKENS.",
     )
-    parser.add_argument("--version", action="version", version=f"lorb-serve {__version__}")
+    add_common_arguments(made)
+    group = made.add_argument_group("other")
     for field in dataclasses.fields(ServeConfig):
-        _add_flag(parser, field)
-    return parser
+        if field.name in _GROUPS:
+            group = made.add_argument_group(_GROUPS[field.name])
+        _add_flag(group, field)
+    return made
 
 
-def _add_flag(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]") -> None:
+def _add_flag(group: argparse._ArgumentGroup, field: "dataclasses.Field[Any]") -> None:
     text = field.metadata["help"].replace("%", "%%")
     if field.default not in (None, ""):
         text += f" Default: {field.default}."
     if field.type is bool:
-        parser.add_argument(
+        group.add_argument(
             flag(field.name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
         )
         return
-    parser.add_argument(
+    group.add_argument(
         flag(field.name),
         type=lambda value: _parsed(field, value),
         default=argparse.SUPPRESS,
+        choices=field.metadata["choices"] or None,
         metavar="|".join(field.metadata["choices"]) or field.name.rsplit("_", 1)[-1].upper(),
         help=text,
     )

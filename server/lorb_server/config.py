@@ -5,13 +5,13 @@ from its default. A setting that cannot work is refused by name before anything 
 """
 
 import dataclasses
-import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lorb.errors import InvalidInput
+from lorb.loopback import is_loopback_host
 from lorb.names import check_name
 
 ENVIRONMENT_PREFIX = "LORB_"
@@ -62,8 +62,47 @@ class ServeConfig:
     admin_port: int = setting(50061, "Port of the admin service; 0 takes a free one.", least=0)
     admin_token_file: str = setting(
         "",
-        "File with the admin tokens, one a line (several while you rotate them). "
-        "Callers send 'authorization: Bearer TOKEN'.",
+        "File with the admin tokens, one TOKEN or NAME:TOKEN a line (several while you rotate them). "
+        "Callers send 'authorization: Bearer TOKEN'. Read again when it changes.",
+    )
+    token_file: str = setting(
+        "",
+        "File with the callers' tokens, one NAME:TOKEN a line, '#' begins a comment. Calls without one of them are "
+        "UNAUTHENTICATED; health stays open. Read again when it changes.",
+    )
+    allow_plaintext_tokens: bool = setting(
+        False, "Take tokens without TLS beyond loopback: where something in front of this server ends TLS."
+    )
+    tls_certificate: str = setting(
+        "",
+        "File with this server's certificate and its chain, PEM. With it --port speaks TLS only. Read again "
+        "when it changes, as all of these files are: new connections get the new one.",
+    )
+    tls_key: str = setting("", "File with the certificate's private key, PEM.")
+    tls_client_ca: str = setting(
+        "", "File with the CA certificates, PEM, of callers: a connection without a certificate of theirs is refused."
+    )
+    admin_tls_certificate: str = setting("", "As --tls-certificate, for --admin-port. Default: the same certificate.")
+    admin_tls_key: str = setting("", "The private key of --admin-tls-certificate.")
+    admin_tls_client_ca: str = setting(
+        "", "As --tls-client-ca, for operators. Not that file by default: who may call is not who may operate."
+    )
+    max_caller_lists: int = setting(
+        0,
+        "Lists that one caller (its token's name, else its certificate's) may have under way; more is "
+        "RESOURCE_EXHAUSTED. A larger batch is taken where it is its caller's only call. 0: no limit.",
+        least=0,
+    )
+    max_caller_lists_per_second: float = setting(
+        0.0,
+        "Lists that one caller may send a second, on average; a second's worth may come at once. More is "
+        "RESOURCE_EXHAUSTED. 0: no limit.",
+        least=0,
+    )
+    trusted_keys: str = setting(
+        "",
+        "File with Ed25519 public keys, PEM. Only versions that one of them signed serve; "
+        "'lorb-adapters keygen' makes keys. Read once, at the start.",
     )
     metrics_host: str = setting("", "Address of the Prometheus metrics. Default: as --host.")
     metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", least=0)
@@ -73,6 +112,12 @@ class ServeConfig:
         "the limit, as on a GPU. A connection stays with one of them, so callers need several. 0: this process takes "
         "the calls itself.",
         least=0,
+    )
+    max_connection_age_seconds: float = setting(
+        600.0,
+        "How long a connection is kept. Then the client is asked to connect anew, which is when it looks its servers' "
+        "names up again and finds replicas that came later.",
+        least=1.0,
     )
     reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
 
@@ -141,6 +186,11 @@ class ServeConfig:
     )
     grace_seconds: float = setting(5.0, "After that: how long calls in flight may take to finish.", least=0)
     ready_file: str = setting("", "Write the bound ports here, as JSON, once the server serves; for scripts.")
+    otlp_endpoint: str = setting(
+        "",
+        "Send OpenTelemetry traces there by OTLP over gRPC, as http://collector:4317; needs lorb[otel]. Default: what "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says, else no traces.",
+    )
     log_format: str = setting("json", "How log lines on stderr look.", choices=("json", "text"))
     log_level: str = setting("info", "The least important level logged.", choices=("debug", "info", "warning", "error"))
 
@@ -151,6 +201,9 @@ class ServeConfig:
             check_name(self.default_domain, "default_domain")
         self._check_ports()
         self._check_admin()
+        self._check_tls()
+        self._check_tokens()
+        self._check_caller_limits()
         if self.deadline_margin_seconds >= self.default_deadline_seconds:
             raise _impossible(
                 "deadline_margin_seconds",
@@ -171,12 +224,58 @@ class ServeConfig:
             ports[port] = name
 
     def _check_admin(self) -> None:
-        if self.admin and not self.admin_token_file and not _is_loopback(self.admin_host):
+        if self.admin and not self.admin_token_file and not is_loopback_host(self.admin_host):
             raise _impossible(
                 "admin_token_file",
                 f"is not given, and --admin-host {self.admin_host} is beyond loopback: "
                 "give a token file, or keep the admin service on 127.0.0.1",
             )
+
+    def _check_tls(self) -> None:
+        for prefix in ("tls", "admin_tls"):
+            given = {name: getattr(self, f"{prefix}_{name}") for name in ("certificate", "key", "client_ca")}
+            for name, other in (("certificate", "key"), ("key", "certificate")):
+                if given[name] and not given[other]:
+                    raise _impossible(
+                        f"{prefix}_{other}", f"is not given, and {flag(f'{prefix}_{name}')} is: give both"
+                    )
+        for name, has_tls in (("tls_client_ca", self.has_tls), ("admin_tls_client_ca", self.admin_has_tls)):
+            if getattr(self, name) and not has_tls:
+                raise _impossible(name, "is given without --tls-certificate and --tls-key: give all three")
+
+    def _check_tokens(self) -> None:
+        """A token that travels in clear text is one that anybody on the way may use."""
+        ways = [("token_file", self.host, self.has_tls)]
+        if self.admin:
+            ways.append(("admin_token_file", self.admin_host, self.admin_has_tls))
+        for name, host, has_tls in ways:
+            if getattr(self, name) and not (has_tls or self.allow_plaintext_tokens or is_loopback_host(host)):
+                raise _impossible(
+                    name,
+                    f"is given, and {host} would take its tokens in clear text: give --tls-certificate and --tls-key, "
+                    "or --allow-plaintext-tokens where something in front of this server ends TLS",
+                )
+
+    def _check_caller_limits(self) -> None:
+        for name in ("max_caller_lists", "max_caller_lists_per_second"):
+            if not getattr(self, name):
+                continue
+            if not (self.token_file or self.tls_client_ca):
+                raise _impossible(name, "needs --token-file or --tls-client-ca: without them callers have no names")
+            if self.front_processes:
+                raise _impossible(
+                    name, "does not go with --front-processes: each of them would count its own connections alone"
+                )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether callers speak TLS."""
+        return bool(self.tls_certificate)
+
+    @property
+    def admin_has_tls(self) -> bool:
+        """Whether operators do."""
+        return bool(self.admin_tls_certificate or self.tls_certificate)
 
     @property
     def metrics_address(self) -> str:
@@ -230,15 +329,6 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: 
         raise _impossible(field.name, f"is {value!r}: give one of {', '.join(choices)}")
     if least is not None and value is not None and not (math.isfinite(value) and value >= least):
         raise _impossible(field.name, f"is {value}: give {least} or more")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _impossible(name: str, problem: str) -> InvalidInput:

@@ -19,6 +19,7 @@ from lorb_server.residents import Residents
 from lorb_server.scheduler import Scheduler
 from lorb_server.score_cache import ScoreCache
 from lorb_server.scorer import Scorer
+from lorb_server.secured import trusted_keys
 from lorb_server.served import ServedAdapter, served_base
 from lorb_server.warm_up import check_budget, probe, warm_up
 
@@ -63,10 +64,14 @@ class EngineRoom:
             on_death=on_death,
         )
         self._threads = ThreadPoolExecutor(LOADING_THREADS, "loading", initializer=partial(use_threads, 1))
+        trusted = trusted_keys(config)
         self.residents = Residents(
-            partial(read_weights, store, base), self._threads, metrics.adapters, config.max_adapter_bytes
+            partial(read_weights, store, base, trusted=trusted),
+            self._threads,
+            metrics.adapters,
+            config.max_adapter_bytes,
         )
-        loader = AdapterLoader(store, self._model, self.engine, self.residents, self._threads, metrics)
+        loader = AdapterLoader(store, self._model, self.engine, self.residents, self._threads, metrics, trusted)
         self.registry = Registry(
             store,
             loader.load,

@@ -11,6 +11,7 @@ from lorb_adapters.base import Base
 from lorb_adapters.loading import check_golden, load_adapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.signing import TrustedKeys
 from lorb_adapters.store import Store
 from lorb_server.engine import Engine
 from lorb_server.logs import log_failure
@@ -35,8 +36,10 @@ class AdapterLoader:
         residents: Residents,
         threads: Executor,
         metrics: Metrics,
+        trusted: TrustedKeys | None = None,
     ) -> None:
-        """What is loaded becomes one of the `residents`."""
+        """What is loaded becomes one of the `residents`; with `trusted`, one of those keys must have signed it."""
+        self._trusted = trusted
         self._store = store
         self._model = model
         self._engine = engine
@@ -65,7 +68,7 @@ class AdapterLoader:
         try:
             base = self._model.base
             adapter = await asyncio.get_running_loop().run_in_executor(
-                self._threads, load_adapter, self._store, domain, version, base
+                self._threads, load_adapter, self._store, domain, version, base, self._trusted
             )
             await self._engine.run_on_model_thread(lambda: check_golden(adapter, self._model, base.text_encoder))
         except LorbError:
@@ -84,13 +87,15 @@ class AdapterLoader:
         _log.log(level, "adapter %s", result, extra={"fields": details})
 
 
-def read_weights(store: Store, base: Base, adapter: ServedAdapter) -> AdapterWeights:
+def read_weights(
+    store: Store, base: Base, adapter: ServedAdapter, trusted: TrustedKeys | None = None
+) -> AdapterWeights:
     """The weights of an adapter that was verified before, hashed and checked again; blocks.
 
     Its golden lists need no second look: the same weights on the same base score the same. Raises what
     `load_adapter` does, and InvalidAdapter where the store holds other weights under that version now.
     """
-    loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base)
+    loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base, trusted)
     if loaded.digest != adapter.ref.digest:
         raise InvalidAdapter(
             f"the store's weights have digest {loaded.digest[:12]}, those verified before {adapter.ref.digest[:12]}: "

@@ -4,12 +4,18 @@ A line's fields come from `extra={"fields": {...}}`. Unexpected errors are logge
 messages may quote what a caller sent.
 """
 
+import asyncio
 import json
 import logging
 import sys
+import threading
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
@@ -50,6 +56,27 @@ def log_failure(log: logging.Logger, message: str, error: BaseException, **field
     """Logs an unexpected error: its type and where it came from, without its message."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error(message, extra={"fields": {**fields, "error": type(error).__name__, "traceback": frames}})
+
+
+def log_unawaited(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """An event loop's exception handler. asyncio's own would log the error's message and the callback's arguments."""
+    error = context.get("exception")
+    log_failure(_log, "an error in the event loop that nobody awaits", error or RuntimeError())
+
+
+def log_uncaught() -> None:
+    """Has this process' uncaught errors, of threads too, logged as all others: Python would print their messages."""
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log_failure(_log, "an error ended the process", error)
+
+    def of_thread(uncaught: threading.ExceptHookArgs) -> None:
+        log_failure(_log, "an error ended a thread", uncaught.exc_value or uncaught.exc_type())
+
+    def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        log_failure(_log, "an error where none can be raised", ignored.exc_value or ignored.exc_type())
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = of_process, of_thread, unraisable
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from prometheus_client import (
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.adapter_metrics import AdapterMetrics
+from lorb_server.caller_metrics import CallerMetrics
 from lorb_server.job import Lane
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -34,6 +35,7 @@ class Metrics:
         self._add_pass_series()
         self._add_build_series()
         self.adapters = AdapterMetrics(self.registry)
+        self.callers = CallerMetrics(self.registry)
 
     def _add_call_series(self) -> None:
         registry = self.registry

@@ -24,6 +24,7 @@ from lorb_adapters.text import EncodedRow, TextEncoder
 from lorb_server.job import Job, Lane, Scored, Scoring
 from lorb_server.metrics import Metrics
 from lorb_server.served import Route, ServedAdapter
+from lorb_server.tracing import Tracing
 
 _NOT_FINITE = "the scores of this list came out as NaN or infinite"
 
@@ -38,6 +39,7 @@ class Call:
         started_at, answer_by: on the event loop's clock. Seconds.
         lane: who waits for it.
         tokenize_seconds: set once it is known.
+        decoded_at, tokenized_at, scored_at: when those stages ended, on the same clock; `scored_at` is None until then.
     """
 
     nbest: NBest
@@ -48,9 +50,13 @@ class Call:
     lane: Lane
     distinct: tuple[DistinctHypothesis, ...] = field(init=False)
     tokenize_seconds: float = field(default=0.0, init=False)
+    decoded_at: float = field(init=False)
+    tokenized_at: float = field(default=0.0, init=False)
+    scored_at: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.distinct = self.nbest.distinct()
+        self.decoded_at = self.started_at
 
     @property
     def adapter(self) -> ServedAdapter:
@@ -77,6 +83,7 @@ class Rescorer:
         *,
         withdraw_canary: Callable[[ServedAdapter, str], None] = lambda adapter, reason: None,
         shadow: Comparing | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`withdraw_canary` is told of a canary that failed, and why: it is to get no more calls."""
         self._scoring = scoring
@@ -85,6 +92,7 @@ class Rescorer:
         self._metrics = metrics
         self._withdraw_canary = withdraw_canary
         self._shadow = shadow
+        self._tracing = tracing
 
     async def rescore(self, call: Call) -> Ranked:
         """The list in its new order, by `call.answer_by`.
@@ -121,6 +129,7 @@ class Rescorer:
             async with asyncio.timeout_at(call.answer_by):
                 rows = await self._tokenize(call)
                 scored = await self._scoring.score(self._job(call, rows))
+                call.scored_at = asyncio.get_running_loop().time()
         except TimeoutError:
             late = DeadlineExceeded(
                 "the deadline came before the list was rescored; allow more time, or accept DEGRADE"
@@ -159,7 +168,8 @@ class Rescorer:
             call.adapter.normalization,
             call.adapter.uses_context,
         )
-        call.tokenize_seconds = loop.time() - started
+        call.tokenized_at = loop.time()
+        call.tokenize_seconds = call.tokenized_at - started
         return rows
 
     async def _rank(self, call: Call, rows: Sequence[EncodedRow], scored: Scored) -> tuple[RankedHypothesis, ...]:
@@ -207,14 +217,18 @@ class Rescorer:
         reason: FallbackReason | None,
         scored: Scored | None = None,
     ) -> Ranked:
+        now = asyncio.get_running_loop().time()
         timings = Timings(
-            total_seconds=asyncio.get_running_loop().time() - call.started_at,
+            total_seconds=now - call.started_at,
             tokenize_seconds=call.tokenize_seconds,
             queue_seconds=scored.queue_seconds if scored else 0.0,
             infer_seconds=scored.infer_seconds if scored else 0.0,
         )
         self._metrics.observe_call(call.adapter.ref.domain, call.lane, outcome, reason, timings)
-        return Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
+        ranked = Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
+        if self._tracing is not None:
+            self._tracing.record(call, ranked, now)
+        return ranked
 
 
 class _AdapterFailed(Exception):

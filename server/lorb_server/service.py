@@ -25,6 +25,7 @@ from lorb_server.metrics import Metrics
 from lorb_server.rescorer import Call, Rescorer
 from lorb_server.routing import Routing
 from lorb_server.served import Route
+from lorb_server.tracing import Tracing, traced
 
 # gRPC rounds a deadline up on its way: by as much as 3.5 % of it in 2,000 random ones (grpcio 1.85).
 _DEADLINE_ROUNDING = 0.04
@@ -42,8 +43,10 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         metrics: Metrics,
         *,
         is_warm: Callable[[], bool],
+        tracing: Tracing | None = None,
     ) -> None:
         """Until `is_warm`, calls are UNAVAILABLE."""
+        self.tracing = tracing
         self._config = config
         self._base = base
         self._routing = routing
@@ -52,6 +55,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         self._is_warm = is_warm
 
     @answers_errors
+    @traced
     async def Rescore(self, request: pb.RescoreRequest, context: Context) -> pb.RescoreResponse:  # noqa: N802
         """Rescores one list."""
         started_at = asyncio.get_running_loop().time()
@@ -59,6 +63,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         return response_from_ranked(await self._rescore(request, started_at, answer_by, Lane.SINGLE))
 
     @answers_errors
+    @traced
     async def BatchRescore(  # noqa: N802
         self, request: pb.BatchRescoreRequest, context: Context
     ) -> pb.BatchRescoreResponse:
@@ -133,7 +138,9 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             max_hypotheses=self._config.max_hypotheses, max_transcript_chars=self._config.max_transcript_chars
         )
         route = await self._route(options, options.routing_key or nbest.id, answer_by)
-        return Call(nbest, options, route, started_at, answer_by, lane)
+        call = Call(nbest, options, route, started_at, answer_by, lane)
+        call.decoded_at = asyncio.get_running_loop().time()
+        return call
 
     async def _route(self, options: RescoreOptions, routing_key: str, answer_by: float) -> Route:
         """The adapters of a domain, which a domain that nobody has asked for yet must load first.

@@ -1,38 +1,106 @@
-"""Bearer tokens that guard a whole gRPC server."""
+"""Bearer tokens: a file of them, read again when it changes, and the guard that lets only their bearers through."""
 
+import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from lorb.errors import InvalidInput, Unauthenticated
+from lorb.errors import InvalidInput, LorbError, Unauthenticated
+from lorb.names import check_name
 from lorb_server.answers import refuse
+from lorb_server.caller_metrics import CallerMetrics
+from lorb_server.callers import note_token
+from lorb_server.config import flag
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs alone
 
+OPERATOR = "operator"  # the name of admin tokens that have none
+LOOK_AGAIN_SECONDS = 1.0
 _SCHEME = "Bearer "
 
+_log = logging.getLogger(__name__)
 
-def read_tokens(path: str) -> tuple[bytes, ...]:
-    """The tokens of a file, one a line; raises InvalidInput where it cannot be read or holds none."""
+
+def read_tokens(path: str, field: str, *, unnamed: str = "") -> Mapping[bytes, str]:
+    """The name of each token of a file, by the token's sha256.
+
+    A line is "NAME:TOKEN"; empty ones and those that begin with "#" do not count. Where `unnamed` is a name, a line
+    may be a TOKEN alone, which goes by that name. Raises InvalidInput naming the flag of `field`, file and line.
+    """
     try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise InvalidInput(f"--admin-token-file {path}: {error.strerror}", field="admin_token_file") from error
-    tokens = tuple(line.strip() for line in lines if line.strip())
-    if not tokens:
-        raise InvalidInput(f"--admin-token-file {path} holds no token", field="admin_token_file")
-    return tokens
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InvalidInput(f"{flag(field)} {path}: {reason}", field=field) from error
+    names: dict[bytes, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                name, token = _named_token(line.strip(), unnamed)
+            except InvalidInput as problem:
+                raise InvalidInput(f"{flag(field)} {path}:{number}: {problem.message}", field=field) from None
+            if names.setdefault(_digest(token), name) != name:
+                raise InvalidInput(f"{flag(field)} {path}:{number}: an earlier line has this token too", field=field)
+    if not names:
+        raise InvalidInput(f"{flag(field)} {path} holds no token", field=field)
+    return names
+
+
+class TokenFile:
+    """The tokens of a file as it stands. Belongs to the event loop. A file that cannot be read changes nothing."""
+
+    def __init__(
+        self, path: str, field: str, *, unnamed: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Raises InvalidInput where the file holds no tokens, or something else."""
+        self._path = path
+        self._field = field
+        self._unnamed = unnamed
+        self._clock = clock
+        self._stamp = _stamp(path)
+        self._names = read_tokens(path, field, unnamed=unnamed)
+        self._look_again_at = clock() + LOOK_AGAIN_SECONDS
+
+    def name_of(self, token: str) -> str | None:
+        """Whose token it is; None where it is nobody's."""
+        self._refresh()
+        offered = _digest(token.encode())
+        found = None
+        for digest, name in self._names.items():  # all of them, so that the time taken does not tell which one it was
+            if hmac.compare_digest(offered, digest):
+                found = name
+        return found
+
+    def _refresh(self) -> None:
+        if self._clock() < self._look_again_at:
+            return
+        self._look_again_at = self._clock() + LOOK_AGAIN_SECONDS
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._names = read_tokens(self._path, self._field, unnamed=self._unnamed)
+        except InvalidInput as error:
+            _log.error("tokens cannot be read again; the ones before stay", extra={"fields": {"reason": error.message}})
+        else:
+            _log.info("tokens read again", extra={"fields": {"file": self._path, "tokens": len(self._names)}})
 
 
 class TokenGuard(grpc.aio.ServerInterceptor):
-    """Lets only calls through that carry one of the tokens."""
+    """Lets only calls through that carry one of the tokens, or that go to a service that is open to all."""
 
-    def __init__(self, tokens: tuple[bytes, ...]) -> None:
+    def __init__(self, tokens: TokenFile, metrics: CallerMetrics, *, open_services: tuple[str, ...] = ()) -> None:
         self._tokens = tokens
+        self._metrics = metrics
+        self._open = tuple(f"/{service}/" for service in open_services)
 
     async def intercept_service(
         self,
@@ -40,17 +108,47 @@ class TokenGuard(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
         """The call's own handler, or one that turns it away."""
-        if self._knows(dict(handler_call_details.invocation_metadata or ()).get("authorization", "")):
+        if handler_call_details.method.startswith(self._open):
             return await continuation(handler_call_details)
-        return grpc.unary_unary_rpc_method_handler(_turn_away)
+        offered = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
+        if not isinstance(offered, str) or not offered.startswith(_SCHEME):
+            self._metrics.turned_away("no_token")
+            return _turning_away(Unauthenticated("this call needs the metadata 'authorization: Bearer TOKEN'"))
+        name = self._tokens.name_of(offered.removeprefix(_SCHEME))
+        if name is None:
+            self._metrics.turned_away("wrong_token")
+            return _turning_away(Unauthenticated("the token of this call is not one that this server takes"))
+        note_token(name)
+        return await continuation(handler_call_details)
 
-    def _knows(self, authorization: str | bytes) -> bool:
-        if not isinstance(authorization, str) or not authorization.startswith(_SCHEME):
-            return False
-        offered = authorization.removeprefix(_SCHEME).encode()
-        # all of them, so that the time taken does not tell which one was nearly right
-        return sum(hmac.compare_digest(offered, token) for token in self._tokens) > 0
+
+def _turning_away(error: LorbError) -> "Handler":
+    async def turn_away(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401
+        await refuse(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(turn_away)
 
 
-async def _turn_away(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401
-    await refuse(context, Unauthenticated("the admin service wants metadata 'authorization: Bearer TOKEN'"))
+def _named_token(line: str, unnamed: str) -> tuple[str, bytes]:
+    name, separator, token = line.partition(":")
+    if not separator:
+        if not unnamed:
+            raise InvalidInput("this line is not NAME:TOKEN")
+        name, token = unnamed, line
+    check_name(name, "the caller")
+    token = token.strip()
+    if not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise InvalidInput("the token is not one word of printable ASCII")
+    return name, token.encode()
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,7 +1,9 @@
 """lorb_adapters.remote, on fsspec's memory file system."""
 
+import sys
 import uuid
 
+import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -105,6 +107,14 @@ def test_an_unknown_scheme_is_unavailable():
     """A URL that no file system answers to says so, without a traceback."""
     with pytest.raises(StoreUnavailable, match="nosuch"):
         open_storage("nosuch://bucket/store")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    """Without s3fs an s3:// store says what to install."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setattr(fsspec.registry, "_registry", {})
+    with pytest.raises(StoreUnavailable, match=r"pip install 'lorb\[s3\]'"):
+        open_storage("s3://bucket/store")
 
 
 def test_a_file_system_that_fails_is_unavailable(url, monkeypatch):

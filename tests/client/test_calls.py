@@ -2,10 +2,12 @@
 
 import math
 
+import grpc
 import pytest
 
 from lorb.errors import InvalidInput
 from lorb_client.calls import CallSettings
+from lorb_client.tls import Tls
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
@@ -44,3 +46,23 @@ def test_a_target_is_needed():
     with pytest.raises(InvalidInput) as caught:
         CallSettings("")
     assert caught.value.field == "target"
+
+
+@pytest.mark.parametrize(
+    "target", ["10.0.0.7:50051", "lorb.example:50051", "dns:///lorb:50051", "ipv4:127.0.0.1:1,10.0.0.7:1"]
+)
+def test_a_token_does_not_leave_the_machine_in_clear_text(target):
+    """Unless the caller says so, or TLS is on; without a token plain text is nobody's secret."""
+    with pytest.raises(InvalidInput, match="clear text") as caught:
+        CallSettings(target, token="very-secret")
+    assert caught.value.field == "token"
+    assert "very-secret" not in caught.value.message
+    CallSettings(target, token="abc", allow_plaintext_token=True)
+    CallSettings(target, token="abc", tls=Tls())
+    CallSettings(target)
+
+
+def test_tls_and_credentials_are_one_too_many():
+    """Nobody could tell which of them is meant."""
+    with pytest.raises(InvalidInput, match="give one"):
+        CallSettings("localhost:1", tls=Tls(), credentials=grpc.ssl_channel_credentials())

@@ -1,6 +1,12 @@
 """lorb_client.channel: what the service config promises, seen on real connections."""
 
 import json
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -16,7 +22,7 @@ def test_only_unavailable_is_retried_and_at_most_twice():
     (method,) = json.loads(dict(CHANNEL_OPTIONS)["grpc.service_config"])["methodConfig"]
     assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert method["retryPolicy"]["maxAttempts"] == 3
-    assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 10, "tokenRatio": 0.1}
+    assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 200, "tokenRatio": 0.1}
 
 
 def test_keepalive_is_no_nuisance():
@@ -40,6 +46,25 @@ def test_calls_go_round_the_servers(sample_lists):
                 break
     assert first.calls
     assert second.calls
+
+
+def test_all_calls_of_a_lost_server_go_elsewhere(service, sample_lists):
+    """Twenty calls wait on a server when it is killed: every one of them is answered by another."""
+    script = Path(__file__).parents[1] / "holding_server.py"
+    with (
+        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as lost,  # noqa: S603
+        serving(service, threads=64) as there,
+    ):
+        address, arrived, answers = lost.stdout.readline().strip(), [], []
+        reader = threading.Thread(target=lambda: arrived.extend(lost.stdout))
+        reader.start()
+        with Client(f"ipv4:{address},{there}", wait_for_ready=True) as client, ThreadPoolExecutor(64) as callers:
+            while len(arrived) < 20:
+                answers.append(callers.submit(client.rescore, sample_lists[0], timeout_seconds=60))
+                time.sleep(0.02)
+            lost.kill()
+            assert all(answer.result().hypotheses for answer in answers)
+        reader.join()
 
 
 def test_a_server_that_is_not_healthy_gets_no_calls(service, sample_lists):

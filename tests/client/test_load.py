@@ -10,6 +10,7 @@ import pytest
 from lorb.errors import InvalidInput, Overloaded, Unavailable, UnknownDomain
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, RankedHypothesis, RescoreOptions
+from lorb_client.access import Access
 from lorb_client.arrivals import Arrivals, Step
 from lorb_client.load import LoadConfig, run_load
 from lorb_client.mix import parse_domains
@@ -139,7 +140,9 @@ def test_the_same_seed_sends_the_same_calls_from_any_number_of_processes(config,
 def test_every_option_reaches_the_server(config, service):
     """Policy, domain, cut lists, deadline and token."""
     options = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
-    run_load(replace(config, options=options, domains=parse_domains("a@canary"), num_hypotheses=3, token="abc"))
+    run_load(
+        replace(config, options=options, domains=parse_domains("a@canary"), num_hypotheses=3, access=Access("abc"))
+    )
     method, request, seconds_left, metadata = service.calls[-1]
     assert method == "Rescore"
     assert (request.domain, request.fallback_policy, len(request.hypotheses)) == ("a@canary", 2, 3)

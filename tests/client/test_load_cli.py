@@ -173,5 +173,5 @@ def test_without_its_extra_the_command_says_what_to_install():
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr == "lorb-load: needs hdrhistogram: pip install 'lorb[load]'\n"
+    assert done.returncode == 2
+    assert done.stderr == "lorb-load: hdrh is not installed: pip install 'lorb[load]'\n"

@@ -25,6 +25,14 @@ def store(tmp_path, publishing_base) -> Store:
     return store
 
 
+@pytest.fixture(scope="session")
+def shared_store(publishing_base, tmp_path_factory) -> Store:
+    """A store with one stable version of the domain `voice`, for tests that leave it as it is."""
+    store = Store(str(tmp_path_factory.mktemp("shared-store")))
+    store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
+    return store
+
+
 @pytest.fixture(scope="module")
 def server(tiny_bert, publishing_base, tmp_path_factory):
     """A server of `voice`, shared by a file's tests: they leave it as it was."""

@@ -1,11 +1,15 @@
 """Log lines."""
 
+import asyncio
+import gc
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
-from lorb_server.logs import JsonFormatter, TextFormatter, configure_logs, log_failure
+from lorb_server.logs import JsonFormatter, TextFormatter, configure_logs, log_failure, log_unawaited
 
 
 def record(message="adapter loaded", fields=None, **settings):
@@ -65,3 +69,47 @@ def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capsys, restore
     assert line.startswith(begins)
     assert "but this" in line
     assert captured.out == ""
+
+
+def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
+    """The event loop's own line would have the task, its error's message and its arguments."""
+
+    async def run():
+        async def fail(words):
+            raise ValueError(words)
+
+        asyncio.get_running_loop().set_exception_handler(log_unawaited)
+        task = asyncio.ensure_future(fail("the secret transcript"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+        asyncio.get_running_loop().call_soon(int, "the secret transcript")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    ours = [record for record in caplog.records if record.name == "lorb_server.logs"]
+    assert [record.fields["error"] for record in ours] == ["ValueError", "ValueError"]
+    assert not any("secret" in line for record in caplog.records for line in (repr(vars(record)), record.getMessage()))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "raise ValueError(words)",
+        "import threading\nthread = threading.Thread(target=int, args=(words,))\nthread.start()\nthread.join()",
+        "class Broken:\n    def __del__(self):\n        raise ValueError(words)\nbroken = Broken()\ndel broken",
+    ],
+    ids=["process", "thread", "unraisable"],
+)
+def test_uncaught_errors_are_logged_without_their_words(work):
+    """Of the process, of a thread, and where none can be raised: one JSON line each, no traceback."""
+    begin = (
+        "from lorb_server.logs import configure_logs, log_uncaught\nconfigure_logs('json', 'info')\nlog_uncaught()\n"
+    )
+    code = begin + "words = ' '.join(['the', 'secret'])\n" + work
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    [line] = ended.stderr.splitlines()
+    assert json.loads(line)["error"] == "ValueError"
+    assert "the secret" not in line

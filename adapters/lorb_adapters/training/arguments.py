@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorb.command import add_common_arguments
 from lorb.errors import InvalidInput
 from lorb.formats.arguments import add_format_arguments
 
@@ -34,13 +35,17 @@ def parser() -> argparse.ArgumentParser:
     """All flags with their defaults."""
     made = argparse.ArgumentParser(
         prog="lorb-train-adapter",
+        usage="lorb-train-adapter --domain D --train FILE ... --dev FILE ... --store STORE [option ...]",
         description="Trains a LoRA adapter on N-best lists with references, tunes it on dev, reports, and publishes "
         "it where the server finds it, if dev is better in 95% of paired resamples. Other methods are trained and "
         "measured on the same footing, and publish nothing. A run that was stopped goes on with --resume as if it had "
         "not been. With torchrun --nproc-per-node N --no-python in front, or on GPUs `accelerate launch`, N processes "
         "share the work.",
+        epilog="Exit status: 0 published, or done with --dry-run, --output-base or --audit-only; 2 a file or an "
+        "argument is wrong; 3 dev did not improve, nothing published; 130 interrupted.",
         formatter_class=HelpFormatter,
     )
+    add_common_arguments(made)
     _add_data(made.add_argument_group("data"))
     add_format_arguments(made)
     _add_model(made.add_argument_group("model"))
@@ -224,6 +229,9 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--store", help="where adapters are published: a folder or an fsspec URL")
     group.add_argument("--force", action="store_true", help="publish whatever dev says")
+    group.add_argument(
+        "--signing-key", type=Path, metavar="KEY", help="sign what is published ('lorb-adapters keygen')"
+    )
     group.add_argument("--no-promote", action="store_true", help="publish without pointing `stable` at it")
     group.add_argument("--no-golden-lists", action="store_true", help="leave dev texts out of manifest and reports")
     group.add_argument("--output-base", type=Path, metavar="DIR", help="where method full writes the base it makes")

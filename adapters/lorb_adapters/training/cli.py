@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorb.command import needing_extra
 from lorb.errors import InvalidInput, LorbError, NotPublished
 from lorb.formats.arguments import format_options
 from lorb.names import check_name
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rank = os.environ.get("RANK", "0")
     name = _PROGRAM if rank == "0" else f"{_PROGRAM}: process {rank}"
     try:
-        return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
+        with needing_extra(_PROGRAM, "train"):
+            return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
     except NotPublished as error:
         print(f"{name}: {error}", file=sys.stderr)
         return _NOT_PUBLISHED
@@ -149,6 +151,7 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> in
 
 def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str:
     """Writes a base, publishes an adapter, or neither; says which."""
+    from lorb_adapters.signing import SigningKey
     from lorb_adapters.store import Store
     from lorb_adapters.training.finished import publish
 
@@ -159,7 +162,9 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str
         return f"wrote a base, not an adapter: use it with --base {args.output_base} in trainer and server"
     if args.dry_run:
         return "published nothing (--dry-run)"
-    version = publish(finished, Store(args.store), force=args.force, promote=not args.no_promote)
+    key = SigningKey(args.signing_key) if args.signing_key else None
+    store = Store(args.store)
+    version = publish(finished, store, force=args.force, promote=not args.no_promote, signing_key=key)
     return f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable")
 
 
@@ -182,6 +187,7 @@ def check_machine(args: argparse.Namespace) -> None:
 
 def _check_output(args: argparse.Namespace) -> None:
     """Raises InvalidInput where what is asked for could not be given after hours of training."""
+    from lorb_adapters.signing import SigningKey
     from lorb_adapters.store import Store
 
     for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
@@ -207,6 +213,8 @@ def _check_output(args: argparse.Namespace) -> None:
         if not args.store:
             raise InvalidInput("store is missing: say where to publish, or --dry-run to publish nothing", field="store")
         Store(args.store)
+        if args.signing_key:
+            SigningKey(args.signing_key)
 
 
 def check_can_be_made(folder: Path, field: str) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
-from lorb_adapters.training.comparison import Comparison
+
+with needing_extra("lorb-compare", "train"):
+    from lorb_adapters.training.comparison import Comparison
 
 _PROGRAM = "lorb-compare"
 _USAGE_ERROR = 2
@@ -18,7 +21,7 @@ _USAGE_ERROR = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 2 where a file is wrong or cannot be written."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         comparison = Comparison.read(args.runs)
         if args.html:
@@ -35,20 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
         prog=_PROGRAM,
         description="Puts training runs side by side: settings that differ, word error rates with intervals, costs. "
         "Change: 95% interval of rescored minus first pass over paired resamples of utterances; below 0 is better.",
     )
-    parser.add_argument(
+    made.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN",
         help="a report.json, a folder that has one, or a version's folder in a store",
     )  # fmt: skip
-    parser.add_argument(
+    made.add_argument(
         "--html", type=Path, metavar="FILE", help="also write a page with plots; of one run, the page of its report"
     )
-    return parser
+    add_common_arguments(made)
+    return made
 
 
 def _table(comparison: Comparison) -> Table:

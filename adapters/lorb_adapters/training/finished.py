@@ -10,6 +10,7 @@ from lorb.names import STABLE
 from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import GoldenList
+from lorb_adapters.signing import SigningKey
 from lorb_adapters.store import Store
 from lorb_adapters.training.data import Data, first_pass_statistics
 from lorb_adapters.training.evaluation import PUBLISHING_PROBABILITY
@@ -55,8 +56,10 @@ class Finished:
             )
 
 
-def publish(finished: Finished, store: Store, *, force: bool, promote: bool) -> str:
-    """Publishes what helps and returns its full version id; raises NotPublished for what does not.
+def publish(
+    finished: Finished, store: Store, *, force: bool, promote: bool, signing_key: SigningKey | None = None
+) -> str:
+    """Publishes what helps, signed with `signing_key`, and returns its full version id; raises NotPublished otherwise.
 
     A resumed run that was stopped between publishing and taking note of it finds its own version there, and returns it.
     """
@@ -66,7 +69,7 @@ def publish(finished: Finished, store: Store, *, force: bool, promote: bool) -> 
         finished.check_helps()
     version = _published_before(finished.publication, store) if finished.was_resumed else None
     if version is None:
-        return store.publish(finished.publication, set_stable=promote)
+        return store.publish(finished.publication, set_stable=promote, signing_key=signing_key)
     if promote:
         store.set_alias(finished.publication.domain, STABLE, version)
     return version

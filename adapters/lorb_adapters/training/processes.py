@@ -1,4 +1,4 @@
-"""The processes of a run: one alone, or several that torchrun or, on GPUs, `accelerate launch` started."""
+"""The processes of a run: one alone, or several that torchrun or `accelerate launch --multi_gpu` started."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -13,7 +13,11 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     # SUPPRESS: FormatOptions alone has the defaults
     formats = parser.add_argument_group("format of the lists", argument_default=argparse.SUPPRESS)
     formats.add_argument(
-        "--format", choices=FORMATS, default=AUTO, help="of all files; auto: told from each one's beginning"
+        "--format",
+        choices=FORMATS,
+        default=AUTO,
+        metavar="NAME",
+        help=f"of all files: {', '.join(FORMATS)}; auto tells it from each one's beginning",
     )
     formats.add_argument(
         "--reference-text",

@@ -15,7 +15,7 @@ from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.settings import FrontSettings
 from lorb_server.health import Health
 from lorb_server.listening import ADMIN, RESCORING
-from lorb_server.logs import configure_logs
+from lorb_server.logs import configure_logs, log_unawaited, log_uncaught
 from lorb_server.metrics import Metrics
 
 LOST_GRACE_SECONDS = 1.0  # for calls whose answer is on its way when the engine process ends
@@ -41,10 +41,12 @@ async def _serve(to_engine: socket.socket) -> int:
         return 1
     settings = FrontSettings.from_json(link.hello.result())
     configure_logs(settings.config.log_format, settings.config.log_level)
-    server = CallServer(
-        settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
-    )
+    log_uncaught()
+    asyncio.get_running_loop().set_exception_handler(log_unawaited)
     try:
+        server = CallServer(
+            settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
+        )
         link.say_ready(await server.listen())
     except LorbError as error:
         link.say_refused(error)

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from lorb_adapters.base import load_base
-from lorb_adapters.loading import check_golden, load_adapter
+from lorb_adapters.loading import check_golden, load_adapter, verified_files
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.signing import TrustedKeys, make_key
 from lorb_adapters.store import Store
 from lorb_adapters.training.cli import main
 
@@ -93,6 +94,17 @@ def test_the_audit_can_be_had_alone(command, files, tmp_path, capsys):
     assert "ids in both         | 18 of 18" in told.out
     assert told.err.startswith("lorb-train-adapter: dev: ids that come twice: 2 of 18, ")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_published_is_signed(command, tmp_path, capsys):
+    """With the key given; a file that is no key is found out before training."""
+    public, _ = make_key(tmp_path / "key")
+    assert main([*command, "--force", "--signing-key", str(public)]) == 2
+    assert "no private key" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main([*command, "--force", "--signing-key", str(tmp_path / "key")]) == 0
+    store = Store(str(tmp_path / "store"))
+    verified_files(store, "books", store.versions("books")[0], TrustedKeys(public))
 
 
 def test_the_margin_can_be_switched_off(command, tmp_path):

@@ -1,9 +1,8 @@
-"""Two processes make what one makes, and fail together."""
+"""Two processes, on one machine or on two, make what one makes, and fail together."""
 
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,16 @@ from safetensors.torch import load
 from lorb_adapters.store import Store
 from lorb_adapters.training.cli import main
 from lorb_adapters.training.processes import Processes
+from serving import free_port
 
 SCRIPT = Path(__file__).parents[2] / "forked_training.py"
+BIN = Path(sys.executable).parent
+TORCHRUN = ["torchrun", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank", "{rank}"]
+TORCHRUN += ["--master-addr", "127.0.0.1", "--master-port", "{port}", "--no-python"]
+# --multi_gpu is accelerate's only way to torch.distributed.run; its own CPU launcher starts one process, or mpirun
+ACCELERATE = ["accelerate", "launch", "--multi_gpu", "--num_machines", "2", "--num_processes", "2"]
+ACCELERATE += ["--machine_rank", "{rank}", "--main_process_ip", "127.0.0.1", "--main_process_port", "{port}"]
+ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no", "--no_python"]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +48,7 @@ def command(files, tiny_bert, place):
 
 def together(*arguments):
     """Runs one command in each of some processes; exit statuses, what they printed and what went wrong."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, str(SCRIPT), "processes", json.dumps(arguments), str(port)],
         check=True,
@@ -53,6 +58,31 @@ def together(*arguments):
         env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
     )
     return json.loads(done.stdout.splitlines()[-1]), done.stdout, done.stderr
+
+
+def on_two_machines(launcher, arguments):
+    """Runs the trainer under one launcher for each machine; exit statuses and what they said."""
+    port = free_port()
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    machines = []
+    for rank in range(2):
+        own = [part.format(rank=rank, port=port) for part in launcher]
+        own[0] = str(BIN / own[0])
+        machines.append(
+            subprocess.Popen(  # noqa: S603 - our own trainer
+                [*own, str(BIN / "lorb-train-adapter"), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+            )
+        )
+    said = [machine.communicate(timeout=500)[0] for machine in machines]
+    return [machine.returncode for machine in machines], said
 
 
 def tensors_of(place):
@@ -81,6 +111,19 @@ def test_two_processes_make_what_one_makes(files, tiny_bert, tmp_path, rows):
     for one, other in zip(report_alone["dev"], report_shared["dev"], strict=True):
         assert other["wer"] == pytest.approx(one["wer"], abs=1e-4)
     assert report_shared["cost"]["tokens"] == report_alone["cost"]["tokens"]
+
+
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_two_machines_make_what_one_process_makes(files, tiny_bert, tmp_path, launcher):
+    """Torchrun --nnodes 2, and accelerate launch --num_machines 2: the adapter agrees to 1e-4, and one publishes."""
+    assert main(command(files, tiny_bert, tmp_path / "one")) == 0
+    statuses, said = on_two_machines(launcher, command(files, tiny_bert, tmp_path / "two"))
+    assert statuses == [0, 0], "\n".join(said)
+    assert "".join(said).count("published books@") == 1
+    alone, _ = tensors_of(tmp_path / "one")
+    shared, _ = tensors_of(tmp_path / "two")
+    for name, tensor in alone.items():
+        torch.testing.assert_close(shared[name], tensor, rtol=0, atol=1e-4)
 
 
 def test_one_process_failing_ends_all_with_its_reason(files, tiny_bert, tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import LorbError
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb_adapters.training.arguments import HelpFormatter
@@ -26,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: the base is written. 2: a value or a file is wrong. 130: interrupted.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     try:
-        return _build(args, f"{_PROGRAM} {shlex.join(arguments)}")
+        with needing_extra(_PROGRAM, "train"):
+            return _build(args, f"{_PROGRAM} {shlex.join(arguments)}")
     except LorbError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return _USAGE_ERROR
@@ -104,14 +106,18 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
     made = argparse.ArgumentParser(
         prog=_PROGRAM,
+        usage=f"{_PROGRAM} --text FILE ... --output-base DIR [option ...]",
         description="Trains all of an encoder and a score a token to tell the wrong words of corrupted sentences, and "
         "writes a base: a folder for --base of lorb-train-adapter and lorb-serve. Adapters of the encoder that it was "
         "made from do not fit it. A run that was stopped goes on with --resume as if it had not been.",
+        epilog="Exit status: 0 the base is written; 2 a file or an argument is wrong; 130 interrupted.",
         formatter_class=HelpFormatter,
     )
+    add_common_arguments(made)
     data = made.add_argument_group("data")
     data.add_argument(
         "--text", type=Path, nargs="+", required=True, metavar="FILE", help="a sentence a line; may be gzip"

@@ -1,0 +1,93 @@
+"""Speaks a domain's sentences with flite and decodes them with PocketSphinx: N-best lists to train and test on.
+
+    python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FOLDER [--train 1000 --dev 150 --test 200 --seed 0]
+
+TEXT has one sentence a line. FOLDER gets test-000.jsonl.gz, dev-000.jsonl.gz, train-000.jsonl.gz, ... of 25 lists each,
+in this order; a run that was stopped goes on with the first that is missing. No sentence is in two sets. The voices slt
+and rms take turns. Decoded as examples/rescore_pocketsphinx.py decodes. Text and lists are under the text's licence.
+"""
+
+import argparse
+import gzip
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from lorb.formats.writing import native_record, write_native
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+from recordings import SAMPLES_PER_SECOND, samples_of
+from rescore_pocketsphinx import nbest_of, recogniser
+
+VOICES = ("slt", "rms")
+SENTENCES_A_CELL = 25
+
+
+def sentences_of(text: Path, seed: int) -> list[str]:
+    """The distinct sentences of a text, shuffled."""
+    with gzip.open(text, "rt", encoding="utf-8") as lines:
+        sentences = list(dict.fromkeys(" ".join(line.split()) for line in lines))
+    random.Random(seed).shuffle(sentences)  # noqa: S311 - a choice of sentences, not a secret
+    return sentences
+
+
+def cells_of(sentences: list[str], sizes: dict[str, int]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """(name, its utterances), an utterance being (id, voice, sentence)."""
+    rest = iter(sentences)
+    for part, size in sizes.items():
+        spoken = [(f"{part}-{i:04}", VOICES[i % 2], sentence) for i, sentence in zip(range(size), rest, strict=False)]
+        for number, start in enumerate(range(0, len(spoken), SENTENCES_A_CELL)):
+            yield f"{part}-{number:03}", spoken[start : start + SENTENCES_A_CELL]
+
+
+def speech(voice: str, sentence: str) -> bytes:
+    """The sentence as flite says it: samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "said.wav"
+        subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", recording], check=True)  # noqa: S607 - Debian's
+        return samples_of(recording)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--train", type=int, default=1000)
+    parser.add_argument("--dev", type=int, default=150)
+    parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    settings = {"text": args.text.name, "seed": args.seed, "test": args.test, "dev": args.dev}
+    noted = args.folder / "settings.json"
+    if noted.exists() and json.loads(noted.read_text()) != settings:
+        sys.exit(f"{noted} says {noted.read_text()}, now it is {json.dumps(settings)}: give another folder")
+    noted.write_text(json.dumps(settings))
+
+    decoder = recogniser()
+    sizes = {"test": args.test, "dev": args.dev, "train": args.train}
+    for name, utterances in cells_of(sentences_of(args.text, args.seed), sizes):
+        cell = args.folder / f"{name}.jsonl.gz"
+        if cell.exists():
+            continue
+        began, cpu_began, num_samples, records = time.monotonic(), time.process_time(), 0, []
+        for utterance, voice, sentence in utterances:
+            samples = speech(voice, sentence)
+            num_samples += len(samples) // 2
+            heard = native_record(replace(nbest_of(decoder, samples), id=utterance, reference=sentence))
+            own_best = decoder.hyp()
+            records.append({**heard, "voice": voice, "decoder_best": own_best.hypstr if own_best else ""})
+        write_native(cell, records)
+        audio = num_samples / SAMPLES_PER_SECOND
+        wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
+        print(f"{name}: {audio:.0f} s of speech, {wall / audio:.2f} of it to make, CPU {cpu / audio:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

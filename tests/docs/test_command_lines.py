@@ -1,0 +1,81 @@
+"""What the documents tell a reader to type exists."""
+
+import re
+
+import pytest
+
+from commands import SCRIPTS, flags_of, parser_of
+from documents import DOCUMENTS, ROOT, command_lines, inline_code, simple_commands
+
+ELIDED = "..."
+# Flags of other programs that the documents name.
+FOREIGN = {
+    *("--nbest", "--no-deps", "--nproc-per-node", "--no-python", "--go_opt", "--go-grpc_opt"),
+    *("--profile", "--scale", "--build-arg", "--network", "--gpus", "--rm"),
+}
+
+
+def lorb_commands():
+    """(command line, command, its arguments) wherever a document has one of ours to be typed."""
+    found = []
+    for code in (code for document in DOCUMENTS for code in command_lines(document)):
+        if any(name in code.text for name in SCRIPTS):
+            for words in simple_commands(code.text):
+                at = next((number for number, word in enumerate(words) if word in SCRIPTS), None)
+                if at is not None:
+                    found.append((code, words[at], words[at + 1 :]))
+    return found
+
+
+def exit_status(parser, arguments):
+    """0 where the parser takes the arguments, or answers them itself as --version."""
+    try:
+        parser.parse_args(arguments)
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+@pytest.mark.parametrize(("code", "command", "arguments"), lorb_commands(), ids=lambda value: str(value)[:90])
+def test_a_command_line_is_one_that_the_command_takes(code, command, arguments, capsys):
+    """Each is parsed by the command's own parser; of a shortened one the flags are."""
+    if ELIDED in arguments:
+        assert {word for word in arguments if word.startswith("-")} <= flags_of(parser_of(command))
+        return
+    assert exit_status(parser_of(command), arguments) == 0, f"{code}: {capsys.readouterr().err}"
+
+
+def test_every_command_is_shown():
+    """Each command of the package stands in a line to be typed, somewhere."""
+    assert {command for _, command, _ in lorb_commands()} == set(SCRIPTS)
+
+
+def test_flags_in_sentences_exist():
+    """A flag between backquotes is one of the named command, or of any."""
+    flags = {command: flags_of(parser_of(command)) for command in SCRIPTS}
+    every = set().union(*flags.values()) | FOREIGN
+    wrong = []
+    for code in (code for document in DOCUMENTS for code in inline_code(document)):
+        named = re.findall(r"(?<![\w-])--[a-z][\w-]*", code.text)
+        command = next((word for word in code.text.split() if word in SCRIPTS), None)
+        known = flags[command] | FOREIGN if command else every
+        wrong += [f"{code}: {flag}" for flag in named if flag not in known]
+    assert wrong == []
+
+
+def test_make_targets_exist():
+    """What `make` is asked for is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    codes = [code for document in DOCUMENTS for code in (*command_lines(document), *inline_code(document))]
+    asked = {match[1] for code in codes if (match := re.match(r"make ([a-z-]+)\b", code.text))}
+    assert asked
+    assert asked <= targets
+
+
+def test_variables_exist():
+    """A variable that begins with LORB_ is read by the server, by a command, or by compose."""
+    known = {f"LORB_{flag[2:].replace('-', '_').upper()}" for flag in flags_of(parser_of("lorb-serve"))}
+    known |= set(re.findall(r"LORB_[A-Z_]+", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    named = {name for document in DOCUMENTS for name in re.findall(r"\bLORB_[A-Z_]+", document.read_text("utf-8"))}
+    assert named
+    assert named <= known

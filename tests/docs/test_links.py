@@ -1,0 +1,62 @@
+"""Links outside the site, whose own mkdocs checks, and names of files and metrics in all documents lead somewhere."""
+
+import re
+
+import pytest
+from prometheus_client import generate_latest
+
+from documents import DOCUMENTS, OUTSIDE, ROOT, inline_code, name_of
+from lorb_server.metrics import Metrics
+
+FOLDERS = ("adapters/", "benchmarks/", "client/", "docs/", "proto/", "server/", "tests/")
+
+
+def anchors(text):
+    """The anchors that a forge makes of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", OUTSIDE, ids=name_of)
+def test_links_lead_to_files_and_headings(document):
+    """Each link within the repository names a file that is there, and a heading that is in it."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        place = document.parent / path if path else document
+        if not place.exists() or (anchor and anchor not in anchors(place.read_text("utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_files_named_in_documents_exist():
+    """A path between backquotes that begins with one of the project's folders is there."""
+    missing = [
+        str(code)
+        for document in DOCUMENTS
+        for code in inline_code(document)
+        if code.text.startswith(FOLDERS) and "*" not in code.text and not (ROOT / code.text).exists()
+    ]
+    assert missing == []
+
+
+def test_metrics_named_in_documents_are_exported():
+    """A metric between backquotes is one of the server's series."""
+    exported = set(re.findall(r"^# HELP (\w+)", generate_latest(Metrics().registry).decode(), re.MULTILINE))
+    names = {match for code in map(str, all_inline()) for match in re.findall(r"\blorb_\w+", code)}
+    names -= {
+        "lorb_client",
+        "lorb_adapters",
+        "lorb_server",
+        "lorb_",
+        "lorb_default",
+    }  # packages, a prefix, compose's network
+    assert names
+    assert {name for name in names if re.sub(r"_(bucket|sum|count|created)$", "", name) not in exported} == set()
+
+
+def all_inline():
+    """The code in sentences of all documents."""
+    return [code for document in DOCUMENTS for code in inline_code(document)]

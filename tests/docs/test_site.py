@@ -1,0 +1,96 @@
+"""The site builds without a warning and without a network, and its references are whole."""
+
+import html
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from commands import SCRIPTS, parser_of
+from documents import PAGES, ROOT
+from lorb.v1 import admin_pb2, rescoring_pb2
+
+pytest.importorskip("mkdocs", reason="the docs extra is not installed: pip install 'lorb[docs]'")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(  # noqa: S603 - our own site
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def text_of(page):
+    """A page's text without tags."""
+    return html.unescape(re.sub(r"<[^>]+>", "", page.read_text("utf-8")))
+
+
+def test_every_page_is_built(site):
+    """Strict building means no warning: no dead link, no dead anchor, no page outside the navigation."""
+    built = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    written = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in PAGES}
+    assert built >= written | {"reference/protocol.html", "reference/commands.html"}
+
+
+def test_pages_load_nothing_from_elsewhere(site):
+    """No script, style, font or image comes from another host: the site works where there is no network."""
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=[\"']?([^\"' >]+)", text)
+        loaded += re.findall(r"<link[^>]*rel=[\"']?(?:stylesheet|preconnect)[^>]*href=[\"']?([^\"' >]+)", text)
+        assert [place for place in loaded if re.match(r"(?:https?:)?//", place)] == [], page.name
+
+
+@pytest.mark.parametrize("module", [rescoring_pb2, admin_pb2], ids=["rescoring", "admin"])
+def test_the_protocol_page_has_every_name(site, module):
+    """Each service, call, message, field, enum and value of the proto files stands in the page."""
+    file = module.DESCRIPTOR
+    names = {name for service in file.services_by_name.values() for name in (service.name, *service.methods_by_name)}
+    for message in file.message_types_by_name.values():
+        names |= {message.name, *message.fields_by_name}
+    for enum in file.enum_types_by_name.values():
+        names |= {enum.name, *enum.values_by_name}
+    words = set(re.findall(r"\w+", text_of(site / "reference" / "protocol.html")))
+    assert names - words == set()
+
+
+def test_every_name_of_the_protocol_is_explained(site):
+    """No row of the protocol's tables is without the comment that the proto file gives it."""
+    text = (site / "reference" / "protocol.html").read_text("utf-8")
+    rows = re.findall(r"<tr>\s*<td>(.*?)</tr>", text, re.DOTALL)
+    assert len(rows) > 60
+    assert [row for row in rows if re.search(r"<td>\s*</td>\s*$", row)] == []
+
+
+def test_the_commands_page_has_every_flag(site):
+    """Each command's help stands in the page, whole."""
+    text = text_of(site / "reference" / "commands.html")
+    for command in SCRIPTS:
+        assert command in text
+        shown = [action for action in parser_of(command)._actions if action.help != "==SUPPRESS=="]
+        assert [flag for action in shown for flag in action.option_strings if flag not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("client", ("rescore_batch", "timeout_seconds", "AioClient")),
+        ("lorb", ("first_pass_score", "fallback_policy", "MalformedFile", "acoustic_scale")),
+        ("store", ("weights_digest", "switching_margin", "log_probabilities")),
+    ],
+)
+def test_references_are_made_from_docstrings(site, page, words):
+    """The Python pages have what the docstrings name."""
+    text = text_of(site / "reference" / f"{page}.html")
+    assert [word for word in words if word not in text] == []
