@@ -75,6 +75,8 @@ def test_make_targets_exist():
 def test_variables_exist():
     """A variable that begins with LORB_ is read by the server, by a command, or by compose."""
     known = {f"LORB_{flag[2:].replace('-', '_').upper()}" for flag in flags_of(parser_of("lorb-serve"))}
+    files = {flag for flag in flags_of(parser_of("lorb-rescore")) if flag.startswith(("--tls-", "--token-"))}
+    known |= {f"LORB_CLIENT_{flag[2:].replace('-', '_').upper()}" for flag in files}
     known |= set(re.findall(r"LORB_[A-Z_]+", (ROOT / "docker-compose.yml").read_text("utf-8")))
     named = {name for document in DOCUMENTS for name in re.findall(r"\bLORB_[A-Z_]+", document.read_text("utf-8"))}
     assert named
