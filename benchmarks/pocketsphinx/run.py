@@ -27,6 +27,7 @@ from lorb.formats import read_nbest_lists
 from lorb.formats.writing import native_record, write_native
 from lorb.nbest import NBest
 from lorb.word_errors import word_errors
+from lorb_client import Client
 
 BIN = Path(sys.executable).parent
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "pocketsphinx.json"
@@ -75,8 +76,8 @@ def main() -> None:
     parser.add_argument("--name", default="adapter", help="of the training run, so that several can be compared on dev")
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("training", nargs="*", metavar="-- FLAG", help="flags of lorb-train-adapter")
-    args = parser.parse_args()
+    flags_at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args, training_flags = parser.parse_args(sys.argv[1:flags_at]), sys.argv[flags_at + 1 :]
     lists = {part: lists_of(args.folder, part) for part in ("train", "dev", "test")}
     references = {part: {nbest.reference for nbest in each} for part, each in lists.items()}
     assert not references["test"] & (references["train"] | references["dev"])
@@ -92,22 +93,25 @@ def main() -> None:
         call(
             "lorb-train-adapter", "--domain", DOMAIN, "--base", args.base, "--train", place / "train.jsonl.gz",
             "--dev", place / "dev.jsonl.gz", "--store", store, "--run-dir", run, "--report-dir", place / "report",
-            "--no-golden-lists", "--quiet", *resume, *args.training,
+            "--no-golden-lists", "--quiet", *resume, *training_flags,
         )  # fmt: skip
     figures = {}
     with serving_process("--store", store, "--base", args.base) as server:
+        with Client(server.target) as client:
+            info = client.server_info()
         for part in ("dev", "test") if args.test else ("dev",):
             figures[part], outcomes = rescored(server.target, lists[part], place / part)
             figures[part] |= {"own_best_errors": own_best_errors(args.folder, part), "outcomes": outcomes}
             print(json.dumps({part: figures[part]}, indent=2), flush=True)
     if args.test:
         settings = json.loads((args.folder / "settings.json").read_text())
-        training = json.loads((place / "report" / "report.json").read_text())
+        [version] = (store / DOMAIN / "versions").iterdir()
         result = {
             "command": shlex.join(["python", *sys.argv]), "date": datetime.date.today().isoformat(),
             "recogniser": "pocketsphinx, its own en-us model", "speech": "flite, voices slt and rms in turn",
-            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": args.training,
-            "versions": versions(), "figures": figures, "adapter": training.get("version"),
+            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": training_flags,
+            "adapter": version.name, "base_fingerprint": info.base_fingerprint, "server_dtype": info.dtype,
+            "versions": versions(), "figures": figures,
         }  # fmt: skip
         args.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
