@@ -59,6 +59,7 @@ bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/fronts.py
 	$(BIN)/python benchmarks/flips_under_load.py
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/replicas/run.py
 	$(BIN)/python benchmarks/training/speed.py
 	$(BIN)/python benchmarks/training/kills.py
 
