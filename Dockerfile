@@ -2,6 +2,7 @@
 #   docker build -t lorb .
 #   docker build -t lorb:cuda --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cu130 .
 #   docker build -t lorb:train --target train .
+#   docker build -t lorb:s3 --build-arg LORB_EXTRAS=serve,s3,otel,signing .     a store on S3, traces, signed versions
 ARG PYTHON_IMAGE=python:3.11-slim
 # An image with wheels in /, for builders that cannot reach torch's index; `scratch` holds none.
 ARG WHEELS_IMAGE=scratch
@@ -9,10 +10,12 @@ FROM ${WHEELS_IMAGE} AS wheels
 
 # What to install, apart, so that only another list of it installs anew.
 FROM ${PYTHON_IMAGE} AS requirements
+ARG LORB_EXTRAS=serve
 COPY pyproject.toml ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+RUN python -c "import os, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 extras = project['optional-dependencies']; \
-print(*project['dependencies'], *extras['serve'], sep='\n', file=open('serve.txt', 'w')); \
+wanted = [one for name in os.environ['LORB_EXTRAS'].split(',') for one in extras[name] if not one.startswith('lorb')]; \
+print(*project['dependencies'], *wanted, sep='\n', file=open('serve.txt', 'w')); \
 print(*(one for one in extras['train'] + extras['load'] if not one.startswith('lorb')), sep='\n', file=open('train.txt', 'w'))"
 
 # What LoRB needs, without LoRB: this is large and seldom changes.

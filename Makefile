@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: venv demo test lint format proto docs bench bench-full fuzz audit clean
+.PHONY: venv demo test test-docker lint format proto docs bench bench-full fuzz audit clean
 
 venv: $(VENV)/.complete
 
@@ -25,8 +25,12 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/python examples/demo.py
 
+# Without the tests that build images: those are `make test-docker`, and take some minutes more.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not docker'
+
+test-docker: venv
+	$(BIN)/python -m pytest -m docker
 
 lint: venv
 	$(BIN)/ruff check .
@@ -59,6 +63,7 @@ bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/fronts.py
 	$(BIN)/python benchmarks/flips_under_load.py
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/replicas/run.py
 	$(BIN)/python benchmarks/training/speed.py
 	$(BIN)/python benchmarks/training/kills.py
 
