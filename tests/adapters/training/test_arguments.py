@@ -71,5 +71,5 @@ def test_help_says_nothing_of_nothing():
     """Defaults are told where they are values: no "None", "False" or empty one, and the per cent sign once."""
     told = parser().format_help()
     assert not any(f"(default: {nothing})" in told for nothing in ("None", "False", "", "[]"))
-    assert "(default: minilm)" in told
+    assert "(default: auto)" in told
     assert "%%" not in told
