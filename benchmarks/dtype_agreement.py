@@ -27,8 +27,8 @@ DOMAIN = "librispeech"
 
 def scores_in(dtype: torch.dtype, lists: list[NBest]) -> tuple[list[list[float]], list[list[float]]]:
     """Rescoring scores and combined scores of every list's distinct hypotheses."""
-    base = load_base(choose_base(AUTO, Store(str(ROOT / "adapters/store"))), dtype=dtype)
     store = Store(str(ROOT / "adapters/store"))
+    base = load_base(choose_base(AUTO, store), dtype=dtype)
     adapter = load_adapter(store, DOMAIN, store.versions(DOMAIN)[-1], base)
     model, manifest = RescoringModel(base), adapter.manifest
     rescoring, combined = [], []

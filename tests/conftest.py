@@ -50,3 +50,14 @@ def pytest_collection_modifyitems(items):
         if not torch.cuda.is_available():
             for item in gpu_items:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory) -> Path:
+    """Two key pairs that sign versions: ours, and theirs."""
+    from lorb_adapters.signing import make_key
+
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("ours", "theirs"):
+        make_key(folder / name)
+    return folder

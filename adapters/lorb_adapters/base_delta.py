@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lorb.errors import BaseNotFound, InvalidInput
@@ -60,9 +60,7 @@ class BaseDelta:
 
     def write(self, folder: Path) -> None:
         """Writes the two files into a folder that is there."""
-        (folder / _TENSORS).write_bytes(
-            save(dict(self.tensors))
-        )  # save_file makes a file that its owner alone can read
+        save_file(dict(self.tensors), folder / _TENSORS)
         said = {
             "schema_version": _SCHEMA_VERSION,
             "parent": self.parent,

@@ -1,7 +1,6 @@
 """`lorb-base-delta`: keeps a base as what changed in another one's weights, a fifteenth of its size or less."""
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
+from lorb_adapters.new_folder import new_folder
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.base_delta import BaseDelta
@@ -68,18 +68,12 @@ def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
 
 def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
     """Writes the folder, whole or not at all; returns its size in bytes."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InvalidInput(f"{output} is there already and not empty: name a new folder", field="output-base")
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    delta.write(partial)
-    for name in _KEPT:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, partial / name)
-    size = sum(file.stat().st_size for file in partial.iterdir())
-    os.replace(partial, output)
-    return size
+    with new_folder(output) as partial:
+        delta.write(partial)
+        for name in _KEPT:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, partial / name)
+    return sum(file.stat().st_size for file in output.iterdir())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,14 +14,16 @@ _MOST_DOMAINS = 100  # each takes a look into its manifest
 _log = logging.getLogger(__name__)
 
 
-def choose_base(asked: str, store: Store) -> str:
+def choose_base(asked: str, store: Store | None) -> str:
     """`asked`, a base as `load_base` takes it; where that is "auto", the one that most stable versions name.
 
     Where as many name another, MiniLM goes first, then the alphabet. MiniLM too where none has a readable stable
-    version. Raises StoreUnavailable where the store cannot be reached.
+    version, or there is no store. Raises StoreUnavailable where the store cannot be reached.
     """
     if asked != AUTO:
         return asked
+    if store is None:
+        return MINILM
     names: Counter[str] = Counter()
     for domain in store.possible_domains()[:_MOST_DOMAINS]:
         try:

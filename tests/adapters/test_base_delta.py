@@ -136,3 +136,8 @@ def test_a_folder_with_something_in_it_is_left_alone(parent, changed, capsys, tm
     assert base_delta_cli.main([changed, "--of", parent, "--output-base", parent]) == 2
     assert "not empty" in capsys.readouterr().err
     assert load_base(parent).head is None
+
+
+def test_whoever_may_read_one_of_its_files_may_read_all(delta):
+    """A server that runs as another user than the one who made it can load what the umask lets it see."""
+    assert len({file.stat().st_mode & 0o777 for file in delta.iterdir()}) == 1

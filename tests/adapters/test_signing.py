@@ -17,15 +17,6 @@ from lorb_adapters.store import Store
 from publications import make_publication
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """Two key pairs: ours, and one of somebody else."""
-    folder = tmp_path_factory.mktemp("keys")
-    for name in ("ours", "theirs"):
-        make_key(folder / name)
-    return folder
-
-
 @pytest.fixture
 def store(tmp_path):
     return Store(str(tmp_path / "store"))

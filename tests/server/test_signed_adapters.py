@@ -8,21 +8,12 @@ import pytest
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2 as pb
 from lorb_adapters.base import load_base
-from lorb_adapters.signing import SigningKey, make_key
+from lorb_adapters.signing import SigningKey
 from lorb_adapters.store import Store
 from lorb_server.config import ServeConfig
 from lorb_server.secured import trusted_keys
 from publications import make_publication
 from serving import WAIT_SECONDS, running_server
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """Ours, which the server trusts, and theirs."""
-    folder = tmp_path_factory.mktemp("keys")
-    for name in ("ours", "theirs"):
-        make_key(folder / name)
-    return folder
 
 
 @pytest.fixture

@@ -91,6 +91,8 @@ def _run(
     import torch
 
     from lorb_adapters.base import load_base
+    from lorb_adapters.store import Store
+    from lorb_adapters.store_base import choose_base
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import RESTART, RESUME, START, Keeping, run
 
@@ -102,7 +104,7 @@ def _run(
         torch.cuda.set_device(device)
     return run(
         domain,
-        load_base(_base(args), device=device),
+        load_base(choose_base(args.base, Store(args.store) if args.store else None), device=device),
         _files(args),
         config,
         TrainingProgress(quiet=args.quiet or not processes.is_first),
@@ -115,17 +117,6 @@ def _run(
         ),
         processes=processes,
     )
-
-
-def _base(args: argparse.Namespace) -> str:
-    """The name of the base to train on."""
-    from lorb_adapters.named_bases import MINILM
-    from lorb_adapters.store import Store
-    from lorb_adapters.store_base import AUTO, choose_base
-
-    if args.base != AUTO:
-        return str(args.base)
-    return choose_base(AUTO, Store(args.store)) if args.store else MINILM
 
 
 def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> int:
@@ -198,7 +189,7 @@ def _check_output(args: argparse.Namespace) -> None:
 
         check_plots_can_be_made()
     if args.output_base:
-        from lorb_adapters.training.output_base import check_free
+        from lorb_adapters.new_folder import check_free
 
         if args.method != "full":
             raise InvalidInput(

@@ -1,8 +1,6 @@
 """Writes what full fine-tuning made: a base folder that trainer and server load."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +10,9 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from lorb.errors import InvalidInput
 from lorb_adapters.base import Base
 from lorb_adapters.head import HeadWeights
+from lorb_adapters.new_folder import new_folder
 
 # What BERT's tokenizers and RoBERTa's call them.
 _SPECIAL_TOKENS = {
@@ -26,37 +24,22 @@ _SPECIAL_TOKENS = {
 }
 
 
-def check_free(folder: Path) -> None:
-    """Raises InvalidInput where a base cannot be written to `folder` because something is there."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(
-            f"output-base {folder} is there already and not empty: name a new folder", field="output-base"
-        )
-
-
 def write_base(folder: Path, base: Base, head: HeadWeights, texts: Mapping[str, str] | None = None) -> None:
     """Writes `base`'s encoder as it is now, its tokenizer and `head`: the folder is there whole or not at all.
 
     texts: files to put beside them, by name: what the base was made from.
     """
-    check_free(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     if not isinstance(base.encoder, PreTrainedModel):
         raise TypeError("the encoder is no model of transformers")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    base.encoder.save_pretrained(partial)
-    _tokenizer(base).save_pretrained(partial)
     tensors = {"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu().contiguous()}
-    save_file(tensors, partial / "lorb_head.safetensors")
-    (partial / "lorb_head.json").write_text(json.dumps({"kind": head.kind}), encoding="utf-8")
-    for name, text in (texts or {}).items():
-        (partial / name).write_text(text, encoding="utf-8")
-    mode = (partial / "config.json").stat().st_mode
-    for file in partial.iterdir():
-        file.chmod(mode)  # safetensors' own are for their owner alone, and a server may run as someone else
-    os.replace(partial, folder)
+    with new_folder(folder) as partial:
+        base.encoder.save_pretrained(partial)
+        _tokenizer(base).save_pretrained(partial)
+        save_file(tensors, partial / "lorb_head.safetensors")
+        (partial / "lorb_head.json").write_text(json.dumps({"kind": head.kind}), encoding="utf-8")
+        for name, text in (texts or {}).items():
+            (partial / name).write_text(text, encoding="utf-8")
 
 
 def _tokenizer(base: Base) -> PreTrainedTokenizerFast:

@@ -1,11 +1,10 @@
 """Calibration: the expected error by hand, of posteriors that are right, and of those that are too sure."""
 
 import math
-import random
 
 import pytest
 
-from lorb_adapters.ranking import softmax
+from drawn_lists import lists_drawn
 from lorb_adapters.training.calibration import Calibration
 from lorb_adapters.training.tuning import ScoredList, tune_posterior_scale
 
@@ -43,11 +42,6 @@ def test_equals_share_what_they_are_worth():
 @pytest.mark.parametrize("true_scale", [0.2, 3.0])
 def test_the_tuned_scale_calibrates_posteriors_that_were_not(true_scale):
     """Outcomes drawn from softmax(scale * combined): far off at scale 1, within 0.03 at the tuned scale."""
-    rng = random.Random(1)
-    lists = []
-    for _ in range(3000):
-        combined = [rng.gauss(0, 2 / true_scale) for _ in range(4)]
-        [best] = rng.choices(range(4), softmax([true_scale * score for score in combined]))
-        lists.append(ScoredList(combined, [0.0] * 4, [int(i != best) for i in range(4)]))
+    lists = lists_drawn(true_scale)
     assert Calibration.of(lists, 1.0, 1.0).expected_error > 0.1
     assert Calibration.of(lists, 1.0, tune_posterior_scale(lists, 1.0)).expected_error < 0.03

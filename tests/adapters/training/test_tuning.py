@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_adapters.ranking import softmax
+from drawn_lists import lists_drawn
 from lorb_adapters.training.tuning import (
     WEIGHT_GRID,
     ScoredList,
@@ -52,12 +52,7 @@ def test_the_weight_is_never_worse_than_the_first_pass():
 @pytest.mark.parametrize("true_scale", [0.1, 1.0, 5.0])
 def test_the_scale_is_the_one_the_outcomes_were_drawn_with(true_scale):
     """Lists whose best hypothesis is drawn from softmax(scale * combined) give that scale back."""
-    rng = random.Random(1)
-    lists = []
-    for _ in range(3000):
-        combined = [rng.gauss(0, 2 / true_scale) for _ in range(4)]
-        [best] = rng.choices(range(4), softmax([true_scale * score for score in combined]))
-        lists.append(ScoredList(combined, [0.0] * 4, [int(i != best) for i in range(4)]))
+    lists = lists_drawn(true_scale)
     scale = tune_posterior_scale(lists, weight=1.0)
     assert math.log(scale) == pytest.approx(math.log(true_scale), abs=0.25)
 

@@ -47,9 +47,9 @@ def _build(args: argparse.Namespace, command: str) -> int:
 
     from lorb_adapters.base import load_base
     from lorb_adapters.memory import keep_freed_pages
+    from lorb_adapters.new_folder import check_free
     from lorb_adapters.training.base_building.build import build
     from lorb_adapters.training.base_building.files import BuildFiles
-    from lorb_adapters.training.output_base import check_free
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import RESTART, RESUME, START, Keeping
 
