@@ -73,7 +73,7 @@ class Record:
 class InstantScoring:
     """Scores without a model: what is left is the hand-over."""
 
-    def check_room(self, domain, lane):
+    def check_room(self, domain, lane, **_):
         """There always is."""
 
     async def score(self, job):

@@ -25,7 +25,7 @@ class HeldScoring:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def check_room(self, domain, lane):
+    def check_room(self, domain, lane, **_):
         """There always is."""
 
     async def score(self, job):

@@ -15,6 +15,11 @@ WHEEL_BUCKETS = 1024  # about ten seconds; whoever has longer stands behind all 
 Payload = TypeVar("Payload")
 
 
+def bucket_of(answer_by: float) -> int:
+    """Which span of time a deadline lies in."""
+    return math.floor(answer_by / BUCKET_SECONDS)
+
+
 @dataclass(slots=True, eq=False)
 class Entry(Generic[Payload]):
     """One list that waits.
@@ -52,7 +57,7 @@ class Entry(Generic[Payload]):
     @property
     def bucket(self) -> int:
         """Which span of time its deadline lies in."""
-        return math.floor(self.answer_by / BUCKET_SECONDS)
+        return bucket_of(self.answer_by)
 
 
 class DeadlineLane(Generic[Payload]):
@@ -108,7 +113,7 @@ class DeadlineLane(Generic[Payload]):
 
     def pop_expired(self, now: float) -> list[Entry[Payload]]:
         """Takes out those whose bucket is over; in the bucket that is running nobody is looked at."""
-        running = math.floor(now / BUCKET_SECONDS)
+        running = bucket_of(now)
         expired = []
         while (entry := self.head()) is not None and entry.bucket < running:
             self.remove(entry)

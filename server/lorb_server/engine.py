@@ -126,17 +126,16 @@ class Engine:
             self._check_alive()
             admission = self._scheduler.offer(entry, now)
             self._wake.notify()
-        if admission is not Admission.ADMITTED:
-            raise queue_full() if admission is Admission.QUEUE_FULL else too_late()
+        _check_admitted(admission)
         future.add_done_callback(lambda done: self._drop(entry) if done.cancelled() else None)
         return future
 
-    def check_room(self, domain: str, lane: Lane) -> None:
-        """Raises Overloaded where the queue is full already, Unavailable where nothing is scored any more."""
+    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+        """Raises what `submit` would for any list of a domain that has so many tokens or more."""
         with self._wake:
             self._check_alive()
-            if self._scheduler.is_full(domain, lane):
-                raise queue_full()
+            admission = self._scheduler.foresee(domain, lane, least_tokens, answer_by, self._clock())
+        _check_admitted(admission)
 
     def run_on_model_thread(self, function: Callable[[], Result]) -> asyncio.Future[Result]:
         """Runs `function` between two passes. The future has its result or its error."""
@@ -261,6 +260,13 @@ class Engine:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(function)
+
+
+def _check_admitted(admission: Admission) -> None:
+    if admission is Admission.QUEUE_FULL:
+        raise queue_full()
+    if admission is Admission.TOO_LATE:
+        raise too_late()
 
 
 def _entry(request: Request, future: asyncio.Future[Scored], now: float) -> Entry[_Ticket]:

@@ -1,12 +1,15 @@
 """One list to score, what comes of it, and what it is scored through. Needs no torch: a front process has none."""
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lorb_adapters.text import EncodedRow
 from lorb_server.served import ServedAdapter
+
+LEAST_PARTIAL_ROWS = 2  # one hypothesis alone cannot be re-ranked
 
 
 class Lane(enum.Enum):
@@ -56,8 +59,11 @@ class Scored:
 class Scoring(Protocol):
     """What a list is scored through: in this process, or behind a socket."""
 
-    def check_room(self, domain: str, lane: Lane) -> None:
-        """Raises Overloaded where the queue is full already, Unavailable where nothing is scored any more."""
+    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+        """Raises, before work is spent on it, what `score` would for a list that is known to be turned away.
+
+        `least_tokens` is the fewest that it can have and be worth scoring, `answer_by` as in Job.
+        """
 
     async def score(self, job: Job) -> Scored:
         """Scores a list. Cancelling the task takes it out of the queue.

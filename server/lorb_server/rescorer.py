@@ -21,7 +21,7 @@ from lorb.ranked import (
 )
 from lorb_adapters.ranking import first_pass, rank, sole
 from lorb_adapters.text import EncodedRow, TextEncoder
-from lorb_server.job import Job, Lane, Scored, Scoring
+from lorb_server.job import LEAST_PARTIAL_ROWS, Job, Lane, Scored, Scoring
 from lorb_server.metrics import Metrics
 from lorb_server.served import Route, ServedAdapter
 from lorb_server.tracing import Tracing
@@ -156,8 +156,8 @@ class Rescorer:
 
     async def _tokenize(self, call: Call) -> Sequence[EncodedRow]:
         self._scoring.check_room(
-            call.adapter.ref.domain, call.lane
-        )  # before any work is spent on a list that must be refused
+            call.adapter.ref.domain, call.lane, least_tokens=self._least_tokens(call), answer_by=call.answer_by
+        )
         loop = asyncio.get_running_loop()
         started = loop.time()
         rows = await loop.run_in_executor(
@@ -171,6 +171,14 @@ class Rescorer:
         call.tokenized_at = loop.time()
         call.tokenize_seconds = call.tokenized_at - started
         return rows
+
+    def _least_tokens(self, call: Call) -> int:
+        """The fewest that scoring can be worth while with: one for each word, and one that closes each text."""
+        texts = call.distinct
+        if call.options.fallback_policy is not FallbackPolicy.FAIL:
+            texts = texts[:LEAST_PARTIAL_ROWS]
+        longest = self._text_encoder.max_tokens
+        return sum(min(longest, len(text.transcript.split()) + 1) for text in texts)
 
     async def _rank(self, call: Call, rows: Sequence[EncodedRow], scored: Scored) -> tuple[RankedHypothesis, ...]:
         truncated = [row.truncated for row in rows]

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lorb_server.deadline_lane import DeadlineLane, Entry
+from lorb_server.deadline_lane import DeadlineLane, Entry, bucket_of
 from lorb_server.job import Lane
 from lorb_server.pass_cost import PassCost
 
@@ -96,10 +96,20 @@ class Scheduler(Generic[Payload]):
         lane.add(entry)
         return Admission.ADMITTED
 
-    def is_full(self, domain: str, lane: Lane) -> bool:
-        """Whether a lane has no room even for the smallest list of a domain."""
+    def foresee(self, domain: str, lane: Lane, least_tokens: int, answer_by: float, now: float) -> Admission:
+        """What becomes of a list of at least so many tokens; ADMITTED where only its offer can tell.
+
+        `least_tokens` is the fewest that are worth scoring; an offer of a longer list fares no better.
+        """
         waiting = self._lanes[lane]
-        return bool(waiting.tokens) and not _is_fair(1, waiting, domain, self._max_tokens[lane])
+        if waiting.tokens and not _is_fair(least_tokens, waiting, domain, self._max_tokens[lane]):
+            return Admission.QUEUE_FULL
+        if lane is not Lane.SINGLE or answer_by == math.inf:
+            return Admission.ADMITTED
+        free, fair = self._seconds_free(domain, answer_by, now)
+        if self.cost.seconds(least_tokens) <= fair or (answer_by > now and self._may_probe(now)):
+            return Admission.ADMITTED
+        return self._refusal(least_tokens, free, answer_by - now)
 
     def cancel(self, entry: Entry[Payload]) -> bool:
         """Takes `entry` out; False where it waits no longer."""
@@ -157,18 +167,25 @@ class Scheduler(Generic[Payload]):
 
     def _fit_into_queue(self, entry: Entry[Payload], now: float) -> Admission | None:
         """Cuts `entry` to what can be ready in time; where that is too little, why it is turned away."""
-        lane = self._lanes[Lane.SINGLE]
-        for_deadline = entry.answer_by - now
-        room = min(for_deadline, self._max_queue_seconds)
-        ahead = self._begins(now) - now + self.cost.seconds_within_passes(lane.tokens_ahead(entry.bucket))
-        of_domain = self.cost.seconds_within_passes(lane.domain_tokens.get(entry.domain, 0))
-        fair = min(room - ahead, FAIR_SHARE * (room - ahead) - of_domain)
+        free, fair = self._seconds_free(entry.domain, entry.answer_by, now)
         if self._cut(entry, fair):
             return None
-        if for_deadline > 0.0 and self._may_probe(now):
+        if entry.answer_by > now and self._may_probe(now):
             entry.is_probe = True
             return None
-        is_late = room == for_deadline and not self._could(entry, room - ahead)
+        return self._refusal(entry.cumulative_tokens[entry.least_rows - 1], free, entry.answer_by - now)
+
+    def _seconds_free(self, domain: str, answer_by: float, now: float) -> tuple[float, float]:
+        """For a single list behind what goes before it: until its deadline, and of that what its domain may take."""
+        lane = self._lanes[Lane.SINGLE]
+        ahead = self._begins(now) - now + self.cost.seconds_within_passes(lane.tokens_ahead(bucket_of(answer_by)))
+        free = min(answer_by - now, self._max_queue_seconds) - ahead
+        of_domain = self.cost.seconds_within_passes(lane.domain_tokens.get(domain, 0))
+        return free, min(free, FAIR_SHARE * free - of_domain)
+
+    def _refusal(self, least_tokens: int, free: float, for_deadline: float) -> Admission:
+        """Why a list is turned away: its deadline, or that too much waits already."""
+        is_late = for_deadline <= self._max_queue_seconds and self.cost.seconds(least_tokens) > free
         return Admission.TOO_LATE if is_late or for_deadline <= 0.0 else Admission.QUEUE_FULL
 
     def _begins(self, now: float) -> float:

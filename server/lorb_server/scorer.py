@@ -8,13 +8,15 @@ from typing import Protocol
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.text import EncodedRow
 from lorb_server.engine import Engine
-from lorb_server.job import Job, Lane, Scored
+from lorb_server.job import LEAST_PARTIAL_ROWS, Job, Lane, Scored
 from lorb_server.metrics import Metrics
 from lorb_server.score_cache import Key, ScoreCache
 from lorb_server.scoring import Request
 from lorb_server.served import ServedAdapter
 
-LEAST_PARTIAL_ROWS = 2  # one hypothesis alone cannot be re-ranked
+# A cache that gives so many of the scores may have a whole list that the model would be too late for.
+USEFUL_HIT_SHARE = 0.05
+HIT_SHARE_FORGETTING = 0.99  # weight of a list after each later one: the last 100 or so count
 
 
 class AdapterResidents(Protocol):
@@ -35,11 +37,15 @@ class Scorer:
         self._residents = residents
         self._cache = cache
         self._metrics = metrics
+        self._hit_share = 0.0
         metrics.watch_cache(lambda: cache.size_bytes)
 
-    def check_room(self, domain: str, lane: Lane) -> None:
-        """See Scoring."""
-        self._engine.check_room(domain, lane)
+    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+        """See Scoring. Where scores are often in the cache, a deadline turns away only what is not in it."""
+        if self._hit_share < USEFUL_HIT_SHARE:
+            self._engine.check_room(domain, lane, least_tokens=least_tokens, answer_by=answer_by)
+        else:
+            self._engine.check_room(domain, lane)
 
     async def score(self, job: Job) -> Scored:
         """See Scoring."""
@@ -77,6 +83,8 @@ class Scorer:
 
     def _count(self, hits: int, misses: int) -> None:
         if self._cache.max_bytes:
+            share = hits / (hits + misses)
+            self._hit_share += (1 - HIT_SHARE_FORGETTING) * (share - self._hit_share)
             self._metrics.cache_lookups.labels("hit").inc(hits)
             self._metrics.cache_lookups.labels("miss").inc(misses)
 

@@ -265,13 +265,16 @@ def test_too_little_time_for_all_scores_the_likeliest(run):
         tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
         with pytest.raises(DeadlineExceeded):
             await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
+        unread = await bench.rescore(scored_list(*texts), seconds=9.0)  # two of four words and an end each are ten
+        assert (unread.outcome, unread.fallback_reason) == (Outcome.FIRST_PASS, FallbackReason.DEADLINE)
+        assert unread.timings.tokenize_seconds == 0.0
         ranked = await bench.rescore(scored_list(*texts), seconds=3.5 * tokens)
         assert (ranked.outcome, ranked.fallback_reason) == (Outcome.PARTIAL, FallbackReason.DEADLINE)
         assert sorted(h.index for h in ranked.hypotheses[:3]) == [0, 1, 2]
         assert [h.index for h in ranked.hypotheses[3:]] == [3, 4]
         assert [h.rescoring_score is None for h in ranked.hypotheses] == [False] * 3 + [True] * 2
         assert sum(h.posterior for h in ranked.hypotheses[:3]) == pytest.approx(1.0)
-        assert bench.sample("lorb_rescore_hypotheses_total", kind="skipped") == 2
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="skipped") == len(texts) + 2
         assert bench.sample("lorb_rescore_requests_total", outcome="partial", reason="deadline") == 1
 
     run(test)

@@ -92,9 +92,9 @@ def test_a_full_queue_refuses():
     offer_all(scheduler, entry("a", 60))
     assert scheduler.offer(entry("b", 41), 0) is QUEUE_FULL
     assert scheduler.offer(entry("c", 20), 0) is ADMITTED
-    assert not scheduler.is_full("d", Lane.SINGLE)
+    assert scheduler.foresee("d", Lane.SINGLE, 1, 100.0, 0) is ADMITTED
     assert scheduler.offer(entry("d", 13), 0) is ADMITTED
-    assert scheduler.is_full("a", Lane.SINGLE)
+    assert scheduler.foresee("a", Lane.SINGLE, 1, 100.0, 0) is QUEUE_FULL
     scheduler.take(0)
     assert scheduler.offer(entry("b", 41), 0) is ADMITTED
 
@@ -143,6 +143,36 @@ def test_what_cannot_be_ready_in_time_is_refused_when_it_comes():
     scheduler = timed_scheduler()
     assert scheduler.offer(entry("a", 100, answer_by=0.1), 0.0) is TOO_LATE
     assert scheduler.offer(entry("b", 100, answer_by=0.12), 0.0) is ADMITTED
+
+
+def test_a_list_that_cannot_be_ready_is_foreseen_from_its_least_tokens():
+    """Before its rows are known a list is refused where even the fewest that are worth scoring come too late."""
+    scheduler = timed_scheduler()
+    assert scheduler.foresee("a", Lane.SINGLE, 41, 0.05, 0.0) is TOO_LATE
+    assert scheduler.foresee("a", Lane.SINGLE, 39, 0.05, 0.0) is ADMITTED
+    assert scheduler.foresee("a", Lane.BULK, 41, 0.05, 0.0) is ADMITTED
+
+
+def test_an_idle_model_is_probed_whatever_is_foreseen():
+    """After a second without work a list is let through to its offer, which makes a probe of it."""
+    scheduler = timed_scheduler()
+    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is ADMITTED
+    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
+
+
+waiting_lists = st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 0.5), st.booleans()), max_size=30)
+
+
+@given(waiting_lists, st.lists(st.integers(1, 60), min_size=2, max_size=8), st.floats(0.0, 0.4), st.floats(0.05, 1.0))
+def test_what_is_foreseen_to_be_refused_is_refused(waiting, newcomer, answer_by, max_queue_seconds):
+    """Whatever waits, `foresee` never turns away a list that `offer` would take, and gives the reason `offer` would."""
+    scheduler = timed_scheduler(max_queue_seconds=max_queue_seconds, queue=2000)
+    for i, (tokens, by, of_same_domain) in enumerate(waiting):
+        scheduler.offer(entry(str(i), tokens, by, domain="a" if of_same_domain else str(i)), 0.0)
+    newest = rows("new", *newcomer, answer_by=answer_by, domain="a")
+    foreseen = scheduler.foresee("a", Lane.SINGLE, newest.cumulative_tokens[1], answer_by, 0.0)
+    outcome = scheduler.offer(newest, 0.0)
+    assert foreseen in (ADMITTED, outcome)
 
 
 def test_the_work_ahead_counts_and_the_work_behind_does_not():

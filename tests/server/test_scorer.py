@@ -1,6 +1,7 @@
 """Cache, adapters and engine together."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from lorb_server.job import Job, Lane
 from lorb_server.metrics import Metrics
 from lorb_server.pass_cost import PassCost
 from lorb_server.pass_runner import PassRunner
-from lorb_server.scheduler import Scheduler
+from lorb_server.scheduler import Batch, Scheduler
 from lorb_server.score_cache import ScoreCache
 from lorb_server.scorer import Scorer
 from serving import WAIT_SECONDS, TellingModel, adapter_weights, row, served_adapter, telling_score
@@ -147,11 +148,36 @@ def test_cached_scores_count_towards_a_partial_list():
     run(test)
 
 
+def make_passes_take_a_second(s):
+    s.scheduler.cost = PassCost()
+    for _ in range(5):
+        s.scheduler.cost.observe(4, 1.0)
+    s.scheduler.finish(Batch(), 0.0, time.monotonic())  # busy until just now: no probe
+
+
 def test_room_is_the_engines():
-    """Asking for room reaches the engine, lane by lane."""
+    """Asking for room reaches the engine: a list that would be too late is turned away before it is tokenised."""
 
     async def test(s):
         s.scorer.check_room("voice", Lane.SINGLE)
         s.scorer.check_room("voice", Lane.BULK)
+        make_passes_take_a_second(s)
+        soon = time.monotonic() + 0.5
+        with pytest.raises(DeadlineExceeded):
+            s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+
+    run(test)
+
+
+def test_a_list_that_may_be_in_the_cache_is_not_turned_away_unread():
+    """Where scores come from the cache often, a deadline too near for a pass still lets a list be looked up."""
+
+    async def test(s):
+        for _ in range(10):
+            await s.scorer.score(job())
+        make_passes_take_a_second(s)
+        soon = time.monotonic() + 0.5
+        s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+        assert (await s.scorer.score(job(answer_by=soon))).scores == told(ROWS)
 
     run(test)

@@ -33,7 +33,7 @@ class ScriptedScoring:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def check_room(self, domain, lane):
+    def check_room(self, domain, lane, **_):
         if self.full is not None:
             raise self.full
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -52,8 +53,8 @@ class EngineLink:
         self._next = count(1)
         self._full_until: dict[tuple[str, Lane], float] = {}
 
-    def check_room(self, domain: str, lane: Lane) -> None:
-        """See Scoring. Goes by what the engine has said lately."""
+    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+        """See Scoring. Goes by what the engine has said lately, which tells nothing of lengths and deadlines."""
         if self.connection.is_closed:
             raise _gone()
         if self.connection.is_full or self._full_until.get((domain, lane), 0.0) > self._loop.time():
