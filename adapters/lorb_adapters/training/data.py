@@ -1,6 +1,7 @@
 """The lists of a run: read, checked against each other, encoded."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,8 +31,18 @@ class DataFiles:
     format_options: FormatOptions = field(default_factory=FormatOptions)
 
     def sha256(self) -> Mapping[str, str]:
-        """sha256 of every training and dev file, by name, in hex; of a folder, of its lists in the native format."""
-        return {path.name: self._digest(path).hexdigest() for path in (*self.train, *self.dev)}
+        """sha256 of every training and dev file, in hex; of a folder, of its lists in the native format.
+
+        By name, with its folder's in front where another file has the same.
+        """
+        paths = (*self.train, *self.dev)
+        times = Counter(path.name for path in paths)
+        return {
+            path.name if times[path.name] == 1 else f"{path.absolute().parent.name}/{path.name}": (
+                self._digest(path).hexdigest()
+            )
+            for path in paths
+        }
 
     def read(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool = True) -> list[NBest]:
         """The lists of some of the files, which must have references. Raises MalformedFile."""

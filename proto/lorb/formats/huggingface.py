@@ -1,8 +1,9 @@
 """Outputs of Hugging Face's transformers, dumped as JSON: texts and scores of one utterance or of a batch.
 
 transformers writes no such file; these are its own fields, tensors made lists by tolist():
-    Whisper     {"text": [...], "sequences_scores": [...]}          generate(num_return_sequences=n,
-                return_dict_in_generate=True, output_scores=True) and batch_decode; a batch is flat, n for each
+    Whisper     {"text": [...], "sequences_scores": [...]}          GenerationMixin.generate(model, num_beams=n,
+                num_return_sequences=n, return_dict_in_generate=True, output_scores=True) and batch_decode; a batch is
+                flat, n for each. Whisper's own generate gives n copies of the best (transformers issue 33445)
     Wav2Vec2    {"text": [...], "logit_score": [...], "lm_score": [...]}     Wav2Vec2DecoderWithLMOutput of
                 Wav2Vec2ProcessorWithLM.decode or .batch_decode(n_best=n); a batch is nested
 "id", or "ids" of a batch, and "ref" or "refs" may be added. Scores are natural log, higher is better:

@@ -69,6 +69,16 @@ def test_the_digest_of_a_folder_is_that_of_its_lists(tmp_path):
     assert files.sha256() != before
 
 
+def test_files_of_one_name_in_two_folders_keep_their_digests(tmp_path):
+    """Neither file's digest takes the other's place."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (written(tmp_path / folder, "lists.jsonl", nbest(folder, "cat", -1.0, -2.0)) for folder in "ab")
+    digests = DataFiles((*one, *other), written(tmp_path, "dev.jsonl", nbest("d", "cat", -1.0))).sha256()
+    assert set(digests) == {"a/lists.jsonl", "b/lists.jsonl", "dev.jsonl"}
+    assert len(set(digests.values())) == 3
+
+
 def test_the_audit_is_said_before_it_stops_anything(tmp_path, encoder):
     """What the lists are like is told even where they cannot be trained on."""
     same = nbest("7", "a", -1.0, -2.0)
