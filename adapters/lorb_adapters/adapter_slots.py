@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.lora_columns import SLOT_RANK, AdapterColumns, ColumnLayout, num_slots
@@ -59,9 +59,9 @@ class AdapterSlots:
         self.head_biases[first].copy_(weights.head.bias)
 
 
-def owners_of_columns(slots: Sequence[tuple[int, ...]]) -> Tensor:
+def owners_of_columns(slots: Sequence[tuple[int, ...]]) -> np.ndarray:
     """[slots * SLOT_RANK], the first slot of the adapter that each column belongs to; -1 where none of these."""
-    owners = torch.full((NUM_SLOTS, SLOT_RANK), -1, dtype=torch.int32)
+    owners = np.full(NUM_SLOTS, -1, np.int32)
     for of_adapter in slots:
         owners[list(of_adapter)] = of_adapter[0]
-    return owners.flatten()
+    return owners.repeat(SLOT_RANK)

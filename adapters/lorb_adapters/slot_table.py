@@ -1,6 +1,6 @@
 """Which slots hold which adapters: those used last stay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -37,16 +37,17 @@ class SlotTable:
         held = [self._held.get(weights) for weights in adapters]
         for slots in held:
             self._use(slots or ())
-        oldest_first = iter(
-            sorted(
-                (i for i, used in enumerate(self._last_used) if used != self._pass), key=lambda i: self._last_used[i]
-            )
-        )
+        oldest_first = self._unused()
         assigned = []
         for weights, need, slots in zip(adapters, needs, held, strict=True):
             taken = slots or self._give(weights, tuple(next(oldest_first) for _ in range(need)))
             assigned.append(Assignment(taken, slots is None))
         return assigned
+
+    def _unused(self) -> Iterator[int]:
+        """The slots that this pass did not use when the first is asked for, those unused for longest first."""
+        unused = [slot for slot, used in enumerate(self._last_used) if used != self._pass]
+        yield from sorted(unused, key=self._last_used.__getitem__)
 
     def _give(self, weights: AdapterWeights, slots: tuple[int, ...]) -> tuple[int, ...]:
         for slot in slots:

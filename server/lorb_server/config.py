@@ -129,9 +129,8 @@ class ServeConfig:
     )
     cuda_graphs: str = setting(
         "auto",
-        "Record small passes on CUDA once and repeat them with one launch: about a third of the latency of a list at "
-        "light load, for some seconds more at the start and memory that the log tells. auto: where the encoder "
-        "computes in bfloat16.",
+        "Record small passes on CUDA at the start, so that a list alone waits for one launch instead of hundreds. It "
+        "costs some seconds there, and memory that the log tells. auto: where the encoder computes in bfloat16.",
         choices=("auto", "off"),
     )
     threads: int | None = setting(
