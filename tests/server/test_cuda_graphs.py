@@ -1,18 +1,28 @@
 """Recorded passes in a server: used where they are right, given up where anything fails, and nobody notices."""
 
 import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
+import serving
 from lorb_adapters.base import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.small_passes import SmallPasses
+from lorb_adapters.store import Store
+from lorb_adapters.text import TextNormalization
 from lorb_server import cuda_graphs as module
+from lorb_server import engine_room
 from lorb_server.cuda_graphs import CudaGraphs
+from lorb_server.device import choose_placement
 from lorb_server.metrics import Metrics
 from lorb_server.warm_up import probe
+from publications import make_publication
 from random_adapters import random_adapter
+from serving import running_server
 
 MAX_TOKENS = 256
 FAILURE = "CUDA graphs are given up; ordinary passes are used"
@@ -36,8 +46,6 @@ def scored(model):
     """Some rows of two adapters."""
     adapters = [random_adapter(model.base, i) for i in range(2)]
     encoder = model.base.text_encoder
-    from lorb_adapters.text import TextNormalization
-
     rows = encoder.encode(["the cat", "a cat sat", "the mat"], "", TextNormalization(), uses_context=False)
     return model.score(rows, adapters, [0, 1, 0])
 
@@ -100,13 +108,27 @@ def test_a_budget_below_the_smallest_pass_records_none(model, caplog):
     assert model.launch_small is None
 
 
+@pytest.mark.parametrize(("capture", "recorded"), [(unrecorded, 8), (fail_to_record, 0)])
+def test_a_server_answers_the_same_with_and_without(tiny_bert, shared_store, monkeypatch, capture, recorded):
+    """Recorded at its start, on the model's thread, or given up there: the answer is that of an ordinary server."""
+    folder = Path(shared_store.url)
+    with running_server(tiny_bert, folder, max_batch_tokens=2048) as ordinary:
+        expected = ordinary.rescore("the cat", "a cat", "a dog")
+    monkeypatch.setattr(serving, "choose_placement", lambda config: replace(choose_placement(config), cuda_graphs=True))
+    monkeypatch.setattr(engine_room, "CudaGraphs", partial(CudaGraphs, capture=capture))
+    with running_server(tiny_bert, folder, max_batch_tokens=2048, score_cache_bytes=0) as server:
+        answers = [server.rescore("the cat", "a cat", "a dog") for _ in range(3)]
+        assert server.sample("lorb_cuda_graphs") == recorded
+        assert (server.sample("lorb_cuda_graph_failures_total", reason="record") or 0) == (0 if recorded else 1)
+    for answer in answers:
+        assert [each.index for each in answer.hypotheses] == [each.index for each in expected.hypotheses]
+        for ours, theirs in zip(answer.hypotheses, expected.hypotheses, strict=True):
+            assert ours.rescoring_score == pytest.approx(theirs.rescoring_score, abs=1e-4)
+
+
 @pytest.mark.gpu
 def test_a_server_on_a_gpu_records_and_serves(tiny_bert, tmp_path):
     """--device cuda as it comes: passes are recorded, and a call is answered by them."""
-    from lorb_adapters.store import Store
-    from publications import make_publication
-    from serving import running_server
-
     Store(str(tmp_path)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
     with running_server(tiny_bert, tmp_path, device="cuda") as server:
         metrics = server.app.metrics
