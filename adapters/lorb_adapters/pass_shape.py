@@ -32,7 +32,8 @@ class PassShape:
 def shapes_up_to(max_tokens: int) -> tuple[PassShape, ...]:
     """All shapes of passes with `max_tokens` at most, the largest first.
 
-    A pass is filled up by a third on average; beyond 2048 tokens that costs more than launches do.
+    From 256 tokens on, each has room for half as much again as the one before at most: what fills a pass up is computed
+    like the rest. The larger a pass, the less its launches matter.
     """
     sizes = (2048, 1536, 1024, 768, 512, 384, 256, 128)
     return tuple(PassShape(tokens, rows=tokens // 8) for tokens in sizes if tokens <= max_tokens)

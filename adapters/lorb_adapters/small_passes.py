@@ -57,7 +57,7 @@ class SmallPasses:
     ) -> PendingScores | None:
         """Starts a pass, as `RescoringModel.launch` does; None where it fits no shape or has too many adapters."""
         lengths = [row.num_tokens for row in rows]
-        number = self._smallest(sum(lengths), len(rows), max(lengths))
+        number = self._smallest(sum(lengths), len(rows), max(lengths, default=0))
         if number is None:
             return None
         used, which = np.unique(np.asarray(row_adapters, np.int64), return_inverse=True)
@@ -72,4 +72,4 @@ class SmallPasses:
 
     def _smallest(self, tokens: int, rows: int, longest: int) -> int | None:
         fitting = [i for i, shape in enumerate(self.shapes) if shape.holds(tokens, rows, longest)]
-        return fitting[-1] if fitting else None
+        return fitting[-1] if fitting and rows else None

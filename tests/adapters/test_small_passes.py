@@ -78,7 +78,7 @@ def rows_of(*lengths):
     ("lengths", "shape"),
     [
         ((20, 20), SHAPES[0]), ((21, 1), SHAPES[1]), ((1,) * 7, SHAPES[1]), ((40, 40, 40), SHAPES[1]),
-        ((41,), None), ((1,) * 13, None), ((40, 40, 40, 1), None),
+        ((), None), ((41,), None), ((1,) * 13, None), ((40, 40, 40, 1), None),
     ],
 )  # fmt: skip
 def test_the_smallest_shape_with_room_is_taken(tiny_bert, lengths, shape):
