@@ -125,13 +125,17 @@ class ClosedLoop:
         return statistics.median(self.latencies_seconds)
 
 
-def closed_loop(target: str, requests: Sequence[bytes], num_callers: int, seconds: float) -> ClosedLoop:
+def closed_loop(
+    target: str, requests: Sequence[bytes], num_callers: int, seconds: float, num_connections: int = 4
+) -> ClosedLoop:
     """`num_callers` ask without pause for about `seconds`. Raises SystemExit where an answer is not rescored."""
-    return asyncio.run(_closed_loop(target, requests, num_callers, seconds))
+    return asyncio.run(_closed_loop(target, requests, num_callers, seconds, min(num_connections, num_callers)))
 
 
-async def _closed_loop(target: str, requests: Sequence[bytes], num_callers: int, seconds: float) -> ClosedLoop:
-    connections = Connections(CallSettings(target), min(4, num_callers))
+async def _closed_loop(
+    target: str, requests: Sequence[bytes], num_callers: int, seconds: float, num_connections: int
+) -> ClosedLoop:
+    connections = Connections(CallSettings(target), num_connections)
     await connections.open(10.0)
     latencies: list[float] = []
     ends: list[CallEnd] = []

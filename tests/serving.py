@@ -257,7 +257,8 @@ class RunningServer:
         self._loop = asyncio.get_running_loop()
         try:
             placement = choose_placement(self.config)
-            base = load_base(self.config.base)
+            dtype = placement.dtype if placement.device == "cuda" else torch.float32
+            base = load_base(self.config.base, device=placement.device, dtype=dtype)
             self.app = App(self.config, base, placement, Store(self.config.store))
             self.ports = await self.app.start()
         except BaseException as error:

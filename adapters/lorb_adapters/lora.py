@@ -179,8 +179,12 @@ class AdapterWeights:
 
     @property
     def served_bytes(self) -> int:
-        """The same with what `PackedEncoder` keeps of an adapter that it has served: as much again."""
-        return 2 * self.size_bytes
+        """The same with what is kept of an adapter that was served: as much again, on CUDA up to three times.
+
+        There it is kept for segments in part, for groups and for captured passes.
+        """
+        copies = 1 if self.head.weight.device.type == "cpu" else 3
+        return (1 + copies) * self.size_bytes
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "AdapterWeights":
         """The same adapter on another device, its LoRA matrices in `dtype`."""

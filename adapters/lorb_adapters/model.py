@@ -1,6 +1,6 @@
 """The rescoring model: one frozen encoder, any mix of adapters, one score a row. Trainer and server share it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,18 +11,28 @@ from lorb_adapters.base import Base
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.packed_encoder import PackedEncoder
 from lorb_adapters.packing import PackedRows, pack
+from lorb_adapters.pass_shape import PassShape
 from lorb_adapters.pending_scores import PendingScores
 from lorb_adapters.sites import inject
+from lorb_adapters.small_passes import Runs, SmallPasses
 from lorb_adapters.text import EncodedRow
 
 Segments = tuple[tuple[int, int, AdapterWeights], ...]
+# Starts a pass, as RescoringModel.launch does, or returns None and leaves it to the model.
+Launch = Callable[[Sequence[EncodedRow], Sequence[AdapterWeights], Sequence[int]], PendingScores | None]
 
 
 class RescoringModel:
-    """Scores packed rows. Not thread-safe: one thread owns it. Takes over `base.encoder`'s linear layers."""
+    """Scores packed rows. Not thread-safe: one thread owns it. Takes over `base.encoder`'s linear layers.
+
+    Attributes:
+        base: what it scores with.
+        launch_small: is asked first to start a pass; None where there is nothing to ask.
+    """
 
     def __init__(self, base: Base) -> None:
         self.base = base
+        self.launch_small: Launch | None = None
         self._running = inject(base.encoder)
         self._packed_encoder = PackedEncoder(base.encoder) if PackedEncoder.supports(base.encoder) else None
 
@@ -47,6 +57,12 @@ class RescoringModel:
         row_adapters: Sequence[int],
     ) -> PendingScores:
         """Starts what `score` does. On CUDA it returns before the device is done; passes run in the order launched."""
+        pending = self.launch_small(rows, adapters, row_adapters) if self.launch_small is not None else None
+        return pending if pending is not None else self._launch_any(rows, adapters, row_adapters)
+
+    def _launch_any(
+        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> PendingScores:
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
         which = np.asarray(row_adapters, np.int64)
         order = np.lexsort((lengths, which))
@@ -57,6 +73,24 @@ class RescoringModel:
         if hidden.is_cuda and len(heads) > 1:
             row_heads = row_heads.pin_memory().to(hidden.device, non_blocking=True)
         return PendingScores.fetch(head.mixed_scores(hidden, packed, heads, row_heads), order)
+
+    def small_passes(
+        self, shapes: Sequence[PassShape], capture: Callable[[Runs], Runs] = lambda runs: runs
+    ) -> SmallPasses:
+        """Passes of fixed shapes over this model's weights; raises ValueError where its encoder has no packed forward.
+
+        They are not in use before `launch_small` is their `launch`.
+        """
+        if self._packed_encoder is None:
+            raise ValueError(f"{type(self.base.encoder).__name__} runs by transformers' own forward")
+        return SmallPasses(
+            self._packed_encoder,
+            shapes,
+            first_position=self.base.first_position,
+            hidden_size=self.base.hidden_size,
+            device=self.base.device,
+            capture=capture,
+        )
 
     def forward(self, rows: Sequence[EncodedRow], adapter: AdapterWeights) -> tuple[Tensor, Tensor]:
         """Scores rows of one adapter with gradients to its weights, for training.

@@ -23,6 +23,11 @@ class PackedEncoder:
     """BERT, RoBERTa, XLM-R, CamemBERT and ELECTRA as few products and passes over memory as they need.
 
     Equal to the encoder's own forward up to rounding. Not thread-safe: a pass writes into buffers that the next uses.
+
+    Attributes:
+        dtype: of activations and products.
+        joins: [layers * 4], the (inputs, outputs of a part) of every join, layer by layer.
+        num_heads: of each layer's attention.
     """
 
     def __init__(self, encoder: nn.Module, *, compute_dtype: torch.dtype | None = None) -> None:
@@ -35,7 +40,8 @@ class PackedEncoder:
         layers = encoder.get_submodule(_LAYERS)
         with torch.no_grad():
             self._layers = [BertLayer.read(layer, self.dtype, packs=self._by_onednn) for layer in layers.children()]
-        joins = [shape for layer in self._layers for shape in _joins(layer)]
+        self.joins = joins = [shape for layer in self._layers for shape in _joins(layer)]
+        self.num_heads = self._layers[0].num_heads
         self._scratch = Scratch(self._device)
         self._base = BaseProducts(self.dtype, self._scratch)
         # each keeps what it made of an adapter; a device uses one, CUDA two
@@ -66,14 +72,17 @@ class PackedEncoder:
 
         segments: (first token, end, adapter), in order and without overlap; tokens outside have the base alone.
         """
-        products = self._products(segments, packed.num_tokens)
-        x = self._embed(packed)
-        heads = self._layers[0].num_heads
-        attention = row_attention(packed, len(x), heads, x.shape[1] // heads, self.dtype, self._scratch)
+        x = self.embed(packed.token_ids, packed.type_ids, packed.position_ids)
+        size = x.shape[1] // self.num_heads
+        attention = row_attention(packed, len(x), self.num_heads, size, self.dtype, self._scratch)
+        return self.run(x, attention, self._products(segments, packed.num_tokens))[: packed.num_tokens]
+
+    def run(self, x: Tensor, attention: RowAttention, products: AdaptedProducts) -> Tensor:
+        """The layers in turn: from embeddings to the last hidden states, both [tokens, hidden]."""
         for number, layer in enumerate(self._layers):
             x = self._attend(x, number, layer, attention, products)
             x = self._feed_forward(x, number, layer, products)
-        return x[: packed.num_tokens]
+        return x
 
     def _products(self, segments: Segments, num_tokens: int) -> AdaptedProducts:
         if self._by_onednn:
@@ -84,11 +93,12 @@ class PackedEncoder:
             return BaseFirst(self._base, GroupedLora(segments, num_tokens, self._flats, self._device))
         return BaseFirst(self._base, SegmentLora(segments, self._stacks, self._scratch))
 
-    def _embed(self, packed: PackedRows) -> Tensor:
-        """What the first layer reads, [tokens, hidden]; with oneDNN as many tokens more as make a length it knows."""
-        x: Tensor = self._embeddings(
-            input_ids=packed.token_ids, token_type_ids=packed.type_ids, position_ids=packed.position_ids
-        )
+    def embed(self, token_ids: Tensor, type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """What the first layer reads, [tokens, hidden]; with oneDNN as many tokens more as make a length it knows.
+
+        token_ids, type_ids, position_ids: [1, tokens], int32 or int64.
+        """
+        x: Tensor = self._embeddings(input_ids=token_ids, token_type_ids=type_ids, position_ids=position_ids)
         if self._projection is not None:
             x = self._projection(x)
         if not self._by_onednn:

@@ -143,7 +143,7 @@ def packed_attention(
     """
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # [tokens, heads, head size]
     if query.is_cuda and query.dtype != torch.float32:
-        return varlen(q, k, v, packed_rows)[None], None
+        return varlen(q, k, v, packed_rows.offsets, packed_rows.max_length)[None], None
     # split, not slices: its gradient is one concatenation instead of a padded tensor for every run
     runs = packed_rows.equal_lengths
     sizes = [count * length for _, count, length in runs]
@@ -166,12 +166,15 @@ def _equal_length_attention(q: Tensor, k: Tensor, v: Tensor, *, dropout: float, 
     return out.transpose(1, 2).flatten(0, 1)
 
 
-def varlen(q: Tensor, k: Tensor, v: Tensor, rows: PackedRows) -> Tensor:
-    """Each row's attention in one kernel, CUDA and 16 bits only; all [tokens, heads, head size]."""
+def varlen(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, max_length: int) -> Tensor:
+    """Each row's attention in one kernel, CUDA and 16 bits only; all [tokens, heads, head size].
+
+    offsets: [rows + 1] int32, from 0 to the number of tokens; a row may be empty, none longer than `max_length`.
+    """
     from torch.nn.attention.varlen import varlen_attn
 
     # Seven positional arguments: the keywords after them changed between torch 2.10 and 2.12.
-    out = varlen_attn(q, k, v, rows.offsets, rows.offsets, rows.max_length, rows.max_length)
+    out = varlen_attn(q, k, v, offsets, offsets, max_length, max_length)
     return out[0] if isinstance(out, tuple) else out
 
 

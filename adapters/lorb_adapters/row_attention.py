@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lorb_adapters.packing import PackedRows, varlen
 from lorb_adapters.scratch import Scratch
@@ -31,21 +32,43 @@ def row_attention(
     num_tokens: of the pass, those behind the last row included, whose context means nothing.
     """
     if rows.token_ids.is_cuda and dtype != torch.float32:
-        return VarlenAttention(rows, num_heads, head_size)
+        return VarlenAttention(rows.offsets, rows.max_length, num_heads, head_size)
     return EqualLengthAttention(rows, num_tokens, num_heads, head_size, dtype, scratch)
 
 
 class VarlenAttention:
     """One variable-length kernel for all rows; CUDA, 16 bits."""
 
-    def __init__(self, rows: PackedRows, num_heads: int, head_size: int) -> None:
-        self._rows = rows
-        self._shape = (rows.num_tokens, 3, num_heads, head_size)
+    def __init__(self, offsets: Tensor, max_length: int, num_heads: int, head_size: int) -> None:
+        """offsets: [rows + 1] int32, read by every call; max_length: of a row, the same in every call."""
+        self._offsets = offsets
+        self._max_length = max_length
+        self._shape = (-1, 3, num_heads, head_size)
 
     def __call__(self, qkv: Tensor) -> Tensor:
         """As RowAttention has it."""
         q, k, v = qkv.view(self._shape).unbind(1)
-        return varlen(q, k, v, self._rows).flatten(1)
+        return varlen(q, k, v, self._offsets, self._max_length).flatten(1)
+
+
+class BlockAttention:
+    """All tokens against all, those of other rows masked out: any device and dtype, for few tokens.
+
+    Like VarlenAttention it reads where rows begin from a tensor at every call.
+    """
+
+    def __init__(self, offsets: Tensor, num_heads: int, head_size: int) -> None:
+        """offsets: [rows + 1] int32, from 0 to the number of tokens."""
+        self._offsets = offsets
+        self._shape = (-1, 3, num_heads, head_size)
+
+    def __call__(self, qkv: Tensor) -> Tensor:
+        """As RowAttention has it."""
+        q, k, v = qkv.view(self._shape).permute(1, 2, 0, 3)[:, None]  # each [1, heads, tokens, head size]
+        tokens = torch.arange(len(qkv), dtype=torch.int32, device=qkv.device)
+        rows = torch.searchsorted(self._offsets, tokens, right=True)
+        out = functional.scaled_dot_product_attention(q, k, v, rows[:, None] == rows)
+        return out[0].transpose(0, 1).flatten(1)
 
 
 @dataclass(frozen=True, slots=True)

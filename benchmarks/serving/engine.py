@@ -99,11 +99,11 @@ class MixedPass:
 
 
 class LoadedModel:
-    """The base, the model and all adapters in one dtype, on the CPU."""
+    """The base, the model and all adapters in one dtype."""
 
-    def __init__(self, prepared: PreparedModel, dtype: torch.dtype) -> None:
+    def __init__(self, prepared: PreparedModel, dtype: torch.dtype, device: str = "cpu") -> None:
         keep_freed_pages()  # as lorb-serve does; peers are in a process of their own
-        self.base = load_base(str(prepared.base), dtype=dtype)
+        self.base = load_base(str(prepared.base), device=device, dtype=dtype)
         store = Store(str(prepared.store))
         loaded = [load_adapter(store, name, store.versions(name)[-1], self.base) for name in map(domain_name, DOMAINS)]
         self.adapters = [adapter.weights for adapter in loaded]

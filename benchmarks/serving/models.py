@@ -2,6 +2,7 @@
 
 A published version is in peft's own file format, so that LoRB and every peer read the same files. What is made here
 is kept in LORB_BENCHMARK_CACHE (default: a folder in the system's temporary one) and made again if it is not whole.
+Random encoders take their tokenizer from MiniLM's package, or from the folder LORB_BENCHMARK_TOKENIZER.
 """
 
 import os
@@ -23,8 +24,13 @@ from lorb_adapters.store import Store
 from lorb_adapters.text import TextNormalization
 from workload import domain_name
 
-MINILM, BERT_BASE = "minilm", "bert-base"
+MINILM, BERT_BASE, TINY = "minilm", "bert-base", "tiny"
 MODELS = (MINILM, BERT_BASE)
+# transformers' defaults are BERT-base's shapes, and MiniLM's vocabulary is BERT's; the tiny one is for smoke tests
+RANDOM = {
+    BERT_BASE: {},
+    TINY: {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128},
+}
 NUM_ADAPTERS = 32
 RANK = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -55,7 +61,7 @@ class Prepared:
 
 
 def prepared(name: str) -> Prepared:
-    """The model's folders, made if need be; `name` is one of MODELS."""
+    """The model's folders, made if need be; `name` is one of MODELS or TINY."""
     folder = CACHE / name
     marker = folder / "complete"
     if not marker.is_file() or marker.read_text() != _FORMAT:
@@ -70,12 +76,12 @@ def prepared(name: str) -> Prepared:
 def _make_base(name: str, folder: Path) -> None:
     from lorb_adapters.named_bases import MINILM, base_source
 
-    shutil.copytree(base_source(MINILM), folder)
-    if name == BERT_BASE:
-        (folder / "model.safetensors").unlink()
+    tokenizer = os.environ.get("LORB_BENCHMARK_TOKENIZER") if name in RANDOM else None
+    shutil.copytree(tokenizer or base_source(MINILM), folder)
+    if name in RANDOM:
+        (folder / "model.safetensors").unlink(missing_ok=True)
         torch.manual_seed(0)
-        # transformers' defaults are BERT-base's shapes, and MiniLM's vocabulary is BERT's
-        BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(folder)
+        BertModel(BertConfig(**RANDOM[name]), add_pooling_layer=False).save_pretrained(folder)
 
 
 def _publish_adapters(folder: Path) -> None:
@@ -87,13 +93,13 @@ def _publish_adapters(folder: Path) -> None:
 
 def _publication(base: Base, number: int) -> Publication:
     return Publication(
-        domain=domain_name(number), weights=_random_adapter(base, number), base_name=base.name,
+        domain=domain_name(number), weights=random_adapter(base, number), base_name=base.name,
         base_fingerprint=base.fingerprint, ranking=_RANKING, normalization=TextNormalization(), uses_context=False,
         first_pass_statistics={}, training_data={}, dev_metrics={}, golden_lists=(), report_md="", report_json="{}",
     )  # fmt: skip
 
 
-def _random_adapter(base: Base, seed: int) -> AdapterWeights:
+def random_adapter(base: Base, seed: int) -> AdapterWeights:
     """Rank 8 on all six linear layers of every block. The head reads the first token, which every peer can do."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights(CLS, torch.randn(base.hidden_size, generator=generator), torch.zeros(()))

@@ -15,18 +15,19 @@ from workload import domain_name
 class ScoringPeftModel:
     """Scores padded batches; each row may name its own adapter (peft's `adapter_names`)."""
 
-    def __init__(self, prepared: Prepared, dtype: torch.dtype, num_adapters: int) -> None:
+    def __init__(self, prepared: Prepared, dtype: torch.dtype, num_adapters: int, device: str = "cpu") -> None:
+        self._device = device
         self.tokenizer = AutoTokenizer.from_pretrained(prepared.base)
         encoder = AutoModel.from_pretrained(prepared.base, add_pooling_layer=False, dtype=dtype)
         folders = [prepared.version_folder(number) for number in range(num_adapters)]
         self.model = PeftModel.from_pretrained(encoder, folders[0], adapter_name=domain_name(0))
         for number, folder in enumerate(folders[1:], start=1):
             self.model.load_adapter(folder, adapter_name=domain_name(number))
-        self.model.to(dtype).eval()
+        self.model.to(device, dtype).eval()
         self._active = 0
         heads = [load_file(folder / "head.safetensors") for folder in folders]
-        self._head_weights = torch.stack([head["weight"] for head in heads])  # [adapters, hidden]
-        self._head_biases = torch.stack([head["bias"] for head in heads])
+        self._head_weights = torch.stack([head["weight"] for head in heads]).to(device)  # [adapters, hidden]
+        self._head_biases = torch.stack([head["bias"] for head in heads]).to(device)
 
     def merge(self) -> torch.nn.Module:
         """The encoder with the first adapter added into its weights; this object is of no use afterwards."""
@@ -61,8 +62,9 @@ class ScoringPeftModel:
     def _score(
         self, token_ids: Tensor, mask: Tensor, domains: Sequence[int], **adapter_names: Sequence[str]
     ) -> list[float]:
-        states = self.model(input_ids=token_ids, attention_mask=mask, **adapter_names).last_hidden_state
-        which = torch.tensor(domains)
+        inputs = {"input_ids": token_ids.to(self._device), "attention_mask": mask.to(self._device)}
+        states = self.model(**inputs, **adapter_names).last_hidden_state
+        which = torch.tensor(domains, device=self._device)
         scores = (states[:, 0].float() * self._head_weights[which]).sum(1) + self._head_biases[which]
         scored: list[float] = scores.tolist()
         return scored

@@ -127,6 +127,12 @@ class ServeConfig:
         "Numbers the encoder computes in; auto: bfloat16 on CUDA and on a CPU with AMX, else float32.",
         choices=("auto", "float32", "bfloat16"),
     )
+    cuda_graphs: str = setting(
+        "auto",
+        "Record small passes on CUDA at the start, so that a list alone waits for one launch instead of hundreds. It "
+        "costs some seconds there, and memory that the log tells. auto: where the encoder computes in bfloat16.",
+        choices=("auto", "off"),
+    )
     threads: int | None = setting(
         None, "Threads of one model pass on the CPU. Default: torch's choice, all cores.", least=1
     )

@@ -16,12 +16,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Device, dtype, the pass' budget and its threads, decided."""
+    """Device, dtype, the pass' budget, its threads and whether small passes are recorded, decided."""
 
     device: str
     dtype: torch.dtype
     max_batch_tokens: int
     threads: int
+    cuda_graphs: bool = False
 
 
 def choose_placement(config: ServeConfig) -> Placement:
@@ -37,7 +38,9 @@ def choose_placement(config: ServeConfig) -> Placement:
             raise InvalidInput("--dtype is bfloat16, which this GPU does not support: give float32", field="dtype")
         _log.warning("this processor has no bfloat16 instructions: float32 is faster")
     budget = config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens)
-    return Placement(device, _DTYPES[dtype], budget, config.threads or torch.get_num_threads())
+    threads = config.threads or torch.get_num_threads()
+    records = config.cuda_graphs == "auto" and device == "cuda" and dtype != "float32"
+    return Placement(device, _DTYPES[dtype], budget, threads, records)
 
 
 def use_threads(count: int) -> None:

@@ -9,6 +9,7 @@ from lorb_adapters.base import Base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_server.config import ServeConfig
+from lorb_server.cuda_graphs import CudaGraphs
 from lorb_server.device import Placement, use_threads
 from lorb_server.engine import Engine
 from lorb_server.loader import AdapterLoader, read_weights
@@ -53,6 +54,7 @@ class EngineRoom:
         self._model = RescoringModel(base)
         check_budget(self._model, placement.max_batch_tokens)
         self._max_batch_tokens = placement.max_batch_tokens
+        self._graphs = CudaGraphs(self._model, metrics) if placement.cuda_graphs else None
         self._grace_seconds = config.grace_seconds
         self._scheduler = _scheduler(config, placement)
         self.engine = Engine(
@@ -86,9 +88,12 @@ class EngineRoom:
 
     async def warm_up(self) -> None:
         """Returns when a pass has succeeded and the scheduler knows what passes take; raises what keeps it from it."""
-        await self.engine.run_on_model_thread(
-            lambda: warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
-        )
+        await self.engine.run_on_model_thread(self._warm_up)
+
+    def _warm_up(self) -> None:
+        if self._graphs is not None:
+            self._graphs.record(self._max_batch_tokens)
+        warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
 
     async def close(self) -> None:
         """Ends what loads adapters, then the model; whoever still waits fails."""

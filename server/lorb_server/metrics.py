@@ -117,6 +117,15 @@ class Metrics:
         self.out_of_memory = Counter(
             "lorb_out_of_memory_passes", "Passes the device had no memory for, done in halves.", registry=registry
         )
+        self.cuda_graphs = Gauge(
+            "lorb_cuda_graphs", "Small passes that are recorded as CUDA graphs and in use.", registry=registry
+        )
+        self.cuda_graph_failures = Counter(
+            "lorb_cuda_graph_failures",
+            "Times that recorded passes were given up, for the ordinary ones.",
+            ("reason",),
+            registry=registry,
+        )
         self.cache_lookups = Counter(
             "lorb_score_cache_lookups",
             "Texts looked up in the score cache: hit or miss.",

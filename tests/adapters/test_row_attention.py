@@ -5,7 +5,7 @@ import torch
 
 from lorb_adapters import row_attention as module
 from lorb_adapters.packing import pack
-from lorb_adapters.row_attention import EqualLengthAttention, row_attention
+from lorb_adapters.row_attention import BlockAttention, EqualLengthAttention, row_attention
 from lorb_adapters.scratch import Scratch
 from lorb_adapters.text import EncodedRow
 
@@ -45,3 +45,15 @@ def test_bfloat16_is_rounded_only_at_the_ends():
     assert out.shape == (130, HEADS * SIZE)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out[:123].double(), row_by_row(qkv, lengths), rtol=2**-8, atol=1e-5)
+
+
+@pytest.mark.parametrize("offsets", [[0, 9], [0, 1, 2, 9], [0, 4, 9, 9, 9]])
+def test_blocks_follow_what_the_offsets_hold(offsets):
+    """Empty rows at the end included; the same object reads them anew at every call."""
+    there = torch.zeros(5, dtype=torch.int32)
+    attention = BlockAttention(there, HEADS, SIZE)
+    qkv = torch.randn(9, 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(2))
+    for each in ([0, 3, 9], offsets):
+        there[:] = torch.tensor(each + each[-1:] * (5 - len(each)))
+        lengths = [stop - start for start, stop in zip(each, each[1:], strict=False)]
+        torch.testing.assert_close(attention(qkv).double(), row_by_row(qkv, lengths), rtol=1e-5, atol=1e-6)

@@ -45,6 +45,19 @@ def test_what_is_asked_for_is_kept(machine):
     assert placed(device="cpu", dtype="bfloat16", max_batch_tokens=600) == ("cpu", torch.bfloat16, 600)
 
 
+@pytest.mark.parametrize(
+    ("settings", "records"),
+    [
+        ({}, True), ({"cuda_graphs": "off"}, False), ({"dtype": "float32"}, False), ({"device": "cpu"}, False),
+        ({"device": "cpu", "dtype": "bfloat16"}, False),
+    ],
+)  # fmt: skip
+def test_small_passes_are_recorded_in_bfloat16_on_cuda(machine, settings, records):
+    """There alone, and not where it is turned off."""
+    machine(cuda=True)
+    assert choose_placement(ServeConfig(**settings)).cuda_graphs is records
+
+
 def test_the_default_budget_keeps_within_the_queue(machine):
     """A queue made small does not become an impossible setting."""
     machine(cuda=True)

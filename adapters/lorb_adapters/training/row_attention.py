@@ -33,7 +33,7 @@ class TrainingAttention:
             return self._with_prefix(qkv, prefix)
         if qkv.is_cuda and qkv.dtype != torch.float32:
             q, k, v = qkv.view(-1, 3, self._heads, self._size).unbind(1)
-            return varlen(q, k, v, self._rows).flatten(1)
+            return varlen(q, k, v, self._rows.offsets, self._rows.max_length).flatten(1)
         context: Tensor = _EqualLengths.apply(qkv, self)  # type: ignore[no-untyped-call]
         return context
 
