@@ -8,8 +8,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput
 from lorb.loopback import is_loopback_host
 from lorb.names import check_name
@@ -276,6 +278,10 @@ class ServeConfig:
     def admin_has_tls(self) -> bool:
         """Whether operators do."""
         return bool(self.admin_tls_certificate or self.tls_certificate)
+
+    def credential_file(self, field: str) -> CredentialFile:
+        """The file of certificates, a key or tokens that a setting names."""
+        return CredentialFile(Path(getattr(self, field)), field, flag(field))
 
     @property
     def metrics_address(self) -> str:

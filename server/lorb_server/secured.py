@@ -52,8 +52,8 @@ def admin_guards(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInt
 
 
 def _call_tokens(config: ServeConfig) -> TokenFile:
-    return TokenFile(config.token_file, "token_file")
+    return TokenFile(config.credential_file("token_file"))
 
 
 def _admin_tokens(config: ServeConfig) -> TokenFile:
-    return TokenFile(config.admin_token_file, "admin_token_file", unnamed=OPERATOR)
+    return TokenFile(config.credential_file("admin_token_file"), unnamed=OPERATOR)
