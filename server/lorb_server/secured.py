@@ -8,8 +8,9 @@ from lorb.errors import InvalidInput
 from lorb_adapters.signing import TrustedKeys
 from lorb_server.caller_limits import CallerGuard, CallerLimits
 from lorb_server.caller_metrics import CallerMetrics
-from lorb_server.config import ServeConfig, flag
+from lorb_server.config import ServeConfig
 from lorb_server.listening import HEALTH, RESCORING
+from lorb_server.setting import flag
 from lorb_server.tls import TlsFiles
 from lorb_server.tokens import OPERATOR, TokenFile, TokenGuard
 
