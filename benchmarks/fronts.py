@@ -100,8 +100,9 @@ class OneRoute:
 async def hand_over(rows) -> list[Record]:
     """A ten-best list to the engine and its scores back, both ends in one process and on one core."""
     state = EngineState(1, is_serving=True, has_served=True)
-    link = EngineLink(Health(()), Metrics())
-    peer = FrontPeer(Desk(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state))
+    metrics = Metrics()
+    link = EngineLink(Health(()), metrics)
+    peer = FrontPeer(Desk(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state, metrics.internal_errors))
     loop = asyncio.get_running_loop()
     for end, connection in zip(socket.socketpair(), (peer.connection, link.connection), strict=True):
         await loop.create_unix_connection(lambda connection=connection: connection, sock=end)

@@ -16,11 +16,14 @@ def _named(common_name):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _written_key(key, path):
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+def _written_key(key, path, encryption=serialization.NoEncryption()):  # noqa: B008 - it has no state
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
     return path
+
+
+def locked_key(path: Path) -> Path:
+    """A private key in a file that wants a password."""
+    return _written_key(ec.generate_private_key(ec.SECP256R1()), path, serialization.BestAvailableEncryption(b"secret"))
 
 
 class Authority:

@@ -85,7 +85,8 @@ class Pair:
         self.health = Health(("lorb.v1.RescoringService",))
         self.metrics = Metrics()
         self.link = EngineLink(self.health, self.metrics)
-        self.peer = FrontPeer(Desk(self.scoring, self.routing, self.numbers, lambda: self.state))
+        desk = Desk(self.scoring, self.routing, self.numbers, lambda: self.state, self.metrics.internal_errors)
+        self.peer = FrontPeer(desk)
 
     async def connect(self):
         """Returns when the front goes by the engine's state."""

@@ -8,117 +8,37 @@ from datetime import UTC, datetime
 
 import torch
 
-from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable, UnknownDomain, UnknownVersion
-from lorb.names import STABLE, DomainSelector, check_version, is_version
+from lorb.errors import InvalidAdapter, InvalidInput, UnknownDomain
+from lorb.names import STABLE
 from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.aliases import AliasChange, Aliases
-from lorb_adapters.json_fields import JsonFields, canonical_json
+from lorb_adapters.json_fields import canonical_json
 from lorb_adapters.layout import (
     INDEX,
     aliases_path,
-    by_number,
     check_publishable,
-    may_be_domain,
     version_number,
     version_path,
-    versions_path,
 )
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import Manifest
 from lorb_adapters.signing import SIGNATURE, SigningKey
-from lorb_adapters.storage import Change, Storage, open_storage
+from lorb_adapters.storage import Change
+from lorb_adapters.store_view import StoreView
 from lorb_adapters.version_files import (
     MANIFEST,
-    MAX_BYTES,
     check_digests,
     check_names,
     check_place,
     render_version,
 )
 
-_MAX_JSON_BYTES = 4 * 1024 * 1024
 
+class Store(StoreView):
+    """A store at a path or fsspec URL, read and written. Holds no state of its own: safe to share between threads.
 
-class Store:
-    """A store at a path or fsspec URL. Holds no state of its own: safe to share between threads.
-
-    Reading methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable; writing ones also
-    StoreConflict, where trying again helps. All raise InvalidInput for names that are none.
+    Writing methods raise what reading ones do, and StoreConflict where trying again helps.
     """
-
-    def __init__(self, url: str) -> None:
-        self.url = str(url)
-        self._storage: Storage = open_storage(self.url)
-
-    def generation(self) -> int:
-        """Grows with every change; 0 in a store that never had one."""
-        try:
-            content = self._storage.read(INDEX, _MAX_JSON_BYTES)
-        except FileNotFoundError:
-            return 0
-        return JsonFields.parse(content, INDEX, StoreUnavailable).integer("generation")
-
-    def domains(self) -> list[str]:
-        """Domains with at least one version, sorted."""
-        return [name for name in self.possible_domains() if self._has_versions(name)]
-
-    def possible_domains(self) -> list[str]:
-        """All that may be domains, sorted, without a look into each."""
-        try:
-            return list(filter(may_be_domain, self._storage.names("")))
-        except FileNotFoundError:
-            return []
-
-    def stamp(self, domain: str) -> str | None:
-        """Other than before where the domain's aliases or versions have changed.
-
-        None where the store's place cannot tell without reading them.
-        """
-        return self._storage.stamp([aliases_path(domain), versions_path(domain)])
-
-    def versions(self, domain: str) -> list[str]:
-        """A domain's versions, oldest first."""
-        try:
-            found = self._storage.folders_with(versions_path(domain), MANIFEST)
-        except FileNotFoundError:
-            raise UnknownDomain(f"the store has no domain {domain!r}", field="domain") from None
-        return sorted(filter(is_version, found), key=by_number)
-
-    def aliases(self, domain: str) -> Aliases:
-        """A domain's aliases."""
-        path = aliases_path(domain)
-        try:
-            return Aliases.from_json(self._storage.read(path, _MAX_JSON_BYTES), path)
-        except FileNotFoundError:
-            self.versions(domain)
-            return Aliases()
-
-    def resolve(self, selector: DomainSelector) -> str:
-        """The version that "name", "name@alias" or "name@version" means; "name" alone is the stable one."""
-        if selector.version is None:
-            return self.aliases(selector.domain).version(selector.alias or STABLE)
-        self._check_exists(selector.domain, selector.version)
-        return selector.version
-
-    def manifest(self, domain: str, version: str) -> Manifest:
-        """What a version says about itself; its other files are not looked at."""
-        path = f"{version_path(domain, version)}/{MANIFEST}"
-        try:
-            manifest = Manifest.parse(self._storage.read(path, MAX_BYTES[MANIFEST]))
-        except FileNotFoundError:
-            raise _unknown_version(domain, version) from None
-        check_place(manifest, domain, version)
-        return manifest
-
-    def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
-        """Every file of a version, each read once; refuses links, foreign names and files too large."""
-        folder = version_path(domain, version)
-        try:
-            names = self._storage.names(folder)
-            check_names(names)
-            return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
-        except FileNotFoundError:
-            raise _unknown_version(domain, version) from None
 
     def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
         """Adds a version, and points `stable` at it where `set_stable`; returns the full version id."""
@@ -251,26 +171,9 @@ class Store:
         except UnknownDomain:
             return Aliases()
 
-    def _versions_or_none(self, domain: str) -> list[str]:
-        try:
-            return self.versions(domain)
-        except UnknownDomain:
-            return []
-
     def _last_number(self, domain: str) -> int:
         numbers = map(version_number, self._versions_or_none(domain))
         return max([self._aliases_or_none(domain).last_number, *numbers])
-
-    def _has_versions(self, name: str) -> bool:
-        try:
-            return bool(self._versions_or_none(name))
-        except InvalidAdapter:  # a link, or a file where a folder should be: no domain of ours
-            return False
-
-    def _check_exists(self, domain: str, version: str) -> None:
-        check_version(version)
-        if version not in self.versions(domain):
-            raise _unknown_version(domain, version)
 
     def _check_same(self, manifest: Manifest) -> None:
         if self.manifest(manifest.domain, manifest.version) != manifest:
@@ -294,10 +197,6 @@ def _check_finite(weights: AdapterWeights) -> None:
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
-
-
-def _unknown_version(domain: str, version: str) -> UnknownVersion:
-    return UnknownVersion(f"domain {domain!r} has no version {version}", field="version")
 
 
 def _now() -> str:

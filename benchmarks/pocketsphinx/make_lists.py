@@ -1,10 +1,12 @@
 """Speaks a domain's sentences with flite and decodes them with PocketSphinx: N-best lists to train and test on.
 
     python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FOLDER [--train 1000 --dev 150 --test 200 --seed 0]
+    python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FRESH --train 0 --dev 0 --seed 1 --without FOLDER
 
 TEXT has one sentence a line. FOLDER gets test-000.jsonl.gz, dev-000.jsonl.gz, train-000.jsonl.gz, ... of 25 lists each,
-in this order; a run that was stopped goes on with the first that is missing. No sentence is in two sets. The voices slt
-and rms take turns. Decoded as examples/rescore_pocketsphinx.py decodes. Text and lists are under the text's licence.
+in this order; a run that was stopped goes on with the first that is missing. No sentence is in two sets; the second
+command makes a test set of sentences that FOLDER, as far as it is filled, has not. The voices slt and rms take turns.
+Decoded as examples/rescore_pocketsphinx.py decodes. Text and lists are under the text's licence.
 """
 
 import argparse
@@ -25,14 +27,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 from recordings import SAMPLES_PER_SECOND, samples_of
 from rescore_pocketsphinx import nbest_of, recogniser
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sentences import same_words, sentences_in
+
 VOICES = ("slt", "rms")
 SENTENCES_A_CELL = 25
 
 
-def sentences_of(text: Path, seed: int) -> list[str]:
-    """The distinct sentences of a text, shuffled."""
+def sentences_of(text: Path, seed: int, without: Path | None) -> list[str]:
+    """The distinct sentences of a text, but for those of a folder, shuffled."""
+    heard = sentences_in(without) if without else frozenset()
     with gzip.open(text, "rt", encoding="utf-8") as lines:
         sentences = list(dict.fromkeys(" ".join(line.split()) for line in lines))
+    sentences = [sentence for sentence in sentences if same_words(sentence) not in heard]
     random.Random(seed).shuffle(sentences)  # noqa: S311 - a choice of sentences, not a secret
     return sentences
 
@@ -62,9 +69,12 @@ def main() -> None:
     parser.add_argument("--dev", type=int, default=150)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--without", type=Path, metavar="FOLDER", help="leave out the sentences of its lists")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     settings = {"text": args.text.name, "seed": args.seed, "test": args.test, "dev": args.dev}
+    if args.without:
+        settings["without"] = args.without.name
     noted = args.folder / "settings.json"
     if noted.exists() and json.loads(noted.read_text()) != settings:
         sys.exit(f"{noted} says {noted.read_text()}, now it is {json.dumps(settings)}: give another folder")
@@ -72,7 +82,7 @@ def main() -> None:
 
     decoder = recogniser()
     sizes = {"test": args.test, "dev": args.dev, "train": args.train}
-    for name, utterances in cells_of(sentences_of(args.text, args.seed), sizes):
+    for name, utterances in cells_of(sentences_of(args.text, args.seed, args.without), sizes):
         cell = args.folder / f"{name}.jsonl.gz"
         if cell.exists():
             continue

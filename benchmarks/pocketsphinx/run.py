@@ -3,9 +3,11 @@
     python benchmarks/pocketsphinx/run.py FOLDER --base minilm            dev: what to train with
     python benchmarks/pocketsphinx/run.py FOLDER --base minilm --test     the final figure, once
 
-FOLDER is what make_lists.py filled; every whole cell of it is used. Trains into FOLDER/NAME with lorb-train-adapter
-(flags after `--` go to it), serves the published adapter, rescores dev and, with --test, the test lists through the
-server with lorb-rescore, and then writes benchmarks/results/pocketsphinx.json.
+FOLDER is what make_lists.py filled; every whole cell of it is used. Its test set, once looked at, is no test set any
+more: --test-folder gives a fresh one, none of whose sentences is in FOLDER.
+
+Trains into FOLDER/NAME with lorb-train-adapter (flags after `--` go to it), serves the published adapter, rescores dev
+and, with --test, the test lists through the server with lorb-rescore, and writes benchmarks/results/pocketsphinx.json.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sentences import same_words, sentences_in
 from serving_process import serving_process, versions
 from word_errors_of_file import evaluation
 
@@ -75,13 +78,18 @@ def main() -> None:
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--name", default="adapter", help="of the training run, so that several can be compared on dev")
     parser.add_argument("--test", action="store_true")
+    parser.add_argument("--test-folder", type=Path, metavar="FRESH", help="where its test lists are (FOLDER)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     flags_at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args, training_flags = parser.parse_args(sys.argv[1:flags_at]), sys.argv[flags_at + 1 :]
-    lists = {part: lists_of(args.folder, part) for part in ("train", "dev", "test")}
-    references = {part: {nbest.reference for nbest in each} for part, each in lists.items()}
-    assert not references["test"] & (references["train"] | references["dev"])
-    assert not references["dev"] & references["train"]
+    folders = {"train": args.folder, "dev": args.folder, "test": args.test_folder or args.folder}
+    lists = {part: lists_of(folder, part) for part, folder in folders.items()}
+    said = {part: sentences_in(folder, (part,)) for part, folder in folders.items()}
+    assert not said["test"] & said["dev"]
+    if args.test_folder:
+        assert not said["test"] & sentences_in(args.folder, ("test",))
+    held_out = said["dev"] | said["test"]
+    lists["train"] = [nbest for nbest in lists["train"] if same_words(nbest.reference or "") not in held_out]
 
     place = args.folder / args.name
     store, run = place / "store", place / "run"
@@ -101,17 +109,18 @@ def main() -> None:
             info = client.server_info()
         for part in ("dev", "test") if args.test else ("dev",):
             figures[part], outcomes = rescored(server.target, lists[part], place / part)
-            figures[part] |= {"own_best_errors": own_best_errors(args.folder, part), "outcomes": outcomes}
+            figures[part] |= {"own_best_errors": own_best_errors(folders[part], part), "outcomes": outcomes}
             print(json.dumps({part: figures[part]}, indent=2), flush=True)
     if args.test:
-        settings = json.loads((args.folder / "settings.json").read_text())
+        settings, of_test = (json.loads((folders[part] / "settings.json").read_text()) for part in ("train", "test"))
         [version] = (store / DOMAIN / "versions").iterdir()
         result = {
             "command": shlex.join(["python", *sys.argv]), "date": datetime.date.today().isoformat(),
             "recogniser": "pocketsphinx, its own en-us model", "speech": "flite, voices slt and rms in turn",
-            **settings, "train": len(lists["train"]), "base": args.base, "training_flags": training_flags,
-            "adapter": version.name, "base_fingerprint": info.base_fingerprint, "server_dtype": info.dtype,
-            "versions": versions(), "figures": figures,
+            **settings, "test": of_test["test"], "test_seed": of_test["seed"], "train": len(lists["train"]),
+            "base": args.base, "training_flags": training_flags, "adapter": version.name,
+            "base_fingerprint": info.base_fingerprint, "server_dtype": info.dtype, "versions": versions(),
+            "figures": figures,
         }  # fmt: skip
         args.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

@@ -1,11 +1,11 @@
 """What a client needs to speak TLS: whom to trust, and who it is."""
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
+from lorb.credential_files import CredentialFile, check_ca, check_pair
 from lorb.errors import InvalidInput
 
 
@@ -32,50 +32,18 @@ class Tls:
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files. Raises InvalidInput naming the one that does not hold what it should."""
-        ca, certificate, key = (_content(path) for path in (self.ca, self.certificate, self.key))
-        if ca is not None:
-            _check_ca(self.ca, ca)
-        if self.certificate is not None:
-            _check_pair(self.certificate, self.key)
+        ca = certificate = key = None
+        if self.ca is not None:
+            authority = CredentialFile(self.ca, "tls")
+            ca = authority.read()
+            check_ca(authority, ca)
+        if self.certificate is not None and self.key is not None:
+            own, own_key = CredentialFile(self.certificate, "tls"), CredentialFile(self.key, "tls")
+            certificate, key = own.read(), own_key.read()
+            check_pair(own, own_key)
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """Of the channel."""
         return (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
-
-
-def _content(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", field="tls") from error
-
-
-def _check_ca(path: Path | None, content: bytes) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
-    except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: no CA certificate in PEM", field="tls") from error
-
-
-def _check_pair(certificate: Path, key: Path | None) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=_no_password)
-    except _Encrypted:
-        raise InvalidInput(f"{key}: the key has a password: store it without", field="tls") from None
-    except ssl.SSLError as error:
-        raise InvalidInput(
-            f"{certificate} and {key} are not a certificate and its private key in PEM ({error.reason or 'no PEM'})",
-            field="tls",
-        ) from error
-
-
-class _Encrypted(Exception):
-    """The key wants a password."""
-
-
-def _no_password() -> str:
-    raise _Encrypted

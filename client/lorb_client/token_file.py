@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput
 
 
@@ -11,14 +12,15 @@ class TokenFile:
     def __init__(self, path: Path | str) -> None:
         """Raises InvalidInput where the file holds no token."""
         self.path = Path(path)
-        self._seen = self._stamp(), self._read()
+        self._file = CredentialFile(self.path, "token", "the token file")
+        self._seen = self._file.stamp(), self._read()
 
     @property
     def token(self) -> str:
         """The token as it stands now; the last good one where the file is being replaced."""
         stamp, token = self._seen
         try:
-            if (now := self._stamp()) != stamp:
+            if (now := self._file.stamp()) != stamp:
                 token = self._read()
                 self._seen = now, token
         except InvalidInput:
@@ -28,22 +30,11 @@ class TokenFile:
     def __reduce__(self) -> tuple[type["TokenFile"], tuple[Path]]:
         return TokenFile, (self.path,)
 
-    def _stamp(self) -> tuple[int, int, int]:
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            raise InvalidInput(f"{self.path}: the token cannot be read: {error.strerror}") from error
-        return found.st_ino, found.st_size, found.st_mtime_ns
-
     def _read(self) -> str:
-        try:
-            token = self.path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise InvalidInput(f"{self.path}: the token cannot be read: {reason}") from error
+        token = self._file.read_text().strip()
         if not token:
-            raise InvalidInput(f"{self.path}: the token file is empty")
-        return check_token(token, f"{self.path}: the token")
+            raise InvalidInput(f"{self._file} is empty", field="token")
+        return check_token(token, f"{self._file}: the token")
 
 
 def check_token(token: str, name: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from prometheus_client import Counter
 
 from lorb.errors import InvalidInput, LorbError, UnknownVersion
 from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
@@ -39,6 +40,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         store: Store,
         registry: Registry,
         residents: Container[AdapterRef],
+        internal_errors: Counter,
         *,
         settle: Callable[[], Awaitable[None]] = _settled,
     ) -> None:
@@ -46,6 +48,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
 
         `settle` returns when calls that come from then on go by what serves now: a change is answered after that.
         """
+        self.internal_errors = internal_errors
         self._store = store
         self._registry = registry
         self._residents = residents

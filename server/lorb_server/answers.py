@@ -3,9 +3,10 @@
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Never, TypeVar
+from typing import Any, Never, Protocol, TypeVar
 
 from grpc.aio import ServicerContext
+from prometheus_client import Counter
 
 from lorb.errors import LorbError, ModelFailed
 from lorb.status import status_code, status_from_error, trailers
@@ -13,10 +14,20 @@ from lorb_server.logs import log_failure
 
 _log = logging.getLogger(__name__)
 
-Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Context = ServicerContext[Any, Any]
+
+
+class Counting(Protocol):
+    """A servicer that counts the errors nobody foresaw."""
+
+    @property
+    def internal_errors(self) -> Counter:
+        """One for each call, or list of a batch, that failed with one."""
+
+
+Servicer = TypeVar("Servicer", bound=Counting)
 
 
 def answers_errors(
@@ -31,7 +42,7 @@ def answers_errors(
         except LorbError as error:
             failure = error
         except Exception as error:
-            failure = unforeseen(error, method.__name__)
+            failure = unforeseen(error, method.__name__, self.internal_errors)
         return await refuse(context, failure)
 
     return answer
@@ -43,7 +54,8 @@ async def refuse(context: Context, error: LorbError) -> Never:
     await context.abort(status_code(error), message, trailing_metadata=trailers(error))
 
 
-def unforeseen(error: Exception, where: str) -> LorbError:
-    """Logs an error that nobody raised on purpose and returns what the caller is told instead."""
+def unforeseen(error: Exception, where: str, internal_errors: Counter) -> LorbError:
+    """Counts and logs an error that nobody raised on purpose; returns what the caller is told instead."""
+    internal_errors.inc()
     log_failure(_log, "a call failed unexpectedly", error, method=where)
     return ModelFailed("internal error; the server's log tells where")

@@ -162,7 +162,9 @@ class App:
         config = self.config
         guards = admin_guards(config, self.metrics.callers)
         server = self._admin_server = make_server(config, ADMIN, self.health, guards)
-        service = AdapterAdminService(self.store, self.registry, self.residents, settle=self._settle)
+        service = AdapterAdminService(
+            self.store, self.registry, self.residents, self.metrics.internal_errors, settle=self._settle
+        )
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         return await listen(server, config.admin_host, config.admin_port, "admin_port", TlsFiles.of_admin(config))
 

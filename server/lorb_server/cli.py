@@ -9,7 +9,8 @@ from typing import Any
 
 from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import LorbError
-from lorb_server.config import ENVIRONMENT_PREFIX, ServeConfig, environment_settings, flag, parse_setting
+from lorb_server.config import ServeConfig, environment_settings
+from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
 # The settings' groups in --help, each by its first field.
 _GROUPS = {

@@ -5,21 +5,14 @@ from its default. A setting that cannot work is refused by name before anything 
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from lorb.errors import InvalidInput
-from lorb.loopback import is_loopback_host
-from lorb.names import check_name
-
-ENVIRONMENT_PREFIX = "LORB_"
-
-
-def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:  # noqa: A002, ANN401
-    """A field of ServeConfig with what its flag tells: `least` is the smallest value that makes sense."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "least": least})
+from lorb.credential_files import CredentialFile
+from lorb_server.config_checks import check_together
+from lorb_server.setting import ENVIRONMENT_PREFIX, check_setting, flag, parse_setting, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,76 +195,8 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_field(field, getattr(self, field.name))
-        if self.default_domain:
-            check_name(self.default_domain, "default_domain")
-        self._check_ports()
-        self._check_admin()
-        self._check_tls()
-        self._check_tokens()
-        self._check_caller_limits()
-        if self.deadline_margin_seconds >= self.default_deadline_seconds:
-            raise _impossible(
-                "deadline_margin_seconds",
-                "is not below --default-deadline-seconds: nothing would be rescored",
-            )
-        if self.max_batch_tokens is not None and self.max_batch_tokens > self.max_queue_tokens:
-            raise _impossible("max_queue_tokens", "is below --max-batch-tokens: a full pass could never gather")
-
-    def _check_ports(self) -> None:
-        ports: dict[int, str] = {}
-        names = ("port", "admin_port", "metrics_port") if self.admin else ("port", "metrics_port")
-        for name in names:
-            port = getattr(self, name)
-            if port > 65535:
-                raise _impossible(name, f"is {port}: ports end at 65535")
-            if port and port in ports:
-                raise _impossible(name, f"is {port}, as {flag(ports[port])} is: give each its own")
-            ports[port] = name
-
-    def _check_admin(self) -> None:
-        if self.admin and not self.admin_token_file and not is_loopback_host(self.admin_host):
-            raise _impossible(
-                "admin_token_file",
-                f"is not given, and --admin-host {self.admin_host} is beyond loopback: "
-                "give a token file, or keep the admin service on 127.0.0.1",
-            )
-
-    def _check_tls(self) -> None:
-        for prefix in ("tls", "admin_tls"):
-            given = {name: getattr(self, f"{prefix}_{name}") for name in ("certificate", "key", "client_ca")}
-            for name, other in (("certificate", "key"), ("key", "certificate")):
-                if given[name] and not given[other]:
-                    raise _impossible(
-                        f"{prefix}_{other}", f"is not given, and {flag(f'{prefix}_{name}')} is: give both"
-                    )
-        for name, has_tls in (("tls_client_ca", self.has_tls), ("admin_tls_client_ca", self.admin_has_tls)):
-            if getattr(self, name) and not has_tls:
-                raise _impossible(name, "is given without --tls-certificate and --tls-key: give all three")
-
-    def _check_tokens(self) -> None:
-        """A token that travels in clear text is one that anybody on the way may use."""
-        ways = [("token_file", self.host, self.has_tls)]
-        if self.admin:
-            ways.append(("admin_token_file", self.admin_host, self.admin_has_tls))
-        for name, host, has_tls in ways:
-            if getattr(self, name) and not (has_tls or self.allow_plaintext_tokens or is_loopback_host(host)):
-                raise _impossible(
-                    name,
-                    f"is given, and {host} would take its tokens in clear text: give --tls-certificate and --tls-key, "
-                    "or --allow-plaintext-tokens where something in front of this server ends TLS",
-                )
-
-    def _check_caller_limits(self) -> None:
-        for name in ("max_caller_lists", "max_caller_lists_per_second"):
-            if not getattr(self, name):
-                continue
-            if not (self.token_file or self.tls_client_ca):
-                raise _impossible(name, "needs --token-file or --tls-client-ca: without them callers have no names")
-            if self.front_processes:
-                raise _impossible(
-                    name, "does not go with --front-processes: each of them would count its own connections alone"
-                )
+            check_setting(field, getattr(self, field.name))
+        check_together(self)
 
     @property
     def has_tls(self) -> bool:
@@ -283,15 +208,14 @@ class ServeConfig:
         """Whether operators do."""
         return bool(self.admin_tls_certificate or self.tls_certificate)
 
+    def credential_file(self, field: str) -> CredentialFile:
+        """The file of certificates, a key or tokens that a setting names."""
+        return CredentialFile(Path(getattr(self, field)), field, flag(field))
+
     @property
     def metrics_address(self) -> str:
         """Where metrics are served."""
         return self.metrics_host or self.host
-
-
-def flag(name: str) -> str:
-    """The command-line flag of a field: "max_queue_tokens" is "--max-queue-tokens"."""
-    return "--" + name.replace("_", "-")
 
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -302,40 +226,3 @@ def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
         if environment.get(variable):  # an empty variable is how compose files leave one unset
             settings[field.name] = parse_setting(field, environment[variable], variable)
     return settings
-
-
-def parse_setting(field: "dataclasses.Field[Any]", text: str, place: str) -> Any:  # noqa: ANN401
-    """`text` as a value of `field`; raises InvalidInput naming `place`, a flag or a variable."""
-    try:
-        if field.type is bool:
-            return _BOOLEANS[text.lower()]
-        if field.type in (int, int | None):
-            return int(text)
-        return float(text) if field.type is float else text
-    except (ValueError, KeyError):
-        kind = "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
-        raise InvalidInput(f"{place} is {text!r}: give {kind}", field=field.name) from None
-
-
-_BOOLEANS = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
-
-
-def _check_field(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: ANN401
-    choices, least = field.metadata["choices"], field.metadata["least"]
-    if choices and value not in choices:
-        raise _impossible(field.name, f"is {value!r}: give one of {', '.join(choices)}")
-    if least is not None and value is not None and not (math.isfinite(value) and value >= least):
-        raise _impossible(field.name, f"is {value}: give {least} or more")
-
-
-def _impossible(name: str, problem: str) -> InvalidInput:
-    return InvalidInput(f"{flag(name)} {problem}", field=name)

@@ -6,8 +6,9 @@ from grpc_reflection.v1alpha import reflection
 
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2
-from lorb_server.config import ServeConfig, flag
+from lorb_server.config import ServeConfig
 from lorb_server.health import Health
+from lorb_server.setting import flag
 from lorb_server.tls import CertificateSource, TlsFiles
 
 RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name

@@ -92,7 +92,7 @@ class Metrics:
         )
         self.internal_errors = Counter(
             "lorb_internal_errors",
-            "Calls that failed with an error nobody foresaw; the log tells where.",
+            "Calls and lists that failed with an error nobody foresaw; the log tells where.",
             registry=registry,
         )
 

@@ -8,8 +8,9 @@ from lorb.errors import InvalidInput
 from lorb_adapters.signing import TrustedKeys
 from lorb_server.caller_limits import CallerGuard, CallerLimits
 from lorb_server.caller_metrics import CallerMetrics
-from lorb_server.config import ServeConfig, flag
+from lorb_server.config import ServeConfig
 from lorb_server.listening import HEALTH, RESCORING
+from lorb_server.setting import flag
 from lorb_server.tls import TlsFiles
 from lorb_server.tokens import OPERATOR, TokenFile, TokenGuard
 
@@ -52,8 +53,8 @@ def admin_guards(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInt
 
 
 def _call_tokens(config: ServeConfig) -> TokenFile:
-    return TokenFile(config.token_file, "token_file")
+    return TokenFile(config.credential_file("token_file"))
 
 
 def _admin_tokens(config: ServeConfig) -> TokenFile:
-    return TokenFile(config.admin_token_file, "admin_token_file", unnamed=OPERATOR)
+    return TokenFile(config.credential_file("admin_token_file"), unnamed=OPERATOR)

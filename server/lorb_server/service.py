@@ -47,6 +47,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     ) -> None:
         """Until `is_warm`, calls are UNAVAILABLE."""
         self.tracing = tracing
+        self.internal_errors = metrics.internal_errors
         self._config = config
         self._base = base
         self._routing = routing
@@ -110,8 +111,6 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             return await self._rescore(request, started_at, answer_by, Lane.BULK)
         except LorbError as error:
             return error
-        except Exception as error:
-            return unforeseen(error, "BatchRescore")
 
     async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Ranked:
         domain = ""
@@ -120,8 +119,15 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             domain = call.adapter.ref.domain
             return await self._rescorer.rescore(call)
         except LorbError as error:
-            self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
+            self._count_error(domain, error)
             raise
+        except Exception as error:
+            failure = unforeseen(error, "BatchRescore" if lane is Lane.BULK else "Rescore", self.internal_errors)
+            self._count_error(domain, failure)
+            raise failure from None
+
+    def _count_error(self, domain: str, error: LorbError) -> None:
+        self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
 
     async def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Call:
         """Decodes and validates a request, and pins the adapter that serves its domain now."""

@@ -1,105 +1,64 @@
 """Certificates of a port: read, checked against each other, and read again for new connections when they change."""
 
 import logging
-import os
-import ssl
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
+from lorb.credential_files import CredentialFile, Stamp, check_ca, check_pair
 from lorb.errors import InvalidInput
-from lorb_server.config import ServeConfig, flag
+from lorb_server.config import ServeConfig
 
 _log = logging.getLogger(__name__)
-
-Stamp = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files of one port, and the setting that names each, for messages. An empty `client_ca`: no mTLS."""
+    """The files of one port. No `client_ca`: no mTLS."""
 
-    certificate: str
-    key: str
-    client_ca: str
-    prefix: str
-    client_ca_prefix: str
+    certificate: CredentialFile
+    key: CredentialFile
+    client_ca: CredentialFile | None
 
     @classmethod
     def of_calls(cls, config: ServeConfig) -> "TlsFiles | None":
         """Of the calls' port; None where it speaks plain text."""
         if not config.has_tls:
             return None
-        return cls(config.tls_certificate, config.tls_key, config.tls_client_ca, "tls", "tls")
+        return cls(*_pair(config, "tls"), _client_ca(config, "tls"))
 
     @classmethod
     def of_admin(cls, config: ServeConfig) -> "TlsFiles | None":
         """Of the admin port: its own certificate, else the calls'; None where it speaks plain text."""
         if not config.admin_has_tls:
             return None
-        if config.admin_tls_certificate:
-            pair = (config.admin_tls_certificate, config.admin_tls_key)
-            return cls(*pair, config.admin_tls_client_ca, "admin_tls", "admin_tls")
-        return cls(config.tls_certificate, config.tls_key, config.admin_tls_client_ca, "tls", "admin_tls")
+        return cls(
+            *_pair(config, "admin_tls" if config.admin_tls_certificate else "tls"), _client_ca(config, "admin_tls")
+        )
 
-    def stamp(self) -> Stamp:
-        """Other than before where a file was replaced or written. Raises InvalidInput."""
-        paths = [self.certificate, self.key, *([self.client_ca] if self.client_ca else [])]
-        try:
-            found = [os.stat(path) for path in paths]
-        except OSError as error:
-            raise InvalidInput(f"{self._named(str(error.filename))}: {error.strerror}", field=self.prefix) from error
-        return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)
+    def stamps(self) -> tuple[Stamp | None, ...]:
+        """Other than before where a file was replaced or written."""
+        return tuple(file.stamp() for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         """What new connections get. Raises InvalidInput naming flag and file where they do not fit together."""
-        certificate, key = self._content(self.certificate), self._content(self.key)
-        client_ca = self._content(self.client_ca) if self.client_ca else None
-        self._check_pair()
-        if client_ca is not None:
-            self._check_client_ca(client_ca)
+        certificate, key = self.certificate.read(), self.key.read()
+        check_pair(self.certificate, self.key)
+        client_ca = None
+        if self.client_ca is not None:
+            client_ca = self.client_ca.read()
+            check_ca(self.client_ca, client_ca)
         return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
 
-    def _content(self, path: str) -> bytes:
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"{self._named(path)}: {error.strerror}", field=self.prefix) from error
 
-    def _check_pair(self) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        names = f"{self._named(self.certificate)} and {self._named(self.key)}"
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=_no_password)
-        except _Encrypted:
-            raise InvalidInput(
-                f"{self._named(self.key)}: the key has a password, which nobody is there to type: store it without",
-                field=f"{self.prefix}_key",
-            ) from None
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                raise InvalidInput(f"{names} do not belong together", field=f"{self.prefix}_key") from error
-            raise InvalidInput(
-                f"{names} are not a certificate and its private key in PEM ({error.reason or 'no PEM in them'})",
-                field=f"{self.prefix}_certificate",
-            ) from error
+def _pair(config: ServeConfig, prefix: str) -> tuple[CredentialFile, CredentialFile]:
+    return config.credential_file(f"{prefix}_certificate"), config.credential_file(f"{prefix}_key")
 
-    def _check_client_ca(self, client_ca: bytes) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            context.load_verify_locations(cadata=client_ca.decode("ascii"))
-        except (ssl.SSLError, UnicodeDecodeError) as error:
-            raise InvalidInput(
-                f"{self._named(self.client_ca)}: no CA certificate in PEM", field=f"{self.client_ca_prefix}_client_ca"
-            ) from error
 
-    def _named(self, path: str) -> str:
-        if path == self.client_ca:
-            return f"{flag(f'{self.client_ca_prefix}_client_ca')} {path}"
-        name = f"{self.prefix}_key" if path == self.key else f"{self.prefix}_certificate"
-        return f"{flag(name)} {path}"
+def _client_ca(config: ServeConfig, prefix: str) -> CredentialFile | None:
+    field = f"{prefix}_client_ca"
+    return config.credential_file(field) if getattr(config, field) else None
 
 
 class CertificateSource:
@@ -109,7 +68,7 @@ class CertificateSource:
         """Raises InvalidInput naming flag and file."""
         self._files = files
         self._lock = threading.Lock()  # gRPC's threads ask
-        self._stamp = files.stamp()
+        self._stamps = files.stamps()
         self._current = files.read()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -130,18 +89,10 @@ class CertificateSource:
             return self._current
 
     def _refresh(self) -> None:
-        stamp = self._files.stamp()
-        if stamp == self._stamp:
+        stamps = self._files.stamps()
+        if stamps == self._stamps:
             return
         current = self._files.read()
-        if self._files.stamp() == stamp:  # not while somebody writes: the next connection looks again
-            self._stamp, self._current = stamp, current
-            _log.info("certificates read again", extra={"fields": {"certificate": self._files.certificate}})
-
-
-class _Encrypted(Exception):
-    """The key wants a password."""
-
-
-def _no_password() -> str:
-    raise _Encrypted
+        if self._files.stamps() == stamps:  # not while somebody writes: the next connection looks again
+            self._stamps, self._current = stamps, current
+            _log.info("certificates read again", extra={"fields": {"certificate": str(self._files.certificate.path)}})

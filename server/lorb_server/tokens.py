@@ -3,20 +3,18 @@
 import hashlib
 import hmac
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput, LorbError, Unauthenticated
 from lorb.names import check_name
 from lorb_server.answers import refuse
 from lorb_server.caller_metrics import CallerMetrics
 from lorb_server.callers import note_token
-from lorb_server.config import flag
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs alone
@@ -28,44 +26,36 @@ _SCHEME = "Bearer "
 _log = logging.getLogger(__name__)
 
 
-def read_tokens(path: str, field: str, *, unnamed: str = "") -> Mapping[bytes, str]:
+def read_tokens(file: CredentialFile, *, unnamed: str = "") -> Mapping[bytes, str]:
     """The name of each token of a file, by the token's sha256.
 
     A line is "NAME:TOKEN"; empty ones and those that begin with "#" do not count. Where `unnamed` is a name, a line
-    may be a TOKEN alone, which goes by that name. Raises InvalidInput naming the flag of `field`, file and line.
+    may be a TOKEN alone, which goes by that name. Raises InvalidInput naming the flag, file and line.
     """
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InvalidInput(f"{flag(field)} {path}: {reason}", field=field) from error
     names: dict[bytes, str] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 name, token = _named_token(line.strip(), unnamed)
             except InvalidInput as problem:
-                raise InvalidInput(f"{flag(field)} {path}:{number}: {problem.message}", field=field) from None
+                raise InvalidInput(f"{file}:{number}: {problem.message}", field=file.field) from None
             if names.setdefault(_digest(token), name) != name:
-                raise InvalidInput(f"{flag(field)} {path}:{number}: an earlier line has this token too", field=field)
+                raise InvalidInput(f"{file}:{number}: an earlier line has this token too", field=file.field)
     if not names:
-        raise InvalidInput(f"{flag(field)} {path} holds no token", field=field)
+        raise InvalidInput(f"{file} holds no token", field=file.field)
     return names
 
 
 class TokenFile:
     """The tokens of a file as it stands. Belongs to the event loop. A file that cannot be read changes nothing."""
 
-    def __init__(
-        self, path: str, field: str, *, unnamed: str = "", clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, file: CredentialFile, *, unnamed: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         """Raises InvalidInput where the file holds no tokens, or something else."""
-        self._path = path
-        self._field = field
+        self._file = file
         self._unnamed = unnamed
         self._clock = clock
-        self._stamp = _stamp(path)
-        self._names = read_tokens(path, field, unnamed=unnamed)
+        self._stamp = file.stamp()
+        self._names = read_tokens(file, unnamed=unnamed)
         self._look_again_at = clock() + LOOK_AGAIN_SECONDS
 
     def name_of(self, token: str) -> str | None:
@@ -82,16 +72,16 @@ class TokenFile:
         if self._clock() < self._look_again_at:
             return
         self._look_again_at = self._clock() + LOOK_AGAIN_SECONDS
-        stamp = _stamp(self._path)
+        stamp = self._file.stamp()
         if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
-            self._names = read_tokens(self._path, self._field, unnamed=self._unnamed)
+            self._names = read_tokens(self._file, unnamed=self._unnamed)
         except InvalidInput as error:
             _log.error("tokens cannot be read again; the ones before stay", extra={"fields": {"reason": error.message}})
         else:
-            _log.info("tokens read again", extra={"fields": {"file": self._path, "tokens": len(self._names)}})
+            _log.info("tokens read again", extra={"fields": {"file": str(self._file.path), "tokens": len(self._names)}})
 
 
 class TokenGuard(grpc.aio.ServerInterceptor):
@@ -144,11 +134,3 @@ def _named_token(line: str, unnamed: str) -> tuple[str, bytes]:
 
 def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -28,7 +28,7 @@ def test_files_that_are_none_are_named(tmp_path, authority):
     for tls, words in [
         (Tls(tmp_path / "none"), "none: No such file"),
         (Tls(nonsense), "nonsense: no CA certificate"),
-        (Tls(authority.path, certificate, other), "KEY_VALUES_MISMATCH"),
+        (Tls(authority.path, certificate, other), "do not belong together"),
         (Tls(authority.path, nonsense, key), "nonsense"),
     ]:
         with pytest.raises(InvalidInput) as caught:

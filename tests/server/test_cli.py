@@ -6,7 +6,8 @@ import pytest
 
 from lorb.errors import InvalidInput
 from lorb_server.cli import main, read_config
-from lorb_server.config import ServeConfig, flag
+from lorb_server.config import ServeConfig
+from lorb_server.setting import flag
 
 pytestmark = pytest.mark.usefixtures("restored_logs")  # main() takes over the logging of its process
 

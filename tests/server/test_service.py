@@ -8,6 +8,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from lorb.v1 import admin_pb2
 from lorb.v1 import rescoring_pb2 as pb
 from serving import WAIT_SECONDS, running_server
 
@@ -187,12 +188,20 @@ def test_server_info_tells_what_is_served_and_accepted(server):
 
 
 def test_an_unforeseen_error_is_internal_and_tells_nothing(server, monkeypatch, caplog):
-    """A fixed message for the caller; type and place, and no transcript, for the log. A batch's others go on."""
+    """A fixed message for the caller; type and place, and no transcript, for the log. A batch's others go on.
+
+    Each is counted, by itself and among the lists that ended in an error.
+    """
 
     def fail(_):
         raise KeyError("the secret transcript")
 
+    def counted():
+        of_lists = {"domain": "", "outcome": "error", "reason": "internal"}
+        return server.sample("lorb_internal_errors_total"), server.sample("lorb_rescore_requests_total", **of_lists)
+
     monkeypatch.setattr("lorb_server.rescorer.Call.__post_init__", fail)
+    before = counted()
     with pytest.raises(grpc.RpcError) as caught:
         server.rescore("the secret transcript", "a cat")
     assert caught.value.code() is grpc.StatusCode.INTERNAL
@@ -205,6 +214,22 @@ def test_an_unforeseen_error_is_internal_and_tells_nothing(server, monkeypatch, 
     assert len(records) == 2
     assert all(record.fields["error"] == "KeyError" for record in records)
     assert "secret" not in repr([vars(record) for record in records])
+    assert [record.fields["method"] for record in records] == ["Rescore", "BatchRescore"]
+    assert counted() == (before[0] + 2, before[1] + 2)
+
+
+def test_an_unforeseen_error_of_an_operator_s_call_is_counted(server, monkeypatch):
+    """As those of callers are."""
+
+    def fail(_):
+        raise KeyError("nobody knows")
+
+    monkeypatch.setattr(server.app.store, "rollback", fail)
+    before = server.sample("lorb_internal_errors_total")
+    with pytest.raises(grpc.RpcError) as caught:
+        server.admin.Rollback(admin_pb2.RollbackRequest(domain="voice"), timeout=WAIT_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert server.sample("lorb_internal_errors_total") == before + 1
 
 
 def test_errors_are_counted_by_code(server):
@@ -231,14 +256,15 @@ def test_no_time_at_all_is_answered_in_first_pass_order(tiny_bert, store):
         assert detail(rpc_status.from_call(caught.value), ErrorInfo).reason == "DEADLINE_EXCEEDED"
 
 
-def test_a_domain_that_does_not_load_by_the_deadline_says_so(server, monkeypatch):
+def test_a_domain_that_does_not_load_by_the_deadline_says_so(tiny_bert, store, monkeypatch):
     """The caller of a cold domain is answered in time, and told that asking again helps."""
 
     async def never(domain, routing_key):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(server.app.registry, "route", never)
-    with pytest.raises(grpc.RpcError) as caught:
-        server.rescore("the cat", "a cat", timeout=None)
+    with running_server(tiny_bert, store.url, default_deadline_seconds=0.1) as server:
+        monkeypatch.setattr(server.app.registry, "route", never)
+        with pytest.raises(grpc.RpcError) as caught:
+            server.rescore("the cat", "a cat", timeout=None)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert "ask again" in caught.value.details()

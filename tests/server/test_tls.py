@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from certificates import Authority
+from certificates import Authority, locked_key
 from counting_proxy import counting_proxy
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, Unavailable
 from lorb.v1 import admin_pb2, admin_pb2_grpc
@@ -158,14 +158,13 @@ def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
     _, other_key = authority.issue("server", file="other")
     nonsense = folder / "nonsense.pem"
     nonsense.write_text("nothing")
-    locked = folder / "locked.key"
-    locked.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n")
     for given, words in [
         (settings((folder / "none.crt", key)), ["--tls-certificate", "none.crt", "No such file"]),
         (settings((certificate, folder / "none.key")), ["--tls-key", "none.key", "No such file"]),
         (settings((certificate, other_key)), ["--tls-certificate", "--tls-key", "do not belong together"]),
         (settings((nonsense, key)), ["--tls-certificate", "nonsense.pem", "not a certificate"]),
         (settings((certificate, nonsense)), ["--tls-key", "nonsense.pem"]),
+        (settings((certificate, locked_key(folder / "locked.key"))), ["--tls-key", "locked.key", "has a password"]),
         (settings((certificate, key), nonsense), ["--tls-client-ca", "nonsense.pem", "no CA certificate"]),
     ]:
         with pytest.raises(InvalidInput) as caught:

@@ -7,6 +7,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
+from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import rescoring_pb2
@@ -15,8 +16,12 @@ from lorb_server.tokens import LOOK_AGAIN_SECONDS, TokenFile, read_tokens
 from serving import WAIT_SECONDS, SimulatedClock, running_server
 
 
+def token_file(path):
+    return CredentialFile(path, "token_file", "--token-file")
+
+
 def names(path, unnamed=""):
-    return sorted(read_tokens(str(path), "token_file", unnamed=unnamed).values())
+    return sorted(read_tokens(token_file(path), unnamed=unnamed).values())
 
 
 def test_tokens_have_their_callers_names(tmp_path):
@@ -24,7 +29,7 @@ def test_tokens_have_their_callers_names(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("# decoders\nkiosk: old-token \n\n kiosk:new-token\ncar:a:b\n")
     assert names(tokens) == ["car", "kiosk", "kiosk"]
-    assert TokenFile(str(tokens), "token_file").name_of("a:b") == "car"
+    assert TokenFile(token_file(tokens)).name_of("a:b") == "car"
 
 
 def test_admin_tokens_need_no_name(tmp_path):
@@ -52,7 +57,7 @@ def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
     if content is not None:
         (tmp_path / "tokens").write_text(content)
     with pytest.raises(InvalidInput, match="--token-file") as caught:
-        read_tokens(str(tmp_path / "tokens"), "token_file")
+        read_tokens(token_file(tmp_path / "tokens"))
     assert words in caught.value.message
     assert not any(secret in caught.value.message for secret in ("two words", "schlüssel", "same\n", "abc"))
 
@@ -60,7 +65,7 @@ def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
 def test_tokens_are_kept_as_digests(tmp_path):
     """A look into the process' memory of names finds none."""
     (tmp_path / "tokens").write_text("kiosk:very-secret\n")
-    kept = TokenFile(str(tmp_path / "tokens"), "token_file")
+    kept = TokenFile(token_file(tmp_path / "tokens"))
     assert kept.name_of("very-secret") == "kiosk"
     assert "very-secret" not in repr(vars(kept))
 
@@ -69,7 +74,7 @@ def test_a_changed_file_is_read_again(tmp_path):
     """Within a second: new tokens count, old ones no more; a torn or missing file changes nothing."""
     path, clock = tmp_path / "tokens", SimulatedClock()
     path.write_text("kiosk:first\n")
-    tokens = TokenFile(str(path), "token_file", clock=clock)
+    tokens = TokenFile(token_file(path), clock=clock)
 
     def known():
         clock.now += LOOK_AGAIN_SECONDS

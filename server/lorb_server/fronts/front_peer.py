@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from prometheus_client import Counter
+
 from lorb.errors import LorbError, Unavailable
 from lorb_server.answers import unforeseen
 from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
@@ -41,12 +43,14 @@ class Desk:
         scoring, routing: of this process.
         numbers: adapters' short names.
         state: as it is now.
+        internal_errors: counts jobs that failed with an error nobody foresaw.
     """
 
     scoring: Scoring
     routing: FrontsRouting
     numbers: AdapterNumbers
     state: Callable[[], EngineState]
+    internal_errors: Counter
 
 
 class _Turn:
@@ -188,7 +192,7 @@ class FrontPeer:
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, unforeseen(error, "score"))
+            self._fail(number, unforeseen(error, "score", self._desk.internal_errors))
         else:
             self.connection.send(Kind.SCORED, number, encode_scored(scored))
 
@@ -199,7 +203,7 @@ class FrontPeer:
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, unforeseen(error, "route"))
+            self._fail(number, unforeseen(error, "route", self._desk.internal_errors))
         else:  # no pause between the route and its number: no change of state can come between
             is_fixed = not routing.depends_on_key(domain)
             answer = encode_route(route, self._desk.numbers, state=self._desk.state().number, is_fixed=is_fixed)

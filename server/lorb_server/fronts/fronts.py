@@ -51,7 +51,7 @@ class Fronts:
         self._metrics = metrics
         self._health = health
         self._on_failure = on_failure
-        self._desk = Desk(scoring, routing, AdapterNumbers(), self._state)
+        self._desk = Desk(scoring, routing, AdapterNumbers(), self._state, metrics.internal_errors)
         self._state_number = 0
         self._lives: dict[int, tuple[asyncio.subprocess.Process, FrontPeer]] = {}  # by slot
         self._gone: Samples = {}  # what fronts that are no more have counted

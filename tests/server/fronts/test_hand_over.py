@@ -78,7 +78,7 @@ def test_an_error_comes_back_as_itself(error):
 
 
 def test_an_error_nobody_foresaw_keeps_its_words_in_the_engine():
-    """They may quote a caller's text."""
+    """They may quote a caller's text. Counted there alone: the front only passes on what it is told."""
 
     async def run():
         async with connected() as pair:
@@ -86,6 +86,7 @@ def test_an_error_nobody_foresaw_keeps_its_words_in_the_engine():
             with pytest.raises(ModelFailed) as caught:
                 await pair.link.score(await job(pair, 1))
             assert "cat" not in caught.value.message
+            assert pair.metrics.registry.get_sample_value("lorb_internal_errors_total") == 1
 
     asyncio.run(run())
 

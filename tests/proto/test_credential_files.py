@@ -1,0 +1,86 @@
+"""lorb.credential_files: what cannot prove who somebody is, is refused by name."""
+
+import os
+
+import pytest
+
+from certificates import Authority, locked_key
+from lorb.credential_files import CredentialFile, check_ca, check_pair
+from lorb.errors import InvalidInput
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("credentials"), "ca")
+
+
+def named(path, name="certificate"):
+    return CredentialFile(path, name, f"--{name}")
+
+
+def test_a_file_is_named_by_setting_and_path(tmp_path):
+    """Or by its path alone, where no setting is known."""
+    assert str(CredentialFile(tmp_path / "a", "tls_key", "--tls-key")) == f"--tls-key {tmp_path / 'a'}"
+    assert str(CredentialFile(tmp_path / "a", "tls")) == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, words):
+    """With why, and the setting's field."""
+    file = CredentialFile(tmp_path / "token", "token_file", "--token-file")
+    if content is not None:
+        file.path.write_bytes(content)
+        assert file.read() == content
+    with pytest.raises(InvalidInput) as caught:
+        file.read_text()
+    assert caught.value.message == f"--token-file {tmp_path / 'token'}: {words}"
+    assert caught.value.field == "token_file"
+
+
+def test_a_stamp_tells_of_a_change(tmp_path):
+    """Written, replaced by one of the same size, gone; not merely read."""
+    file = named(tmp_path / "token")
+    assert file.stamp() is None
+    file.path.write_text("first")
+    first = file.stamp()
+    file.read()
+    assert file.stamp() == first
+    file.path.write_text("longer")
+    longer = file.stamp()
+    (tmp_path / "new").write_text("second")
+    os.replace(tmp_path / "new", file.path)
+    assert len({None, first, longer, file.stamp()}) == 4
+
+
+def test_a_pair_and_an_authority_pass(authority):
+    """Good ones raise nothing."""
+    certificate, key = authority.issue("server")
+    check_pair(named(certificate), named(key, "key"))
+    check_ca(named(authority.path, "ca"), authority.path.read_bytes())
+
+
+def test_files_that_are_no_pair_are_named(authority, tmp_path):
+    """Of two pairs, no PEM, with a password, gone since they were read: the message says which and what."""
+    certificate, key = authority.issue("named")
+    _, other = authority.issue("other")
+    nonsense, locked, gone = tmp_path / "nonsense", locked_key(tmp_path / "locked"), tmp_path / "gone"
+    nonsense.write_text("nothing")
+    for pair, field, words in [
+        ((certificate, other), "key", f"--certificate {certificate} and --key {other} do not belong together"),
+        ((nonsense, key), "certificate", f"--certificate {nonsense} and --key {key} are not a certificate and its"),
+        ((certificate, nonsense), "certificate", "in PEM"),
+        ((certificate, locked), "key", f"--key {locked}: the key has a password"),
+        ((certificate, gone), "certificate", "No such file"),
+    ]:
+        with pytest.raises(InvalidInput) as caught:
+            check_pair(named(pair[0]), named(pair[1], "key"))
+        assert words in caught.value.message
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize("content", [b"nothing", b"\xff", b""])
+def test_what_is_no_authority_is_named(tmp_path, content):
+    """Text, bytes, nothing."""
+    with pytest.raises(InvalidInput, match=f"--ca {tmp_path}: no CA certificate in PEM") as caught:
+        check_ca(named(tmp_path, "ca"), content)
+    assert caught.value.field == "ca"
