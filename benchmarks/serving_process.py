@@ -109,6 +109,14 @@ class ClosedLoop:
     latencies_seconds: list[float]
     num_scored: int
 
+    def __add__(self, other: "ClosedLoop") -> "ClosedLoop":
+        """Both, one after the other."""
+        return ClosedLoop(
+            self.seconds + other.seconds,
+            self.latencies_seconds + other.latencies_seconds,
+            self.num_scored + other.num_scored,
+        )
+
     @property
     def calls_per_second(self) -> float:
         """All of them."""
