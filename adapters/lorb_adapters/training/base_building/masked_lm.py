@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base import Base
+from lorb_adapters.onednn import token_step_up
 from lorb_adapters.text import EncodedRow
 from lorb_adapters.training.base_building.config import BuildConfig
 from lorb_adapters.training.base_building.learner import Learner
@@ -21,6 +22,7 @@ from lorb_adapters.training.base_building.masked_lm_head import BIAS, MaskedLmHe
 
 _MASK_NAMES = ("[MASK]", "<mask>")
 _MASKED, _RANDOM = 0.8, 0.1
+_UNTOLD = -100  # stands for no token
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,10 @@ class MaskedLm(Learner):
 
     def loss(self, batch: Sequence[MaskedRow]) -> Tensor:
         """The mean of -log P(token) over the hidden tokens of rows sorted by length, nats."""
+        told = torch.tensor([token for each in batch for token in each.told])
         logits = self.logits(self._hidden_states([each.row for each in batch])[packed_positions(batch)])
-        told = torch.tensor([token for each in batch for token in each.told], device=logits.device)
-        return functional.cross_entropy(logits, told)
+        told = functional.pad(told, (0, len(logits) - len(told)), value=_UNTOLD)
+        return functional.cross_entropy(logits, told.to(logits.device), ignore_index=_UNTOLD)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[tokens, vocabulary] fp32, from the encoder's last hidden states of some tokens."""
@@ -111,9 +114,12 @@ class MaskedLm(Learner):
 
 
 def packed_positions(rows: Sequence[MaskedRow]) -> Tensor:
-    """Where the hidden tokens lie among the tokens of rows end to end, [hidden tokens]."""
+    """Where the hidden tokens lie among the tokens of rows end to end, [hidden tokens].
+
+    Zeros behind them make a length that many passes share: oneDNN compiles the product with the vocabulary for each.
+    """
     positions, start = [], 0
     for each in rows:
         positions += [start + position for position in each.positions]
         start += each.row.num_tokens
-    return torch.tensor(positions)
+    return functional.pad(torch.tensor(positions), (0, token_step_up(len(positions)) - len(positions)))

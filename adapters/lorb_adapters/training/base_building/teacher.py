@@ -55,7 +55,6 @@ class Teacher:
     def _of(self, copies: Sequence[MaskedRow]) -> Tensor:
         base = self._model.base
         packed = pack([each.row for each in copies], first_position=base.first_position, device=base.device)
-        hidden = self._encoder.forward(packed, [])[packed_positions(copies)]
-        logits = self._model.logits(hidden)
+        logits = self._model.logits(self._encoder.forward(packed, [])[packed_positions(copies)])[: len(copies)]
         told = torch.tensor([each.told for each in copies], device=logits.device)
         return (logits.gather(1, told)[:, 0] - logits.logsumexp(1)).cpu()
