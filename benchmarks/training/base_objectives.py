@@ -31,8 +31,8 @@ from lorb_adapters.training.run import Keeping
 OUTPUT = Path(__file__).parents[1] / "results" / "base_objectives.json"
 COMMON = {"learning_rate": 5e-4, "sentences_per_step": 128, "freezes_embeddings": True}
 BUDGETS = {
-    REPLACED: {"num_sentences": 60_000},
-    PLL: {"num_sentences": 28_000, "num_teacher_sentences": 3_200, "num_distillation_sentences": 16_000},
+    REPLACED: {"num_sentences": 64_000},
+    PLL: {"num_sentences": 29_000, "num_teacher_sentences": 3_000, "num_distillation_sentences": 17_000},
 }
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="a sentence a line")
     parser.add_argument("--lists", type=Path, required=True, help="folder with train.jsonl.gz and dev.jsonl.gz")
     parser.add_argument("--share", type=float, default=1.0, help="of every budget in sentences")
-    parser.add_argument("--only", choices=tuple(BUDGETS), help="one of them; writes nothing")
+    parser.add_argument("--only", choices=tuple(BUDGETS), help="one of them; the other's figures stay in the output")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
     figures: dict[str, Any] = {
@@ -97,8 +97,9 @@ def main() -> None:
             **{name: report[name] for name in ("detection", "fidelity") if name in report},
         }
         print(json.dumps(figures["runs"][objective], indent=2))
-    if args.only is None:
-        args.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if args.only and args.output.exists():
+        figures["runs"] = json.loads(args.output.read_text(encoding="utf-8"))["runs"] | figures["runs"]
+    args.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
