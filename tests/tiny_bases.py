@@ -8,7 +8,17 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaModel,
+)
 
 SAMPLE = Path(__file__).parent / "data" / "librispeech"
 MAX_TOKENS = 64
@@ -47,6 +57,27 @@ def make_bert(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = BertConfig(vocab_size=_VOCABULARY_SIZE, max_position_embeddings=MAX_TOKENS, **_SIZES)
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def make_masked_lm(folder: Path, family: str, *, is_tied: bool = True) -> Path:
+    """A "bert", "roberta" or "electra" with its masked-LM head, as transformers saves one; biases are not 0."""
+    (make_roberta if family == "roberta" else make_bert)(folder)
+    sizes = {**_SIZES, "vocab_size": _VOCABULARY_SIZE, "tie_word_embeddings": is_tied}
+    torch.manual_seed(1)
+    model: torch.nn.Module
+    if family == "roberta":
+        positions = {"max_position_embeddings": MAX_TOKENS + 2, "type_vocab_size": 1}
+        model = RobertaForMaskedLM(RobertaConfig(pad_token_id=1, bos_token_id=0, eos_token_id=2, **positions, **sizes))
+    elif family == "electra":
+        model = ElectraForMaskedLM(ElectraConfig(max_position_embeddings=MAX_TOKENS, embedding_size=16, **sizes))
+    else:
+        model = BertForMaskedLM(BertConfig(max_position_embeddings=MAX_TOKENS, **sizes))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.3)
+    model.save_pretrained(folder)
     return folder
 
 

@@ -22,6 +22,7 @@ from lorb_adapters.text import TextEncoder
 # Families whose encoders take position and type ids and send their keywords on to the attention function.
 _FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
 _ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")  # positions count from padding_idx + 1
+_WITHOUT_POOLER = ("electra",)  # in any case: it has no flag to leave it out
 # Beside the encoder's own files: `{"kind": ...}` and the tensors `weight` and `bias`.
 _HEAD_CONFIG, _HEAD_TENSORS = "lorb_head.json", "lorb_head.safetensors"
 
@@ -60,7 +61,6 @@ class _Read:
     config: PretrainedConfig
     tokenizer: Tokenizer
 
-    @property
     def fingerprint(self) -> str:
         return base_fingerprint(self.encoder, self.config, self.tokenizer.to_str())
 
@@ -87,15 +87,46 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
 
 
 def _read(name: str) -> tuple[_Read, str]:
-    """A base and its fingerprint."""
+    """A base and its fingerprint, for which all of its weights are hashed once."""
+    read, delta = _read_weights(name)
+    fingerprint = read.fingerprint()
+    if delta is not None and fingerprint != delta.fingerprint:
+        _check_parent(name, delta)
+        raise BaseNotFound(f"base {name!r} is not what was written: its files were changed", field="base")
+    return read, fingerprint
+
+
+def _read_weights(name: str) -> tuple[_Read, BaseDelta | None]:
+    """A base, and what made it of another, if it is such a one: whether it is the right one, its fingerprint says."""
+    delta = BaseDelta.read(Path(base_source(name)))
+    if delta is None:
+        return _read_files(name), None
+    read, _ = _read_weights(delta.parent)
+    try:
+        delta.add_to(read.encoder)
+    except BaseNotFound:
+        _check_parent(name, delta)
+        raise
+    return read, delta
+
+
+def _check_parent(name: str, delta: BaseDelta) -> None:
+    """Raises BaseNotFound where another base has the parent's name here."""
+    _, fingerprint = _read(delta.parent)
+    if fingerprint != delta.parent_fingerprint:
+        raise BaseNotFound(
+            f"base {name!r} is a change to {delta.parent!r} {delta.parent_fingerprint[:12]}, and {delta.parent!r} here "
+            f"is {fingerprint[:12]}",
+            field="base",
+        )
+
+
+def _read_files(name: str) -> _Read:
     source = base_source(name)
-    delta = BaseDelta.read(Path(source))
-    if delta is not None:
-        return _changed(name, delta)
     try:
         config = AutoConfig.from_pretrained(source)
         _check_family(name, config)
-        read = _Read(_load_encoder(source), config, AutoTokenizer.from_pretrained(source).backend_tokenizer)
+        return _Read(_load_encoder(source, config), config, AutoTokenizer.from_pretrained(source).backend_tokenizer)
     except (OSError, ValueError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BaseNotFound(
@@ -103,30 +134,16 @@ def _read(name: str) -> tuple[_Read, str]:
             f"tokenizer, a hub id, {MINILM!r} or {RESCORE_MINILM!r}",
             field="base",
         ) from error
-    return read, read.fingerprint
 
 
-def _changed(name: str, delta: BaseDelta) -> tuple[_Read, str]:
-    read, fingerprint = _read(delta.parent)
-    if fingerprint != delta.parent_fingerprint:
-        raise BaseNotFound(
-            f"base {name!r} is a change to {delta.parent!r} {delta.parent_fingerprint[:12]}, and {delta.parent!r} here "
-            f"is {fingerprint[:12]}",
-            field="base",
-        )
-    delta.add_to(read.encoder)
-    if read.fingerprint != delta.fingerprint:
-        raise BaseNotFound(f"base {name!r} is not what was written: its files were changed", field="base")
-    return read, delta.fingerprint
-
-
-def _load_encoder(source: str) -> nn.Module:
+def _load_encoder(source: str, config: PretrainedConfig) -> nn.Module:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # an unused pooler or MLM head in the file is no news
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    without_pooler = {} if config.model_type in _WITHOUT_POOLER else {"add_pooling_layer": False}
     try:
         encoder: nn.Module = AutoModel.from_pretrained(
-            source, dtype=torch.float32, attn_implementation=PACKED_ATTENTION, add_pooling_layer=False
+            source, dtype=torch.float32, attn_implementation=PACKED_ATTENTION, **without_pooler
         )
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -25,13 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         with needing_extra(_PROGRAM, "serve"):
-            delta, change = _difference(args.folder, args.of)
+            delta, rounding = _difference(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)
     except LorbError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return _USAGE_ERROR
     print(
-        f"wrote {args.output_base}: {size:,} bytes; the difference from {args.of} is kept to {change:.1%} of its norm"
+        f"wrote {args.output_base}: {size:,} bytes; rounding is off by {rounding:.1%} of the norm of the difference "
+        f"from {args.of}"
     )
     print("an adapter trained on the whole base does not fit the rounded one: train on this")
     return 0

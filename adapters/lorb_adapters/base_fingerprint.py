@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 from torch import nn
 from transformers.configuration_utils import PretrainedConfig
 
@@ -15,7 +16,7 @@ def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: st
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
     function = {key: getattr(config, key, None) for key in _FUNCTION_KEYS}
     digest.update(json.dumps(function, sort_keys=True).encode())
     digest.update(_tokenizer_function(tokenizer))

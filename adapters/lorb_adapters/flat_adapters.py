@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.lora_stack import JOINED_SITES, Join
 
@@ -25,7 +25,7 @@ class FlatAdapters:
         self._shapes = shapes
         self._device = device
         self._dtype = dtype
-        self._kept: WeakKeyDictionary[AdapterWeights, dict[int, Tensor]] = WeakKeyDictionary()
+        self._kept: KeptByAdapter[Tensor] = KeptByAdapter()
 
     def stack(self, adapters: Sequence[AdapterWeights | None], rank: int) -> list[tuple[Tensor, Tensor]]:
         """For each layer and join A [adapters, parts, rank, inputs] and B [adapters, parts, outputs, rank].
@@ -45,12 +45,7 @@ class FlatAdapters:
     def _vector(self, weights: AdapterWeights | None, rank: int) -> Tensor:
         if weights is None:
             return self._zeros(rank)
-        kept = self._kept.get(weights, {})
-        if rank not in kept:
-            kept[rank] = self._flatten(weights, rank)
-            if not any(tensor.requires_grad for tensor in weights.tensors()):  # a trainer writes into them
-                self._kept[weights] = kept
-        return kept[rank]
+        return self._kept.of(weights, lambda: self._flatten(weights, rank), key=rank)
 
     def _zeros(self, rank: int) -> Tensor:
         size = sum(math.prod(shape) for block in self._blocks(rank) for shape in block)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from lorb_adapters.base_products import BaseProducts
 from lorb_adapters.bert_layer import BertLayer, Linear
+from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.lora_stack import JOINED_SITES, Join, Segments, covering
 from lorb_adapters.scratch import Scratch
@@ -37,16 +37,11 @@ class BiasedBranches:
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
         self._dtype = dtype
-        self._kept: WeakKeyDictionary[AdapterWeights, list[BiasedBranch | None]] = WeakKeyDictionary()
+        self._kept: KeptByAdapter[list[BiasedBranch | None]] = KeptByAdapter()
 
     def of(self, weights: AdapterWeights) -> list[BiasedBranch | None]:
         """[layers * 4], None where the adapter has no site."""
-        branches = self._kept.get(weights)
-        if branches is None:
-            branches = [self._branch(weights, number) for number in range(len(self._linears))]
-            if not any(tensor.requires_grad for tensor in weights.tensors()):  # a trainer writes into them
-                self._kept[weights] = branches
-        return branches
+        return self._kept.of(weights, lambda: [self._branch(weights, number) for number in range(len(self._linears))])
 
     def _branch(self, weights: AdapterWeights, number: int) -> BiasedBranch | None:
         layer, join = divmod(number, len(Join))

@@ -4,11 +4,11 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.scratch import Scratch
 
@@ -81,16 +81,13 @@ class LoraStacks:
     def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
         self._prefixes = [f"encoder.layer.{n}." for n in range(num_layers)]
         self._dtype = dtype
-        self._kept: WeakKeyDictionary[AdapterWeights, list[Branch | None]] = WeakKeyDictionary()
+        self._kept: KeptByAdapter[list[Branch | None]] = KeptByAdapter()
 
     def of(self, weights: AdapterWeights) -> list[Branch | None]:
         """[layers * 4], None where the adapter has no site."""
-        branches = self._kept.get(weights)
-        if branches is None:
-            branches = [self._branch(weights, prefix, join) for prefix in self._prefixes for join in Join]
-            if not any(tensor.requires_grad for tensor in weights.tensors()):  # a trainer writes into them
-                self._kept[weights] = branches
-        return branches
+        return self._kept.of(
+            weights, lambda: [self._branch(weights, prefix, join) for prefix in self._prefixes for join in Join]
+        )
 
     def _branch(self, weights: AdapterWeights, prefix: str, join: Join) -> Branch | None:
         paths = [prefix + site for site in JOINED_SITES[join]]

@@ -6,11 +6,11 @@ its own adapter made. That is some products in vain, and a tenth of the calls.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.lora_stack import JOINED_SITES, Join, Segments
 from lorb_adapters.onednn import token_step_up
@@ -28,16 +28,11 @@ class PaddedAdapters:
         """shapes: [layers * 4], the (inputs, outputs of a part) of every join, layer by layer."""
         self.shapes = shapes
         self._dtype = dtype
-        self._kept: WeakKeyDictionary[AdapterWeights, dict[int, list[_Pair]]] = WeakKeyDictionary()
+        self._kept: KeptByAdapter[list[_Pair]] = KeptByAdapter()
 
     def of(self, weights: AdapterWeights, rank: int) -> list[_Pair]:
         """[layers * 4], padded to `rank`."""
-        kept = self._kept.get(weights, {})
-        if rank not in kept:
-            kept[rank] = [self._pair(weights, rank, i) for i in range(len(self.shapes))]
-            if not any(tensor.requires_grad for tensor in weights.tensors()):  # a trainer writes into them
-                self._kept[weights] = kept
-        return kept[rank]
+        return self._kept.of(weights, lambda: [self._pair(weights, rank, i) for i in range(len(self.shapes))], key=rank)
 
     def _pair(self, weights: AdapterWeights, rank: int, number: int) -> _Pair:
         layer, join = divmod(number, len(Join))

@@ -111,6 +111,16 @@ class TextEncoder:
         """One that encodes as the one that `to_json` came from."""
         return cls(Tokenizer.from_str(content["tokenizer"]), max_tokens=content["max_tokens"])
 
+    @property
+    def num_closing_tokens(self) -> int:
+        """How many separators end a row without context; they are scored, and are no token of the text."""
+        return len(self._single.after)
+
+    def token_id(self, token: str) -> int | None:
+        """Of a token by its name, such as "[MASK]"; None where the tokenizer has none of that name."""
+        number: int | None = self._tokenizer.token_to_id(token)
+        return number
+
     def encode(
         self,
         transcripts: Sequence[str],

@@ -6,9 +6,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from lorb.errors import BaseNotFound
 from lorb_adapters.base import load_base
+from tiny_bases import make_masked_lm
 
 
 def copied(folder, tmp_path):
@@ -22,6 +24,16 @@ def test_a_hub_id_goes_through_the_same_door(tiny_bert, tmp_path, monkeypatch):
         load_base("nobody/nothing")
     monkeypatch.chdir(tiny_bert.parent)
     assert load_base(tiny_bert.name).fingerprint == load_base(str(tiny_bert)).fingerprint
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
+def test_a_masked_lm_checkpoint_is_a_base(family, tmp_path):
+    """Of each family the encoder is read as transformers reads it; its masked-LM head is no part of the base."""
+    folder = make_masked_lm(tmp_path, family)
+    base, model = load_base(str(folder)), AutoModel.from_pretrained(folder).eval()
+    ours, theirs = base.encoder.state_dict(), model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert set(theirs) - set(ours) <= {"pooler.dense.weight", "pooler.dense.bias"}
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])

@@ -1,6 +1,7 @@
 """A base kept as a difference: rounded within bounds, the same wherever it is added, refused where it does not fit."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lorb.errors import BaseNotFound
-from lorb_adapters import base_delta_cli
+from lorb_adapters import base, base_delta_cli
 from lorb_adapters.base import load_base
 from lorb_adapters.base_delta import dequantized, quantized
+from lorb_adapters.base_fingerprint import base_fingerprint
+from tiny_bases import make_bert
 
 SEEDS = st.integers(0, 2**31)
 
@@ -85,6 +88,31 @@ def test_the_same_delta_gives_the_same_base(delta):
     """Two loads have one fingerprint, the one in its file."""
     first, second = load_base("delta"), load_base("delta")
     assert first.fingerprint == second.fingerprint == json.loads((delta / "lorb_delta.json").read_text())["fingerprint"]
+
+
+def test_a_load_hashes_the_weights_once(delta, monkeypatch):
+    """The sum's fingerprint is checked, which leaves the parent's no choice."""
+    hashed = []
+    monkeypatch.setattr(base, "base_fingerprint", lambda *of: hashed.append(of) or base_fingerprint(*of))
+    load_base("delta")
+    assert len(hashed) == 1
+
+
+def test_another_parent_of_the_same_shapes_is_refused(delta, tmp_path):
+    """The sum is another, and the reason is found: not the delta's files, but its parent."""
+    shutil.rmtree(tmp_path / "parent")
+    make_bert(tmp_path / "parent", seed=5)
+    with pytest.raises(BaseNotFound, match=r"base 'delta' is a change to 'parent' [0-9a-f]{12}, and 'parent' here is"):
+        load_base("delta")
+
+
+def test_what_is_said_of_the_rounding_is_an_error(parent, changed, capsys):
+    """A tenth of the difference's norm is what it is off by, not what is kept."""
+    assert base_delta_cli.main([changed, "--of", parent, "--output-base", "delta"]) == 0
+    [share] = re.findall(
+        r"rounding is off by ([\d.]+)% of the norm of the difference from parent", capsys.readouterr().out
+    )
+    assert 5 < float(share) < 15
 
 
 def test_another_parent_is_refused(delta, tmp_path, tiny_roberta):

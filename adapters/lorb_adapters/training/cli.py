@@ -9,11 +9,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorb.command import needing_extra
-from lorb.errors import InvalidInput, LorbError, NotPublished
+from lorb.errors import InvalidInput, NotPublished
 from lorb.formats.arguments import format_options
 from lorb.names import check_name
 from lorb_adapters.training.arguments import parser, train_config
+from lorb_adapters.training.exit_status import exit_status
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag answer at once
     from lorb_adapters.training.config import TrainConfig
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag a
     from lorb_adapters.training.report import RunReport
 
 _PROGRAM = "lorb-train-adapter"
-_USAGE_ERROR, _NOT_PUBLISHED, _INTERRUPTED = 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,19 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(arguments)
     rank = os.environ.get("RANK", "0")
-    name = _PROGRAM if rank == "0" else f"{_PROGRAM}: process {rank}"
-    try:
-        with needing_extra(_PROGRAM, "train"):
-            return _train(args, f"{_PROGRAM} {shlex.join(arguments)}")
-    except NotPublished as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return _NOT_PUBLISHED
-    except LorbError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return _USAGE_ERROR
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted, nothing was published{_how_to_go_on(args)}", file=sys.stderr)
-        return _INTERRUPTED
+    return exit_status(
+        _PROGRAM if rank == "0" else f"{_PROGRAM}: process {rank}",
+        lambda: _train(args, f"{_PROGRAM} {shlex.join(arguments)}"),
+        lost="nothing was published",
+        folder=_run_folder(args),
+    )
 
 
 def _train(args: argparse.Namespace, command: str) -> int:
@@ -226,14 +218,6 @@ def _files(args: argparse.Namespace) -> "DataFiles":
 def _run_folder(args: argparse.Namespace) -> Path:
     folder: Path = args.run_dir or Path("runs") / args.domain
     return folder
-
-
-def _how_to_go_on(args: argparse.Namespace) -> str:
-    from lorb_adapters.training.run_folder import TRAINING, RunFolder
-
-    if RunFolder.status(_run_folder(args)) != TRAINING:
-        return ""
-    return f"; its checkpoints are in {_run_folder(args)}: the same command with --resume goes on from the last"
 
 
 def _write_report(folder: Path, report: "RunReport") -> None:

@@ -34,6 +34,7 @@ class TrainingProgress:
         self._task = self._bar.add_task("", total=None)
         self._started = self._last_line = time.monotonic()
         self._seconds_before = 0.0
+        self._stage = (0.0, 0, 0)  # seconds, steps of it and tokens so far when this process began the present stage
         self._preparing_since: tuple[float, int] | None = None
         self._smoothed: dict[str, float] = {}
 
@@ -63,8 +64,15 @@ class TrainingProgress:
         """A line of its own."""
         self._console.print(text, markup=False, soft_wrap=True)
 
+    def begin_stage(self, name: str, steps_done: int) -> None:
+        """The steps to come are of another stage, and count from `steps_done`; its pace is its own."""
+        self._stage = (self.seconds, steps_done, self.num_tokens)
+        self._smoothed = {}
+        self._bar.reset(self._task, total=None)
+        self.say(f"stage: {name}")
+
     def preparing(self, what: str, done: int, total: int) -> None:
-        """A line now and then about what comes before the first step; `done` grows from call to call."""
+        """A line now and then about what comes before steps; `done` grows from call to call."""
         now = time.monotonic()
         if self._preparing_since is None:
             self._preparing_since, self._last_line = (now, done), now
@@ -92,10 +100,12 @@ class TrainingProgress:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (report.num_steps - report.step) * self.seconds / report.step
+            seconds_then, step_then, tokens_then = self._stage
+            seconds = self.seconds - seconds_then
+            left = (report.num_steps - report.step) * seconds / (report.step - step_then)
             self.say(
                 f"step {report.step}/{report.num_steps}  epoch {report.epoch:.2f}  {losses}  "
-                f"{self.num_tokens / self.seconds:.0f} tokens/s  {clock(left)} left"
+                f"{(self.num_tokens - tokens_then) / seconds:.0f} tokens/s  {clock(left)} left"
             )
 
     def _look_at_dev(self, report: DevReport) -> None:

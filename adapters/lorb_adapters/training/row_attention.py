@@ -28,7 +28,7 @@ class TrainingAttention:
         )
 
     def __call__(self, qkv: Tensor, prefix: Prefix | None = None) -> Tensor:
-        """qkv: [tokens, 3 * hidden]; returns [tokens, hidden]."""
+        """qkv: [tokens, 3 * hidden]; returns [tokens, hidden]. Tokens behind the last row get a context of 0."""
         if prefix is not None:
             return self._with_prefix(qkv, prefix)
         if qkv.is_cuda and qkv.dtype != torch.float32:
@@ -48,7 +48,8 @@ class TrainingAttention:
             k = torch.cat([keys.expand(count // heads, -1, -1, -1), k], dim=2)
             v = torch.cat([values.expand(count // heads, -1, -1, -1), v], dim=2)
             parts.append(functional.scaled_dot_product_attention(q, k, v).flatten(0, 2))
-        return torch.cat(parts).to(qkv.dtype).index_select(0, self._back).view(qkv.shape[0], -1)
+        context = torch.cat(parts).to(qkv.dtype).index_select(0, self._back)
+        return _as_many(context.view(self._rows.num_tokens, -1), len(qkv))
 
     def attend(self, qkv: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The context [tokens, hidden], and what its gradient needs: the parts by row length and their weights."""
@@ -61,7 +62,7 @@ class TrainingAttention:
             weights.append(torch.softmax(scores, -1))
             torch.bmm(weights[-1], v, out=attended[first : first + count * length].view(count, length, self._size))
         context = attended.to(qkv.dtype).index_select(0, self._back)
-        return context.view(qkv.shape[0], -1), gathered, weights
+        return _as_many(context.view(self._rows.num_tokens, -1), len(qkv)), gathered, weights
 
     def gradient(self, grad: Tensor, gathered: Tensor, weights: list[Tensor]) -> Tensor:
         """The gradient to qkv, [tokens, 3 * hidden], from that of the context."""
@@ -78,7 +79,8 @@ class TrainingAttention:
             d_scores.mul_(self._size**-0.5)
             torch.bmm(d_scores, k, out=d_q)
             torch.bmm(d_scores.mT, q, out=d_k)
-        return out.view(-1, self._size).to(grad.dtype).index_select(0, self._back_there).view(grad.shape[0], -1)
+        back = out.view(-1, self._size).to(grad.dtype).index_select(0, self._back_there)
+        return _as_many(back.view(self._rows.num_tokens, -1), len(grad))
 
 
 class _EqualLengths(torch.autograd.Function):
@@ -95,6 +97,11 @@ class _EqualLengths(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         gathered, *weights = ctx.saved_tensors
         return ctx.attention.gradient(grad, gathered, weights), None
+
+
+def _as_many(x: Tensor, num_tokens: int) -> Tensor:
+    """[tokens of the rows, size] with zeros for those behind them."""
+    return functional.pad(x, (0, 0, 0, num_tokens - len(x))) if num_tokens > len(x) else x
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

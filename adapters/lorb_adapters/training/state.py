@@ -15,7 +15,7 @@ from lorb_adapters.training.step_report import DevReport, StepReport
 _SCHEMA = 1
 _JSON = "state"
 _DEV_SCORES = "best dev scores"
-_GROUPS = ("now", "mean", "square", "average", "best")
+_GROUPS = ("now", "mean", "square", "average", "best", "made")
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Best:
 
 @dataclass(slots=True)
 class TrainingState:
-    """After `step` whole steps.
+    """After `step` whole steps, of the present stage where a run has several.
 
     Attributes:
         now: trained values by name.
@@ -48,6 +48,8 @@ class TrainingState:
         steps, looks: the run's course.
         seconds: spent so far.
         is_done: whether the loop has ended.
+        stage_ends: what `seconds` was when each earlier stage ended; the present stage's number is their count.
+        made: what earlier stages made for later ones, by name.
     """
 
     now: dict[str, Tensor]
@@ -61,6 +63,8 @@ class TrainingState:
     looks: list[DevReport] = field(default_factory=list)
     seconds: float = 0.0
     is_done: bool = False
+    stage_ends: list[float] = field(default_factory=list)
+    made: dict[str, Tensor] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """A safetensors file: tensors, and the rest as JSON in its header."""
@@ -77,6 +81,7 @@ class TrainingState:
             "looks": [asdict(each) for each in self.looks],
             "seconds": self.seconds,
             "is_done": self.is_done,
+            "stage_ends": self.stage_ends,
         }
         if self.best is not None:
             scores = [score for each in self.best.dev_scores for score in each]
@@ -110,6 +115,8 @@ class TrainingState:
                 looks=[DevReport(**each) for each in rest["looks"]],
                 seconds=rest["seconds"],
                 is_done=rest["is_done"],
+                stage_ends=rest.get("stage_ends", []),
+                made=groups["made"],
             )
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
             raise InvalidInput(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.lora import AdapterWeights
+from lorb_adapters.memory import KeptPages
 from lorb_adapters.ranking import RankPrior
 from lorb_adapters.training.batches import batches, shares, steps_per_epoch
 from lorb_adapters.training.config import TrainConfig
@@ -67,12 +68,14 @@ def train(
     training = _Training(method, config, prior, processes or Processes(), state)
     now = training.state
     started, last_kept = clock() - now.seconds, clock()
+    pages = KeptPages()
     per_epoch = steps_per_epoch(len(train_lists), config)
     num_steps = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
     evaluate_every = max(1, per_epoch // config.evaluations_per_epoch)
     left = () if now.is_done else islice(batches(train_lists, config, num_steps), now.step, None)
     for step, batch in enumerate(left, start=now.step + 1):
         done = training.step(batch, step, num_steps, step / per_epoch)
+        pages.bound()
         report(done)
         looks = step % evaluate_every == 0 or step == num_steps
         if looks:

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
+from lorb_adapters import onednn
 from lorb_adapters.base import load_base
 from lorb_adapters.lora import ATTENTION, FEED_FORWARD, LoraConfig
 from lorb_adapters.packing import pack
@@ -64,6 +66,26 @@ def test_scores_and_gradients_are_those_of_transformers_own_modules(base, sample
     for name, gradient in gradients(method, *ours).items():
         scale = expected[name].abs().max().item()
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-4 * scale + 1e-7, msg=name)
+
+
+@pytest.mark.parametrize("name", ["lora", "full", "adapter", "prefix"])
+def test_passes_of_shared_lengths_are_the_same_passes(base, sample_dev, monkeypatch, name):
+    """Tokens behind the last row, which oneDNN's products have, change neither scores nor any gradient."""
+    method = random_lora(base, method=name)
+    rows = rows_of(base, sample_dev)
+    expected = method.forward(rows, None)
+    lengths = []
+    linear = functional.linear
+    monkeypatch.setattr(onednn, "computes", lambda device, dtype: True)
+    monkeypatch.setattr(functional, "linear", lambda x, *rest: lengths.append(len(x)) or linear(x, *rest))
+    ours = method.forward(rows, None)
+    assert set(lengths) == {onednn.token_step_up(sum(row.num_tokens for row in rows))}
+    for one, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    wanted = gradients(method, *expected)
+    for part, gradient in gradients(method, *ours).items():
+        scale = wanted[part].abs().max().item()
+        torch.testing.assert_close(gradient, wanted[part], rtol=1e-4, atol=1e-4 * scale + 1e-7, msg=part)
 
 
 def test_attention_has_the_gradient_of_its_formula():

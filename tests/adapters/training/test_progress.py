@@ -39,6 +39,30 @@ def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
     assert lines == ["step 5/100  epoch 0.10  mwer -0.5  correlation +30  100 tokens/s  3:10 left"]
 
 
+def test_a_stage_has_its_own_pace(simulated, capsys):
+    """After 90 seconds of another stage, ten seconds for one step of a hundred leave 16:30, at its tokens a second."""
+    with TrainingProgress() as progress:
+        simulated.now += 90
+        progress(step(1))
+        progress.begin_stage("distillation", 0)
+        simulated.now += 10
+        progress(step(1))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2] == "stage: distillation"
+    assert lines[-1].endswith("20 tokens/s  16:30 left")
+    assert progress.seconds == 100
+
+
+def test_a_resumed_stage_counts_the_steps_of_this_process(simulated, capsys):
+    """Resumed after step 50, five steps in ten seconds leave 1:30 for 45."""
+    with TrainingProgress() as progress:
+        progress.begin_stage("masked LM", 50)
+        for number in range(51, 56):
+            simulated.now += 2
+            progress(step(number))
+    assert capsys.readouterr().err.splitlines()[-1].endswith("1:30 left")
+
+
 def test_looks_at_dev_are_told_and_kept(simulated, capsys):
     """Each look at dev is one line, the best one marked, and all are kept in order."""
     looks = [DevReport(50, 1.0, 0.7, 16.25, True), DevReport(100, 2.0, 0.8, 16.5, False)]

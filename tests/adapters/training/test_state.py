@@ -26,6 +26,8 @@ def whole_state():
         looks=[DevReport(5, 0.5, 0.7, 16.2, True)],
         seconds=12.5,
         is_done=True,
+        stage_ends=[3.5, 1 / 3],
+        made=tensors(),
     )
 
 
@@ -33,11 +35,11 @@ def test_a_state_reads_back_to_the_bit():
     """Tensors of all groups, dev scores and the run's course."""
     before = whole_state()
     after = TrainingState.from_bytes(before.to_bytes(), "here")
-    for group in ("now", "mean", "square", "average"):
+    for group in ("now", "mean", "square", "average", "made"):
         assert all(torch.equal(tensor, getattr(after, group)[name]) for name, tensor in getattr(before, group).items())
     assert all(torch.equal(tensor, after.best.tensors[name]) for name, tensor in before.best.tensors.items())
     assert after.best.dev_scores == before.best.dev_scores
-    rest = ("step", "looks_without_gain", "steps", "looks", "seconds", "is_done")
+    rest = ("step", "looks_without_gain", "steps", "looks", "seconds", "is_done", "stage_ends")
     assert all(getattr(after, name) == getattr(before, name) for name in rest)
     assert (after.best.step, after.best.errors) == (5, 12)
 

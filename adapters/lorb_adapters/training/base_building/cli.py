@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorb.command import add_common_arguments, needing_extra
-from lorb.errors import LorbError
+from lorb.command import add_common_arguments
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb_adapters.training.arguments import HelpFormatter
 from lorb_adapters.training.cli import check_can_be_made, check_machine
+from lorb_adapters.training.exit_status import exit_status
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.training.base_building.build import Built
     from lorb_adapters.training.base_building.config import BuildConfig
 
 _PROGRAM = "lorb-build-base"
-_USAGE_ERROR, _INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,15 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(arguments)
-    try:
-        with needing_extra(_PROGRAM, "train"):
-            return _build(args, f"{_PROGRAM} {shlex.join(arguments)}")
-    except LorbError as error:
-        print(f"{_PROGRAM}: {error}", file=sys.stderr)
-        return _USAGE_ERROR
-    except KeyboardInterrupt:
-        print(f"{_PROGRAM}: interrupted, no base was written{_how_to_go_on(args)}", file=sys.stderr)
-        return _INTERRUPTED
+    return exit_status(
+        _PROGRAM,
+        lambda: _build(args, f"{_PROGRAM} {shlex.join(arguments)}"),
+        lost="no base was written",
+        folder=_run_folder(args),
+    )
 
 
 def _build(args: argparse.Namespace, command: str) -> int:
@@ -79,7 +75,7 @@ def _conclude(args: argparse.Namespace, built: "Built") -> int:
     outcome = f"wrote a base: use it with --base {args.output_base} in trainer and server"
     with built.folder as folder:
         texts = {"report.md": report.to_markdown(), "report.json": report.to_json()}
-        write_base(args.output_base, built.detector.base, built.detector.head, texts)
+        write_base(args.output_base, built.learner.base, built.learner.head, texts)
         folder.end(FINISHED, outcome)
     print(report.to_markdown())
     print(outcome)
@@ -91,6 +87,8 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
     from lorb_adapters.training.base_building.config import BuildConfig
 
     return BuildConfig(
+        objective=args.objective,
+        head=args.head,
         normalization=TextNormalization(not args.keep_case, args.strip_punctuation),
         min_words=args.min_words,
         max_words=args.max_words,
@@ -98,6 +96,10 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
         sentences_per_step=args.sentences_per_step,
         corrupted_share=args.corrupted_share,
         confusion_share=args.confusion_share,
+        masked_share=args.masked_share,
+        num_teacher_sentences=args.teacher_sentences,
+        hypothesis_share=args.hypothesis_share,
+        num_distillation_sentences=args.distillation_sentences,
         freezes_embeddings=args.freeze_embeddings,
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
@@ -111,9 +113,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=_PROGRAM,
         usage=f"{_PROGRAM} --text FILE ... --output-base DIR [option ...]",
-        description="Trains all of an encoder and a score a token to tell the wrong words of corrupted sentences, and "
-        "writes a base: a folder for --base of lorb-train-adapter and lorb-serve. Adapters of the encoder that it was "
-        "made from do not fit it. A run that was stopped goes on with --resume as if it had not been.",
+        description="Trains all of an encoder and a score head to judge text, by the wrong words of corrupted "
+        "sentences or by a masked language model's likelihoods, and writes a base: a folder for --base of "
+        "lorb-train-adapter and lorb-serve. Adapters of the encoder that it was made from do not fit it. A run that "
+        "was stopped goes on with --resume as if it had not been.",
         epilog="Exit status: 0 the base is written; 2 a file or an argument is wrong; 130 interrupted.",
         formatter_class=HelpFormatter,
     )
@@ -124,8 +127,8 @@ def parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--confusions", type=Path, nargs="+", default=[], metavar="LISTS",
-        help="training lists with references: sentences are corrupted as their recogniser errs too, and the references "
-        "join the text",
+        help="training lists with references: sentences are corrupted as their recogniser errs too, the references "
+        "join the text, and the hypotheses the teacher's sentences",
     )  # fmt: skip
     data.add_argument(
         "--dev", type=Path, nargs="+", default=[], metavar="LISTS",
@@ -139,14 +142,37 @@ def parser() -> argparse.ArgumentParser:
     training = made.add_argument_group("training")
     training.add_argument("--base", default="minilm", help="what to begin with: folder, hub id, or minilm")
     training.add_argument(
+        "--objective", choices=("replaced", "pll"), default="replaced",
+        help="replaced: tell the wrong words of corrupted sentences; pll: learn to fill in masked tokens, compute "
+        "pseudo-log-likelihoods, and distil them into the head, as RescoreBERT does",
+    )  # fmt: skip
+    training.add_argument(
+        "--head", choices=("sum", "cls"), default="sum",
+        help="sum: a score a token, added up; cls: one score a sentence, for pll alone",
+    )  # fmt: skip
+    training.add_argument(
         "--sentences", type=int, default=400_000,
-        help="to read, drawn from all of the text; more than it has are further passes",
+        help="to read, drawn from all of the text; more than it has are further passes. With pll, to fill in masked "
+        "tokens of: 0 for a base with a masked-LM head that knows such text",
     )  # fmt: skip
     training.add_argument("--sentences-per-step", type=int, default=64, help="in one step of the optimiser")
     training.add_argument("--corrupted-share", type=float, default=0.125, help="of all words")
     training.add_argument(
         "--confusion-share", type=float, default=0.5, help="of the corruptions, where --confusions know one"
     )
+    training.add_argument("--masked-share", type=float, default=0.15, help="of the tokens; pll")
+    training.add_argument(
+        "--teacher-sentences", type=int, default=40_000,
+        help="whose likelihood the teacher computes, reading each as often as it has tokens; pll",
+    )  # fmt: skip
+    training.add_argument(
+        "--hypothesis-share", type=float, default=0.5,
+        help="of the teacher's sentences, hypotheses of --confusions; the rest is corrupted text; pll",
+    )  # fmt: skip
+    training.add_argument(
+        "--distillation-sentences", type=int, default=120_000,
+        help="to read in distillation; more than the teacher's are further passes; pll",
+    )  # fmt: skip
     training.add_argument("--freeze-embeddings", action="store_true", help="train the layers above them alone")
     training.add_argument("--learning-rate", type=float, default=3e-4, help="peak")
     training.add_argument("--weight-decay", type=float, default=0.01, help="AdamW's")
@@ -174,14 +200,6 @@ def parser() -> argparse.ArgumentParser:
 def _run_folder(args: argparse.Namespace) -> Path:
     folder: Path = args.run_dir or Path("runs") / args.output_base.name
     return folder
-
-
-def _how_to_go_on(args: argparse.Namespace) -> str:
-    from lorb_adapters.training.run_folder import TRAINING, RunFolder
-
-    if RunFolder.status(_run_folder(args)) != TRAINING:
-        return ""
-    return f"; its checkpoints are in {_run_folder(args)}: the same command with --resume goes on from the last"
 
 
 if __name__ == "__main__":

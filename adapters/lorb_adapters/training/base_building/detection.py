@@ -25,23 +25,18 @@ closing separator.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.base import Base
-from lorb_adapters.text import EncodedRow, TextEncoder, TextNormalization
-from lorb_adapters.training.base_building.config import BuildConfig
+from lorb_adapters.text import EncodedRow, TextEncoder
 from lorb_adapters.training.base_building.corruption import CorruptedSentence
-from lorb_adapters.training.methods.full import Full
-from lorb_adapters.training.methods.method import Tensors
+from lorb_adapters.training.base_building.learner import Learner
+from lorb_adapters.training.base_building.sentences import AS_IT_IS
 
 _RIGHT_TARGET = 0.5
-_EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
-# Normalised before it was corrupted. Once more could drop a word, and all behind it would change places.
-_AS_IT_IS = TextNormalization(lowercase=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def label(sentences: Sequence[CorruptedSentence], encoder: TextEncoder) -> list[
     """Encodes sentences, sorted by length, and finds which tokens are wrong."""
     labelled = []
     texts = [" ".join(each.words) for each in sentences]
-    for sentence, (row, words) in zip(sentences, encoder.encode_with_words(texts, _AS_IT_IS), strict=True):
+    for sentence, (row, words) in zip(sentences, encoder.encode_with_words(texts, AS_IT_IS), strict=True):
         scored = words[row.scored_from :]
         judged = tuple(word != before for word, before in zip(scored, (-1, *scored), strict=False))
         wrong = tuple(sentence.wrong[word] and first for word, first in zip(scored, judged, strict=True))
@@ -81,19 +76,10 @@ def probability_right(scores: Tensor) -> Tensor:
     return (scores.sigmoid() / _RIGHT_TARGET).clamp(max=1.0)
 
 
-class Detector(Full):
-    """All of the encoder, or all above its embeddings, and a sum head, read token by token."""
+class Detector(Learner):
+    """An encoder and a sum head, read token by token."""
 
     name = "detector"
-
-    def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput where it is none that can be trained."""
-        self._frozen = _EMBEDDINGS if config.freezes_embeddings else ()
-        super().__init__(base, config.training)
-
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
-        tensors = super()._fresh_tensors(generator)
-        return {name: tensor for name, tensor in tensors.items() if not name.startswith(self._frozen)}
 
     def token_scores(self, rows: Sequence[EncodedRow]) -> Tensor:
         """Scores of the scored tokens of rows sorted by length, end to end, [tokens] fp32, with gradients."""
@@ -134,6 +120,26 @@ class Detection:
     def recall_percent(self) -> float:
         """Of the wrong words, those flagged; 0 where none is wrong."""
         return 100 * self.found / max(1, self.wrong)
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """The figures by name, under the measurement's own."""
+        shares = {
+            "accuracy_percent": self.accuracy_percent,
+            "precision_percent": self.precision_percent,
+            "recall_percent": self.recall_percent,
+        }
+        return {"detection": asdict(self) | shares}
+
+    def table(self) -> tuple[str, list[tuple[str, str]]]:
+        """A title, and the figures as people read them."""
+        return "Wrong words told, on held-out sentences", [
+            ("words, sentences' ends included", f"{self.words:,}"),
+            ("wrong", f"{self.wrong:,} ({100 * self.wrong / self.words:.1f}%)"),
+            ("accuracy", f"{self.accuracy_percent:.2f}%"),
+            ("precision of P(right) < 1/2", f"{self.precision_percent:.1f}%"),
+            ("recall", f"{self.recall_percent:.1f}%"),
+            ("loss", f"{self.loss:.4f}"),
+        ]
 
     @classmethod
     def measure(cls, scores: Tensor, wrong: Tensor, judged: Tensor) -> "Detection":

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lorb_adapters.training.base_building.config import BuildConfig
-from lorb_adapters.training.base_building.detection import Detection
+from lorb_adapters.training.base_building.config import PLL, BuildConfig
+from lorb_adapters.training.base_building.learnt import Measurement
 from lorb_adapters.training.base_building.zero_shot import ZeroShot
 from lorb_adapters.training.progress import clock
 from lorb_adapters.training.step_report import StepReport
@@ -24,11 +24,11 @@ class BuildReport:
         config, data_sha256: how, and from which text and lists.
         counts: of sentences, words, confusions and lists.
         num_parameters: trained, the head's included.
-        train_seconds: of the loop, in all parts of a resumed run.
+        stage_seconds: of each stage by name, in all parts of a resumed run.
         peak_memory_bytes: of the process.
-        detection: on held-out sentences.
+        learnt: on held-out sentences.
         zero_shot: on dev; None without dev lists.
-        steps: the run's course.
+        steps: the run's course, stage after stage.
     """
 
     command: str
@@ -38,15 +38,14 @@ class BuildReport:
     data_sha256: Mapping[str, str]
     counts: Mapping[str, int]
     num_parameters: int
-    train_seconds: float
+    stage_seconds: Mapping[str, float]
     peak_memory_bytes: int
-    detection: Detection
+    learnt: Measurement
     zero_shot: ZeroShot | None
     steps: Sequence[StepReport]
 
     def to_json(self) -> str:
         """All figures."""
-        detection = self.detection
         return json.dumps(
             {
                 "command": self.command,
@@ -57,16 +56,12 @@ class BuildReport:
                 "parameters": self.num_parameters,
                 "cost": {
                     "steps": len(self.steps),
-                    "seconds": self.train_seconds,
+                    "seconds": self._seconds,
+                    "stage_seconds": dict(self.stage_seconds),
                     "tokens": self._num_tokens,
                     "peak_memory_bytes": self.peak_memory_bytes,
                 },
-                "detection": asdict(detection)
-                | {
-                    "accuracy_percent": detection.accuracy_percent,
-                    "precision_percent": detection.precision_percent,
-                    "recall_percent": detection.recall_percent,
-                },
+                **self.learnt.to_json(),
                 "dev": self.zero_shot
                 and self.zero_shot.evaluation.to_json() | {"weights": list(self.zero_shot.weights)},
                 "losses": [asdict(step) for step in self._curve()],
@@ -76,20 +71,25 @@ class BuildReport:
 
     def to_markdown(self) -> str:
         """One page."""
-        curve = [(str(s.step), f"{s.total:.4f}", f"{s.gradient_norm:.2f}") for s in self._curve()]
+        curve = [(next(iter(s.losses)), str(s.step), f"{s.total:.4f}", f"{s.gradient_norm:.2f}") for s in self._curve()]
+        title, figures = self.learnt.table()
         parts = [
             f"# A base made from {self.base_name}",
             f"`{self.command}`",
             *self._dev(),
-            "## Wrong words told, on held-out sentences",
-            _table(("what", "value"), self._detection()),
+            f"## {title}",
+            _table(("what", "value"), figures),
             "## The run",
             _table(("what", "value"), self._facts()),
             "## Loss (the last step of each twentieth of the run)",
-            "Every step reads sentences that it has not seen in this pass over the text.",
-            _table(("step", "loss", "gradient norm"), curve),
+            "Every step reads sentences that its stage has not seen in this pass over them.",
+            _table(("stage", "step", "loss", "gradient norm"), curve),
         ]
         return "\n\n".join(parts) + "\n"
+
+    @property
+    def _seconds(self) -> float:
+        return sum(self.stage_seconds.values())
 
     @property
     def _num_tokens(self) -> int:
@@ -124,17 +124,6 @@ class BuildReport:
             "better.",
         ]
 
-    def _detection(self) -> list[tuple[str, str]]:
-        detection = self.detection
-        return [
-            ("words, sentences' ends included", f"{detection.words:,}"),
-            ("wrong", f"{detection.wrong:,} ({100 * detection.wrong / detection.words:.1f}%)"),
-            ("accuracy", f"{detection.accuracy_percent:.2f}%"),
-            ("precision of P(right) < 1/2", f"{detection.precision_percent:.1f}%"),
-            ("recall", f"{detection.recall_percent:.1f}%"),
-            ("loss", f"{detection.loss:.4f}"),
-        ]
-
     def _facts(self) -> list[tuple[str, str]]:
         config = self.config
         return [
@@ -143,12 +132,25 @@ class BuildReport:
             *((name, f"{count:,}") for name, count in self.counts.items()),
             ("steps", f"{len(self.steps):,} of {config.sentences_per_step} sentences"),
             ("corrupted", f"{100 * config.corrupted_share:.1f}% of words"),
+            *self._stages(),
             ("learning rate", f"{config.learning_rate:g}"),
             ("weight decay", f"{config.weight_decay:g}"),
             ("seed", str(config.seed)),
-            ("time", f"{clock(self.train_seconds)} min, {self._num_tokens / self.train_seconds:,.0f} tokens/s"),
+            ("time", f"{clock(self._seconds)} min"),
+            ("tokens read in steps", f"{self._num_tokens:,}"),
             ("peak memory", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
             *((f"sha256 {name}", digest[:12]) for name, digest in self.data_sha256.items()),
+        ]
+
+    def _stages(self) -> list[tuple[str, str]]:
+        """What each stage read and took; with one stage alone that is said elsewhere."""
+        config = self.config
+        if config.objective != PLL:
+            return []
+        budgets = (config.num_sentences, config.num_teacher_sentences, config.num_distillation_sentences)
+        return [
+            (f"stage {name}", f"{budget:,} sentences, {clock(seconds)} min")
+            for budget, (name, seconds) in zip(budgets, self.stage_seconds.items(), strict=True)
         ]
 
 

@@ -14,8 +14,12 @@ import numpy as np
 
 from lorb.errors import InvalidInput
 from lorb.formats.lines import numbered_lines
+from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.base_building.config import BuildConfig
 
+# How a sentence is encoded that was normalised when it was read. Once more could drop a word that a corruption made,
+# and all behind it would change places.
+AS_IT_IS = TextNormalization(lowercase=False)
 _FILE = "sentences.txt"
 _LINES_BETWEEN_CALLS = 20_000
 # One sentence in so many is held out, by its text, so that its copies are too; more than the most are left unused.
@@ -94,12 +98,13 @@ class Sentences:
         """One of them, normalised."""
         return self._content[self._offsets[number] : self._offsets[number + 1]].decode()
 
-    def order(self, seed: int, start: int, stop: int) -> Iterator[int]:
-        """Numbers of the sentences at places `start` to `stop` of an endless reading, each pass in its own order."""
-        for turn in range(start // len(self), -(-stop // len(self))):
-            first = turn * len(self)
-            drawn = np.random.default_rng([seed, turn]).permutation(len(self))
-            yield from map(int, drawn[max(0, start - first) : stop - first])
+
+def reading_order(count: int, seed: int, start: int, stop: int) -> Iterator[int]:
+    """Numbers below `count` at places `start` to `stop` of an endless reading, each pass in its own order."""
+    for turn in range(start // count, -(-stop // count)):
+        first = turn * count
+        drawn = np.random.default_rng([seed, turn]).permutation(count)
+        yield from map(int, drawn[max(0, start - first) : stop - first])
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from lorb_adapters.training.precision import product_dtype
 
 # Trained values by name.
 Tensors = Mapping[str, Tensor]
-_HEAD_WEIGHT, _HEAD_BIAS = "head.weight", "head.bias"
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
 
 class Method(ABC):
@@ -164,12 +164,12 @@ class Method(ABC):
         if start is None or start.kind != self.config.head:
             start = HeadWeights.zeros(self.config.head, self.base.hidden_size)
         device = self.base.device
-        return {_HEAD_WEIGHT: start.weight.clone().to(device), _HEAD_BIAS: start.bias.clone().to(device)}
+        return {HEAD_WEIGHT: start.weight.clone().to(device), HEAD_BIAS: start.bias.clone().to(device)}
 
 
 def head_of(tensors: Tensors, kind: str) -> HeadWeights:
     """The score head among trained values."""
-    return HeadWeights(kind, tensors[_HEAD_WEIGHT], tensors[_HEAD_BIAS])
+    return HeadWeights(kind, tensors[HEAD_WEIGHT], tensors[HEAD_BIAS])
 
 
 def check_layers(layers: tuple[int, ...] | None, num_layers: int) -> None:

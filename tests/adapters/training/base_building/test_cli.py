@@ -1,6 +1,5 @@
 """lorb-build-base end to end on real text with tiny bases, its stops, and every mistake a user makes on the way."""
 
-import gzip
 import json
 import os
 import subprocess
@@ -10,45 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from build_commands import command, weights
 from lorb_adapters.base import load_base
 from lorb_adapters.lora import AdapterWeights, LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.base_building import build
 from lorb_adapters.training.base_building.cli import main
+from lorb_adapters.training.base_building.course import Course
 from lorb_adapters.training.cli import main as train_adapter
 from lorb_adapters.training.run_folder import RunFolder
 
 SCRIPT = Path(__file__).parents[3] / "forked_training.py"
-
-
-@pytest.fixture(scope="module")
-def files(sample, tmp_path_factory):
-    """The sample's 937 training references as text, 60 train and 30 dev lists."""
-    folder = tmp_path_factory.mktemp("files")
-    with gzip.open(sample / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
-        train = list(lines)
-    with gzip.open(sample / "dev.jsonl.gz", "rt", encoding="utf-8") as lines:
-        dev = [next(lines) for _ in range(30)]
-    (folder / "text.txt").write_text("".join(json.loads(line)["ref"] + "\n" for line in train))
-    (folder / "train.jsonl").write_text("".join(train[:60]))
-    (folder / "dev.jsonl").write_text("".join(dev))
-    return folder
-
-
-def command(files, base, place, *more):
-    """A run of a few seconds: 20 steps, a checkpoint at each."""
-    return [
-        "--text", str(files / "text.txt"), "--confusions", str(files / "train.jsonl"), "--dev",
-        str(files / "dev.jsonl"), "--base", str(base), "--output-base", str(place / "mine"), "--run-dir",
-        str(place / "run"), "--sentences", "310", "--sentences-per-step", "16", "--learning-rate", "0.01", "--threads",
-        "1", "--quiet", "--checkpoint-seconds", "0", *more,
-    ]  # fmt: skip
-
-
-def weights(place):
-    """The bytes of the base that a run wrote, encoder and head."""
-    return [(place / "mine" / name).read_bytes() for name in ("model.safetensors", "lorb_head.safetensors")]
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +111,15 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
 ):
     """Exit status 130, the folder and --resume named, no base; resumed it ends bit for bit as one left alone."""
     arguments = command(files, tiny_bert, tmp_path)
-    whole = build._step
+    whole = Course._step
 
-    def step(detector, optimizer, batch, number, *rest):
+    def step(course, stage, optimizer, batch, number):
         if number > 7:
             raise KeyboardInterrupt
-        return whole(detector, optimizer, batch, number, *rest)
+        return whole(course, stage, optimizer, batch, number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(build, "_step", step)
+        patched.setattr(Course, "_step", step)
         assert main(arguments) == 130
     error = capsys.readouterr().err
     assert "no base was written" in error

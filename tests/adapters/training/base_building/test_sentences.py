@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lorb.errors import InvalidInput, MalformedFile
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.base_building.config import BuildConfig
-from lorb_adapters.training.base_building.sentences import Sentences, sha256, text_lines
+from lorb_adapters.training.base_building.sentences import Sentences, reading_order, sha256, text_lines
 
 
 def lines(count):
@@ -59,9 +59,11 @@ def test_case_is_kept_where_asked(tmp_path):
 def test_the_order_does_not_depend_on_where_one_begins(tmp_path_factory, seed, cuts):
     """Read in pieces or at once the order is the same; each pass has every sentence once, and its own order."""
     sentences = collected(tmp_path_factory.mktemp("text"), lines(900))
-    whole = list(sentences.order(seed, 0, 2500))
+    whole = list(reading_order(len(sentences), seed, 0, 2500))
     ends = sorted({0, *cuts, 2500})
-    pieces = [i for start, stop in zip(ends, ends[1:], strict=False) for i in sentences.order(seed, start, stop)]
+    pieces = [
+        i for start, stop in zip(ends, ends[1:], strict=False) for i in reading_order(len(sentences), seed, start, stop)
+    ]
     assert pieces == whole
     size = len(sentences)
     assert sorted(whole[:size]) == sorted(whole[size : 2 * size]) == list(range(size))

@@ -1,0 +1,106 @@
+"""Both objectives of lorb-build-base at equal cost: word error rate of dev without any list seen in training.
+
+    python benchmarks/training/base_objectives.py --text books.txt.gz --lists runs/librispeech
+
+Each run has its own process, one thread, the same text, lists and seed. Cost is processor time of the training stages,
+not of reading and measuring: it stays the same when others use the machine. The budgets in sentences below are what
+eight minutes of one core here gave; the processor time that each run took stands in the result. LISTS has
+train.jsonl.gz and dev.jsonl.gz as benchmarks/prepare_librispeech.py cuts them: nothing of a test set is read.
+"""
+
+import argparse
+import json
+import multiprocessing
+import platform
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorb_adapters.base import load_base
+from lorb_adapters.memory import keep_freed_pages
+from lorb_adapters.training.base_building.build import build
+from lorb_adapters.training.base_building.config import PLL, REPLACED, BuildConfig
+from lorb_adapters.training.base_building.files import BuildFiles
+from lorb_adapters.training.progress import TrainingProgress
+from lorb_adapters.training.run import Keeping
+
+OUTPUT = Path(__file__).parents[1] / "results" / "base_objectives.json"
+COMMON = {"learning_rate": 5e-4, "sentences_per_step": 128, "freezes_embeddings": True}
+BUDGETS = {
+    REPLACED: {"num_sentences": 64_000},
+    PLL: {"num_sentences": 29_000, "num_teacher_sentences": 3_000, "num_distillation_sentences": 17_000},
+}
+
+
+class ProcessorProgress(TrainingProgress):
+    """Counts the processor's seconds in place of the clock's."""
+
+    def __enter__(self) -> "ProcessorProgress":
+        self._processor_started = time.process_time()
+        super().__enter__()
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Of this process, since the loop began."""
+        return time.process_time() - self._processor_started
+
+
+def run(base: str, text: Path, lists: Path, share: float, values: dict[str, Any]) -> dict[str, Any]:
+    """One base made and measured; its report."""
+    keep_freed_pages()
+    torch.set_num_threads(1)
+    budgets = {
+        name: max(1, round(share * value)) if name.startswith("num_") else value for name, value in values.items()
+    }
+    files = BuildFiles((text,), (lists / "train.jsonl.gz",), (lists / "dev.jsonl.gz",))
+    with tempfile.TemporaryDirectory() as folder:
+        built = build(
+            load_base(base), files, BuildConfig(**COMMON, **budgets), ProcessorProgress(), Keeping(Path(folder))
+        )
+        built.folder.close()
+    return dict(json.loads(built.report.to_json()))
+
+
+def main() -> None:
+    """Runs both and writes what they gave."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default="minilm")
+    parser.add_argument("--text", type=Path, required=True, help="a sentence a line")
+    parser.add_argument("--lists", type=Path, required=True, help="folder with train.jsonl.gz and dev.jsonl.gz")
+    parser.add_argument("--share", type=float, default=1.0, help="of every budget in sentences")
+    parser.add_argument("--only", choices=tuple(BUDGETS), help="one of them; the other's figures stay in the output")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    args = parser.parse_args()
+    figures: dict[str, Any] = {
+        "base": args.base, "text": args.text.name, "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__, "threads": 1, "runs": {},
+    }  # fmt: skip
+    for objective, budgets in BUDGETS.items():
+        if args.only not in (None, objective):
+            continue
+        spawned = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawned) as pool:
+            values = {"objective": objective, **budgets}
+            report = pool.submit(run, args.base, args.text, args.lists, args.share, values).result()
+        config, cost = report["config"], report["cost"]
+        figures["precision"] = config["precision"]
+        figures["runs"][objective] = {
+            "budgets": {name: config[name] for name in budgets},
+            "core_seconds": {name: round(seconds, 1) for name, seconds in cost["stage_seconds"].items()},
+            "peak_memory_mib": cost["peak_memory_bytes"] >> 20,
+            "dev": report["dev"],
+            **{name: report[name] for name in ("detection", "fidelity") if name in report},
+        }
+        print(json.dumps(figures["runs"][objective], indent=2))
+    if args.only and args.output.exists():
+        figures["runs"] = json.loads(args.output.read_text(encoding="utf-8"))["runs"] | figures["runs"]
+    args.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
