@@ -123,7 +123,9 @@ class Training:
             scores = finished.trained.dev_scores if own else method.scores(finished.trained.tensors, lists)
             fitted = set_figures(counts, cross_fitted_errors(lists, scores, ranking.rank_prior))
             if own:
-                figures |= {"dev": fitted, "isotropy": isotropy(first_features(finished, lists))}
+                bare = cross_fitted_errors(lists, scores, ranking.rank_prior, margin=False)
+                figures |= {"dev": fitted, "dev_without_margin": set_figures(counts, bare)}
+                figures["isotropy"] = isotropy(first_features(finished, lists))
                 continue
             here = evaluate(lists, scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
             as_it_is = set_figures(counts, here.rescored.tolist())
