@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from study.counts import SetCounts, unpacked
+from study.methods import LORB
 from study.records import Record, Records
 from study.sets import DEV, TRAIN, Lists
 from study.sizes import Size
@@ -35,12 +36,14 @@ def training(
     train: Lists | None = None,
     dev: Lists | None = None,
     epochs: int = 0,
+    looks: int = 0,
     elsewhere: bool = False,
     keeps: bool = False,
 ) -> Training:
     """A run at this size: its lists, epochs and looks; what is given instead of them, and further flags."""
     shared = (
-        "--epochs", str(epochs or size.epochs), "--evaluations-per-epoch", str(size.looks), "--patience", "0",
+        "--epochs", str(epochs or size.epochs), "--evaluations-per-epoch", str(looks or size.looks),
+        "--patience", "0",
         "--learning-rate", f"{rate:g}", "--seed", str(seed),
     )  # fmt: skip
     others = tuple(dev_of(size, each) for each in size.domains if elsewhere and each != domain)
@@ -102,3 +105,9 @@ def dev_errors(records: Sequence[Record]) -> list[np.ndarray]:
 def dev_counts(records: Records, size: Size, domain: str) -> SetCounts:
     """A domain's dev before it is rescored."""
     return SetCounts.read(records.folder.parent, dev_of(size, domain).name)
+
+
+def lorb_rate(records: Records, size: Size, domain: str) -> float | None:
+    """The learning rate that Table 1 chose for LoRB on a domain; None while it has not."""
+    first = Records(records.folder.parent, "table1").find(domain=domain, method=LORB.name, seed=0)
+    return chosen_rate(first, LORB.rates[: size.rates])
