@@ -32,7 +32,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
     for domain in size.domains:
         sets = tuple(dev_of(size, each) for each in size.domains)
         trigram = TrigramRescoring(train_of(size, domain), sets)
-        made.append(Cell({"domain": domain, "method": "trigram"}, trigram, cost=1))
+        made.append(Cell({"domain": domain, "method": "trigram"}, trigram, cost_of(size, domain) / 20))
         untrained = Untrained(size.base, dev_of(size, domain))
         made.append(Cell({"domain": domain, "method": "untrained"}, untrained, cost=cost_of(size, domain) / 10))
     for method in METHODS:
