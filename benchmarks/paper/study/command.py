@@ -89,7 +89,7 @@ def folders(size: str, results: Path | None = None, scratch: Path | None = None,
 def _plan(run: Run) -> int:
     run.share()
     left = run.left()
-    cells = run.table.cells(run.size, run.records)
+    cells = [each for each in run.table.cells(run.size, run.records) if run.only in each.name]
     for cell in cells:
         print(f"{'to do' if cell in left else 'done ':5}  cost {cell.cost:8.0f}  {cell.name}")
     print(f"{len(cells)} cells can be named by what is done, {len(left)} are left; choices on dev may name more")
