@@ -91,8 +91,10 @@ def with_rates(
 
 
 def chosen_records(records: Sequence[Record], rates: Sequence[float]) -> list[Record]:
-    """Of one row's records those with the chosen rate, by seed; empty while it is not known."""
-    chosen = chosen_rate([each for each in records if each.key["seed"] == 0], rates)
+    """Of one row's records those with the best rate of those that are done, by seed."""
+    first = [each for each in records if each.key["seed"] == 0]
+    done = [rate for rate in rates if any(each.key["rate"] == rate for each in first)]
+    chosen = chosen_rate(first, done) if done else None
     mine = [each for each in records if each.key["rate"] == chosen]
     return sorted(mine, key=lambda each: int(each.key["seed"]))
 
