@@ -22,6 +22,7 @@ from lorb_adapters.training.base_building.confusions import Confusions
 from lorb_adapters.training.base_building.corruption import Corruptor
 from lorb_adapters.training.base_building.detection import Detection, Detector, LabelledRow, detection_loss, label
 from lorb_adapters.training.base_building.files import BuildFiles
+from lorb_adapters.training.base_building.lowest_layers import lowest_layers
 from lorb_adapters.training.base_building.near_words import NearWords
 from lorb_adapters.training.base_building.report import BuildReport
 from lorb_adapters.training.base_building.sentences import Sentences, text_lines
@@ -50,6 +51,8 @@ def build(
     base: Base, files: BuildFiles, config: BuildConfig, progress: TrainingProgress, keeping: Keeping, command: str = ""
 ) -> Built:
     """Trains all of `base`, which it takes over, and measures. Raises InvalidInput or MalformedFile."""
+    if config.num_layers is not None:
+        base = lowest_layers(base, config.num_layers)
     detector = Detector(base, config)
     with ExitStack() as on_failure:
         folder = on_failure.enter_context(RunFolder(keeping.folder))

@@ -96,6 +96,7 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
         max_words=args.max_words,
         num_sentences=args.sentences,
         sentences_per_step=args.sentences_per_step,
+        num_layers=args.layers,
         corrupted_share=args.corrupted_share,
         confusion_share=args.confusion_share,
         freezes_embeddings=args.freeze_embeddings,
@@ -138,6 +139,9 @@ def parser() -> argparse.ArgumentParser:
     add_format_arguments(made)
     training = made.add_argument_group("training")
     training.add_argument("--base", default="minilm", help="what to begin with: folder, hub id, or minilm")
+    training.add_argument(
+        "--layers", type=int, help="of the encoder to keep, the lowest, for a smaller and faster base (default: all)"
+    )
     training.add_argument(
         "--sentences", type=int, default=400_000,
         help="to read, drawn from all of the text; more than it has are further passes",

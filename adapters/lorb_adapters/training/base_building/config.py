@@ -18,6 +18,7 @@ class BuildConfig:
         min_words, max_words: sentences outside are left out.
         num_sentences: read in training; more than the text has means further passes, with other corruptions.
         sentences_per_step: in one step of the optimiser.
+        num_layers: of the encoder to keep, the lowest; None for all.
         corrupted_share: of all words, on average; it varies from sentence to sentence from none to twice that.
         confusion_share: of the corruptions, where the recogniser's confusions know one for the place.
         freezes_embeddings: leave the embeddings as they are: half of a small encoder's parameters.
@@ -32,6 +33,7 @@ class BuildConfig:
     max_words: int = 50
     num_sentences: int = 400_000
     sentences_per_step: int = 64
+    num_layers: int | None = None
     corrupted_share: float = 0.125
     confusion_share: float = 0.5
     freezes_embeddings: bool = False
@@ -61,6 +63,7 @@ class BuildConfig:
     def __post_init__(self) -> None:
         for name in ("min_words", "num_sentences", "sentences_per_step"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
+        self._check("num_layers", self.num_layers is None or self.num_layers >= 1, "1 or more")
         self._check("max_words", self.max_words >= self.min_words, "min-words or more")
         self._check("corrupted_share", 0 < self.corrupted_share <= 0.5, "a number above 0, up to 0.5")
         self._check("confusion_share", 0 <= self.confusion_share <= 1, "a number from 0 to 1")
@@ -70,5 +73,5 @@ class BuildConfig:
 
     def _check(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:
-            flag = {"num_sentences": "sentences"}.get(name, name.replace("_", "-"))
+            flag = {"num_sentences": "sentences", "num_layers": "layers"}.get(name, name.replace("_", "-"))
             raise InvalidInput(f"{flag} is {getattr(self, name)}: it must be {allowed}", field=flag)
