@@ -1,0 +1,1 @@
+"""What the tables of the study share: cells, their records, the processes that do them, figures and pages."""

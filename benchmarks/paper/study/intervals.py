@@ -1,0 +1,87 @@
+"""How sure a figure is: over seeds, and between two methods on the same lists."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_RESAMPLES = 10_000
+# Two-sided 95% points of Student's t by degrees of freedom, 1 to 10; beyond, the normal's is near enough.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_NORMAL = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and the ends of its 95% interval, in the figure's unit; NaN ends where nothing tells them."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, digits: int = 2, *, sign: bool = False) -> str:
+        """As "5.61 (5.40 to 5.82)"; the value alone where there are no ends."""
+        shape = f"{'+' if sign else ''}.{digits}f"
+        if math.isnan(self.low):
+            return format(self.value, shape)
+        return f"{self.value:{shape}} ({self.low:{shape}} to {self.high:{shape}})"
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Mean and Student's interval of one figure over seeds."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, math.nan, math.nan)
+    point = _STUDENT[len(values) - 2] if len(values) - 2 < len(_STUDENT) else _NORMAL
+    half = point * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_difference(
+    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], words: np.ndarray, *, seed: int = 0
+) -> Interval:
+    """Ours minus theirs in WER, absolute per cent, below 0 is better; the interval by a paired bootstrap.
+
+    ours, theirs: [seeds] of [lists], word errors. Each of 10,000 resamples draws lists, the same ones for both (Bisani and
+    Ney 2004), and seeds, for each of the two its own: both what was learned from chance and what it is measured on.
+    """
+    rng = np.random.default_rng(seed)
+    both = [np.stack(errors).astype(float) for errors in (ours, theirs)]
+    value = 100 * (both[0].mean(axis=0) - both[1].mean(axis=0)).sum() / words.sum()
+    drawn = np.empty(NUM_RESAMPLES)
+    for i in range(NUM_RESAMPLES):
+        lists = rng.integers(0, len(words), len(words))
+        means = [errors[rng.integers(0, len(errors), len(errors))].mean(axis=0)[lists] for errors in both]
+        drawn[i] = 100 * (means[0] - means[1]).sum() / max(1, words[lists].sum())
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(float(value), float(low), float(high))
+
+
+def pooled_difference(parts: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]]) -> Interval:
+    """The mean over domains of `paired_difference`, each domain weighing the same; intervals are of independent parts."""
+    each = [paired_difference(*part) for part in parts]
+    value = float(np.mean([one.value for one in each]))
+    half = [
+        math.sqrt(sum((end(one) - one.value) ** 2 for one in each)) / len(each)
+        for end in (lambda one: one.low, lambda one: one.high)
+    ]
+    return Interval(value, value - half[0], value + half[1])
+
+
+HELD, NOT_HELD, OPEN = "held", "not held", "not decided"
+
+
+def at_most(interval: Interval, bound: float) -> str:
+    """The verdict on "the figure is at most so much": decided where the whole interval is on one side."""
+    if interval.high <= bound:
+        return HELD
+    return NOT_HELD if interval.low > bound else OPEN
+
+
+def at_least(interval: Interval, bound: float) -> str:
+    """The verdict on "the figure is at least so much"."""
+    return at_most(Interval(-interval.value, -interval.high, -interval.low), -bound)
