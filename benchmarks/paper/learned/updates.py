@@ -10,7 +10,7 @@ from lorb_adapters.sites import lora_sites
 
 
 def adapter_updates(weights: AdapterWeights) -> dict[str, Tensor]:
-    """scaling B A, [out, in], by the path of the linear layer."""
+    """The products scaling * B A, [out, in], by the path of the linear layer."""
     return {path: weights.config.scaling * (b @ a) for path, (a, b) in weights.lora.items()}
 
 

@@ -70,9 +70,7 @@ def word_changes(reference: str, before: str, after: str) -> Iterator[WordChange
             yield WordChange(error, is_fixed)
 
 
-def balances(
-    utterances: Iterable[tuple[str, str, str]], class_of: Callable[[WordError], str]
-) -> dict[str, Balance]:
+def balances(utterances: Iterable[tuple[str, str, str]], class_of: Callable[[WordError], str]) -> dict[str, Balance]:
     """By class, of (reference, first pass's text, rescored text) of each utterance."""
     before: Counter[str] = Counter()
     changed: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
