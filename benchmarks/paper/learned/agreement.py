@@ -24,9 +24,14 @@ class Agreement:
 
 
 def agreement(
-    first_pass: Sequence[int], errors: tuple[Sequence[int], Sequence[int]], chosen: tuple[Sequence[str], Sequence[str]]
+    first_pass: Sequence[int],
+    errors: tuple[Sequence[int], Sequence[int]],
+    chosen: tuple[Sequence[object], Sequence[object]],
 ) -> Agreement:
-    """Of lists with a choice. first_pass and each of errors: [lists] word errors; each of chosen: [lists] texts."""
+    """Of lists with a choice.
+
+    first_pass and each of errors: [lists] word errors; each of chosen: [lists] texts, or their places in the list.
+    """
     before = np.asarray(first_pass)
     one, other = (np.sign(np.asarray(each) - before) for each in errors)  # -1 fixed, 1 broken
     same = [a == b for a, b in zip(*chosen, strict=True)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.base import Base
     from lorb_adapters.training.lists import ReferencedList
 
-NUM_ROWS = 100  # that hidden states and attention maps are taken of
+NUM_ROWS = 100  # first-pass texts of which hidden states and attention maps are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _activations(
     from learned.layers import attention_change, cka_by_layer
     from learned.updates import adapter_updates
 
-    rows = [each.rows[0] for each in lists[:NUM_ROWS]]
+    rows = [each.rows[0] for each in lists[:: max(1, len(lists) // NUM_ROWS)][:NUM_ROWS]]
     seen = {
         "base": activations(plain_encoder(base), rows),
         "lora": activations(updated(plain_encoder(base), adapter_updates(lora.adapter())), rows),

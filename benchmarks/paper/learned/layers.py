@@ -17,8 +17,8 @@ _LAYER = re.compile(r"layer\.(\d+)\.(.+)")
 
 
 def spectra(updates: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """A Spectrum for each site, by its path."""
-    return {path: asdict(spectrum(update, weights[path])) for path, update in updates.items()}
+    """A Spectrum for each site, by its path; to five digits."""
+    return {path: rounded(asdict(spectrum(update, weights[path]))) for path, update in updates.items()}
 
 
 def overlaps(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
@@ -26,16 +26,17 @@ def overlaps(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str
 
     left: of what is written; right: of what is read; 0 to 1 (`learned.spectrum.subspace_overlap`).
     """
-    shared = {}
-    for path in one.keys() & other.keys():
+    shared: dict[str, dict[str, float]] = {}
+    for path in sorted(one.keys() & other.keys()):
         ours, theirs = directions(one[path]), directions(other[path])
         outputs, inputs = one[path].shape
-        shared[path] = {
+        figures = {
             "left": subspace_overlap(ours.left, theirs.left),
             "right": subspace_overlap(ours.right, theirs.right),
             "left_by_chance": ours.left.shape[1] / outputs,
             "right_by_chance": ours.right.shape[1] / inputs,
         }
+        shared[path] = rounded(figures)
     return shared
 
 
@@ -51,6 +52,11 @@ def attention_change(one: Activations, other: Activations) -> list[float]:
         lines = [jensen_shannon(a, b).flatten() for a, b in zip(maps, others, strict=True)]
         changes.append(sum(float(of_row.sum()) for of_row in lines) / sum(len(of_row) for of_row in lines))
     return changes
+
+
+def rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    """To five digits: a record is read by people too."""
+    return {name: float(f"{value:.5g}") for name, value in figures.items()}
 
 
 def by_layer(figures: Mapping[str, Mapping[str, float]], name: str) -> list[float]:

@@ -1,0 +1,50 @@
+"""Table 8: what a LoRA adapter changed, against full fine-tuning from the same start on the same lists.
+
+    python benchmarks/paper/table8.py [--plan | --write] [--jobs N]
+
+A cell trains both (LoRA and full, one seed) and compares weights, hidden states, attention maps and the words that
+each fixes; the last cell compares the seeds with one another. Compared on all of LibriSpeech's dev.
+"""
+
+from learned.across_seeds import AcrossSeeds
+from learned.comparison import Comparison
+from learned.page8 import page
+from study.cell import Cell
+from study.command import main
+from study.records import Records
+from study.sets import DEV, TRAIN, Lists
+from study.sizes import Size
+from study.table import Table
+from study.training import Training
+
+DOMAIN = "librispeech"
+LOOKS = 1  # at dev in each epoch: to choose the better epoch; more would cost more than the steps
+RATES = {"lora": 1e-3, "full": 6e-5}  # the middle ones of Table 1's
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """One comparison a seed, then the seeds with one another."""
+    del records
+    works = [Comparison(_run(size, "lora", seed), _run(size, "full", seed), _dev(size)) for seed in range(size.seeds)]
+    compared = [Cell({"domain": DOMAIN, "seed": seed}, work) for seed, work in enumerate(works)]
+    seeds = AcrossSeeds(tuple(zip((cell.name for cell in compared), works, strict=True)))
+    return [*compared, Cell({"domain": DOMAIN, "of": "seeds"}, seeds, cost=0.1)]
+
+
+def _dev(size: Size) -> Lists:
+    return Lists(DOMAIN, DEV, None, size.hypotheses)
+
+
+def _run(size: Size, method: str, seed: int) -> Training:
+    flags = (
+        "--method", method, "--correlation-weight", "0", "--epochs", str(size.epochs), "--evaluations-per-epoch",
+        str(LOOKS), "--patience", "0", "--learning-rate", f"{RATES[method]:g}", "--seed", str(seed),
+    )  # fmt: skip
+    train = Lists(DOMAIN, TRAIN, size.train_lists, size.hypotheses)
+    return Training(DOMAIN, size.base, flags, train, _dev(size), checkpoints=method == "lora")
+
+
+TABLE = Table("table8", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=__doc__))
