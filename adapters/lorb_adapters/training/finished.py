@@ -30,12 +30,14 @@ class Finished:
     Attributes:
         publication: None where the method makes no adapter.
         method: holds what was best on dev.
+        trained: the same with dev's scores.
         folder: where the run was kept; None where it was not.
     """
 
     report: RunReport
     publication: Publication | None
     method: Method
+    trained: Trained
     folder: RunFolder | None = None
 
     @property

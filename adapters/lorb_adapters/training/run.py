@@ -133,7 +133,7 @@ def run(
             golden = choose_golden_lists(method, trained, data.dev) if golden_lists else ()
             made = make_publication(report, trained.weights, data, golden)
         on_failure.pop_all()
-    return Finished(report, made, method, folder)
+    return Finished(report, made, method, trained, folder)
 
 
 def _identity(method: Method, files: DataFiles, config: TrainConfig, processes: Processes) -> dict[str, Any]:

@@ -3,20 +3,29 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from study.records import write_whole
 from study.runner import Folders, Run
-from study.sizes import SIZES
+from study.sizes import SIZES, Size
 from study.table import Table
 
 ROOT = Path(__file__).parents[3]
 INTERRUPTED, FAILED = 130, 1
 
 
-def main(table: Table, argv: Sequence[str] | None = None, description: str = "") -> int:
-    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 130 interrupted."""
+def main(
+    table: Table,
+    argv: Sequence[str] | None = None,
+    description: str = "",
+    *,
+    before: Callable[[Size], None] = lambda size: None,
+) -> int:
+    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 130 interrupted.
+
+    before: is told the size before any cell is done.
+    """
     args = parser(description).parse_args(argv)
     run = Run(
         table=table,
@@ -35,6 +44,8 @@ def main(table: Table, argv: Sequence[str] | None = None, description: str = "")
         _forget(run, args.again)
     status = 0
     if not args.write:
+        if run.left():
+            before(run.size)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
         try:
             status = FAILED if run.do() else 0

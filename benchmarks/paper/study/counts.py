@@ -5,14 +5,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lorb_adapters.ranking import RankPrior
-from lorb_adapters.training.lists import ReferencedList
-from lorb_adapters.training.tuning import ScoredList, scored, tune_switching_margin, tune_weight
 from study.records import write_whole
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the pages need none
+    from lorb_adapters.ranking import RankPrior
+    from lorb_adapters.training.lists import ReferencedList
+    from lorb_adapters.training.tuning import ScoredList
 
 SETS = "sets"  # the folder of results that has what is the same whatever rescored a set
 
@@ -27,14 +29,10 @@ class SetCounts:
     oracle: np.ndarray
 
     @classmethod
-    def of(cls, name: str, lists: Sequence[ReferencedList]) -> "SetCounts":
-        """Of lists."""
-        return cls(
-            name,
-            np.array([each.num_words for each in lists]),
-            np.array([each.errors[0] for each in lists]),
-            np.array([min(each.errors) for each in lists]),
-        )
+    def of(cls, name: str, num_words: Sequence[int], errors: Sequence[Sequence[int]]) -> "SetCounts":
+        """Of lists: words of each reference, errors of each hypothesis."""
+        first_pass, oracle = (np.array([choose(each) for each in errors]) for choose in (lambda e: e[0], min))
+        return cls(name, np.array(num_words), first_pass, oracle)
 
     @classmethod
     def read(cls, results: Path, name: str) -> "SetCounts":
@@ -63,17 +61,21 @@ def unpacked(text: str) -> np.ndarray:
 
 
 def cross_fitted_errors(
-    lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior, *, margin: bool = True
+    lists: "Sequence[ReferencedList]", scores: Sequence[Sequence[float]], prior: "RankPrior", *, margin: bool = True
 ) -> list[int]:
     """Errors of what comes first in each list: weight (and switching margin) are tuned on the other half of the set.
 
     The halves are drawn by the lists' ids.
     """
+    from lorb_adapters.training.tuning import scored
+
     return cross_fitted(scored(lists, scores, prior), [half(each.nbest.id) for each in lists], margin=margin)
 
 
-def cross_fitted(lists: Sequence[ScoredList], halves: Sequence[int], *, margin: bool = True) -> list[int]:
+def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin: bool = True) -> list[int]:
     """The same of lists that have their scores. halves: 0 or 1 for each list."""
+    from lorb_adapters.training.tuning import tune_switching_margin, tune_weight
+
     tuned = {}
     for held_out in (0, 1):
         others = [each for each, side in zip(lists, halves, strict=True) if side != held_out]

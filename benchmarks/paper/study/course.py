@@ -32,19 +32,22 @@ class Course(TrainingProgress):
     written between; so is the first, which pays for what is made once.
     """
 
-    def __init__(self, memory: MemoryMark) -> None:
+    def __init__(self, memory: MemoryMark, *, by_clock: bool = False) -> None:
+        """by_clock: minutes are the clock's, not the processor's: it does not know what a GPU does."""
         super().__init__()
+        self._clock = time.perf_counter if by_clock else time.process_time
+        self._by_clock = by_clock
         self.looks: list[Look] = []
         self.peak_bytes: int | None = None
         self.preparing_seconds = 0.0
         self._memory = memory
-        self._began = time.process_time()
+        self._began = self._clock()
         self._marks: tuple[float, float] | None = None
         self._timed_tokens = 0
         self._timed_cpu = self._timed_wall = 0.0
 
     def __enter__(self) -> "Course":
-        self.preparing_seconds = time.process_time() - self._began
+        self.preparing_seconds = self._clock() - self._began
         give_back_freed_pages()
         super().__enter__()
         return self
@@ -65,6 +68,11 @@ class Course(TrainingProgress):
     def tokens_per_second(self) -> float:
         """Trained on, by the clock."""
         return self._timed_tokens / self._timed_wall if self._timed_wall else 0.0
+
+    def minutes(self, look: Look) -> float:
+        """Of training until a look: what came before the first step, and the tokens at the run's speed."""
+        speed = self.tokens_per_second if self._by_clock else self.tokens_per_cpu_second
+        return (self.preparing_seconds + (look.tokens / speed if speed else 0.0)) / 60
 
     def __call__(self, report: StepReport | DevReport) -> None:
         """As TrainingProgress has it."""

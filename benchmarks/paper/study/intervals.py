@@ -46,8 +46,8 @@ def paired_difference(
 ) -> Interval:
     """Ours minus theirs in WER, absolute per cent, below 0 is better; the interval by a paired bootstrap.
 
-    ours, theirs: [seeds] of [lists], word errors. Each of 10,000 resamples draws lists, the same ones for both (Bisani and
-    Ney 2004), and seeds, for each of the two its own: both what was learned from chance and what it is measured on.
+    ours, theirs: [seeds] of [lists], word errors. Each of 10,000 resamples draws lists, the same ones for both (Bisani
+    and Ney 2004), and for each of the two its own seeds: the chance of training and that of the lists are both in it.
     """
     rng = np.random.default_rng(seed)
     both = [np.stack(errors).astype(float) for errors in (ours, theirs)]
@@ -62,7 +62,7 @@ def paired_difference(
 
 
 def pooled_difference(parts: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]]) -> Interval:
-    """The mean over domains of `paired_difference`, each domain weighing the same; intervals are of independent parts."""
+    """The mean over domains of `paired_difference`; each domain weighs the same, and is independent of the others."""
     each = [paired_difference(*part) for part in parts]
     value = float(np.mean([one.value for one in each]))
     half = [
@@ -80,6 +80,13 @@ def at_most(interval: Interval, bound: float) -> str:
     if interval.high <= bound:
         return HELD
     return NOT_HELD if interval.low > bound else OPEN
+
+
+def within(interval: Interval, bound: float) -> str:
+    """The verdict on "the two are equal but for so much": not held where the whole interval is worse than equal."""
+    if -bound <= interval.low and interval.high <= bound:
+        return HELD
+    return NOT_HELD if interval.low > 0 else OPEN
 
 
 def at_least(interval: Interval, bound: float) -> str:

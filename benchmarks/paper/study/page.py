@@ -26,11 +26,19 @@ def made_with(size: Size, records: Sequence[Record]) -> str:
     threads = sorted({int(record.facts["threads"]) for record in records})
     versions = sorted({f"torch {record.facts['versions']['torch']}" for record in records})
     return (
-        f"Size {size.name}: {_count(size.train_lists)} train and {_count(size.dev_lists)} dev lists of each domain, "
-        f"{'all' if size.hypotheses is None else f'the first {size.hypotheses}'} hypotheses of each, "
+        f"Size {size.name}: {_counts(size)}; "
+        f"{'all' if size.hypotheses is None else f'the first {size.hypotheses}'} hypotheses of each list, "
         f"{size.epochs} epochs, {size.looks} looks at dev in each, {size.seeds} seeds, unless a row says otherwise. "
         f"{len(records)} cells, {dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}, on {', '.join(devices)}, "
         f"{', '.join(map(str, threads))} thread, {', '.join(versions)}."
+    )
+
+
+def _counts(size: Size) -> str:
+    """Train and dev lists of each domain."""
+    return ", ".join(
+        f"{domain} {_count(counts.train)} train and {_count(counts.dev)} dev lists"
+        for domain, counts in size.counts.items()
     )
 
 

@@ -1,6 +1,16 @@
 """How large the study is: what fits two cores, and what wants a GPU."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Lists of one domain; None: all there are."""
+
+    train: int | None = None
+    dev: int | None = None
+    test: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,28 +20,34 @@ class Size:
     Attributes:
         name: of the folder of results.
         base: that is adapted, as --base has it.
-        domains: in the order of the tables.
-        train_lists, dev_lists, test_lists: of each domain; None: all there are.
+        counts: lists by domain, in the order of the tables.
         hypotheses: kept of each list, the first by first pass; None: all.
         epochs, looks: over the train lists; at dev in each epoch.
-        seeds: 0 to this, without it.
-        curve: numbers of train lists in Table 4, and seeds for each; None is all.
+        rates: learning rates that each method tries on seed 0, the first so many of its own.
+        seeds: how many, from 0.
+        curve: numbers of train lists in Table 4; None is all.
     """
 
     name: str
     base: str
-    domains: tuple[str, ...]
-    train_lists: int | None
-    dev_lists: int | None
-    test_lists: int | None
+    counts: Mapping[str, Counts]
     hypotheses: int | None
     epochs: int
     looks: int
+    rates: int
     seeds: int
     curve: tuple[int | None, ...]
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.counts)
 
-DOMAINS = ("librispeech", "dstc2_live", "hp_atis")
-SMALL = Size("small", "rescore-minilm", DOMAINS, 400, 300, 300, 5, 2, 3, 3, (150, 500, 1500))
-FULL = Size("full", "rescore-minilm", DOMAINS, None, None, None, None, 4, 4, 5, (150, 500, 1500, 5000, None))
+
+# Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
+_FEW = {"librispeech": Counts(300, 150, 300), "dstc2_live": Counts(600, 600, 1500), "hp_atis": Counts(500, 250, 500)}
+SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 2, 3, (150, 500, 1500))
+FULL = Size(
+    "full", "rescore-minilm", {domain: Counts() for domain in _FEW}, None, 4, 4, 3, 5, (150, 500, 1500, 5000, None)
+)
 SIZES = {size.name: size for size in (SMALL, FULL)}

@@ -75,7 +75,7 @@ class Training:
         config = train_config(parser().parse_args(arguments))
         base = load_base(self.base, device=place.device)
         memory = MemoryMark(place.device)
-        course = Course(memory)
+        course = Course(memory, by_clock=place.device != "cpu")
         finished = run(
             self.domain, base, DataFiles((train,), (dev,)), config, course,
             command=self.command(), golden_lists=False, keeping=self._keeping(place, config),
@@ -108,7 +108,7 @@ class Training:
         return Keeping(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
     def _sets(self, finished: "Finished", place: Place) -> dict[str, Any]:
-        """Dev of the own domain with isotropy; the others' dev, with the own weight and with one that is tuned there."""
+        """Dev of the own domain, with isotropy; the others' dev, with the own weight and with one tuned there."""
         from lorb_adapters.training.evaluation import evaluate
         from study.counts import SetCounts, cross_fitted_errors, set_figures
         from study.isotropy import isotropy
@@ -117,12 +117,15 @@ class Training:
         method, ranking = finished.method, finished.report.ranking
         for cut in (self.dev, *self.elsewhere):
             lists = read_lists(cut, finished, place)
-            counts = SetCounts.of(cut.name, lists)
+            counts = SetCounts.of(cut.name, [each.num_words for each in lists], [each.errors for each in lists])
             counts.write(place.results)
-            scores = method.scores(method.snapshot(), lists)
+            own = cut == self.dev
+            scores = finished.trained.dev_scores if own else method.scores(finished.trained.tensors, lists)
             fitted = set_figures(counts, cross_fitted_errors(lists, scores, ranking.rank_prior))
-            if cut == self.dev:
-                figures |= {"dev": fitted, "isotropy": isotropy(first_features(finished, lists))}
+            if own:
+                bare = cross_fitted_errors(lists, scores, ranking.rank_prior, margin=False)
+                figures |= {"dev": fitted, "dev_without_margin": set_figures(counts, bare)}
+                figures["isotropy"] = isotropy(first_features(finished, lists))
                 continue
             here = evaluate(lists, scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
             as_it_is = set_figures(counts, here.rescored.tolist())
@@ -133,7 +136,7 @@ class Training:
 def run_figures(finished: "Finished", course: "Course", memory: "MemoryMark") -> dict[str, Any]:
     """What a run cost and how it went."""
     report = finished.report
-    best = max((look for look in course.looks if look.step == report.num_steps), key=lambda look: look.step)
+    best = next(look for look in course.looks if look.step == report.num_steps)
     return {
         "parameters": {
             "trained": report.num_trained_parameters,
@@ -148,8 +151,8 @@ def run_figures(finished: "Finished", course: "Course", memory: "MemoryMark") ->
         "tokens_per_second": round(course.tokens_per_second, 1),
         "tokens_per_cpu_second": round(course.tokens_per_cpu_second, 1),
         "preparing_seconds": round(course.preparing_seconds, 2),
-        "best": asdict(best),
-        "looks": [asdict(look) for look in course.looks],
+        "best": asdict(best) | {"minutes": course.minutes(best)},
+        "looks": [asdict(look) | {"minutes": course.minutes(look)} for look in course.looks],
         "memory": {"start_bytes": memory.start_bytes, "peak_beyond_bytes": course.peak_bytes},
         "resumed": finished.was_resumed,
     }
@@ -181,6 +184,6 @@ def keep(finished: "Finished", scratch: Path) -> None:
     from safetensors.torch import save_file
 
     partial = scratch / f".{TENSORS}"
-    save_file({name: tensor.contiguous() for name, tensor in finished.method.snapshot().items()}, partial)
+    save_file({name: tensor.contiguous() for name, tensor in finished.trained.tensors.items()}, partial)
     partial.replace(scratch / TENSORS)
     write_whole(scratch / RANKING, json.dumps(finished.report.ranking.to_json(), indent=1))

@@ -1,0 +1,79 @@
+"""Table 1: what is trained, and what it costs: WER at home and elsewhere, parameters, minutes, memory.
+
+    python benchmarks/paper/table1.py [--plan | --write | --test] [--size small|full] [...]
+
+Every method has the same budget: as many learning rates on seed 0, the best of them on dev for the other seeds, the
+same lists, epochs and looks. --test is the one use of the test sets: the chosen runs rescore them as they are, and a
+line is added to test_log.md. README.md beside this says what the figures are.
+"""
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from study.baselines import TrigramRescoring, Untrained
+from study.cell import Cell
+from study.command import main
+from study.held_out import HeldOutScoring
+from study.methods import METHODS
+from study.records import Records
+from study.runs import chosen_records, cost_of, dev_of, train_of, training, with_rates
+from study.sets import TEST, Lists
+from study.sizes import Size
+from study.table import Table
+from study.table1_page import page
+
+LOG = Path(__file__).with_name("test_log.md")
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """Baselines, then every method on every domain."""
+    made = []
+    for domain in size.domains:
+        sets = tuple(dev_of(size, each) for each in size.domains)
+        trigram = TrigramRescoring(train_of(size, domain), sets)
+        made.append(Cell({"domain": domain, "method": "trigram"}, trigram, cost=1))
+        untrained = Untrained(size.base, dev_of(size, domain))
+        made.append(Cell({"domain": domain, "method": "untrained"}, untrained, cost=cost_of(size, domain) / 10))
+    for method in METHODS:
+        for domain in size.domains:
+            key = {"domain": domain, "method": method.name}
+            for whole, rate, seed in with_rates(records, key, method.rates[: size.rates], size.seeds):
+                work = training(size, domain, method.flags, seed=seed, rate=rate, elsewhere=True, keeps=True)
+                made.append(Cell(whole, work, cost_of(size, domain, factor=method.cost)))
+    return made
+
+
+def test_cells(size: Size, records: Records) -> list[Cell]:
+    """The chosen runs on the test sets."""
+    made = []
+    for domain in size.domains:
+        test = Lists(domain, TEST, size.counts[domain].test, size.hypotheses)
+        for method in METHODS:
+            for record in chosen_records(records.find(domain=domain, method=method.name), method.rates[: size.rates]):
+                training_name = Cell(record.key, HeldOutScoring(test, "", ())).name
+                work = HeldOutScoring(
+                    test, training_name, tuple(record.settings["flags"]), str(record.settings["base"])
+                )
+                made.append(Cell({"part": TEST, **record.key}, work, cost_of(size, domain) / 10))
+    return made
+
+
+def log_test(size: Size) -> None:
+    """Adds a line to the log."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    sets = ", ".join(f"{name} ({counts.test or 'all'})" for name, counts in size.counts.items())
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(f"| {day} | test of {sets} | Table 1's chosen runs, size {size.name} | "
+                  "final figures of Table 1; all was chosen on dev |\n")  # fmt: skip
+
+
+TABLE = Table("table1", cells, page)
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if "--test" in arguments:
+        arguments.remove("--test")
+        raise SystemExit(main(replace(TABLE, cells=test_cells), arguments, str(__doc__), before=log_test))
+    raise SystemExit(main(TABLE, arguments, str(__doc__)))

@@ -1,0 +1,95 @@
+"""Table 2: rank and targets.
+
+    python benchmarks/paper/table2.py [--plan | --write] [--size small|full] [...]
+
+LoRB with the learning rate that Table 1 chose, alpha twice the rank. "upper half" adapts every linear layer of the
+upper half of the encoder; what the lower half gives is computed once and kept on disk, and its minutes have that in.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+from study.cell import Cell
+from study.command import main
+from study.groups import change, change_text, count, matching, wer
+from study.methods import LORB
+from study.page import grid
+from study.page import page as whole_page
+from study.records import Record, Records
+from study.runs import cost_of, lorb_rate, training
+from study.sizes import Size
+from study.table import Table
+
+RANKS = (4, 8, 16, 32)
+_DEFAULT = ("all", 8)
+TARGETS = {
+    "qv": ("--targets", "query", "value"),
+    "qkv": ("--targets", "query", "key", "value"),
+    "all": (),
+    "upper": ("--layers", "3-5"),
+}
+TITLES = {"qv": "Q, V", "qkv": "Q, K, V", "all": "all linear layers", "upper": "upper half, all linear layers"}
+_SMALL_DOMAINS = ("hp_atis",)
+_WORDS = """LoRB, the learning rate that Table 1 chose for rank 8 on all linear layers. WER in per cent, mean over seeds
+with Student's interval. Change: against rank 8 on all linear layers, a paired bootstrap over lists and seeds, 10,000
+times, below 0 is better. Tokens and minutes of one core's time."""
+
+
+def domains_of(size: Size) -> tuple[str, ...]:
+    """In the small size one."""
+    return tuple(each for each in size.domains if size.name != "small" or each in _SMALL_DOMAINS)
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """By seed, so that a part of them is a table too."""
+    made = []
+    for domain in domains_of(size):
+        rate = lorb_rate(records, size, domain)
+        for seed, rank, targets in product(range(size.seeds if rate else 0), RANKS, TARGETS):
+            is_default = (targets, rank) == _DEFAULT
+            flags = LORB.flags if is_default else (*LORB.flags, "--rank", str(rank), *TARGETS[targets])
+            work = training(size, domain, flags, seed=seed, rate=rate or 0.0, elsewhere=is_default)
+            key = {"domain": domain, "targets": targets, "rank": rank, "seed": seed}
+            made.append(Cell(key, work, cost_of(size, domain)))
+    return made
+
+
+def page(size: Size, records: Records) -> str:
+    """A part for each domain."""
+    done, results = list(records.all()), records.folder.parent
+    parts = [_domain(matching(done, domain=domain), domain, results) for domain in domains_of(size)]
+    return whole_page("Table 2: rank and targets", size, done, _WORDS, *parts)
+
+
+def _domain(records: Sequence[Record], domain: str, results: Path) -> str:
+    reference = matching(records, targets=_DEFAULT[0], rank=_DEFAULT[1])
+    lines = []
+    for targets, rank in product(TARGETS, RANKS):
+        some = matching(records, targets=targets, rank=rank)
+        if some:
+            compared = None if (targets, rank) == _DEFAULT else change(some, reference, results)
+            lines.append((TITLES[targets], str(rank), wer(some), change_text(compared), *_costs(some), count(some)))
+    columns = (
+        "targets", "rank", "dev WER", "change", "trained", "% of base", "tokens/s", "minutes to the last look",
+        "memory beyond weights, MiB", "seeds",
+    )  # fmt: skip
+    return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
+
+
+def _costs(records: Sequence[Record]) -> tuple[str, ...]:
+    figures = [each.figures for each in records]
+    return (
+        f"{figures[0]['parameters']['trained']:,}",
+        f"{figures[0]['parameters']['percent']:.2f}",
+        f"{fmean(one['tokens_per_cpu_second'] for one in figures):,.0f}",
+        f"{fmean(one['looks'][-1]['minutes'] for one in figures):.2f}",
+        f"{fmean(one['memory']['peak_beyond_bytes'] for one in figures) / 2**20:,.0f}",
+    )
+
+
+TABLE = Table("table2", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=str(__doc__)))

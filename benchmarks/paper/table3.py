@@ -1,0 +1,99 @@
+"""Table 3: the correlation regulariser: lambda over orders of magnitude, and with other regularisers.
+
+    python benchmarks/paper/table3.py [--plan | --write] [--size small|full] [...]
+
+LoRA with the learning rate that Table 1 chose for LoRB; lambda 0 is LoRA alone. Dropout 0.1, weight decay 0.1 (else
+0.01) and R-Drop (weight 1, with the dropout) join lambda 0 and LoRB's. The features' isotropy is measured on the first
+hypothesis of each dev list (study/isotropy.py has the formulas).
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+from study.cell import Cell
+from study.command import main
+from study.groups import change, change_text, count, elsewhere, matching, wer
+from study.methods import CORRELATION_WEIGHT
+from study.page import grid
+from study.page import page as whole_page
+from study.records import Record, Records
+from study.runs import cost_of, lorb_rate, training
+from study.sizes import Size
+from study.table import Table
+
+LAMBDAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+NONE = "alone"
+WITH = {
+    NONE: (),
+    "dropout": ("--dropout", "0.1"),
+    "decay": ("--weight-decay", "0.1"),
+    "rdrop": ("--dropout", "0.1", "--r-drop", "1"),
+}
+_SMALL_DOMAINS = ("hp_atis", "dstc2_live")
+_WORDS = """WER in per cent, mean over seeds with Student's interval. Change: against lambda 0 alone, a paired bootstrap
+over lists and seeds, 10,000 times, below 0 is better. Elsewhere: the mean of the two other domains' dev, as in Table 1.
+Correlation: || Sigma - I ||_F of the features over its value for independent dimensions, 1 is chance; cosine: the mean
+of two lists' features; partition: Mu and Viswanath's, 1 is isotropic."""
+
+
+def settings() -> list[tuple[str, float]]:
+    """What joins, and lambda: first lambda alone, then the combinations."""
+    return [(NONE, each) for each in LAMBDAS] + [
+        (name, each) for name, each in product(WITH, (0.0, CORRELATION_WEIGHT)) if name != NONE
+    ]
+
+
+def domains_of(size: Size) -> tuple[str, ...]:
+    """In the small size those with short lists."""
+    return tuple(each for each in size.domains if size.name != "small" or each in _SMALL_DOMAINS)
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """By seed, so that a part of them is a table too."""
+    made = []
+    for domain in domains_of(size):
+        rate = lorb_rate(records, size, domain)
+        for seed, (name, weight) in product(range(size.seeds if rate else 0), settings()):
+            flags = ("--method", "lora", "--correlation-weight", f"{weight:g}", *WITH[name])
+            work = training(size, domain, flags, seed=seed, rate=rate or 0.0, elsewhere=True)
+            key = {"domain": domain, "with": name, "lambda": weight, "seed": seed}
+            made.append(Cell(key, work, cost_of(size, domain, factor=2 if name == "rdrop" else 1)))
+    return made
+
+
+def page(size: Size, records: Records) -> str:
+    """A part for each domain."""
+    done, results = list(records.all()), records.folder.parent
+    parts = [_domain(matching(done, domain=domain), domain, results) for domain in domains_of(size)]
+    return whole_page("Table 3: lambda, and what else regularises", size, done, _WORDS, *parts)
+
+
+def _domain(records: Sequence[Record], domain: str, results: Path) -> str:
+    reference = matching(records, **{"with": NONE, "lambda": 0.0})
+    lines = []
+    for name, weight in settings():
+        some = matching(records, **{"with": name, "lambda": weight})
+        if some:
+            compared = None if some == reference else change(some, reference, results)
+            lines.append((
+                f"{weight:g}", "" if name == NONE else name, wer(some), change_text(compared), elsewhere(some),
+                elsewhere(some, "weight_fitted_there"), *_isotropy(some), count(some),
+            ))  # fmt: skip
+    columns = (
+        "lambda", "with", "dev WER", "change", "elsewhere", "weight fitted there", "correlation", "cosine", "partition",
+        "seeds",
+    )  # fmt: skip
+    return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
+
+
+def _isotropy(records: Sequence[Record]) -> tuple[str, ...]:
+    names = ("correlation", "mean_cosine", "partition")
+    return tuple(f"{fmean(each.figures['isotropy'][name] for each in records):.2f}" for name in names)
+
+
+TABLE = Table("table3", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=str(__doc__)))

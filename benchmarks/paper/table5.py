@@ -1,0 +1,126 @@
+"""Table 5: with and without: the RescoreBERT base, context, MWED, the switching margin, heads, and N.
+
+    python benchmarks/paper/table5.py [--plan | --write] [--size small|full] [...]
+
+LoRB with the learning rate that Table 1 chose, one thing changed at a time. Heads are compared on minilm too, which
+comes with none: rescore-minilm's own is a sum head.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from study.cell import Cell
+from study.command import main
+from study.counts import SetCounts
+from study.groups import change, change_text, count, matching, wer
+from study.methods import LORB
+from study.page import grid
+from study.page import page as whole_page
+from study.records import Record, Records
+from study.runs import cost_of, dev_of, lorb_rate, train_of, training
+from study.sets import Lists
+from study.sizes import Size
+from study.table import Table
+
+_WORDS = """LoRB, the learning rate that Table 1 chose; one thing is changed in each row. WER in per cent, mean over
+seeds with Student's interval. Change: against the row that is named, a paired bootstrap over lists and seeds, 10,000
+times, below 0 is better. N: hypotheses of each list, of train and dev; the change is from N = 5, where the oracle differs too."""
+_DEFAULT, _MINILM = "default", "minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row.
+
+    Attributes:
+        name: in keys.
+        title: in the table.
+        flags: added to LoRB's.
+        base: instead of the size's.
+        hypotheses: N, instead of the size's.
+        against: the row to compare with.
+        domains: empty: all.
+    """
+
+    name: str
+    title: str
+    flags: tuple[str, ...] = ()
+    base: str = ""
+    hypotheses: int = 0
+    against: str = _DEFAULT
+    domains: tuple[str, ...] = ()
+
+
+CHANGES = (
+    Change(_DEFAULT, "LoRB on rescore-minilm, sum head, MWER"),
+    Change(_MINILM, "on minilm: no RescoreBERT base", base="minilm"),
+    Change("mwed", "MWED", ("--loss", "mwed")),
+    Change("context", "with context", ("--context",), domains=("dstc2_live",)),
+    Change("n2", "N = 2", hypotheses=2),
+    Change("n10", "N = 10", hypotheses=10, domains=("librispeech", "dstc2_live")),
+    Change("minilm-mean", "on minilm, mean head", ("--head", "mean"), "minilm", against=_MINILM),
+    Change("minilm-cls", "on minilm, cls head", ("--head", "cls"), "minilm", against=_MINILM),
+    Change("mean", "mean head", ("--head", "mean")),
+    Change("cls", "cls head", ("--head", "cls")),
+)
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """By change, so that a part of them is a table too."""
+    made = []
+    for each in CHANGES:
+        for domain in each.domains or size.domains:
+            rate = lorb_rate(records, size, domain) if domain in size.domains else None
+            for seed in range(size.seeds if rate else 0):
+                train, dev = train_of(size, domain), dev_of(size, domain)
+                if each.hypotheses:
+                    train, dev = (Lists(c.domain, c.part, c.count, each.hypotheses) for c in (train, dev))
+                work = training(
+                    size, domain, (*LORB.flags, *each.flags), seed=seed, rate=rate or 0.0, base=each.base, train=train,
+                    dev=dev, elsewhere=each.name == _DEFAULT,
+                )  # fmt: skip
+                key = {"change": each.name, "domain": domain, "seed": seed}
+                made.append(Cell(key, work, cost_of(size, domain, factor=(each.hypotheses or 5) / 5)))
+    return made
+
+
+def page(size: Size, records: Records) -> str:
+    """A part for each domain."""
+    done = list(records.all())
+    parts = [_domain(matching(done, domain=domain), domain, records) for domain in size.domains]
+    return whole_page("Table 5: with and without", size, done, _WORDS, *parts)
+
+
+def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
+    results, lines = folder.folder.parent, []
+    for each in CHANGES:
+        some, reference = matching(records, change=each.name), matching(records, change=each.against)
+        if not some:
+            continue
+        counts = SetCounts.read(results, some[0].figures["dev"]["set"])
+        ends = [f"{counts.wer(errors):.2f}" for errors in (counts.first_pass, counts.oracle)]
+        compared = None if each.name == each.against else change(some, reference, results)
+        against = "" if compared is None else next(one.title for one in CHANGES if one.name == each.against)
+        lines.append((each.title, ends[0], wer(some), ends[1], change_text(compared), against, count(some)))
+        if each.name == _DEFAULT:
+            bare = change(some, some, results, "dev_without_margin", "dev")
+            told = change_text(bare)
+            lines.append(
+                (
+                    "without a switching margin",
+                    ends[0],
+                    wer(some, "dev_without_margin"),
+                    ends[1],
+                    told,
+                    each.title,
+                    count(some),
+                )
+            )
+    columns = ("", "first pass", "dev WER", "oracle", "change", "against", "seeds")
+    return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
+
+
+TABLE = Table("table5", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=str(__doc__)))
