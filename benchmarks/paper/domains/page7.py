@@ -64,7 +64,8 @@ def _loading(records: Records, counts: Sequence[int]) -> str:
     note = (
         "Resident: RSS beyond the process with everything imported and nothing loaded, after one list was scored for "
         "each domain and freed pages were given back. An adapter's loading includes digests and its golden lists "
-        "scored anew; a full model's in LoRB's engine includes the fingerprint; transformers checks nothing."
+        "scored anew; a full model's in LoRB's engine includes the fingerprint; transformers checks nothing. What is "
+        "not allocated is the files' own pages, mapped; four full models on disk stand for all, each mapped anew."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 

@@ -29,7 +29,9 @@ from study.command import ROOT
 
 SHIPPED = ROOT / "adapters" / "store"
 NUM_DOMAINS = 100
-NUM_FULL_MODELS = 4  # on disk, 90 MB each; more domains load them in turn, into memory of their own
+# On disk, 90 MB each; more domains load them in turn. Weights are mapped from the file: what several map is counted in
+# RSS for each, as files of their own would be, and in PSS once.
+NUM_FULL_MODELS = 4
 _NOISE = 0.05
 
 
@@ -39,8 +41,9 @@ def domain_name(number: int) -> str:
 
 
 def full_model(folder: Path, number: int) -> Path:
-    """The folder of a domain's full model."""
-    return folder / f"full-{number % NUM_FULL_MODELS}"
+    """The folder of a domain's full model, of those that there are."""
+    models = sorted(folder.glob("full-*"))
+    return models[number % len(models)]
 
 
 def publish_all(
@@ -67,7 +70,7 @@ def publish_all(
         if number < num_full_models:
             merged = replace(base, encoder=copy.deepcopy(plain))
             _merge(merged, adapter_updates(own))
-            write_base(full_model(partial, number), merged, own.head)
+            write_base(partial / f"full-{number}", merged, own.head)
     try:
         partial.rename(folder)
     except OSError:  # another process was faster

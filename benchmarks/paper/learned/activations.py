@@ -1,5 +1,6 @@
 """What an encoder computes for some rows, layer by layer: hidden states, and attention maps."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,10 +28,10 @@ class Activations:
 
 def plain_encoder(base: Base) -> PreTrainedModel:
     """A copy of a base's encoder as it was loaded, by transformers' own attention, which can be looked at."""
-    config = base.encoder.config
-    copy: PreTrainedModel = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)
-    copy.load_state_dict(base.encoder.state_dict())
-    return copy.eval().requires_grad_(False)
+    config = copy.deepcopy(base.encoder.config)  # a model writes its attention into the configuration it is made of
+    encoder: PreTrainedModel = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)
+    encoder.load_state_dict(base.encoder.state_dict())
+    return encoder.eval().requires_grad_(False)
 
 
 def updated(encoder: nn.Module, updates: Mapping[str, Tensor]) -> nn.Module:

@@ -44,7 +44,7 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     lists = len(unpacked(compared[0].figures["lists"]["first_pass"]))
     missing = size.seeds - len(compared)
     return (
-        f"LibriSpeech's dev, all {lists} lists; one look at it in each epoch. Both start from the same base and head "
+        f"{lists} lists of LibriSpeech's dev; one look at it in each epoch. Both start from the same base and head "
         "and read the same lists in the same order, no regulariser. Means over "
         f"{len(compared)} seeds{f' ({missing} missing)' if missing else ''}, in parentheses 95% intervals of "
         "Student's t."
