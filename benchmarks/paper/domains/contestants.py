@@ -44,6 +44,10 @@ class Contestant(ABC):
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
         """Scores of all rows, in passes of MAX_TOKENS at most."""
 
+    @abstractmethod
+    def weights(self) -> Iterator[Tensor]:
+        """Every tensor that was read from disk and is kept."""
+
 
 class Adapters(Contestant):
     """One base, and an adapter for each domain, loaded and checked as the server does; passes mix domains."""
@@ -76,6 +80,13 @@ class Adapters(Contestant):
             scores += self._model.score(rows, adapters, [present.index(each) for each in row_adapters]).tolist()
         return scores
 
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        if self._model is not None:
+            yield from self._model.base.encoder.parameters()
+        for adapter in self._adapters:
+            yield from adapter.tensors()
+
 
 class FullModels(Contestant):
     """A model of its own for each domain, in LoRB's engine: the same passes, but none mixes domains."""
@@ -102,6 +113,12 @@ class FullModels(Contestant):
                 rows = [row for each in part for row in each.rows]
                 scores += model.score(rows, [weights], [0] * len(rows)).tolist()
         return scores
+
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        for model, head in self._models:
+            yield from model.base.encoder.parameters()
+            yield from head.tensors()
 
 
 class PlainModels(Contestant):
@@ -132,6 +149,12 @@ class PlainModels(Contestant):
                 hidden = encoder(input_ids=ids, token_type_ids=types).last_hidden_state[0, row.scored_from :]
                 scores.append(float((hidden @ weight + bias).sum()))
         return scores
+
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        for encoder, weight, bias in self._models:
+            yield from encoder.parameters()
+            yield from (weight, bias)
 
 
 CONTESTANTS: dict[str, type[Contestant]] = {"adapters": Adapters, "full": FullModels, "plain": PlainModels}

@@ -9,6 +9,8 @@ from study.cell import Place
 from study.sets import Lists
 
 if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
+
     from domains.contestants import DomainRows
 
 PUBLISHED = "published"  # the folder that all cells load from, beside their own
@@ -19,6 +21,8 @@ _MAX_ROW_TOKENS = 512  # MiniLM's
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """Loads domain after domain, scores one list for each, and looks at the memory; then scores all lists, timed.
+
+    Files are mapped, and a page of them is resident once it is read: before memory is looked at, every weight is.
 
     Attributes:
         contestant: a name of `contestants.CONTESTANTS`.
@@ -59,6 +63,7 @@ class Hosting:
             loading.time(lambda number=number: contestant.load(number))  # type: ignore[misc]
         for each in lists[: self.num_domains]:
             contestant.score([each])
+        weights_bytes = sum(_read(tensor) for tensor in contestant.weights())
         held = Resident.now() - empty
         if self.contestant != "plain":
             keep_freed_pages()  # as lorb-serve does
@@ -66,7 +71,7 @@ class Hosting:
             for _ in range(_ROUNDS):
                 passing.time(lambda: contestant.score(lists))
         return {
-            "memory_bytes": asdict(held),
+            "memory_bytes": asdict(held) | {"weights": weights_bytes},
             "disk_bytes": self._disk_bytes(folder),
             "loading": loading.to_json(),
             "passes": passing.to_json()
@@ -99,6 +104,12 @@ class Hosting:
             return sum(_size(full_model(folder, number)) for number in range(self.num_domains))
         stored = sum(_size(folder / "store" / domain_name(number)) for number in range(self.num_domains))
         return stored + sum(_size(Path(base_source(name))) for name in (MINILM, RESCORE_MINILM))
+
+
+def _read(weights: "Tensor") -> int:
+    """Reads all of a tensor; its size in bytes."""
+    weights.sum()
+    return weights.numel() * weights.element_size()
 
 
 def _size(folder: Path) -> int:

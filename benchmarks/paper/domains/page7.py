@@ -53,19 +53,22 @@ def _loading(records: Records, counts: Sequence[int]) -> str:
                 str(count), title,
                 _spread([each.figures["memory_bytes"]["rss"] / _MIB for each in found], 0),
                 _spread([each.figures["memory_bytes"]["anonymous"] / _MIB for each in found], 0),
+                f"{found[0].figures['memory_bytes']['weights'] / _MIB:,.0f}",
                 f"{found[0].figures['disk_bytes'] / _MIB:,.0f}",
                 _spread([each[0] for each in loads], 2),
                 _spread(further, 3) if further else "",
                 _spread([sum(each) for each in loads], 1),
             ))  # fmt: skip
     columns = (
-        "domains", "", "resident, MiB", "of it allocated", "files, MiB", "first domain, s", "each further, s", "all, s",
+        "domains", "", "resident, MiB", "of it allocated", "weights, MiB", "files, MiB", "first domain, s",
+        "each further, s", "all, s",
     )  # fmt: skip
     note = (
         "Resident: RSS beyond the process with everything imported and nothing loaded, after one list was scored for "
-        "each domain and freed pages were given back. An adapter's loading includes digests and its golden lists "
-        "scored anew; a full model's in LoRB's engine includes the fingerprint; transformers checks nothing. What is "
-        "not allocated is the files' own pages, mapped; four full models on disk stand for all, each mapped anew."
+        "each domain, every weight was read, and freed pages were given back. An adapter's loading includes digests "
+        "and its golden lists scored anew; a full model's in LoRB's engine includes the fingerprint; transformers "
+        "checks nothing. What is not allocated is the files' own pages, mapped; four full models on disk stand for "
+        "all, each mapped anew."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 

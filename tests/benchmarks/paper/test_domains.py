@@ -63,6 +63,19 @@ def test_adapters_and_models_with_them_merged_score_alike(published, lists):
     assert mixed == pytest.approx(loaded(PlainModels(published)).score(lists), rel=1e-3, abs=1e-4)
 
 
+def test_adapters_share_the_weights_of_their_base(published):
+    """A second adapter brings its own few; a second model brings all once more."""
+
+    def sizes(kind):
+        return [sum(each.numel() for each in loaded(kind(published), count).weights()) for count in (1, 2)]
+
+    one, two = sizes(Adapters)
+    assert two - one < one / 2
+    for kind in (FullModels, PlainModels):
+        one, two = sizes(kind)
+        assert two == 2 * one
+
+
 def test_full_models_stand_in_for_more_domains_than_there_are_on_disk(published, lists):
     """The third domain has the first one's weights, in a model of its own."""
     model = loaded(PlainModels(published), 3)
