@@ -36,7 +36,7 @@ class ServingSpeed:
         return f"python benchmarks/paper/table6.py --only speed-layers{self.building.num_layers}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it, for each dtype: milliseconds a list and tokens a second by the processor, or a GPU's clock."""
+        """As Work has it, by dtype: ms a list and tokens a second, of processor time; on a GPU by the clock."""
         import torch
 
         from lorb_adapters.memory import keep_freed_pages
