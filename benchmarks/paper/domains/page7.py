@@ -13,6 +13,7 @@ _TITLES = {
     "full": "full models in LoRB's engine",
     "plain": "full models as transformers loads them",
 }
+_SWAP_PARTS = ("publish_ms", "load_and_flip_ms", "load_and_flip_processor_ms", "call_ms")
 _MIB = 2**20
 
 
@@ -103,14 +104,14 @@ def _swaps(records: Records, counts: Sequence[int]) -> str:
             swaps = record.figures["swaps"]
             total = [sum(parts) for parts in zip(swaps["publish_ms"], swaps["load_and_flip_ms"], strict=True)]
             rows.append((
-                str(count), *(_spread(swaps[name], 0) for name in ("publish_ms", "load_and_flip_ms", "call_ms")),
+                str(count), *(_spread(swaps[name], 0) for name in _SWAP_PARTS),
                 _spread(total, 0), f"{record.figures['server_rss_mib']['before']:,.0f}",
             ))  # fmt: skip
     if not rows:
         return "Not done yet."
     columns = (
-        "domains in the server", "publish, ms", "load, check, flip, ms", "next call, ms", "published to served, ms",
-        "server's RSS, MiB",
+        "domains in the server", "publish, ms", "load, check, flip, ms", "of it worked", "next call, ms",
+        "published to served, ms", "server's RSS, MiB",
     )  # fmt: skip
     note = (
         "One domain's new version in a running `lorb-serve` that is told to look (RefreshRegistry); by itself it looks "

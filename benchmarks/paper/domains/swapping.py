@@ -10,6 +10,8 @@ from domains.hosting import PUBLISHED
 from study.cell import Place
 
 if TYPE_CHECKING:
+    from serving_process import ServingProcess
+
     from lorb_adapters.store import Store
 
 NUM_SWAPS = 7
@@ -50,7 +52,7 @@ class Swapping:
         flags = ("--base", "rescore-minilm", "--store", folder, "--poll-seconds", 3600, "--score-cache-bytes", 0)
         with serving_process(*flags, "--threads", place.threads) as server:
             before = server.rss_mib()
-            swaps = _swap(store, server.ports)
+            swaps = _swap(store, server)
             after = server.rss_mib()
         shutil.rmtree(folder)
         return {"swaps": swaps, "server_rss_mib": {"before": round(before, 1), "after": round(after, 1)}}
@@ -69,8 +71,11 @@ def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
     return Store(str(folder))
 
 
-def _swap(store: "Store", ports: dict[str, int]) -> dict[str, list[float]]:
-    """Milliseconds to publish, to be loaded, checked and flipped to, and to answer the next call, for each swap."""
+def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
+    """Milliseconds to publish, to be loaded, checked and flipped to, and to answer the next call, for each swap.
+
+    Of the second, what the server's threads worked too: all else is waiting, for a processor that others use as well.
+    """
     import time
 
     import grpc
@@ -90,9 +95,10 @@ def _swap(store: "Store", ports: dict[str, int]) -> dict[str, list[float]]:
     weights = load_adapter(store, domain, version, model.base).weights
     nbest = NBest(tuple(Hypothesis(text, -5.0 - place) for place, text in enumerate(_TEXTS)))
     seen: dict[str, list[float]] = {"publish_ms": [], "load_and_flip_ms": [], "call_ms": []}
+    worked: list[float] = []
     with (
-        Client(f"127.0.0.1:{ports['port']}") as client,
-        grpc.insecure_channel(f"127.0.0.1:{ports['admin_port']}") as channel,
+        Client(server.target) as client,
+        grpc.insecure_channel(f"127.0.0.1:{server.ports['admin_port']}") as channel,
     ):
         admin = admin_pb2_grpc.AdapterAdminServiceStub(channel)
         options = RescoreOptions(domain=domain)
@@ -102,12 +108,20 @@ def _swap(store: "Store", ports: dict[str, int]) -> dict[str, list[float]]:
             times = [time.perf_counter()]
             version = store.publish(new, set_stable=True)
             times.append(time.perf_counter())
+            before = _processor_seconds(server)
             admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
             times.append(time.perf_counter())
+            worked.append(round(1000 * (_processor_seconds(server) - before), 1))
             answer = client.rescore(nbest, options, timeout_seconds=60)
             times.append(time.perf_counter())
             if answer.adapter is None or answer.adapter.version != version:
                 raise RuntimeError(f"{answer.adapter} answered, not {version}")
             for name, began, ended in zip(seen, times, times[1:], strict=False):
                 seen[name].append(round(1000 * (ended - began), 2))
-    return seen
+    return seen | {"load_and_flip_processor_ms": worked}
+
+
+def _processor_seconds(server: "ServingProcess") -> float:
+    """That the server has used, to a hundredth."""
+    times = server.process.cpu_times()
+    return float(times.user + times.system)
