@@ -58,6 +58,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As a file is called: texts as they are, numbers behind the name of what they are."""
-        parts = (value if isinstance(value, str) else f"{name}{value:g}" for name, value in self.key.items())
-        return "-".join(_ODD_CHARACTERS.sub("_", part) for part in parts)
+        """As its file is called."""
+        return name_of(self.key)
+
+
+def name_of(key: Key) -> str:
+    """Texts as they are, numbers behind the name of what they are."""
+    parts = (value if isinstance(value, str) else f"{name}{value:g}" for name, value in key.items())
+    return "-".join(_ODD_CHARACTERS.sub("_", part) for part in parts)

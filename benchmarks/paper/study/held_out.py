@@ -15,14 +15,14 @@ class HeldOutScoring:
 
     Attributes:
         test: lists.
-        trained: the cell whose scratch folder has the trained values.
+        trained: the table and the cell whose scratch folder has the trained values.
         flags, base: of its training.
     """
 
     test: Lists
     trained: str
     flags: tuple[str, ...]
-    base: str = ""
+    base: str
 
     def settings(self) -> dict[str, Any]:
         """As Work has it."""
@@ -30,7 +30,7 @@ class HeldOutScoring:
 
     def command(self) -> str:
         """As Work has it."""
-        return f"python benchmarks/paper/table1.py --test --only {self.trained}"
+        return f"python benchmarks/paper/table1.py --test --only {self.trained.partition('/')[2]}"
 
     def run(self, place: Place) -> dict[str, Any]:
         """As Work has it."""
@@ -45,9 +45,11 @@ class HeldOutScoring:
         from lorb_adapters.training.methods import make_method
         from study.counts import SetCounts, set_figures
 
-        folder = place.scratch.parent / self.trained
+        folder = place.scratch.parents[1] / self.trained
         if not (folder / TENSORS).exists():
-            raise FileNotFoundError(f"{folder / TENSORS} is not there: table1.py --again {self.trained} trains it anew")
+            raise FileNotFoundError(
+                f"{folder / TENSORS} is not there: --again with the name of its cell trains it anew"
+            )
         files = ["--domain", self.test.domain, "--train", "-", "--dev", "-"]
         config = train_config(parser().parse_args([*files, *self.flags]))
         method = make_method(load_base(self.base, device=place.device), config)

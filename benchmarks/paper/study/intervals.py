@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NUM_RESAMPLES = 10_000
+NUM_RESAMPLES, _RESAMPLES_AT_ONCE = 10_000, 1_000
 # Two-sided 95% points of Student's t by degrees of freedom, 1 to 10; beyond, the normal's is near enough.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _NORMAL = 1.96
@@ -49,16 +49,31 @@ def paired_difference(
     ours, theirs: [seeds] of [lists], word errors. Each of 10,000 resamples draws lists, the same ones for both (Bisani
     and Ney 2004), and for each of the two its own seeds: the chance of training and that of the lists are both in it.
     """
-    rng = np.random.default_rng(seed)
-    both = [np.stack(errors).astype(float) for errors in (ours, theirs)]
-    value = 100 * (both[0].mean(axis=0) - both[1].mean(axis=0)).sum() / words.sum()
-    drawn = np.empty(NUM_RESAMPLES)
-    for i in range(NUM_RESAMPLES):
-        lists = rng.integers(0, len(words), len(words))
-        means = [errors[rng.integers(0, len(errors), len(errors))].mean(axis=0)[lists] for errors in both]
-        drawn[i] = 100 * (means[0] - means[1]).sum() / max(1, words[lists].sum())
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    means = [np.stack(errors).mean(axis=0) for errors in (ours, theirs)]
+    value = 100 * (means[0] - means[1]).sum() / words.sum()
+    resampled = resampled_wers((ours, theirs), words, seed=seed)
+    low, high = np.percentile(resampled[:, 0] - resampled[:, 1], [2.5, 97.5])
     return Interval(float(value), float(low), float(high))
+
+
+def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """WERs in per cent, [resamples, systems]: in each resample all have the same lists, and each seeds of its own.
+
+    systems: of each [seeds] of [lists], word errors.
+    """
+    rng = np.random.default_rng(seed)
+    stacked = [np.stack(errors).astype(float) for errors in systems]
+    parts = []
+    for _ in range(NUM_RESAMPLES // _RESAMPLES_AT_ONCE):
+        # how often each list, and of each system each seed, is drawn
+        lists = rng.multinomial(len(words), np.full(len(words), 1 / len(words)), _RESAMPLES_AT_ONCE).astype(float)
+        totals = []
+        for errors in stacked:
+            num_seeds = len(errors)
+            seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), _RESAMPLES_AT_ONCE) / num_seeds
+            totals.append(((lists @ errors.T) * seeds).sum(axis=1))
+        parts.append(100 * np.stack(totals, axis=1) / np.maximum(1, lists @ words)[:, None])
+    return np.concatenate(parts)
 
 
 def pooled_difference(parts: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]]) -> Interval:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from study.intervals import NUM_RESAMPLES, Interval
+from study.intervals import Interval, resampled_wers
 
 
 def fitted(
@@ -18,18 +18,13 @@ def fitted(
     errors: by number of lists, [seeds] of [dev lists]. Intervals: 10,000 resamples of dev lists, the same for all
     numbers, and of each number's seeds.
     """
-    rng = np.random.default_rng(seed)
     counts = np.log10(sorted(errors))
-    stacked = [np.stack(errors[count]).astype(float) for count in sorted(errors)]
-    means = np.array([100 * each.mean(axis=0).sum() / words.sum() for each in stacked])
+    totals = [np.stack(errors[count]).mean(axis=0).sum() for count in sorted(errors)]
+    means = 100 * np.array(totals) / words.sum()
     slope, start = np.polyfit(counts, means, 1)
     explained = 1 - ((means - start - slope * counts) ** 2).sum() / max(1e-12, ((means - means.mean()) ** 2).sum())
     design = np.linalg.pinv(np.stack([counts, np.ones_like(counts)], axis=1))  # [2, numbers]
-    drawn = np.empty((NUM_RESAMPLES, len(counts)))
-    for i in range(NUM_RESAMPLES):
-        lists = rng.integers(0, len(words), len(words))
-        total = 100 / max(1, words[lists].sum())
-        drawn[i] = [total * each[rng.integers(0, len(each), len(each))].mean(axis=0)[lists].sum() for each in stacked]
+    drawn = resampled_wers([errors[count] for count in sorted(errors)], words, seed=seed)
     slopes, starts = design @ drawn.T
     far = counts[-1] + 1
     return (

@@ -34,8 +34,8 @@ class Rows:
         return self.size.domains
 
     def of(self, domain: str, method: str) -> list[Record]:
-        """All on dev of one row."""
-        return [each for each in self.records if each.has(domain=domain, method=method) and "part" not in each.key]
+        """All of one row."""
+        return [each for each in self.records if each.has(domain=domain, method=method)]
 
     def chosen(self, domain: str, method: str) -> list[Record]:
         """Those with the chosen rate, by seed."""

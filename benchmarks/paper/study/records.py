@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class Records:
 
 def read_record(path: Path) -> Record:
     """A record; raises ValueError, naming the file, where it is none."""
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)  # a table is asked for its cells after each, and reads the same records
+def _read(path: Path, written: int) -> Record:
+    del written  # another time is another record
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:

@@ -10,7 +10,6 @@ from study.page import grid
 from study.page import page as whole_page
 from study.record_rows import Rows
 from study.records import Record, Records
-from study.sets import TEST
 from study.sizes import Size
 
 _COLUMNS = (
@@ -43,7 +42,6 @@ def page(size: Size, records: Records) -> str:
         "## Claims and aims" if claims else "",
         _CLAIMS if claims else "",
         claims,
-        _test(rows),
         _rates(rows),
     )
 
@@ -116,17 +114,18 @@ def _rates(rows: Rows) -> str:
     return f"## Learning rates tried on seed 0: best dev WER\n\n{table}" if lines else ""
 
 
-def _test(rows: Rows) -> str:
+def test_page(size: Size, records: Records) -> str:
+    """The page of --test."""
+    rows, done = Rows.read(size, records), list(records.all())
     lines = []
-    for domain in rows.domains:
+    for domain in size.domains:
         for method in METHODS:
-            mine = [each for each in rows.records if each.has(part=TEST, domain=domain, method=method.name)]
+            mine = rows.of(domain, method.name)
             if mine:
                 counts = rows.set_counts(mine[0].figures["test"]["set"])
-                lines.append((
-                    domain, method.title, f"{counts.wer(counts.first_pass):.2f}",
-                    over_seeds([each.figures["test"]["wer"] for each in mine]).text(),
-                    f"{counts.wer(counts.oracle):.2f}", f"{len(counts.words):,}", str(len(mine)),
-                ))  # fmt: skip
+                ends = [f"{counts.wer(each):.2f}" for each in (counts.first_pass, counts.oracle)]
+                wer = over_seeds([each.figures["test"]["wer"] for each in mine]).text()
+                lines.append((domain, method.title, ends[0], wer, ends[1], f"{len(counts.words):,}", str(len(mine))))
     columns = ("domain", "method", "first pass", "test WER", "oracle", "lists", "seeds")
-    return f"## Test, weights and margins from dev\n\n{grid(columns, lines)}" if lines else ""
+    words = "The chosen runs of Table 1 on test lists, with the weights and margins that dev gave them."
+    return whole_page("Table 1: test", size, done, words, grid(columns, lines) if lines else "")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lorb.formats import read_nbest_lists
 from lorb_adapters.base import load_base
 from lorb_adapters.loading import load_adapter
 from lorb_adapters.lora import LoraConfig
@@ -13,6 +14,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data import DataFiles
+from lorb_adapters.training.evaluation import evaluate
 from lorb_adapters.training.lists import prepare, score_lists
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.run import publish, run
@@ -50,6 +52,20 @@ def test_both_forms_have_the_same_figures(finished):
     assert figures["ranking"]["switching_margin"] == done.report.ranking.switching_margin
     assert figures["audit"]["sets"]["dev"]["lists"] == dev["utterances"]
     assert done.report.audit.to_markdown() in markdown
+
+
+def test_a_finished_run_has_dev_scored_by_what_was_kept(finished, sample):
+    """Dev's figures in the report are those of its scores, whose tensors the method holds."""
+    base, done = finished
+    lists = prepare(
+        read_nbest_lists([sample / "test.jsonl.gz"]), base.text_encoder, done.report.config.normalization,
+        uses_context=False,
+    )  # fmt: skip
+    ranking = done.report.ranking
+    again = evaluate(lists, done.trained.dev_scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
+    assert again.rescored.tolist() == done.report.sets["dev"].rescored.tolist()
+    for one, other in zip(done.method.scores(done.trained.tensors, lists[:3]), done.trained.dev_scores, strict=False):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
 
 
 def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finished, tiny_bert, tmp_path, sample_dev):
