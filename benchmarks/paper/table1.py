@@ -27,7 +27,7 @@ LOG = Path(__file__).with_name("test_log.md")
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """Baselines, then every method on every domain."""
+    """Baselines, then every method on every domain, the cheapest first."""
     made = []
     for domain in size.domains:
         sets = tuple(dev_of(size, each) for each in size.domains)
@@ -36,7 +36,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
         untrained = Untrained(size.base, dev_of(size, domain))
         made.append(Cell({"domain": domain, "method": "untrained"}, untrained, cost=cost_of(size, domain) / 10))
     for method in METHODS:
-        for domain in size.domains:
+        for domain in sorted(size.domains, key=lambda each: cost_of(size, each)):
             key = {"domain": domain, "method": method.name}
             for whole, rate, seed in with_rates(records, key, method.rates[: size.rates], size.seeds):
                 work = training(size, domain, method.flags, seed=seed, rate=rate, elsewhere=True, keeps=True)

@@ -11,6 +11,9 @@ NUM_RESAMPLES, _RESAMPLES_AT_ONCE = 10_000, 1_000
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _NORMAL = 1.96
 
+# Errors of two systems, [seeds] of [lists], and the words of the lists.
+Pair = tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -49,11 +52,7 @@ def paired_difference(
     ours, theirs: [seeds] of [lists], word errors. Each of 10,000 resamples draws lists, the same ones for both (Bisani
     and Ney 2004), and for each of the two its own seeds: the chance of training and that of the lists are both in it.
     """
-    means = [np.stack(errors).mean(axis=0) for errors in (ours, theirs)]
-    value = 100 * (means[0] - means[1]).sum() / words.sum()
-    resampled = resampled_wers((ours, theirs), words, seed=seed)
-    low, high = np.percentile(resampled[:, 0] - resampled[:, 1], [2.5, 97.5])
-    return Interval(float(value), float(low), float(high))
+    return pooled_difference([(ours, theirs, words)], seed=seed)
 
 
 def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -76,15 +75,16 @@ def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *
     return np.concatenate(parts)
 
 
-def pooled_difference(parts: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]]) -> Interval:
-    """The mean over domains of `paired_difference`; each domain weighs the same, and is independent of the others."""
-    each = [paired_difference(*part) for part in parts]
-    value = float(np.mean([one.value for one in each]))
-    half = [
-        math.sqrt(sum((end(one) - one.value) ** 2 for one in each)) / len(each)
-        for end in (lambda one: one.low, lambda one: one.high)
-    ]
-    return Interval(value, value - half[0], value + half[1])
+def pooled_difference(parts: Sequence[Pair], *, seed: int = 0) -> Interval:
+    """The mean over domains of `paired_difference`; each domain weighs the same, and is drawn apart from the others."""
+    values, resampled = [], []
+    for number, (ours, theirs, words) in enumerate(parts):
+        means = [np.stack(errors).mean(axis=0).sum() for errors in (ours, theirs)]
+        values.append(100 * (means[0] - means[1]) / words.sum())
+        wers = resampled_wers((ours, theirs), words, seed=seed + number)
+        resampled.append(wers[:, 0] - wers[:, 1])
+    low, high = np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])
+    return Interval(float(np.mean(values)), float(low), float(high))
 
 
 HELD, NOT_HELD, OPEN = "held", "not held", "not decided"

@@ -37,7 +37,7 @@ def prepare(source: Path, out: Path) -> dict[str, str]:
     source: the folder with librispeech_ls100_10best, dstc2_live and hp_atis.
     """
     makers = {"librispeech": _librispeech, "dstc2_live": _dstc2, "hp_atis": _atis}
-    digests = {}
+    digests: dict[str, str] = {}
     for domain, make in makers.items():
         paths = {part: out / domain / f"{part}.jsonl.gz" for part in (TRAIN, DEV, TEST)}
         if not all(path.exists() for path in paths.values()):

@@ -46,7 +46,7 @@ class Size:
 
 # Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
 _FEW = {"librispeech": Counts(300, 150, 300), "dstc2_live": Counts(600, 600, 1500), "hp_atis": Counts(500, 250, 500)}
-SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 2, 3, (150, 500, 1500))
+SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 3, 3, (150, 500, 1500))
 FULL = Size(
     "full", "rescore-minilm", {domain: Counts() for domain in _FEW}, None, 4, 4, 3, 5, (150, 500, 1500, 5000, None)
 )

@@ -18,11 +18,11 @@ class Trigram:
     """Made of texts; tells the log probability of others."""
 
     def __init__(self, texts: Iterable[Sequence[str]]) -> None:
-        trigrams = Counter(gram for words in texts for gram in _trigrams(words))
-        bigrams = Counter((v, w) for _, v, w in trigrams)
+        trigrams: Counter[_Context] = Counter(gram for words in texts for gram in _trigrams(words))
+        bigrams: Counter[_Context] = Counter((v, w) for _, v, w in trigrams)
         unigrams = Counter(w for _, w in bigrams)
         self._num_words = len(unigrams) + 1
-        self._orders = tuple(map(_by_context, (_as_grams(unigrams), bigrams, trigrams)))
+        self._orders = (_by_context(_as_grams(unigrams)), _by_context(bigrams), _by_context(trigrams))
 
     def log_probability(self, words: Sequence[str]) -> float:
         """Of a whole text with its end, natural log."""
