@@ -17,7 +17,9 @@ def page(size: Size, records: Records) -> str:
     bases = sorted(records.find(of="base"), key=lambda record: int(record.key["layers"]))
     if not bases:
         return whole_page(title, size, done)
-    runs = {int(base.key["layers"]): records.find(of="lorb", layers=base.key["layers"]) for base in bases}
+    last = max((record for record in done if record.key["of"] == "lorb"), key=_date, default=None)
+    rate = None if last is None else last.key["rate"]  # Table 1 may have chosen another since
+    runs = {int(base.key["layers"]): records.find(of="lorb", layers=base.key["layers"], rate=rate) for base in bases}
     deepest = max((layers for layers, found in runs.items() if found), default=0)
     rows = [_row(records, base, runs[int(base.key["layers"])], runs.get(deepest, [])) for base in bases]
     columns = (
@@ -39,6 +41,10 @@ def _head(bases: list[Record], done: list[Record]) -> str:
         "difference is paired, its interval over lists and seeds. Speed: LoRB's engine with one adapter, processor's "
         f"time on one core, medians; the load average of the two cores was {min(loads):.1f} to {max(loads):.1f}."
     )
+
+
+def _date(record: Record) -> str:
+    return str(record.facts["date"])
 
 
 def _row(records: Records, base: Record, runs: list[Record], deepest: list[Record]) -> tuple[str, ...]:

@@ -100,9 +100,9 @@ class FullModels(Contestant):
         """As Contestant has it; all share the first one's tokenizer."""
         base = load_base(str(full_model(self._folder, number)))
         assert base.head is not None, "a full model has a head"
+        head = base_only_weights(base.head)
         self._text_encoder = self._text_encoder or base.text_encoder
-        base = replace(base, text_encoder=self._text_encoder)
-        self._models.append((RescoringModel(base), base_only_weights(base.head)))
+        self._models.append((RescoringModel(replace(base, text_encoder=self._text_encoder)), head))
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
         """As Contestant has it, one domain after the other."""

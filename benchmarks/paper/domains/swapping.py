@@ -100,7 +100,7 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
         Client(server.target) as client,
         grpc.insecure_channel(f"127.0.0.1:{server.ports['admin_port']}") as channel,
     ):
-        admin = admin_pb2_grpc.AdapterAdminServiceStub(channel)
+        admin = admin_pb2_grpc.AdapterAdminServiceStub(channel)  # type: ignore[no-untyped-call]
         options = RescoreOptions(domain=domain)
         client.rescore(nbest, options, timeout_seconds=60)
         for number in range(NUM_SWAPS):

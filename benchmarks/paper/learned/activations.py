@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel
-from transformers.modeling_utils import PreTrainedModel
 
 from lorb_adapters.base import Base
 from lorb_adapters.text import EncodedRow
@@ -26,10 +25,10 @@ class Activations:
     attention: tuple[tuple[Tensor, ...], ...]
 
 
-def plain_encoder(base: Base) -> PreTrainedModel:
+def plain_encoder(base: Base) -> nn.Module:
     """A copy of a base's encoder as it was loaded, by transformers' own attention, which can be looked at."""
     config = copy.deepcopy(base.encoder.config)  # a model writes its attention into the configuration it is made of
-    encoder: PreTrainedModel = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)
+    encoder: nn.Module = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)  # type: ignore[no-untyped-call]
     encoder.load_state_dict(base.encoder.state_dict())
     return encoder.eval().requires_grad_(False)
 

@@ -27,7 +27,7 @@ _CLASS_TITLES = {"kind": "", "part": " word", "frequency": ", times in train"}
 
 def page(size: Size, records: Records) -> str:
     """Markdown of the records there are; writes the plot too."""
-    compared = [record for record in records.all() if "seed" in record.key]
+    compared = _of_one_choice([record for record in records.all() if "seed" in record.key])
     title = "Table 8: what LoRA changed, against full fine-tuning"
     if not compared:
         return whole_page(title, size, compared)
@@ -35,7 +35,7 @@ def page(size: Size, records: Records) -> str:
     return whole_page(
         title, size, compared, _head(size, compared), _methods(compared), "## By layer", _by_layer(compared),
         f"![Size and effective rank of updates, CKA and attention, by layer]({PLOT})",
-        "## By kind of layer", _by_site(compared), *_subspaces(compared, records.find(of="seeds")),
+        "## By kind of layer", _by_site(compared), *_subspaces(compared, _of_one_choice(records.find(of="seeds"))),
         "## Which words", _words(compared), "## Whether they do the same", _agreement(compared),
     )  # fmt: skip
 
@@ -45,10 +45,22 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     missing = size.seeds - len(compared)
     return (
         f"{lists} lists of LibriSpeech's dev; one look at it in each epoch. Both start from the same base and head "
-        "and read the same lists in the same order, no regulariser. Means over "
+        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. Means over "
         f"{len(compared)} seeds{f' ({missing} missing)' if missing else ''}, in parentheses 95% intervals of "
         "Student's t."
     )
+
+
+def _of_one_choice(found: Sequence[Record]) -> list[Record]:
+    """Those with the learning rates that were taken last: Table 1 may have chosen others since."""
+    if not found:
+        return []
+    last = max(found, key=lambda record: str(record.facts["date"]))
+    return [record for record in found if all(record.key[name] == last.key[name] for name in METHODS)]
+
+
+def _rates(compared: Sequence[Record]) -> str:
+    return ", ".join(f"{title} {compared[0].key[name]:g}" for name, title in METHODS.items())
 
 
 def _methods(compared: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def plot(records: Sequence[Record]) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "lorb", "font.size": 9, "axes.titlesize": 9}
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "lorb", "font.size": 9, "axes.titlesize": 9}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(8.0, 5.2), layout="constrained")
         FigureCanvasSVG(figure)

@@ -19,7 +19,7 @@ from study.cell import Place
 from study.records import write_whole
 from study.training import RANKING, TENSORS, Training
 
-FIGURES = "figures.json"
+FIGURES, _DONE_WITH = "figures.json", "done_with.json"
 _HEAD = "head."
 
 
@@ -62,11 +62,14 @@ class Trained:
 
 
 def trained(training: Training, place: Place) -> Trained:
-    """Trains in the place's scratch folder, unless that was done."""
-    done = place.scratch / FIGURES
-    if not done.exists():
+    """Trains in the place's scratch folder, unless a run with the same settings was done there."""
+    done, of = place.scratch / FIGURES, place.scratch / _DONE_WITH
+    settings = json.dumps(training.settings(), sort_keys=True)
+    if not (done.exists() and of.exists() and of.read_text(encoding="utf-8") == settings):
+        of.unlink(missing_ok=True)
         place.scratch.mkdir(parents=True, exist_ok=True)
         write_whole(done, json.dumps(replace(training, keeps=True).run(place)))
+        write_whole(of, settings)
     return _read(training, place.scratch)
 
 

@@ -84,7 +84,7 @@ def test_runs_and_measures_are_recorded(done):
         assert all(site["relative_norm"] > 0 for site in spectra["full"].values())
         assert record.figures["activations"]["cka"]["base-full"][-1] < 1.0
         assert str(folder) not in json.dumps([record.figures, record.facts])
-        assert (folder / "scratch" / f"librispeech-seed{seed}" / "full" / FIGURES).is_file()
+        assert (folder / "scratch" / f"librispeech-lora0.05-full0.01-seed{seed}" / "full" / FIGURES).is_file()
 
 
 def test_the_page_has_every_part_and_a_plot(done):
