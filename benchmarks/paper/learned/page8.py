@@ -22,7 +22,7 @@ _CLASSES = {
     "part": ("function", "content"),
     "frequency": ("100 or more", "10 to 99", "1 to 9", "not in train"),
 }
-_CLASS_TITLES = {"kind": "", "part": " word", "frequency": ", times in train"}
+_CLASS_TITLES = {"kind": "", "part": " word", "frequency": " (times in train)"}
 
 
 def page(size: Size, records: Records) -> str:
@@ -45,9 +45,7 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     missing = size.seeds - len(compared)
     return (
         f"{lists} lists of LibriSpeech's dev; one look at it in each epoch. Both start from the same base and head "
-        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. Means over "
-        f"{len(compared)} seeds{f' ({missing} missing)' if missing else ''}, in parentheses 95% intervals of "
-        "Student's t."
+        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. {_certainty(len(compared), missing)}"
     )
 
 
@@ -57,6 +55,13 @@ def _of_one_choice(found: Sequence[Record]) -> list[Record]:
         return []
     last = max(found, key=lambda record: str(record.facts["date"]))
     return [record for record in found if all(record.key[name] == last.key[name] for name in METHODS)]
+
+
+def _certainty(done: int, missing: int) -> str:
+    if done == 1:
+        return f"One seed ({missing} missing): what it shows, and no claim."
+    note = f" ({missing} missing)" if missing else ""
+    return f"Means over {done} seeds{note}, in parentheses 95% intervals of Student's t."
 
 
 def _rates(compared: Sequence[Record]) -> str:
