@@ -45,7 +45,8 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     missing = size.seeds - len(compared)
     return (
         f"{lists} lists of LibriSpeech's dev; one look at it in each epoch. Both start from the same base and head "
-        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. {_certainty(len(compared), missing)}"
+        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. "
+        f"{_certainty(len(compared), missing)}"
     )
 
 
