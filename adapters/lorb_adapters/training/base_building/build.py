@@ -12,6 +12,7 @@ from lorb_adapters.training.base_building.config import PLL, REPLACED, BuildConf
 from lorb_adapters.training.base_building.course import Course
 from lorb_adapters.training.base_building.files import BuildFiles
 from lorb_adapters.training.base_building.learner import Learner
+from lorb_adapters.training.base_building.lowest_layers import lowest_layers
 from lorb_adapters.training.base_building.material import Material
 from lorb_adapters.training.base_building.pseudo_likelihood import PseudoLikelihood
 from lorb_adapters.training.base_building.replaced import Replaced
@@ -39,6 +40,8 @@ def build(
     base: Base, files: BuildFiles, config: BuildConfig, progress: TrainingProgress, keeping: Keeping, command: str = ""
 ) -> Built:
     """Trains all of `base`, which it takes over, and measures. Raises InvalidInput or MalformedFile."""
+    if config.num_layers is not None:
+        base = lowest_layers(base, config.num_layers)
     objective = _OBJECTIVES[config.objective](base, config)
     with ExitStack() as on_failure:
         folder = on_failure.enter_context(RunFolder(keeping.folder))

@@ -94,6 +94,7 @@ def _config(args: argparse.Namespace) -> "BuildConfig":
         max_words=args.max_words,
         num_sentences=args.sentences,
         sentences_per_step=args.sentences_per_step,
+        num_layers=args.layers,
         corrupted_share=args.corrupted_share,
         confusion_share=args.confusion_share,
         masked_share=args.masked_share,
@@ -150,6 +151,9 @@ def parser() -> argparse.ArgumentParser:
         "--head", choices=("sum", "cls"), default="sum",
         help="sum: a score a token, added up; cls: one score a sentence, for pll alone",
     )  # fmt: skip
+    training.add_argument(
+        "--layers", type=int, help="of the encoder to keep, the lowest, for a smaller and faster base (default: all)"
+    )
     training.add_argument(
         "--sentences", type=int, default=400_000,
         help="to read, drawn from all of the text; more than it has are further passes. With pll, to fill in masked "

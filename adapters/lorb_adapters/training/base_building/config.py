@@ -13,6 +13,7 @@ OBJECTIVES = (REPLACED, PLL)
 HEADS = (SUM, CLS)
 _FLAGS = {
     "num_sentences": "sentences",
+    "num_layers": "layers",
     "num_teacher_sentences": "teacher-sentences",
     "num_distillation_sentences": "distillation-sentences",
 }
@@ -31,6 +32,7 @@ class BuildConfig:
         num_sentences: read in training, with pll in masked-LM training; more than the text has means further passes,
             with other corruptions or masks. 0 with pll alone, on a base with a masked-LM head.
         sentences_per_step: in one step of the optimiser.
+        num_layers: of the encoder to keep, the lowest; None for all.
         corrupted_share: of all words, on average; it varies from sentence to sentence from none to twice that.
         confusion_share: of the corruptions, where the recogniser's confusions know one for the place.
         masked_share: of the tokens in masked-LM training.
@@ -52,6 +54,7 @@ class BuildConfig:
     max_words: int = 50
     num_sentences: int = 400_000
     sentences_per_step: int = 64
+    num_layers: int | None = None
     corrupted_share: float = 0.125
     confusion_share: float = 0.5
     masked_share: float = 0.15
@@ -85,6 +88,7 @@ class BuildConfig:
             self._check(name, getattr(self, name) >= 1, "1 or more")
         least = 0 if self.objective == PLL else 1
         self._check("num_sentences", self.num_sentences >= least, f"{least} or more")
+        self._check("num_layers", self.num_layers is None or self.num_layers >= 1, "1 or more")
         self._check("max_words", self.max_words >= self.min_words, "min-words or more")
         self._check("corrupted_share", 0 < self.corrupted_share <= 0.5, "a number above 0, up to 0.5")
         self._check("confusion_share", 0 <= self.confusion_share <= 1, "a number from 0 to 1")

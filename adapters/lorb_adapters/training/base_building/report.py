@@ -128,6 +128,7 @@ class BuildReport:
         config = self.config
         return [
             ("made from", f"{self.base_name} ({self.base_fingerprint[:12]})"),
+            ("layers kept", "all" if config.num_layers is None else f"the lowest {config.num_layers}"),
             ("parameters trained", f"{self.num_parameters:,}"),
             *((name, f"{count:,}") for name, count in self.counts.items()),
             ("steps", f"{len(self.steps):,} of {config.sentences_per_step} sentences"),

@@ -95,6 +95,15 @@ def test_a_roberta_and_a_text_alone_are_enough(files, tiny_roberta, tmp_path):
     assert load_base(str(tmp_path / "mine")).head is not None
 
 
+def test_a_base_of_fewer_layers(files, tiny_bert, tmp_path):
+    """The written base has as many layers as were asked for, and the report says so."""
+    assert main(command(files, tiny_bert, tmp_path, "--layers", "1")) == 0
+    assert load_base(str(tmp_path / "mine")).encoder.config.num_hidden_layers == 1
+    report = json.loads((tmp_path / "mine" / "report.json").read_text())
+    assert report["config"]["num_layers"] == 1
+    assert "| the lowest 1 |" in (tmp_path / "mine" / "report.md").read_text()
+
+
 def test_an_adapter_trains_on_it(undisturbed, files, tmp_path, capsys):
     """lorb-train-adapter takes the folder for its base and begins with its head: not at the first pass."""
     arguments = [
@@ -188,6 +197,8 @@ def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, caps
         (["--dev", "/nowhere/dev.jsonl"], "/nowhere/dev.jsonl"),
         (["--sentences", "0"], "sentences is 0"),
         (["--sentences-per-step", "0"], "sentences-per-step is 0"),
+        (["--layers", "0"], "layers is 0"),
+        (["--layers", "3"], "layers is 3: base"),
         (["--min-words", "60"], "max-words is 50: it must be min-words or more"),
         (["--min-words", "300", "--max-words", "400"], "the text has 0 sentences"),
         (["--corrupted-share", "0.9"], "corrupted-share is 0.9"),

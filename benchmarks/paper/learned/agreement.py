@@ -1,0 +1,56 @@
+"""Whether two rescorers do the same to the same lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of two rescorers on the same lists.
+
+    Attributes:
+        same_choice: share of lists for which both put the same text first, of those with more than one; 0 to 1.
+        fixed_in_common: lists with fewer errors than in the first pass by both, over those by either; 0 to 1.
+        broken_in_common: the same of lists with more errors.
+        kappa: Cohen's, of fixed, broken or neither: 0 for agreement by chance, 1 for the same.
+    """
+
+    same_choice: float
+    fixed_in_common: float
+    broken_in_common: float
+    kappa: float
+
+
+def agreement(
+    first_pass: Sequence[int],
+    errors: tuple[Sequence[int], Sequence[int]],
+    chosen: tuple[Sequence[object], Sequence[object]],
+) -> Agreement:
+    """Of lists with a choice.
+
+    first_pass and each of errors: [lists] word errors; each of chosen: [lists] texts, or their places in the list.
+    """
+    before = np.asarray(first_pass)
+    one, other = (np.sign(np.asarray(each) - before) for each in errors)  # -1 fixed, 1 broken
+    same = [a == b for a, b in zip(*chosen, strict=True)]
+    return Agreement(
+        same_choice=float(np.mean(same)),
+        fixed_in_common=jaccard(one < 0, other < 0),
+        broken_in_common=jaccard(one > 0, other > 0),
+        kappa=cohen_kappa(one, other),
+    )
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    """Members of both over members of either; 1 where neither has any. one, other: [n] bool."""
+    either = int((one | other).sum())
+    return int((one & other).sum()) / either if either else 1.0
+
+
+def cohen_kappa(one: np.ndarray, other: np.ndarray) -> float:
+    """(p - e) / (1 - e), p the share of equal labels, e what their frequencies give by chance; 1 where e is 1."""
+    labels = np.union1d(one, other)
+    expected = float(sum((one == label).mean() * (other == label).mean() for label in labels))
+    return 1.0 if expected == 1.0 else (float((one == other).mean()) - expected) / (1.0 - expected)

@@ -1,0 +1,82 @@
+"""Which word errors a rescorer takes away, and which it makes: between the first pass's choice and its own."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+SUBSTITUTION, DELETION, INSERTION = "substitution", "deletion", "insertion"
+_KINDS = {"replace": SUBSTITUTION, "delete": DELETION, "insert": INSERTION}
+
+
+@dataclass(frozen=True, slots=True)
+class WordError:
+    """One error of a text.
+
+    Attributes:
+        kind: SUBSTITUTION, DELETION or INSERTION.
+        word: the reference's, or the one inserted.
+        place: of the reference's word; of an insertion, of the word behind it.
+    """
+
+    kind: str
+    word: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class WordChange:
+    """One error that is there before or after, and not both."""
+
+    error: WordError
+    is_fixed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Of one class of words: errors of the first pass, those fixed, those made; counts."""
+
+    before: int
+    fixed: int
+    broken: int
+
+
+def word_errors_of(reference: str, text: str) -> list[WordError]:
+    """By a shortest alignment over white-space words."""
+    words, said = reference.split(), text.split()
+    return [
+        WordError(_KINDS[edit.tag], said[edit.dest_pos] if edit.tag == "insert" else words[edit.src_pos], edit.src_pos)
+        for edit in Levenshtein.editops(words, said)
+    ]
+
+
+def word_changes(reference: str, before: str, after: str) -> Iterator[WordChange]:
+    """Errors fixed and made. A word that is substituted before and deleted after stays an error: no change.
+
+    Insertions are one another's match where they are the same word, wherever in the sentence.
+    """
+    old, new = (word_errors_of(reference, text) for text in (before, after))
+    for one, other, is_fixed in ((old, new, True), (new, old, False)):
+        places = {error.place for error in other if error.kind != INSERTION}
+        inserted = Counter(error.word for error in other if error.kind == INSERTION)
+        for error in one:
+            if error.kind == INSERTION:
+                if inserted[error.word]:
+                    inserted[error.word] -= 1
+                    continue
+            elif error.place in places:
+                continue
+            yield WordChange(error, is_fixed)
+
+
+def balances(utterances: Iterable[tuple[str, str, str]], class_of: Callable[[WordError], str]) -> dict[str, Balance]:
+    """By class, of (reference, first pass's text, rescored text) of each utterance."""
+    before: Counter[str] = Counter()
+    changed: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for reference, first, rescored in utterances:
+        before.update(class_of(error) for error in word_errors_of(reference, first))
+        for change in word_changes(reference, first, rescored):
+            changed[change.is_fixed][class_of(change.error)] += 1
+    names = sorted(before | changed[False])
+    return {name: Balance(before[name], changed[True][name], changed[False][name]) for name in names}

@@ -1,0 +1,52 @@
+"""Table 6: how small the base may be: MiniLM's lowest 2, 4 or all 6 layers, each taught alike, and LoRB on each.
+
+    python benchmarks/paper/table6.py [--plan | --write] [--jobs N]
+
+A base of each depth is made by lorb-build-base from the same book sentences; the text is looked for in the sets' folder
+`text`, then beside the repository. One base a depth: its seed is not varied, the adapters' are. Larger models:
+`--size full --device cuda` teaches all of the text.
+"""
+
+from depths.adapting import Adapting
+from depths.building import Building
+from depths.page6 import page
+from depths.serving_speed import ServingSpeed
+from study.cell import Cell
+from study.command import main
+from study.methods import LORB
+from study.records import Records
+from study.runs import cost_of, lorb_rate, training
+from study.sets import DEV, Lists
+from study.sizes import Size
+from study.table import Table
+
+DOMAIN, PARENT = "librispeech", "minilm"
+LAYERS = (2, 4, 6)
+SENTENCES = {"small": 20_000, "full": 420_000}
+DEV_LISTS = 400
+RATE = 1e-3  # where Table 1 has not chosen yet
+_SPEED_LISTS = Lists(DOMAIN, DEV, 60)  # all of a list's hypotheses: the ten best
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """For each depth the base, how fast it is, and adapters."""
+    found = []
+    dev = Lists(DOMAIN, DEV, DEV_LISTS if size.name == "small" else None, size.hypotheses)
+    for layers in LAYERS:
+        building = Building(PARENT, layers, SENTENCES[size.name], dev)
+        made = Cell({"of": "base", "layers": layers}, building, cost=40 * SENTENCES[size.name] * (1 + layers) / 4)
+        found += [made, Cell({"of": "speed", "layers": layers}, ServingSpeed(building, made.name, _SPEED_LISTS), 5e4)]
+        rate = lorb_rate(records, size, DOMAIN) or RATE
+        for seed in range(size.seeds):
+            base = f"{PARENT}-lowest-{layers}"
+            run = training(size, DOMAIN, LORB.flags, seed=seed, rate=rate, base=base, dev=dev, looks=1)
+            work = Adapting(building, made.name, run)
+            cost = cost_of(size, DOMAIN, factor=layers / 6)
+            found.append(Cell({"of": "lorb", "layers": layers, "rate": rate, "seed": seed}, work, cost))
+    return found
+
+
+TABLE = Table("table6", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=__doc__))

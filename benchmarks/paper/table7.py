@@ -1,0 +1,49 @@
+"""Table 7: 1, 10 and 100 domains in one process, as adapters on one base against a fine-tuned model each.
+
+    python benchmarks/paper/table7.py [--plan | --write]
+
+Run it on a quiet machine, one job: it measures times. The adapters are the shipped one and copies with other weights;
+the full models are the base with those merged into it. Each cell is a process of its own, and its record has the load
+average.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serving_process
+
+from domains.hosting import Hosting
+from domains.page7 import page
+from domains.swapping import Swapping
+from study.cell import Cell
+from study.command import main
+from study.records import Records
+from study.sets import DEV, Lists
+from study.sizes import Size
+from study.table import Table
+
+NUM_DOMAINS = (1, 10, 100)
+RUNS = {1: 3, 10: 3, 100: 1}  # a hundred domains are a hundred loads, and their memory differs by less than a percent
+LISTS = Lists("librispeech", DEV, 100, 5)
+_COSTS = {"adapters": 0.1, "full": 0.6, "plain": 0.2}  # of a domain
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """Every contestant with every number of domains, and the swaps."""
+    del size, records
+    hosting = [
+        Cell({"of": contestant, "domains": count, "run": run}, Hosting(contestant, count, LISTS, run), 5 + cost * count)
+        for count in NUM_DOMAINS
+        for contestant, cost in _COSTS.items()
+        for run in range(RUNS[count])
+    ]
+    return [
+        *hosting,
+        *(Cell({"of": "swap", "domains": count}, Swapping(count), 15 + count / 10) for count in NUM_DOMAINS),
+    ]
+
+
+TABLE = Table("table7", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=__doc__))

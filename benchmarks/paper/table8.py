@@ -1,0 +1,62 @@
+"""Table 8: what a LoRA adapter changed, against full fine-tuning from the same start on the same lists.
+
+    python benchmarks/paper/table8.py [--plan | --write] [--jobs N]
+
+A cell trains both (LoRA and full, one seed) and compares weights, hidden states, attention maps and the words that
+each fixes; the last cell compares the seeds with one another. The lists are LibriSpeech's dev.
+"""
+
+from collections.abc import Mapping
+
+from learned.across_seeds import AcrossSeeds
+from learned.comparison import Comparison
+from learned.page8 import page
+from study.cell import Cell
+from study.command import main
+from study.methods import FULL, LORA, Method
+from study.records import Records
+from study.runs import chosen_rate, training
+from study.sets import DEV, Lists
+from study.sizes import Size
+from study.table import Table
+from study.training import Training
+
+DOMAIN = "librispeech"
+LOOKS = 1  # at dev in each epoch: to choose the better epoch; more would cost more than the steps
+DEV_LISTS = 400  # more than in other tables: words are counted by class
+RATES = {"lora": 1e-3, "full": 6e-5}  # where Table 1 has not chosen yet
+_METHODS = {"lora": LORA, "full": FULL}
+
+
+def cells(size: Size, records: Records) -> list[Cell]:
+    """One comparison a seed, then the seeds with one another."""
+    rates = {name: _rate(size, records, method) for name, method in _METHODS.items()}
+    works = [
+        Comparison(_run(size, "lora", rates, seed), _run(size, "full", rates, seed), _dev(size))
+        for seed in range(size.seeds)
+    ]
+    key = {"domain": DOMAIN, **rates}
+    compared = [Cell({**key, "seed": seed}, work) for seed, work in enumerate(works)]
+    seeds = AcrossSeeds(tuple(zip((cell.name for cell in compared), works, strict=True)))
+    return [*compared, Cell({**key, "of": "seeds"}, seeds, cost=0.1)]
+
+
+def _rate(size: Size, records: Records, method: Method) -> float:
+    """What Table 1 chose on this domain."""
+    first = Records(records.folder.parent, "table1").find(domain=DOMAIN, method=method.name, seed=0)
+    return chosen_rate(first, method.rates[: size.rates]) or RATES[method.name]
+
+
+def _dev(size: Size) -> Lists:
+    return Lists(DOMAIN, DEV, DEV_LISTS if size.name == "small" else None, size.hypotheses)
+
+
+def _run(size: Size, method: str, rates: Mapping[str, float], seed: int) -> Training:
+    flags = _METHODS[method].flags
+    return training(size, DOMAIN, flags, seed=seed, rate=rates[method], dev=_dev(size), looks=LOOKS, keeps=True)
+
+
+TABLE = Table("table8", cells, page)
+
+if __name__ == "__main__":
+    raise SystemExit(main(TABLE, description=__doc__))
