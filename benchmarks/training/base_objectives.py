@@ -3,8 +3,8 @@
     python benchmarks/training/base_objectives.py --text books.txt.gz --lists runs/librispeech
 
 Each run has its own process, one thread, the same text, lists and seed. Cost is processor time of the training stages,
-not of reading and measuring: it stays the same when others use the machine. The budgets in sentences below are what
-eight minutes of one core here gave; the processor time that each run took stands in the result. LISTS has
+not of reading and measuring: it stays the same when others use the machine. The budgets in sentences below are about
+seven minutes of one core; the processor time that each run took stands in the result. LISTS has
 train.jsonl.gz and dev.jsonl.gz as benchmarks/prepare_librispeech.py cuts them: nothing of a test set is read.
 """
 
