@@ -76,7 +76,7 @@ def test_steps_and_domains_reach_the_server(target, service, small_file, capsys)
         (["--domains", "a=x"], "has the share 'x'"),
         (["--domains", "../x"], "is not a name"),
         (["--server", "localhost"], "names no port"),
-        (["--token-file", "/none"], "/none: the token cannot be read"),
+        (["--token-file", "/none"], "the token file /none: No such file"),
         (["--json", "/none/x.json"], "/none/x.json: cannot be written"),
         (["--hgrm", "/none/x.hgrm"], "/none/x.hgrm: cannot be written"),
     ],
