@@ -12,7 +12,7 @@ from study.sizes import SIZES, Size
 from study.table import Table
 
 ROOT = Path(__file__).parents[3]
-INTERRUPTED, FAILED = 130, 1
+INTERRUPTED, MISUSED, FAILED = 130, 2, 1
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
     *,
     before: Callable[[Size], None] = lambda size: None,
 ) -> int:
-    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 130 interrupted.
+    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 2 no sets, 130 interrupted.
 
     before: is told the size before any cell is done.
     """
@@ -40,6 +40,9 @@ def main(
     )
     if args.plan:
         return _plan(run)
+    if not args.write and not run.folders.sets.is_dir():
+        print(f"{run.folders.sets} has no sets: make them by benchmarks/paper/data.py --source DIR", file=sys.stderr)
+        return MISUSED
     if args.again:
         _forget(run, args.again)
     status = 0

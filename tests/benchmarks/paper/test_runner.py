@@ -12,6 +12,7 @@ import pytest
 
 from fake_work import FakeWork
 from study.cell import Cell
+from study.command import main
 from study.records import Records
 from study.runner import Run
 from study.table import Table
@@ -86,6 +87,7 @@ import sys
 sys.path[:0] = {paths!r}
 from study.cell import Cell
 from study.command import main
+from study.command import main
 from study.table import Table
 from slow_work import SlowWork
 cells = [Cell({{"n": n}}, SlowWork(n)) for n in range(2)]
@@ -111,7 +113,8 @@ def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, f
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(paths=paths))
     (tmp_path / "slow_work.py").write_text(SLOW)
-    command = [sys.executable, str(script), "--results", str(folders.results), "--scratch", str(folders.scratch)]
+    flags = {"--results": folders.results, "--scratch": folders.scratch, "--sets": tmp_path}
+    command = [sys.executable, str(script), *(str(part) for flag in flags.items() for part in flag)]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     began = folders.scratch / "table9" / "n1" / "began"
     deadline = time.monotonic() + 120
@@ -123,3 +126,12 @@ def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, f
     assert "the same command goes on" in out
     assert [path.name for path in (folders.results / "table9").iterdir()] == ["n0.json"]
     assert (folders.results / "table9.md").read_text() == "page\n"
+
+
+def test_a_command_without_sets_says_how_to_make_them(tmp_path, folders, capsys):
+    """One line and status 2, not a failure of every cell."""
+    table = Table("table9", lambda size, records: [], lambda size, records: "page\n")
+    flags = ["--results", str(folders.results), "--scratch", str(folders.scratch), "--sets", str(tmp_path / "none")]
+    assert main(table, flags) == 2
+    assert "make them by benchmarks/paper/data.py" in capsys.readouterr().err
+    assert not folders.results.exists()
