@@ -3,8 +3,11 @@
 import torch
 
 from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import AdapterWeights, LoraConfig
+from lorb_adapters.lora import AdapterWeights, LoraConfig, base_only_weights
 from lorb_adapters.sites import lora_sites
+
+HIDDEN, INNER = 32, 64  # of the tiny BERT, as the inputs and the outputs of a part at each join of its two layers
+SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
 
 
 def random_adapter(base, seed: int, kind: str = "sum", targets=("query", "key", "value", "dense"), rank: int = 4):
@@ -22,3 +25,13 @@ def random_adapter(base, seed: int, kind: str = "sum", targets=("query", "key", 
         kind, torch.randn(base.hidden_size, generator=generator) * 0.1, torch.randn((), generator=generator)
     )
     return AdapterWeights(config, lora, head)
+
+
+def unlike_adapters(base):
+    """Ranks below, at and above 8, one with two targets, one without any."""
+    return [
+        random_adapter(base, 0, rank=3),
+        random_adapter(base, 1, targets=("query", "value"), rank=8),
+        base_only_weights(random_adapter(base, 2).head),
+        random_adapter(base, 3, targets=("dense",), rank=9),
+    ]

@@ -39,15 +39,10 @@ with Student's interval. Change: against rank 8 on all linear layers, a paired b
 times, below 0 is better. Tokens and minutes of one core's time."""
 
 
-def domains_of(size: Size) -> tuple[str, ...]:
-    """In the small size one."""
-    return tuple(each for each in size.domains if size.name != "small" or each in _SMALL_DOMAINS)
-
-
 def cells(size: Size, records: Records) -> list[Cell]:
     """By seed, so that a part of them is a table too."""
     made = []
-    for domain in domains_of(size):
+    for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
         for seed, rank, targets in product(range(size.seeds if rate else 0), RANKS, TARGETS):
             is_default = (targets, rank) == _DEFAULT
@@ -61,7 +56,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 def page(size: Size, records: Records) -> str:
     """A part for each domain."""
     done, results = list(records.all()), records.folder.parent
-    parts = [_domain(matching(done, domain=domain), domain, results) for domain in domains_of(size)]
+    parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
     return whole_page("Table 2: rank and targets", size, done, _WORDS, *parts)
 
 

@@ -31,7 +31,7 @@ WITH = {
     "decay": ("--weight-decay", "0.1"),
     "rdrop": ("--dropout", "0.1", "--r-drop", "1"),
 }
-_SMALL_DOMAINS = ("hp_atis", "dstc2_live")
+_SMALL_DOMAINS = ("hp_atis", "dstc2_live")  # with short lists
 _WORDS = """WER in per cent, mean over seeds with Student's interval. Change: against lambda 0 alone, a paired bootstrap
 over lists and seeds, 10,000 times, below 0 is better. Elsewhere: the mean of the two other domains' dev, as in Table 1.
 Correlation: || Sigma - I ||_F of the features over its value for independent dimensions, 1 is chance; cosine: the mean
@@ -45,15 +45,10 @@ def settings() -> list[tuple[str, float]]:
     ]
 
 
-def domains_of(size: Size) -> tuple[str, ...]:
-    """In the small size those with short lists."""
-    return tuple(each for each in size.domains if size.name != "small" or each in _SMALL_DOMAINS)
-
-
 def cells(size: Size, records: Records) -> list[Cell]:
     """By seed, so that a part of them is a table too."""
     made = []
-    for domain in domains_of(size):
+    for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
         for seed, (name, weight) in product(range(size.seeds if rate else 0), settings()):
             flags = ("--method", "lora", "--correlation-weight", f"{weight:g}", *WITH[name])
@@ -66,7 +61,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 def page(size: Size, records: Records) -> str:
     """A part for each domain."""
     done, results = list(records.all()), records.folder.parent
-    parts = [_domain(matching(done, domain=domain), domain, results) for domain in domains_of(size)]
+    parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
     return whole_page("Table 3: lambda, and what else regularises", size, done, _WORDS, *parts)
 
 

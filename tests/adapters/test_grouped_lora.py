@@ -9,16 +9,13 @@ from lorb_adapters import packed_encoder
 from lorb_adapters.base import load_base
 from lorb_adapters.flat_adapters import FlatAdapters
 from lorb_adapters.grouped_lora import GroupedLora, prefers_groups
-from lorb_adapters.lora import base_only_weights
 from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraStacks, SegmentLora
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.scratch import Scratch
 from lorb_adapters.text import EncodedRow
-from random_adapters import random_adapter
+from random_adapters import SHAPES, random_adapter, unlike_adapters
 
 CPU = torch.device("cpu")
-HIDDEN, INNER = 32, 64  # of the tiny BERT, as the inputs and the outputs of a part at each join of its two layers
-SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +26,7 @@ def base(tiny_bert):
 @pytest.fixture(scope="module")
 def adapters(base):
     """Ranks below, at and above the step they are padded to, one with two targets, one without any."""
-    return [
-        random_adapter(base, 0, rank=3),
-        random_adapter(base, 1, targets=("query", "value"), rank=8),
-        base_only_weights(random_adapter(base, 2).head),
-        random_adapter(base, 3, targets=("dense",), rank=9),
-    ]
+    return unlike_adapters(base)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])

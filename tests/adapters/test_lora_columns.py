@@ -6,15 +6,12 @@ import pytest
 import torch
 
 from lorb_adapters.base import load_base
-from lorb_adapters.lora import base_only_weights
 from lorb_adapters.lora_columns import SLOT_RANK, AdapterColumns, ColumnLayout, ColumnLora, num_slots
 from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraStacks, SegmentLora
 from lorb_adapters.scratch import Scratch
-from random_adapters import random_adapter
+from random_adapters import HIDDEN, SHAPES, random_adapter, unlike_adapters
 
 CPU = torch.device("cpu")
-HIDDEN, INNER = 32, 64  # of the tiny BERT, as the inputs and the outputs of a part at each join of its two layers
-SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +22,7 @@ def base(tiny_bert):
 @pytest.fixture(scope="module")
 def adapters(base):
     """One slot in part and in full, two slots, and no matrix at all."""
-    return [
-        random_adapter(base, 0, rank=3),
-        random_adapter(base, 1, targets=("query", "value"), rank=8),
-        base_only_weights(random_adapter(base, 2).head),
-        random_adapter(base, 3, targets=("dense",), rank=9),
-    ]
+    return unlike_adapters(base)
 
 
 def test_slots_are_whole(adapters):

@@ -11,10 +11,7 @@ from lorb_adapters.lora_stack import JOINED_SITES, Join, LoraStacks, SegmentLora
 from lorb_adapters.masked_lora import MaskedLora, PaddedAdapters
 from lorb_adapters.onednn import token_step_up
 from lorb_adapters.scratch import Scratch
-from random_adapters import random_adapter
-
-HIDDEN, INNER = 32, 64  # of the tiny BERT, as the inputs and the outputs of a part at each join of its two layers
-SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
+from random_adapters import SHAPES, random_adapter
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """How large the study is: what fits two cores, and what wants a GPU."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -42,6 +42,10 @@ class Size:
     def domains(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(self.counts)
+
+    def domains_or(self, few: Sequence[str]) -> tuple[str, ...]:
+        """All domains; in the small size those of `few`."""
+        return tuple(each for each in self.domains if self.name != "small" or each in few)
 
 
 # Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
