@@ -17,7 +17,7 @@ kept = tensors[1::2]
 before_free = resident_bytes()
 del tensors
 held = resident_bytes()
-told = pages.bound(), pages.bound(), held == before_free, (held - resident_bytes()) >> 20
+told = pages.bound(), pages.bound(), held == before_free, int((held - resident_bytes()) / 2**20)
 print(*told, sum(float(each[:9].sum()) for each in kept))
 """
 
