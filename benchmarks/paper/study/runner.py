@@ -10,7 +10,7 @@ from study.cell import Cell, Place
 from study.records import Record, Records
 from study.sizes import Size
 from study.table import Table
-from study.workers import Outcome, Workers
+from study.workers import Outcome, Workers, device_name
 
 Say = Callable[[str], None]
 _MOST_TRIES = 2
@@ -64,8 +64,17 @@ class Run:
         return [each for each in cells if self.only in each.name and not self.records.path(each).exists()]
 
     def share(self) -> int:
-        """Takes over what another table has done with the same settings; how many cells that were."""
-        done = {_settings(record.settings): (place, record) for place, record in self._of_all_tables()}
+        """Takes over what another table has done with the same settings; how many cells that were.
+
+        Of this kind of device alone: rows of a table are compared in time and memory, and one processor trains in
+        bfloat16 where another does in float32.
+        """
+        here = device_name(self.device)
+        done = {
+            _settings(record.settings): (place, record)
+            for place, record in self._of_all_tables()
+            if record.facts["device"] == here
+        }
         shared = 0
         for cell in self.left():
             found = done.get(_settings(cell.work.settings()))

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,12 @@ def read(path: Path) -> list[Record]:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Writes gzip without a time stamp, whole or not at all: the same lists give the same bytes."""
+    """Writes gzip without a time stamp, whole or not at all: the same lists give the same bytes.
+
+    Two cells that need a cut at once each write it, and the later one stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with partial.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as out:
         for record in records:
             out.write((json.dumps(record, ensure_ascii=False) + "\n").encode())

@@ -112,7 +112,7 @@ def do(cell: Cell, place: Place) -> Outcome:
     facts = {
         "command": cell.work.command(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "device": _device(place.device),
+        "device": device_name(place.device),
         "threads": place.threads,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
         "seconds": round(time.perf_counter() - started, 2),
@@ -131,7 +131,8 @@ def _redirect(log: Path) -> None:
     os.close(file)
 
 
-def _device(device: str) -> str:
+def device_name(device: str) -> str:
+    """The model of the processor or GPU that `device`, cpu or cuda, stands for."""
     if device != "cpu":
         import torch
 

@@ -65,6 +65,18 @@ def test_what_another_table_has_done_is_taken_over(run, folders):
     assert not (folders.scratch / "table8").exists()
 
 
+def test_what_was_done_on_another_processor_is_done_again(run, folders):
+    """Its times would stand beside those of this one."""
+    ours, theirs = Cell({"n": 1}, FakeWork(5)), Cell({"m": 2}, FakeWork(5))
+    run(ours).do()
+    records = Records(folders.results, "table9")
+    done = records.get(ours)
+    records.write(ours, done.figures, done.facts | {"device": "Another Processor"})
+    again = replace(run(theirs), table=table(theirs, name="table8"))
+    assert again.do() == 0
+    assert "done_as" not in Records(folders.results, "table8").get(theirs).facts
+
+
 def test_cells_that_a_choice_names_are_done_in_the_same_run(folders):
     """The table is asked again after each cell."""
     first = Cell({"n": 0}, FakeWork(0))
