@@ -35,8 +35,8 @@ TARGETS = {
 TITLES = {"qv": "Q, V", "qkv": "Q, K, V", "all": "all linear layers", "upper": "upper half", "top": "upper third"}
 _SMALL_DOMAINS = ("hp_atis",)
 _WORDS = """LoRB, the learning rate that Table 1 chose for rank 8 on all linear layers. WER in per cent, mean over seeds
-with Student's interval. Change: against rank 8 on all linear layers, a paired bootstrap over lists and seeds, 10,000
-times, below 0 is better. Tokens and minutes of one core's time."""
+with Student's interval. Change: against rank 8 on all linear layers, paired, its interval over lists and seeds, below 0
+is better. Tokens and minutes of one core's time."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:

@@ -32,8 +32,8 @@ WITH = {
     "rdrop": ("--dropout", "0.1", "--r-drop", "1"),
 }
 _SMALL_DOMAINS = ("hp_atis", "dstc2_live")  # with short lists
-_WORDS = """WER in per cent, mean over seeds with Student's interval. Change: against lambda 0 alone, a paired bootstrap
-over lists and seeds, 10,000 times, below 0 is better. Elsewhere: the mean of the two other domains' dev, as in Table 1.
+_WORDS = """WER in per cent, mean over seeds with Student's interval. Change: against lambda 0 alone, paired, its
+interval over lists and seeds, below 0 is better. Elsewhere: the mean of the two other domains' dev, as in Table 1.
 Correlation: || Sigma - I ||_F of the features over its value for independent dimensions, 1 is chance; cosine: the mean
 of two lists' features; partition: Mu and Viswanath's, 1 is isotropic."""
 

@@ -24,7 +24,7 @@ from study.table import Table
 _LISTS_SEEN, _MOST_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate that Table 1 chose. Mean over seeds with Student's interval. The line is
 WER = a + b log10(lists) through the means; b is what ten times the lists bring. The intervals of b and of the line's
-WER at ten times the most lists are from 10,000 resamples of dev lists and seeds."""
+WER at ten times the most lists are over dev lists and seeds."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:

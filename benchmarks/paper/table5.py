@@ -23,8 +23,8 @@ from study.sizes import Size
 from study.table import Table
 
 _WORDS = """LoRB, the learning rate that Table 1 chose; one thing is changed in each row. WER in per cent, mean over
-seeds with Student's interval. Change: against the row that is named, a paired bootstrap over lists and seeds, 10,000
-times, below 0 is better. N: hypotheses of each list, of train and dev; the first row has N = 5 in
+seeds with Student's interval. Change: against the row that is named, paired, its interval over lists and seeds, below
+0 is better. N: hypotheses of each list, of train and dev; the first row has N = 5 in
 the small size."""
 _DEFAULT, _MINILM = "default", "minilm"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from study.intervals import Interval, resampled_wers
+from study.intervals import Interval, mean_wer, resampled_wers, seed_chance, with_chances
 
 
 def fitted(
@@ -15,25 +15,20 @@ def fitted(
 ) -> tuple[Interval, Interval, float]:
     """b, the WER that the line has at ten times the largest number, and R squared of the means.
 
-    errors: by number of lists, [seeds] of [dev lists]. Intervals: 10,000 resamples of dev lists, the same for all
-    numbers, and of each number's seeds.
+    errors: by number of lists, [seeds] of [dev lists]. Intervals: the chance of the dev lists, the same for all
+    numbers, and that of each number's seeds (`study.intervals`).
     """
+    systems = [errors[count] for count in sorted(errors)]
     counts = np.log10(sorted(errors))
-    totals = [np.stack(errors[count]).mean(axis=0).sum() for count in sorted(errors)]
-    means = 100 * np.array(totals) / words.sum()
-    slope, start = np.polyfit(counts, means, 1)
-    explained = 1 - ((means - start - slope * counts) ** 2).sum() / max(1e-12, ((means - means.mean()) ** 2).sum())
+    means = np.array([mean_wer(each, words) for each in systems])
     design = np.linalg.pinv(np.stack([counts, np.ones_like(counts)], axis=1))  # [2, numbers]
-    drawn = resampled_wers([errors[count] for count in sorted(errors)], words, seed=seed)
-    slopes, starts = design @ drawn.T
-    far = counts[-1] + 1
-    return (
-        Interval(float(slope), *_ends(slopes)),
-        Interval(float(start + slope * far), *_ends(starts + slopes * far)),
-        float(explained),
-    )
+    slope, start = design @ means
+    explained = 1 - ((means - start - slope * counts) ** 2).sum() / max(1e-12, ((means - means.mean()) ** 2).sum())
+    drawn = resampled_wers(systems, words, seed=seed)
 
+    def interval(times: np.ndarray) -> Interval:
+        """Of the sum of the means, each so many times."""
+        seeds = [seed_chance(each, words, float(share)) for each, share in zip(systems, times, strict=True)]
+        return with_chances(float(times @ means), drawn @ times, seeds)
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return interval(design[0]), interval(design[1] + design[0] * (counts[-1] + 1)), float(explained)

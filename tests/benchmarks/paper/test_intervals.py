@@ -12,9 +12,12 @@ from study.intervals import (
     Interval,
     at_least,
     at_most,
+    mean_wer,
     over_seeds,
     paired_difference,
     pooled_difference,
+    seed_chance,
+    with_chances,
     within,
 )
 from study.learning_curve import fitted
@@ -51,7 +54,22 @@ def test_seeds_widen_a_paired_difference():
     agreeing = paired_difference([theirs, theirs], [theirs], words)
     disagreeing = paired_difference([theirs - 1, theirs + 1], [theirs], words)
     assert agreeing.high - agreeing.low == 0
-    assert (disagreeing.value, disagreeing.low, disagreeing.high) == pytest.approx((0.0, -10.0, 10.0))
+    # two seeds at 10 and 30%: a mean of 20 with a standard error of 10, and one degree of freedom
+    assert (disagreeing.value, disagreeing.low, disagreeing.high) == pytest.approx((0.0, -127.06, 127.06))
+
+
+@pytest.mark.parametrize(("num_seeds", "lists_deviation"), [(3, 0.0), (3, 3.0), (5, 1.0)])
+def test_an_interval_covers_the_truth_in_nineteen_of_twenty_trials(num_seeds, lists_deviation):
+    """Whether the chance is that of training, deviation 2 per cent of WER, or that of lists."""
+    rng = np.random.default_rng(0)
+    words, trials, covered = np.full(2, 50), 3000, 0
+    resampled = rng.normal(0, lists_deviation, 1000)
+    for _ in range(trials):
+        systems = rng.normal(20, 2, (2, num_seeds, 1)) * [0.5, 0.5]
+        difference = mean_wer(systems[0], words) - mean_wer(systems[1], words) + rng.normal(0, lists_deviation)
+        interval = with_chances(difference, resampled, [seed_chance(each, words, 1.0) for each in systems])
+        covered += interval.low <= 0 <= interval.high
+    assert 0.94 <= covered / trials <= 0.985
 
 
 @pytest.mark.parametrize(
@@ -59,8 +77,10 @@ def test_seeds_widen_a_paired_difference():
     [
         ((-0.4, 0.05), HELD, NOT_HELD, HELD),
         ((0.2, 0.4), NOT_HELD, HELD, HELD),
-        ((0.2, 0.9), NOT_HELD, HELD, NOT_HELD),
+        ((0.2, 0.9), NOT_HELD, HELD, OPEN),
+        ((0.6, 0.9), NOT_HELD, HELD, NOT_HELD),
         ((-0.9, 0.3), OPEN, OPEN, OPEN),
+        ((-3.0, -1.0), HELD, NOT_HELD, NOT_HELD),
     ],
 )
 def test_verdicts_need_the_whole_interval(ends, most, least, equal):
