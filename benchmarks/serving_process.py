@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -98,7 +99,17 @@ def free_port() -> int:
 def versions() -> dict[str, str]:
     """What the figures were taken with."""
     names = ("lorb", "torch", "transformers", "grpcio")
-    return {"python": sys.version.split()[0], "cores": str(os.cpu_count())} | {name: version(name) for name in names}
+    machine = {"processor": processor(), "cores": str(os.cpu_count())}
+    return machine | {"python": sys.version.split()[0]} | {name: version(name) for name in names}
+
+
+def processor() -> str:
+    """Its model, as Linux names it; elsewhere its kind."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 @dataclass(frozen=True, slots=True)

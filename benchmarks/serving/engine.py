@@ -77,6 +77,14 @@ class Engine:
         return Share(request, len(rows))
 
 
+def filling(rows: Sequence[EncodedRow], num_tokens: int) -> Sequence[EncodedRow]:
+    """The first rows that make a pass of so many tokens; ValueError where all of them do not."""
+    sizes = [row.num_tokens for row in rows]
+    if sum(sizes) < num_tokens:
+        raise ValueError(f"{len(rows)} rows have {sum(sizes)} tokens, the pass {num_tokens}")
+    return rows[next(cut(sizes, num_tokens))]
+
+
 class MixedPass:
     """One pass of 8192 tokens, its rows spread evenly over some adapters."""
 
@@ -85,10 +93,9 @@ class MixedPass:
         self._num_adapters = num_adapters
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Takes the first rows of the lists that fill the pass."""
+        """Takes the first rows of the lists, which have to fill the pass."""
         by_list = Engine(self._loaded, LARGE_BATCH_TOKENS).encode(lists)
-        rows = [row for of_list in by_list for row in of_list]
-        rows = rows[next(cut([row.num_tokens for row in rows], LARGE_BATCH_TOKENS))]
+        rows = filling([row for of_list in by_list for row in of_list], LARGE_BATCH_TOKENS)
         row_adapters = [i * self._num_adapters // len(rows) for i in range(len(rows))]
         adapters = self._loaded.adapters[: self._num_adapters]
         return Prepared(

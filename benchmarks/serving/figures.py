@@ -3,8 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,7 +58,8 @@ class Record:
         model, dtype: what was run.
         value, unit: a median.
         ratio, ratio_to: the median of the rounds' ratios to another contestant in the same round, or None.
-        date, command: when and how it was measured; empty until it is written.
+        calls: of a latency's open loop.
+        date, command, device, versions: when, how and on what it was measured; empty until it is written.
     """
 
     name: str
@@ -68,8 +69,11 @@ class Record:
     unit: str
     ratio: float | None = None
     ratio_to: str | None = None
+    calls: int | None = None
     date: str = ""
     command: str = ""
+    device: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -110,16 +114,13 @@ def throughput_records(model: str, dtype: str, rounds: dict[str, list[float]]) -
 
 
 def write(records: Iterable[Record], command: str, path: Path = RESULTS) -> None:
-    """Adds `records` to the file; a record of the same figure gives way, others stay."""
+    """Adds `records` to the file; a record of the same figure gives way, others stay with what they were made on."""
     kept = json.loads(path.read_text())["records"] if path.is_file() else []
     date = datetime.now(UTC).date().isoformat()
-    measured = [replace(record, date=date, command=command) for record in records]
+    made_on = {"device": _device(), "versions": {"python": platform.python_version()} | _versions()}
+    measured = [replace(record, date=date, command=command, **made_on) for record in records]
     by_key = {record.key: record for record in (*(Record(**fields) for fields in kept), *measured)}
-    content = {
-        "device": _device(),
-        "versions": {"python": platform.python_version()} | _versions(),
-        "records": [_rounded(by_key[key]) for key in sorted(by_key, key=lambda key: (key[1], key[2]))],
-    }
+    content = {"records": [_rounded(by_key[key]) for key in sorted(by_key, key=lambda key: (key[1], key[2]))]}
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -12,6 +12,8 @@ from grpc import aio
 from calls import Caller
 
 CALLERS = 32  # concurrent ones in the closed loop
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+LEAST_BEYOND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class Latencies:
     """
 
     seconds: Sequence[float]
+
+    def told(self) -> dict[str, float]:
+        """p50, p90 and p99 in seconds; each only where at least five calls took longer."""
+        return {
+            label: self.quantile(share)
+            for label, share in QUANTILES.items()
+            if round((1 - share) * len(self.seconds)) >= LEAST_BEYOND
+        }
 
     def quantile(self, share: float) -> float:
         """The nearest-rank quantile in seconds."""

@@ -1,6 +1,7 @@
 """mosec, a general model server, around the same model, with its dynamic batching.
 
-A request is one list as JSON. The model's worker takes a batch of them and scores it padded, with mixed adapters.
+A request is one list as JSON. The model's worker takes a batch of them and scores it padded, with mixed adapters; one
+list alone has its adapter made active, which is faster.
 mosec's README: find the best `max_batch_size` for the model, and keep `max_wait_time` below a batch's duration. So
 `run.py` tries several sizes, and the wait is mosec's default. The settings come in the environment because the worker
 is a process that mosec starts; mosec reads --address, --port and --timeout itself.
@@ -28,8 +29,16 @@ class Rescorer(Worker):
         torch.set_num_threads(2)
         self._model = ScoringPeftModel(prepared(os.environ[MODEL]), DTYPES[os.environ[DTYPE]], NUM_DOMAINS)
 
-    def forward(self, data: list[dict[str, Any]]) -> list[dict[str, list[float]]]:
-        """data: requests {"texts": [...], "domain": number}; returns {"scores": [...]} for each."""
+    def forward(self, data: Any) -> Any:
+        """data: requests {"texts": [...], "domain": number}; returns {"scores": [...]} for each.
+
+        With batches of one, mosec gives and takes the request itself.
+        """
+        if isinstance(data, dict):
+            return {"scores": self._model.score_list(data["texts"], data["domain"])}
+        return self._batch(data)
+
+    def _batch(self, data: list[dict[str, Any]]) -> list[dict[str, list[float]]]:
         texts = [text for request in data for text in request["texts"]]
         domains = [request["domain"] for request in data for _ in request["texts"]]
         scores = iter(self._model.score_texts(texts, domains))

@@ -25,6 +25,7 @@ class PeftPadded:
     def tune(self, lists: Sequence[TaggedList]) -> dict[int, float]:
         """Takes the fastest of BATCH_SIZES on `lists`; returns the seconds of each."""
         seconds = {}
+        self.prepare(lists[:4]).run()
         for self.batch_size in BATCH_SIZES:
             seconds[self.batch_size] = _seconds(self.prepare(lists).run)
         self.batch_size = min(seconds, key=lambda size: seconds[size])

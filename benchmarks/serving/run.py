@@ -31,12 +31,15 @@ from workload import Workload
 OURS = ("floor", "engine", "floor_8192", "engine_8192", "mix_1", "mix_32", "engine_pairs", "engine_pairs_auto")
 PEERS = ("peft_padded", "peft_sorted", "cross_encoder")
 SERVERS = (LORB, "plain_grpc", "mosec")
+FULL_PASSES = ("floor_8192", "engine_8192", "mix_1", "mix_32")
 IN_BFLOAT16 = ("floor", "engine", "mix_1", "mix_32", LORB)
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 CHECKED_LISTS = 3
 # Greatest difference of a score, in standard deviations. bfloat16 keeps 8 bits: there the check finds gross mistakes.
 TOLERANCE = {FLOAT32: 1e-3, BFLOAT16: 0.5}
-MOSEC_BATCH_LISTS = (2, 4, 8)  # the fastest is taken
+MOSEC_BATCH_LISTS = (1, 2, 4, 8)  # the fastest is taken
+LEAST_TUNING_LISTS = 26  # 256 hypotheses: two of the largest padded batches
+LISTS_OF_8192 = 48  # at least, where a pass of so many tokens is to be full
 FAILURES = (RuntimeError, OSError, EOFError, ValueError, aio.AioRpcError)
 
 
@@ -122,10 +125,10 @@ class Run:
         if name in SERVERS:
             self._served[name] = Served(name, self._stack.enter_context(self._server(name)), self._runner)
         elif name.startswith("peft"):
-            tuned = self._peers.ask(tune=name, start=0, count=max(4, self._plan.lists // 3))
+            tuned = self._peers.ask(tune=name, start=0, count=max(LEAST_TUNING_LISTS, self._plan.lists // 3))
             self._say(f"{name}: batches of {tuned['batch_size']} hypotheses, the fastest of {[*tuned['seconds']]}")
         else:
-            self._offline(name).ask(run=name, start=0, count=CHECKED_LISTS)
+            self._offline(name).ask(run=name, start=0, count=LISTS_OF_8192 if name in FULL_PASSES else CHECKED_LISTS)
         if name not in ("floor", "floor_8192", "engine", "mix_1", "mix_32", "engine_pairs_auto"):
             self._check(name)
 
@@ -149,7 +152,8 @@ class Run:
 
     def _turn(self, name: str, number: int) -> float:
         """Hypotheses a second in one turn."""
-        start, count = number * self._plan.lists, self._plan.lists
+        count = max(self._plan.lists, LISTS_OF_8192 if name in FULL_PASSES else 0)
+        start = number * count
         if name in self._served:
             value = self._served[name].throughput(self._workload.take(start, count))
         else:
@@ -175,7 +179,7 @@ class Run:
     def _best_mosec_batch(self) -> int:
         """Lists in a batch with which mosec answers most, as its documentation says to find out."""
         plan = self._plan
-        lists = self._workload.take(0, max(4, plan.lists // 3))
+        lists = self._workload.take(0, max(LEAST_TUNING_LISTS, plan.lists // 3))
         rates = {}
         for batch_lists in MOSEC_BATCH_LISTS:
             with mosec_server(plan.model, plan.dtype, batch_lists) as process:

@@ -9,9 +9,8 @@ from load import Latencies, closed_loop, first_answer, open_loop
 from processes import ServerProcess
 from workload import TaggedList
 
-LEAST_CALLS = 40  # of an open loop, however slow the server
+LEAST_CALLS = 50  # of an open loop, however slow the server
 SHARES = (0.5, 0.8)  # of capacity
-QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
 class Served:
@@ -69,7 +68,7 @@ class Served:
 def latency_records(
     model: str, dtype: str, servers: Sequence[Served], lists: Sequence[TaggedList], seconds: float
 ) -> list[Record]:
-    """p50 and p99 at shares of every server's capacity: that server's own, and LoRB's under the same calls."""
+    """Latencies at shares of every server's capacity: that server's own, and LoRB's under the same calls."""
     [lorb] = [server for server in servers if server.name == LORB]
     records = []
     for owner in servers:
@@ -77,12 +76,14 @@ def latency_records(
             rate = share * owner.capacity
             own = owner.latencies(lists, rate, seconds)
             lorbs = own if owner is lorb else lorb.latencies(lists, rate, seconds)
-            for label, quantile in QUANTILES.items():
+            calls = len(own.seconds)
+            for label, peer in own.told().items():
                 where = f"{label}_at_{share:.0%}_of_{owner.name}"
-                value, peer = lorbs.quantile(quantile), own.quantile(quantile)
+                value = lorbs.told()[label]
                 if owner is lorb:
-                    records.append(Record(f"grpc_{where}", model, dtype, value, "s"))
+                    records.append(Record(f"grpc_{where}", model, dtype, value, "s", calls=calls))
                 else:
-                    records.append(Record(f"grpc_{where}", model, dtype, value, "s", value / peer, owner.name))
-                    records.append(Record(f"{owner.name}_{where}", model, dtype, peer, "s"))
+                    ratio = value / peer
+                    records.append(Record(f"grpc_{where}", model, dtype, value, "s", ratio, owner.name, calls))
+                    records.append(Record(f"{owner.name}_{where}", model, dtype, peer, "s", calls=calls))
     return records

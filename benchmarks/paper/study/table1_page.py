@@ -21,9 +21,10 @@ one half of it and counted on the other. Elsewhere: the mean of the two other do
 server would have it, and with a weight fitted there. Minutes and tokens are of one core's time, looks at dev left out.
 Memory: the highest resident set in the steps before the first look, beyond what was held right after the base was
 loaded."""
-_CLAIMS = """LoRB against full fine-tuning on the same lists. Differences: paired over lists, the interval over lists and seeds;
-below 0 LoRB is better. Elsewhere: the words of the two other domains together. Ratios and savings: Student's interval
-over seeds. Held or not held where the whole 95% interval says so, else not decided; equal means within 0.5."""
+_CLAIMS = """LoRB against full fine-tuning on the same lists. Differences: paired over lists, the interval over lists
+and seeds; below 0 LoRB is better. Elsewhere: the words of the two other domains together. Ratios and savings:
+Student's interval over seeds. Held or not held where the whole 95% interval says so, else not decided; equal means
+within 0.5."""
 
 
 def page(size: Size, records: Records) -> str:

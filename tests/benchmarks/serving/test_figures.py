@@ -1,0 +1,36 @@
+"""The serving benchmark says of each figure what it rests on, and leaves out what rests on too little."""
+
+import json
+
+import pytest
+
+import figures
+from engine import filling
+from figures import Record
+from load import Latencies
+from lorb_adapters.text import EncodedRow
+
+
+@pytest.mark.parametrize(("num_calls", "labels"), [(40, ["p50"]), (60, ["p50", "p90"]), (500, ["p50", "p90", "p99"])])
+def test_a_quantile_is_told_only_where_five_calls_took_longer(num_calls, labels):
+    """Else it is the slowest call or two of one run."""
+    latencies = Latencies([call / 1000 for call in range(num_calls)])
+    assert list(latencies.told()) == labels
+
+
+def test_a_figure_keeps_the_machine_that_it_was_measured_on(tmp_path, monkeypatch):
+    """A later run on another one replaces its own figures and relabels none."""
+    path = tmp_path / "serving.json"
+    for cpu, name in (("one", "floor"), ("other", "engine")):
+        monkeypatch.setattr(figures, "_device", lambda cpu=cpu: {"cpu": cpu})
+        figures.write([Record(name, "minilm", "float32", 1.0, "hypotheses/s")], "a command", path)
+    records = json.loads(path.read_text())["records"]
+    assert {each["name"]: each["device"]["cpu"] for each in records} == {"floor": "one", "engine": "other"}
+
+
+def test_a_pass_that_its_rows_do_not_fill_is_refused():
+    """Its ratio would be that of a shorter pass, under the name of the longer."""
+    rows = [EncodedRow(tuple(range(8)), (0,) * 8, 1, truncated=False)] * 5
+    assert len(filling(rows, 33)) == 4
+    with pytest.raises(ValueError, match="5 rows have 40 tokens, the pass 41"):
+        filling(rows, 41)
