@@ -174,7 +174,7 @@ def _add_losses(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--distillation-weight", type=float, default=1e-4, help="of the distance from the teacher's scores"
     )
-    group.add_argument("--correlation-weight", type=float, default=1e-3, help="lambda of the regulariser; 0 is off")
+    group.add_argument("--correlation-weight", type=float, default=1e-4, help="lambda of the regulariser; 0 is off")
     group.add_argument(
         "--correlation-rows",
         choices=("all", "one-per-list"),

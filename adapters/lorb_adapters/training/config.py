@@ -77,7 +77,7 @@ class TrainConfig:
     loss: str = MWER
     distillation_weight: float = 1e-4
     teacher: str = ""
-    correlation_weight: float = 1e-3
+    correlation_weight: float = 1e-4
     correlation_rows: str = ALL_ROWS
     dropout: float = 0.0
     r_drop_weight: float = 0.0

@@ -54,7 +54,7 @@ def objective(base, lists, config):
 
 def test_the_total_is_the_weighted_sum_of_what_is_told(base, lists):
     """MWER + 0.5 distillation + 1e-3 correlation + 2 R-Drop, each told before its weight."""
-    config = replace(TAUGHT, dropout=0.2, r_drop_weight=2.0)
+    config = replace(TAUGHT, dropout=0.2, r_drop_weight=2.0, correlation_weight=1e-3)
     losses = objective(base, lists, config)[1](lists, 1)
     told = {name: value.item() for name, value in losses.values.items()}
     assert list(told) == ["mwer", "distillation", "correlation", "r_drop"]
