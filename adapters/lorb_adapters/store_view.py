@@ -8,6 +8,7 @@ from lorb_adapters.aliases import Aliases
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.layout import INDEX, aliases_path, by_number, may_be_domain, version_path, versions_path
 from lorb_adapters.manifest import Manifest
+from lorb_adapters.signing import SIGNATURE, TrustedKeys
 from lorb_adapters.storage import Storage, open_storage
 from lorb_adapters.version_files import MANIFEST, MAX_BYTES, check_names, check_place
 
@@ -74,13 +75,12 @@ class StoreView:
         self._check_exists(selector.domain, selector.version)
         return selector.version
 
-    def manifest(self, domain: str, version: str) -> Manifest:
-        """What a version says about itself; its other files are not looked at."""
-        path = f"{version_path(domain, version)}/{MANIFEST}"
-        try:
-            manifest = Manifest.parse(self._storage.read(path, MAX_BYTES[MANIFEST]))
-        except FileNotFoundError:
-            raise _unknown_version(domain, version) from None
+    def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
+        """What a version says about itself; its other files are not looked at, but with `trusted` its signature is."""
+        content = self._read_known(domain, version, MANIFEST)
+        if trusted is not None:
+            trusted.check(content, self._signature(domain, version))
+        manifest = Manifest.parse(content)
         check_place(manifest, domain, version)
         return manifest
 
@@ -93,6 +93,18 @@ class StoreView:
             return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
         except FileNotFoundError:
             raise _unknown_version(domain, version) from None
+
+    def _read_known(self, domain: str, version: str, name: str) -> bytes:
+        try:
+            return self._storage.read(f"{version_path(domain, version)}/{name}", MAX_BYTES[name])
+        except FileNotFoundError:
+            raise _unknown_version(domain, version) from None
+
+    def _signature(self, domain: str, version: str) -> bytes | None:
+        try:
+            return self._read_known(domain, version, SIGNATURE)
+        except UnknownVersion:
+            return None
 
     def _versions_or_none(self, domain: str) -> list[str]:
         try:
