@@ -10,7 +10,7 @@ from lorb_adapters.layout import INDEX, aliases_path, by_number, may_be_domain, 
 from lorb_adapters.manifest import Manifest
 from lorb_adapters.signing import SIGNATURE, TrustedKeys
 from lorb_adapters.storage import Storage, open_storage
-from lorb_adapters.version_files import MANIFEST, MAX_BYTES, check_names, check_place
+from lorb_adapters.version_files import MANIFEST, MAX_BYTES, check_names, placed_manifest
 
 _MAX_JSON_BYTES = 4 * 1024 * 1024
 
@@ -77,12 +77,14 @@ class StoreView:
 
     def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
         """What a version says about itself; its other files are not looked at, but with `trusted` its signature is."""
-        content = self._read_known(domain, version, MANIFEST)
+        content = self.manifest_content(domain, version)
         if trusted is not None:
             trusted.check(content, self._signature(domain, version))
-        manifest = Manifest.parse(content)
-        check_place(manifest, domain, version)
-        return manifest
+        return placed_manifest(content, domain, version)
+
+    def manifest_content(self, domain: str, version: str) -> bytes:
+        """A version's manifest.json as it stands there: what a signature is of."""
+        return self._read_known(domain, version, MANIFEST)
 
     def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
         """Every file of a version, each read once; refuses links, foreign names and files too large."""
