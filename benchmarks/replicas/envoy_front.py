@@ -72,7 +72,7 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
     options = ["-c", bootstrap, "--concurrency", 1, "--log-level", "error", "--use-dynamic-base-id"]
     child = subprocess.Popen([str(part) for part in (program, *options)])
     try:
-        _wait_until_ready(admin_port)
+        wait_until_ready(admin_port)
         yield Front(f"127.0.0.1:{port}", where)
     finally:
         child.terminate()
@@ -87,7 +87,8 @@ def plain_client(target: str) -> AioClient:
     return client
 
 
-def _wait_until_ready(admin_port: int) -> None:
+def wait_until_ready(admin_port: int) -> None:
+    """Returns once Envoy says that it serves; raises OSError where it does not in PATIENCE_SECONDS."""
     limit = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
