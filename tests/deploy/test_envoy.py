@@ -67,7 +67,7 @@ def test_a_pod_is_not_killed_while_it_drains(pod):
 
 @needs_envoy
 def test_before_it_ends_it_asks_clients_for_other_connections(pod, tmp_path):
-    """The preStop hook's own command, on a real Envoy: answers come with GOAWAY, new connections are taken, it stays alive."""
+    """Answers of a real Envoy come with GOAWAY after preStop's command, new connections are taken, it stays alive."""
     port, admin_port = free_port(), free_port()
     (tmp_path / "envoy.yaml").write_text(yaml.safe_dump(local_bootstrap(port, admin_port, free_port(), free_port())))
     command = [envoy_program(), "-c", tmp_path / "envoy.yaml", "--concurrency", 1, "--use-dynamic-base-id"]
