@@ -17,7 +17,7 @@ from play import Places
 from ports import free_port
 from replica import PATIENCE_SECONDS, Fleet, Replica
 
-BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "envoy" / "bootstrap.yaml"
+BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" / "envoy" / "bootstrap.yaml"
 
 
 class Front:

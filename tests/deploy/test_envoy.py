@@ -1,4 +1,4 @@
-"""deploy/kubernetes/overlays/envoy: its configuration, checked by Envoy itself. How it behaves: test_replicas.py."""
+"""deploy/kubernetes/components/envoy: its configuration, checked by Envoy itself. How it behaves: test_replicas.py."""
 
 import re
 import subprocess
