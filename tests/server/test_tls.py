@@ -4,6 +4,7 @@ import time
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from certificates import Authority, locked_key
@@ -114,6 +115,17 @@ def test_the_admin_port_has_its_own_authority(mutual, authority):
     with pytest.raises(grpc.RpcError) as caught:
         listed(Tls(authority.path, *authority.issue("decoder-8")))
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_health_is_asked_of_a_server_with_another_name(tiny_bert, folder, authority, monkeypatch):
+    """The image's check calls 127.0.0.1, which the certificate is not for: the variables that SECURITY.md names do."""
+    pair = authority.issue("lorb.example", names=x509.SubjectAlternativeName([x509.DNSName("lorb.example")]))
+    with running_server(tiny_bert, folder / "store", **settings(pair)) as server:
+        check = [f"127.0.0.1:{server.ports.port}"]
+        monkeypatch.setenv("LORB_CLIENT_TLS_CA", str(authority.path))
+        assert health_main(check) == 1
+        monkeypatch.setenv("LORB_CLIENT_TLS_SERVER_NAME", "lorb.example")
+        assert health_main(check) == 0
 
 
 def test_health_is_asked_over_tls(mutual, authority, capsys):
