@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import yaml
 
-from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb_client import AioClient
+from lorb_client.lines import Lines
 from name_server import NAME
 from play import Places
 from ports import free_port
@@ -82,8 +82,7 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
 def plain_client(target: str) -> AioClient:
     """A caller that neither balances nor tries again: one connection, and whatever a call meets is its end."""
     client = AioClient(target)
-    client._channel = grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])
-    client._stub = RescoringServiceStub(client._channel)
+    client._lines = Lines(client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)]))
     return client
 
 
