@@ -37,19 +37,22 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        certificate = self._signed(self._name, self._key.public_key(), -1, 30, is_authority=True)
+        certificate = self._signed(self._name, self._key.public_key(), -1, 30, None)
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(certificate)
 
-    def issue(self, common_name: str, *, days: int = 30, file: str = "") -> tuple[Path, Path]:
+    def issue(
+        self, common_name: str, *, days: int = 30, file: str = "", names: x509.SubjectAlternativeName = NAMES
+    ) -> tuple[Path, Path]:
         """A certificate and its key in files: for localhost, valid for so many days; expired where that is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._folder / f"{file or common_name}.crt"
         begin = -1 if days > 0 else days - 1
-        certificate.write_bytes(self._signed(_named(common_name), key.public_key(), begin, days, is_authority=False))
+        certificate.write_bytes(self._signed(_named(common_name), key.public_key(), begin, days, names))
         return certificate, _written_key(key, self._folder / f"{file or common_name}.key")
 
-    def _signed(self, subject, public_key, begin_days, end_days, *, is_authority):
+    def _signed(self, subject, public_key, begin_days, end_days, names):
+        """A certificate for these names; of an authority where there are none."""
         now = datetime.now(UTC)
         made = (
             x509.CertificateBuilder()
@@ -59,8 +62,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + timedelta(days=begin_days))
             .not_valid_after(now + timedelta(days=end_days))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
         )
-        if not is_authority:
-            made = made.add_extension(NAMES, critical=False)
+        if names is not None:
+            made = made.add_extension(names, critical=False)
         return made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -1,6 +1,7 @@
 """lorb-adapters: looks at a store of published adapters and changes what serves."""
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ with needing_extra("lorb-adapters", "serve"):
     from lorb_adapters.signing import TrustedKeys
     from lorb_adapters.signing_commands import add_signing_commands
     from lorb_adapters.store import Store
+    from lorb_adapters.version_files import placed_manifest
 
 Check = Callable[[str, str], None]
 
@@ -125,13 +127,17 @@ def _version_rows(store: Store, domain: str) -> Iterator[tuple[str, ...]]:
 
 def _show(store: Store, arguments: argparse.Namespace) -> int:
     selector = DomainSelector.parse(arguments.selector)
-    manifest = store.manifest(selector.domain, store.resolve(selector)).to_json()
+    version = store.resolve(selector)
+    content = store.manifest_content(selector.domain, version)
+    manifest = placed_manifest(content, selector.domain, version).to_json()
+    manifest_sha256 = hashlib.sha256(content).hexdigest()
     aliases = store.aliases(selector.domain).to_json()
     if arguments.json:
-        print(json.dumps({"manifest": manifest, "aliases": aliases}, indent=2, ensure_ascii=False))
+        shown = {"manifest": manifest, "manifest_sha256": manifest_sha256, "aliases": aliases}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
     manifest["golden_lists"] = len(manifest["golden_lists"])
-    _print_table(("manifest", ""), list(_flattened(manifest)))
+    _print_table(("manifest", ""), [*_flattened(manifest), ("(sha256 of manifest.json)", manifest_sha256)])
     _print_table(("aliases", ""), list(_flattened(aliases)))
     return 0
 

@@ -24,8 +24,7 @@ _STAGING = ".tmp"
 _LOCK_POLL_SECONDS = 0.02
 _READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: a named pipe must not hang us
-
-_LOCK_FLAGS = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC  # read-only will do: another user's publisher made it
+_LOCK_FILE = _READ_FILE | os.O_CREAT  # read-only will do: another user's publisher made it
 
 
 class FolderStorage:
@@ -82,11 +81,14 @@ class FolderStorage:
     def sweep(self, *, dry_run: bool) -> list[str]:
         """Removes what killed writers left: with the lock held, everything under .tmp is theirs."""
         with _written(self.root), self._locked():
-            left = sorted((self.root / _STAGING).glob("*"))
-            for path in left:
-                if not dry_run:
-                    shutil.rmtree(path)
-            return [f"{_STAGING}/{path.name}" for path in left]
+            try:
+                with self._opened([_STAGING]) as staging:
+                    left = sorted(os.listdir(staging))
+                    for name in left if not dry_run else ():
+                        shutil.rmtree(name, dir_fd=staging)  # not by its path, which may become a link meanwhile
+            except FileNotFoundError:
+                return []
+            return [f"{_STAGING}/{name}" for name in left]
 
     def _stamp(self, path: str) -> str:
         try:
@@ -119,7 +121,9 @@ class FolderStorage:
             self.root.mkdir(parents=True, exist_ok=True)
         except FileExistsError as file:
             raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
-        with open(os.open(self.root / _LOCK, _LOCK_FLAGS, 0o666), "rb") as lock:
+        for name in (_LOCK, _STAGING):
+            _refuse_link(self.root / name)
+        with open(os.open(self.root / _LOCK, _LOCK_FILE, 0o666), "rb") as lock:
             give_up = time.monotonic() + self._lock_seconds
             while not _try_lock(lock.fileno()):
                 if time.monotonic() > give_up:
@@ -196,11 +200,15 @@ class _FolderChange:
         folder = self._root
         for part in target.parent.relative_to(self._root).parts:
             folder = folder / part
-            if folder.is_symlink():
-                raise StoreUnavailable(f"{folder} is a symbolic link; LoRB follows none inside a store")
+            _refuse_link(folder)
             if not folder.exists():
                 folder.mkdir()
                 _sync_folder(folder.parent)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise StoreUnavailable(f"{path} is a symbolic link; LoRB follows none inside a store: remove it", field="store")
 
 
 def _take_back(done: Sequence[_Move]) -> None:

@@ -23,7 +23,7 @@ from lorb_adapters.version_files import (
     LORA_WEIGHTS,
     MANIFEST,
     check_digests,
-    check_place,
+    placed_manifest,
 )
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and files can be verified without it
@@ -68,8 +68,7 @@ def verified_files(
     files = store.read_files(domain, version)
     if trusted is not None:
         trusted.check(files[MANIFEST], files.get(SIGNATURE))
-    manifest = Manifest.parse(files[MANIFEST])
-    check_place(manifest, domain, version)
+    manifest = placed_manifest(files[MANIFEST], domain, version)
     check_digests(files, manifest)
     return manifest, files
 

@@ -92,6 +92,16 @@ def make_key(path: Path) -> tuple[Path, str]:
     return public, key_id
 
 
+def check_sha256(manifest: bytes, expected: str) -> None:
+    """Raises InvalidAdapter where a manifest's bytes have another sha256 than `expected`, in hex."""
+    found = hashlib.sha256(manifest).hexdigest()
+    if found != expected.lower():
+        raise InvalidAdapter(
+            f"not signed: the sha256 of manifest.json is {found}, not {expected[:80]!r}: it is not what was published",
+            field="manifest_sha256",
+        )
+
+
 def _private_key(path: Path) -> "Ed25519PrivateKey":
     _check_installed()
     from cryptography.exceptions import UnsupportedAlgorithm

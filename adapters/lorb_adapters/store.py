@@ -22,7 +22,7 @@ from lorb_adapters.layout import (
 )
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import Manifest
-from lorb_adapters.signing import SIGNATURE, SigningKey
+from lorb_adapters.signing import SIGNATURE, SigningKey, check_sha256
 from lorb_adapters.storage import Change
 from lorb_adapters.store_view import StoreView
 from lorb_adapters.version_files import (
@@ -30,6 +30,7 @@ from lorb_adapters.version_files import (
     check_digests,
     check_names,
     check_place,
+    placed_manifest,
     render_version,
 )
 
@@ -54,15 +55,19 @@ class Store(StoreView):
             self._add(change, domain, version, files, set_stable=set_stable)
         return version
 
-    def sign(self, domain: str, version: str, key: SigningKey) -> None:
-        """Signs a version that is whole; raises InvalidAdapter for one that is not."""
+    def sign(self, domain: str, version: str, key: SigningKey, manifest_sha256: str | None = None) -> bytes:
+        """Signs a version that is whole; returns the bytes of the manifest that were signed.
+
+        Raises InvalidAdapter for one that is not, and where the manifest's sha256, in hex, is not `manifest_sha256`.
+        """
         files = self.read_files(domain, version)
-        manifest = Manifest.parse(files[MANIFEST])
-        check_place(manifest, domain, version)
-        check_digests(files, manifest)
+        if manifest_sha256 is not None:
+            check_sha256(files[MANIFEST], manifest_sha256)
+        check_digests(files, placed_manifest(files[MANIFEST], domain, version))
         with self._storage.change() as change:
             change.put_file(f"{version_path(domain, version)}/{SIGNATURE}", key.sign(files[MANIFEST]))
             self._put_aliases(change, domain, self.aliases(domain))  # so that servers look again
+        return files[MANIFEST]
 
     def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
         """Adds a version made elsewhere, under the id it has; one that is there already is left as it is."""

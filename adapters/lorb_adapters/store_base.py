@@ -6,6 +6,7 @@ from collections import Counter
 from lorb.errors import LorbError
 from lorb.names import DomainSelector
 from lorb_adapters.named_bases import MINILM
+from lorb_adapters.signing import TrustedKeys
 from lorb_adapters.store import Store
 
 AUTO = "auto"
@@ -14,11 +15,12 @@ _MOST_DOMAINS = 100  # each takes a look into its manifest
 _log = logging.getLogger(__name__)
 
 
-def choose_base(asked: str, store: Store | None) -> str:
+def choose_base(asked: str, store: Store | None, trusted: TrustedKeys | None = None) -> str:
     """`asked`, a base as `load_base` takes it; where that is "auto", the one that most stable versions name.
 
     Where as many name another, MiniLM goes first, then the alphabet. MiniLM too where none has a readable stable
-    version, or there is no store. Raises StoreUnavailable where the store cannot be reached.
+    version, or there is no store. With `trusted`, versions that none of those keys signed have no say: whoever can
+    write to the store does not choose what is loaded. Raises StoreUnavailable where the store cannot be reached.
     """
     if asked != AUTO:
         return asked
@@ -27,7 +29,8 @@ def choose_base(asked: str, store: Store | None) -> str:
     names: Counter[str] = Counter()
     for domain in store.possible_domains()[:_MOST_DOMAINS]:
         try:
-            names[store.manifest(domain, store.resolve(DomainSelector.parse(domain))).base_name] += 1
+            version = store.resolve(DomainSelector.parse(domain))
+            names[store.manifest(domain, version, trusted).base_name] += 1
         except LorbError:  # nothing stable, or a version that will be refused when it is loaded
             continue
     chosen = min(names, key=lambda name: (-names[name], name != MINILM, name), default=MINILM)

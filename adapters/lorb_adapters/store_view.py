@@ -8,8 +8,9 @@ from lorb_adapters.aliases import Aliases
 from lorb_adapters.json_fields import JsonFields
 from lorb_adapters.layout import INDEX, aliases_path, by_number, may_be_domain, version_path, versions_path
 from lorb_adapters.manifest import Manifest
+from lorb_adapters.signing import SIGNATURE, TrustedKeys
 from lorb_adapters.storage import Storage, open_storage
-from lorb_adapters.version_files import MANIFEST, MAX_BYTES, check_names, check_place
+from lorb_adapters.version_files import MANIFEST, MAX_BYTES, check_names, placed_manifest
 
 _MAX_JSON_BYTES = 4 * 1024 * 1024
 
@@ -74,15 +75,16 @@ class StoreView:
         self._check_exists(selector.domain, selector.version)
         return selector.version
 
-    def manifest(self, domain: str, version: str) -> Manifest:
-        """What a version says about itself; its other files are not looked at."""
-        path = f"{version_path(domain, version)}/{MANIFEST}"
-        try:
-            manifest = Manifest.parse(self._storage.read(path, MAX_BYTES[MANIFEST]))
-        except FileNotFoundError:
-            raise _unknown_version(domain, version) from None
-        check_place(manifest, domain, version)
-        return manifest
+    def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
+        """What a version says about itself; its other files are not looked at, but with `trusted` its signature is."""
+        content = self.manifest_content(domain, version)
+        if trusted is not None:
+            trusted.check(content, self._signature(domain, version))
+        return placed_manifest(content, domain, version)
+
+    def manifest_content(self, domain: str, version: str) -> bytes:
+        """A version's manifest.json as it stands there: what a signature is of."""
+        return self._read_known(domain, version, MANIFEST)
 
     def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
         """Every file of a version, each read once; refuses links, foreign names and files too large."""
@@ -93,6 +95,18 @@ class StoreView:
             return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
         except FileNotFoundError:
             raise _unknown_version(domain, version) from None
+
+    def _read_known(self, domain: str, version: str, name: str) -> bytes:
+        try:
+            return self._storage.read(f"{version_path(domain, version)}/{name}", MAX_BYTES[name])
+        except FileNotFoundError:
+            raise _unknown_version(domain, version) from None
+
+    def _signature(self, domain: str, version: str) -> bytes | None:
+        try:
+            return self._read_known(domain, version, SIGNATURE)
+        except UnknownVersion:
+            return None
 
     def _versions_or_none(self, domain: str) -> list[str]:
         try:

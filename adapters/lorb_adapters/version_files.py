@@ -87,6 +87,13 @@ def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
             raise InvalidAdapter(f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name)
 
 
+def placed_manifest(content: bytes, domain: str, version: str) -> Manifest:
+    """Reads manifest.json; raises InvalidAdapter where it tells of another version than the one that it lies in."""
+    manifest = Manifest.parse(content)
+    check_place(manifest, domain, version)
+    return manifest
+
+
 def check_place(manifest: Manifest, domain: str, version: str) -> None:
     """Raises InvalidAdapter where the manifest tells of another version than the one it lies in."""
     for key, said, lies in (("domain", manifest.domain, domain), ("version", manifest.version, version)):

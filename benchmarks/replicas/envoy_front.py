@@ -10,14 +10,14 @@ from pathlib import Path
 import grpc
 import yaml
 
-from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb_client import AioClient
+from lorb_client.lines import Lines
 from name_server import NAME
 from play import Places
 from ports import free_port
 from replica import PATIENCE_SECONDS, Fleet, Replica
 
-BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "envoy" / "bootstrap.yaml"
+BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" / "envoy" / "bootstrap.yaml"
 
 
 class Front:
@@ -72,7 +72,7 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
     options = ["-c", bootstrap, "--concurrency", 1, "--log-level", "error", "--use-dynamic-base-id"]
     child = subprocess.Popen([str(part) for part in (program, *options)])
     try:
-        _wait_until_ready(admin_port)
+        wait_until_ready(admin_port)
         yield Front(f"127.0.0.1:{port}", where)
     finally:
         child.terminate()
@@ -82,12 +82,12 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
 def plain_client(target: str) -> AioClient:
     """A caller that neither balances nor tries again: one connection, and whatever a call meets is its end."""
     client = AioClient(target)
-    client._channel = grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])
-    client._stub = RescoringServiceStub(client._channel)
+    client._lines = Lines(client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)]))
     return client
 
 
-def _wait_until_ready(admin_port: int) -> None:
+def wait_until_ready(admin_port: int) -> None:
+    """Returns once Envoy says that it serves; raises OSError where it does not in PATIENCE_SECONDS."""
     limit = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

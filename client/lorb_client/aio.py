@@ -1,6 +1,6 @@
 """The asyncio client: the blocking one's twin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.lines import Lines
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
 
@@ -49,18 +50,20 @@ class AioClient:
         """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        chosen, options = settings.channel_credentials(), (*CHANNEL_OPTIONS, *settings.channel_options)
-        self._channel = (
-            aio.insecure_channel(target, options) if chosen is None else aio.secure_channel(target, chosen, options)
+        options = (*CHANNEL_OPTIONS, *settings.channel_options)
+        self._lines = Lines(
+            settings,
+            lambda chosen: (
+                aio.insecure_channel(target, options) if chosen is None else aio.secure_channel(target, chosen, options)
+            ),
         )
-        self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None
     ) -> Ranked:
         """Re-ranks one list. The server sees the deadline and degrades in time to meet it."""
         request = request_from_nbest(nbest, options)
-        return ranked_from_response(await self._call(self._stub.Rescore, request, timeout_seconds))
+        return ranked_from_response(await self._call(lambda stub: stub.Rescore, request, timeout_seconds))
 
     async def rescore_batch(
         self,
@@ -71,17 +74,18 @@ class AioClient:
     ) -> list[Ranked | LorbError]:
         """Re-ranks many lists in one call with one deadline; each has its own answer or error, in order."""
         request = batch_from_lists(lists, options)
-        response = await self._call(self._stub.BatchRescore, request, timeout_seconds)
+        response = await self._call(lambda stub: stub.BatchRescore, request, timeout_seconds)
         return results_from_batch(response, len(lists))
 
     async def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
         """Asks the server what it is, serves and accepts."""
         request = pb.GetServerInfoRequest()
-        return info_from_response(await self._call(self._stub.GetServerInfo, request, timeout_seconds))
+        return info_from_response(await self._call(lambda stub: stub.GetServerInfo, request, timeout_seconds))
 
     async def close(self) -> None:
         """Cancels the calls under way and closes the connections."""
-        await self._channel.close()
+        for channel in self._lines.channels():
+            await channel.close()
 
     async def __aenter__(self) -> "AioClient":
         return self
@@ -93,13 +97,14 @@ class AioClient:
 
     async def _call(
         self,
-        method: "aio.UnaryUnaryMultiCallable[Request, Response]",
+        method: "Callable[[RescoringServiceStub], aio.UnaryUnaryMultiCallable[Request, Response]]",
         request: Request,
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
+        line = self._lines.take()
         try:
-            return await method(
+            return await method(line.stub)(
                 request,
                 timeout=settings.deadline_seconds(timeout_seconds),
                 metadata=aio.Metadata(*settings.metadata),
@@ -107,3 +112,6 @@ class AioClient:
             )
         except aio.AioRpcError as error:
             raise settings.error(error) from error
+        finally:
+            for unused in self._lines.give_back(line):
+                await unused.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from lorb.credential_files import Stamp
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, Unavailable
 from lorb.loopback import is_loopback_target
 from lorb.ranked import RescoreOptions
@@ -27,7 +28,7 @@ class CallSettings:
         timeout_seconds: the deadline of a call that names none.
         token: sent as a bearer token; a TokenFile's is read again when the file changes.
         credentials: gRPC's own, for TLS; None for plain text, or for those of `tls`.
-        tls: the files of a TLS connection; None for plain text, or for `credentials`.
+        tls: the files of a TLS connection, read again when one changes; None for plain text, or for `credentials`.
         allow_plaintext_token: send the token without TLS to another machine too, where all on the way may read it.
         wait_for_ready: a call waits for a server to come up, as long as its deadline allows, and does not
             fail at once.
@@ -68,6 +69,10 @@ class CallSettings:
     def channel_credentials(self) -> grpc.ChannelCredentials | None:
         """None for plain text. Raises InvalidInput where a file of `tls` does not hold what it should."""
         return self.credentials if self.tls is None else self.tls.credentials()
+
+    def stamps(self) -> tuple[Stamp | None, ...]:
+        """Other than before where `channel_credentials` would read other files."""
+        return () if self.tls is None else self.tls.stamps()
 
     @property
     def channel_options(self) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
 """The blocking client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.lines import Lines
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
 
@@ -50,18 +51,22 @@ class Client:
         """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        chosen, options = settings.channel_credentials(), (*CHANNEL_OPTIONS, *settings.channel_options)
-        self._channel = (
-            grpc.insecure_channel(target, options) if chosen is None else grpc.secure_channel(target, chosen, options)
+        options = (*CHANNEL_OPTIONS, *settings.channel_options)
+        self._lines = Lines(
+            settings,
+            lambda chosen: (
+                grpc.insecure_channel(target, options)
+                if chosen is None
+                else grpc.secure_channel(target, chosen, options)
+            ),
         )
-        self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None
     ) -> Ranked:
         """Re-ranks one list. The server sees the deadline and degrades in time to meet it."""
         request = request_from_nbest(nbest, options)
-        return ranked_from_response(self._call(self._stub.Rescore, request, timeout_seconds))
+        return ranked_from_response(self._call(lambda stub: stub.Rescore, request, timeout_seconds))
 
     def rescore_batch(
         self,
@@ -72,16 +77,17 @@ class Client:
     ) -> list[Ranked | LorbError]:
         """Re-ranks many lists in one call with one deadline; each has its own answer or error, in order."""
         request = batch_from_lists(lists, options)
-        return results_from_batch(self._call(self._stub.BatchRescore, request, timeout_seconds), len(lists))
+        return results_from_batch(self._call(lambda stub: stub.BatchRescore, request, timeout_seconds), len(lists))
 
     def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
         """Asks the server what it is, serves and accepts."""
         request = pb.GetServerInfoRequest()
-        return info_from_response(self._call(self._stub.GetServerInfo, request, timeout_seconds))
+        return info_from_response(self._call(lambda stub: stub.GetServerInfo, request, timeout_seconds))
 
     def close(self) -> None:
         """Cancels the calls under way and closes the connections."""
-        self._channel.close()
+        for channel in self._lines.channels():
+            channel.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -93,13 +99,14 @@ class Client:
 
     def _call(
         self,
-        method: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        method: "Callable[[RescoringServiceStub], grpc.UnaryUnaryMultiCallable[Request, Response]]",
         request: Request,
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
+        line = self._lines.take()
         try:
-            return method(
+            return method(line.stub)(
                 request,
                 timeout=settings.deadline_seconds(timeout_seconds),
                 metadata=settings.metadata,
@@ -107,3 +114,6 @@ class Client:
             )
         except grpc.RpcError as error:
             raise settings.error(error) from error
+        finally:
+            for unused in self._lines.give_back(line):
+                unused.close()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import grpc
 
-from lorb.credential_files import CredentialFile, check_ca, check_pair
+from lorb.credential_files import CredentialFile, Stamp, check_ca, check_pair
 from lorb.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The files of a TLS connection, all in PEM.
+    """The files of a TLS connection, all in PEM. Clients read them again for their next call when one has changed.
 
     Attributes:
         ca: certificates of the authorities that the server's must come from; None for the public ones.
@@ -42,6 +42,11 @@ class Tls:
             certificate, key = own.read(), own_key.read()
             check_pair(own, own_key)
         return grpc.ssl_channel_credentials(ca, key, certificate)
+
+    def stamps(self) -> tuple[Stamp | None, ...]:
+        """Other than before where a file was replaced or written."""
+        files = (self.ca, self.certificate, self.key)
+        return tuple(CredentialFile(file, "tls").stamp() for file in files if file is not None)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,7 @@ from lorb_server.health import Health
 from lorb_server.listening import ADMIN, RESCORING, listen, make_server
 from lorb_server.logs import log_unawaited
 from lorb_server.metrics import Metrics, MetricsServer
-from lorb_server.secured import admin_guards, check_files
+from lorb_server.secured import admin_guards, check_files, trusted_keys
 from lorb_server.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
@@ -216,7 +216,8 @@ def serve(config: ServeConfig) -> int:
     use_threads(1)  # for this thread, which is not the model's
     _check_store(config.store)
     store = Store(config.store)
-    base = load_base(choose_base(config.base, store), device=placement.device, dtype=placement.dtype)
+    chosen = choose_base(config.base, store, trusted_keys(config))
+    base = load_base(chosen, device=placement.device, dtype=placement.dtype)
     return asyncio.run(_serve(config, base, placement, store))
 
 

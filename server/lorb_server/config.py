@@ -22,7 +22,8 @@ class ServeConfig:
     base: str = setting(
         "auto",
         "The frozen encoder: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto': the one that most stable "
-        "versions of the store were trained on; 'minilm' where there are none.",
+        "versions of the store were trained on, those alone that a trusted key signed where there are --trusted-keys; "
+        "'minilm' where there are none.",
     )
     store: str = setting(
         "adapters/store",

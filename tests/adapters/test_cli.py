@@ -1,5 +1,6 @@
 """lorb_adapters.cli."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -70,6 +71,9 @@ def test_show_prints_the_manifest(store, run):
     shown = json.loads(run("show", "voice@stable", "--json")[1])
     assert shown["manifest"] == json.loads(json.dumps(store.manifest("voice", second).to_json()))
     assert shown["aliases"]["aliases"] == {"stable": {"version": second}}
+    digest = hashlib.sha256(store.read_files("voice", second)["manifest.json"]).hexdigest()
+    assert shown["manifest_sha256"] == digest
+    assert f"(sha256 of manifest.json)\t{digest}" in run("show", "voice")[1]
 
 
 def test_verify_finds_the_bad_version(store, run):

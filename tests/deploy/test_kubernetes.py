@@ -29,17 +29,28 @@ pytestmark = pytest.mark.skipif(KUBECTL is None, reason="no kubectl to build wit
 @cache
 def built(variant):
     """The documents that kustomize makes of a folder."""
+    return kustomized(FOLDER / variant)
+
+
+def kustomized(folder):
+    """The same of any folder; what kustomize says where it cannot is shown."""
     done = subprocess.run(  # noqa: S603 - kubectl, without a cluster
-        [KUBECTL, "kustomize", str(FOLDER / variant)], check=True, capture_output=True, text=True
+        [KUBECTL, "kustomize", str(folder)], check=False, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
 
 def one(variant, kind, name="lorb"):
     """The document of this kind whose name begins so."""
+    return the(built(variant), kind, name)
+
+
+def the(documents, kind, name="lorb"):
+    """The one of this kind whose name begins so."""
     [found] = [
         each
-        for each in built(variant)
+        for each in documents
         if each["kind"] == kind and re.fullmatch(f"{name}(-[a-z0-9]{{10}})?", each["metadata"]["name"])
     ]
     return found
@@ -144,6 +155,49 @@ def test_selectors_find_the_pods(variant):
     selectors += [each["labelSelector"]["matchLabels"] for each in pod["topologySpreadConstraints"]]
     for selector in selectors:
         assert selector.items() <= labels.items()
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Builds a kustomization.yaml as if it lay in overlays/ours."""
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    ours = tmp_path / "kubernetes" / "overlays" / "ours"
+    ours.mkdir()
+
+    def build(content):
+        (ours / "kustomization.yaml").write_text(content)
+        return kustomized(ours)
+
+    return build
+
+
+def test_the_variant_that_the_readme_shows_can_be_built(build):
+    """A variant of one's own: two components, an image of one's registry, one more flag."""
+    [content] = re.findall(r"^```yaml\n(.*?)^```", (FOLDER / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    documents = build(content)
+    the(documents, "ServiceMonitor")
+    [server] = the(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert server["image"] == "registry.example/lorb:cuda"
+    assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    settings = ServeConfig(**environment_settings(the(documents, "ConfigMap", "lorb-flags")["data"]))
+    assert (settings.default_domain, settings.device, settings.front_processes) == ("voice", "cuda", 4)
+
+
+def test_all_components_fit_together(build):
+    """Each does to the base what it does alone, and what comes of it is valid."""
+    components = sorted(path.name for path in (FOLDER / "components").iterdir())
+    assert [f"overlays/{name}" for name in components] == sorted(VARIANTS[1:])
+    parts = "".join(f"  - ../../components/{name}\n" for name in components)
+    documents = build(f"kind: Kustomization\nresources:\n  - ../../base\ncomponents:\n{parts}")
+    for document in documents:
+        if document["kind"] != "ServiceMonitor":
+            kubernetes_validate.validate(document, "1.37", strict=True)
+    alone = {(each["kind"], each["metadata"]["name"]) for variant in VARIANTS for each in built(variant)}
+    alone -= {("PersistentVolumeClaim", "lorb-store")}  # which s3 does without
+    together = {(each["kind"], each["metadata"]["name"]) for each in documents}
+    assert {pair for pair in alone ^ together if pair[0] != "ConfigMap"} == set()
+    settings = ServeConfig(**environment_settings(the(documents, "ConfigMap", "lorb-flags")["data"]))
+    assert (settings.device, settings.store[:5]) == ("cuda", "s3://")
 
 
 def test_the_gpu_variant_asks_for_a_gpu():

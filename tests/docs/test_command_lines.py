@@ -11,7 +11,7 @@ ELIDED = "..."
 # Flags of other programs that the documents name.
 FOREIGN = {
     *("--nbest", "--no-deps", "--nproc-per-node", "--no-python", "--go_opt", "--go-grpc_opt"),
-    *("--profile", "--scale", "--build-arg", "--network", "--gpus", "--rm"),
+    *("--all", "--profile", "--scale", "--build-arg", "--network", "--gpus", "--rm"),
 }
 
 

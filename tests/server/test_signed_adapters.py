@@ -1,15 +1,17 @@
 """A server that takes signed versions only: by every way an adapter comes to serve."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
 
-from lorb.errors import InvalidInput
+from lorb.errors import InvalidInput, LorbError
 from lorb.v1 import admin_pb2 as pb
 from lorb_adapters.base import load_base
 from lorb_adapters.signing import SigningKey
 from lorb_adapters.store import Store
+from lorb_server.app import serve
 from lorb_server.config import ServeConfig
 from lorb_server.secured import trusted_keys
 from publications import make_publication
@@ -102,6 +104,18 @@ def test_an_adapter_brought_back_is_checked_again(tiny_bert, filled, publishing_
         with pytest.raises(grpc.RpcError) as caught:
             server.rescore("the cat", "a dog", fallback_policy=2)
         assert "not signed" in caught.value.details()
+
+
+def test_the_base_is_chosen_by_signed_versions(publishing_base, tmp_path, keys):
+    """What `lorb-serve` would load: the base of the one signed version, which is not there, not that of the others."""
+    store = Store(str(tmp_path / "store"))
+    key = SigningKey(keys / "ours")
+    for domain, signer in (("voice", key), ("radio", None), ("tv", None)):
+        base = replace(publishing_base, name=str(tmp_path / ("signed" if signer else "not-signed")))
+        store.publish(make_publication(base, domain), set_stable=True, signing_key=signer)
+    for trusted, chosen in ((str(keys / "ours.pub"), "/signed"), ("", "/not-signed")):
+        with pytest.raises(LorbError, match=chosen):
+            serve(ServeConfig(store=store.url, trusted_keys=trusted))
 
 
 def folder_of(store, version):

@@ -1,16 +1,18 @@
 """TLS and mTLS on real connections: who gets through, who does not, and new certificates without a restart."""
 
+import asyncio
 import time
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from certificates import Authority, locked_key
 from counting_proxy import counting_proxy
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, Unavailable
 from lorb.v1 import admin_pb2, admin_pb2_grpc
-from lorb_client import Client, Tls
+from lorb_client import AioClient, Client, Tls
 from lorb_client.health import main as health_main
 from lorb_server.config import ServeConfig
 from lorb_server.secured import check_files
@@ -116,6 +118,17 @@ def test_the_admin_port_has_its_own_authority(mutual, authority):
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def test_health_is_asked_of_a_server_with_another_name(tiny_bert, folder, authority, monkeypatch):
+    """The image's check calls 127.0.0.1, which the certificate is not for: the variables that SECURITY.md names do."""
+    pair = authority.issue("lorb.example", names=x509.SubjectAlternativeName([x509.DNSName("lorb.example")]))
+    with running_server(tiny_bert, folder / "store", **settings(pair)) as server:
+        check = [f"127.0.0.1:{server.ports.port}"]
+        monkeypatch.setenv("LORB_CLIENT_TLS_CA", str(authority.path))
+        assert health_main(check) == 1
+        monkeypatch.setenv("LORB_CLIENT_TLS_SERVER_NAME", "lorb.example")
+        assert health_main(check) == 0
+
+
 def test_health_is_asked_over_tls(mutual, authority, capsys):
     """lorb-health with the files says 0, without them 1, and 2 where they are none."""
     certificate, key = authority.issue("probe")
@@ -150,6 +163,45 @@ def test_new_certificates_serve_without_a_restart(tiny_bert, folder, authority, 
         assert ended(foreign) is None
         assert type(ended(authority)) is Unauthenticated
         check()
+
+
+@pytest.mark.parametrize("kind", [Client, AioClient])
+def test_a_client_takes_up_its_new_certificate(tiny_bert, folder, kind):
+    """With the next call, on a connection of its own, from a server that no longer trusts the old one."""
+    before, after = Authority(folder, f"before-{kind.__name__}"), Authority(folder, f"after-{kind.__name__}")
+    caller, new = before.issue(f"{kind.__name__}-caller"), after.issue(f"new-{kind.__name__}-caller")
+    pair = before.issue("server", file=f"{kind.__name__}-server")
+    trusted = folder / f"{kind.__name__}-callers.pem"
+    trusted.write_bytes(before.path.read_bytes())
+    old_files = [path.read_bytes() for path in caller]
+
+    async def asked(client):
+        answer = client.server_info()
+        return await answer if isinstance(client, AioClient) else answer
+
+    async def play(proxy):
+        client = kind(proxy.target, timeout_seconds=WAIT_SECONDS, tls=Tls(before.path, *caller))
+        await asked(client)
+        assert proxy.connections == 1
+        trusted.write_bytes(after.path.read_bytes())
+        for path, now in zip(caller, new, strict=True):
+            path.write_bytes(now.read_bytes())
+        await asked(client)
+        assert proxy.connections == 2
+        await asked(client)
+        assert proxy.connections == 2
+        closed = client.close()
+        if closed is not None:
+            await closed
+
+    with (
+        running_server(tiny_bert, folder / "store", **settings(pair, trusted)) as server,
+        counting_proxy(server.ports.port) as proxy,
+    ):
+        asyncio.run(play(proxy))
+        for path, content in zip(caller, old_files, strict=True):
+            path.write_bytes(content)
+        assert type(attempted(server.ports.port, Tls(before.path, *caller), 0)[0]) is Unavailable
 
 
 def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):

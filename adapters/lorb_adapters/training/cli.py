@@ -1,6 +1,7 @@
 """`lorb-train-adapter`: makes an adapter from a domain's lists, proves that it helps, and publishes it."""
 
 import argparse
+import hashlib
 import os
 import shlex
 import sys
@@ -148,7 +149,10 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str
     key = SigningKey(args.signing_key) if args.signing_key else None
     store = Store(args.store)
     version = publish(finished, store, force=args.force, promote=not args.no_promote, signing_key=key)
-    return f"published {domain}@{version} in {args.store}" + ("" if args.no_promote else ", now stable")
+    # the one moment at which it is known to be what was trained: who signs it later compares
+    digest = hashlib.sha256(store.manifest_content(domain, version)).hexdigest()
+    stable = "" if args.no_promote else ", now stable"
+    return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"
 
 
 def check_machine(args: argparse.Namespace) -> None:

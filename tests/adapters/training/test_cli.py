@@ -1,6 +1,7 @@
 """lorb-train-adapter end to end on real lists with a tiny base, and every mistake a user makes on the way."""
 
 import gzip
+import hashlib
 import json
 import re
 
@@ -38,9 +39,10 @@ def command(files, tiny_bert, tmp_path):
 def test_a_forced_run_publishes_what_a_server_can_load(command, files, tiny_bert, tmp_path, capsys):
     """The version is verified, reproduces its golden scores and becomes stable; the report has its figures."""
     assert main([*command, "--force", "--test", str(files / "test.jsonl"), "--ood", str(files / "test.jsonl")]) == 0
-    [version] = re.findall(r"published books@(\S+) ", capsys.readouterr().out)
+    [(version, digest)] = re.findall(r"published books@(\S+) .*; manifest sha256 (\S+)", capsys.readouterr().out)
     store, base = Store(str(tmp_path / "store")), load_base(str(tiny_bert))
     assert store.aliases("books").version("stable") == version
+    assert hashlib.sha256(store.read_files("books", version)["manifest.json"]).hexdigest() == digest
     adapter = load_adapter(store, "books", version, base)
     check_golden(adapter, RescoringModel(base), base.text_encoder)
     assert len(adapter.manifest.golden_lists) > 0
