@@ -95,6 +95,13 @@ class Data:
     audit: Audit
     notices: tuple[str, ...] = ()
 
+    def identity(self) -> Mapping[str, object]:
+        """Which lists are trained on: another test set may hold out others, without another training file."""
+        ids = "\n".join(each.nbest.id for each in self.train)
+        return {
+            "train less dev and test": f"{len(self.train)} lists, ids {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
+        }
+
 
 def read_data(
     files: DataFiles, encoder: TextEncoder, config: TrainConfig, say: Callable[[str], None] = lambda line: None

@@ -148,7 +148,7 @@ def test_a_run_that_is_not_the_same_is_not_resumed(
 
 
 def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatch, capsys):
-    """The same file name with other content is noticed by its digest."""
+    """Other content under one file name is noticed, and a new test set that would have held out lists trained on."""
     arguments = command(files, tiny_bert, tmp_path)
     changed = tmp_path / "train.jsonl"
     changed.write_bytes((files / "train.jsonl").read_bytes())
@@ -159,6 +159,26 @@ def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatc
     changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
     assert main([*arguments, "--resume"]) == 2
     assert "data.train was" in capsys.readouterr().err
+    changed.write_bytes((files / "train.jsonl").read_bytes())
+    test = tmp_path / "test.jsonl"
+    test.write_text("".join(changed.read_text().splitlines(keepends=True)[:2]))
+    assert main([*arguments, "--resume", "--test", str(test)]) == 2
+    error = capsys.readouterr().err
+    assert 'data.train less dev and test was "40 lists' in error
+    assert 'is "38 lists' in error
+
+
+def test_a_test_set_that_holds_out_nothing_may_come_with_the_resumption(files, tiny_bert, tmp_path, monkeypatch):
+    """A test set without a list of train's is accepted: the run goes on, to the next Ctrl-C here."""
+    arguments = command(files, tiny_bert, tmp_path)
+    test = tmp_path / "test.jsonl"
+    test.write_bytes(
+        (files / "dev.jsonl").read_bytes().replace(b'"id":"', b'"id":"new-').replace(b'"id": "', b'"id": "new-')
+    )
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(arguments) == 130
+        assert main([*arguments, "--resume", "--test", str(test)]) == 130
 
 
 def test_a_torn_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, capsys):
