@@ -238,8 +238,7 @@ def _evaluations(
     def measured(
         lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], *, examples: bool = False
     ) -> tuple[Evaluation, SetDetail]:
-        tuned = ranking.tuned(has_scores=lists[0].nbest.has_scores)
-        evaluation = evaluate(lists, scores, ranking.rank_prior, tuned.weight, tuned.switching_margin)
+        evaluation = evaluate(lists, scores, ranking)
         return evaluation, diagnose(lists, scores, ranking, evaluation, examples=examples)
 
     sets = {"dev": measured(data.dev, trained.dev_scores, examples=examples)}
