@@ -46,7 +46,7 @@ class Store(StoreView):
         _check_finite(publication.weights)
         digest = weights_digest(publication.weights)
         with self._storage.change() as change:
-            number = 1 + self._last_number(domain)
+            number = 1 + self.last_number(domain)
             version = f"{number}-{digest[:12]}"
             files = _rendered(publication, version)
             if signing_key is not None:
@@ -127,6 +127,11 @@ class Store(StoreView):
                 self._remove(change, domain, removed)
         return removed + self._storage.sweep(dry_run=False)
 
+    def last_number(self, domain: str) -> int:
+        """The number of the domain's last version, there still or not; 0 where there was none."""
+        numbers = map(version_number, self._versions_or_none(domain))
+        return max([self._aliases_or_none(domain).last_number, *numbers])
+
     def _prunable(self, domain: str, keep: int) -> list[str]:
         versions, aliases = self.versions(domain), self.aliases(domain)
         needed = {alias.version for alias in aliases.by_name.values()}
@@ -144,7 +149,7 @@ class Store(StoreView):
         for version in versions:
             change.remove_folder(version_path(domain, version))
         # a store filled by hand may have given numbers that aliases.json does not know of yet
-        aliases = self.aliases(domain).with_number(self._last_number(domain))
+        aliases = self.aliases(domain).with_number(self.last_number(domain))
         self._put_aliases(change, domain, aliases)
 
     def _change_aliases(self, domain: str, alias: str, edit: Callable[[Aliases], Aliases]) -> AliasChange:
@@ -170,10 +175,6 @@ class Store(StoreView):
             return self.aliases(domain)
         except UnknownDomain:
             return Aliases()
-
-    def _last_number(self, domain: str) -> int:
-        numbers = map(version_number, self._versions_or_none(domain))
-        return max([self._aliases_or_none(domain).last_number, *numbers])
 
     def _check_same(self, manifest: Manifest) -> None:
         if self.manifest(manifest.domain, manifest.version) != manifest:
