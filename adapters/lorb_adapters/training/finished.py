@@ -102,15 +102,24 @@ def unpublishable(method: str) -> str:
 
 
 def choose_golden_lists(method: Method, trained: Trained, dev: Sequence[ReferencedList]) -> tuple[GoldenList, ...]:
-    """The shortest few dev lists with contrast: enough to tell a wrong load, and quick to reproduce."""
-    chosen = sorted(
-        (each for each in dev if len(each.rows) > 1),
-        key=lambda each: sum(row.num_tokens for row in each.rows),
-    )[-_NUM_GOLDEN_LISTS * 8 :: 8]
+    """A few dev lists with the scores they must get: enough to tell a wrong load."""
+    chosen = short_lists_with_contrast(dev)
     return tuple(
         GoldenList(each.nbest, tuple(scores))
         for each, scores in zip(chosen, method.scores(trained.tensors, chosen), strict=True)
     )
+
+
+def short_lists_with_contrast(dev: Sequence[ReferencedList]) -> list[ReferencedList]:
+    """Lists whose texts differ in errors, evenly spaced by tokens among the shorter half; four, or what there are.
+
+    A server scores them on its model's thread at every load, between requests that wait: none is long. They differ in
+    length, because a pass of another length takes other ways through the model.
+    """
+    by_length = sorted((each for each in dev if len(set(each.errors)) > 1), key=lambda each: each.num_tokens)
+    shorter = by_length[: max(_NUM_GOLDEN_LISTS, len(by_length) // 2)]
+    count = min(_NUM_GOLDEN_LISTS, len(shorter))
+    return [shorter[i * len(shorter) // count] for i in range(count)]
 
 
 def size_bytes(trained: Trained) -> int:
