@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorb.command import add_common_arguments, needing_extra
 from lorb.errors import InvalidInput, LorbError
-from lorb_adapters.new_folder import new_folder
+from lorb_adapters.new_folder import check_can_be_made, check_free, new_folder
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.base_delta import BaseDelta
@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 where a value or a file is wrong."""
     args = parser().parse_args(argv)
     try:
+        check_can_be_made(args.output_base, "output-base")
+        check_free(args.output_base)
         with needing_extra(_PROGRAM, "serve"):
             delta, rounding = _difference(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)
@@ -64,7 +66,17 @@ def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
     off = torch.stack([(after[name] - wanted[name]).square().sum() for name in before]).sum().sqrt()
     norm = torch.stack([(wanted[name] - before[name]).square().sum() for name in before]).sum().sqrt()
     fingerprint = base_fingerprint(encoder, encoder.config, tokenizers[1])
-    return BaseDelta(parent_name, parent.fingerprint, fingerprint, tensors), float(off / norm) if norm else 0.0
+    return BaseDelta(_lasting(parent_name), parent.fingerprint, fingerprint, tensors), float(
+        off / norm
+    ) if norm else 0.0
+
+
+def _lasting(name: str) -> str:
+    """A base's name that means the same in every working folder."""
+    from lorb_adapters.named_bases import base_source
+
+    is_folder = base_source(name) == name and Path(name).is_dir()
+    return str(Path(name).absolute()) if is_folder else name
 
 
 def _write(output: Path, source: Path, delta: "BaseDelta") -> int:

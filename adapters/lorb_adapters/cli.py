@@ -6,13 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from lorb.command import add_common_arguments, needing_extra
-from lorb.errors import InvalidInput, LorbError
+from lorb.errors import InvalidAdapter, InvalidInput, LorbError, UnknownDomain
 from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
 
 with needing_extra("lorb-adapters", "serve"):
@@ -25,6 +26,8 @@ with needing_extra("lorb-adapters", "serve"):
     from lorb_adapters.version_files import placed_manifest
 
 Check = Callable[[str, str], None]
+
+_ADVICE = "promote another version, or unalias it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,8 +156,26 @@ def _verify(store: Store, arguments: argparse.Namespace) -> int:
         except LorbError as error:
             rows.append((domain, version, f"{type(error).__name__}: {error}"))
             num_bad += 1
-    _print_table(("domain", "version", "result"), rows)
-    return 1 if num_bad else 0
+    dangling = _dangling(store, arguments.selector)
+    _print_table(("domain", "version", "result"), rows + dangling)
+    return 1 if num_bad or dangling else 0
+
+
+def _dangling(store: Store, text: str | None) -> list[tuple[str, str, str]]:
+    """Rows for the aliases of whole domains whose version is not there."""
+    selector = None if text is None else DomainSelector.parse(text)
+    if selector is not None and (selector.alias or selector.version):
+        return []  # its one version has a row of its own
+    rows = []
+    for domain in store.possible_domains() if selector is None else [selector.domain]:
+        with suppress(UnknownDomain, InvalidAdapter):  # a folder, or a link, that is no domain
+            there = store.existing_versions(domain)
+            rows += [
+                (domain, alias, f"UnknownVersion: it points at {target.version}, which is not there: {_ADVICE}")
+                for alias, target in store.aliases(domain).by_name.items()
+                if target.version not in there
+            ]
+    return rows
 
 
 def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:

@@ -173,8 +173,8 @@ class _FolderChange:
     def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
         self.put_file(path, render())  # with the lock held nobody comes in between
 
-    def remove_folder(self, path: str) -> None:
-        staged, source = self._staged(), self._root / path
+    def remove_folder(self, path: str, first: str) -> None:
+        staged, source = self._staged(), self._root / path  # one rename takes all at once
         self._moves.append(_Move(source, staged, staged, source))
 
     def apply(self) -> None:

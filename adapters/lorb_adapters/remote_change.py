@@ -70,9 +70,10 @@ class RemoteChange:
         """See Change."""
         self._steps.append(partial(self._renew, path, render))
 
-    def remove_folder(self, path: str) -> None:
+    def remove_folder(self, path: str, first: str) -> None:
         """See Change."""
-        self._steps.append(lambda: self._files.rm(self._at(path), recursive=True))
+        self._steps.append(lambda: self._files.rm_file(self._at(f"{path}/{first}")))
+        self._steps.append(partial(self._remove_rest, path))
 
     def apply(self) -> None:
         """Does it all; raises StoreConflict where another writer was in between."""
@@ -138,6 +139,11 @@ class RemoteChange:
                 time.sleep(random.uniform(0, _RENEWAL_PAUSE_SECONDS))  # noqa: S311 - no secret
             else:
                 return
+
+    def _remove_rest(self, path: str) -> None:
+        self._files.invalidate_cache()
+        with suppress(FileNotFoundError):  # it was all there was
+            self._files.rm(self._at(path), recursive=True)
 
     def _take_back(self) -> None:
         """Nothing points at these folders: their writer was told to try again."""

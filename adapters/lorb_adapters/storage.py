@@ -20,8 +20,8 @@ class Change(Protocol):
     def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
         """Writes what `render` makes of the file as it is; again where another writer came in between."""
 
-    def remove_folder(self, path: str) -> None:
-        """Takes a folder away with all its files."""
+    def remove_folder(self, path: str, first: str) -> None:
+        """Takes a folder away with all its files; before the others the one called `first`, which makes it count."""
 
 
 class Storage(Protocol):

@@ -108,7 +108,8 @@ class StoreView:
         except UnknownVersion:
             return None
 
-    def _versions_or_none(self, domain: str) -> list[str]:
+    def existing_versions(self, domain: str) -> list[str]:
+        """As `versions`; empty where there is none."""
         try:
             return self.versions(domain)
         except UnknownDomain:
@@ -116,7 +117,7 @@ class StoreView:
 
     def _has_versions(self, name: str) -> bool:
         try:
-            return bool(self._versions_or_none(name))
+            return bool(self.existing_versions(name))
         except InvalidAdapter:  # a link, or a file where a folder should be: no domain of ours
             return False
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lorb.errors import BaseNotFound
+from lorb.errors import BaseNotFound, InvalidInput
 from lorb_adapters import base, base_delta_cli
 from lorb_adapters.base import load_base
 from lorb_adapters.base_delta import dequantized, quantized
 from lorb_adapters.base_fingerprint import base_fingerprint
+from lorb_adapters.new_folder import new_folder
 from tiny_bases import make_bert
 
 SEEDS = st.integers(0, 2**31)
@@ -102,8 +104,17 @@ def test_another_parent_of_the_same_shapes_is_refused(delta, tmp_path):
     """The sum is another, and the reason is found: not the delta's files, but its parent."""
     shutil.rmtree(tmp_path / "parent")
     make_bert(tmp_path / "parent", seed=5)
-    with pytest.raises(BaseNotFound, match=r"base 'delta' is a change to 'parent' [0-9a-f]{12}, and 'parent' here is"):
+    with pytest.raises(
+        BaseNotFound, match=r"base 'delta' is a change to '/.*/parent' [0-9a-f]{12}, and '/.*/parent' here is"
+    ):
         load_base("delta")
+
+
+def test_a_parent_in_a_folder_is_found_from_elsewhere(delta, tmp_path, monkeypatch):
+    """Its relative name was true where the delta was made: the delta loads in another working folder too."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_base(str(delta)).fingerprint == json.loads((delta / "lorb_delta.json").read_text())["fingerprint"]
 
 
 def test_what_is_said_of_the_rounding_is_an_error(parent, changed, capsys):
@@ -119,7 +130,9 @@ def test_another_parent_is_refused(delta, tmp_path, tiny_roberta):
     """Where the parent's name leads to other weights, nothing is added to them."""
     shutil.rmtree(tmp_path / "parent")
     shutil.copytree(tiny_roberta, tmp_path / "parent")
-    with pytest.raises(BaseNotFound, match=r"base 'delta' is a change to 'parent' [0-9a-f]{12}, and 'parent' here is"):
+    with pytest.raises(
+        BaseNotFound, match=r"base 'delta' is a change to '/.*/parent' [0-9a-f]{12}, and '/.*/parent' here is"
+    ):
         load_base("delta")
 
 
@@ -164,6 +177,46 @@ def test_a_folder_with_something_in_it_is_left_alone(parent, changed, capsys, tm
     assert base_delta_cli.main([changed, "--of", parent, "--output-base", parent]) == 2
     assert "not empty" in capsys.readouterr().err
     assert load_base(parent).head is None
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_bases_are_read(tmp_path, capsys):
+    """A file where a folder above it should be: one line and exit status 2, though there are no such bases either."""
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "delta"
+    assert base_delta_cli.main(["no-such-base", "--of", "no-such-parent", "--output-base", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"output-base {output} cannot be made: {tmp_path / 'file'} is no folder" in error
+
+
+def test_a_disk_that_fills_up_leaves_nothing(parent, changed, capsys, tmp_path):
+    """Tensors that grow over the allowed size: one line, exit status 2, and no half a folder."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        status = base_delta_cli.main([changed, "--of", parent, "--output-base", "delta"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 2
+    assert "output-base delta cannot be written: " in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", "parent"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [(OSError(28, "No space left on device"), InvalidInput), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_what_goes_wrong_while_writing_leaves_nothing(tmp_path, problem, told):
+    """An error of the system is told as one of the output's; any other, an interrupt too, as it is."""
+
+    def write():
+        with new_folder(tmp_path / "base") as partial:
+            (partial / "file").write_text("x")
+            raise problem
+
+    with pytest.raises(told):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_whoever_may_read_one_of_its_files_may_read_all(delta):

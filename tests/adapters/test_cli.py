@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def test_verify_finds_the_bad_version(store, run):
     ]
     assert run("verify", "voice")[0] == 1
     assert run("verify", "voice@stable")[0] == 0
+
+
+def test_verify_finds_an_alias_that_points_at_nothing(store, run):
+    """A version that is gone while an alias names it, the domain's last one too: named, and the exit status is 1."""
+    first, second = store.versions("voice")
+    assert run("promote", "voice", first, "--alias", "canary", "--share", "0.1")[0] == 0
+    shutil.rmtree(Path(store.url) / "voice/versions" / first)
+    advice = "promote another version, or unalias it"
+    gone = f"voice\tcanary\tUnknownVersion: it points at {first}, which is not there: {advice}"
+    for arguments in ((), ("voice",)):
+        status, out, _ = run("verify", *arguments)
+        assert (status, out.splitlines()) == (1, [f"voice\t{second}\tok", gone])
+    shutil.rmtree(Path(store.url) / "voice/versions" / second)
+    status, out, _ = run("verify")
+    assert (status, len(out.splitlines())) == (1, 2)
 
 
 def test_verify_with_a_base_reproduces_golden_scores(store, store_base, tiny_bert, run):

@@ -39,7 +39,7 @@ def change_everything(storage: FolderStorage) -> None:
         change.put_folder("b/two", {"x": b"x", "y": b"y"})
         change.put_file("b/new", b"new")
         change.put_file("a/file", b"after")
-        change.remove_folder("a/one")
+        change.remove_folder("a/one", "z")
 
 
 def change_a_and_b(storage: FolderStorage) -> None:
@@ -54,7 +54,7 @@ def test_a_change_is_seen_when_it_ends(storage):
     with storage.change() as change:
         change.put_folder("a/two", {"z": b"z"})
         change.put_file("a/file", b"after")
-        change.remove_folder("a/one")
+        change.remove_folder("a/one", "z")
         assert tree(storage)["a/file"] == b"before"
         assert storage.names("a") == ["file", "one"]
     assert tree(storage) == {"a/file": b"after", "a/two/z": b"z"}

@@ -14,6 +14,7 @@ import s3fs
 from lorb.errors import StoreConflict, StoreUnavailable, UnknownVersion
 from lorb_adapters.loading import load_adapter
 from lorb_adapters.remote import RemoteStorage
+from lorb_adapters.remote_change import RemoteChange
 from lorb_adapters.store import Store
 from publications import make_publication
 from s3_server import s3_server
@@ -117,6 +118,41 @@ def test_of_two_who_flip_one_alias_one_is_told_to_try_again(url, store_base, s3)
     store.set_alias("voice", "stable", two)
     history = [(change.from_version, change.to_version) for change in store.aliases("voice").history]
     assert history[-2:] == [(three, one), (one, two)]
+
+
+@pytest.mark.parametrize("removal", ["remove", "prune"])
+def test_a_version_that_another_writer_promotes_is_not_removed(url, store_base, monkeypatch, removal):
+    """An alias pointed at it once the remover has looked: the remover is told to try again, and the version stays."""
+    store = Store(url)
+    old, new = (store.publish(publication(store_base, seed), set_stable=seed > 0) for seed in range(2))
+    apply = RemoteChange.apply
+
+    def second(change):
+        monkeypatch.setattr(RemoteChange, "apply", apply)
+        Store(url).set_alias("voice", "stable", old)
+        apply(change)
+
+    monkeypatch.setattr(RemoteChange, "apply", second)
+    with pytest.raises(StoreConflict):
+        store.remove("voice", old) if removal == "remove" else store.prune("voice", keep=1)
+    assert store.versions("voice") == [old, new]
+    assert load_adapter(store, "voice", old, store_base).version == store.aliases("voice").version("stable")
+
+
+def test_a_removal_that_stops_half_way_leaves_no_version(url, store_base, monkeypatch):
+    """The manifest goes first: what is left of the other files does not count, and its number stays taken."""
+    store = Store(url)
+    old, new = (store.publish(publication(store_base, seed), set_stable=True) for seed in range(2))
+
+    def fails(*_arguments, **_options):
+        raise OSError("the connection is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._storage._files, "rm", fails)
+        with pytest.raises(StoreUnavailable, match="the connection is gone"):
+            store.remove("voice", old)
+    assert store.versions("voice") == [new]
+    assert store.last_number("voice") == 2
 
 
 def test_a_first_alias_is_not_overwritten(url, store_base, s3):

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from lorb_adapters.ranking import Ranking, softmax
+from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.lists import ReferencedList
-from lorb_adapters.training.tuning import ScoredList, scored
+from lorb_adapters.training.tuning import scored
 
 _NUM_BINS = 10
 
@@ -39,22 +39,21 @@ class Calibration:
     bins: tuple[Bin, ...]
 
     @classmethod
-    def of(cls, lists: Sequence[ScoredList], weight: float, scale: float) -> "Calibration":
-        """The posteriors of softmax(scale * (first pass + weight * rescoring)) against what was right.
+    def of(cls, posteriors: Sequence[Sequence[float]], errors: Sequence[Sequence[int]]) -> "Calibration":
+        """The posteriors of each list's hypotheses against what was right by their word errors.
 
         Right is the likeliest hypothesis if none of its list has fewer word errors: what the scale is tuned for, and
         possible in every list, as a transcript without errors is not. Of k that are equally good each is worth 1 / k,
         for the posteriors of a list sum to 1. Lists whose hypotheses all have equal errors are left out, there and
         here.
         """
-        contrasting = [each for each in lists if len(set(each.errors)) > 1]
+        contrasting = [each for each in zip(posteriors, errors, strict=True) if len(set(each[1])) > 1]
         confidences, right = np.empty(len(contrasting)), np.empty(len(contrasting))
-        for i, each in enumerate(contrasting):
-            posteriors = softmax([scale * score for score in each.combined(weight)])
-            likeliest = max(range(len(posteriors)), key=posteriors.__getitem__)
-            fewest = min(each.errors)
-            confidences[i] = posteriors[likeliest]
-            right[i] = (each.errors[likeliest] == fewest) / each.errors.count(fewest)
+        for i, (own, counts) in enumerate(contrasting):
+            likeliest = max(range(len(own)), key=own.__getitem__)
+            fewest = min(counts)
+            confidences[i] = own[likeliest]
+            right[i] = (counts[likeliest] == fewest) / counts.count(fewest)
         numbers = np.minimum((confidences * _NUM_BINS).astype(int), _NUM_BINS - 1)
         held = [numbers == number for number in np.unique(numbers)]
         return cls(tuple(Bin(int(in_it.sum()), _mean(confidences[in_it]), _mean(right[in_it])) for in_it in held))
@@ -105,12 +104,13 @@ class CalibrationChange:
     def of(
         cls, dev: Sequence[ReferencedList], scores: Sequence[Sequence[float]], ranking: Ranking
     ) -> "CalibrationChange":
-        """Of `dev` with its rescoring scores; all of its lists have first-pass scores, or none."""
-        tuned = ranking.tuned(has_scores=dev[0].nbest.has_scores)
-        ranked = scored(dev, scores, ranking.rank_prior)
+        """Of `dev` with its rescoring scores, each list by what was tuned for its kind, with scores or without."""
+        tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in dev]
+        ranked = list(zip(scored(dev, scores, ranking.rank_prior), tuned, strict=True))
+        errors = [each.errors for each in dev]
         return cls(
-            before=Calibration.of(ranked, tuned.weight, 1.0),
-            after=Calibration.of(ranked, tuned.weight, tuned.posterior_scale),
+            before=Calibration.of([each.posteriors(own.weight, 1.0) for each, own in ranked], errors),
+            after=Calibration.of([each.posteriors(own.weight, own.posterior_scale) for each, own in ranked], errors),
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lorb.errors import InvalidInput, NotPublished
 from lorb.formats.arguments import format_options
 from lorb.names import check_name
+from lorb_adapters.new_folder import check_can_be_made, check_free
 from lorb_adapters.training.arguments import parser, train_config
 from lorb_adapters.training.exit_status import exit_status
 
@@ -185,8 +186,6 @@ def _check_output(args: argparse.Namespace) -> None:
 
         check_plots_can_be_made()
     if args.output_base:
-        from lorb_adapters.new_folder import check_free
-
         if args.method != "full":
             raise InvalidInput(
                 f"output-base is for method full, which changes the base; {args.method} does not", field="output-base"
@@ -202,13 +201,6 @@ def _check_output(args: argparse.Namespace) -> None:
         Store(args.store)
         if args.signing_key:
             SigningKey(args.signing_key)
-
-
-def check_can_be_made(folder: Path, field: str) -> None:
-    """Raises InvalidInput where there can be no such folder."""
-    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InvalidInput(f"{field} {folder} cannot be made: {there} is no folder that may be written", field=field)
 
 
 def _files(args: argparse.Namespace) -> "DataFiles":

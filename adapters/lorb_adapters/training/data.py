@@ -1,9 +1,9 @@
 """The lists of a run: read, checked against each other, encoded."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -17,6 +17,17 @@ from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.lists import ReferencedList, prepare
 
 TRAIN, DEV, TEST, OTHER_DOMAIN = "train", "dev", "test", "other domain"
+
+
+def names_apart(paths: Sequence[Path]) -> list[str]:
+    """The name of each file, with as many folders in front as tell it from the others."""
+    whole = [path.absolute().parts for path in paths]
+
+    def depth(parts: tuple[str, ...]) -> int:
+        others = [other for other in whole if other != parts]
+        return next(depth for depth in count(1) if all(other[-depth:] != parts[-depth:] for other in others))
+
+    return [str(Path(*parts[-depth(parts) :])) for parts in whole]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +44,10 @@ class DataFiles:
     def sha256(self) -> Mapping[str, str]:
         """sha256 of every training and dev file, in hex; of a folder, of its lists in the native format.
 
-        By name, with its folder's in front where another file has the same.
+        By name, as `names_apart` has it.
         """
         paths = (*self.train, *self.dev)
-        times = Counter(path.name for path in paths)
-        return {
-            path.name if times[path.name] == 1 else f"{path.absolute().parent.name}/{path.name}": (
-                self._digest(path).hexdigest()
-            )
-            for path in paths
-        }
+        return {name: self.digest(path) for name, path in zip(names_apart(paths), paths, strict=True)}
 
     def read(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool = True) -> list[NBest]:
         """The lists of some of the files, which must have references. Raises MalformedFile."""
@@ -60,10 +65,11 @@ class DataFiles:
         roles = {TRAIN: self.train, DEV: self.dev, TEST: self.test, OTHER_DOMAIN: self.ood}
         return {name: self.read(paths, notices, unique_ids=unique_ids) for name, paths in roles.items() if paths}
 
-    def _digest(self, path: Path) -> "hashlib._Hash":
+    def digest(self, path: Path) -> str:
+        """sha256 of one of the files, as in `sha256`."""
         if path.is_file():
-            return hashlib.sha256(path.read_bytes())
-        return hashlib.sha256(b"".join(map(native_line, self.read([path], Notices()))))
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(b"".join(map(native_line, self.read([path], Notices())))).hexdigest()
 
     def identity(self) -> Mapping[str, object]:
         """What decides which lists are read: the format, its options, and the digests of all files by role."""
@@ -72,7 +78,7 @@ class DataFiles:
 
     def _digests(self) -> dict[str, object]:
         roles = (("train", self.train), ("dev", self.dev), ("references", self.format_options.reference_texts))
-        return {role: [self._digest(path).hexdigest() for path in paths] for role, paths in roles}
+        return {role: [self.digest(path) for path in paths] for role, paths in roles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,13 @@ class Data:
     num_overlapping: int
     audit: Audit
     notices: tuple[str, ...] = ()
+
+    def identity(self) -> Mapping[str, object]:
+        """Which lists are trained on: another test set may hold out others, without another training file."""
+        ids = "\n".join(each.nbest.id for each in self.train)
+        return {
+            "train less dev and test": f"{len(self.train)} lists, ids {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
+        }
 
 
 def read_data(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lorb.mapsswe import MatchedPairs, matched_pairs
-from lorb_adapters.ranking import RankPrior
+from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.lists import ReferencedList
 from lorb_adapters.training.tuning import scored
 
@@ -110,22 +110,17 @@ class PairedBootstrap:
     probability_of_improvement: float
 
 
-def evaluate(
-    lists: Sequence[ReferencedList],
-    scores: Sequence[Sequence[float]],
-    prior: RankPrior,
-    weight: float,
-    switching_margin: float = 0.0,
-) -> Evaluation:
-    """Ranks each list with `weight` and the margin, and counts the errors of what comes first."""
-    ranked = scored(lists, scores, prior)
-    chosen = [each.chosen(weight, switching_margin) for each in ranked]
+def evaluate(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], ranking: Ranking) -> Evaluation:
+    """Ranks each list as the server does, by what was tuned for its kind; counts the errors of what comes first."""
+    ranked = scored(lists, scores, ranking.rank_prior)
+    tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in lists]
+    chosen = [each.chosen(own.weight, own.switching_margin) for each, own in zip(ranked, tuned, strict=True)]
     return Evaluation(
         words=np.array([each.num_words for each in lists]),
         first_pass=np.array([each.errors[0] for each in lists]),
         rescored=np.array([each.errors[i] for each, i in zip(lists, chosen, strict=True)]),
         oracle=np.array([min(each.errors) for each in lists]),
-        without_margin=np.array([each.chosen_errors(weight) for each in ranked]),
+        without_margin=np.array([each.chosen_errors(own.weight) for each, own in zip(ranked, tuned, strict=True)]),
         matched_pairs=matched_pairs(
             (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[i].transcript)
             for each, i in zip(lists, chosen, strict=True)

@@ -8,6 +8,7 @@ from safetensors.torch import save
 from lorb.errors import InvalidInput, NotPublished
 from lorb.names import STABLE
 from lorb_adapters.adapter import Publication, head_state_dict, weights_digest
+from lorb_adapters.layout import version_number
 from lorb_adapters.lora import AdapterWeights, adapter_state_dict
 from lorb_adapters.manifest import GoldenList
 from lorb_adapters.signing import SigningKey
@@ -63,25 +64,34 @@ def publish(
 ) -> str:
     """Publishes what helps, signed with `signing_key`, and returns its full version id; raises NotPublished otherwise.
 
-    A resumed run that was stopped between publishing and taking note of it finds its own version there, and returns it.
+    A run that was stopped between publishing and taking note of it finds its own version there, signs and returns it.
     """
     if finished.publication is None:
         raise InvalidInput(unpublishable(finished.method.name), field="method")
     if not force:
         finished.check_helps()
-    version = _published_before(finished.publication, store) if finished.was_resumed else None
+    version = _published_before(finished.publication, store, finished.folder) if finished.folder is not None else None
     if version is None:
         return store.publish(finished.publication, set_stable=promote, signing_key=signing_key)
+    if signing_key is not None:
+        store.sign(finished.publication.domain, version, signing_key)
     if promote:
         store.set_alias(finished.publication.domain, STABLE, version)
     return version
 
 
-def _published_before(publication: Publication, store: Store) -> str | None:
-    if publication.domain not in store.domains():
+def _published_before(publication: Publication, store: Store, folder: RunFolder) -> str | None:
+    """The run's own version, if it was stopped behind publishing it.
+
+    Older ones may have the same weights and another ranking: they are another run's.
+    """
+    domain = publication.domain
+    after = folder.publishing_after(f"{domain} in {store.url}", store.last_number(domain))
+    if domain not in store.domains():
         return None
     ending = f"-{weights_digest(publication.weights)[:12]}"
-    return next((each for each in reversed(store.versions(publication.domain)) if each.endswith(ending)), None)
+    own = (each for each in store.versions(domain) if version_number(each) > after and each.endswith(ending))
+    return next(own, None)
 
 
 def unpublishable(method: str) -> str:
@@ -92,15 +102,24 @@ def unpublishable(method: str) -> str:
 
 
 def choose_golden_lists(method: Method, trained: Trained, dev: Sequence[ReferencedList]) -> tuple[GoldenList, ...]:
-    """The shortest few dev lists with contrast: enough to tell a wrong load, and quick to reproduce."""
-    chosen = sorted(
-        (each for each in dev if len(each.rows) > 1),
-        key=lambda each: sum(row.num_tokens for row in each.rows),
-    )[-_NUM_GOLDEN_LISTS * 8 :: 8]
+    """A few dev lists with the scores they must get: enough to tell a wrong load."""
+    chosen = short_lists_with_contrast(dev)
     return tuple(
         GoldenList(each.nbest, tuple(scores))
         for each, scores in zip(chosen, method.scores(trained.tensors, chosen), strict=True)
     )
+
+
+def short_lists_with_contrast(dev: Sequence[ReferencedList]) -> list[ReferencedList]:
+    """Lists whose texts differ in errors, evenly spaced by tokens among the shorter half; four, or what there are.
+
+    A server scores them on its model's thread at every load, between requests that wait: none is long. They differ in
+    length, because a pass of another length takes other ways through the model.
+    """
+    by_length = sorted((each for each in dev if len(set(each.errors)) > 1), key=lambda each: each.num_tokens)
+    shorter = by_length[: max(_NUM_GOLDEN_LISTS, len(by_length) // 2)]
+    count = min(_NUM_GOLDEN_LISTS, len(shorter))
+    return [shorter[i * len(shorter) // count] for i in range(count)]
 
 
 def size_bytes(trained: Trained) -> int:

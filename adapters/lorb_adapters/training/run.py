@@ -76,7 +76,7 @@ def run(
         folder = None
         if keeping is not None and processes.is_first:
             folder = on_failure.enter_context(RunFolder(keeping.folder))
-            _begin(folder, keeping.begin, _identity(method, files, config, processes))
+            _begin(folder, keeping.begin, _identity(method, files, data, config, processes))
         state = _last_state(folder, processes)
         if state is not None:
             progress.resume(state)
@@ -136,11 +136,13 @@ def run(
     return Finished(report, made, method, trained, folder)
 
 
-def _identity(method: Method, files: DataFiles, config: TrainConfig, processes: Processes) -> dict[str, Any]:
+def _identity(
+    method: Method, files: DataFiles, data: Data, config: TrainConfig, processes: Processes
+) -> dict[str, Any]:
     """All that decides the result; what differs from it cannot be resumed."""
     return {
         "config": asdict(config),
-        "data": files.identity(),
+        "data": {**files.identity(), **data.identity()},
         "base": method.base.fingerprint,
         "device": method.base.device.type,
         "dtype": str(method.dtype),
@@ -236,8 +238,7 @@ def _evaluations(
     def measured(
         lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], *, examples: bool = False
     ) -> tuple[Evaluation, SetDetail]:
-        tuned = ranking.tuned(has_scores=lists[0].nbest.has_scores)
-        evaluation = evaluate(lists, scores, ranking.rank_prior, tuned.weight, tuned.switching_margin)
+        evaluation = evaluate(lists, scores, ranking)
         return evaluation, diagnose(lists, scores, ranking, evaluation, examples=examples)
 
     sets = {"dev": measured(data.dev, trained.dev_scores, examples=examples)}

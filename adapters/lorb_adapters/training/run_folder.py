@@ -18,7 +18,8 @@ class RunFolder:
     """One run's folder, held by one process at a time.
 
     run.json says what the run is (`identity`), how far it is (`status`: "training"; "trained", but not published;
-    "finished") and how often it was resumed; checkpoint.safetensors is a TrainingState.
+    "finished"), how often it was resumed, and the store's last number before it published. checkpoint.safetensors
+    is a TrainingState.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,6 +99,14 @@ class RunFolder:
                 f"({error.strerror}): mend that, and go on from the one before with --resume",
                 field="run-dir",
             ) from error
+
+    def publishing_after(self, place: str, last_number: int) -> int:
+        """The last number in `place` when this run first set out to publish there; `last_number`, if that is now."""
+        note = self._record.get("publishing", {})
+        if note.get("place") != place:
+            note = {"place": place, "after": last_number}
+            self._write(self._record | {"publishing": note})
+        return int(note["after"])
 
     def end(self, status: str, outcome: str) -> None:
         """Says how the run ended. What is only needed to go on with it is removed; "trained" keeps the checkpoint."""

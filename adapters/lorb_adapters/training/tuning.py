@@ -30,6 +30,10 @@ class ScoredList:
         """First pass + weight * rescoring."""
         return [f + weight * r for f, r in zip(self.first_pass, self.rescoring, strict=True)]
 
+    def posteriors(self, weight: float, scale: float) -> list[float]:
+        """softmax(scale * combined), 0 to 1."""
+        return softmax([scale * score for score in self.combined(weight)])
+
     def chosen(self, weight: float, switching_margin: float = 0.0) -> int:
         """Position of the hypothesis that ranking puts first."""
         return map_order(self.combined(weight), switching_margin)[0]
@@ -143,8 +147,13 @@ def tune_ranking(
     *,
     uses_switching_margin: bool = True,
 ) -> Ranking:
-    """Weight, scale and margin for lists with first-pass scores, and the rank prior's own for lists without."""
-    with_scores = scored(lists, scores, prior)
+    """Weight, scale and margin for lists with first-pass scores, and the rank prior's own for lists without.
+
+    The former are tuned on lists that have scores, if any do; the latter on all, for a list whose scores are hidden is
+    one without, and more lists tune better.
+    """
+    own = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
+    with_scores = scored([lists[i] for i in own], [scores[i] for i in own], prior)
     without = scored(lists, scores, prior, use_prior=True)
     weight, prior_weight = tune_weight(with_scores), tune_weight(without)
     return Ranking(

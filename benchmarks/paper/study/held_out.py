@@ -59,5 +59,5 @@ class HeldOutScoring:
         counts.write(place.results)
         scores = method.scores(load_file(folder / TENSORS, place.device), lists)
         ranking = Ranking.from_json(json.loads((folder / RANKING).read_text(encoding="utf-8")))
-        here = evaluate(lists, scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
+        here = evaluate(lists, scores, ranking)
         return {"test": set_figures(counts, here.rescored.tolist())}

@@ -127,7 +127,7 @@ class Training:
                 figures |= {"dev": fitted, "dev_without_margin": set_figures(counts, bare)}
                 figures["isotropy"] = isotropy(first_features(finished, lists))
                 continue
-            here = evaluate(lists, scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
+            here = evaluate(lists, scores, ranking)
             as_it_is = set_figures(counts, here.rescored.tolist())
             figures["elsewhere"][cut.domain] = {"own_weight": as_it_is, "weight_fitted_there": fitted}
         return figures

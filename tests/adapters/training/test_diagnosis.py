@@ -25,7 +25,7 @@ def measured(tiny_bert, sample_dev):
     rng = random.Random(0)
     scores = [[rng.gauss(0, 1) for _ in each.rows] for each in lists]
     ranking = replace(RANKING, rank_prior=fit_rank_prior(lists))
-    evaluation = evaluate(lists, scores, ranking.rank_prior, ranking.weight)
+    evaluation = evaluate(lists, scores, ranking)
     return lists, scores, ranking, evaluation, diagnose(lists, scores, ranking, evaluation, examples=True)
 
 

@@ -1,12 +1,17 @@
 """Evaluation: pooled rates, recovered gap, and a bootstrap that pairs."""
 
+from dataclasses import replace
+
 import jiwer
 import numpy as np
 import pytest
 
+from lorb_adapters.base import load_base
+from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.evaluation import Evaluation, evaluate
 from lorb_adapters.training.lists import fit_rank_prior, prepare
+from lorb_adapters.training.tuning import tune_ranking
 
 
 def made(first_pass, rescored, oracle, words):
@@ -25,11 +30,11 @@ def test_rates_are_pooled_and_the_gap_is_a_share():
 
 def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
     """On real lists the first pass's rate is what jiwer computes, and the oracle's that of the best hypotheses."""
-    from lorb_adapters.base import load_base
-
     encoder = load_base(str(tiny_bert)).text_encoder
     lists = prepare(sample_dev, encoder, TextNormalization(), uses_context=False)
-    evaluation = evaluate(lists, [[0.0] * len(each.rows) for each in lists], fit_rank_prior(lists), 1.0)
+    evaluation = evaluate(
+        lists, [[0.0] * len(each.rows) for each in lists], Ranking(1.0, 1.0, 0.0, fit_rank_prior(lists))
+    )
     references = [nbest.reference for nbest in sample_dev]
     expected = 100 * jiwer.wer(references, [nbest.hypotheses[0].transcript for nbest in sample_dev])
     assert evaluation.percent(evaluation.first_pass) == pytest.approx(expected)
@@ -46,11 +51,9 @@ def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
 
 def test_the_margin_is_told_with_and_without(tiny_bert, sample_dev):
     """A margin that no lead reaches leaves the first pass; beside it stands what would be without; MAPSSWE agrees."""
-    from lorb_adapters.base import load_base
-
     lists = prepare(sample_dev, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
     scores = [[-float(errors) for errors in each.errors] for each in lists]
-    bold, careful = (evaluate(lists, scores, fit_rank_prior(lists), 8.0, margin) for margin in (0.0, 1e6))
+    bold, careful = (evaluate(lists, scores, Ranking(8.0, 1.0, margin, fit_rank_prior(lists))) for margin in (0.0, 1e6))
     assert np.array_equal(careful.rescored, careful.first_pass)
     assert np.array_equal(careful.without_margin, bold.rescored)
     figures = careful.to_json()
@@ -60,6 +63,43 @@ def test_the_margin_is_told_with_and_without(tiny_bert, sample_dev):
     assert bold.matched_pairs.z > 5
     saved = bold.matched_pairs.mean_difference * bold.matched_pairs.num_segments
     assert saved == pytest.approx(bold.first_pass.sum() - bold.rescored.sum())
+
+
+def without_scores(nbest):
+    return replace(nbest, hypotheses=tuple(replace(each, first_pass_score=None) for each in nbest.hypotheses))
+
+
+def test_each_list_is_ranked_by_what_was_tuned_for_its_kind(tiny_bert, sample_dev):
+    """Weight 0 for lists without scores keeps their first pass; beside them the others find their best."""
+    mixed = [*sample_dev[:40], *map(without_scores, sample_dev[40:])]
+    lists = prepare(mixed, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
+    scores = [[-float(errors) for errors in each.errors] for each in lists]
+    prior = fit_rank_prior(lists)
+    by_kind = Ranking(1e3, 1.0, 0.0, replace(prior, weight=0.0))
+    evaluation = evaluate(lists, scores, by_kind)
+    assert np.array_equal(evaluation.rescored[:40], evaluation.oracle[:40])
+    assert np.array_equal(evaluation.rescored[40:], evaluation.first_pass[40:])
+    assert np.array_equal(evaluation.without_margin, evaluation.rescored)
+    other_way_round = evaluate(lists, scores, Ranking(0.0, 1.0, 0.0, replace(prior, weight=1e3)))
+    assert np.array_equal(other_way_round.rescored[:40], evaluation.first_pass[:40])
+    assert np.array_equal(other_way_round.rescored[40:], evaluation.oracle[40:])
+
+
+def test_the_weight_for_scores_is_tuned_on_lists_that_have_them(tiny_bert, sample_dev):
+    """Lists without scores that come along change the rank prior's tuning, not that for lists with scores."""
+    encoder = load_base(str(tiny_bert)).text_encoder
+    lists = prepare(sample_dev, encoder, TextNormalization(), uses_context=False)
+    hidden = prepare(map(without_scores, sample_dev), encoder, TextNormalization(), uses_context=False)
+    scores = [[-0.3 * errors for errors in each.errors] for each in lists]
+    misleading = [[float(errors) for errors in each.errors] for each in hidden]
+    prior = fit_rank_prior(lists)
+    alone, together = (
+        tune_ranking(lists, scores, prior),
+        tune_ranking([*hidden, *lists], [*misleading, *scores], prior),
+    )
+    assert alone.weight > 0
+    assert replace(together, rank_prior=alone.rank_prior) == alone
+    assert together.rank_prior.weight < alone.rank_prior.weight
 
 
 def test_the_bootstrap_is_certain_of_what_is_certain():

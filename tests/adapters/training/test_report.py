@@ -1,16 +1,21 @@
 """The report: the same figures for people and for programs, and one seam between trainer and server."""
 
+import gzip
 import json
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
 
-from lorb.formats import read_nbest_lists
+from lorb.formats import Notices, read_nbest_lists
+from lorb.ranked import RescoreOptions
+from lorb.word_errors import word_errors
 from lorb_adapters.base import load_base
 from lorb_adapters.loading import load_adapter
 from lorb_adapters.lora import LoraConfig
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.ranking import rank
 from lorb_adapters.store import Store
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data import DataFiles
@@ -61,11 +66,42 @@ def test_a_finished_run_has_dev_scored_by_what_was_kept(finished, sample):
         read_nbest_lists([sample / "test.jsonl.gz"]), base.text_encoder, done.report.config.normalization,
         uses_context=False,
     )  # fmt: skip
-    ranking = done.report.ranking
-    again = evaluate(lists, done.trained.dev_scores, ranking.rank_prior, ranking.weight, ranking.switching_margin)
+    again = evaluate(lists, done.trained.dev_scores, done.report.ranking)
     assert again.rescored.tolist() == done.report.sets["dev"].rescored.tolist()
     for one, other in zip(done.method.scores(done.trained.tensors, lists[:3]), done.trained.dev_scores, strict=False):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
+
+
+def test_lists_with_and_without_scores_are_ranked_by_weights_of_their_own(tiny_bert, sample, tmp_path):
+    """Of a dev set of both kinds the report tells what the server would answer: errors, and posteriors."""
+    with gzip.open(sample / "test.jsonl.gz", "rt", encoding="utf-8") as file:
+        lines = [json.loads(next(file)) for _ in range(60)]
+    for line in lines[:40]:
+        for hypothesis in line["hyps"]:
+            hypothesis.pop("score")
+    (tmp_path / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    files = DataFiles(train=(sample / "dev.jsonl.gz",), dev=(tmp_path / "dev.jsonl",))
+    config = TrainConfig(lora=LoraConfig(2, 4.0), max_steps=6, lists_per_step=2, learning_rate=1e-2)
+    base = load_base(str(tiny_bert))
+    done = run("books", base, files, config, TrainingProgress(quiet=True))
+    ranking = done.report.ranking
+    lists = prepare(files.read(files.dev, Notices()), base.text_encoder, config.normalization, uses_context=False)
+    answers = [
+        rank(each.nbest, each.distinct, scores, [False] * len(scores), ranking, RescoreOptions())
+        for each, scores in zip(lists, done.trained.dev_scores, strict=True)
+    ]
+    errors = [
+        word_errors(each.nbest.reference, answer[0].transcript) for each, answer in zip(lists, answers, strict=True)
+    ]
+    assert ranking.weight != ranking.rank_prior.weight
+    assert done.report.sets["dev"].rescored.tolist() == errors
+    assert sum(errors) == done.report.details["dev"].by_depth[-1].rescored_errors
+    confidences = [
+        max(each.posterior for each in answer)
+        for each, answer in zip(lists, answers, strict=True)
+        if len(set(each.errors)) > 1
+    ]
+    assert done.report.calibration.after.confidence == pytest.approx(fmean(confidences))
 
 
 def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finished, tiny_bert, tmp_path, sample_dev):

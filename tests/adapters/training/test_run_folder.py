@@ -47,6 +47,19 @@ def test_a_stopped_run_is_resumed_or_restarted_on_purpose_only(opened, tmp_path)
     assert RunFolder.status(tmp_path / "run") == TRAINING
 
 
+def test_where_publishing_began_is_kept_until_a_restart(opened):
+    """The first number that was told stays, through resumes; another place has its own, and a restart forgets."""
+    folder = opened()
+    folder.start(IDENTITY)
+    assert folder.publishing_after("books in store", 3) == 3
+    folder = opened()
+    folder.resume(IDENTITY)
+    assert folder.publishing_after("books in store", 4) == 3
+    assert folder.publishing_after("books in another", 7) == 7
+    folder.restart(IDENTITY)
+    assert folder.publishing_after("books in another", 8) == 8
+
+
 def test_what_differs_is_named(opened):
     """Another setting, base or number of threads: each is told with both values; lists and tuples are the same."""
     opened().start(IDENTITY)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lorb_adapters.signing import SIGNATURE, make_key
 from lorb_adapters.store import Store
 from lorb_adapters.training.cli import main
 from lorb_adapters.training.run_folder import RunFolder
@@ -109,8 +110,12 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
 
 
 def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_path, monkeypatch):
-    """Stopped before the folder says how the run ended, and resumed: one version in the store, which is stable."""
+    """Stopped before the folder says how the run ended, and resumed: one version of its own, which is stable.
+
+    Another run's version of the same weights, with another ranking, is not taken for its own.
+    """
     arguments = command(files, tiny_bert, tmp_path, "--max-steps", "3")
+    store = Store(str(tmp_path / "store"))
 
     def stops(*_arguments):
         raise KeyboardInterrupt
@@ -118,12 +123,26 @@ def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_p
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "end", stops)
         assert main(arguments) == 130
-    store = Store(str(tmp_path / "store"))
     [version] = store.versions("books")
     assert main([*arguments, "--resume"]) == 0
     assert store.versions("books") == [version]
     assert store.aliases("books").version("stable") == version
     assert RunFolder.status(tmp_path / "run") == "finished"
+    without_margin = [*arguments, "--no-switching-margin"]
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(without_margin) == 130
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "end", stops)
+        assert main([*without_margin, "--resume"]) == 130
+    make_key(tmp_path / "key")
+    assert main([*without_margin, "--resume", "--signing-key", str(tmp_path / "key")]) == 0
+    first, second = store.versions("books")
+    assert (first, second[2:]) == (version, version[2:])
+    assert store.manifest("books", second).ranking.switching_margin == 0.0
+    assert SIGNATURE in store.read_files("books", second)
+    assert SIGNATURE not in store.read_files("books", first)
+    assert store.aliases("books").version("stable") == second
 
 
 @pytest.mark.parametrize(
@@ -148,7 +167,7 @@ def test_a_run_that_is_not_the_same_is_not_resumed(
 
 
 def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatch, capsys):
-    """The same file name with other content is noticed by its digest."""
+    """Other content under one file name is noticed, and a new test set that would have held out lists trained on."""
     arguments = command(files, tiny_bert, tmp_path)
     changed = tmp_path / "train.jsonl"
     changed.write_bytes((files / "train.jsonl").read_bytes())
@@ -159,6 +178,26 @@ def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatc
     changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
     assert main([*arguments, "--resume"]) == 2
     assert "data.train was" in capsys.readouterr().err
+    changed.write_bytes((files / "train.jsonl").read_bytes())
+    test = tmp_path / "test.jsonl"
+    test.write_text("".join(changed.read_text().splitlines(keepends=True)[:2]))
+    assert main([*arguments, "--resume", "--test", str(test)]) == 2
+    error = capsys.readouterr().err
+    assert 'data.train less dev and test was "40 lists' in error
+    assert 'is "38 lists' in error
+
+
+def test_a_test_set_that_holds_out_nothing_may_come_with_the_resumption(files, tiny_bert, tmp_path, monkeypatch):
+    """A test set without a list of train's is accepted: the run goes on, to the next Ctrl-C here."""
+    arguments = command(files, tiny_bert, tmp_path)
+    test = tmp_path / "test.jsonl"
+    test.write_bytes(
+        (files / "dev.jsonl").read_bytes().replace(b'"id":"', b'"id":"new-').replace(b'"id": "', b'"id": "new-')
+    )
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        assert main(arguments) == 130
+        assert main([*arguments, "--resume", "--test", str(test)]) == 130
 
 
 def test_a_torn_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, capsys):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from lorb.command import add_common_arguments
 from lorb.formats.arguments import add_format_arguments, format_options
+from lorb_adapters.new_folder import check_can_be_made, check_free
 from lorb_adapters.training.arguments import HelpFormatter
-from lorb_adapters.training.cli import check_can_be_made, check_machine
+from lorb_adapters.training.cli import check_machine
 from lorb_adapters.training.exit_status import exit_status
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -43,7 +44,6 @@ def _build(args: argparse.Namespace, command: str) -> int:
 
     from lorb_adapters.base import load_base
     from lorb_adapters.memory import keep_freed_pages
-    from lorb_adapters.new_folder import check_free
     from lorb_adapters.training.base_building.build import build
     from lorb_adapters.training.base_building.files import BuildFiles
     from lorb_adapters.training.progress import TrainingProgress

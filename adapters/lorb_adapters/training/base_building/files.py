@@ -7,7 +7,7 @@ from pathlib import Path
 from lorb.formats import FormatOptions, Notices
 from lorb.nbest import NBest
 from lorb_adapters.training.base_building.sentences import sha256
-from lorb_adapters.training.data import DataFiles
+from lorb_adapters.training.data import DataFiles, names_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,10 @@ class BuildFiles:
         return self._lists.read(paths, notices) if paths else []
 
     def sha256(self) -> dict[str, str]:
-        """Of every file but those of references, by name, in hex."""
-        return {path.name: sha256(path) for path in self.text} | dict(self._lists.sha256())
+        """Of every file but those of references, by name as `names_apart` has it, in hex."""
+        paths = (*self.text, *self.confusions, *self.dev)
+        digests = (*map(sha256, self.text), *map(self._lists.digest, (*self.confusions, *self.dev)))
+        return dict(zip(names_apart(paths), digests, strict=True))
 
     def identity(self) -> dict[str, object]:
         """What decides what is read: the format, its options, and the digests of all files by role."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from lorb_adapters.training.evaluation import Evaluation, evaluate
 from lorb_adapters.training.lists import ReferencedList, fit_rank_prior
-from lorb_adapters.training.tuning import scored, tune_weight
+from lorb_adapters.training.tuning import tune_ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ZeroShot:
 
     Attributes:
         evaluation: each half of dev ranked with the weight that was tuned on the other.
-        weights: tuned on the first half and on the second.
+        weights: tuned on the first half and on the second, for lists with first-pass scores if any have them.
     """
 
     evaluation: Evaluation
@@ -29,9 +29,11 @@ class ZeroShot:
         weights, parts = [], []
         for ours, others in (halves, halves[::-1]):
             prior = fit_rank_prior([lists[i] for i in others])
-            weight = tune_weight(scored([lists[i] for i in others], [scores[i] for i in others], prior))
-            parts.append(evaluate([lists[i] for i in ours], [scores[i] for i in ours], prior, weight))
-            weights.append(weight)
+            ranking = tune_ranking(
+                [lists[i] for i in others], [scores[i] for i in others], prior, uses_switching_margin=False
+            )
+            parts.append(evaluate([lists[i] for i in ours], [scores[i] for i in ours], ranking))
+            weights.append(ranking.weight)
         together = Evaluation(
             words=np.concatenate([part.words for part in parts]),
             first_pass=np.concatenate([part.first_pass for part in parts]),
