@@ -59,6 +59,13 @@ class StoreView:
             raise UnknownDomain(f"the store has no domain {domain!r}", field="domain") from None
         return sorted(filter(is_version, found), key=by_number)
 
+    def existing_versions(self, domain: str) -> list[str]:
+        """As `versions`; empty where there is none."""
+        try:
+            return self.versions(domain)
+        except UnknownDomain:
+            return []
+
     def aliases(self, domain: str) -> Aliases:
         """A domain's aliases."""
         path = aliases_path(domain)
@@ -107,13 +114,6 @@ class StoreView:
             return self._read_known(domain, version, SIGNATURE)
         except UnknownVersion:
             return None
-
-    def existing_versions(self, domain: str) -> list[str]:
-        """As `versions`; empty where there is none."""
-        try:
-            return self.versions(domain)
-        except UnknownDomain:
-            return []
 
     def _has_versions(self, name: str) -> bool:
         try:
