@@ -38,6 +38,8 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     # A server that comes back at its own address is found within these; gRPC's own 120 s is for the wide world.
     ("grpc.max_reconnect_backoff_ms", 10_000),
+    # Requests beyond gRPC's own 256 KiB would be tried once only; servers take up to 4 MiB.
+    ("grpc.per_rpc_retry_buffer_size", 4 * 2**20),
     # A batch's answer is larger than its request, which the server limits.
     ("grpc.max_receive_message_length", 32 * 2**20),
 )

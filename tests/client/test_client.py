@@ -108,6 +108,14 @@ def test_unavailable_is_tried_again(client, service, sample_lists):
     assert service.methods() == ["Rescore"] * 3
 
 
+def test_a_large_batch_is_tried_again_too(client, service):
+    """400 KB: what gRPC keeps for a second attempt is by default less."""
+    lists = [NBest((Hypothesis(f"{i} " + "x" * 100_000),), id=f"u{i}") for i in range(4)]
+    service.failures = [Unavailable("draining")]
+    assert client.rescore_batch(lists) == [turned_round(nbest, RescoreOptions()) for nbest in lists]
+    assert service.methods() == ["BatchRescore"] * 2
+
+
 def test_the_third_unavailable_is_raised(client, service, sample_lists):
     """Retries end, with the server's own words."""
     service.failures = [Unavailable("draining")] * 3
