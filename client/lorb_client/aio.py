@@ -21,7 +21,7 @@ from lorb.wire import (
     results_from_batch,
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
-from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.channel import open_aio_channel
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
 
@@ -49,10 +49,7 @@ class AioClient:
         """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        chosen, options = settings.channel_credentials(), (*CHANNEL_OPTIONS, *settings.channel_options)
-        self._channel = (
-            aio.insecure_channel(target, options) if chosen is None else aio.secure_channel(target, chosen, options)
-        )
+        self._channel = open_aio_channel(settings)
         self._stub = RescoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def rescore(

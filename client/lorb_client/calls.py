@@ -70,9 +70,11 @@ class CallSettings:
         return self.credentials if self.tls is None else self.tls.credentials()
 
     @property
-    def channel_options(self) -> tuple[tuple[str, str], ...]:
-        """What `tls` asks of a channel."""
-        return () if self.tls is None else self.tls.options
+    def channel_options(self) -> tuple[tuple[str, int | str], ...]:
+        """What `tls` and `target` ask of a channel."""
+        # gRPC goes to a proxy named in http_proxy even for this machine, and what is for nobody else would leave it.
+        direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
+        return (*direct, *(() if self.tls is None else self.tls.options))
 
     def deadline_seconds(self, timeout_seconds: float | None) -> float:
         """What a call may take. Raises InvalidInput unless it is finite and above 0."""
