@@ -74,7 +74,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         out=arguments.out,
         send_context=arguments.context,
         timeout_seconds=arguments.timeout_seconds,
-        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
+        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call, arguments.timeout_seconds),
         access=access_from(arguments),
         quiet=arguments.quiet,
     )
@@ -111,7 +111,13 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
     add_access_arguments(server)
-    server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
+    server.add_argument(
+        "--timeout-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="deadline of each call; as long it is tried again where the server has no room for it (60)",
+    )
     server.add_argument(
         "--concurrency",
         type=positive_count,

@@ -4,12 +4,15 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from threading import Event
 
 from lorb.errors import LorbError, Unauthenticated, Unavailable, UnknownDomain, UnknownVersion
 from lorb.formats import ListRecord
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
+from lorb_client.patience import with_patience
 
 # Well under the 4 MiB that servers take, at four bytes a character.
 MAX_CHARS_PER_CALL = 500_000
@@ -27,10 +30,12 @@ class StreamLimits:
     Attributes:
         calls: under way at once, a count.
         lists_per_call: at most, a count.
+        max_wait_seconds: what each call waits in all, and is made again, where the server has no room for it.
     """
 
     calls: int = 4
     lists_per_call: int = 16
+    max_wait_seconds: float = 60.0
 
 
 def rescored_records(
@@ -41,16 +46,24 @@ def rescored_records(
     Raises the first LorbError of a call or of a list, with the list's file and line where it is the list's.
     On any way out but the end, Ctrl-C too, it closes `client`, so that the calls under way stop at once.
     """
+    stopped = Event()
+
+    def answers(chunk: Sequence[ListRecord]) -> _Answers:
+        return with_patience(
+            partial(client.rescore_batch, _lists(chunk), options), limits.max_wait_seconds, stopped.wait
+        )
+
     with ThreadPoolExecutor(limits.calls, thread_name_prefix="lorb-rescore") as pool:
         waiting: deque[tuple[Sequence[ListRecord], Future[_Answers]]] = deque()
         try:
             for chunk in chunks(records, limits.lists_per_call):
-                waiting.append((chunk, pool.submit(client.rescore_batch, _lists(chunk), options)))
+                waiting.append((chunk, pool.submit(answers, chunk)))
                 if len(waiting) > limits.calls:
                     yield from _next_answers(waiting)
             while waiting:
                 yield from _next_answers(waiting)
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             client.close()
             raise

@@ -328,6 +328,14 @@ def test_a_server_that_restarts_is_waited_for(target, service, small_file, capsy
     assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
 
 
+def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_file, capsys):
+    """RESOURCE_EXHAUSTED of a whole call is no end of the run."""
+    service.failures = [Overloaded("send fewer")]
+    assert main([str(small_file), "--target", target]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
+    assert service.methods() == ["GetServerInfo", "BatchRescore", "BatchRescore"]
+
+
 def test_a_list_the_server_had_no_time_for_is_counted(target, service, small_file, capsys):
     """A fallback is not hidden in the rates."""
     answers = iter(["rescored", "first_pass"])
