@@ -79,7 +79,9 @@ def run(config: RunConfig) -> Tally:
         check_writable(config.out)
     records = _read(config)
     tally = Tally()
-    limits = _within(config.limits, _greeted(config))
+    info = _greeted(config)
+    _check_limits(records, info)
+    limits = _within(config.limits, info)
     with (
         Client(
             config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.arguments()
@@ -117,6 +119,19 @@ def _greeted(config: RunConfig) -> ServerInfo:
             return client.server_info()
     except (Unavailable, DeadlineExceeded) as error:
         raise Unavailable(f"no server answers at {config.target}: {error.message}") from error
+
+
+def _check_limits(records: Sequence[ListRecord], info: ServerInfo) -> None:
+    """One list that the server would refuse is found out before the hours that those before it take."""
+    limits = {
+        "max_hypotheses": info.max_hypotheses or sys.maxsize,
+        "max_transcript_chars": info.max_transcript_chars or sys.maxsize,
+    }
+    for record in records:
+        try:
+            record.nbest.check_limits(**limits)
+        except InvalidInput as error:
+            raise InvalidInput(f"{record.path}:{record.line}: {error.message}", field=error.field) from error
 
 
 def _within(limits: StreamLimits, info: ServerInfo) -> StreamLimits:

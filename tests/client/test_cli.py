@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from lorb.ranked import (
 )
 from lorb.wire import options_from_request
 from lorb_client.cli import main
-from rescoring_server import ADAPTER, ScriptedService, serving, turned_round
+from rescoring_server import ADAPTER, INFO, ScriptedService, serving, turned_round
 
 LINES = [
     '{"id": "u1", "ref": "a b", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}',
@@ -172,6 +173,29 @@ def test_the_servers_batch_limit_is_kept(target, service, test_file):
     assert main([str(test_file), "--target", target, "--lists-per-call", "1000"]) == 0
     sizes = {len(request.requests) for method, request, _, _ in service.calls if method == "BatchRescore"}
     assert max(sizes) == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"max_hypotheses": 1}, "in.jsonl:1: hypotheses has 2 entries, this server takes 1"),
+        ({"max_transcript_chars": 2}, "in.jsonl:1: hypotheses[0].transcript has 3 characters, this server takes 2"),
+    ],
+)
+def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
+    target, service, small_file, failing, limit, words
+):
+    """Wherever in the files it stands: not after the hours that those before it take."""
+    service.info = replace(INFO, **limit)
+    status, message = failing(small_file, "--target", target)
+    assert (status, service.methods()) == (2, ["GetServerInfo"])
+    assert words in message
+
+
+def test_limits_that_a_server_does_not_tell_are_not_checked(target, service, small_file):
+    """0 is a field that it has not."""
+    service.info = replace(INFO, max_hypotheses=0, max_transcript_chars=0, max_batch_lists=0)
+    assert main([str(small_file), "--target", target]) == 0
 
 
 def test_other_formats_are_read_too(target, tmp_path):
