@@ -144,6 +144,9 @@ def _explained(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except DeadlineExceeded as error:
+        if error.__cause__ is None:  # of one list, by a server that answered in time
+            raise
+        _greeted(config)  # a call waits for a server that has gone as for one that is slow
         raise DeadlineExceeded(
             f"a call took longer than {config.timeout_seconds:g} s: raise --timeout-seconds "
             f"or lower --lists-per-call ({error.message})"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -333,6 +334,37 @@ def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_f
     status, message = failing(small_file, "--target", target)
     assert status == 1
     assert "raise --timeout-seconds" in message
+
+
+def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
+    """Killed with a call under way: the call waits for its return until the deadline, and nobody is there."""
+    script = Path(__file__).parents[1] / "holding_server.py"
+    with (
+        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server,  # noqa: S603
+        ThreadPoolExecutor(1) as killer,
+    ):
+        address = server.stdout.readline().strip()
+
+        def kill():
+            for _ in ("GetServerInfo", "BatchRescore"):
+                server.stdout.readline()
+            server.kill()
+
+        killer.submit(kill)
+        status, message = failing(small_file, "--target", address, "--timeout-seconds", "3")
+    assert status == 1
+    assert message.startswith(f"no server answers at {address}: ")
+
+
+def test_a_list_without_time_has_its_own_words(target, service, small_file, failing):
+    """The call was answered in time, so that its deadline is not the matter."""
+
+    def answer(nbest, options):
+        raise DeadlineExceeded("no time for this list")
+
+    service.answer = answer
+    status, message = failing(small_file, "--target", target, "--fail")
+    assert (status, message) == (1, f"{small_file}:1: no time for this list")
 
 
 def test_no_server_is_one_line_and_status_1(small_file, failing):
