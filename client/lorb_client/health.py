@@ -37,10 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`lorb-health HOST:PORT [SERVICE]`."""
     args = parser().parse_args(argv)
     try:
-        return 0 if is_serving(args.target, args.service, tls=tls_from(args)) else 1
+        serves = is_serving(args.target, args.service, tls=tls_from(args))
     except LorbError as error:
         print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - a command's word
         return EXIT_MISUSED
+    if not serves:
+        print(f"lorb-health: {args.target} does not serve {args.service}", file=sys.stderr)  # noqa: T201
+    return 0 if serves else 1
 
 
 def parser() -> argparse.ArgumentParser:
