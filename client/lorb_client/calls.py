@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from lorb.errors import InvalidInput, LorbError, Unauthenticated, Unavailable
+from lorb.errors import InvalidInput, LorbError, Overloaded, Unauthenticated, Unavailable
 from lorb.loopback import is_loopback_target
 from lorb.ranked import RescoreOptions
 from lorb.status import error_from_rpc
@@ -16,6 +16,7 @@ DEFAULT_OPTIONS = RescoreOptions()
 DEFAULT_TIMEOUT_SECONDS = 1.0
 _NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")  # gRPC's words; a test holds them
 _HUNG_UP = "Socket closed"
+_TOO_LARGE = "larger than max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class CallSettings:
         certificate, nobody can tell that from a server that went away: the message names both.
         """
         error = error_from_rpc(failed)
+        if isinstance(error, Overloaded) and _TOO_LARGE in error.message:
+            return InvalidInput(f"{error.message}: send less in one call")
         if not isinstance(error, Unavailable):
             return error
         if any(words in error.message for words in _NOT_TRUSTED):

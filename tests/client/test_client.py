@@ -180,7 +180,7 @@ def test_a_list_that_cannot_be_sent_is_refused_here(client, service):
     assert service.calls == []
 
 
-def test_a_call_larger_than_the_server_takes_has_an_error(client):
-    """What gRPC refuses itself still arrives as an error of ours."""
-    with pytest.raises(LorbError, match="larger than max"):
+def test_a_call_larger_than_the_server_takes_is_no_overload(client):
+    """What gRPC refuses itself has its words and says what to do; it would be refused again later."""
+    with pytest.raises(InvalidInput, match="larger than max.*send less in one call"):
         client.rescore(NBest((Hypothesis("x" * 5_000_000),)))
