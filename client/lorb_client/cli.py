@@ -1,11 +1,12 @@
 """The command `lorb-rescore`: files of N-best lists through a server."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorb.command import add_common_arguments
+from lorb.command import add_common_arguments, interrupted_by_sigterm
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         config = _config(arguments)
-        tally = run(config)
+        with interrupted_by_sigterm():
+            tally = run(config)
         report = sys.stderr if config.out == STDOUT else sys.stdout
         print("\n".join(tally.lines()), file=report, flush=True)
     except LorbError as error:
@@ -50,10 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lorb-rescore: interrupted, nothing written", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of standard output has gone: nobody is left to tell
+    except BrokenPipeError:  # the reader of standard output has gone: nobody is left to tell
+        _drop_output()
+        return EXIT_FAILED
+    except OSError as error:
+        _drop_output()
+        print(f"lorb-rescore: standard output cannot be written: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
+
+
+def _drop_output() -> None:
+    """What could not be written would be tried again when Python ends, with a trace and status 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:

@@ -410,38 +410,63 @@ def first_pass(nbest: NBest):
     return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
 
 
-def test_ctrl_c_leaves_nothing_behind(test_file, tmp_path):
-    """The old file stays, no unfinished one lies beside it, the exit status is the shell's 130."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
+    """Ctrl-C or `docker stop`: the old file stays, no unfinished one lies beside it, the exit status is 130."""
     service = ScriptedService()
     service.release.clear()
     out = tmp_path / "out.jsonl"
     out.write_text("old")
-    with serving(service) as address:
-        command = [
-            sys.executable,
-            "-m",
-            "lorb_client.cli",
-            str(test_file),
+    with (
+        serving(service) as address,
+        # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
+        command(
+            test_file,
             "--target",
             address,
             "-o",
-            str(out),
-        ]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        with subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            env=environment,
+            out,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process:
-            assert service.arrived.wait(60)
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=60)
+        ) as process,
+    ):
+        assert service.arrived.wait(60)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, b"")
     assert stderr == b"lorb-rescore: interrupted, nothing written\n"
     assert (os.listdir(tmp_path), out.read_text()) == (["out.jsonl"], "old")
+
+
+def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
+    """A full disk, status 1; /dev/full is always one."""
+    with (
+        Path("/dev/full").open("wb") as full,
+        command(small_file, "--target", target, "-o", "-", stdout=full) as process,
+    ):
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr == b"lorb-rescore: standard output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
+    """As `| head` does: status 1 and no trace."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with command(small_file, "--target", target, "-o", "-", stdout=writing) as process:
+        os.close(writing)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (1, b"")
+
+
+def command(*arguments, **settings):
+    """The command in a process of its own, its standard error piped."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "lorb_client.cli", *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        **settings,
+    )
 
 
 def test_the_progress_bar_is_for_terminals(target, test_file):
