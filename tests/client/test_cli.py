@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -419,16 +420,8 @@ def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
     out.write_text("old")
     with (
         serving(service) as address,
-        # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
-        command(
-            test_file,
-            "--target",
-            address,
-            "-o",
-            out,
-            stdout=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process,
+        hearing_ctrl_c(),
+        command(test_file, "--target", address, "-o", out, stdout=subprocess.PIPE) as process,
     ):
         assert service.arrived.wait(60)
         process.send_signal(number)
@@ -457,6 +450,16 @@ def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
         os.close(writing)
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (1, b"")
+
+
+@contextmanager
+def hearing_ctrl_c():
+    """Whoever runs the tests in the background has them ignore Ctrl-C, and so would the processes begun here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def command(*arguments, **settings):
