@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorb.command import add_common_arguments, interrupted_by_sigterm
-from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
+from lorb.errors import LorbError
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
 from lorb_client.access import access_from, add_access_arguments
+from lorb_client.arguments import positive_count, with_port
+from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, status_of
 from lorb_client.run import STDOUT, RunConfig, run
 from lorb_client.stream import StreamLimits
-
-EXIT_FAILED = 1
-EXIT_MISUSED = 2
-EXIT_INTERRUPTED = 130
-
-# What the caller can put right, which argparse too answers with 2.
-MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines: every
@@ -48,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(tally.lines()), file=report, flush=True)
     except LorbError as error:
         print(f"lorb-rescore: {' '.join(error.message.split())}", file=sys.stderr)
-        return EXIT_MISUSED if isinstance(error, MISUSES) else EXIT_FAILED
+        return status_of(error)
     except KeyboardInterrupt:
         print("lorb-rescore: interrupted, nothing written", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -89,13 +84,6 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         access=access_from(arguments),
         quiet=arguments.quiet,
     )
-
-
-def with_port(target: str, flag: str) -> str:
-    """Returns `target` if it names a port; raises InvalidInput that names the flag otherwise."""
-    if ":" not in target:
-        raise InvalidInput(f"{flag} {target!r} names no port: give HOST:PORT, as localhost:50051")
-    return target
 
 
 def parser() -> argparse.ArgumentParser:
@@ -172,17 +160,6 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="stop where the server lacks time or room; otherwise such a list keeps its first-pass order",
     )
-
-
-def positive_count(text: str) -> int:
-    """A count of 1 or more, for argparse."""
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count, 1 or more")
-    return count
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from lorb.errors import LorbError
 from lorb_client.access import add_tls_arguments, tls_from
 from lorb_client.calls import CallSettings
 from lorb_client.channel import SERVICE, open_channel
+from lorb_client.exit_status import EXIT_FAILED, EXIT_MISUSED
 from lorb_client.tls import Tls
 
-EXIT_MISUSED = 2
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_MISUSED
     if not serves:
         print(f"lorb-health: {args.target} does not serve {args.service}", file=sys.stderr)  # noqa: T201
-    return 0 if serves else 1
+    return 0 if serves else EXIT_FAILED
 
 
 def parser() -> argparse.ArgumentParser:
