@@ -41,6 +41,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     Attributes:
         answer: from (NBest, RescoreOptions) to Ranked.
+        info: what it says about itself.
         failures: raised by the next calls, one each, before they are answered.
         calls: (method, request, seconds left, metadata) of every call so far.
         release: calls wait for it; set unless a test holds them.
@@ -50,6 +51,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     def __init__(self):
         self.answer = turned_round
+        self.info = INFO
         self.failures = []
         self.calls = []
         self.release = threading.Event()
@@ -73,7 +75,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
     def GetServerInfo(self, request, context):  # noqa: N802 - the schema's name
         """What a server says about itself; never fails."""
         self._note("GetServerInfo", request, context)
-        return response_from_info(INFO)
+        return response_from_info(self.info)
 
     def methods(self):
         """The methods called so far."""

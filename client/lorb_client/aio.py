@@ -21,7 +21,7 @@ from lorb.wire import (
     results_from_batch,
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
-from lorb_client.channel import CHANNEL_OPTIONS
+from lorb_client.channel import open_aio_channel
 from lorb_client.lines import Lines
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
@@ -50,13 +50,7 @@ class AioClient:
         """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        options = (*CHANNEL_OPTIONS, *settings.channel_options)
-        self._lines = Lines(
-            settings,
-            lambda chosen: (
-                aio.insecure_channel(target, options) if chosen is None else aio.secure_channel(target, chosen, options)
-            ),
-        )
+        self._lines = Lines(settings, open_aio_channel)
 
     async def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None

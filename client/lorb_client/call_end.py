@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +12,7 @@ from lorb.status import DETAILS_KEY
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.wire import ranked_from_response
 from lorb_client.calls import CallSettings
+from lorb_client.channel import open_aio_channel
 
 _METHOD = "/lorb.v1.RescoringService/Rescore"
 
@@ -50,12 +50,12 @@ class Connections:
 
     def __init__(self, settings: CallSettings, num_connections: int) -> None:
         # Nothing is tried again: a load generator shows what one attempt meets.
-        options: list[tuple[str, int | str]] = [
+        options = (
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", 32 * 2**20),
-        ]
-        self._channels = [_channel(settings, options) for _ in range(num_connections)]
+        )
+        self._channels = [open_aio_channel(settings, options) for _ in range(num_connections)]
         self._target = settings.target
         self._metadata = aio.Metadata(*settings.metadata)
         methods: list[aio.UnaryUnaryMultiCallable[bytes, bytes]] = [
@@ -93,13 +93,6 @@ def end_of(response: pb.RescoreResponse) -> CallEnd:
     reason = ranked.fallback_reason
     num_scored = sum(hypothesis.HasField("rescoring_score") for hypothesis in response.hypotheses)
     return CallEnd(Ending(ranked.outcome.value), reason.value if reason else "", num_scored)
-
-
-def _channel(settings: CallSettings, options: Sequence[tuple[str, int | str]]) -> aio.Channel:
-    credentials = settings.channel_credentials()
-    if credentials is None:
-        return aio.insecure_channel(settings.target, options)
-    return aio.secure_channel(settings.target, credentials, [*options, *settings.channel_options])
 
 
 def _failed(error: aio.AioRpcError) -> CallEnd:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import grpc
 
 from lorb.credential_files import Stamp
-from lorb.errors import InvalidInput, LorbError, Unauthenticated, Unavailable
+from lorb.errors import InvalidInput, LorbError, Overloaded, Unauthenticated, Unavailable
 from lorb.loopback import is_loopback_target
 from lorb.ranked import RescoreOptions
 from lorb.status import error_from_rpc
@@ -17,6 +17,7 @@ DEFAULT_OPTIONS = RescoreOptions()
 DEFAULT_TIMEOUT_SECONDS = 1.0
 _NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")  # gRPC's words; a test holds them
 _HUNG_UP = "Socket closed"
+_TOO_LARGE = "larger than max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,11 @@ class CallSettings:
         return () if self.tls is None else self.tls.stamps()
 
     @property
-    def channel_options(self) -> tuple[tuple[str, str], ...]:
-        """What `tls` asks of a channel."""
-        return () if self.tls is None else self.tls.options
+    def channel_options(self) -> tuple[tuple[str, int | str], ...]:
+        """What `tls` and `target` ask of a channel."""
+        # gRPC goes to a proxy named in http_proxy even for this machine, and what is for nobody else would leave it.
+        direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
+        return (*direct, *(() if self.tls is None else self.tls.options))
 
     def deadline_seconds(self, timeout_seconds: float | None) -> float:
         """What a call may take. Raises InvalidInput unless it is finite and above 0."""
@@ -94,6 +97,8 @@ class CallSettings:
         certificate, nobody can tell that from a server that went away: the message names both.
         """
         error = error_from_rpc(failed)
+        if isinstance(error, Overloaded) and _TOO_LARGE in error.message:
+            return InvalidInput(f"{error.message}: send less in one call")
         if not isinstance(error, Unavailable):
             return error
         if any(words in error.message for words in _NOT_TRUSTED):

@@ -1,7 +1,14 @@
-"""How a client's channel behaves: load balancing, retries, health, keepalive."""
+"""How a client's channel behaves: load balancing, retries, health, keepalive; and opening one."""
 
 import json
 from collections.abc import Mapping, Sequence
+
+import grpc
+from grpc import aio
+
+from lorb_client.calls import CallSettings
+
+Options = Sequence[tuple[str, int | str]]
 
 SERVICE = "lorb.v1.RescoringService"
 
@@ -27,7 +34,7 @@ SERVICE_CONFIG: Mapping[str, object] = {
     "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
 }
 
-CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
+CHANNEL_OPTIONS: Options = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     # Servers hang up on clients that ping too often without a call, so only calls are kept alive.
     ("grpc.keepalive_time_ms", 60_000),
@@ -38,6 +45,24 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int | str]] = (
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     # A server that comes back at its own address is found within these; gRPC's own 120 s is for the wide world.
     ("grpc.max_reconnect_backoff_ms", 10_000),
+    # Requests beyond gRPC's own 256 KiB would be tried once only; servers take up to 4 MiB.
+    ("grpc.per_rpc_retry_buffer_size", 4 * 2**20),
     # A batch's answer is larger than its request, which the server limits.
     ("grpc.max_receive_message_length", 32 * 2**20),
 )
+
+
+def open_channel(settings: CallSettings, options: Options = CHANNEL_OPTIONS) -> grpc.Channel:
+    """A channel to where `settings` say. Raises InvalidInput where a file of `tls` does not hold what it should."""
+    credentials, options = settings.channel_credentials(), (*options, *settings.channel_options)
+    if credentials is None:
+        return grpc.insecure_channel(settings.target, options)
+    return grpc.secure_channel(settings.target, credentials, options)
+
+
+def open_aio_channel(settings: CallSettings, options: Options = CHANNEL_OPTIONS) -> aio.Channel:
+    """As open_channel, for the running event loop."""
+    credentials, options = settings.channel_credentials(), (*options, *settings.channel_options)
+    if credentials is None:
+        return aio.insecure_channel(settings.target, options)
+    return aio.secure_channel(settings.target, credentials, options)

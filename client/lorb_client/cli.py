@@ -1,25 +1,21 @@
 """The command `lorb-rescore`: files of N-best lists through a server."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorb.command import add_common_arguments
-from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
+from lorb.command import add_common_arguments, interrupted_by_sigterm
+from lorb.errors import LorbError
 from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.names import DomainSelector
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
 from lorb_client.access import access_from, add_access_arguments
+from lorb_client.arguments import positive_count, with_port
+from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, status_of
 from lorb_client.run import STDOUT, RunConfig, run
 from lorb_client.stream import StreamLimits
-
-EXIT_FAILED = 1
-EXIT_MISUSED = 2
-EXIT_INTERRUPTED = 130
-
-# What the caller can put right, which argparse too answers with 2.
-MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines: every
@@ -41,19 +37,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         config = _config(arguments)
-        tally = run(config)
+        with interrupted_by_sigterm():
+            tally = run(config)
         report = sys.stderr if config.out == STDOUT else sys.stdout
         print("\n".join(tally.lines()), file=report, flush=True)
     except LorbError as error:
         print(f"lorb-rescore: {' '.join(error.message.split())}", file=sys.stderr)
-        return EXIT_MISUSED if isinstance(error, MISUSES) else EXIT_FAILED
+        return status_of(error)
     except KeyboardInterrupt:
         print("lorb-rescore: interrupted, nothing written", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of standard output has gone: nobody is left to tell
+    except BrokenPipeError:  # the reader of standard output has gone: nobody is left to tell
+        _drop_output()
+        return EXIT_FAILED
+    except OSError as error:
+        _drop_output()
+        print(f"lorb-rescore: standard output cannot be written: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
+
+
+def _drop_output() -> None:
+    """What could not be written would be tried again when Python ends, with a trace and status 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
@@ -74,17 +80,10 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         out=arguments.out,
         send_context=arguments.context,
         timeout_seconds=arguments.timeout_seconds,
-        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call),
+        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call, arguments.timeout_seconds),
         access=access_from(arguments),
         quiet=arguments.quiet,
     )
-
-
-def with_port(target: str, flag: str) -> str:
-    """Returns `target` if it names a port; raises InvalidInput that names the flag otherwise."""
-    if ":" not in target:
-        raise InvalidInput(f"{flag} {target!r} names no port: give HOST:PORT, as localhost:50051")
-    return target
 
 
 def parser() -> argparse.ArgumentParser:
@@ -111,7 +110,13 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--target", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
     add_access_arguments(server)
-    server.add_argument("--timeout-seconds", type=float, default=60.0, metavar="S", help="deadline of each call (60)")
+    server.add_argument(
+        "--timeout-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="deadline of each call; as long it is tried again where the server has no room for it (60)",
+    )
     server.add_argument(
         "--concurrency",
         type=positive_count,
@@ -155,17 +160,6 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="stop where the server lacks time or room; otherwise such a list keeps its first-pass order",
     )
-
-
-def positive_count(text: str) -> int:
-    """A count of 1 or more, for argparse."""
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count, 1 or more")
-    return count
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import grpc
 from lorb.command import add_common_arguments
 from lorb.errors import LorbError
 from lorb_client.access import add_tls_arguments, tls_from
-from lorb_client.channel import SERVICE
+from lorb_client.calls import CallSettings
+from lorb_client.channel import SERVICE, open_channel
+from lorb_client.exit_status import EXIT_FAILED, EXIT_MISUSED
 from lorb_client.tls import Tls
 
-EXIT_MISUSED = 2
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 
@@ -24,7 +25,7 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
     health package. Raises InvalidInput where a file of `tls` does not hold what it should.
     """
     request = b"\x0a" + bytes([len(service)]) + service.encode()  # HealthCheckRequest{service}
-    with _channel(target, tls) as channel:
+    with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
         try:
             return bool(check(request, timeout=timeout_seconds) == _SERVING)
@@ -36,16 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`lorb-health HOST:PORT [SERVICE]`."""
     args = parser().parse_args(argv)
     try:
-        return 0 if is_serving(args.target, args.service, tls=tls_from(args)) else 1
+        serves = is_serving(args.target, args.service, tls=tls_from(args))
     except LorbError as error:
         print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - a command's word
         return EXIT_MISUSED
-
-
-def _channel(target: str, tls: Tls | None) -> grpc.Channel:
-    if tls is None:
-        return grpc.insecure_channel(target)
-    return grpc.secure_channel(target, tls.credentials(), tls.options)
+    if not serves:
+        print(f"lorb-health: {args.target} does not serve {args.service}", file=sys.stderr)  # noqa: T201
+    return 0 if serves else EXIT_FAILED
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import grpc
-
 from lorb.errors import InvalidInput
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb_client.calls import CallSettings
@@ -29,15 +27,13 @@ class Line(Generic[Channel]):
 class Lines(Generic[Channel]):
     """Which channel a call takes. Safe to share between threads."""
 
-    def __init__(
-        self, settings: CallSettings, open_channel: Callable[[grpc.ChannelCredentials | None], Channel]
-    ) -> None:
+    def __init__(self, settings: CallSettings, open_channel: Callable[[CallSettings], Channel]) -> None:
         """Raises InvalidInput where a file of the TLS does not hold what it should."""
         self._settings = settings
         self._open_channel = open_channel
         self._lock = threading.Lock()
         self._stamps = settings.stamps()
-        self._line = self._opened(settings.channel_credentials())
+        self._line = self._opened()
         self._left: list[Line[Channel]] = []
 
     def take(self) -> Line[Channel]:
@@ -68,13 +64,13 @@ class Lines(Generic[Channel]):
         if stamps == self._stamps:
             return
         try:
-            credentials = self._settings.channel_credentials()
+            opened = self._opened()
         except InvalidInput:
             return
         if self._settings.stamps() == stamps:  # not while somebody writes: the next call looks again
             self._left.append(self._line)
-            self._stamps, self._line = stamps, self._opened(credentials)
+            self._stamps, self._line = stamps, opened
 
-    def _opened(self, credentials: grpc.ChannelCredentials | None) -> Line[Channel]:
-        channel = self._open_channel(credentials)
+    def _opened(self) -> Line[Channel]:
+        channel = self._open_channel(self._settings)
         return Line(channel, RescoringServiceStub(channel))  # type: ignore[no-untyped-call]

@@ -13,8 +13,9 @@ from lorb.formats.arguments import add_format_arguments, format_options
 from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_client.access import access_from, add_access_arguments
+from lorb_client.arguments import positive_count, with_port
 from lorb_client.arrivals import Arrivals, Step, parse_steps
-from lorb_client.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISUSED, MISUSES, positive_count, with_port
+from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, status_of
 from lorb_client.mix import ONLY_DEFAULT, parse_domains
 
 with needing_extra("lorb-load", "load"):
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _result(arguments)
     except LorbError as error:
         print(f"lorb-load: {' '.join(error.message.split())}", file=sys.stderr)
-        return EXIT_MISUSED if isinstance(error, MISUSES) else EXIT_FAILED
+        return status_of(error)
     except KeyboardInterrupt:
         print("lorb-load: interrupted before the load began", file=sys.stderr)
         return EXIT_INTERRUPTED

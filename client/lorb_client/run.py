@@ -79,7 +79,9 @@ def run(config: RunConfig) -> Tally:
         check_writable(config.out)
     records = _read(config)
     tally = Tally()
-    limits = _within(config.limits, _greeted(config))
+    info = _greeted(config)
+    _check_limits(records, info)
+    limits = _within(config.limits, info)
     with (
         Client(
             config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.arguments()
@@ -119,6 +121,19 @@ def _greeted(config: RunConfig) -> ServerInfo:
         raise Unavailable(f"no server answers at {config.target}: {error.message}") from error
 
 
+def _check_limits(records: Sequence[ListRecord], info: ServerInfo) -> None:
+    """One list that the server would refuse is found out before the hours that those before it take."""
+    limits = {
+        "max_hypotheses": info.max_hypotheses or sys.maxsize,
+        "max_transcript_chars": info.max_transcript_chars or sys.maxsize,
+    }
+    for record in records:
+        try:
+            record.nbest.check_limits(**limits)
+        except InvalidInput as error:
+            raise InvalidInput(f"{record.path}:{record.line}: {error.message}", field=error.field) from error
+
+
 def _within(limits: StreamLimits, info: ServerInfo) -> StreamLimits:
     most = info.max_batch_lists or limits.lists_per_call
     return replace(limits, lists_per_call=min(limits.lists_per_call, most))
@@ -129,6 +144,9 @@ def _explained(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except DeadlineExceeded as error:
+        if error.__cause__ is None:  # of one list, by a server that answered in time
+            raise
+        _greeted(config)  # a call waits for a server that has gone as for one that is slow
         raise DeadlineExceeded(
             f"a call took longer than {config.timeout_seconds:g} s: raise --timeout-seconds "
             f"or lower --lists-per-call ({error.message})"

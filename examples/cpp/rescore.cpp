@@ -1,4 +1,5 @@
-// Sends one N-best list to LoRB and prints it re-ranked: hypotheses best first, with their posteriors.
+// Sends one N-best list to LoRB and prints it re-ranked: hypotheses best first, with their posteriors, or "-" where the
+// server had no time to make them.
 //
 //     apt-get install g++ make pkg-config protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev
 //     make
@@ -44,6 +45,12 @@ int main(int argc, char** argv) {
   }
   std::cout << lorb::v1::Outcome_Name(response.outcome()) << "\n" << std::fixed << std::setprecision(3);
   for (const auto& hypothesis : response.hypotheses()) {
-    std::cout << hypothesis.index() << "\t" << hypothesis.posterior() << "\t" << hypothesis.transcript() << "\n";
+    std::cout << hypothesis.index() << "\t";
+    if (hypothesis.has_posterior()) {
+      std::cout << hypothesis.posterior();
+    } else {
+      std::cout << "-";
+    }
+    std::cout << "\t" << hypothesis.transcript() << "\n";
   }
 }

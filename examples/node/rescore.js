@@ -1,4 +1,5 @@
-// Sends N-best lists to LoRB and prints them re-ranked: hypotheses best first, with their posteriors.
+// Sends N-best lists to LoRB and prints them re-ranked: hypotheses best first, with their posteriors, or "-" where the
+// server had no time to make them.
 //
 //     npm ci
 //     node rescore.js localhost:50051 librispeech < lists.jsonl
@@ -41,7 +42,7 @@ async function main([target = 'localhost:50051', domain = 'librispeech']) {
       const answer = await rescore(client, JSON.parse(line), domain);
       console.log(`${answer.requestId} ${answer.outcome}`);
       for (const { index, posterior, transcript } of answer.hypotheses) {
-        console.log(`${index}\t${posterior.toFixed(3)}\t${transcript}`);
+        console.log(`${index}\t${posterior?.toFixed(3) ?? '-'}\t${transcript}`);
       }
     }
   } finally {

@@ -1,7 +1,9 @@
-"""What all commands have: --version, --print-completion, and a word to whoever lacks an extra."""
+"""What commands share: --version, --print-completion, a word to whoever lacks an extra, an orderly end by SIGTERM."""
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,19 @@ def needing_extra(program: str, extra: str) -> Iterator[None]:
             raise
         print(f"{program}: {missing} is not installed: pip install 'lorb[{extra}]'", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Here SIGTERM is a KeyboardInterrupt, so that `timeout` and `docker stop` leave no unfinished file either."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _PrintCompletion(argparse.Action):

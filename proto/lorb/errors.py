@@ -24,12 +24,19 @@ from pathlib import Path
 
 
 class LorbError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        message: what is wrong and what to do.
+        field: the value's path, where a value is wrong.
+        retry_seconds: the pause that a server asks for before the call is made again; None where it asks for none.
+    """
 
     def __init__(self, message: str, *, field: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.retry_seconds: float | None = None
 
 
 class InvalidInput(LorbError):

@@ -126,14 +126,19 @@ def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[Any
     """The error that a status stands for: by ErrorInfo.reason, or by its code where there is none."""
     kind = _BY_CODE.get(code, LorbError)
     field = ""
+    retry_seconds = None
     for detail in details:
-        info, bad_request = ErrorInfo(), BadRequest()
+        info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == ERROR_DOMAIN:
             kind = _BY_REASON.get(info.reason, kind)
             field = field or info.metadata.get("field", "")
         elif detail.Is(BadRequest.DESCRIPTOR) and detail.Unpack(bad_request) and bad_request.field_violations:
             field = field or bad_request.field_violations[0].field
-    return kind(message or f"the call failed with {code.name}", field=field)
+        elif detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToNanoseconds() / 1e9
+    error = kind(message or f"the call failed with {code.name}", field=field)
+    error.retry_seconds = retry_seconds
+    return error
 
 
 def error_from_status_message(status: Status) -> LorbError:

@@ -1,6 +1,8 @@
 """lorb_client.channel: what the service config promises, seen on real connections."""
 
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -12,9 +14,12 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from lorb.errors import Unavailable
-from lorb_client import Client
+from lorb_client import AioClient, Client
+from lorb_client.call_end import Connections
+from lorb_client.calls import CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS, SERVICE, SERVICE_CONFIG
-from rescoring_server import ScriptedService, healthy, serving
+from lorb_client.health import is_serving
+from rescoring_server import INFO, ScriptedService, healthy, serving
 
 
 def test_only_unavailable_is_retried_and_at_most_twice():
@@ -30,6 +35,52 @@ def test_keepalive_is_no_nuisance():
     options = dict(CHANNEL_OPTIONS)
     assert options["grpc.keepalive_time_ms"] >= 60_000
     assert options["grpc.keepalive_permit_without_calls"] == 0
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    """A port that http_proxy names."""
+    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield listener
+
+
+def blocking_call(target):
+    with Client(target, timeout_seconds=20, token="sekrit") as client:
+        assert client.server_info() == INFO
+
+
+def asyncio_call(target):
+    async def call():
+        async with AioClient(target, timeout_seconds=20, token="sekrit") as client:
+            assert await client.server_info() == INFO
+
+    asyncio.run(call())
+
+
+def load_connection(target):
+    async def connect():
+        connections = Connections(CallSettings(target, token="sekrit"), 1)
+        await connections.open(20)
+        await connections.close()
+
+    asyncio.run(connect())
+
+
+def health_check(target):
+    assert is_serving(target, timeout_seconds=20)
+
+
+@pytest.mark.parametrize("way", [blocking_call, asyncio_call, load_connection, health_check])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_what_is_for_this_machine_does_not_pass_a_proxy(proxy, target, way, host):
+    """A token in plain text least of all: gRPC itself obeys http_proxy for localhost too."""
+    way(f"{host}:{target.rpartition(':')[2]}")
+    proxy.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        proxy.accept()
 
 
 def test_calls_go_round_the_servers(sample_lists):

@@ -8,6 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +36,7 @@ from lorb.ranked import (
 )
 from lorb.wire import options_from_request
 from lorb_client.cli import main
-from rescoring_server import ADAPTER, ScriptedService, serving, turned_round
+from rescoring_server import ADAPTER, INFO, ScriptedService, serving, turned_round
 
 LINES = [
     '{"id": "u1", "ref": "a b", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}',
@@ -174,6 +177,29 @@ def test_the_servers_batch_limit_is_kept(target, service, test_file):
     assert max(sizes) == 5
 
 
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"max_hypotheses": 1}, "in.jsonl:1: hypotheses has 2 entries, this server takes 1"),
+        ({"max_transcript_chars": 2}, "in.jsonl:1: hypotheses[0].transcript has 3 characters, this server takes 2"),
+    ],
+)
+def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
+    target, service, small_file, failing, limit, words
+):
+    """Wherever in the files it stands: not after the hours that those before it take."""
+    service.info = replace(INFO, **limit)
+    status, message = failing(small_file, "--target", target)
+    assert (status, service.methods()) == (2, ["GetServerInfo"])
+    assert words in message
+
+
+def test_limits_that_a_server_does_not_tell_are_not_checked(target, service, small_file):
+    """0 is a field that it has not."""
+    service.info = replace(INFO, max_hypotheses=0, max_transcript_chars=0, max_batch_lists=0)
+    assert main([str(small_file), "--target", target]) == 0
+
+
 def test_other_formats_are_read_too(target, tmp_path):
     """HyPoradise and mlm-scoring in, native out."""
     hyporadise, mlm, out = tmp_path / "h.json", tmp_path / "m.json", tmp_path / "out.jsonl"
@@ -311,6 +337,37 @@ def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_f
     assert "raise --timeout-seconds" in message
 
 
+def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
+    """Killed with a call under way: the call waits for its return until the deadline, and nobody is there."""
+    script = Path(__file__).parents[1] / "holding_server.py"
+    with (
+        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server,  # noqa: S603
+        ThreadPoolExecutor(1) as killer,
+    ):
+        address = server.stdout.readline().strip()
+
+        def kill():
+            for _ in ("GetServerInfo", "BatchRescore"):
+                server.stdout.readline()
+            server.kill()
+
+        killer.submit(kill)
+        status, message = failing(small_file, "--target", address, "--timeout-seconds", "3")
+    assert status == 1
+    assert message.startswith(f"no server answers at {address}: ")
+
+
+def test_a_list_without_time_has_its_own_words(target, service, small_file, failing):
+    """The call was answered in time, so that its deadline is not the matter."""
+
+    def answer(nbest, options):
+        raise DeadlineExceeded("no time for this list")
+
+    service.answer = answer
+    status, message = failing(small_file, "--target", target, "--fail")
+    assert (status, message) == (1, f"{small_file}:1: no time for this list")
+
+
 def test_no_server_is_one_line_and_status_1(small_file, failing):
     """At once, with the address."""
     with socket.socket() as unused:
@@ -326,6 +383,14 @@ def test_a_server_that_restarts_is_waited_for(target, service, small_file, capsy
     service.failures = [Unavailable("draining"), Unavailable("draining")]
     assert main([str(small_file), "--target", target]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
+
+
+def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_file, capsys):
+    """RESOURCE_EXHAUSTED of a whole call is no end of the run."""
+    service.failures = [Overloaded("send fewer")]
+    assert main([str(small_file), "--target", target]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
+    assert service.methods() == ["GetServerInfo", "BatchRescore", "BatchRescore"]
 
 
 def test_a_list_the_server_had_no_time_for_is_counted(target, service, small_file, capsys):
@@ -346,38 +411,65 @@ def first_pass(nbest: NBest):
     return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
 
 
-def test_ctrl_c_leaves_nothing_behind(test_file, tmp_path):
-    """The old file stays, no unfinished one lies beside it, the exit status is the shell's 130."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
+    """Ctrl-C or `docker stop`: the old file stays, no unfinished one lies beside it, the exit status is 130."""
     service = ScriptedService()
     service.release.clear()
     out = tmp_path / "out.jsonl"
     out.write_text("old")
-    with serving(service) as address:
-        command = [
-            sys.executable,
-            "-m",
-            "lorb_client.cli",
-            str(test_file),
-            "--target",
-            address,
-            "-o",
-            str(out),
-        ]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        with subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process:
-            assert service.arrived.wait(60)
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=60)
+    with (
+        serving(service) as address,
+        hearing_ctrl_c(),
+        command(test_file, "--target", address, "-o", out, stdout=subprocess.PIPE) as process,
+    ):
+        assert service.arrived.wait(60)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, b"")
     assert stderr == b"lorb-rescore: interrupted, nothing written\n"
     assert (os.listdir(tmp_path), out.read_text()) == (["out.jsonl"], "old")
+
+
+def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
+    """A full disk, status 1; /dev/full is always one."""
+    with (
+        Path("/dev/full").open("wb") as full,
+        command(small_file, "--target", target, "-o", "-", stdout=full) as process,
+    ):
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr == b"lorb-rescore: standard output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
+    """As `| head` does: status 1 and no trace."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with command(small_file, "--target", target, "-o", "-", stdout=writing) as process:
+        os.close(writing)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (1, b"")
+
+
+@contextmanager
+def hearing_ctrl_c():
+    """Whoever runs the tests in the background has them ignore Ctrl-C, and so would the processes begun here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def command(*arguments, **settings):
+    """The command in a process of its own, its standard error piped."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "lorb_client.cli", *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        **settings,
+    )
 
 
 def test_the_progress_bar_is_for_terminals(target, test_file):

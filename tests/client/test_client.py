@@ -108,6 +108,14 @@ def test_unavailable_is_tried_again(client, service, sample_lists):
     assert service.methods() == ["Rescore"] * 3
 
 
+def test_a_large_batch_is_tried_again_too(client, service):
+    """400 KB: what gRPC keeps for a second attempt is by default less."""
+    lists = [NBest((Hypothesis(f"{i} " + "x" * 100_000),), id=f"u{i}") for i in range(4)]
+    service.failures = [Unavailable("draining")]
+    assert client.rescore_batch(lists) == [turned_round(nbest, RescoreOptions()) for nbest in lists]
+    assert service.methods() == ["BatchRescore"] * 2
+
+
 def test_the_third_unavailable_is_raised(client, service, sample_lists):
     """Retries end, with the server's own words."""
     service.failures = [Unavailable("draining")] * 3
@@ -172,7 +180,7 @@ def test_a_list_that_cannot_be_sent_is_refused_here(client, service):
     assert service.calls == []
 
 
-def test_a_call_larger_than_the_server_takes_has_an_error(client):
-    """What gRPC refuses itself still arrives as an error of ours."""
-    with pytest.raises(LorbError, match="larger than max"):
+def test_a_call_larger_than_the_server_takes_is_no_overload(client):
+    """What gRPC refuses itself has its words and says what to do; it would be refused again later."""
+    with pytest.raises(InvalidInput, match="larger than max.*send less in one call"):
         client.rescore(NBest((Hypothesis("x" * 5_000_000),)))

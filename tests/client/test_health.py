@@ -7,19 +7,21 @@ from lorb_client.health import is_serving, main
 from rescoring_server import ScriptedService, healthy, serving
 
 
-def test_a_serving_server_is_healthy(target):
-    """SERVING is exit status 0, for the service and by default."""
+def test_a_serving_server_is_healthy(target, capsys):
+    """SERVING is exit status 0, for the service and by default, without a word."""
     assert is_serving(target)
     assert main([target]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("status", ["NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"])
-def test_any_other_state_is_unhealthy(status):
-    """A server that warms up, drains or does not know the service is exit status 1."""
+def test_any_other_state_is_unhealthy(status, capsys):
+    """A server that warms up, drains or does not know the service is exit status 1, and a line that says so."""
     service = ScriptedService()
     health = healthy(health_pb2.HealthCheckResponse.ServingStatus.Value(status))
     with serving(service, health=health) as target:
         assert main([target]) == 1
+    assert capsys.readouterr() == ("", f"lorb-health: {target} does not serve lorb.v1.RescoringService\n")
 
 
 def test_an_unknown_service_or_no_server_is_unhealthy(target):

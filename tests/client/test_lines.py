@@ -1,12 +1,12 @@
 """lorb_client.lines: a new channel for new certificates, without a call lost on the old one."""
 
-import grpc
 import pytest
 
 from certificates import Authority
 from lorb.errors import InvalidInput
 from lorb_client import Tls
 from lorb_client.calls import CallSettings
+from lorb_client.channel import open_channel
 from lorb_client.lines import Lines
 
 
@@ -19,10 +19,7 @@ def pair(tmp_path):
 @pytest.fixture
 def lines(pair):
     """Lines of real channels, which connect to nothing."""
-    lines = Lines(
-        CallSettings("localhost:1", tls=Tls(None, *pair)),
-        lambda credentials: grpc.secure_channel("localhost:1", credentials),
-    )
+    lines = Lines(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
     yield lines
     for channel in lines.channels():
         channel.close()
@@ -82,4 +79,4 @@ def test_files_that_do_not_fit_together_make_no_client(pair, tmp_path):
     """At first there is no channel to stay with."""
     replaced(pair, tmp_path / "new")[0]()
     with pytest.raises(InvalidInput, match="do not belong together"):
-        Lines(CallSettings("localhost:1", tls=Tls(None, *pair)), grpc.insecure_channel)
+        Lines(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)

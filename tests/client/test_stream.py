@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lorb.errors import InvalidInput, LorbError, Overloaded, UnknownDomain
+from lorb.errors import InvalidInput, LorbError, ModelFailed, Overloaded, UnknownDomain
 from lorb.formats import ListRecord, read_list_records
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import RescoreOptions
@@ -104,9 +104,39 @@ def test_an_error_of_the_whole_run_names_no_line(client, service, records):
 
 def test_an_error_of_a_call_ends_the_run(client, service, records):
     """Nothing is skipped silently."""
-    service.failures = [Overloaded("no room for the batch")]
-    with pytest.raises(LorbError, match="no room for the batch"):
+    service.failures = [ModelFailed("the model failed")]
+    with pytest.raises(LorbError, match="the model failed"):
         list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4)))
+
+
+def test_a_call_without_room_is_made_again(client, service, records):
+    """A server that limits its callers' rate is waited for, and every list has its answer in its place."""
+    service.failures = [Overloaded("send fewer"), Overloaded("send fewer")]
+    answers = list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 4)))
+    assert answers == [(each, turned_round(each.nbest, OPTIONS)) for each in records[:20]]
+    assert len(service.calls) == 7
+
+
+def test_room_is_not_waited_for_without_end(client, service, records):
+    """The run ends with the server's words when the time for it is over."""
+    service.failures = [Overloaded("send fewer")]
+    with pytest.raises(Overloaded, match="send fewer"):
+        list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4, max_wait_seconds=0)))
+
+
+def test_leaving_early_stops_the_waiting_too(client, service, records):
+    """A call that waits for room, for an hour if need be, ends when nobody wants its answer any more."""
+
+    def answer(nbest, options):
+        service.failures = [Overloaded("send fewer")] * 1000
+        return turned_round(nbest, options)
+
+    service.answer = answer
+    answers = rescored_records(client, records, OPTIONS, StreamLimits(1, 1, max_wait_seconds=3600))
+    next(answers)
+    service.wait_for_calls(2)
+    answers.close()
+    assert service.failures
 
 
 def test_leaving_early_stops_the_calls_under_way(client, service, records):

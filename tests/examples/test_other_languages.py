@@ -7,9 +7,13 @@ import subprocess
 
 import pytest
 
+from lorb.ranked import FallbackReason, Outcome, Ranked, RankedHypothesis
+from rescoring_server import ScriptedService, serving
+
 SECONDS_TO_BUILD = 1200
 SECONDS_TO_ANSWER = 120
 TEXTS = ("they's iron they say", "there's iron they say", "there's i and they say")
+FIRST_PASS_LINES = [f"{i}\t-\t{text}" for i, text in enumerate(TEXTS)]
 
 
 def run(*command, stdin="", **settings):
@@ -50,6 +54,20 @@ def node(pytestconfig, tmp_path_factory):
     return ("node", folder / "rescore.js"), {**os.environ, "NODE_PATH": str(modules)}
 
 
+@pytest.fixture
+def out_of_time():
+    """Where a server listens that has time for no list."""
+
+    def first_pass(nbest, options):
+        hypotheses = tuple(RankedHypothesis(i, each.transcript) for i, each in enumerate(nbest.hypotheses))
+        return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
+
+    service = ScriptedService()
+    service.answer = first_pass
+    with serving(service) as target:
+        yield target
+
+
 @pytest.fixture(scope="module")
 def cpp(pytestconfig, tmp_path_factory):
     """The C++ client, built."""
@@ -80,6 +98,15 @@ def test_node_ranks_as_python_does(node, server):
     assert sorted(ranked(lines[5:])) == sorted((str(i), text) for i, text in enumerate(TEXTS))
 
 
+def test_node_prints_an_answer_without_posteriors(node, out_of_time):
+    """A list that the server had no time for is an answer too, in the recogniser's order."""
+    command, environment = node
+    line = json.dumps({"id": "u1", "hyps": [{"text": text, "score": -float(i)} for i, text in enumerate(TEXTS)]})
+    done = run(*command, out_of_time, "librispeech", stdin=f"{line}\n", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["u1 OUTCOME_FIRST_PASS", *FIRST_PASS_LINES]
+
+
 def test_node_tells_what_the_server_refused(node, server):
     """A domain that is not served is a sentence and a status, no trace."""
     command, environment = node
@@ -98,6 +125,13 @@ def test_cpp_ranks_as_python_does(cpp, server):
     outcome, *lines = done.stdout.splitlines()
     assert outcome == "OUTCOME_RESCORED"
     assert ranked(lines) == expected(server)
+
+
+def test_cpp_prints_an_answer_without_posteriors(cpp, out_of_time):
+    """No 0.000 where there is none."""
+    done = run(cpp, out_of_time, "librispeech", stdin="".join(f"{-i}\t{text}\n" for i, text in enumerate(TEXTS)))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["OUTCOME_FIRST_PASS", *FIRST_PASS_LINES]
 
 
 @pytest.mark.parametrize(

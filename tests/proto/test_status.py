@@ -100,9 +100,12 @@ def test_other_errors_blame_no_field():
 
 @pytest.mark.parametrize("kind", [Overloaded, Unavailable])
 def test_what_passes_says_when_to_try_again(kind):
-    """RetryInfo only where waiting helps."""
-    assert detail(kind("busy"), RetryInfo).retry_delay.ToMilliseconds() > 0
+    """RetryInfo only where waiting helps, and the caller's error has its pause."""
+    milliseconds = detail(kind("busy"), RetryInfo).retry_delay.ToMilliseconds()
+    assert milliseconds > 0
+    assert error_from_status_message(status_from_error(kind("busy"))).retry_seconds == milliseconds / 1000
     assert detail(ModelFailed("broken"), RetryInfo) is None
+    assert error_from_status_message(status_from_error(ModelFailed("broken"))).retry_seconds is None
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,13 @@ def detected_format(path: Path, choices: str) -> str:
     """The format's name.
 
     Raises:
-        MalformedFile: the format is none of those known, or may be more than one; `choices` says what there is.
+        MalformedFile: the format is none of those known, or may be more than one; or `path` is a pipe, whose beginning
+            the reader would miss. `choices` says what there is.
     """
     if path.is_dir():
         return _only(_folder_formats(path), path, choices)
+    if path.exists() and not path.is_file():
+        raise MalformedFile(path, 0, f"a pipe can be read once: give --format, one of {choices}")
     head = [text.rstrip("\r\n") for _, text in islice(numbered_lines(path), _MAX_LINES)]
     is_json = head[0].lstrip()[:1] in ("{", "[")
     return _only(_json_formats("\n".join(head)[:_MAX_CHARS]) if is_json else _line_formats(head), path, choices)

@@ -2,8 +2,8 @@
 
 As speech:recognize answers, a finished operation of speech:longrunningrecognize holds it under "response", and v2
 stores it (Speech-to-Text reference, SpeechRecognitionAlternative): each result is a list, the most probable
-first; the confidence is set for the first alone, 0.0 is unset. Transcripts may begin with a blank. Case and
-punctuation are the service's.
+first; the confidence is set for the first alone, 0.0 is unset; an empty transcript is left out. Transcripts may begin
+with a blank. Case and punctuation are the service's.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 
 _ROUTES = [("results",), ("response", "results")]
+_BESIDE_TRANSCRIPT = {"confidence", "words"}
 
 
 def read_google(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
@@ -32,6 +33,16 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
         if not result.get("alternatives"):
             notices.add("results without alternatives, left out")
             continue
-        hypotheses = alternatives(result["alternatives"], "transcript", "confidence", path, line, notices)
+        value = result["alternatives"]
+        if isinstance(value, list):
+            value = [_with_transcript(each) for each in value]
+        hypotheses = alternatives(value, "transcript", "confidence", path, line, notices)
         notices.add("lists with the service's case and punctuation")
         yield line, {**{key: result[key] for key in result if key != "alternatives"}, "hyps": hypotheses}
+
+
+def _with_transcript(alternative: object) -> object:
+    """As proto3's JSON means it, which leaves out what is empty; where nothing is left it may be anything."""
+    if isinstance(alternative, dict) and alternative and alternative.keys() <= _BESIDE_TRANSCRIPT:
+        return {"transcript": "", **alternative}
+    return alternative

@@ -3,7 +3,8 @@
 transformers writes no such file; these are its own fields, tensors made lists by tolist():
     Whisper     {"text": [...], "sequences_scores": [...]}          GenerationMixin.generate(model, num_beams=n,
                 num_return_sequences=n, return_dict_in_generate=True, output_scores=True) and batch_decode; a batch is
-                flat, n for each. Whisper's own generate gives n copies of the best (transformers issue 33445)
+                flat, n for each, and needs "ids". Whisper's own generate gives n copies of the best (transformers
+                issue 33445)
     Wav2Vec2    {"text": [...], "logit_score": [...], "lm_score": [...]}     Wav2Vec2DecoderWithLMOutput of
                 Wav2Vec2ProcessorWithLM.decode or .batch_decode(n_best=n); a batch is nested
 "id", or "ids" of a batch, and "ref" or "refs" may be added. Scores are natural log, higher is better:
@@ -12,6 +13,7 @@ sequences_scores divided by length already; lm_score is pyctcdecode's total, log
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lorb.errors import MalformedFile
@@ -84,7 +86,11 @@ class _Output:
     def _scores(self, batch: list[list[str]]) -> tuple[list[list[float]] | None, list[list[float]] | None]:
         """Total and logit scores, shaped as the texts; None where there are none."""
         if self._fields.get("sequences_scores") is not None:
-            return self._shaped("sequences_scores", batch), None
+            scores = self._shaped("sequences_scores", batch)
+            # the beams of one utterance are sorted: where scores rise, the next one's begin
+            if len(batch) == 1 and "ids" not in self._fields and any(b > a for a, b in pairwise(scores[0])):
+                raise self._error('"sequences_scores" rise, so these are texts of more than one utterance: give "ids"')
+            return scores, None
         if self._fields.get("lm_score") is not None:
             self._notices.add("outputs with lm_score as the total score, which logit_score is a part of")
             has_logits = self._fields.get("logit_score") is not None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lorb.errors import InvalidInput
+from lorb.errors import InvalidInput, LorbError
 from lorb.nbest import Hypothesis, NBest
 
 
@@ -16,8 +16,8 @@ def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) ->
     """Writes lists, or records in the native shape, as JSON lines; gzip where the name ends in .gz.
 
     The lines go to a file beside `path` that takes its name at the end: what goes wrong before, in `records`
-    too, leaves nothing behind. Equal records make equal bytes. Returns the count. Raises InvalidInput where
-    `path` cannot be written.
+    too, leaves nothing behind. Equal records make equal bytes. Returns the count. Raises InvalidInput as
+    check_writable does, and a plain LorbError where writing fails on the way, as on a full disk.
     """
     num_records = 0
     with _replacing(path) as lines:
@@ -80,7 +80,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(raw.fileno())
         unfinished.replace(path)
     except OSError as error:
-        raise InvalidInput(f"{path}: cannot be written: {error.strerror or error}", field=str(path)) from error
+        raise LorbError(f"{path}: cannot be written: {error.strerror or error}", field=str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -3,6 +3,8 @@
 import json
 from functools import partial
 
+import pytest
+
 from formats_as_written import FOLDER, hypotheses, read_with, refusal
 from lorb.formats.google import read_google
 
@@ -43,6 +45,16 @@ def test_results_without_alternatives_are_left_out_and_counted(tmp_path):
     records, notices = read(path)
     assert hypotheses(records) == {"call": [("yes", None)]}
     assert notices[0] == "1 results without alternatives, left out"
+
+
+@pytest.mark.parametrize("empty", [{"confidence": 0.4}, {"words": [{"word": "yes"}]}])
+def test_an_empty_transcript_may_be_left_out(tmp_path, empty):
+    """As proto3's JSON does; an alternative with any other key is not what it seems and is refused."""
+    path = tmp_path / "call.json"
+    path.write_text(json.dumps({"results": [{"alternatives": [{"transcript": "yes"}, empty]}]}))
+    assert hypotheses(read(path)[0]) == {"call": [("yes", None), ("", None)]}
+    path.write_text(json.dumps({"results": [{"alternatives": [{"transcript": "yes"}, {**empty, "text": "no"}]}]}))
+    assert '"transcript" of an alternative is not text' in refusal(lambda: read(path)).message
 
 
 def test_responses_may_follow_each_other(tmp_path):

@@ -47,6 +47,13 @@ def test_a_nested_batch_is_a_list_each(tmp_path):
     assert found == {"u1-1": [("a", -2), ("b", -4)], "u1-2": [("c", -6), ("d", -8)]}
 
 
+def test_scores_of_a_nested_batch_may_be_flat(tmp_path):
+    """The texts say where one utterance ends, so that scores which rise there are none of one utterance."""
+    output = {"text": [["a", "b"], ["c", "d"]], "sequences_scores": [-1, -2, -1.5, -4]}
+    found = hypotheses(read(written(tmp_path, output))[0])
+    assert found == {"u1-1": [("a", -1), ("b", -2)], "u1-2": [("c", -1.5), ("d", -4)]}
+
+
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
@@ -79,6 +86,7 @@ def test_references_and_other_fields_are_kept(tmp_path):
         ({"text": ["a", "b"], "sequences_scores": [-1]}, '"sequences_scores" has 1 numbers for 2 texts'),
         ({"text": ["a"], "sequences_scores": ["x"]}, 'a number of "sequences_scores" is not a number'),
         ({"ids": ["x", "y"], "text": ["a", "b", "c"]}, '"text" has 3 texts for 2 ids'),
+        ({"text": [*"abcd"], "sequences_scores": [-0.13, -1.2, -0.22, -1.16]}, "more than one utterance: give "),
         ({"ids": [], "text": ["a"]}, '"text" has 1 texts for 0 ids'),
         ({"ids": [1], "text": ["a"]}, '"id" is not text'),
         ({"id": "x", "text": [["a"], ["b"]]}, '"ids" has 1 entries for 2 lists'),

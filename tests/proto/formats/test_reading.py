@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,27 @@ def test_ids_may_repeat_where_somebody_else_looks_at_them(tmp_path):
     assert [nbest.id for nbest in lists] == ["u1", "u2"] * 2
     with pytest.raises(MalformedFile, match="'u1' comes twice"):
         read_nbest_lists([path, path])
+
+
+def test_a_pipe_loses_no_list(tmp_path):
+    """Fed line by line; to tell its format would eat its beginning, so a pipe whose format is not given is refused."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(MalformedFile) as caught:
+        read_nbest_lists([pipe])
+    assert caught.value.message.startswith(f"{pipe}: a pipe can be read once: give --format, one of native, ")
+    feeder = threading.Thread(target=_feed, args=(pipe, 400))
+    feeder.start()
+    lists = read_nbest_lists([pipe], format="native")
+    feeder.join()
+    assert [nbest.id for nbest in lists] == [f"u{i}" for i in range(400)]
+
+
+def _feed(pipe, num_lists):
+    with pipe.open("w") as lines:
+        for i in range(num_lists):
+            lines.write(f'{{"id": "u{i}", "hyps": [{{"text": "a"}}]}}\n')
+            lines.flush()
 
 
 def test_an_unknown_format_is_refused():

@@ -3,11 +3,13 @@
 import gzip
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
-from lorb.errors import InvalidInput
+from lorb.errors import InvalidInput, LorbError
 from lorb.formats import read_list_records, read_nbest_lists, write_native
 from lorb.nbest import Hypothesis, NBest
 
@@ -67,6 +69,21 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, sample_lists, error)
         write_native(path, broken())
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["lists.jsonl"]
+
+
+def test_a_disk_that_is_full_is_not_the_callers_fault(tmp_path, sample_lists):
+    """An error of ours, but no InvalidInput: the same command may succeed later. Nothing is left behind."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(LorbError, match="cannot be written: File too large") as caught:
+            write_native(tmp_path / "lists.jsonl", sample_lists)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not isinstance(caught.value, InvalidInput)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_record_is_asked_for(tmp_path):
