@@ -30,7 +30,7 @@ LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id
 class Bench:
     """A rescorer with what is around it."""
 
-    def __init__(self, text_encoder, max_queue_tokens):
+    def __init__(self, text_encoder, max_queue_tokens, cache_bytes):
         self.model, self.metrics = TellingModel(), Metrics()
         self.text_encoder = text_encoder
         scheduler = Scheduler(
@@ -41,7 +41,7 @@ class Bench:
         self.withdrawn: list[tuple[str, str]] = []
         self.shown: list[Ranked] = []
         self.rescorer = Rescorer(
-            Scorer(self.engine, self, ScoreCache(0), self.metrics),
+            Scorer(self.engine, self, ScoreCache(cache_bytes), self.metrics),
             text_encoder,
             self.threads,
             self.metrics,
@@ -72,9 +72,9 @@ class Bench:
 def run(publishing_base):
     """Runs `test(bench)` on a loop of its own."""
 
-    def runs(test, *, max_queue_tokens=1000):
+    def runs(test, *, max_queue_tokens=1000, cache_bytes=0):
         async def with_bench():
-            bench = Bench(publishing_base.text_encoder, max_queue_tokens)
+            bench = Bench(publishing_base.text_encoder, max_queue_tokens, cache_bytes)
             bench.engine.start()
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -252,16 +252,20 @@ def test_a_failed_pass_fails_the_call(run):
     run(test)
 
 
+def make_tokens_take_a_second(bench):
+    cost = PassCost()
+    for tokens in range(1, 200):
+        cost.observe(tokens, float(tokens))
+    bench.engine._scheduler.cost = cost
+    bench.engine._scheduler.finish(Batch(), 0.0, 1e12)  # not idle for long: nothing is tried against the odds
+
+
 def test_too_little_time_for_all_scores_the_likeliest(run):
     """PARTIAL: the first by first pass are ranked, the rest follow as they came; all or nothing fails."""
 
     async def test(bench):
         texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up")]
-        cost = PassCost()
-        for tokens in range(1, 200):
-            cost.observe(tokens, float(tokens))  # a second a token
-        bench.engine._scheduler.cost = cost
-        bench.engine._scheduler.finish(Batch(), 0.0, 1e12)  # not idle for long: nothing is tried against the odds
+        make_tokens_take_a_second(bench)
         tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
         with pytest.raises(DeadlineExceeded):
             await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
@@ -278,6 +282,28 @@ def test_too_little_time_for_all_scores_the_likeliest(run):
         assert bench.sample("lorb_rescore_requests_total", outcome="partial", reason="deadline") == 1
 
     run(test)
+
+
+def test_too_little_time_beside_a_cache_counts_what_is_answered(run):
+    """PARTIAL with more texts known than are answered: those behind the gap count neither as scored nor as cached."""
+
+    async def test(bench):
+        texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up", "to", "as")]
+        await bench.rescore(scored_list(*(texts[i] for i in (2, 4, 5, 6))))
+        make_tokens_take_a_second(bench)
+        tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
+        ranked = await bench.rescore(scored_list(*texts), seconds=2.5 * tokens)
+        assert ranked.outcome is Outcome.PARTIAL
+        assert sum(h.rescoring_score is not None for h in ranked.hypotheses) == 3
+        assert [
+            bench.sample("lorb_rescore_hypotheses_total", kind=kind) for kind in ("scored", "cached", "skipped")
+        ] == [
+            4 + 2,
+            1,
+            4,
+        ]
+
+    run(test, cache_bytes=1_000_000)
 
 
 @pytest.mark.parametrize("fault", ["nan", "raises"])
