@@ -7,9 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
+from lorb.errors import (
+    DeadlineExceeded,
+    InvalidAdapter,
+    LorbError,
+    ModelFailed,
+    Overloaded,
+    StoreUnavailable,
+    Unavailable,
+    UnknownVersion,
+)
 from lorb.nbest import Hypothesis, NBest
-from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, Ranked, RescoreOptions, Selection
+from lorb.ranked import AdapterRef, FallbackPolicy, FallbackReason, Outcome, Ranked, RescoreOptions, Selection
 from lorb_server.engine import Engine
 from lorb_server.job import Lane
 from lorb_server.metrics import Metrics
@@ -40,6 +49,7 @@ class Bench:
         self.threads = ThreadPoolExecutor(1)
         self.withdrawn: list[tuple[str, str]] = []
         self.shown: list[Ranked] = []
+        self.away: dict[AdapterRef, LorbError] = {}
         self.rescorer = Rescorer(
             Scorer(self.engine, self, ScoreCache(cache_bytes), self.metrics),
             text_encoder,
@@ -50,8 +60,12 @@ class Bench:
         )
 
     def get(self, adapter):
-        """The weights of an adapter, which are always there."""
-        return adapter_weights(int(adapter.ref.digest, 16))
+        """The weights of an adapter, which are there unless it is said what keeps them away."""
+        return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
+
+    async def bring_back(self, adapter):
+        """Says why not."""
+        raise self.away[adapter.ref]
 
     def offer(self, call, ranked):
         """Is shown what a shadow would be compared with."""
@@ -325,6 +339,33 @@ def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
         [(version, reason)] = bench.withdrawn
         assert version == CANARY.ref.version
         assert reason
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [InvalidAdapter, UnknownVersion, StoreUnavailable, Unavailable])
+def test_a_canary_that_cannot_be_brought_back_leaves_its_callers_to_stable(run, error):
+    """Stable answers under either policy; only what speaks against the version withdraws it."""
+
+    async def test(bench):
+        bench.away[CANARY.ref] = error("its weights are gone")
+        for options in (RescoreOptions(), FAIL):
+            ranked = await bench.rescore(LIST, options, adapter=CANARY, stable=ADAPTER)
+            assert (ranked.outcome, ranked.adapter) == (Outcome.RESCORED, ADAPTER.ref)
+        is_withdrawn = (CANARY.ref.version, "its weights are gone") in bench.withdrawn
+        assert is_withdrawn == (error in (InvalidAdapter, UnknownVersion))
+
+    run(test)
+
+
+def test_an_adapter_that_cannot_be_brought_back_fails_the_call(run):
+    """Without another to answer in its place the caller learns why, under either policy."""
+
+    async def test(bench):
+        bench.away[ADAPTER.ref] = StoreUnavailable("the store is away")
+        for options in (RescoreOptions(), FAIL):
+            with pytest.raises(StoreUnavailable):
+                await bench.rescore(LIST, options)
 
     run(test)
 
