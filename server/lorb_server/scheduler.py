@@ -136,10 +136,12 @@ class Scheduler(Generic[Payload]):
             self._num_running += 1
         return batch
 
-    def finish(self, batch: Batch[Payload], started: float, now: float, *, learn: bool = True) -> None:
-        """Says that the pass of `batch` has ended; its duration teaches what the next will take."""
-        if learn:
-            self.cost.observe(batch.tokens, now - started)
+    def finish(self, batch: Batch[Payload], started: float, now: float, *, read_tokens: int) -> None:
+        """Says that the pass of `batch` has ended; its duration teaches what the next will take.
+
+        `read_tokens` is what the model read, fewer than the lists have where rows are equal; 0 teaches nothing.
+        """
+        self.cost.observe(read_tokens, now - started)
         if batch.entries:
             self._num_running -= 1
         if not self._num_running:

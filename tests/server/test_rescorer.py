@@ -271,7 +271,9 @@ def make_tokens_take_a_second(bench):
     for tokens in range(1, 200):
         cost.observe(tokens, float(tokens))
     bench.engine._scheduler.cost = cost
-    bench.engine._scheduler.finish(Batch(), 0.0, 1e12)  # not idle for long: nothing is tried against the odds
+    bench.engine._scheduler.finish(
+        Batch(), 0.0, 1e12, read_tokens=0
+    )  # not idle for long: nothing is tried against the odds
 
 
 def test_too_little_time_for_all_scores_the_likeliest(run):

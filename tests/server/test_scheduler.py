@@ -23,7 +23,7 @@ def timed_scheduler(fixed: float = 0.01, per_token: float = 0.001, **limits: flo
     scheduler = make_scheduler(**{"batch": 1000, "queue": 1_000_000, **limits})
     for tokens in [10, 1000, 100, 300] * 20:
         scheduler.cost.observe(tokens, fixed + per_token * tokens)
-    scheduler.finish(Batch(), 0.0, 0.0)  # busy until just now
+    scheduler.finish(Batch(), 0.0, 0.0, read_tokens=0)  # busy until just now
     return scheduler
 
 
@@ -194,7 +194,7 @@ def admitted_of_two_bursts(idle_seconds: float) -> list[int]:
         admitted.append(sum(scheduler.offer(each, now) is ADMITTED for each in lists))
         if burst == 0:
             batch = scheduler.take(now)
-            scheduler.finish(batch, now, now + 0.11)
+            scheduler.finish(batch, now, now + 0.11, read_tokens=batch.tokens)
             now += 0.11
     return admitted
 
@@ -270,7 +270,7 @@ def test_a_prediction_gone_wrong_does_not_refuse_for_ever():
     assert scheduler.offer(probe, PROBE_SECONDS) is ADMITTED
     batch = scheduler.take(PROBE_SECONDS)
     assert names(batch.entries) == ["probe"]
-    scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05)
+    scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05, read_tokens=batch.tokens)
     assert scheduler.offer(after, PROBE_SECONDS + 0.06) is ADMITTED
 
 
@@ -419,7 +419,7 @@ class Simulation:
                 self._arrive(next_arrival)
                 next_arrival = next(arrivals)
             if batch.entries:
-                self.scheduler.finish(batch, now, ends)
+                self.scheduler.finish(batch, now, ends, read_tokens=batch.tokens)
                 self._answer(batch.entries, ends)
             now = ends
 

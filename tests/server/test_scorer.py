@@ -155,7 +155,7 @@ def make_passes_take_a_second(s):
     s.scheduler.cost = PassCost()
     for _ in range(5):
         s.scheduler.cost.observe(4, 1.0)
-    s.scheduler.finish(Batch(), 0.0, time.monotonic())  # busy until just now: no probe
+    s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
 
 
 def test_room_is_the_engines():
