@@ -1,9 +1,7 @@
 """Builds the server from its settings, runs it, and takes it down in order."""
 
 import asyncio
-import json
 import logging
-import os
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from lorb_server.health import Health
 from lorb_server.listening import ADMIN, RESCORING, listen, make_server
 from lorb_server.logs import log_unawaited
 from lorb_server.metrics import Metrics, MetricsServer
+from lorb_server.ready_file import ReadyFile
 from lorb_server.secured import admin_guards, check_files
 from lorb_server.tls import TlsFiles
 
@@ -68,6 +67,7 @@ class App:
         self._admin_server: grpc.aio.Server | None = None
         self._metrics_server: MetricsServer | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._ready_file = ReadyFile(config.ready_file)
         self._stop_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_status = 0
@@ -101,6 +101,7 @@ class App:
         self._show_build()
         self.engine.start()
         ports = await self._listen()
+        self._ready_file.clear()  # not before: the ports may be those of the server that wrote it
         await self.registry.refresh_if_possible()
         await self._room.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
@@ -115,7 +116,7 @@ class App:
                 "the default domain is not served yet",
                 extra={"fields": {"domain": self.config.default_domain}},
             )
-        self._write_ready_file(ports)
+        self._ready_file.write(asdict(ports))
         return ports
 
     async def wait(self) -> int:
@@ -146,8 +147,7 @@ class App:
         await self._room.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
-        if self.config.ready_file:
-            Path(self.config.ready_file).unlink(missing_ok=True)
+        self._ready_file.remove()
         _log.info("stopped", extra={"fields": {"exit_status": self._exit_status}})
 
     async def _listen(self) -> Ports:
@@ -195,18 +195,6 @@ class App:
             await asyncio.wait_for(self._hurry.wait(), seconds)
         except TimeoutError:
             return
-
-    def _write_ready_file(self, ports: Ports) -> None:
-        """In one step, so that whoever waits for the file reads it whole."""
-        if not self.config.ready_file:
-            return
-        path = Path(self.config.ready_file)
-        written = path.with_name(path.name + ".tmp")
-        try:
-            written.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
-            written.replace(path)
-        except OSError as error:
-            raise InvalidInput(f"--ready-file {path}: {error.strerror}", field="ready_file") from error
 
 
 def serve(config: ServeConfig) -> int:

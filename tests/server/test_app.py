@@ -142,6 +142,29 @@ def test_a_ready_file_that_cannot_be_written_ends_the_start(tiny_bert, store, tm
         pass
 
 
+def test_a_ready_file_left_behind_is_gone_until_the_server_serves(tiny_bert, store, tmp_path, monkeypatch):
+    """A script that waits for it does not read the ports of a server that was killed."""
+    ready_file, seen = tmp_path / "ready.json", []
+    ready_file.write_text('{"port": 1}')
+    monkeypatch.setattr("lorb_server.engine_room.warm_up", lambda *_: seen.append(ready_file.exists()))
+    with running_server(tiny_bert, store.url, ready_file=str(ready_file)) as server:
+        assert json.loads(ready_file.read_text())["port"] == server.ports.port
+    assert seen == [False]
+    assert not ready_file.exists()
+
+
+def test_a_server_that_does_not_start_leaves_anothers_ready_file(server, tiny_bert, store, tmp_path):
+    """The one that has the port goes on serving."""
+    ready_file = tmp_path / "ready.json"
+    ready_file.write_text('{"port": 1}')
+    with (
+        pytest.raises(InvalidInput, match="--port"),
+        running_server(tiny_bert, store.url, port=server.ports.port, ready_file=str(ready_file)),
+    ):
+        pass
+    assert ready_file.exists()
+
+
 def test_metrics_are_served_beside_the_calls(tiny_bert, store):
     """What was called is counted, under the documented names."""
     with running_server(tiny_bert, store.url, metrics_port=free_port()) as server:
