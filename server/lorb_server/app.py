@@ -44,8 +44,12 @@ class Ports:
     metrics_port: int | None
 
 
+class StoppedEarly(Exception):
+    """The server was told to end before it served."""
+
+
 class App:
-    """One server. Construct, `start`, `wait`; all on one event loop."""
+    """One server. Construct, then `run`, or `start` and `wait`; all on one event loop."""
 
     def __init__(self, config: ServeConfig, base: Base, placement: Placement, store: Store) -> None:
         """Raises InvalidInput where the settings do not fit the base, or a file they name cannot be what it should."""
@@ -87,14 +91,38 @@ class App:
         self.registry.domains.watch(fronts.note_change)
         return fronts
 
-    async def start(self) -> Ports:
-        """Listens, loads the adapters, warms up, then says SERVING. Raises LorbError where that cannot be."""
+    async def run(self) -> int:
+        """Starts, then as `wait`; a `stop` before it serves ends it too. Raises LorbError where it cannot start."""
         try:
-            return await self._start()
+            await self.start()
+        except StoppedEarly:
+            return self._exit_status
+        return await self.wait()
+
+    async def start(self) -> Ports:
+        """Listens, loads the adapters, warms up, then says SERVING.
+
+        Raises LorbError where that cannot be, and StoppedEarly after a `stop` before; all is taken down then.
+        """
+        try:
+            return await self._start_unless_stopped()
         except BaseException:
             self._hurry.set()
             await self.close()
             raise
+
+    async def _start_unless_stopped(self) -> Ports:
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop_asked.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                raise StoppedEarly
+            return starting.result()
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> Ports:
         generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends it here
@@ -214,8 +242,7 @@ async def _serve(config: ServeConfig, base: Base, placement: Placement, store: S
     loop.set_exception_handler(log_unawaited)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
-    await app.start()
-    return await app.wait()
+    return await app.run()
 
 
 def _check_store(store: str) -> None:

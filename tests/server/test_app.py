@@ -1,5 +1,6 @@
 """The server as a whole: start, health, death, drain."""
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +19,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lorb.errors import InvalidInput, StoreUnavailable
 from lorb.v1 import rescoring_pb2 as pb
-from lorb_server.app import ADMIN, RESCORING
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
+from lorb_server.app import ADMIN, RESCORING, App
+from lorb_server.config import ServeConfig
+from lorb_server.device import choose_placement
 from publications import make_publication
 from serving import WAIT_SECONDS, TellingModel, free_port, running_server, selected
 
@@ -290,6 +295,33 @@ def test_calls_are_taken_while_load_balancers_leave(tiny_bert, store):
         assert server.rescore("the cat", "a cat").outcome == pb.OUTCOME_RESCORED
         server._loop.call_soon_threadsafe(server.app.stop)
         assert server.join() == 0
+
+
+def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
+    """However long adapters take to load, the server ends at once, in order, and has never said that it serves."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def load_slowly(*arguments):
+        entered.set()
+        assert gate.wait(WAIT_SECONDS)
+        return load_adapter(*arguments)
+
+    monkeypatch.setattr("lorb_server.loader.load_adapter", load_slowly)
+    settings = {"port": 0, "admin_port": 0, "metrics_port": 0, "device": "cpu"}
+    config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
+
+    async def run():
+        app = App(config, load_base(str(tiny_bert)), choose_placement(config), store)
+        running = asyncio.create_task(app.run())
+        try:
+            assert await asyncio.to_thread(entered.wait, WAIT_SECONDS)
+            app.stop()
+            async with asyncio.timeout(WAIT_SECONDS / 2):
+                return await running, app.health.has_served
+        finally:
+            gate.set()
+
+    assert asyncio.run(run()) == (0, False)
 
 
 def test_nothing_is_left_behind(tiny_bert, store):
