@@ -10,14 +10,17 @@ from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
 from lorb_adapters.lora_stack import JOINED_SITES, Join
 
+RANK_STEP = 8  # a grouped product wants strides of whole 16 bytes: 8 elements of 16 bits
+
 # The shapes of A [parts, rank, inputs] and of B [parts, outputs, rank] at one join.
 _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 class FlatAdapters:
-    """Each adapter as one vector: A and scaling * B of every join in turn, ranks padded with zeros, missing sites zero.
+    """Each adapter as one vector: A and scaling * B of every join in turn, missing sites zero.
 
-    Kept as long as the adapter is, and as large again.
+    Kept as long as the adapter is, at its own padded rank and so about as large again: a vector for every rank that it
+    shares a pass with would be kept for each of them.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]], device: torch.device, dtype: torch.dtype) -> None:
@@ -30,7 +33,7 @@ class FlatAdapters:
     def stack(self, adapters: Sequence[AdapterWeights | None], rank: int) -> list[tuple[Tensor, Tensor]]:
         """For each layer and join A [adapters, parts, rank, inputs] and B [adapters, parts, outputs, rank].
 
-        rank: at least every adapter's; None is an adapter of zeros.
+        rank: at least every adapter's `padded_rank`; None is an adapter of zeros.
         """
         blocks = self._blocks(rank)
         return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
@@ -43,9 +46,20 @@ class FlatAdapters:
         ]
 
     def _vector(self, weights: AdapterWeights | None, rank: int) -> Tensor:
-        if weights is None:
+        if weights is None or not weights.lora:
             return self._zeros(rank)
-        return self._kept.of(weights, lambda: self._flatten(weights, rank), key=rank)
+        own_rank = padded_rank(weights)
+        vector = self._kept.of(weights, lambda: self._flatten(weights, own_rank))
+        return vector if own_rank == rank else self._widened(vector, own_rank, rank)
+
+    def _widened(self, vector: Tensor, own_rank: int, rank: int) -> Tensor:
+        """The vector of the same adapter as one of a higher rank."""
+        wide = self._zeros(rank)
+        own = _views(vector[None], self._blocks(own_rank))
+        for (a, b), (a_there, b_there) in zip(own, _views(wide[None], self._blocks(rank)), strict=True):
+            a_there[:, :, :own_rank] = a
+            b_there[..., :own_rank] = b
+        return wide
 
     def _zeros(self, rank: int) -> Tensor:
         size = sum(math.prod(shape) for block in self._blocks(rank) for shape in block)
@@ -62,6 +76,11 @@ class FlatAdapters:
                     a_there[0, part, : a.shape[0]] = a
                     b_there[0, part, :, : a.shape[0]] = b * weights.config.scaling
         return flat
+
+
+def padded_rank(weights: AdapterWeights) -> int:
+    """An adapter's rank in whole steps, [1, 8] being 8."""
+    return math.ceil(weights.config.rank / RANK_STEP) * RANK_STEP
 
 
 def _views(flat: Tensor, blocks: Sequence[_Block]) -> list[tuple[Tensor, Tensor]]:

@@ -1,16 +1,12 @@
 """Many adapters in one pass by a few grouped products a join, however many they are."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.flat_adapters import FlatAdapters
+from lorb_adapters.flat_adapters import RANK_STEP, FlatAdapters, padded_rank
 from lorb_adapters.lora_stack import Join, Segments, covering
 
-# A grouped product wants strides of whole 16 bytes: 8 elements of 16 bits.
-_RANK_STEP = 8
 # Below this the segments' own products are as few.
 _FEWEST_SEGMENTS = 3
 
@@ -30,8 +26,7 @@ class GroupedLora:
     """LoraBranches of a whole pass: tokens of one segment are one group, those outside have a group of zeros."""
 
     def __init__(self, segments: Segments, num_tokens: int, flats: FlatAdapters, device: torch.device) -> None:
-        ranks = [weights.config.rank for _, _, weights in segments if weights.lora]
-        self._rank = math.ceil(max(ranks, default=1) / _RANK_STEP) * _RANK_STEP
+        self._rank = max((padded_rank(weights) for _, _, weights in segments if weights.lora), default=RANK_STEP)
         groups = list(covering(segments, num_tokens))  # a grouped product leaves no token out
         self._matrices = flats.stack([weights for _, _, weights in groups], self._rank)
         ends_here = torch.tensor([stop for _, stop, _ in groups], dtype=torch.int32)

@@ -1,6 +1,6 @@
 """What a pass makes of an adapter's matrices, made once and kept as long as the adapter is."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -10,10 +10,10 @@ Made = TypeVar("Made")
 
 
 class KeptByAdapter(Generic[Made]):
-    """One thing for each adapter and key. Nothing is kept of an adapter in training: a trainer writes into it."""
+    """One thing for each adapter. Nothing is kept of an adapter in training: a trainer writes into it."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[AdapterWeights, dict[Hashable, Made]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[AdapterWeights, Made] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[AdapterWeights]:
         """The adapters of which something is kept."""
@@ -23,11 +23,11 @@ class KeptByAdapter(Generic[Made]):
         """How many adapters these are."""
         return len(self._kept)
 
-    def of(self, weights: AdapterWeights, make: Callable[[], Made], key: Hashable = None) -> Made:
-        """What `make` returned for the adapter and key, or returns now."""
-        kept = self._kept.get(weights, {})
-        if key not in kept:
-            kept[key] = make()
+    def of(self, weights: AdapterWeights, make: Callable[[], Made]) -> Made:
+        """What `make` returned for the adapter, or returns now."""
+        made = self._kept.get(weights)
+        if made is None:
+            made = make()
             if not any(tensor.requires_grad for tensor in weights.tensors()):
-                self._kept[weights] = kept
-        return kept[key]
+                self._kept[weights] = made
+        return made

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lorb_adapters.kept_by_adapter import KeptByAdapter
 from lorb_adapters.lora import AdapterWeights
@@ -30,12 +31,13 @@ class PaddedAdapters:
         self._dtype = dtype
         self._kept: KeptByAdapter[list[_Pair]] = KeptByAdapter()
 
-    def of(self, weights: AdapterWeights, rank: int) -> list[_Pair]:
-        """[layers * 4], padded to `rank`."""
-        return self._kept.of(weights, lambda: [self._pair(weights, rank, i) for i in range(len(self.shapes))], key=rank)
+    def of(self, weights: AdapterWeights) -> list[_Pair]:
+        """[layers * 4], of the adapter's own rank: one for every rank it meets would be kept for each of them."""
+        return self._kept.of(weights, lambda: [self._pair(weights, i) for i in range(len(self.shapes))])
 
-    def _pair(self, weights: AdapterWeights, rank: int, number: int) -> _Pair:
+    def _pair(self, weights: AdapterWeights, number: int) -> _Pair:
         layer, join = divmod(number, len(Join))
+        rank = weights.config.rank
         inputs, outputs = self.shapes[number]
         sites = JOINED_SITES[Join(join)]
         a = torch.zeros(len(sites), rank, inputs, dtype=self._dtype)
@@ -43,8 +45,8 @@ class PaddedAdapters:
         for part, site in enumerate(sites):
             pair = weights.lora.get(f"encoder.layer.{layer}.{site}")
             if pair is not None:
-                a[part, : weights.config.rank] = pair[0]
-                b[part, : weights.config.rank] = (pair[1].float() * weights.config.scaling).T
+                a[part] = pair[0]
+                b[part] = (pair[1].float() * weights.config.scaling).T
         return a, b
 
 
@@ -95,8 +97,8 @@ def _group(segments: Segments, num_tokens: int, adapters: PaddedAdapters) -> _Gr
     first = min(start, token_step_up(num_tokens) - length)
     rank = max(weights.config.rank for _, _, weights in segments)
     places = 1 << (len(segments) - 1).bit_length()  # three adapters have the shapes of four
-    own = [adapters.of(weights, rank) for _, _, weights in segments]
-    pairs = [_side_by_side([pairs[i] for pairs in own], places) for i in range(len(adapters.shapes))]
+    own = [adapters.of(weights) for _, _, weights in segments]
+    pairs = [_side_by_side([pairs[i] for pairs in own], rank, places) for i in range(len(adapters.shapes))]
     others = torch.ones(length, 1, places * rank, dtype=torch.bool)
     for place, (begin, end, _) in enumerate(segments):
         others[begin - first : end - first, :, place * rank : (place + 1) * rank] = False
@@ -104,14 +106,21 @@ def _group(segments: Segments, num_tokens: int, adapters: PaddedAdapters) -> _Gr
     return _Group(slice(first, first + length), others if mixed else None, pairs)
 
 
-def _side_by_side(pairs: Sequence[_Pair], places: int) -> _Pair:
+def _side_by_side(pairs: Sequence[_Pair], rank: int, places: int) -> _Pair:
     """A [parts * places * rank, inputs] and B [parts, places * rank, outputs]; places without an adapter are zero."""
     if places == 1:
         [(a, b)] = pairs
         return a.flatten(0, 1), b
-    empty = [torch.zeros_like(tensor) for tensor in pairs[0]] if places > len(pairs) else []
+    padded = [(_padded(a, rank), _padded(b, rank)) for a, b in pairs]
+    empty = [torch.zeros_like(tensor) for tensor in padded[0]] if places > len(pairs) else []
     a, b = (
-        torch.stack([pair[i] for pair in pairs] + [empty[i] for _ in range(places - len(pairs))], dim=1)
+        torch.stack([pair[i] for pair in padded] + [empty[i] for _ in range(places - len(pairs))], dim=1)
         for i in range(2)
     )
     return a.flatten(0, 2), b.flatten(1, 2)
+
+
+def _padded(matrices: Tensor, rank: int) -> Tensor:
+    """[parts, rank, size], zero beyond the rank that is there."""
+    missing = rank - matrices.shape[1]
+    return functional.pad(matrices, (0, 0, 0, missing)) if missing else matrices

@@ -1,16 +1,17 @@
 """From transcripts to token ids: normalisation, tokenisation, and the special tokens around them."""
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from lorb.errors import InvalidAdapter
 
-_NOT_A_WORD = re.compile(r"[^\w\s'-]|_|(?<!\w)['-]|['-](?!\w)")
+_MARKS = ("Mn", "Mc")  # vowels and tones of many scripts are no letters to Unicode
+_INSIDE_WORDS = "'-\u200c\u200d"  # apostrophe, hyphen, and the joiners that say how letters around them are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class TextNormalization:
 
     Attributes:
         lowercase: fold case; an uncased base does so itself.
-        strip_punctuation: drop all but letters, digits, and apostrophes and hyphens inside a word.
+        strip_punctuation: drop all but letters with their marks, digits, and apostrophes, hyphens and joiners inside a
+            word; a typographic apostrophe becomes a plain one.
     """
 
     lowercase: bool = True
@@ -33,7 +35,7 @@ class TextNormalization:
         if self.lowercase:
             text = text.lower()
         if self.strip_punctuation:
-            text = _NOT_A_WORD.sub(" ", text)
+            text = _strip_punctuation(text.replace("\u2019", "'"))
         return " ".join(text.split())
 
     def to_json(self) -> dict[str, bool]:
@@ -50,6 +52,21 @@ class TextNormalization:
                 raise InvalidAdapter(f"normalization.{key} is not true or false", field=f"normalization.{key}")
             flags[key] = flag
         return cls(**flags)
+
+
+def _strip_punctuation(text: str) -> str:
+    """The text with a blank in place of all that belongs to no word."""
+    kept = []
+    in_word = False
+    for char, following in zip_longest(text, text[1:], fillvalue=""):
+        if char.isalnum():
+            in_word = True
+        elif in_word and char in _INSIDE_WORDS:
+            in_word = following.isalnum()
+        elif in_word:
+            in_word = unicodedata.category(char) in _MARKS
+        kept.append(char if in_word else " ")
+    return "".join(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
 """Builds the server from its settings, runs it, and takes it down in order."""
 
 import asyncio
-import json
 import logging
-import os
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from lorb_server.health import Health
 from lorb_server.listening import ADMIN, RESCORING, listen, make_server
 from lorb_server.logs import log_unawaited
 from lorb_server.metrics import Metrics, MetricsServer
+from lorb_server.ready_file import ReadyFile
 from lorb_server.secured import admin_guards, check_files, trusted_keys
 from lorb_server.tls import TlsFiles
 
@@ -45,8 +44,12 @@ class Ports:
     metrics_port: int | None
 
 
+class StoppedEarly(Exception):
+    """The server was told to end before it served."""
+
+
 class App:
-    """One server. Construct, `start`, `wait`; all on one event loop."""
+    """One server. Construct, then `run`, or `start` and `wait`; all on one event loop."""
 
     def __init__(self, config: ServeConfig, base: Base, placement: Placement, store: Store) -> None:
         """Raises InvalidInput where the settings do not fit the base, or a file they name cannot be what it should."""
@@ -68,6 +71,7 @@ class App:
         self._admin_server: grpc.aio.Server | None = None
         self._metrics_server: MetricsServer | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._ready_file = ReadyFile(config.ready_file)
         self._stop_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_status = 0
@@ -87,20 +91,45 @@ class App:
         self.registry.domains.watch(fronts.note_change)
         return fronts
 
-    async def start(self) -> Ports:
-        """Listens, loads the adapters, warms up, then says SERVING. Raises LorbError where that cannot be."""
+    async def run(self) -> int:
+        """Starts, then as `wait`; a `stop` before it serves ends it too. Raises LorbError where it cannot start."""
         try:
-            return await self._start()
+            await self.start()
+        except StoppedEarly:
+            return self._exit_status
+        return await self.wait()
+
+    async def start(self) -> Ports:
+        """Listens, loads the adapters, warms up, then says SERVING.
+
+        Raises LorbError where that cannot be, and StoppedEarly after a `stop` before; all is taken down then.
+        """
+        try:
+            return await self._start_unless_stopped()
         except BaseException:
             self._hurry.set()
             await self.close()
             raise
+
+    async def _start_unless_stopped(self) -> Ports:
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop_asked.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                raise StoppedEarly
+            return starting.result()
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> Ports:
         generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends it here
         self._show_build()
         self.engine.start()
         ports = await self._listen()
+        self._ready_file.clear()  # not before: the ports may be those of the server that wrote it
         await self.registry.refresh_if_possible()
         await self._room.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
@@ -115,7 +144,7 @@ class App:
                 "the default domain is not served yet",
                 extra={"fields": {"domain": self.config.default_domain}},
             )
-        self._write_ready_file(ports)
+        self._ready_file.write(asdict(ports))
         return ports
 
     async def wait(self) -> int:
@@ -146,8 +175,7 @@ class App:
         await self._room.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
-        if self.config.ready_file:
-            Path(self.config.ready_file).unlink(missing_ok=True)
+        self._ready_file.remove()
         _log.info("stopped", extra={"fields": {"exit_status": self._exit_status}})
 
     async def _listen(self) -> Ports:
@@ -196,18 +224,6 @@ class App:
         except TimeoutError:
             return
 
-    def _write_ready_file(self, ports: Ports) -> None:
-        """In one step, so that whoever waits for the file reads it whole."""
-        if not self.config.ready_file:
-            return
-        path = Path(self.config.ready_file)
-        written = path.with_name(path.name + ".tmp")
-        try:
-            written.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
-            written.replace(path)
-        except OSError as error:
-            raise InvalidInput(f"--ready-file {path}: {error.strerror}", field="ready_file") from error
-
 
 def serve(config: ServeConfig) -> int:
     """Runs a server until it is told to end; returns the exit status. Raises LorbError if it cannot start."""
@@ -227,8 +243,7 @@ async def _serve(config: ServeConfig, base: Base, placement: Placement, store: S
     loop.set_exception_handler(log_unawaited)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
-    await app.start()
-    return await app.wait()
+    return await app.run()
 
 
 def _check_store(store: str) -> None:

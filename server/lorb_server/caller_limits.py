@@ -58,7 +58,8 @@ class CallerLimits:
                 f"caller {caller!r} sends more than the {self._rate:g} lists a second that it may: send fewer"
             )
         account.under_way += num_lists
-        account.balance -= num_lists
+        if self._rate:
+            account.balance -= num_lists
 
     def leave(self, caller: str, num_lists: int) -> None:
         """Counts lists that have ended."""

@@ -70,7 +70,7 @@ class DeadlineLane(Generic[Payload]):
         self._buckets: dict[int, OrderedDict[Entry[Payload], None]] = {}
         self._heap: list[int] = []  # of bucket numbers; may still hold some that are empty by now
         self._wheel = _Wheel()
-        self._first_bucket = 0  # of the wheel; all before it have been expired
+        self._first_bucket = 0  # of the wheel; nobody waits before it but who came late
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -79,7 +79,7 @@ class DeadlineLane(Generic[Payload]):
         return entry in self._arrivals
 
     def add(self, entry: Entry[Payload]) -> None:
-        """Lets `entry` wait. Call `pop_expired` with the present time before."""
+        """Lets `entry` wait. Call `advance` or `pop_expired` with the present time before."""
         bucket = entry.bucket
         if bucket not in self._buckets:
             self._buckets[bucket] = OrderedDict()
@@ -110,6 +110,12 @@ class DeadlineLane(Generic[Payload]):
         while self._heap and self._heap[0] not in self._buckets:
             heapq.heappop(self._heap)
         return next(iter(self._buckets[self._heap[0]])) if self._heap else None
+
+    def advance(self, now: float) -> None:
+        """Moves the wheel on to the present, or to whoever waits for less: nobody leaves."""
+        head = self.head()
+        running = bucket_of(now)
+        self._first_bucket = max(self._first_bucket, running if head is None else min(running, head.bucket))
 
     def pop_expired(self, now: float) -> list[Entry[Payload]]:
         """Takes out those whose bucket is over; in the bucket that is running nobody is looked at."""

@@ -43,6 +43,12 @@ def choose_placement(config: ServeConfig) -> Placement:
     return Placement(device, _DTYPES[dtype], budget, threads, records)
 
 
+def budget_setting(config: ServeConfig, placement: Placement) -> str:
+    """Which setting keeps the pass' budget from being larger."""
+    follows_queue = config.max_batch_tokens is None and placement.max_batch_tokens == config.max_queue_tokens
+    return "max_queue_tokens" if follows_queue else "max_batch_tokens"
+
+
 def use_threads(count: int) -> None:
     """Lets the calling thread compute on so many, itself included; others keep their own number.
 

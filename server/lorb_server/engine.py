@@ -217,7 +217,9 @@ class Engine:
         failed = any(isinstance(outcome, Exception) for outcome in outcomes)
         now = self._clock()
         with self._wake:
-            self._scheduler.finish(flight.batch, max(flight.started, self._last_landing), now, learn=not failed)
+            started = max(flight.started, self._last_landing)
+            read_tokens = 0 if failed else flight.launched.work.num_tokens
+            self._scheduler.finish(flight.batch, started, now, read_tokens=read_tokens)
             self._scheduler.max_batch_tokens = self._passes.max_tokens
         self._last_landing = now
         entries = zip(flight.batch.entries, outcomes, strict=True)

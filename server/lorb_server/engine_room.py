@@ -10,7 +10,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.store import Store
 from lorb_server.config import ServeConfig
 from lorb_server.cuda_graphs import CudaGraphs
-from lorb_server.device import Placement, use_threads
+from lorb_server.device import Placement, budget_setting, use_threads
 from lorb_server.engine import Engine
 from lorb_server.loader import AdapterLoader, read_weights
 from lorb_server.metrics import Metrics
@@ -52,7 +52,7 @@ class EngineRoom:
         Raises InvalidInput where the settings do not fit the base.
         """
         self._model = RescoringModel(base)
-        check_budget(self._model, placement.max_batch_tokens)
+        check_budget(self._model, placement.max_batch_tokens, budget_setting(config, placement))
         self._max_batch_tokens = placement.max_batch_tokens
         self._graphs = CudaGraphs(self._model, metrics) if placement.cuda_graphs else None
         self._grace_seconds = config.grace_seconds

@@ -47,7 +47,7 @@ class Scored:
         scores: rescoring scores of the first k rows; all of them unless the job may be partial.
         queue_seconds: waiting for a pass.
         infer_seconds: in the pass, shared with the other lists in it.
-        num_cached: how many scores the model did not have to make.
+        num_cached: how many of `scores` the model did not have to make.
     """
 
     scores: tuple[float, ...]

@@ -5,7 +5,7 @@ import logging
 import time
 from concurrent.futures import Executor
 
-from lorb.errors import InvalidAdapter, LorbError, ModelFailed, StoreUnavailable, Unavailable
+from lorb.errors import InvalidAdapter, LorbError, Unavailable
 from lorb_adapters.adapter import Adapter
 from lorb_adapters.base import Base
 from lorb_adapters.loading import check_golden, load_adapter
@@ -17,7 +17,9 @@ from lorb_server.engine import Engine
 from lorb_server.logs import log_failure
 from lorb_server.metrics import Metrics
 from lorb_server.residents import Residents
+from lorb_server.scoring import is_out_of_memory
 from lorb_server.served import ServedAdapter, served
+from lorb_server.verification import NOT_ITS_FAULT
 
 # Golden lists run between passes: many at once would hold up the calls of domains that are there already.
 MAX_LOADS_AT_ONCE = 2
@@ -54,8 +56,8 @@ class AdapterLoader:
         try:
             async with self._slots:
                 adapter = await self._load_and_check(domain, version)
-        except (StoreUnavailable, ModelFailed, Unavailable):
-            raise  # nothing is known about the version yet
+        except NOT_ITS_FAULT:
+            raise
         except LorbError as error:
             self._note("refused", domain, version, started, reason=error.message)
             raise
@@ -75,6 +77,8 @@ class AdapterLoader:
             raise
         except Exception as error:
             log_failure(_log, "an adapter could not be loaded", error, domain=domain, version=version)
+            if is_out_of_memory(error):
+                raise Unavailable(f"there was no memory to load {domain}@{version} with; it is tried again") from error
             raise InvalidAdapter(f"loading it raised {type(error).__name__}; the log tells where") from error
         return adapter
 

@@ -25,6 +25,7 @@ from lorb_server.job import LEAST_PARTIAL_ROWS, Job, Lane, Scored, Scoring
 from lorb_server.metrics import Metrics
 from lorb_server.served import Route, ServedAdapter
 from lorb_server.tracing import Tracing
+from lorb_server.verification import NOT_ITS_FAULT
 
 _NOT_FINITE = "the scores of this list came out as NaN or infinite"
 
@@ -98,14 +99,15 @@ class Rescorer:
         """The list in its new order, by `call.answer_by`.
 
         Raises under the FAIL policy Overloaded, DeadlineExceeded or ModelFailed where it cannot be rescored,
-        and ModelFailed under either where the pass or the model's thread failed.
+        and under either ModelFailed where the pass or the model's thread failed, and why the adapter's weights
+        could not be brought back.
         """
         if len(call.distinct) == 1:
             return self._finished(call, sole(call.nbest, call.options), Scored((), 0.0, 0.0))
         try:
             ranked = await self._rescore(call)
         except _AdapterFailed as failed:
-            if failed.in_its_pass:
+            if not failed.has_scores:
                 raise failed.error from None
             return self._degraded(call, FallbackReason.INVALID_SCORE, failed.error)
         if self._shadow is not None and call.route.shadow is not None and ranked.outcome is Outcome.RESCORED:
@@ -120,7 +122,8 @@ class Rescorer:
         except _AdapterFailed as failed:
             if stable is None:
                 raise
-            self._withdraw_canary(call.adapter, failed.error.message)
+            if failed.is_its_fault:
+                self._withdraw_canary(call.adapter, failed.error.message)
             call.route = replace(call.route, adapter=stable, stable=None)
             return await self._rescore_with_one(call)
 
@@ -140,10 +143,12 @@ class Rescorer:
         except Overloaded as error:
             return self._degraded(call, FallbackReason.QUEUE_FULL, error)
         except ModelFailed as error:
-            raise _AdapterFailed(error, in_its_pass=True) from error
+            raise _AdapterFailed(error) from error
+        except LorbError as error:  # its weights had left the device and cannot be had again
+            raise _AdapterFailed(error, is_its_fault=not isinstance(error, NOT_ITS_FAULT)) from error
         if not all(map(math.isfinite, scored.scores)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
-            raise _AdapterFailed(ModelFailed(_NOT_FINITE), in_its_pass=False)
+            raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)
         hypotheses = await self._rank(call, rows, scored)
         if not all(map(_is_finite, hypotheses)):  # the caller's own scores and weight are at the edge of doubles
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
@@ -242,10 +247,11 @@ class Rescorer:
 class _AdapterFailed(Exception):
     """A list got no scores from its adapter, or scores that mean nothing."""
 
-    def __init__(self, error: ModelFailed, *, in_its_pass: bool) -> None:
+    def __init__(self, error: LorbError, *, has_scores: bool = False, is_its_fault: bool = True) -> None:
         super().__init__(error.message)
         self.error = error
-        self.in_its_pass = in_its_pass
+        self.has_scores = has_scores
+        self.is_its_fault = is_its_fault
 
 
 def _is_finite(hypothesis: RankedHypothesis) -> bool:

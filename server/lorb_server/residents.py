@@ -8,11 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from lorb.errors import InvalidAdapter, LorbError
+from lorb.errors import InvalidAdapter, LorbError, Unavailable
 from lorb.ranked import AdapterRef
 from lorb_adapters.lora import AdapterWeights
 from lorb_server.adapter_metrics import AdapterMetrics
 from lorb_server.logs import log_failure
+from lorb_server.scoring import is_out_of_memory
 from lorb_server.served import ServedAdapter
 from lorb_server.shared_loads import BACK_OFF_SECONDS, SharedLoads
 
@@ -135,6 +136,8 @@ class Residents:
             raise
         except Exception as error:
             log_failure(_log, "an adapter could not be brought back", error, **_names(adapter))
+            if is_out_of_memory(error):
+                raise Unavailable("there was no memory to bring the adapter back; try again") from error
             raise InvalidAdapter(f"reading it raised {type(error).__name__}; the log tells where") from error
 
     def _remove(self, ref: AdapterRef) -> None:

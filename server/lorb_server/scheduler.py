@@ -87,6 +87,7 @@ class Scheduler(Generic[Payload]):
     def offer(self, entry: Entry[Payload], now: float) -> Admission:
         """Queues `entry`, cut to what can be ready in time where it may be."""
         lane = self._lanes[entry.lane]
+        lane.advance(now)  # the model thread, which expires what is late, may be asleep
         if lane.tokens and not _is_fair(entry.tokens, lane, entry.domain, self._max_tokens[entry.lane]):
             return Admission.QUEUE_FULL
         if entry.lane is Lane.SINGLE:
@@ -102,6 +103,7 @@ class Scheduler(Generic[Payload]):
         `least_tokens` is the fewest that are worth scoring; an offer of a longer list fares no better.
         """
         waiting = self._lanes[lane]
+        waiting.advance(now)
         if waiting.tokens and not _is_fair(least_tokens, waiting, domain, self._max_tokens[lane]):
             return Admission.QUEUE_FULL
         if lane is not Lane.SINGLE or answer_by == math.inf:
@@ -134,10 +136,12 @@ class Scheduler(Generic[Payload]):
             self._num_running += 1
         return batch
 
-    def finish(self, batch: Batch[Payload], started: float, now: float, *, learn: bool = True) -> None:
-        """Says that the pass of `batch` has ended; its duration teaches what the next will take."""
-        if learn:
-            self.cost.observe(batch.tokens, now - started)
+    def finish(self, batch: Batch[Payload], started: float, now: float, *, read_tokens: int) -> None:
+        """Says that the pass of `batch` has ended; its duration teaches what the next will take.
+
+        `read_tokens` is what the model read, fewer than the lists have where rows are equal; 0 teaches nothing.
+        """
+        self.cost.observe(read_tokens, now - started)
         if batch.entries:
             self._num_running -= 1
         if not self._num_running:

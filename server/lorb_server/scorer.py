@@ -52,15 +52,14 @@ class Scorer:
         keys = self._cache.keys(job.adapter.ref.digest, job.rows)
         scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(job.rows)
         missing = [i for i, score in enumerate(scores) if score is None]
-        num_cached = len(scores) - len(missing)
-        self._count(num_cached, len(missing))
+        self._count(len(scores) - len(missing), len(missing))
         if not missing:
-            return Scored(_leading(scores), 0.0, 0.0, num_cached)
+            return _scored(scores, missing, 0.0, 0.0)
         passed = await self._engine.submit(await self._request(job, missing))
         for i, score in zip(missing, passed.scores, strict=False):
             scores[i] = score
         self._keep(keys, missing, passed.scores)
-        return Scored(_leading(scores), passed.queue_seconds, passed.infer_seconds, num_cached)
+        return _scored(scores, missing, passed.queue_seconds, passed.infer_seconds)
 
     async def _request(self, job: Job, missing: Sequence[int]) -> Request:
         weights = self._residents.get(job.adapter) or await self._residents.bring_back(job.adapter)
@@ -92,6 +91,15 @@ class Scorer:
 def _least_rows(missing: Sequence[int]) -> int:
     """How many of the missing rows make the first LEAST_PARTIAL_ROWS of the list complete; at least one."""
     return max(1, sum(i < LEAST_PARTIAL_ROWS for i in missing))
+
+
+def _scored(
+    scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float, infer_seconds: float
+) -> Scored:
+    """The leading scores, and how many of these were known before: what is known behind a gap counts for nothing."""
+    leading = _leading(scores)
+    num_made = sum(i < len(leading) for i in missing)
+    return Scored(leading, queue_seconds, infer_seconds, len(leading) - num_made)
 
 
 def _leading(scores: Sequence[float | None]) -> tuple[float, ...]:

@@ -133,7 +133,7 @@ def score(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the host, had no room for a pass."""
+    """Whether the device, or the host, had no room for a pass or an adapter."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's CPU allocator

@@ -9,18 +9,19 @@ from lorb_adapters.lora import base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedRow, TextNormalization
 from lorb_server.pass_cost import PassCost
+from lorb_server.setting import flag
 
 USUAL_ROW_WORDS = 16
 
 
-def check_budget(model: RescoringModel, max_batch_tokens: int) -> None:
-    """Raises InvalidInput where a pass could not hold the longest row that the base takes."""
+def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "max_batch_tokens") -> None:
+    """Raises InvalidInput, naming `setting`, where a pass could not hold the longest row that the base takes."""
     longest = model.base.text_encoder.max_tokens
     if max_batch_tokens < longest:
         raise InvalidInput(
-            f"--max-batch-tokens is {max_batch_tokens}, and one hypothesis may have {longest} tokens on base "
+            f"{flag(setting)} is {max_batch_tokens}, and one hypothesis may have {longest} tokens on base "
             f"{model.base.name}: give {longest} or more",
-            field="max_batch_tokens",
+            field=setting,
         )
 
 

@@ -59,6 +59,23 @@ def test_a_model_scores_the_same_through_groups(base, adapters, monkeypatch):
     torch.testing.assert_close(model.score(rows, adapters, which), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_one_vector_is_kept_whatever_ranks_an_adapter_meets(base):
+    """An adapter of rank 4 that shared passes with ranks 16 and 64 takes what it took alone."""
+    flats = FlatAdapters(SHAPES, CPU, torch.float32)
+    small, middle, large = (random_adapter(base, rank, rank=rank) for rank in (4, 16, 64))
+    alone = flats.stack([small], 8)
+    kept_bytes = flats._kept.of(small, list).nbytes
+    for together, rank in (([small, middle], 16), ([small, large], 64), ([large, middle], 64)):
+        for (a, b), (a_alone, b_alone) in zip(flats.stack(together, rank), alone, strict=True):
+            if together[0] is small:
+                assert torch.equal(a[0, :, :8], a_alone[0])
+                assert torch.equal(b[0, ..., :8], b_alone[0])
+                assert not a[0, :, 8:].any()
+                assert not b[0, ..., 8:].any()
+    held = {weights.config.rank: flats._kept.of(weights, list).nbytes for weights in flats._kept}
+    assert held == {4: kept_bytes, 16: 2 * kept_bytes, 64: 8 * kept_bytes}
+
+
 def test_vectors_go_with_their_adapters(base):
     """What is kept for an adapter ends with it, and a trained one's is never kept."""
     flats = FlatAdapters(SHAPES, CPU, torch.float32)

@@ -14,14 +14,13 @@ def adapter(*, trains=False):
     return AdapterWeights(LoraConfig(), {"encoder.layer.0.output.dense": pair}, HeadWeights.zeros("sum", 32))
 
 
-def test_it_is_made_once_for_each_adapter_and_key():
-    """Another key or another adapter with the same values is made anew."""
+def test_it_is_made_once_for_each_adapter():
+    """For another adapter with the same values it is made anew."""
     kept: KeptByAdapter[object] = KeptByAdapter()
     ours, theirs = adapter(), adapter()
-    first = kept.of(ours, object, key=8)
-    assert kept.of(ours, object, key=8) is first
-    assert kept.of(ours, object, key=4) is not first
-    assert kept.of(theirs, object, key=8) is not first
+    first = kept.of(ours, object)
+    assert kept.of(ours, object) is first
+    assert kept.of(theirs, object) is not first
 
 
 def test_nothing_is_kept_of_an_adapter_in_training():

@@ -67,14 +67,25 @@ def test_not_a_number_stays_with_its_adapter(adapters, base):
     assert with_bad[0][8:].isnan().all()
 
 
+def test_one_copy_is_kept_whatever_ranks_an_adapter_meets(base):
+    """Adapters of ranks 4, 16 and 64 that shared products take as much again as their matrices, and no more."""
+    padded = PaddedAdapters(SHAPES, torch.float32)
+    adapters = [random_adapter(base, rank, rank=rank) for rank in (4, 16, 64)]
+    for together in ([0], [0, 1], [0, 2], [1, 2], [0, 1, 2]):
+        MaskedLora([(8 * i, 8 * i + 8, adapters[number]) for i, number in enumerate(together)], 24, padded)
+    for weights in adapters:
+        kept_bytes = sum(tensor.nbytes for pair in padded._kept.of(weights, list) for tensor in pair)
+        assert kept_bytes == sum(a.nbytes + b.nbytes for a, b in weights.lora.values())
+
+
 def test_padded_matrices_go_with_their_adapters(base):
     """What is kept for an adapter ends with it, and a trained one's is never kept."""
     padded = PaddedAdapters(SHAPES, torch.float32)
     kept, trained = random_adapter(base, 4), random_adapter(base, 5)
     next(trained.tensors()).requires_grad_(True)
     with torch.no_grad():
-        padded.of(kept, 8)
-        padded.of(trained, 8)
+        padded.of(kept)
+        padded.of(trained)
     assert list(padded._kept) == [kept]
     del kept
     gc.collect()

@@ -11,6 +11,7 @@ from lorb_adapters.base import load_base
 from lorb_adapters.text import TextEncoder, TextNormalization
 
 PLAIN = TextNormalization()
+STRIPPED = TextNormalization(strip_punctuation=True)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,21 @@ def roberta_encoder(tiny_roberta):
         (TextNormalization(), "  Hello \t World\n", "hello world"),
         (TextNormalization(lowercase=False), "Hello World", "Hello World"),
         (TextNormalization(), "cafe\u0301", "caf\u00e9"),
-        (TextNormalization(strip_punctuation=True), "well, it's half-done!", "well it's half-done"),
-        (TextNormalization(strip_punctuation=True), "'quoted' - dash", "quoted dash"),
-        (TextNormalization(strip_punctuation=True), "...", ""),
+        (STRIPPED, "well, it's half-done!", "well it's half-done"),
+        (STRIPPED, "'quoted' - dash", "quoted dash"),
+        (STRIPPED, "...", ""),
+        (STRIPPED, "rock-'n'-roll_band", "rock n roll band"),
+        (STRIPPED, "don\u2019t \u2018quote\u2019", "don't quote"),
+        (TextNormalization(), "don\u2019t", "don\u2019t"),
+        (
+            STRIPPED,
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902\u0964",
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902",
+        ),
+        (STRIPPED, "\u0e19\u0e35\u0e48!", "\u0e19\u0e35\u0e48"),
+        (STRIPPED, "\u0643\u064e\u062a\u064e\u0628\u064e\u060c", "\u0643\u064e\u062a\u064e\u0628\u064e"),
+        (STRIPPED, "\u0645\u06cc\u200c\u0631\u0648\u0645", "\u0645\u06cc\u200c\u0631\u0648\u0645"),
+        (STRIPPED, "I \u2764\ufe0f it", "i it"),
         (TextNormalization(), "", ""),
     ],
 )

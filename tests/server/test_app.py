@@ -1,5 +1,6 @@
 """The server as a whole: start, health, death, drain."""
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +19,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lorb.errors import InvalidInput, StoreUnavailable
 from lorb.v1 import rescoring_pb2 as pb
-from lorb_server.app import ADMIN, RESCORING
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
+from lorb_server.app import ADMIN, RESCORING, App
+from lorb_server.config import ServeConfig
+from lorb_server.device import choose_placement
 from publications import make_publication
 from serving import WAIT_SECONDS, TellingModel, free_port, running_server, selected
 
@@ -140,6 +145,29 @@ def test_a_ready_file_that_cannot_be_written_ends_the_start(tiny_bert, store, tm
         running_server(tiny_bert, store.url, ready_file=str(tmp_path / "nowhere" / "ready.json")),
     ):
         pass
+
+
+def test_a_ready_file_left_behind_is_gone_until_the_server_serves(tiny_bert, store, tmp_path, monkeypatch):
+    """A script that waits for it does not read the ports of a server that was killed."""
+    ready_file, seen = tmp_path / "ready.json", []
+    ready_file.write_text('{"port": 1}')
+    monkeypatch.setattr("lorb_server.engine_room.warm_up", lambda *_: seen.append(ready_file.exists()))
+    with running_server(tiny_bert, store.url, ready_file=str(ready_file)) as server:
+        assert json.loads(ready_file.read_text())["port"] == server.ports.port
+    assert seen == [False]
+    assert not ready_file.exists()
+
+
+def test_a_server_that_does_not_start_leaves_anothers_ready_file(server, tiny_bert, store, tmp_path):
+    """The one that has the port goes on serving."""
+    ready_file = tmp_path / "ready.json"
+    ready_file.write_text('{"port": 1}')
+    with (
+        pytest.raises(InvalidInput, match="--port"),
+        running_server(tiny_bert, store.url, port=server.ports.port, ready_file=str(ready_file)),
+    ):
+        pass
+    assert ready_file.exists()
 
 
 def test_metrics_are_served_beside_the_calls(tiny_bert, store):
@@ -267,6 +295,33 @@ def test_calls_are_taken_while_load_balancers_leave(tiny_bert, store):
         assert server.rescore("the cat", "a cat").outcome == pb.OUTCOME_RESCORED
         server._loop.call_soon_threadsafe(server.app.stop)
         assert server.join() == 0
+
+
+def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
+    """However long adapters take to load, the server ends at once, in order, and has never said that it serves."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def load_slowly(*arguments):
+        entered.set()
+        assert gate.wait(WAIT_SECONDS)
+        return load_adapter(*arguments)
+
+    monkeypatch.setattr("lorb_server.loader.load_adapter", load_slowly)
+    settings = {"port": 0, "admin_port": 0, "metrics_port": 0, "device": "cpu"}
+    config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
+
+    async def run():
+        app = App(config, load_base(str(tiny_bert)), choose_placement(config), store)
+        running = asyncio.create_task(app.run())
+        try:
+            assert await asyncio.to_thread(entered.wait, WAIT_SECONDS)
+            app.stop()
+            async with asyncio.timeout(WAIT_SECONDS / 2):
+                return await running, app.health.has_served
+        finally:
+            gate.set()
+
+    assert asyncio.run(run()) == (0, False)
 
 
 def test_nothing_is_left_behind(tiny_bert, store):

@@ -65,10 +65,11 @@ def test_lists_a_second_are_limited_on_average():
     assert taken()
 
 
-def test_callers_that_went_away_are_forgotten():
+@pytest.mark.parametrize("max_lists_per_second", [10.0, 0.0])
+def test_callers_that_went_away_are_forgotten(max_lists_per_second):
     """Names come from certificates, of which there may be many."""
     clock = SimulatedClock()
-    limits = CallerLimits(5, 10.0, clock=clock)
+    limits = CallerLimits(5, max_lists_per_second, clock=clock)
     limits.enter("stays", 1)
     for i in range(5000):
         clock.now += 1.0

@@ -61,12 +61,16 @@ class LaneMachine(RuleBasedStateMachine):
         slack=st.floats(0, 1.5 * WHEEL_BUCKETS * BUCKET_SECONDS),
         tokens=st.integers(1, 50),
         domain=st.sampled_from("ab"),
+        expires=st.booleans(),
     )
-    def add(self, slack, tokens, domain):
-        self.expire()
+    def add(self, slack, tokens, domain, expires):
+        if expires:
+            self.expire()
+        else:
+            self.lane.advance(self.now)
         one = entry("x", tokens, self.now + slack, domain=domain)
         self.lane.add(one)
-        self.model.append((one, slack < (WHEEL_BUCKETS - 1) * BUCKET_SECONDS))
+        self.model.append((one, one.bucket < self.lane._first_bucket + WHEEL_BUCKETS))
 
     @precondition(lambda self: self.model)
     @rule(place=st.integers(0, 1000))
@@ -74,10 +78,11 @@ class LaneMachine(RuleBasedStateMachine):
         one, _ = self.model.pop(place % len(self.model))
         assert self.lane.remove(one)
 
-    @rule(seconds=st.sampled_from([0.0, 0.004, 0.3, 9.0, 100.0, -5.0]))
-    def pass_time(self, seconds):
+    @rule(seconds=st.sampled_from([0.0, 0.004, 0.3, 9.0, 100.0, -5.0]), expires=st.booleans())
+    def pass_time(self, seconds, expires):
         self.now = max(0.0, self.now + seconds)
-        self.expire()
+        if expires:
+            self.expire()
 
     def expire(self):
         gone = self.lane.pop_expired(self.now)

@@ -159,6 +159,29 @@ def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
     run(test, clock=clock)
 
 
+def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
+    """A pass of five equal lists takes as long as one of them, and is taken for no more."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        def read(rows):
+            clock.now += sum(0.001 * each.num_tokens for each in rows)
+
+        model.on_pass = read
+        long = [row(i, *range(99)) for i in range(5)]
+        for _ in range(5):
+            await engine.submit(request(*long))
+        predicted = engine._scheduler.cost.seconds(500)
+        held = await hold(engine, model)
+        equal = [engine.submit(request(long[0])) for _ in range(5)]
+        model.gate.set()
+        await asyncio.gather(held, *equal)
+        assert model.passes == [5] * 5 + [1, 1]
+        assert engine._scheduler.cost.seconds(500) == pytest.approx(predicted)
+
+    run(test, clock=clock, max_batch_tokens=1000)
+
+
 def test_every_waiting_call_fails_when_the_thread_dies():
     """The pass in hand, the queue and the errands fail at once, the death is told once, new calls are turned away."""
 

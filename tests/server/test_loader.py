@@ -6,15 +6,18 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 
-from lorb.errors import InvalidAdapter, ModelFailed, UnknownVersion
+from lorb.errors import InvalidAdapter, ModelFailed, Unavailable, UnknownVersion
 from lorb_adapters.adapter import weights_digest
 from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
 from lorb_adapters.model import RescoringModel
 from lorb_server.engine import Engine
 from lorb_server.loader import AdapterLoader, read_weights
 from lorb_server.metrics import Metrics
 from lorb_server.pass_runner import PassRunner
+from lorb_server.registry import Registry
 from lorb_server.residents import Residents
 from lorb_server.scheduler import Scheduler
 from publications import golden_list, make_publication
@@ -95,6 +98,30 @@ def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
         with pytest.raises(InvalidAdapter, match="IndexError"):
             await loader.load("voice", version)
         assert count(metrics, "refused") == 1
+
+    run(test, store, tiny_bert)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_moment_without_memory_is_no_refusal(store, tiny_bert, monkeypatch, error):
+    """It says nothing about the version, which the next reading of the store loads."""
+    [version] = store.versions("voice")
+    troubles = [error]
+
+    def load_later(*arguments):
+        if troubles:
+            raise troubles.pop()
+        return load_adapter(*arguments)
+
+    monkeypatch.setattr("lorb_server.loader.load_adapter", load_later)
+
+    async def test(loader, residents, metrics):
+        registry = Registry(store, loader.load, residents, metrics)
+        with pytest.raises(Unavailable, match="memory"):
+            await registry.refresh()
+        assert count(metrics, "refused") is None
+        assert (await registry.refresh()).loaded == (("voice", version),)
+        assert count(metrics, "loaded") == 1
 
     run(test, store, tiny_bert)
 

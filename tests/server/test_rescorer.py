@@ -7,9 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
+from lorb.errors import (
+    DeadlineExceeded,
+    InvalidAdapter,
+    LorbError,
+    ModelFailed,
+    Overloaded,
+    StoreUnavailable,
+    Unavailable,
+    UnknownVersion,
+)
 from lorb.nbest import Hypothesis, NBest
-from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, Ranked, RescoreOptions, Selection
+from lorb.ranked import AdapterRef, FallbackPolicy, FallbackReason, Outcome, Ranked, RescoreOptions, Selection
 from lorb_server.engine import Engine
 from lorb_server.job import Lane
 from lorb_server.metrics import Metrics
@@ -30,7 +39,7 @@ LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id
 class Bench:
     """A rescorer with what is around it."""
 
-    def __init__(self, text_encoder, max_queue_tokens):
+    def __init__(self, text_encoder, max_queue_tokens, cache_bytes):
         self.model, self.metrics = TellingModel(), Metrics()
         self.text_encoder = text_encoder
         scheduler = Scheduler(
@@ -40,8 +49,9 @@ class Bench:
         self.threads = ThreadPoolExecutor(1)
         self.withdrawn: list[tuple[str, str]] = []
         self.shown: list[Ranked] = []
+        self.away: dict[AdapterRef, LorbError] = {}
         self.rescorer = Rescorer(
-            Scorer(self.engine, self, ScoreCache(0), self.metrics),
+            Scorer(self.engine, self, ScoreCache(cache_bytes), self.metrics),
             text_encoder,
             self.threads,
             self.metrics,
@@ -50,8 +60,12 @@ class Bench:
         )
 
     def get(self, adapter):
-        """The weights of an adapter, which are always there."""
-        return adapter_weights(int(adapter.ref.digest, 16))
+        """The weights of an adapter, which are there unless it is said what keeps them away."""
+        return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
+
+    async def bring_back(self, adapter):
+        """Says why not."""
+        raise self.away[adapter.ref]
 
     def offer(self, call, ranked):
         """Is shown what a shadow would be compared with."""
@@ -72,9 +86,9 @@ class Bench:
 def run(publishing_base):
     """Runs `test(bench)` on a loop of its own."""
 
-    def runs(test, *, max_queue_tokens=1000):
+    def runs(test, *, max_queue_tokens=1000, cache_bytes=0):
         async def with_bench():
-            bench = Bench(publishing_base.text_encoder, max_queue_tokens)
+            bench = Bench(publishing_base.text_encoder, max_queue_tokens, cache_bytes)
             bench.engine.start()
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -252,16 +266,22 @@ def test_a_failed_pass_fails_the_call(run):
     run(test)
 
 
+def make_tokens_take_a_second(bench):
+    cost = PassCost()
+    for tokens in range(1, 200):
+        cost.observe(tokens, float(tokens))
+    bench.engine._scheduler.cost = cost
+    bench.engine._scheduler.finish(
+        Batch(), 0.0, 1e12, read_tokens=0
+    )  # not idle for long: nothing is tried against the odds
+
+
 def test_too_little_time_for_all_scores_the_likeliest(run):
     """PARTIAL: the first by first pass are ranked, the rest follow as they came; all or nothing fails."""
 
     async def test(bench):
         texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up")]
-        cost = PassCost()
-        for tokens in range(1, 200):
-            cost.observe(tokens, float(tokens))  # a second a token
-        bench.engine._scheduler.cost = cost
-        bench.engine._scheduler.finish(Batch(), 0.0, 1e12)  # not idle for long: nothing is tried against the odds
+        make_tokens_take_a_second(bench)
         tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
         with pytest.raises(DeadlineExceeded):
             await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
@@ -278,6 +298,28 @@ def test_too_little_time_for_all_scores_the_likeliest(run):
         assert bench.sample("lorb_rescore_requests_total", outcome="partial", reason="deadline") == 1
 
     run(test)
+
+
+def test_too_little_time_beside_a_cache_counts_what_is_answered(run):
+    """PARTIAL with more texts known than are answered: those behind the gap count neither as scored nor as cached."""
+
+    async def test(bench):
+        texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up", "to", "as")]
+        await bench.rescore(scored_list(*(texts[i] for i in (2, 4, 5, 6))))
+        make_tokens_take_a_second(bench)
+        tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
+        ranked = await bench.rescore(scored_list(*texts), seconds=2.5 * tokens)
+        assert ranked.outcome is Outcome.PARTIAL
+        assert sum(h.rescoring_score is not None for h in ranked.hypotheses) == 3
+        assert [
+            bench.sample("lorb_rescore_hypotheses_total", kind=kind) for kind in ("scored", "cached", "skipped")
+        ] == [
+            4 + 2,
+            1,
+            4,
+        ]
+
+    run(test, cache_bytes=1_000_000)
 
 
 @pytest.mark.parametrize("fault", ["nan", "raises"])
@@ -299,6 +341,33 @@ def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
         [(version, reason)] = bench.withdrawn
         assert version == CANARY.ref.version
         assert reason
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [InvalidAdapter, UnknownVersion, StoreUnavailable, Unavailable])
+def test_a_canary_that_cannot_be_brought_back_leaves_its_callers_to_stable(run, error):
+    """Stable answers under either policy; only what speaks against the version withdraws it."""
+
+    async def test(bench):
+        bench.away[CANARY.ref] = error("its weights are gone")
+        for options in (RescoreOptions(), FAIL):
+            ranked = await bench.rescore(LIST, options, adapter=CANARY, stable=ADAPTER)
+            assert (ranked.outcome, ranked.adapter) == (Outcome.RESCORED, ADAPTER.ref)
+        is_withdrawn = (CANARY.ref.version, "its weights are gone") in bench.withdrawn
+        assert is_withdrawn == (error in (InvalidAdapter, UnknownVersion))
+
+    run(test)
+
+
+def test_an_adapter_that_cannot_be_brought_back_fails_the_call(run):
+    """Without another to answer in its place the caller learns why, under either policy."""
+
+    async def test(bench):
+        bench.away[ADAPTER.ref] = StoreUnavailable("the store is away")
+        for options in (RescoreOptions(), FAIL):
+            with pytest.raises(StoreUnavailable):
+                await bench.rescore(LIST, options)
 
     run(test)
 

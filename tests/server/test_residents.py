@@ -5,10 +5,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb.errors import InvalidAdapter, StoreUnavailable
+from lorb.errors import InvalidAdapter, StoreUnavailable, Unavailable
 from lorb_server.metrics import Metrics
 from lorb_server.residents import Residents
 from serving import WAIT_SECONDS, SimulatedClock, adapter_weights, served_adapter
@@ -175,6 +176,18 @@ def test_a_failed_reading_is_tried_again_after_a_moment():
         bench.clock.now += 2.0
         assert number_of(await bench.residents.bring_back(ADAPTERS[0])) == 0
         assert bench.sample("lorb_adapter_bring_backs_total", result="failed") == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_moment_without_memory_is_nothing_against_the_adapter(error):
+    """Its callers may come again."""
+
+    async def test(bench):
+        bench.reader.trouble[0] = error
+        with pytest.raises(Unavailable, match="memory"):
+            await bench.residents.bring_back(ADAPTERS[0])
 
     run(test)
 

@@ -23,7 +23,7 @@ def timed_scheduler(fixed: float = 0.01, per_token: float = 0.001, **limits: flo
     scheduler = make_scheduler(**{"batch": 1000, "queue": 1_000_000, **limits})
     for tokens in [10, 1000, 100, 300] * 20:
         scheduler.cost.observe(tokens, fixed + per_token * tokens)
-    scheduler.finish(Batch(), 0.0, 0.0)  # busy until just now
+    scheduler.finish(Batch(), 0.0, 0.0, read_tokens=0)  # busy until just now
     return scheduler
 
 
@@ -185,6 +185,35 @@ def test_the_work_ahead_counts_and_the_work_behind_does_not():
     assert scheduler.offer(entry("tighter", 100, answer_by=0.6), 0.0) is TOO_LATE  # 0.51 + 0.11
 
 
+def admitted_of_two_bursts(idle_seconds: float) -> list[int]:
+    scheduler, now = timed_scheduler(batch=100), idle_seconds
+    scheduler.take(0.0)
+    admitted = []
+    for burst in range(2):
+        lists = [entry(f"{burst}-{i}", answer_by=idle_seconds + 1.0, at=now) for i in range(300)]
+        admitted.append(sum(scheduler.offer(each, now) is ADMITTED for each in lists))
+        if burst == 0:
+            batch = scheduler.take(now)
+            scheduler.finish(batch, now, now + 0.11, read_tokens=batch.tokens)
+            now += 0.11
+    return admitted
+
+
+@pytest.mark.parametrize("idle_seconds", [20.0, 1000.0])
+def test_a_burst_counts_however_long_the_model_was_idle(idle_seconds):
+    """What came before the model thread looked again is ahead of the next burst as it is after a moment."""
+    assert admitted_of_two_bursts(idle_seconds) == admitted_of_two_bursts(1.0)
+
+
+def test_who_is_due_first_is_told_however_long_a_pass_takes():
+    """Behind a list that came half a minute before, only what is due earlier is ahead of a newcomer."""
+    scheduler = timed_scheduler()
+    offer_all(
+        scheduler, entry("patient", answer_by=60.0), *(entry(f"{due}", 400, due, at=30.0) for due in (30.9, 30.45))
+    )
+    assert scheduler.offer(entry("late", 400, 30.8, at=30.0), 30.0) is TOO_LATE
+
+
 def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
     """In 75 ms there is time for three rows of 20 tokens; where two do not fit either it is refused."""
     scheduler = timed_scheduler()
@@ -241,7 +270,7 @@ def test_a_prediction_gone_wrong_does_not_refuse_for_ever():
     assert scheduler.offer(probe, PROBE_SECONDS) is ADMITTED
     batch = scheduler.take(PROBE_SECONDS)
     assert names(batch.entries) == ["probe"]
-    scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05)
+    scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05, read_tokens=batch.tokens)
     assert scheduler.offer(after, PROBE_SECONDS + 0.06) is ADMITTED
 
 
@@ -390,7 +419,7 @@ class Simulation:
                 self._arrive(next_arrival)
                 next_arrival = next(arrivals)
             if batch.entries:
-                self.scheduler.finish(batch, now, ends)
+                self.scheduler.finish(batch, now, ends, read_tokens=batch.tokens)
                 self._answer(batch.entries, ends)
             now = ends
 

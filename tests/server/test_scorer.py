@@ -131,10 +131,13 @@ def test_without_a_cache_everything_is_scored():
 
 
 def test_cached_scores_count_towards_a_partial_list():
-    """With two rows known and time for one more, the first three are answered; all or nothing is refused."""
+    """With two rows known and time for one more, the first three are answered; all or nothing is refused.
+
+    Only what is answered counts as cached: not the last row, known too, behind one that is not.
+    """
 
     async def test(s):
-        await s.scorer.score(job([ROWS[0], ROWS[2]]))
+        await s.scorer.score(job([ROWS[0], ROWS[2], ROWS[4]]))
         s.scheduler.cost = PassCost()
         for _ in range(5):
             s.scheduler.cost.observe(2, 0.5)  # a pass of one row: half a second; of two: a whole one
@@ -143,7 +146,7 @@ def test_cached_scores_count_towards_a_partial_list():
         with pytest.raises(DeadlineExceeded):
             await s.scorer.score(job([row(8, 1), row(8, 2)], answer_by=now + 0.75))
         scored = await s.scorer.score(job(answer_by=now + 0.75, may_be_partial=True))
-        assert scored.scores == told(ROWS[:3])
+        assert (scored.scores, scored.num_cached) == (told(ROWS[:3]), 2)
 
     run(test)
 
@@ -152,7 +155,7 @@ def make_passes_take_a_second(s):
     s.scheduler.cost = PassCost()
     for _ in range(5):
         s.scheduler.cost.observe(4, 1.0)
-    s.scheduler.finish(Batch(), 0.0, time.monotonic())  # busy until just now: no probe
+    s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
 
 
 def test_room_is_the_engines():

@@ -5,7 +5,10 @@ import pytest
 from lorb.errors import InvalidInput
 from lorb_adapters.base import load_base
 from lorb_adapters.model import RescoringModel
+from lorb_server.config import ServeConfig
+from lorb_server.device import budget_setting, choose_placement
 from lorb_server.pass_cost import PassCost
+from lorb_server.setting import flag
 from lorb_server.warm_up import check_budget, probe, warm_up
 from serving import SimulatedClock
 
@@ -51,5 +54,22 @@ def test_a_budget_below_the_longest_row_is_refused(tiny_bert):
     """One token less than the longest row is too little, and the error says how much is needed."""
     model = RescoringModel(load_base(str(tiny_bert)))
     check_budget(model, 64)
-    with pytest.raises(InvalidInput, match="give 64 or more"):
+    with pytest.raises(InvalidInput, match="--max-batch-tokens is 63.*give 64 or more"):
         check_budget(model, 63)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"max_queue_tokens": 63}, "max_queue_tokens"),
+        ({"max_batch_tokens": 63, "max_queue_tokens": 63}, "max_batch_tokens"),
+        ({"max_batch_tokens": 63}, "max_batch_tokens"),
+    ],
+)
+def test_the_setting_that_makes_the_budget_small_is_named(tiny_bert, given, named):
+    """An operator is told to change the flag that was given, not one that follows from it."""
+    config = ServeConfig(base=str(tiny_bert), store="s", device="cpu", **given)
+    model, placement = RescoringModel(load_base(str(tiny_bert))), choose_placement(config)
+    with pytest.raises(InvalidInput, match=f"{flag(named)} is 63") as caught:
+        check_budget(model, placement.max_batch_tokens, budget_setting(config, placement))
+    assert caught.value.field == named
