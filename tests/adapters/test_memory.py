@@ -17,7 +17,7 @@ kept = tensors[1::2]
 before_free = resident_bytes()
 del tensors
 held = resident_bytes()
-told = pages.bound(), pages.bound(), held == before_free, int((held - resident_bytes()) / 2**20)
+told = pages.bound(), pages.bound(), before_free - held < 20 << 20, int((held - resident_bytes()) / 2**20)
 print(*told, sum(float(each[:9].sum()) for each in kept))
 """
 
@@ -30,7 +30,7 @@ def holes(most):
 
 @LINUX
 def test_beyond_the_bound_the_holes_between_tensors_go_back_once():
-    """What was freed was still held; after the bound is reached it is not; what is in use stays."""
+    """What was freed was still held, but for what the kernel takes itself; after the bound is reached it is not."""
     went_back, again, still_held, mebibytes, total = holes(most=100)
     assert (went_back, again, still_held) == ("True", "False", "True")
     assert int(mebibytes) > 150
