@@ -67,8 +67,8 @@ QUICK = (
     Plan("bert-base", FLOAT32, ("floor", "engine", "peft_padded"), rounds=3, lists=32),
 )
 FULL = (
-    Plan("minilm", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=96, latency_seconds=60.0),
-    Plan("bert-base", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=40, latency_seconds=60.0),
+    Plan("minilm", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=96, latency_seconds=30.0),
+    Plan("bert-base", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=40, latency_seconds=30.0),
     Plan("minilm", BFLOAT16, IN_BFLOAT16, rounds=5, lists=96),
     Plan("bert-base", BFLOAT16, IN_BFLOAT16, rounds=3, lists=40),
     # few lists: where bfloat16 is emulated, the peers need eight times as long as in float32
