@@ -66,9 +66,8 @@ def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
     off = torch.stack([(after[name] - wanted[name]).square().sum() for name in before]).sum().sqrt()
     norm = torch.stack([(wanted[name] - before[name]).square().sum() for name in before]).sum().sqrt()
     fingerprint = base_fingerprint(encoder, encoder.config, tokenizers[1])
-    return BaseDelta(_lasting(parent_name), parent.fingerprint, fingerprint, tensors), float(
-        off / norm
-    ) if norm else 0.0
+    rounding = float(off / norm) if norm else 0.0
+    return BaseDelta(_lasting(parent_name), parent.fingerprint, fingerprint, tensors), rounding
 
 
 def _lasting(name: str) -> str:

@@ -1,7 +1,6 @@
 """lorb-adapters: looks at a store of published adapters and changes what serves."""
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ with needing_extra("lorb-adapters", "serve"):
     from lorb_adapters.aliases import AliasChange
     from lorb_adapters.archive import read_archive, write_archive
     from lorb_adapters.loading import verified_files
-    from lorb_adapters.signing import TrustedKeys
+    from lorb_adapters.signing import TrustedKeys, manifest_sha256
     from lorb_adapters.signing_commands import add_signing_commands
     from lorb_adapters.store import Store
     from lorb_adapters.version_files import placed_manifest
@@ -133,14 +132,14 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
     version = store.resolve(selector)
     content = store.manifest_content(selector.domain, version)
     manifest = placed_manifest(content, selector.domain, version).to_json()
-    manifest_sha256 = hashlib.sha256(content).hexdigest()
+    digest = manifest_sha256(content)
     aliases = store.aliases(selector.domain).to_json()
     if arguments.json:
-        shown = {"manifest": manifest, "manifest_sha256": manifest_sha256, "aliases": aliases}
+        shown = {"manifest": manifest, "manifest_sha256": digest, "aliases": aliases}
         print(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
     manifest["golden_lists"] = len(manifest["golden_lists"])
-    _print_table(("manifest", ""), [*_flattened(manifest), ("(sha256 of manifest.json)", manifest_sha256)])
+    _print_table(("manifest", ""), [*_flattened(manifest), ("(sha256 of manifest.json)", digest)])
     _print_table(("aliases", ""), list(_flattened(aliases)))
     return 0
 

@@ -92,9 +92,14 @@ def make_key(path: Path) -> tuple[Path, str]:
     return public, key_id
 
 
+def manifest_sha256(manifest: bytes) -> str:
+    """By which a publisher knows what was published again, in hex."""
+    return hashlib.sha256(manifest).hexdigest()
+
+
 def check_sha256(manifest: bytes, expected: str) -> None:
     """Raises InvalidAdapter where a manifest's bytes have another sha256 than `expected`, in hex."""
-    found = hashlib.sha256(manifest).hexdigest()
+    found = manifest_sha256(manifest)
     if found != expected.lower():
         raise InvalidAdapter(
             f"not signed: the sha256 of manifest.json is {found}, not {expected[:80]!r}: it is not what was published",

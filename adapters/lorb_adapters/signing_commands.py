@@ -1,14 +1,13 @@
 """The commands of lorb-adapters that have to do with signatures."""
 
 import argparse
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lorb.errors import InvalidInput
 from lorb.names import DomainSelector
 from lorb_adapters.manifest import Manifest
-from lorb_adapters.signing import SigningKey, make_key
+from lorb_adapters.signing import SigningKey, make_key, manifest_sha256
 from lorb_adapters.store import Store
 
 AddCommand = Callable[[Callable[[Store, argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -59,7 +58,7 @@ def _sign(store: Store, arguments: argparse.Namespace) -> int:
 def _signed(content: bytes) -> Iterator[tuple[str, object]]:
     """What a signature vouches for, in a few lines that its owner can compare with what was trained."""
     manifest = Manifest.parse(content)
-    yield "manifest sha256", hashlib.sha256(content).hexdigest()
+    yield "manifest sha256", manifest_sha256(content)
     yield "created", manifest.created_time
     yield "base", f"{manifest.base_name} ({manifest.base_fingerprint[:12]})"
     yield "weight", manifest.ranking.weight

@@ -1,7 +1,6 @@
 """`lorb-train-adapter`: makes an adapter from a domain's lists, proves that it helps, and publishes it."""
 
 import argparse
-import hashlib
 import os
 import shlex
 import sys
@@ -136,7 +135,7 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> in
 
 def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str:
     """Writes a base, publishes an adapter, or neither; says which."""
-    from lorb_adapters.signing import SigningKey
+    from lorb_adapters.signing import SigningKey, manifest_sha256
     from lorb_adapters.store import Store
     from lorb_adapters.training.finished import publish
 
@@ -151,7 +150,7 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str
     store = Store(args.store)
     version = publish(finished, store, force=args.force, promote=not args.no_promote, signing_key=key)
     # the one moment at which it is known to be what was trained: who signs it later compares
-    digest = hashlib.sha256(store.manifest_content(domain, version)).hexdigest()
+    digest = manifest_sha256(store.manifest_content(domain, version))
     stable = "" if args.no_promote else ", now stable"
     return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"
 

@@ -41,7 +41,7 @@ class Chance:
     """A part of a figure's variance, and the degrees of freedom that it was estimated with."""
 
     variance: float
-    degrees: int
+    degrees: float
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
@@ -109,7 +109,7 @@ def with_chances(value: float, resampled: np.ndarray, seeds: Iterable[Chance]) -
 
     resampled: [resamples], the same figure on resampled lists.
     """
-    return _around(value, [Chance(float(resampled.var()), 10**9), *seeds])
+    return _around(value, [Chance(float(resampled.var()), math.inf), *seeds])
 
 
 def _of_mean(values: Sequence[float]) -> Chance:
