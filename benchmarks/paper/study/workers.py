@@ -132,11 +132,19 @@ def _redirect(log: Path) -> None:
 
 
 def device_name(device: str) -> str:
-    """The model of the processor or GPU that `device`, cpu or cuda, stands for."""
-    if device != "cpu":
-        import torch
+    """The model of the processor or GPU that `device`, cpu or cuda, stands for.
 
+    A processor with the instruction sets torch uses: a hypervisor may give two generations one name.
+    """
+    import torch
+
+    if device != "cpu":
         return str(torch.cuda.get_device_name(device))
+    bf16 = ", bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ""
+    return f"{_processor_model()} ({torch.backends.cpu.get_cpu_capability()}{bf16})"
+
+
+def _processor_model() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
