@@ -1,8 +1,10 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both make the environment first.
 #   PYTHON=python3.12           which Python (3.11 to 3.13) makes .venv
+#   TEST_JOBS=2                 how many processes run the tests, each a file at a time
 #   TORCH_INDEX_URL=...         where torch comes from, to choose CPU or CUDA wheels, for instance
 #                               https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
+TEST_JOBS ?= 2
 TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,8 +28,9 @@ demo: venv
 	$(BIN)/python examples/demo.py
 
 # Without the tests that build images: those are `make test-docker`, and take some minutes more.
+# One thread for each process's products: tiny models gain nothing from more, and threads that wait for each other lose.
 test: lint
-	$(BIN)/python -m pytest -m 'not docker'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not docker' --numprocesses $(TEST_JOBS) --dist loadfile
 
 test-docker: venv
 	$(BIN)/python -m pytest -m docker
