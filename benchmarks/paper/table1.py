@@ -1,6 +1,6 @@
 """Table 1: what is trained, and what it costs: WER at home and elsewhere, parameters, minutes, memory.
 
-    python benchmarks/paper/table1.py [--plan | --write | --test] [--size small|full] [...]
+    python benchmarks/paper/table1.py [--plan | --write | --test] [--size small|medium|full] [...]
 
 Every method has the same budget: as many learning rates on seed 0, the best of them on dev for the other seeds, the
 same lists, epochs and looks. --test is the one use of the test sets: the chosen runs rescore them as they are, and a
@@ -15,7 +15,7 @@ from study.baselines import TrigramRescoring, Untrained
 from study.cell import Cell, name_of
 from study.command import main
 from study.held_out import HeldOutScoring
-from study.methods import METHODS
+from study.methods import methods_of
 from study.records import Records
 from study.runs import chosen_records, cost_of, dev_of, train_of, training, with_rates
 from study.sets import TEST, Lists
@@ -35,11 +35,11 @@ def cells(size: Size, records: Records) -> list[Cell]:
         made.append(Cell({"domain": domain, "method": "trigram"}, trigram, cost_of(size, domain) / 20))
         untrained = Untrained(size.base, dev_of(size, domain))
         made.append(Cell({"domain": domain, "method": "untrained"}, untrained, cost=cost_of(size, domain) / 10))
-    for method in METHODS:
+    for method in methods_of(size):
         for domain in sorted(size.domains, key=lambda each: cost_of(size, each)):
             key = {"domain": domain, "method": method.name}
             for whole, rate, seed in with_rates(records, key, method.rates[: size.rates], size.seeds):
-                work = training(size, domain, method.flags, seed=seed, rate=rate, elsewhere=True, keeps=True)
+                work = training(size, domain, method.flags(size), seed=seed, rate=rate, elsewhere=True, keeps=True)
                 made.append(Cell(whole, work, cost_of(size, domain, factor=method.cost)))
     return made
 
@@ -49,7 +49,7 @@ def test_cells(size: Size, records: Records) -> list[Cell]:
     made, trained = [], Records(records.folder.parent, TABLE.name)
     for domain in size.domains:
         test = Lists(domain, TEST, size.counts[domain].test, size.hypotheses)
-        for method in METHODS:
+        for method in methods_of(size):
             for record in chosen_records(trained.find(domain=domain, method=method.name), method.rates[: size.rates]):
                 flags, base = tuple(record.settings["flags"]), str(record.settings["base"])
                 work = HeldOutScoring(test, f"{TABLE.name}/{name_of(record.key)}", flags, base)

@@ -46,7 +46,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
         rate = lorb_rate(records, size, domain)
         for seed, rank, targets in product(range(size.seeds if rate else 0), RANKS, TARGETS):
             is_default = (targets, rank) == _DEFAULT
-            flags = LORB.flags if is_default else (*LORB.flags, "--rank", str(rank), *TARGETS[targets])
+            flags = LORB.flags(size) if is_default else (*LORB.flags(size), "--rank", str(rank), *TARGETS[targets])
             work = training(size, domain, flags, seed=seed, rate=rate or 0.0, elsewhere=is_default)
             key = {"domain": domain, "targets": targets, "rank": rank, "seed": seed}
             made.append(Cell(key, work, cost_of(size, domain)))

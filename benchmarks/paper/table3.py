@@ -15,7 +15,6 @@ from statistics import fmean
 from study.cell import Cell
 from study.command import main
 from study.groups import change, change_text, count, elsewhere, matching, wer
-from study.methods import CORRELATION_WEIGHT
 from study.page import grid
 from study.page import page as whole_page
 from study.records import Record, Records
@@ -38,10 +37,10 @@ Correlation: || Sigma - I ||_F of the features over its value for independent di
 of two lists' features; partition: Mu and Viswanath's, 1 is isotropic."""
 
 
-def settings() -> list[tuple[str, float]]:
+def settings(size: Size) -> list[tuple[str, float]]:
     """What joins, and lambda: first lambda alone, then the combinations."""
     return [(NONE, each) for each in LAMBDAS] + [
-        (name, each) for name, each in product(WITH, (0.0, CORRELATION_WEIGHT)) if name != NONE
+        (name, each) for name, each in product(WITH, (0.0, size.correlation_weight)) if name != NONE
     ]
 
 
@@ -50,7 +49,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
     made = []
     for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
-        for seed, (name, weight) in product(range(size.seeds if rate else 0), settings()):
+        for seed, (name, weight) in product(range(size.seeds if rate else 0), settings(size)):
             flags = ("--method", "lora", "--correlation-weight", f"{weight:g}", *WITH[name])
             work = training(size, domain, flags, seed=seed, rate=rate or 0.0, elsewhere=True)
             key = {"domain": domain, "with": name, "lambda": weight, "seed": seed}
@@ -61,14 +60,16 @@ def cells(size: Size, records: Records) -> list[Cell]:
 def page(size: Size, records: Records) -> str:
     """A part for each domain."""
     done, results = list(records.all()), records.folder.parent
-    parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
+    parts = [
+        _domain(size, matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)
+    ]
     return whole_page("Table 3: lambda, and what else regularises", size, done, _WORDS, *parts)
 
 
-def _domain(records: Sequence[Record], domain: str, results: Path) -> str:
+def _domain(size: Size, records: Sequence[Record], domain: str, results: Path) -> str:
     reference = matching(records, **{"with": NONE, "lambda": 0.0})
     lines = []
-    for name, weight in settings():
+    for name, weight in settings(size):
         some = matching(records, **{"with": name, "lambda": weight})
         if some:
             compared = None if some == reference else change(some, reference, results)

@@ -36,7 +36,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
             for seed in range(size.seeds if rate else 0):
                 epochs = max(size.epochs, min(_MOST_EPOCHS, -(-_LISTS_SEEN // (count or _LISTS_SEEN))))
                 work = training(
-                    size, domain, LORB.flags, seed=seed, rate=rate or 0.0,
+                    size, domain, LORB.flags(size), seed=seed, rate=rate or 0.0,
                     train=Lists(domain, TRAIN, count, size.hypotheses), epochs=epochs,
                     looks=max(1, size.epochs * size.looks // epochs),
                 )  # fmt: skip

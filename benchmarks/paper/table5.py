@@ -77,8 +77,8 @@ def cells(size: Size, records: Records) -> list[Cell]:
                 if each.hypotheses:
                     train, dev = (Lists(c.domain, c.part, c.count, each.hypotheses) for c in (train, dev))
                 work = training(
-                    size, domain, (*LORB.flags, *each.flags), seed=seed, rate=rate or 0.0, base=each.base, train=train,
-                    dev=dev, elsewhere=each.name == _DEFAULT,
+                    size, domain, (*LORB.flags(size), *each.flags), seed=seed, rate=rate or 0.0, base=each.base,
+                    train=train, dev=dev, elsewhere=each.name == _DEFAULT,
                 )  # fmt: skip
                 key = {"change": each.name, "domain": domain, "seed": seed}
                 made.append(Cell(key, work, cost_of(size, domain, factor=(each.hypotheses or 5) / 5)))

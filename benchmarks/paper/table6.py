@@ -39,7 +39,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
         rate = lorb_rate(records, size, DOMAIN) or RATE
         for seed in range(size.seeds):
             base = f"{PARENT}-lowest-{layers}"
-            run = training(size, DOMAIN, LORB.flags, seed=seed, rate=rate, base=base, dev=dev, looks=1)
+            run = training(size, DOMAIN, LORB.flags(size), seed=seed, rate=rate, base=base, dev=dev, looks=1)
             work = Adapting(building, made.name, run)
             cost = cost_of(size, DOMAIN, factor=layers / 6)
             found.append(Cell({"of": "lorb", "layers": layers, "rate": rate, "seed": seed}, work, cost))

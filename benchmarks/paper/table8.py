@@ -52,7 +52,7 @@ def _dev(size: Size) -> Lists:
 
 
 def _run(size: Size, method: str, rates: Mapping[str, float], seed: int) -> Training:
-    flags = _METHODS[method].flags
+    flags = _METHODS[method].flags(size)
     return training(size, DOMAIN, flags, seed=seed, rate=rates[method], dev=_dev(size), looks=LOOKS, keeps=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from study.records import write_whole
 from study.runner import Folders, Run
-from study.sizes import SIZES, Size
+from study.sizes import SIZES, SMALL, Size
 from study.table import Table
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +75,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, default=1, help="of the processor, for each (default: 1)")
     made.add_argument("--minutes", type=float, default=0.0, help="start no cell after so many; 0: all")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    made.add_argument("--results", type=Path, help="default: benchmarks/paper/results, results/full for size full")
+    made.add_argument(
+        "--results", type=Path, help="default: benchmarks/paper/results, for another size than small results/SIZE"
+    )
     made.add_argument("--scratch", type=Path, help="weights, checkpoints and logs (default: runs/paper/SIZE)")
     made.add_argument("--sets", type=Path, help="what data.py made (default: runs/paper/sets)")
     return made
@@ -85,7 +87,7 @@ def folders(size: str, results: Path | None = None, scratch: Path | None = None,
     """The folders of a size, where none are given."""
     committed = ROOT / "benchmarks" / "paper" / "results"
     runs = ROOT / "runs" / "paper"
-    default = committed if size == "small" else committed / size
+    default = committed if size == SMALL.name else committed / size
     return Folders(results or default, scratch or runs / size, sets or runs / "sets")
 
 

@@ -56,7 +56,7 @@ def training(
         others,
         keeps=keeps,
         # its checkpoints are hundreds of megabytes, and a small run is a minute
-        checkpoints=size.name != "small" or "full" not in flags,
+        checkpoints=size.name == "full" or "full" not in flags,
     )
 
 

@@ -26,6 +26,8 @@ class Size:
         rates: learning rates that each method tries on seed 0, the first so many of its own.
         seeds: how many, from 0.
         curve: numbers of train lists in Table 4; None is all.
+        correlation_weight: of LoRB in all tables, unless it is what a table varies.
+        methods: of Table 1, by name; empty: all.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Size:
     rates: int
     seeds: int
     curve: tuple[int | None, ...]
+    correlation_weight: float
+    methods: tuple[str, ...] = ()
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -50,8 +54,24 @@ class Size:
 
 # Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
 _FEW = {"librispeech": Counts(300, 150, 300), "dstc2_live": Counts(600, 600, 1500), "hp_atis": Counts(500, 250, 500)}
-SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 3, 3, (150, 500, 1500))
+SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 3, 3, (150, 500, 1500), 1e-3)
+# More steps, for the three methods that the claims are about, and the correlation weight that Table 3 found to cost least.
+_MORE = {
+    "librispeech": Counts(1500, 300, 2000),
+    "dstc2_live": Counts(2000, 1200, 4000),
+    "hp_atis": Counts(1500, None, None),
+}
+MEDIUM = Size("medium", "rescore-minilm", _MORE, 5, 2, 2, 2, 3, (), 1e-4, methods=("lorb", "full", "lora"))
 FULL = Size(
-    "full", "rescore-minilm", {domain: Counts() for domain in _FEW}, None, 4, 4, 3, 5, (150, 500, 1500, 5000, None)
+    "full",
+    "rescore-minilm",
+    {domain: Counts() for domain in _FEW},
+    None,
+    4,
+    4,
+    3,
+    5,
+    (150, 500, 1500, 5000, None),
+    1e-4,
 )
-SIZES = {size.name: size for size in (SMALL, FULL)}
+SIZES = {size.name: size for size in (SMALL, MEDIUM, FULL)}

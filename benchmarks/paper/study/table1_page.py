@@ -5,7 +5,7 @@ from statistics import fmean
 
 from study.claims import findings
 from study.intervals import over_seeds
-from study.methods import METHODS, Method
+from study.methods import Method, methods_of
 from study.page import grid
 from study.page import page as whole_page
 from study.record_rows import Rows
@@ -51,7 +51,7 @@ def _domain(rows: Rows, domain: str) -> str:
     lines = []
     for name in ("trigram", "untrained"):
         lines += [_baseline(record) for record in rows.of(domain, name)]
-    for method in METHODS:
+    for method in methods_of(rows.size):
         chosen = rows.chosen(domain, method.name)
         if chosen:
             lines.append(_line(method, chosen))
@@ -104,7 +104,7 @@ def _rates(rows: Rows) -> str:
     """What was tried."""
     lines = []
     for domain in rows.domains:
-        for method in METHODS:
+        for method in methods_of(rows.size):
             tried = sorted(
                 (each for each in rows.of(domain, method.name) if each.key["seed"] == 0), key=lambda r: r.key["rate"]
             )
@@ -120,7 +120,7 @@ def test_page(size: Size, records: Records) -> str:
     rows, done = Rows.read(size, records), list(records.all())
     lines = []
     for domain in size.domains:
-        for method in METHODS:
+        for method in methods_of(size):
             mine = rows.of(domain, method.name)
             if mine:
                 counts = rows.set_counts(mine[0].figures["test"]["set"])
