@@ -33,4 +33,4 @@ def sample_sets(sample, tmp_path_factory):
 def tiny_size(tiny_bert):
     """Two domains, 12 train and 10 dev lists each."""
     counts = {domain: Counts(12, 10, 8) for domain in ("hp_atis", "dstc2_live")}
-    return Size("tiny", str(tiny_bert), counts, 4, 1, 2, 1, 2, (6, 9, 12))
+    return Size("tiny", str(tiny_bert), counts, 4, 1, 2, 1, 2, (6, 9, 12), 1e-3)

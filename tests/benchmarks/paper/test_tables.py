@@ -1,6 +1,7 @@
 """Tables on a tiny real encoder: Table 1 from plan to test, what the others take over, and every page."""
 
 import importlib
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,18 @@ from study.course import Course
 from study.records import Records
 from study.runner import Run
 from study.runs import training
+from study.training import Training
 from study.workers import do
+
+
+def test_a_size_names_its_methods_and_the_weight_of_lorb(tiny_size, folders):
+    """Table 1 has the rows that a size asks for, LoRB with that size's correlation weight and LoRA with none."""
+    size = replace(tiny_size, methods=("lorb", "lora"), correlation_weight=1e-4)
+    cells = load("table1").cells(size, Records(folders.results, "table1"))
+    flags = {each.key["method"]: each.work.flags for each in cells if isinstance(each.work, Training)}
+    assert set(flags) == {"lorb", "lora"}
+    weights = {name: some[some.index("--correlation-weight") + 1] for name, some in flags.items()}
+    assert weights == {"lorb": "0.0001", "lora": "0"}
 
 
 @pytest.fixture
