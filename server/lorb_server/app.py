@@ -30,7 +30,10 @@ from lorb_server.logs import log_unawaited
 from lorb_server.metrics import Metrics, MetricsServer
 from lorb_server.ready_file import ReadyFile
 from lorb_server.secured import admin_guards, check_files, trusted_keys
+from lorb_server.thread_pool import full_pool
 from lorb_server.tls import TlsFiles
+
+_STORE_THREADS = 4  # for the store's picture and what operators ask
 
 _log = logging.getLogger(__name__)
 
@@ -125,6 +128,7 @@ class App:
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> Ports:
+        asyncio.get_running_loop().set_default_executor(full_pool(_STORE_THREADS, "store"))
         generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends it here
         self._show_build()
         self.engine.start()

@@ -1,7 +1,6 @@
 """The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 from lorb.v1 import rescoring_pb2_grpc
 from lorb_adapters.text import TextEncoder
@@ -16,6 +15,7 @@ from lorb_server.routing import Routing
 from lorb_server.secured import call_guards
 from lorb_server.service import RescoringService
 from lorb_server.shadow import Shadow
+from lorb_server.thread_pool import full_pool
 from lorb_server.tls import TlsFiles
 from lorb_server.tracing import open_tracing
 
@@ -41,7 +41,7 @@ class CallServer:
         """
         self._config = config
         self._tracing = open_tracing(config.otlp_endpoint, os.environ)
-        self._threads = ThreadPoolExecutor(config.tokenizer_threads, thread_name_prefix="tokenizer")
+        self._threads = full_pool(config.tokenizer_threads, "tokenizer")
         self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
         rescorer = Rescorer(
             scoring,

@@ -1,7 +1,6 @@
 """The model and all that feeds it: queue, adapters on the device, the picture of what serves, the cache."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from lorb_server.score_cache import ScoreCache
 from lorb_server.scorer import Scorer
 from lorb_server.secured import trusted_keys
 from lorb_server.served import ServedAdapter, served_base
+from lorb_server.thread_pool import full_pool
 from lorb_server.warm_up import check_budget, probe, warm_up
 
 LOADING_THREADS = 2  # reading and hashing adapters, beside the calls' own work
@@ -65,7 +65,7 @@ class EngineRoom:
             probe=lambda: probe(self._model),
             on_death=on_death,
         )
-        self._threads = ThreadPoolExecutor(LOADING_THREADS, "loading", initializer=partial(use_threads, 1))
+        self._threads = full_pool(LOADING_THREADS, "loading", partial(use_threads, 1))
         trusted = trusted_keys(config)
         self.residents = Residents(
             partial(read_weights, store, base, trusted=trusted),
