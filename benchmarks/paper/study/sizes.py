@@ -61,7 +61,9 @@ _MORE = {
     "dstc2_live": Counts(2000, 1200, 4000),
     "hp_atis": Counts(1500, None, None),
 }
-MEDIUM = Size("medium", "rescore-minilm", _MORE, 5, 2, 2, 2, 3, (), 1e-4, methods=("lorb", "full", "lora"))
+MEDIUM = Size(
+    "medium", "rescore-minilm", _MORE, 5, 2, 2, 2, 3, (150, 500, 1500, 5000), 1e-4, methods=("lorb", "full", "lora")
+)
 FULL = Size(
     "full",
     "rescore-minilm",
