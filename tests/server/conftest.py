@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from catalogue import make_parts
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.store import Store
 from publications import make_publication
@@ -43,6 +44,12 @@ def server(tiny_bert, publishing_base, tmp_path_factory):
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
     with running_server(tiny_bert, folder) as server:
         yield server
+
+
+@pytest.fixture
+def parts():
+    """A registry's: a catalogue, a loader and metrics."""
+    return make_parts()
 
 
 @pytest.fixture
