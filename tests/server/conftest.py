@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from catalogue import make_parts
+from held_server import HeldServer
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.store import Store
 from publications import make_publication
@@ -44,6 +45,16 @@ def server(tiny_bert, publishing_base, tmp_path_factory):
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
     with running_server(tiny_bert, folder) as server:
         yield server
+
+
+@pytest.fixture
+def held(tiny_bert, store):
+    """A server of its own for one test, that scores every list anew."""
+    with running_server(tiny_bert, store.url, score_cache_bytes=0) as server:
+        held = HeldServer(server)
+        yield held
+        held.model.gate.set()
+        held.callers.shutdown()
 
 
 @pytest.fixture
