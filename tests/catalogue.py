@@ -4,7 +4,7 @@ from lorb_adapters.aliases import Aliases
 from lorb_server.metrics import Metrics
 from lorb_server.registry import Registry
 from lorb_server.residents import Residents
-from serving import adapter_weights, served_adapter
+from serving import adapter_weights, selected, served_adapter
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
 
@@ -95,3 +95,8 @@ def make_registry(parts, **settings):
     """A registry of these parts."""
     catalogue, load, metrics = parts
     return Registry(catalogue, load, load.residents, metrics, **settings)
+
+
+def serves(registry, name="voice"):
+    """The version that a name is served by."""
+    return selected(registry, name).ref.version

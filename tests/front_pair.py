@@ -9,10 +9,10 @@ from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import Desk, FrontPeer
 from lorb_server.health import Health
-from lorb_server.job import Scored
+from lorb_server.job import Job, Scored
 from lorb_server.metrics import Metrics
 from lorb_server.served import Route
-from serving import WAIT_SECONDS, served_adapter
+from serving import WAIT_SECONDS, row, served_adapter
 
 
 class HeldScoring:
@@ -125,3 +125,9 @@ async def connected():
             pair.peer.connection.close()
             await pair.link.lost
             await until(lambda: pair.peer.num_jobs == 0)
+
+
+async def job(pair, *first_tokens, domain="voice"):
+    """A job of a row for each first token, routed as the front does it."""
+    route = await pair.link.route(domain, "")
+    return Job([row(token, 2, 3) for token in first_tokens], route.adapter, 1e12)

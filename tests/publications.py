@@ -15,6 +15,7 @@ from lorb_adapters.manifest import GoldenList
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.sites import lora_sites
+from lorb_adapters.store import Store
 from lorb_adapters.text import TextNormalization
 
 RANKING = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
@@ -77,3 +78,8 @@ def make_publication(base: Base, domain: str = "voice", seed: int = 0, **changes
     if "golden_lists" not in fields:
         fields["golden_lists"] = (golden_list(base, weights),)
     return Publication(**fields)
+
+
+def publish(store: Store, base: Base, *, seed: int = 0, domain: str = "voice", set_stable: bool = True) -> str:
+    """Publishes random weights without golden lists; returns the version."""
+    return store.publish(make_publication(base, domain, seed, golden_lists=()), set_stable=set_stable)

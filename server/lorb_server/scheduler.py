@@ -21,8 +21,8 @@ from lorb_server.pass_cost import PassCost
 
 BULK_SHARE = 8  # of so many tokens, batch lists get at least one, however many single lists there are
 # A domain may have so many times the room that is left free: the dynamic threshold of Choudhury and Hahne (1998)
-# for shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. 1 to 4 were simulated at two
-# and four times capacity (tests/server/test_scheduler.py): the useful work hardly differs, a modest domain's does.
+# for shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. 1 to 4 were simulated at two and
+# four times capacity (tests/server/test_scheduler_overload.py): the useful work hardly differs, a modest domain's does.
 FAIR_SHARE = 2
 PROBE_SECONDS = 1.0  # how long an idle model may go on turning lists away on the strength of old passes
 

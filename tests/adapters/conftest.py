@@ -1,4 +1,4 @@
-"""What the tests of the store and of loading share: a loaded base."""
+"""What the tests of the store and of loading share: a loaded base, and what is published for it."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from lorb_adapters.base import Base, load_base
 from lorb_adapters.head import HeadWeights
 from lorb_adapters.lora import LoraConfig
 from lorb_adapters.sites import fresh_weights
+from lorb_adapters.store import Store
+from publications import make_publication
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,21 @@ def encoder(tiny_bert):
 def fresh(encoder):
     """An adapter for it as training begins."""
     return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """A store in a folder that does not exist yet."""
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def publication(store_base):
+    """A whole publication, golden list included."""
+    return make_publication(store_base)
+
+
+@pytest.fixture
+def version(store, publication) -> str:
+    """The id of the one published version."""
+    return store.publish(publication, set_stable=True)

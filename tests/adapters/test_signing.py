@@ -18,16 +18,6 @@ from publications import make_publication
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture(scope="module")
-def publication(store_base):
-    return make_publication(store_base)
-
-
-@pytest.fixture
 def signed(store, publication, keys):
     """The id of a version that was signed when it was published."""
     return store.publish(publication, set_stable=True, signing_key=SigningKey(keys / "ours"))

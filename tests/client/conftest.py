@@ -1,11 +1,13 @@
-"""A running server and real lists for the client's tests."""
+"""A running server, lists and the command's complaints for the client's tests."""
 
 from pathlib import Path
 
 import pytest
 
 from lorb.formats import read_nbest_lists
+from lorb_client.cli import main
 from rescoring_server import ScriptedService, serving
+from two_lists import LINES
 
 SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 
@@ -33,3 +35,26 @@ def target(service):
     """Where the server listens."""
     with serving(service) as address:
         yield address
+
+
+@pytest.fixture
+def small_file(tmp_path):
+    """Two lists, one of them with a reference."""
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+@pytest.fixture
+def failing(capsys):
+    """Runs lorb-rescore and returns its exit status and its one line of complaint."""
+
+    def run(*arguments):
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("lorb-rescore: ")
+        assert len(captured.err.splitlines()) == 1
+        return status, captured.err.removeprefix("lorb-rescore: ").rstrip("\n")
+
+    return run

@@ -4,67 +4,19 @@ import gzip
 import json
 import os
 import pty
-import signal
-import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lorb.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    Overloaded,
-    Unauthenticated,
-    Unavailable,
-    UnknownDomain,
-)
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
-from lorb.ranked import (
-    FallbackPolicy,
-    FallbackReason,
-    Outcome,
-    Ranked,
-    RankedHypothesis,
-    RescoreOptions,
-    Selection,
-)
+from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, Ranked, RankedHypothesis, RescoreOptions, Selection
 from lorb.wire import options_from_request
 from lorb_client.cli import main
-from rescoring_server import ADAPTER, INFO, ScriptedService, serving, turned_round
-
-LINES = [
-    '{"id": "u1", "ref": "a b", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}',
-    '{"id": "u2", "context": "hm?", "hyps": [{"text": "x", "score": -1.0, "words": 1}], "speaker": "s"}',
-]
-
-
-@pytest.fixture
-def small_file(tmp_path):
-    """Two lists, one of them with a reference."""
-    path = tmp_path / "in.jsonl"
-    path.write_text("\n".join(LINES) + "\n")
-    return path
-
-
-@pytest.fixture
-def failing(capsys):
-    """Runs the command and returns its exit status and its one line of complaint."""
-
-    def run(*arguments):
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        assert captured.err.startswith("lorb-rescore: ")
-        assert len(captured.err.splitlines()) == 1
-        return status, captured.err.removeprefix("lorb-rescore: ").rstrip("\n")
-
-    return run
+from rescoring_server import ADAPTER, INFO, turned_round
 
 
 def written(path):
@@ -177,23 +129,6 @@ def test_the_servers_batch_limit_is_kept(target, service, test_file):
     assert max(sizes) == 5
 
 
-@pytest.mark.parametrize(
-    ("limit", "words"),
-    [
-        ({"max_hypotheses": 1}, "in.jsonl:1: hypotheses has 2 entries, this server takes 1"),
-        ({"max_transcript_chars": 2}, "in.jsonl:1: hypotheses[0].transcript has 3 characters, this server takes 2"),
-    ],
-)
-def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
-    target, service, small_file, failing, limit, words
-):
-    """Wherever in the files it stands: not after the hours that those before it take."""
-    service.info = replace(INFO, **limit)
-    status, message = failing(small_file, "--target", target)
-    assert (status, service.methods()) == (2, ["GetServerInfo"])
-    assert words in message
-
-
 def test_limits_that_a_server_does_not_tell_are_not_checked(target, service, small_file):
     """0 is a field that it has not."""
     service.info = replace(INFO, max_hypotheses=0, max_transcript_chars=0, max_batch_lists=0)
@@ -227,172 +162,6 @@ def test_a_tools_folder_is_read_with_its_flags_and_what_was_changed_is_said_once
     assert captured.out.splitlines()[-1].startswith("WER first-pass ")
 
 
-def test_a_missing_option_is_one_line(target, service, failing):
-    """Before any call; the message names the flag."""
-    status, message = failing(Path(__file__).parents[1] / "data" / "formats" / "kaldi", "--target", target)
-    assert status == 2
-    assert "give --acoustic-scale" in message
-    assert service.calls == []
-
-
-def broken_files():
-    """Files that cannot be used: by name, their content and words of the complaint."""
-    lines = [f'{{"id": "u{i}", "ref": "a", "hyps": [{{"text": "a"}}]}}' for i in range(10)]
-    packed = gzip.compress("\n".join(lines).encode())
-    broken = [*lines[:6], lines[6][:-9], *lines[7:]]
-    return {
-        "truncated.gz": (packed[:-10], "truncated"),
-        "broken.jsonl": ("\n".join(broken).encode(), "broken.jsonl:7: not JSON"),
-        "empty.jsonl": (b"", "empty.jsonl:1: the file is empty"),
-        "twice.jsonl": ("\n".join([*lines, lines[2]]).encode(), "twice.jsonl:11: id 'u2' comes twice"),
-        "rubbish.bin": (b"\x00\xff\xfe" * 100, "rubbish.bin:1: not UTF-8"),
-        "scored.jsonl": (
-            b'{"id": "u", "hyps": [{"text": "a", "score": 1}, {"text": "b"}]}',
-            "scored.jsonl:1: ",
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", list(broken_files()))
-def test_a_bad_file_is_one_line_with_its_place_and_status_2(target, service, tmp_path, failing, name):
-    """Found before any call is made, and the output is not begun."""
-    content, words = broken_files()[name]
-    path = tmp_path / name
-    path.write_bytes(content)
-    status, message = failing(path, "--target", target, "-o", tmp_path / "out.jsonl")
-    assert status == 2
-    assert message.startswith(f"{path}:")
-    assert words in message
-    assert service.calls == []
-    assert os.listdir(tmp_path) == [name]
-
-
-def test_lists_without_references_need_a_place_to_go(target, service, tmp_path, failing):
-    """Without -o the word errors are the result; where there can be none the command says so at once."""
-    path = tmp_path / "in.jsonl"
-    path.write_text(LINES[1])
-    status, message = failing(path, "--target", target)
-    assert status == 2
-    assert message.startswith(f"{path}: the lists have no references")
-    assert service.calls == []
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--domain", "../../etc"], "is not a name"),
-        (["--weight", "-1"], "rescoring_weight is -1.0"),
-        (["--weight", "nan"], "rescoring_weight is nan"),
-        (["--top-n", "-1"], "top_n is -1"),
-        (["--timeout-seconds", "0"], "timeout_seconds is 0"),
-        (["--token-file", "/none"], "the token file /none: No such file"),
-        (["-o", "/none/out.jsonl"], "/none/out.jsonl: cannot be written: no folder /none"),
-        (["-o", "/dev/null"], "/dev/null: not a regular file"),
-        (["--target", "localhost"], "names no port"),
-    ],
-)
-def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, failing, flags, words):
-    """Each says which argument and what is wrong with it, before any list is sent."""
-    status, message = failing(small_file, "--target", target, *flags)
-    assert status == 2
-    assert words in message
-    assert "BatchRescore" not in service.methods()
-
-
-@pytest.mark.parametrize("flags", [["--concurrency", "0"], ["--lists-per-call", "x"], ["--format", "htk"]])
-def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
-    """Counts are 1 or more, formats are those there are."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(small_file), "--target", target, *flags])
-    assert caught.value.code == 2
-    assert flags[0] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "words"),
-    [
-        (UnknownDomain("no domain 'x' here"), 2, "no domain 'x' here"),
-        (Unauthenticated("no token"), 2, "no token"),
-        (InvalidInput("hypotheses has 200 entries", field="hypotheses"), 2, "in.jsonl:1: hypotheses has 200"),
-        (Overloaded("the queue is full"), 1, "in.jsonl:1: the queue is full"),
-    ],
-)
-def test_what_the_server_refuses_is_one_line(target, service, small_file, tmp_path, failing, error, status, words):
-    """What the caller can put right has status 2, the rest 1, and nothing is written."""
-
-    def answer(nbest, options):
-        raise error
-
-    service.answer = answer
-    code, message = failing(small_file, "--target", target, "-o", tmp_path / "out.jsonl")
-    assert (code, os.listdir(tmp_path)) == (status, ["in.jsonl"])
-    assert words in message
-
-
-def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_file, failing):
-    """The deadline is the caller's, so the way out is an option."""
-    service.failures = [DeadlineExceeded("no time")]
-    status, message = failing(small_file, "--target", target)
-    assert status == 1
-    assert "raise --timeout-seconds" in message
-
-
-def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
-    """Killed with a call under way: the call waits for its return until the deadline, and nobody is there."""
-    script = Path(__file__).parents[1] / "holding_server.py"
-    with (
-        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server,  # noqa: S603
-        ThreadPoolExecutor(1) as killer,
-    ):
-        address = server.stdout.readline().strip()
-
-        def kill():
-            for _ in ("GetServerInfo", "BatchRescore"):
-                server.stdout.readline()
-            server.kill()
-
-        killer.submit(kill)
-        status, message = failing(small_file, "--target", address, "--timeout-seconds", "3")
-    assert status == 1
-    assert message.startswith(f"no server answers at {address}: ")
-
-
-def test_a_list_without_time_has_its_own_words(target, service, small_file, failing):
-    """The call was answered in time, so that its deadline is not the matter."""
-
-    def answer(nbest, options):
-        raise DeadlineExceeded("no time for this list")
-
-    service.answer = answer
-    status, message = failing(small_file, "--target", target, "--fail")
-    assert (status, message) == (1, f"{small_file}:1: no time for this list")
-
-
-def test_no_server_is_one_line_and_status_1(small_file, failing):
-    """At once, with the address."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-    status, message = failing(small_file, "--target", address)
-    assert status == 1
-    assert message.startswith(f"no server answers at {address}: ")
-
-
-def test_a_server_that_restarts_is_waited_for(target, service, small_file, capsys):
-    """UNAVAILABLE in the middle of a run is tried again."""
-    service.failures = [Unavailable("draining"), Unavailable("draining")]
-    assert main([str(small_file), "--target", target]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
-
-
-def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_file, capsys):
-    """RESOURCE_EXHAUSTED of a whole call is no end of the run."""
-    service.failures = [Overloaded("send fewer")]
-    assert main([str(small_file), "--target", target]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
-    assert service.methods() == ["GetServerInfo", "BatchRescore", "BatchRescore"]
-
-
 def test_a_list_the_server_had_no_time_for_is_counted(target, service, small_file, capsys):
     """A fallback is not hidden in the rates."""
     answers = iter(["rescored", "first_pass"])
@@ -409,67 +178,6 @@ def first_pass(nbest: NBest):
     """The list as it came, for want of time."""
     hypotheses = tuple(RankedHypothesis(i, h.transcript) for i, h in enumerate(nbest.hypotheses))
     return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
-    """Ctrl-C or `docker stop`: the old file stays, no unfinished one lies beside it, the exit status is 130."""
-    service = ScriptedService()
-    service.release.clear()
-    out = tmp_path / "out.jsonl"
-    out.write_text("old")
-    with (
-        serving(service) as address,
-        hearing_ctrl_c(),
-        command(test_file, "--target", address, "-o", out, stdout=subprocess.PIPE) as process,
-    ):
-        assert service.arrived.wait(60)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (130, b"")
-    assert stderr == b"lorb-rescore: interrupted, nothing written\n"
-    assert (os.listdir(tmp_path), out.read_text()) == (["out.jsonl"], "old")
-
-
-def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
-    """A full disk, status 1; /dev/full is always one."""
-    with (
-        Path("/dev/full").open("wb") as full,
-        command(small_file, "--target", target, "-o", "-", stdout=full) as process,
-    ):
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert stderr == b"lorb-rescore: standard output cannot be written: No space left on device\n"
-
-
-def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
-    """As `| head` does: status 1 and no trace."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with command(small_file, "--target", target, "-o", "-", stdout=writing) as process:
-        os.close(writing)
-        _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (1, b"")
-
-
-@contextmanager
-def hearing_ctrl_c():
-    """Whoever runs the tests in the background has them ignore Ctrl-C, and so would the processes begun here."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def command(*arguments, **settings):
-    """The command in a process of its own, its standard error piped."""
-    return subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "lorb_client.cli", *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stderr=subprocess.PIPE,
-        **settings,
-    )
 
 
 def test_the_progress_bar_is_for_terminals(target, test_file):

@@ -1,13 +1,17 @@
-"""What the server's tests share: adapters published for the tiny BERT, and a server that serves them."""
+"""What the server's tests share: adapters published for the tiny BERT, what serves them, and what it is made of."""
 
+import asyncio
 import logging
 
 import pytest
 
+from catalogue import make_parts
+from held_server import HeldServer
 from lorb_adapters.base import Base, load_base
 from lorb_adapters.store import Store
 from publications import make_publication
-from serving import running_server
+from rescorer_bench import Bench
+from serving import WAIT_SECONDS, running_server
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +45,43 @@ def server(tiny_bert, publishing_base, tmp_path_factory):
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
     with running_server(tiny_bert, folder) as server:
         yield server
+
+
+@pytest.fixture
+def held(tiny_bert, store):
+    """A server of its own for one test, that scores every list anew."""
+    with running_server(tiny_bert, store.url, score_cache_bytes=0) as server:
+        held = HeldServer(server)
+        yield held
+        held.model.gate.set()
+        held.callers.shutdown()
+
+
+@pytest.fixture
+def parts():
+    """A registry's: a catalogue, a loader and metrics."""
+    return make_parts()
+
+
+@pytest.fixture
+def run(publishing_base):
+    """Runs `test(bench)` with a rescorer's Bench, on a loop of its own."""
+
+    def runs(test, *, max_queue_tokens=1000, cache_bytes=0):
+        async def with_bench():
+            bench = Bench(publishing_base.text_encoder, max_queue_tokens, cache_bytes)
+            bench.engine.start()
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await test(bench)
+            finally:
+                bench.model.gate.set()
+                await bench.engine.close()
+                bench.threads.shutdown()
+
+        asyncio.run(with_bench())
+
+    return runs
 
 
 @pytest.fixture

@@ -5,55 +5,10 @@ import threading
 
 import pytest
 
-from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded, Unavailable
-from lorb_server.engine import Engine
+from lorb.errors import DeadlineExceeded, Overloaded
 from lorb_server.job import Lane
-from lorb_server.metrics import Metrics
-from lorb_server.pass_runner import PassRunner
-from lorb_server.scheduler import Scheduler
-from serving import WAIT_SECONDS, SimulatedClock, TellingModel, adapter_weights, request, row, telling_score
-
-A, B = adapter_weights(1), adapter_weights(2)
-
-
-def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=None):
-    """Runs `test(engine, model, metrics)` on a loop of its own, and ends the engine."""
-
-    async def with_engine():
-        model, metrics = TellingModel(), Metrics()
-        scheduler = Scheduler(
-            max_batch_tokens=max_batch_tokens,
-            max_queue_tokens=max_queue_tokens,
-            max_bulk_queue_tokens=max_queue_tokens,
-        )
-        died = asyncio.Event()
-        engine = Engine(
-            PassRunner(model, metrics, max_batch_tokens),
-            scheduler,
-            metrics,
-            probe=probe or (lambda: model.score([row(1)], [A], [0])),
-            on_death=died.set,
-            clock=clock or SimulatedClock(),
-        )
-        engine.died = died
-        engine.start()
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await test(engine, model, metrics)
-        finally:
-            model.gate.set()
-            await engine.close()
-
-    asyncio.run(with_engine())
-
-
-async def hold(engine, model):
-    """Lets the model thread enter a pass and stay there; returns that pass' future."""
-    model.gate.clear()
-    model.entered.clear()
-    held = engine.submit(request(row(9, 9)))
-    await asyncio.to_thread(model.entered.wait, WAIT_SECONDS)
-    return held
+from running_engine import A, B, hold, run
+from serving import WAIT_SECONDS, SimulatedClock, request, row, telling_score
 
 
 def test_lists_of_different_adapters_share_a_pass():
@@ -88,58 +43,6 @@ def test_times_are_the_clocks():
         assert (await waiting).queue_seconds == 2.5
 
     run(test, clock=clock)
-
-
-def test_a_list_that_the_model_raises_for_fails_alone():
-    """The others of its pass get their own scores, it gets ModelFailed without its text, and the thread goes on."""
-
-    async def test(engine, model, metrics):
-        held = await hold(engine, model)
-        model.poison = row(6, 6, 6)
-        calls = [engine.submit(request(row(i, i), number=1 + i % 2)) for i in range(1, 8)]
-        poisoned = engine.submit(request(row(1, 2), row(6, 6, 6)))
-        model.gate.set()
-        with pytest.raises(ModelFailed) as caught:
-            await poisoned
-        assert "6" not in str(caught.value)
-        for i, call in enumerate(calls, start=1):
-            assert (await call).scores == (telling_score(row(i, i), adapter_weights(1 + i % 2)),)
-        await held
-        assert engine.alive
-        assert metrics.registry.get_sample_value("lorb_failed_passes_total") >= 1
-
-    run(test)
-
-
-def test_a_model_that_scores_nothing_any_more_is_a_death():
-    """Where the probe raises too, the thread ends: the process can be replaced, the calls are answered."""
-
-    async def test(engine, model, metrics):
-        model.trouble = RuntimeError("device lost")
-        with pytest.raises(ModelFailed):
-            await engine.submit(request())
-        await engine.died.wait()
-        assert not engine.alive
-
-    run(test)
-
-
-def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
-    """Every list gets its own scores, and later passes are smaller."""
-
-    async def test(engine, model, metrics):
-        held = await hold(engine, model)
-        model.most_rows = 3
-        calls = [engine.submit(request(row(i, 1), row(i, 2))) for i in range(8)]
-        model.gate.set()
-        for i, call in enumerate(calls):
-            assert (await call).scores == tuple(telling_score(row(i, j), A) for j in (1, 2))
-        await held
-        assert max(model.passes) <= 3
-        assert metrics.registry.get_sample_value("lorb_out_of_memory_passes_total") > 0
-        assert engine.alive
-
-    run(test, max_batch_tokens=1000)
 
 
 def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
@@ -180,43 +83,6 @@ def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
         assert engine._scheduler.cost.seconds(500) == pytest.approx(predicted)
 
     run(test, clock=clock, max_batch_tokens=1000)
-
-
-def test_every_waiting_call_fails_when_the_thread_dies():
-    """The pass in hand, the queue and the errands fail at once, the death is told once, new calls are turned away."""
-
-    async def test(engine, model, metrics):
-        calls = [await hold(engine, model)]
-        calls += [engine.submit(request(row(i, i), lane=Lane.BULK if i % 2 else Lane.SINGLE)) for i in range(20)]
-        calls.append(engine.run_on_model_thread(lambda: None))
-        model.trouble = SystemExit("killed")
-        model.gate.set()
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 22
-        await engine.died.wait()
-        assert not engine.alive
-        with pytest.raises(Unavailable):
-            engine.submit(request())
-        with pytest.raises(Unavailable):
-            engine.check_room("voice", Lane.SINGLE)
-
-    run(test)
-
-
-def test_an_error_in_the_engine_itself_is_a_death():
-    """A fault outside a pass ends the thread too, and nobody waits for it."""
-
-    async def test(engine, model, metrics):
-        held = await hold(engine, model)
-        engine._scheduler.take = None
-        waiting = engine.submit(request())
-        model.gate.set()
-        await held
-        with pytest.raises(ModelFailed):
-            await waiting
-        await engine.died.wait()
-
-    run(test)
 
 
 def test_a_full_queue_refuses_at_once():
@@ -315,23 +181,5 @@ def test_errands_run_on_the_model_thread():
         with pytest.raises(ZeroDivisionError):
             await engine.run_on_model_thread(lambda: 1 // 0)
         assert engine.alive
-
-    run(test)
-
-
-def test_closing_fails_what_still_waits():
-    """At the end no future is left pending, and no death is told."""
-
-    async def test(engine, model, metrics):
-        held = await hold(engine, model)
-        waiting = engine.submit(request())
-        closing = asyncio.create_task(engine.close())
-        await asyncio.sleep(0)
-        model.gate.set()
-        await closing
-        await held
-        with pytest.raises(ModelFailed):
-            await waiting
-        assert not engine.died.is_set()
 
     run(test)

@@ -1,25 +1,15 @@
-"""A front and the engine process over a real socket: scores, routes, health, and what goes wrong."""
+"""A front and the engine process over a real socket: jobs and their scores, health, counts, start and drain."""
 
 import asyncio
-import dataclasses
 from contextlib import suppress
 
 import pytest
 
-from front_pair import connected, until
-from lorb.errors import ModelFailed, Overloaded, Unavailable, UnknownDomain
-from lorb_server.fronts import adapter_codec, front_peer
-from lorb_server.fronts.connection import HIGH_WATER_BYTES
+from front_pair import connected, job, until
+from lorb.errors import ModelFailed, Overloaded, Unavailable
 from lorb_server.fronts.engine_link import EngineLink
-from lorb_server.fronts.frames import Kind, frame
-from lorb_server.job import Job, Lane
-from lorb_server.served import ServedAdapter
-from serving import row, served_adapter
-
-
-async def job(pair, *first_tokens, domain="voice"):
-    route = await pair.link.route(domain, "")
-    return Job([row(token, 2, 3) for token in first_tokens], route.adapter, 1e12)
+from lorb_server.job import Lane
+from serving import served_adapter
 
 
 def test_a_job_is_scored_behind_the_socket():
@@ -35,19 +25,6 @@ def test_a_job_is_scored_behind_the_socket():
             [got] = pair.scoring.jobs
             assert got.adapter is pair.routing.adapters["voice"]
             assert list(got.rows) == list(sent.rows)
-
-    asyncio.run(run())
-
-
-def test_an_adapter_reaches_the_front_whole():
-    """All but its weights."""
-
-    async def run():
-        async with connected() as pair:
-            adapter = (await pair.link.route("voice", "")).adapter
-            original = pair.routing.adapters["voice"]
-            for field in (one.name for one in dataclasses.fields(ServedAdapter)):
-                assert getattr(adapter, field) == getattr(original, field)
 
     asyncio.run(run())
 
@@ -131,135 +108,6 @@ def test_a_cancelled_job_is_cancelled_in_the_engine():
     asyncio.run(run())
 
 
-def test_a_front_that_dies_takes_its_jobs_with_it():
-    """The engine works for nobody."""
-
-    async def run():
-        async with connected() as pair:
-            pair.scoring.gate.clear()
-            tasks = [asyncio.create_task(pair.link.score(await job(pair, 1))) for _ in range(3)]
-            await until(lambda: len(pair.scoring.jobs) == 3)
-            pair.link.connection.close()
-            await until(lambda: pair.scoring.cancelled == 3)
-            errors = await asyncio.gather(*tasks, return_exceptions=True)
-            assert {type(error) for error in errors} == {Unavailable}
-
-    asyncio.run(run())
-
-
-def test_calls_fail_at_once_when_the_engine_is_gone():
-    """Those that wait and those that come: UNAVAILABLE, so that the caller tries another server."""
-
-    async def run():
-        async with connected() as pair:
-            pair.scoring.gate.clear()
-            waiting = await job(pair, 1)
-            task = asyncio.create_task(pair.link.score(waiting))
-            await until(lambda: pair.scoring.jobs)
-            pair.peer.connection.close()
-            with pytest.raises(Unavailable):
-                await task
-            await pair.link.lost
-            with pytest.raises(Unavailable):
-                pair.link.check_room("voice", Lane.SINGLE)
-            with pytest.raises(Unavailable):
-                await pair.link.score(waiting)
-
-    asyncio.run(run())
-
-
-def test_a_route_is_asked_for_once_until_something_changes():
-    """The next call after a flip gets the new adapter."""
-
-    async def run():
-        async with connected() as pair:
-            first = await pair.link.route("voice", "a")
-            assert await pair.link.route("voice", "b") is first
-            assert pair.routing.asked == [("voice", "a")]
-            pair.routing.adapters["voice"] = served_adapter(5)
-            await pair.change()
-            assert (await pair.link.route("voice", "a")).adapter.ref == served_adapter(5).ref
-
-    asyncio.run(run())
-
-
-def test_a_call_in_flight_keeps_its_adapter_over_a_flip():
-    """It is scored by the version that it was admitted with."""
-
-    async def run():
-        async with connected() as pair:
-            admitted = await job(pair, 1)
-            before = pair.routing.adapters["voice"]
-            pair.routing.adapters["voice"] = served_adapter(5)
-            await pair.change()
-            await pair.link.score(admitted)
-            assert pair.scoring.jobs[0].adapter is before
-
-    asyncio.run(run())
-
-
-def test_a_canary_is_decided_call_by_call_in_the_engine():
-    """The same routing key always has the same answer, and what to fall back to."""
-
-    async def run():
-        async with connected() as pair:
-            canary = served_adapter(7)
-            pair.routing.canaries["voice"] = (canary, {"anna"})
-            for _ in range(2):
-                route = await pair.link.route("voice", "anna")
-                assert (route.adapter.ref, route.stable.ref) == (canary.ref, served_adapter(1).ref)
-                assert (await pair.link.route("voice", "ben")).adapter.ref == served_adapter(1).ref
-            assert len(pair.routing.asked) == 4
-
-    asyncio.run(run())
-
-
-def test_a_failed_canary_is_withdrawn_in_the_engine():
-    """With the reason, for the operator."""
-
-    async def run():
-        async with connected() as pair:
-            canary = served_adapter(7)
-            pair.routing.canaries["voice"] = (canary, {"anna"})
-            route = await pair.link.route("voice", "anna")
-            pair.link.withdraw_canary(route.adapter, "its scores came out as NaN")
-            await until(lambda: pair.routing.withdrawn)
-            assert pair.routing.withdrawn == [(canary, "its scores came out as NaN")]
-
-    asyncio.run(run())
-
-
-def test_an_unknown_domain_is_unknown_through_a_front_too():
-    """And is not remembered: it may be published any moment."""
-
-    async def run():
-        async with connected() as pair:
-            pair.routing.trouble = UnknownDomain("no domain 'tv' is served here", field="domain")
-            for _ in range(2):
-                with pytest.raises(UnknownDomain, match="'tv'") as caught:
-                    await pair.link.route("tv", "")
-                assert caught.value.field == "domain"
-            assert len(pair.routing.asked) == 2
-
-    asyncio.run(run())
-
-
-def test_an_adapter_that_the_engine_has_forgotten_is_unavailable():
-    """Bounded memory for adapters' numbers: such a call is to be tried again, not scored by another adapter."""
-
-    async def run():
-        async with connected() as pair:
-            pair.numbers._max_adapters = 1
-            old = await job(pair, 1)
-            await pair.link.route("radio", "")
-            with pytest.raises(Unavailable):
-                await pair.link.score(old)
-            assert not pair.scoring.jobs
-
-    assert adapter_codec.MAX_NUMBERED_ADAPTERS > 1000
-    asyncio.run(run())
-
-
 def test_health_and_domains_follow_the_engine():
     """What a front says of itself is what the engine says."""
 
@@ -287,76 +135,6 @@ def test_what_a_front_counts_can_be_asked_for():
             pair.metrics.abandoned.inc()
             await pair.peer.measured()
             assert pair.peer.samples[key] == 4
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        b"\xff" * 64,
-        frame(Kind.SCORED, 1),
-        frame(Kind.SUBMIT, 1, b"short"),
-        frame(Kind.MEASURED, 0, b"{"),
-        frame(Kind.ROUTE, 1, b"no JSON"),
-    ],
-)
-def test_a_front_that_talks_nonsense_is_cut_off(nonsense):
-    """It notices and ends; the engine goes on."""
-
-    async def run():
-        async with connected() as pair:
-            pair.link.connection._transport.write(nonsense)
-            await pair.link.lost
-            assert pair.peer.connection.is_closed
-
-    asyncio.run(run())
-
-
-def test_a_front_with_too_many_jobs_is_not_listened_to(monkeypatch):
-    """What it sends waits in the socket, and is done once there is room."""
-    monkeypatch.setattr(front_peer, "MAX_JOBS", 4)
-
-    async def run():
-        async with connected() as pair:
-            pair.scoring.gate.clear()
-            tasks = [asyncio.create_task(pair.link.score(await job(pair, n))) for n in range(4)]
-            await until(lambda: pair.peer.num_jobs == 4)
-            route = asyncio.create_task(pair.link.route("radio", ""))
-            await asyncio.sleep(0.02)
-            assert ("radio", "") not in pair.routing.asked
-            pair.scoring.gate.set()
-            assert [scored.scores for scored in await asyncio.gather(*tasks)] == [(float(n),) for n in range(4)]
-            await route
-
-    asyncio.run(run())
-
-
-def test_a_front_that_does_not_read_cannot_make_the_engine_grow():
-    """The engine stops listening to it, and keeps no more than the high-water mark and the latest state."""
-
-    async def run():
-        async with connected() as pair:
-            sent = await job(pair, *range(1000))
-            pair.link.connection.pause_reading()
-            tasks = []
-
-            def is_full():
-                if not pair.peer._is_paused:
-                    tasks.append(asyncio.create_task(pair.link.score(sent)))
-                return pair.peer._is_paused
-
-            await until(is_full)
-            for _ in range(1000):
-                pair.peer.tell_state()
-            transport = pair.peer.connection._transport
-            assert transport.get_write_buffer_size() < 2 * HIGH_WATER_BYTES
-            pair.state = type(pair.state)(9, is_serving=False, has_served=True)
-            pair.link.connection.resume_reading()
-            results = await asyncio.gather(*tasks)
-            assert {len(scored.scores) for scored in results} == {1000}
-            await pair.peer.settled(9)
-            assert pair.health.serving is False
 
     asyncio.run(run())
 

@@ -1,0 +1,117 @@
+"""Routes over the socket: a front learns them from the engine, with their adapters and canaries."""
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from front_pair import connected, job, until
+from lorb.errors import Unavailable, UnknownDomain
+from lorb_server.fronts import adapter_codec
+from lorb_server.served import ServedAdapter
+from serving import served_adapter
+
+
+def test_an_adapter_reaches_the_front_whole():
+    """All but its weights."""
+
+    async def run():
+        async with connected() as pair:
+            adapter = (await pair.link.route("voice", "")).adapter
+            original = pair.routing.adapters["voice"]
+            for field in (one.name for one in dataclasses.fields(ServedAdapter)):
+                assert getattr(adapter, field) == getattr(original, field)
+
+    asyncio.run(run())
+
+
+def test_a_route_is_asked_for_once_until_something_changes():
+    """The next call after a flip gets the new adapter."""
+
+    async def run():
+        async with connected() as pair:
+            first = await pair.link.route("voice", "a")
+            assert await pair.link.route("voice", "b") is first
+            assert pair.routing.asked == [("voice", "a")]
+            pair.routing.adapters["voice"] = served_adapter(5)
+            await pair.change()
+            assert (await pair.link.route("voice", "a")).adapter.ref == served_adapter(5).ref
+
+    asyncio.run(run())
+
+
+def test_a_call_in_flight_keeps_its_adapter_over_a_flip():
+    """It is scored by the version that it was admitted with."""
+
+    async def run():
+        async with connected() as pair:
+            admitted = await job(pair, 1)
+            before = pair.routing.adapters["voice"]
+            pair.routing.adapters["voice"] = served_adapter(5)
+            await pair.change()
+            await pair.link.score(admitted)
+            assert pair.scoring.jobs[0].adapter is before
+
+    asyncio.run(run())
+
+
+def test_a_canary_is_decided_call_by_call_in_the_engine():
+    """The same routing key always has the same answer, and what to fall back to."""
+
+    async def run():
+        async with connected() as pair:
+            canary = served_adapter(7)
+            pair.routing.canaries["voice"] = (canary, {"anna"})
+            for _ in range(2):
+                route = await pair.link.route("voice", "anna")
+                assert (route.adapter.ref, route.stable.ref) == (canary.ref, served_adapter(1).ref)
+                assert (await pair.link.route("voice", "ben")).adapter.ref == served_adapter(1).ref
+            assert len(pair.routing.asked) == 4
+
+    asyncio.run(run())
+
+
+def test_a_failed_canary_is_withdrawn_in_the_engine():
+    """With the reason, for the operator."""
+
+    async def run():
+        async with connected() as pair:
+            canary = served_adapter(7)
+            pair.routing.canaries["voice"] = (canary, {"anna"})
+            route = await pair.link.route("voice", "anna")
+            pair.link.withdraw_canary(route.adapter, "its scores came out as NaN")
+            await until(lambda: pair.routing.withdrawn)
+            assert pair.routing.withdrawn == [(canary, "its scores came out as NaN")]
+
+    asyncio.run(run())
+
+
+def test_an_unknown_domain_is_unknown_through_a_front_too():
+    """And is not remembered: it may be published any moment."""
+
+    async def run():
+        async with connected() as pair:
+            pair.routing.trouble = UnknownDomain("no domain 'tv' is served here", field="domain")
+            for _ in range(2):
+                with pytest.raises(UnknownDomain, match="'tv'") as caught:
+                    await pair.link.route("tv", "")
+                assert caught.value.field == "domain"
+            assert len(pair.routing.asked) == 2
+
+    asyncio.run(run())
+
+
+def test_an_adapter_that_the_engine_has_forgotten_is_unavailable():
+    """Bounded memory for adapters' numbers: such a call is to be tried again, not scored by another adapter."""
+
+    async def run():
+        async with connected() as pair:
+            pair.numbers._max_adapters = 1
+            old = await job(pair, 1)
+            await pair.link.route("radio", "")
+            with pytest.raises(Unavailable):
+                await pair.link.score(old)
+            assert not pair.scoring.jobs
+
+    assert adapter_codec.MAX_NUMBERED_ADAPTERS > 1000
+    asyncio.run(run())

@@ -1,0 +1,94 @@
+"""The server as a whole, with calls that wait: a model that fails, a full queue, a flip."""
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from health_checks import NOT_SERVING, SERVING, health_of
+from held_server import HeldServer
+from lorb.v1 import rescoring_pb2 as pb
+from publications import make_publication
+from serving import WAIT_SECONDS, running_server, selected
+
+
+def test_a_dead_model_fails_every_call_and_ends_the_server(held):
+    """All waiting calls fail at once, health turns NOT_SERVING, and the exit status is not 0."""
+    watching = health_pb2_grpc.HealthStub(held.server.channel).Watch(health_pb2.HealthCheckRequest())
+    assert next(watching).status == SERVING
+    calls = held.hold(8)
+    held.model.trouble = SystemExit("killed")
+    held.model.gate.set()
+    errors = [call.exception(WAIT_SECONDS) for call in calls]
+    assert {error.code() for error in errors} == {grpc.StatusCode.INTERNAL}
+    assert [answer.status for answer in watching] == [NOT_SERVING]
+    assert held.server.join() == 1
+
+
+def test_a_pass_that_raises_fails_its_own_calls_alone(held):
+    """The calls of that pass get INTERNAL; health stays SERVING and the next call is rescored."""
+    [call] = held.hold()
+    held.model.trouble = RuntimeError("the cat")
+    held.model.gate.set()
+    error = call.exception(WAIT_SECONDS)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "cat" not in error.details()
+    held.model.trouble = None
+    assert held.server.rescore("the cat", "a cat").outcome == pb.OUTCOME_RESCORED
+    assert health_of(held.server.channel) == SERVING
+
+
+@pytest.fixture
+def narrow(tiny_bert, store):
+    """A held server whose queue takes one list."""
+    with running_server(tiny_bert, store.url, max_queue_tokens=64, score_cache_bytes=0) as server:
+        held = HeldServer(server)
+        yield held
+        held.model.gate.set()
+        held.callers.shutdown()
+
+
+def test_a_full_queue_degrades_or_fails_as_the_caller_chose(narrow):
+    """First-pass order with the reason, or RESOURCE_EXHAUSTED; those in the queue are rescored in the end."""
+    long = " ".join(["cat"] * 100)
+    calls = narrow.hold()
+    calls.append(narrow.callers.submit(narrow.server.rescore, long, "a " + long))
+    narrow.until(lambda: narrow.queued == 1)
+    answer = narrow.server.rescore("the cat", "a cat")
+    assert (answer.outcome, answer.fallback_reason) == (pb.OUTCOME_FIRST_PASS, pb.FALLBACK_REASON_QUEUE_FULL)
+    assert answer.adapter.version
+    with pytest.raises(grpc.RpcError) as caught:
+        narrow.server.rescore("the cat", "a cat", fallback_policy=pb.FALLBACK_POLICY_FAIL)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert narrow.server.rescore("the cat").outcome == pb.OUTCOME_RESCORED
+    narrow.model.gate.set()
+    assert {call.result(WAIT_SECONDS).outcome for call in calls} == {pb.OUTCOME_RESCORED}
+
+
+def test_an_abandoned_call_leaves_the_queue(held):
+    """A caller that cancels, or whose deadline passes unanswered, costs the model nothing."""
+    calls = held.hold()
+    hypotheses = [pb.Hypothesis(transcript=text) for text in ("the dog", "a dog")]
+    abandoned = held.server.stub.Rescore.future(pb.RescoreRequest(domain="voice", hypotheses=hypotheses))
+    held.until(lambda: held.queued == 1)
+    abandoned.cancel()
+    held.until(lambda: held.queued == 0)
+    held.model.gate.set()
+    assert calls[0].result(WAIT_SECONDS).outcome == pb.OUTCOME_RESCORED
+    assert held.model.passes == [2]
+    assert held.server.sample("lorb_rescore_abandoned_total") == 1
+
+
+def test_a_flip_never_changes_a_list_already_admitted(held, store, publishing_base):
+    """Lists that wait while their domain flips are answered by the version they were admitted with."""
+    [before] = store.versions("voice")
+    after = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
+    registry = held.server.app.registry
+    held.until(lambda: registry.domains.generation == store.generation())
+    held.server.do(lambda: registry.verify("voice", after))
+    calls = held.hold(3)
+    store.set_alias("voice", "stable", after)
+    held.until(lambda: selected(registry, "voice").ref.version == after)
+    late = held.call()
+    held.model.gate.set()
+    assert {call.result(WAIT_SECONDS).adapter.version for call in calls} == {before}
+    assert late.result(WAIT_SECONDS).adapter.version == after

@@ -1,0 +1,119 @@
+"""The server as a whole when it is told to end: nothing is lost, nothing is left."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from health_checks import NOT_SERVING, SERVING, health_of
+from lorb.v1 import rescoring_pb2 as pb
+from lorb_adapters.base import load_base
+from lorb_adapters.loading import load_adapter
+from lorb_server.app import App
+from lorb_server.config import ServeConfig
+from lorb_server.device import choose_placement
+from serving import WAIT_SECONDS, running_server
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 300.0  # a process that imports torch, on a busy machine
+
+
+def test_a_drain_finishes_what_is_in_flight(held):
+    """Health says NOT_SERVING first; the calls that wait are answered; the exit status is 0."""
+    watching = health_pb2_grpc.HealthStub(held.server.channel).Watch(health_pb2.HealthCheckRequest())
+    assert next(watching).status == SERVING
+    calls = held.hold(4)
+    held.server._loop.call_soon_threadsafe(held.server.app.stop)
+    assert next(watching).status == NOT_SERVING
+    held.model.gate.set()
+    assert {call.result(WAIT_SECONDS).outcome for call in calls} == {pb.OUTCOME_RESCORED}
+    assert held.server.join() == 0
+
+
+def test_calls_are_taken_while_load_balancers_leave(tiny_bert, store):
+    """For --drain-seconds after the signal calls are answered as before; a second signal ends the wait."""
+    with running_server(tiny_bert, store.url, drain_seconds=1000.0) as server:
+        server._loop.call_soon_threadsafe(server.app.stop)
+        while health_of(server.channel) == SERVING:
+            time.sleep(0.001)
+        assert server.rescore("the cat", "a cat").outcome == pb.OUTCOME_RESCORED
+        server._loop.call_soon_threadsafe(server.app.stop)
+        assert server.join() == 0
+
+
+def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
+    """However long adapters take to load, the server ends at once, in order, and has never said that it serves."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def load_slowly(*arguments):
+        entered.set()
+        assert gate.wait(WAIT_SECONDS)
+        return load_adapter(*arguments)
+
+    monkeypatch.setattr("lorb_server.loader.load_adapter", load_slowly)
+    settings = {"port": 0, "admin_port": 0, "metrics_port": 0, "device": "cpu"}
+    config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
+
+    async def run():
+        app = App(config, load_base(str(tiny_bert)), choose_placement(config), store)
+        running = asyncio.create_task(app.run())
+        try:
+            assert await asyncio.to_thread(entered.wait, WAIT_SECONDS)
+            app.stop()
+            async with asyncio.timeout(WAIT_SECONDS / 2):
+                return await running, app.health.has_served
+        finally:
+            gate.set()
+
+    assert asyncio.run(run()) == (0, False)
+
+
+def test_nothing_is_left_behind(tiny_bert, store):
+    """When a server has ended, its threads have too."""
+    before = set(threading.enumerate())
+    with running_server(tiny_bert, store.url) as server:
+        server.rescore("the cat", "a cat")
+        assert any(thread.name == "model" for thread in threading.enumerate())
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if name.startswith(("model", "tokenizer", "server"))}
+
+
+def test_sigterm_ends_the_process_in_order(tiny_bert, store, tmp_path):
+    """lorb-serve writes its ports when it serves; on SIGTERM it drains and exits with 0."""
+    ready_file = tmp_path / "ready.json"
+    arguments = ["--base", tiny_bert, "--store", store.url, "--port", 0, "--admin-port", 0, "--metrics-port", 0]
+    arguments += ["--ready-file", ready_file, "--drain-seconds", 0, "--device", "cpu"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("proto", "adapters", "server")),
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "lorb_server.cli", *map(str, arguments)], env=environment, stderr=subprocess.PIPE
+    )
+    try:
+        limit = time.monotonic() + START_SECONDS
+        while not ready_file.exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        ports = json.loads(ready_file.read_text())
+        with grpc.insecure_channel(f"127.0.0.1:{ports['port']}") as channel:
+            assert health_of(channel) == SERVING
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=START_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert [line["message"] for line in lines] == ["adapter loaded", "serving", "draining", "stopped"]
+    assert lines[1]["port"] == ports["port"]
+    assert not ready_file.exists()
