@@ -21,7 +21,8 @@ from study.runs import chosen_records, cost_of, dev_of, train_of, training, with
 from study.sets import TEST, Lists
 from study.sizes import Size
 from study.table import Table
-from study.table1_page import page, test_page
+from study.table1_page import page
+from study.table1_test_page import page as test_page
 
 LOG = Path(__file__).with_name("test_log.md")
 

@@ -113,20 +113,3 @@ def _rates(rows: Rows) -> str:
                 lines.append((domain, method.title, shown))
     table = grid(("domain", "method", "rate: WER"), lines)
     return f"## Learning rates tried on seed 0: best dev WER\n\n{table}" if lines else ""
-
-
-def test_page(size: Size, records: Records) -> str:
-    """The page of --test."""
-    rows, done = Rows.read(size, records), list(records.all())
-    lines = []
-    for domain in size.domains:
-        for method in methods_of(size):
-            mine = rows.of(domain, method.name)
-            if mine:
-                counts = rows.set_counts(mine[0].figures["test"]["set"])
-                ends = [f"{counts.wer(each):.2f}" for each in (counts.first_pass, counts.oracle)]
-                wer = over_seeds([each.figures["test"]["wer"] for each in mine]).text()
-                lines.append((domain, method.title, ends[0], wer, ends[1], f"{len(counts.words):,}", str(len(mine))))
-    columns = ("domain", "method", "first pass", "test WER", "oracle", "lists", "seeds")
-    words = "The chosen runs of Table 1 on test lists, with the weights and margins that dev gave them."
-    return whole_page("Table 1: test", size, done, words, grid(columns, lines) if lines else "")
