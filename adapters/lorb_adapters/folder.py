@@ -63,6 +63,14 @@ class FolderStorage:
         """Of what stands in the folders that hold `paths`: inode, size and times."""
         return " ".join(self._stamp(path) for path in paths)
 
+    def found(self) -> None:
+        """Makes the folder where there is none."""
+        with _written(self.root):
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as file:
+                raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
+
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Begins a change, alone among all writers; what it wrote is undone where anything fails."""
@@ -117,10 +125,7 @@ class FolderStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as file:
-            raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
+        self.found()
         for name in (_LOCK, _STAGING):
             _refuse_link(self.root / name)
         with open(os.open(self.root / _LOCK, _LOCK_FILE, 0o666), "rb") as lock:

@@ -63,6 +63,9 @@ class RemoteStorage:
         """None: what such places tell of an object differs from one to the other."""
         return None
 
+    def found(self) -> None:
+        """Needs nothing: a file is enough for all the folders above it."""
+
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Collects writes and does them, in order, at the end; what is read meanwhile must still be so then."""

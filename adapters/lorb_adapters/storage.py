@@ -42,6 +42,9 @@ class Storage(Protocol):
         None where that cannot be told without reading them. Follows no link.
         """
 
+    def found(self) -> None:
+        """Makes the tree where there is none, as a change does too; raises StoreUnavailable."""
+
     def change(self) -> AbstractContextManager[Change]:
         """Begins a change; raises StoreConflict where another writer does not finish, StoreUnavailable."""
 

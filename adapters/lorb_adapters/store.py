@@ -41,6 +41,10 @@ class Store(StoreView):
     Writing methods raise what reading ones do, and StoreConflict where trying again helps.
     """
 
+    def found(self) -> None:
+        """Makes an empty store where there is none."""
+        self._storage.found()
+
     def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
         """Adds a version, and points `stable` at it where `set_stable`; returns the full version id."""
         domain = check_publishable(publication.domain)

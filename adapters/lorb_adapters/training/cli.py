@@ -197,7 +197,7 @@ def _check_output(args: argparse.Namespace) -> None:
             raise InvalidInput(unpublishable(args.method), field="method")
         if not args.store:
             raise InvalidInput("store is missing: say where to publish, or --dry-run to publish nothing", field="store")
-        Store(args.store)
+        Store(args.store).found()
         if args.signing_key:
             SigningKey(args.signing_key)
 

@@ -27,8 +27,7 @@ def files(sample, tmp_path_factory):
 
 @pytest.fixture
 def command(files, tiny_bert, tmp_path):
-    """A run that takes seconds, publishing into a fresh store."""
-    (tmp_path / "store").mkdir()
+    """A run that takes seconds, publishing into a store that is not there yet."""
     return [
         "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
         "--base", str(tiny_bert), "--store", str(tmp_path / "store"), "--max-steps", "2", "--quiet", "--threads", "1",
@@ -62,6 +61,15 @@ def test_what_does_not_help_is_not_published(command, tmp_path, capsys):
     assert Store(str(tmp_path / "store")).domains() == []
 
 
+def test_a_store_that_cannot_be_is_found_before_training(command, tmp_path, capsys):
+    """A store behind a file is one line and status 2, and no run was begun."""
+    (tmp_path / "file").write_text("")
+    behind = str(tmp_path / "file" / "store")
+    assert main([*command, "--store", behind]) == 2
+    assert capsys.readouterr().err == f"lorb-train-adapter: the store {behind} is not a folder\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_golden_lists_can_be_left_out(command, files, tmp_path):
     """With the flag no dev text travels in the manifest, nor in the reports beside it."""
     assert main([*command, "--force", "--no-golden-lists", "--no-promote"]) == 0
@@ -75,11 +83,11 @@ def test_golden_lists_can_be_left_out(command, files, tmp_path):
 
 
 def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
-    """The report is printed and written where asked; the store stays empty."""
+    """The report is printed and written where asked; no store is made."""
     assert main([*command, "--dry-run", "--report-dir", str(tmp_path / "report")]) == 0
     assert "Word error rate" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "report.html", "report.json"}
-    assert Store(str(tmp_path / "store")).domains() == []
+    assert not (tmp_path / "store").exists()
 
 
 def test_the_audit_can_be_had_alone(command, files, tmp_path, capsys):
@@ -215,7 +223,7 @@ def test_a_method_that_cannot_be_published_is_measured(command, tmp_path, method
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["config"]["method"] == method
     assert report["parameters"]["trained"] >= 33
-    assert Store(str(tmp_path / "store")).domains() == []
+    assert not (tmp_path / "store").exists()
 
 
 def test_full_fine_tuning_writes_a_base_that_adapters_can_be_trained_on(command, tmp_path, capsys):

@@ -93,7 +93,8 @@ def test_a_learning_curve_on_a_line_is_found():
     """WER 20, 15, 10 at 10, 100, 1000 lists: five less for ten times as many, 5 at 10,000, without doubt."""
     words = np.full(40, 20)
     errors = {10: [np.full(40, 4)], 100: [np.full(40, 3)], 1000: [np.full(40, 2)]}
-    slope, far, explained = fitted(errors, words)
-    assert (slope.value, slope.low, slope.high) == pytest.approx((-5.0, -5.0, -5.0))
-    assert far.value == pytest.approx(5.0)
-    assert explained == pytest.approx(1.0)
+    line = fitted(errors, words)
+    assert (line.slope.value, line.slope.low, line.slope.high) == pytest.approx((-5.0, -5.0, -5.0))
+    assert line.change_at(10_000).value == pytest.approx(5.0)
+    assert line.change_at(100).value == pytest.approx(15.0)
+    assert line.explained == pytest.approx(1.0)
