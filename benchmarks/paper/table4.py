@@ -17,7 +17,7 @@ from study.learning_curve import fitted
 from study.methods import LORB
 from study.page import grid
 from study.page import page as whole_page
-from study.plot import plot_curves
+from study.plot import Panel, plot_curves
 from study.records import Record, Records
 from study.runs import chosen_records, cost_of, dev_of, training, with_rates
 from study.sets import TRAIN, Lists
@@ -26,9 +26,9 @@ from study.table import Table
 
 _LISTS_SEEN, _MOST_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate chosen for each number on seed 0. Mean over seeds with Student's interval. The line
-is WER = a + b log10(lists) through the means; b is what ten times the lists bring. The intervals of b and of the line's
-WER at ten times the most lists are over dev lists and seeds. A domain with fewer lists than a column's has all of its
-own there."""
+is change = a + b log10(lists) through the means of the change from the first pass; b is what ten times the lists bring.
+Intervals are over dev lists and seeds, paired with the first pass. A domain with fewer lists than a column's has all of
+its own there."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
@@ -52,28 +52,29 @@ def page(size: Size, records: Records) -> str:
     """A row a domain, and the line; then the rates."""
     done, results = list(records.all()), records.folder.parent
     counted = [f"{count or 'all'} lists" for count in size.curve]
-    lines, rates, curves = [], [], {}
+    lines, rates, panels = [], [], {}
     for domain in size.domains:
         by_count = _chosen(done, size, domain)
         if not by_count:
             continue
         counts = SetCounts.read(results, dev_of(size, domain).name)
-        numbers = {_number(some): errors(some) for some in by_count.values()}
+        changes = {_number(some): [e - counts.first_pass for e in errors(some)] for some in by_count.values()}
         line = ("", "", "")
-        if len(numbers) > 2:
-            slope, far, explained = fitted(numbers, counts.words)
-            line = (slope.text(sign=True), f"{explained:.2f}", far.text())
-            curves[domain] = {n: [counts.wer(each) for each in some] for n, some in numbers.items()}
+        if len(changes) > 2:
+            found = fitted(changes, counts.words)
+            far = found.change_at(10 * max(changes))
+            line = (found.slope.text(sign=True), f"{found.explained:.2f}", far.text(sign=True))
+            panels[domain] = Panel({n: [counts.wer(each) for each in some] for n, some in changes.items()}, found)
         shown = [wer(by_count.get(count or 0, [])) for count in size.curve]
         ends = [f"{counts.wer(each):.2f}" for each in (counts.first_pass, counts.oracle)]
         lines.append((domain, ends[0], *shown, *line, ends[1]))
         rates.append((domain, *(_rate_and_seeds(by_count.get(count or 0, [])) for count in size.curve)))
-    if curves:
-        plot_curves(results / "table4.svg", curves, "train lists", "dev WER, %")
-    wers = grid(("domain", "first pass", *counted, "b", "R²", "at ten times", "oracle"), lines)
+    if panels:
+        plot_curves(results / "table4.svg", panels)
+    table = grid(("domain", "first pass", *counted, "b", "R²", "change at ten times", "oracle"), lines)
     told = f"Learning rate and number of seeds:\n\n{grid(('domain', *counted), rates)}"
-    image = "![WER against train lists](table4.svg)" if curves else ""
-    return whole_page("Table 4: how many lists", size, done, _WORDS, *((wers, told, image) if lines else ()))
+    image = "![WER against train lists](table4.svg)" if panels else ""
+    return whole_page("Table 4: how many lists", size, done, _WORDS, *((table, told, image) if lines else ()))
 
 
 def _chosen(done: Sequence[Record], size: Size, domain: str) -> dict[int, list[Record]]:
