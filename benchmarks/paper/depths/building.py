@@ -1,5 +1,6 @@
 """A base of the lowest layers of another, as a cell: lorb-build-base's own command."""
 
+import fcntl
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,17 +59,24 @@ class Building:
         }
 
     def folder(self, place: Place) -> Path:
-        """The base's, which is made where it is not there; a build that was killed goes on."""
+        """The base's, which is made where it is not there; a build that was killed goes on.
+
+        Cells that need it at once wait for the one that makes it.
+        """
         from lorb_adapters.training.base_building.cli import main
         from lorb_adapters.training.run_folder import TRAINING, RunFolder
 
         folder = place.scratch / BASE
-        if not folder.exists():
-            arguments = self._arguments(place, str(book_text(place.sets)))
-            begin = "--resume" if RunFolder.status(place.scratch / "run") == TRAINING else "--restart"
-            status = main([*arguments, begin, "--device", place.device, "--threads", str(place.threads), "--quiet"])
-            if status != 0:
-                raise RuntimeError(f"lorb-build-base ended with status {status}")
+        place.scratch.mkdir(parents=True, exist_ok=True)
+        with (place.scratch / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                arguments = self._arguments(place, str(book_text(place.sets)))
+                begin = "--resume" if RunFolder.status(place.scratch / "run") == TRAINING else "--restart"
+                settings = ["--device", place.device, "--threads", str(place.threads), "--quiet"]
+                status = main([*arguments, begin, *settings])
+                if status != 0:
+                    raise RuntimeError(f"lorb-build-base ended with status {status}")
         return folder
 
     def _arguments(self, place: Place, text: str) -> list[str]:
