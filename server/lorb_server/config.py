@@ -118,7 +118,7 @@ class ServeConfig:
     device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
     dtype: str = setting(
         "auto",
-        "Numbers the encoder computes in; auto: bfloat16 on CUDA and on a CPU with AMX, else float32.",
+        "Numbers the encoder computes in; auto: bfloat16 on CUDA and on a CPU with AMX or AVX-512 BF16, else float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     cuda_graphs: str = setting(

@@ -12,10 +12,11 @@ from lorb_server.device import choose_placement, use_threads
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes torch find a CUDA device or none, with or without bfloat16, and a processor with AMX or without."""
+    """Makes torch find a CUDA device or none, with or without bfloat16, and a processor with AMX, AVX-512 BF16 or neither."""
 
-    def make(*, cuda, bfloat16=True, amx=False):
+    def make(*, cuda, bfloat16=True, amx=False, avx512_bf16=False):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
 
@@ -28,15 +29,16 @@ def placed(**settings):
 
 
 def test_auto_takes_what_the_machine_has(machine):
-    """bfloat16 in large passes on CUDA, small ones on the CPU, in float32 unless it has AMX."""
+    """bfloat16 in large passes on CUDA, small ones on the CPU, in float32 unless it has AMX or AVX-512 BF16."""
     machine(cuda=True)
     assert placed() == ("cuda", torch.bfloat16, 8192)
     machine(cuda=True, bfloat16=False)
     assert placed() == ("cuda", torch.float32, 8192)
     machine(cuda=False)
     assert placed() == ("cpu", torch.float32, 1024)
-    machine(cuda=False, amx=True)
-    assert placed() == ("cpu", torch.bfloat16, 1024)
+    for instructions in ("amx", "avx512_bf16"):
+        machine(cuda=False, **{instructions: True})
+        assert placed() == ("cpu", torch.bfloat16, 1024)
 
 
 def test_what_is_asked_for_is_kept(machine):
