@@ -12,7 +12,7 @@ from lorb_server.device import choose_placement, use_threads
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes torch find a CUDA device or none, with bfloat16 or not, and a processor with AMX, AVX-512 BF16 or neither."""
+    """Makes torch find CUDA or none, with bfloat16 or not, and a processor with AMX, AVX-512 BF16 or neither."""
 
     def make(*, cuda, bfloat16=True, amx=False, avx512_bf16=False):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
