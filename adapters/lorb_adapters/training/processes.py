@@ -1,5 +1,6 @@
 """The processes of a run: one alone, or several that torchrun or `accelerate launch --multi_gpu` started."""
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,6 +41,8 @@ class Processes:
         if size == "1":
             return cls()
         if not dist.is_initialized():
+            # Imported later, as AdamW does, it keeps the group: gloo's threads outlive `leave`, and the process may abort.
+            importlib.import_module("torch._dynamo")
             try:
                 dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)
             except (ValueError, RuntimeError) as error:

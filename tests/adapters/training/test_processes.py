@@ -25,9 +25,6 @@ ACCELERATE = ["accelerate", "launch", "--multi_gpu", "--num_machines", "2", "--n
 ACCELERATE += ["--machine_rank", "{rank}", "--main_process_ip", "127.0.0.1", "--main_process_port", "{port}"]
 ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no", "--no_python"]
 
-# What torch 2.13 sometimes says when a process that has done its work ends, with SIGABRT: not ours, and not explained.
-_TORCHS_END = "terminate called without an active exception"
-
 
 @pytest.fixture(scope="module")
 def files(sample, tmp_path_factory):
@@ -122,14 +119,11 @@ def test_two_processes_make_what_one_makes(files, tiny_bert, tmp_path, rows):
 def test_two_machines_make_what_one_process_makes(files, tiny_bert, tmp_path, launcher):
     """Torchrun --nnodes 2, and accelerate launch --num_machines 2: the adapter agrees to 1e-4, and one publishes."""
     assert main(command(files, tiny_bert, tmp_path / "one")) == 0
-    for two in (tmp_path / "two", tmp_path / "two-again"):
-        statuses, said = on_two_machines(launcher, command(files, tiny_bert, two))
-        if not any(_TORCHS_END in each for each in said):
-            break
+    statuses, said = on_two_machines(launcher, command(files, tiny_bert, tmp_path / "two"))
     assert statuses == [0, 0], "\n".join(said)
     assert "".join(said).count("published books@") == 1
     alone, _ = tensors_of(tmp_path / "one")
-    shared, _ = tensors_of(two)
+    shared, _ = tensors_of(tmp_path / "two")
     for name, tensor in alone.items():
         torch.testing.assert_close(shared[name], tensor, rtol=0, atol=1e-4)
 
