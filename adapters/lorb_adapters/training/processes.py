@@ -41,7 +41,7 @@ class Processes:
         if size == "1":
             return cls()
         if not dist.is_initialized():
-            # Imported later, as AdamW does, it keeps the group: gloo's threads outlive `leave`, and the process may abort.
+            # Imported later, as AdamW does, it keeps the group: gloo's threads outlive `leave`, which may abort.
             importlib.import_module("torch._dynamo")
             try:
                 dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)
