@@ -62,7 +62,7 @@ RUN --mount=type=bind,from=package,source=/opt/package,target=/opt/package \
     server=$!; \
     until [ -f /tmp/ready ]; do kill -0 $server; sleep 0.2; done; \
     /opt/lorb/bin/python -m lorb_client.health 127.0.0.1:50051; \
-    /opt/lorb/bin/python -m lorb_adapters.cli verify --store /store; \
+    /opt/lorb/bin/python -m lorb_adapters.cli.adapters verify --store /store; \
     kill $server; wait $server
 
 # What training needs beside what serving needs.

@@ -13,12 +13,12 @@ import torch
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
 from lorb.word_errors import word_errors
-from lorb_adapters.base import load_base
-from lorb_adapters.loading import load_adapter
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
-from lorb_adapters.store import Store
-from lorb_adapters.store_base import AUTO, choose_base
+from lorb_adapters.store.choose_base import AUTO, choose_base
+from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]

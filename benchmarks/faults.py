@@ -34,7 +34,7 @@ from lorb.ranked import RescoreOptions
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb.wire import request_from_nbest
-from lorb_adapters.base import load_base
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.text import TextNormalization
 from lorb_client.channel import CHANNEL_OPTIONS
 from lorb_client.health import is_serving

@@ -47,9 +47,9 @@ def _break_clock() -> None:
 
 
 def _break_model(fault: str) -> None:
-    from lorb_adapters.base import load_base
+    from lorb_adapters.base.loader import load_base
+    from lorb_adapters.encoder.scores_future import PendingScores
     from lorb_adapters.model import RescoringModel
-    from lorb_adapters.pending_scores import PendingScores
 
     launch = RescoringModel.launch
     [poison] = load_base("minilm").text_encoder._tokenize([POISON_WORD])

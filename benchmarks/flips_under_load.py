@@ -28,15 +28,15 @@ from safetensors.torch import load_file, save_file
 from lorb import NBest, RescoreOptions
 from lorb.formats import read_nbest_lists
 from lorb.v1 import admin_pb2, admin_pb2_grpc
-from lorb_adapters.adapter import Publication
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import LoraConfig
-from lorb_adapters.manifest import GoldenList
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.sites import fresh_weights
+from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
-from lorb_adapters.sites import fresh_weights
-from lorb_adapters.store import Store
+from lorb_adapters.store.adapter import Publication
+from lorb_adapters.store.manifest import GoldenList
+from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
 from lorb_client import Client
 

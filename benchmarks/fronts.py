@@ -26,25 +26,25 @@ from serving_process import serving_process, versions
 from lorb.formats import read_nbest_lists
 from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
-from lorb_adapters.base import load_base
-from lorb_adapters.store import Store
-from lorb_client.call_end import Connections, Ending
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.store import Store
 from lorb_client.calls import CallSettings
+from lorb_client.load.call_outcome import Connections, Ending
+from lorb_server.adapter import Route
+from lorb_server.call import Job, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import Desk, FrontPeer
-from lorb_server.health import Health
-from lorb_server.job import Job, Scored
-from lorb_server.metrics import Metrics
-from lorb_server.served import Route
+from lorb_server.rpc.health import Health
+from lorb_server.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from publications import make_publication  # noqa: E402 - the tests' tiny model
-from serving import served_adapter  # noqa: E402
-from tiny_bases import make_bert  # noqa: E402
+from support.adapters.publications import make_publication  # noqa: E402 - the tests' tiny model
+from support.adapters.tiny_bases import make_bert  # noqa: E402
+from support.servers.serving import served_adapter  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results/fronts.json"
 FRONTS = (0, 1, 2)

@@ -23,9 +23,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from serving_process import versions
 
-from lorb_adapters.base import load_base
-from lorb_adapters.signing import SigningKey, TrustedKeys, make_key
-from lorb_adapters.store import Store
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.signing import SigningKey, TrustedKeys, make_key
+from lorb_adapters.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -33,9 +33,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 import fuzzed_calls  # noqa: E402 - the tests' own
 import fuzzed_files  # noqa: E402
 import fuzzed_versions  # noqa: E402
-from publications import make_publication  # noqa: E402
-from serving import running_server  # noqa: E402
-from tiny_bases import make_bert  # noqa: E402
+
+from support.adapters.publications import make_publication  # noqa: E402
+from support.adapters.tiny_bases import make_bert  # noqa: E402
+from support.servers.serving import running_server  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results/fuzz.json"
 EXAMPLES_A_ROUND = 500

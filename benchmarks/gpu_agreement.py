@@ -11,14 +11,14 @@ from gpu_setting import HERE, Setting, record, run_all
 from engine import Engine, LoadedModel
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
-from lorb_adapters.base import load_base
-from lorb_adapters.head import SUM
-from lorb_adapters.loading import load_adapter
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.head import SUM
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
-from lorb_adapters.store import Store
-from lorb_adapters.store_base import AUTO, choose_base
-from lorb_server.scoring import Work
+from lorb_adapters.store.choose_base import AUTO, choose_base
+from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.store import Store
+from lorb_server.engine.batch import Work
 from models import MINILM, prepared
 
 ROOT = HERE.parent

@@ -14,12 +14,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "serving"))
 
 from engine import Engine, LoadedModel  # noqa: E402
-from lorb_adapters.captured_pass import captured  # noqa: E402
+from lorb_adapters.cuda_graphs.bucket import PassShape, shapes_up_to  # noqa: E402
+from lorb_adapters.cuda_graphs.graph import captured  # noqa: E402
+from lorb_adapters.cuda_graphs.runner import SmallPasses  # noqa: E402
+from lorb_adapters.encoder.scores_future import PendingScores  # noqa: E402
 from lorb_adapters.model import RescoringModel  # noqa: E402
-from lorb_adapters.pass_shape import PassShape, shapes_up_to  # noqa: E402
-from lorb_adapters.pending_scores import PendingScores  # noqa: E402
-from lorb_adapters.small_passes import SmallPasses  # noqa: E402
-from lorb_server.scoring import Work  # noqa: E402
+from lorb_server.engine.batch import Work  # noqa: E402
 from models import BERT_BASE, MINILM, TINY, prepared  # noqa: E402
 from workload import TaggedList, Workload  # noqa: E402
 

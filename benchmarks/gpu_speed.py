@@ -9,8 +9,8 @@ from gpu_records import Record
 from gpu_setting import Setting, launch, run_all
 
 from engine import LARGE_BATCH_TOKENS, LoadedModel, MixedPass
-from lorb_adapters.packed_encoder import PackedEncoder
-from lorb_server.scoring import Work
+from lorb_adapters.encoder.packed_encoder import PackedEncoder
+from lorb_server.engine.batch import Work
 from models import RANK, prepared, random_adapter
 from workload import NUM_DOMAINS
 

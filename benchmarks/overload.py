@@ -22,11 +22,11 @@ from serving_process import ClosedLoop, ServingProcess, closed_loop, serving_pro
 
 from lorb import RescoreOptions
 from lorb.formats import read_nbest_lists
-from lorb_client.arrivals import Step
-from lorb_client.load import LoadConfig, run_load
-from lorb_client.load_report import report
-from lorb_client.load_result import LoadResult
-from lorb_client.mix import Mix, parse_domains
+from lorb_client.load.arrivals import Step
+from lorb_client.load.load import LoadConfig, run_load
+from lorb_client.load.mix import Mix, parse_domains
+from lorb_client.load.report import report
+from lorb_client.load.result import LoadResult
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/overload.json"

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from lorb_client.call_end import CallEnd, Connections, Ending
 from lorb_client.calls import CallSettings
+from lorb_client.load.call_outcome import CallEnd, Connections, Ending
 
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0

@@ -30,13 +30,13 @@ from soak_checks import Sample, checks_of, settled_of
 from lorb import FallbackPolicy, NBest, RescoreOptions
 from lorb.formats import read_nbest_lists
 from lorb.wire import request_from_nbest
-from lorb_adapters.base import load_base
-from lorb_adapters.store import Store
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the tiny base and its adapters
-from publications import make_publication  # noqa: E402
-from tiny_bases import make_bert  # noqa: E402
+from support.adapters.publications import make_publication  # noqa: E402
+from support.adapters.tiny_bases import make_bert  # noqa: E402
 
 DOMAINS = ("voice0", "voice1", "voice2", "voice3")
 VERSIONS = 3  # of each domain, before it begins

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lorb_client.call_end import ANSWERED, Connections, Ending
 from lorb_client.calls import CallSettings
+from lorb_client.load.call_outcome import ANSWERED, Connections, Ending
 
 CANCELLED = "cancelled"
 CANCEL_SHARE = 0.1

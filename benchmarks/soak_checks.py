@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from soak_calls import CANCELLED, SoakCalls
 
-from lorb_client.call_end import Ending
+from lorb_client.load.call_outcome import Ending
 
 SETTLED = 0.2  # of the calls: caches and arenas have their size
 MAX_GROWTH = 0.1

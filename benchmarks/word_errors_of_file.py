@@ -14,7 +14,7 @@ import numpy as np
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
 from lorb.word_errors import oracle_errors, word_errors
-from lorb_adapters.training.evaluation import Evaluation
+from lorb_adapters.training.evaluation.evaluation import Evaluation
 
 
 def evaluation(original: list[NBest], rescored: list[NBest]) -> Evaluation:

@@ -14,7 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork servers; 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory) -> Path:
     """A folder with a tiny random BERT and its tokenizer."""
-    from tiny_bases import make_bert
+    from support.adapters.tiny_bases import make_bert
 
     return make_bert(tmp_path_factory.mktemp("tiny-bert"))
 
@@ -22,7 +22,7 @@ def tiny_bert(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_roberta(tmp_path_factory) -> Path:
     """A folder with a tiny random RoBERTa and its tokenizer."""
-    from tiny_bases import make_roberta
+    from support.adapters.tiny_bases import make_roberta
 
     return make_roberta(tmp_path_factory.mktemp("tiny-roberta"))
 
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory) -> Path:
     """Two key pairs that sign versions: ours, and theirs."""
-    from lorb_adapters.signing import make_key
+    from lorb_adapters.store.signing import make_key
 
     folder = tmp_path_factory.mktemp("keys")
     for name in ("ours", "theirs"):

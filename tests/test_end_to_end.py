@@ -15,16 +15,16 @@ import torch
 from lorb import Hypothesis, NBest, Outcome, RescoreOptions
 from lorb.errors import LorbError
 from lorb.v1 import admin_pb2
-from lorb_adapters.adapter import weights_digest
-from lorb_adapters.base import load_base
-from lorb_adapters.head import HeadWeights
-from lorb_adapters.loading import load_adapter
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store import Store
-from lorb_adapters.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
+from lorb_adapters.store.adapter import weights_digest
+from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.store import Store
+from lorb_adapters.store.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
 from lorb_client import Client
-from publications import RANKING, make_publication
-from serving import WAIT_SECONDS, running_server, selected
+from support.adapters.publications import RANKING, make_publication
+from support.servers.serving import WAIT_SECONDS, running_server, selected
 
 NUM_CALLERS = 8
 NUM_VERSIONS = 20

@@ -68,10 +68,10 @@ def test_a_package_imports_nothing_from_above(package):
 @pytest.mark.parametrize(
     ("source", "names"),
     [
-        ("import lorb_adapters.training.cli as cli", {"lorb_adapters.training.cli"}),
+        ("import lorb_adapters.training.cli.train_adapter as cli", {"lorb_adapters.training.cli.train_adapter"}),
         ("from lorb_adapters import training", {"lorb_adapters.training"}),
         ("def f():\n    from torch import nn", {"torch", "torch.nn"}),
-        ("from .training import cli", {"lorb_adapters.training", "lorb_adapters.training.cli"}),
+        ("from .training import cli", {"lorb_adapters.training", "lorb_adapters.training.cli.train_adapter"}),
         ("from . import training", {"lorb_adapters.training"}),
         ("import torchaudio", set()),
     ],

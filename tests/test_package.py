@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from commands import SCRIPTS
 from lorb import __version__
+from support.documents.commands import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lorb", "lorb_adapters", "lorb_server", "lorb_client")

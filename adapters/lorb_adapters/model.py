@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lorb_adapters import head
-from lorb_adapters.base import Base
-from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.packed_encoder import PackedEncoder
-from lorb_adapters.packing import PackedRows, pack
-from lorb_adapters.pass_shape import PassShape
-from lorb_adapters.pending_scores import PendingScores
-from lorb_adapters.sites import inject
-from lorb_adapters.small_passes import Runs, SmallPasses
+from lorb_adapters.base.loader import Base
+from lorb_adapters.cuda_graphs.bucket import PassShape
+from lorb_adapters.cuda_graphs.runner import Runs, SmallPasses
+from lorb_adapters.encoder.packed_encoder import PackedEncoder
+from lorb_adapters.encoder.packing import PackedRows, pack
+from lorb_adapters.encoder.scores_future import PendingScores
+from lorb_adapters.lora import head
+from lorb_adapters.lora.sites import inject
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.text import EncodedRow
 
 Segments = tuple[tuple[int, int, AdapterWeights], ...]

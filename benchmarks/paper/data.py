@@ -8,8 +8,8 @@ DIR is the folder with librispeech_ls100_10best, dstc2_live and hp_atis. dstc2_l
 import argparse
 from pathlib import Path
 
-from study.command import ROOT
-from study.sets import prepare, read
+from study.harness.command import ROOT
+from study.lists.sets import prepare, read
 
 
 def main() -> None:

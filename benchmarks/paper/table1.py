@@ -11,18 +11,18 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from study.baselines import TrigramRescoring, Untrained
-from study.cell import Cell, name_of
-from study.command import main
-from study.held_out import HeldOutScoring
-from study.methods import methods_of
-from study.records import Records
-from study.runs import chosen_records, cost_of, dev_of, train_of, training, with_rates
-from study.sets import TEST, Lists
-from study.sizes import Size
-from study.table import Table
-from study.table1_page import page
-from study.table1_test_page import page as test_page
+from study.table1.baselines import TrigramRescoring, Untrained
+from study.harness.cell import Cell, name_of
+from study.harness.command import main
+from study.table1.test_scoring import HeldOutScoring
+from study.training.methods import methods_of
+from study.harness.records import Records
+from study.training.runs import chosen_records, cost_of, dev_of, train_of, training, with_rates
+from study.lists.sets import TEST, Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
+from study.table1.page import page
+from study.table1.test_page import page as test_page
 
 LOG = Path(__file__).with_name("test_log.md")
 

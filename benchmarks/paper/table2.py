@@ -12,16 +12,16 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from study.cell import Cell
-from study.command import main
-from study.groups import change, change_text, count, matching, wer
-from study.methods import LORB
-from study.page import grid
-from study.page import page as whole_page
-from study.records import Record, Records
-from study.runs import cost_of, lorb_rate, training
-from study.sizes import Size
-from study.table import Table
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.pages.rows import change, change_text, count, matching, wer
+from study.training.methods import LORB
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.harness.records import Record, Records
+from study.training.runs import cost_of, lorb_rate, training
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 RANKS = (4, 8, 16, 32)
 _DEFAULT = ("all", 8)

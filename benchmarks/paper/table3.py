@@ -12,15 +12,15 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from study.cell import Cell
-from study.command import main
-from study.groups import change, change_text, count, elsewhere, matching, wer
-from study.page import grid
-from study.page import page as whole_page
-from study.records import Record, Records
-from study.runs import cost_of, lorb_rate, training
-from study.sizes import Size
-from study.table import Table
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.pages.rows import change, change_text, count, elsewhere, matching, wer
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.harness.records import Record, Records
+from study.training.runs import cost_of, lorb_rate, training
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 LAMBDAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 NONE = "alone"

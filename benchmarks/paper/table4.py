@@ -9,20 +9,20 @@ in all, four epochs at most where a size has fewer. A smaller cut is part of a l
 
 from collections.abc import Sequence
 
-from study.cell import Cell
-from study.command import main
-from study.counts import SetCounts
-from study.groups import errors, matching, wer
-from study.learning_curve import fitted
-from study.methods import LORB
-from study.page import grid
-from study.page import page as whole_page
-from study.plot import Panel, plot_curves
-from study.records import Record, Records
-from study.runs import chosen_records, cost_of, dev_of, training, with_rates
-from study.sets import TRAIN, Lists
-from study.sizes import Size
-from study.table import Table
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.lists.error_counts import SetCounts
+from study.pages.rows import errors, matching, wer
+from study.statistics.learning_curve import fitted
+from study.training.methods import LORB
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.pages.learning_curve_plot import Panel, plot_curves
+from study.harness.records import Record, Records
+from study.training.runs import chosen_records, cost_of, dev_of, training, with_rates
+from study.lists.sets import TRAIN, Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 _LISTS_SEEN, _MOST_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate chosen for each number on seed 0. Mean over seeds with Student's interval. The line

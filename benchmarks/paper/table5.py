@@ -9,18 +9,18 @@ comes with none: rescore-minilm's own is a sum head.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.cell import Cell
-from study.command import main
-from study.counts import SetCounts
-from study.groups import change, change_text, count, matching, wer
-from study.methods import LORB
-from study.page import grid
-from study.page import page as whole_page
-from study.records import Record, Records
-from study.runs import cost_of, dev_of, lorb_rate, train_of, training
-from study.sets import Lists
-from study.sizes import Size
-from study.table import Table
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.lists.error_counts import SetCounts
+from study.pages.rows import change, change_text, count, matching, wer
+from study.training.methods import LORB
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.harness.records import Record, Records
+from study.training.runs import cost_of, dev_of, lorb_rate, train_of, training
+from study.lists.sets import Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 _WORDS = """LoRB, the learning rate that Table 1 chose; one thing is changed in each row. WER in per cent, mean over
 seeds with Student's interval. Change: against the row that is named, paired, its interval over lists and seeds, below

@@ -7,18 +7,18 @@ A base of each depth is made by lorb-build-base from the same book sentences; th
 `--size full --device cuda` teaches all of the text.
 """
 
-from depths.adapting import Adapting
-from depths.building import Building
-from depths.page6 import page
-from depths.serving_speed import ServingSpeed
-from study.cell import Cell
-from study.command import main
-from study.methods import LORB
-from study.records import Records
-from study.runs import cost_of, lorb_rate, training
-from study.sets import DEV, Lists
-from study.sizes import Size
-from study.table import Table
+from study.table6_depth.adapter_training import Adapting
+from study.table6_depth.base_building import Building
+from study.table6_depth.page import page
+from study.table6_depth.inference_speed import ServingSpeed
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.training.methods import LORB
+from study.harness.records import Records
+from study.training.runs import cost_of, lorb_rate, training
+from study.lists.sets import DEV, Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 DOMAIN, PARENT = "librispeech", "minilm"
 LAYERS = (2, 4, 6)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serving_process
 
-from domains.hosting import Hosting
-from domains.page7 import page
-from domains.swapping import Swapping
-from study.cell import Cell
-from study.command import main
-from study.records import Records
-from study.sets import DEV, Lists
-from study.sizes import Size
-from study.table import Table
+from study.table7_domains.hosting import Hosting
+from study.table7_domains.page import page
+from study.table7_domains.version_swaps import Swapping
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.harness.records import Records
+from study.lists.sets import DEV, Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
 
 NUM_DOMAINS = (1, 10, 100)
 RUNS = {1: 3, 10: 3, 100: 1}  # a hundred domains are a hundred loads, and their memory differs by less than a percent

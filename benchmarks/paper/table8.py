@@ -8,18 +8,18 @@ each fixes; the last cell compares the seeds with one another. The lists are Lib
 
 from collections.abc import Mapping
 
-from learned.across_seeds import AcrossSeeds
-from learned.comparison import Comparison
-from learned.page8 import page
-from study.cell import Cell
-from study.command import main
-from study.methods import FULL, LORA, Method
-from study.records import Records
-from study.runs import chosen_rate, training
-from study.sets import DEV, Lists
-from study.sizes import Size
-from study.table import Table
-from study.training import Training
+from study.table8_lora_vs_full.across_seeds import AcrossSeeds
+from study.table8_lora_vs_full.comparison import Comparison
+from study.table8_lora_vs_full.page import page
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.training.methods import FULL, LORA, Method
+from study.harness.records import Records
+from study.training.runs import chosen_rate, training
+from study.lists.sets import DEV, Lists
+from study.harness.sizes import Size
+from study.harness.table import Table
+from study.training.training import Training
 
 DOMAIN = "librispeech"
 LOOKS = 1  # at dev in each epoch: to choose the better epoch; more would cost more than the steps

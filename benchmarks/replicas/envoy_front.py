@@ -11,7 +11,7 @@ import grpc
 import yaml
 
 from lorb_client import AioClient
-from lorb_client.lines import Lines
+from lorb_client.channel_pool import Lines
 from name_server import NAME
 from play import Places
 from ports import free_port

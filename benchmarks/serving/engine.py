@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from contestant import Prepared
-from lorb_adapters.base import load_base
-from lorb_adapters.loading import load_adapter
-from lorb_adapters.memory import keep_freed_pages
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store import Store
+from lorb_adapters.process_memory import keep_freed_pages
+from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.store import Store
 from lorb_adapters.text import EncodedRow, TextNormalization
-from lorb_server.job import Lane
-from lorb_server.scoring import Request, Share, Work, gather, score
+from lorb_server.call import Lane
+from lorb_server.engine.batch import Request, Share, Work, gather, score
 from models import NUM_ADAPTERS
 from models import Prepared as PreparedModel
 from workload import TaggedList, cut, domain_name

@@ -15,8 +15,8 @@ from transformers import AutoModel
 
 from contestant import Prepared
 from engine import Engine
-from lorb_adapters.lora import AdapterWeights
-from lorb_server.scoring import Work
+from lorb_adapters.lora.weights import AdapterWeights
+from lorb_server.engine.batch import Work
 from models import Prepared as PreparedModel
 from workload import TaggedList
 

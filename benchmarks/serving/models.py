@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel
 
-from lorb_adapters.adapter import Publication
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.head import CLS, HeadWeights
-from lorb_adapters.lora import AdapterWeights, LoraConfig
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.head import CLS, HeadWeights
+from lorb_adapters.lora.sites import fresh_weights
+from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.ranking import Ranking, RankPrior
-from lorb_adapters.sites import fresh_weights
-from lorb_adapters.store import Store
+from lorb_adapters.store.adapter import Publication
+from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
 from workload import domain_name
 
@@ -74,7 +74,7 @@ def prepared(name: str) -> Prepared:
 
 
 def _make_base(name: str, folder: Path) -> None:
-    from lorb_adapters.named_bases import MINILM, base_source
+    from lorb_adapters.base.named import MINILM, base_source
 
     tokenizer = os.environ.get("LORB_BENCHMARK_TOKENIZER") if name in RANDOM else None
     shutil.copytree(tokenizer or base_source(MINILM), folder)

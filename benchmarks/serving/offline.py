@@ -23,7 +23,7 @@ from contestant import Contestant
 from engine import LARGE_BATCH_TOKENS, Engine, LoadedModel, MixedPass
 from floor import Floor
 from lorb_server.config import ServeConfig
-from lorb_server.device import choose_placement
+from lorb_server.engine.device import choose_placement
 from models import DTYPES, MODELS, NUM_ADAPTERS, prepared
 from workload import NUM_DOMAINS, TaggedList, Workload
 

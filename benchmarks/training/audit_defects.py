@@ -6,12 +6,12 @@ python benchmarks/training/audit_defects.py > benchmarks/results/audit_defects.m
 import sys
 from pathlib import Path
 
-from lorb_adapters.training.audit import FINDING_COLUMNS, Audit
-from lorb_adapters.training.tables import aligned_table
+from lorb_adapters.training.data.audit import FINDING_COLUMNS, Audit
+from lorb_adapters.training.report.tables import aligned_table
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path.append(str(TESTS))
-from planted_defects import DEFECTS, clean_sets  # noqa: E402
+from support.faulty_input.planted_defects import DEFECTS, clean_sets  # noqa: E402
 
 
 def main() -> None:

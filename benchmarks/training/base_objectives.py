@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
-from lorb_adapters.base import load_base
-from lorb_adapters.memory import keep_freed_pages
-from lorb_adapters.training.base_building.build import build
-from lorb_adapters.training.base_building.config import PLL, REPLACED, BuildConfig
-from lorb_adapters.training.base_building.files import BuildFiles
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.pretraining.build import build
+from lorb_adapters.pretraining.config import PLL, REPLACED, BuildConfig
+from lorb_adapters.pretraining.corpus.files import BuildFiles
+from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.run import Keeping
 

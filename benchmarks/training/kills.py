@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from lorb_adapters.store import Store
+from lorb_adapters.store.store import Store
 from lorb_adapters.training.run_folder import FINISHED, RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def cut(source: Path, target: Path, count: int) -> Path:
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     """Starts the command."""
-    command = [sys.executable, "-m", "lorb_adapters.training.cli", *arguments]
+    command = [sys.executable, "-m", "lorb_adapters.training.cli.train_adapter", *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

@@ -25,20 +25,20 @@ import torch
 from torch import Tensor
 
 from lorb.formats import read_nbest_lists
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.lora import LoraConfig
-from lorb_adapters.memory import keep_freed_pages
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.text import EncodedRow, TextNormalization
 from lorb_adapters.training.batches import batches
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.lists import ReferencedList, fit_rank_prior, prepare, training_first_pass
+from lorb_adapters.training.data.encoded_lists import ReferencedList, fit_rank_prior, prepare, training_first_pass
+from lorb_adapters.training.encoder.precision import product_dtype
 from lorb_adapters.training.losses import correlation_penalty, mwer_loss
 from lorb_adapters.training.methods import Lora
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
-from lorb_adapters.training.precision import product_dtype
 from lorb_adapters.training.processes import Processes
-from lorb_adapters.training.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 LISTS = ROOT / "tests" / "data" / "librispeech" / "train.jsonl.gz"

@@ -22,7 +22,7 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import open_aio_channel
-from lorb_client.lines import Lines
+from lorb_client.channel_pool import Lines
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import grpc
 
-from lorb.command import add_common_arguments
 from lorb.errors import LorbError
+from lorb_cli.command import add_common_arguments
 from lorb_client.access import add_tls_arguments, tls_from
 from lorb_client.calls import CallSettings
 from lorb_client.channel import SERVICE, open_channel

@@ -12,26 +12,26 @@ from prometheus_client import CollectorRegistry
 from lorb import __version__
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2_grpc
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.memory import keep_freed_pages
-from lorb_adapters.store import Store
-from lorb_adapters.store_base import choose_base
-from lorb_server.admin import AdapterAdminService
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.process_memory import keep_freed_pages
+from lorb_adapters.store.choose_base import choose_base
+from lorb_adapters.store.store import Store
 from lorb_server.base_info import base_info
-from lorb_server.call_server import CallServer
+from lorb_server.build import EngineRoom
 from lorb_server.config import ServeConfig
-from lorb_server.device import Placement, choose_placement, use_threads
-from lorb_server.engine_room import EngineRoom
+from lorb_server.engine.device import Placement, choose_placement, use_threads
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
-from lorb_server.health import Health
-from lorb_server.listening import ADMIN, RESCORING, listen, make_server
-from lorb_server.logs import log_unawaited
-from lorb_server.metrics import Metrics, MetricsServer
 from lorb_server.ready_file import ReadyFile
-from lorb_server.secured import admin_guards, check_files, trusted_keys
+from lorb_server.rpc.admin import AdapterAdminService
+from lorb_server.rpc.call_server import CallServer
+from lorb_server.rpc.health import Health
+from lorb_server.rpc.interceptors import admin_guards, check_files, trusted_keys
+from lorb_server.rpc.listening import ADMIN, RESCORING, listen, make_server
+from lorb_server.rpc.tls import TlsFiles
+from lorb_server.telemetry.logs import log_unawaited
+from lorb_server.telemetry.metrics import Metrics, MetricsServer
 from lorb_server.thread_pool import full_pool
-from lorb_server.tls import TlsFiles
 
 _STORE_THREADS = 4  # for the store's picture and what operators ask
 

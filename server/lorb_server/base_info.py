@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lorb_adapters.base import Base
+    from lorb_adapters.base.loader import Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class BaseInfo:
     """The base's identity, and how it is computed.
 
     Attributes:
-        name, fingerprint: see `lorb_adapters.base.Base`.
+        name, fingerprint: see `lorb_adapters.base.loader.Base`.
         device, dtype: as torch writes them, without "torch.".
     """
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import LoraConfig
-from lorb_adapters.sites import fresh_weights
-from lorb_adapters.store import Store
-from publications import make_publication
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.sites import fresh_weights
+from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.store.store import Store
+from support.adapters.publications import make_publication
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from peft import LoraConfig as PeftConfig
 from peft import get_peft_model, set_peft_model_state_dict
 from transformers import AutoModel
 
-from lorb_adapters.base import load_base
-from lorb_adapters.head import HEAD_KINDS, HeadWeights
-from lorb_adapters.lora import LoraConfig, adapter_state_dict, base_only_weights
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.head import HEAD_KINDS, HeadWeights
+from lorb_adapters.lora.weights import LoraConfig, adapter_state_dict, base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from random_adapters import random_adapter
+from support.adapters.random_adapters import random_adapter
 
 
 @pytest.fixture(scope="module", params=["tiny_bert", "tiny_roberta"])
@@ -166,7 +166,7 @@ def test_launched_passes_are_collected_in_any_order(base, model, rows):
 
 def test_a_fresh_adapter_scores_everything_zero(base, model, rows):
     """B and the head start at zero: the first-pass order is left untouched."""
-    from lorb_adapters.sites import fresh_weights
+    from lorb_adapters.lora.sites import fresh_weights
 
     fresh = fresh_weights(
         base.encoder,

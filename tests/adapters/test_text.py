@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import InvalidAdapter
-from lorb_adapters.base import load_base
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.text import TextEncoder, TextNormalization
 
 PLAIN = TextNormalization()

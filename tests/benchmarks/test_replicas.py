@@ -14,13 +14,13 @@ import pytest
 from envoy_front import envoy_program, plain_client, through_envoy
 from lorb.formats import read_nbest_lists
 from lorb.ranked import RescoreOptions
-from lorb_adapters.store import Store
+from lorb_adapters.store.store import Store
 from play import Plan, places, play
 from ports import free_port
-from publications import make_publication
 from replica import Fleet
+from support.adapters.publications import make_publication
 
-SCRIPT = Path(__file__).parents[1] / "forking_servers.py"
+SCRIPT = Path(__file__).parents[1] / "support/servers/forking_servers.py"
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def start():
 @pytest.fixture(scope="module")
 def served(tiny_bert, tmp_path_factory):
     """Flags that make a replica serve `voice` on the tiny BERT."""
-    from lorb_adapters.base import load_base
+    from lorb_adapters.base.loader import load_base
 
     folder = tmp_path_factory.mktemp("replicas-store")
     base = load_base(str(tiny_bert))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from lorb.formats import read_nbest_lists
-from lorb_client.cli import main
-from rescoring_server import ScriptedService, serving
-from two_lists import LINES
+from lorb_client.rescore.cli import main
+from support.lists.two_lists import LINES
+from support.servers.rescoring_server import ScriptedService, serving
 
 SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 

@@ -8,7 +8,7 @@ import pytest
 from lorb.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from lorb.ranked import RescoreOptions
 from lorb_client import AioClient, Client
-from rescoring_server import INFO, turned_round
+from support.servers.rescoring_server import INFO, turned_round
 
 
 def called(target, coroutine, **settings):

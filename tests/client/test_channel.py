@@ -15,11 +15,11 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from lorb.errors import Unavailable
 from lorb_client import AioClient, Client
-from lorb_client.call_end import Connections
 from lorb_client.calls import CallSettings
 from lorb_client.channel import CHANNEL_OPTIONS, SERVICE, SERVICE_CONFIG
 from lorb_client.health import is_serving
-from rescoring_server import INFO, ScriptedService, healthy, serving
+from lorb_client.load.call_outcome import Connections
+from support.servers.rescoring_server import INFO, ScriptedService, healthy, serving
 
 
 def test_only_unavailable_is_retried_and_at_most_twice():
@@ -101,7 +101,7 @@ def test_calls_go_round_the_servers(sample_lists):
 
 def test_all_calls_of_a_lost_server_go_elsewhere(service, sample_lists):
     """Twenty calls wait on a server when it is killed: every one of them is answered by another."""
-    script = Path(__file__).parents[1] / "holding_server.py"
+    script = Path(__file__).parents[1] / "support/servers/holding_server.py"
     with (
         subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as lost,  # noqa: S603
         serving(service, threads=64) as there,

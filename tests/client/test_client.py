@@ -19,7 +19,7 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
 from lorb.wire import nbest_from_request, options_from_request
 from lorb_client import Client
-from rescoring_server import INFO, ScriptedService, serving, turned_round
+from support.servers.rescoring_server import INFO, ScriptedService, serving, turned_round
 
 OPTIONS = RescoreOptions("librispeech@stable", 0.5, FallbackPolicy.FAIL, 3, Selection.MBR, "caller 7")
 

@@ -4,7 +4,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from lorb_client.health import is_serving, main
-from rescoring_server import ScriptedService, healthy, serving
+from support.servers.rescoring_server import ScriptedService, healthy, serving
 
 
 def test_a_serving_server_is_healthy(target, capsys):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from certificates import Authority
 from lorb.errors import InvalidInput
 from lorb_client import Tls
+from support.servers.certificates import Authority
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from commands import SCRIPTS, flags_of, parser_of
-from documents import DOCUMENTS, ROOT, command_lines, inline_code, simple_commands
+from support.documents.commands import SCRIPTS, flags_of, parser_of
+from support.documents.documents import DOCUMENTS, ROOT, command_lines, inline_code, simple_commands
 
 ELIDED = "..."
 # Flags of other programs that the documents name.

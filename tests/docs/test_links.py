@@ -5,8 +5,8 @@ import re
 import pytest
 from prometheus_client import generate_latest
 
-from documents import DOCUMENTS, OUTSIDE, ROOT, inline_code, name_of
-from lorb_server.metrics import Metrics
+from lorb_server.telemetry.metrics import Metrics
+from support.documents.documents import DOCUMENTS, OUTSIDE, ROOT, inline_code, name_of
 
 FOLDERS = ("adapters/", "benchmarks/", "client/", "docs/", "proto/", "server/", "tests/")
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from commands import SCRIPTS, parser_of
-from documents import PAGES, ROOT
 from lorb.v1 import admin_pb2, rescoring_pb2
+from support.documents.commands import SCRIPTS, parser_of
+from support.documents.documents import PAGES, ROOT
 
 pytest.importorskip("mkdocs", reason="the docs extra is not installed: pip install 'lorb[docs]'")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lorb_adapters.base import load_base
-from lorb_adapters.store import Store
-from publications import make_publication
-from serving import running_server
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.store import Store
+from support.adapters.publications import make_publication
+from support.servers.serving import running_server
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lorb.ranked import FallbackReason, Outcome, Ranked, RankedHypothesis
-from rescoring_server import ScriptedService, serving
+from support.servers.rescoring_server import ScriptedService, serving
 
 SECONDS_TO_BUILD = 1200
 SECONDS_TO_ANSWER = 120

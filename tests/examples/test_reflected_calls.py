@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving import WAIT_SECONDS
+from support.servers.serving import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 TOOLS = {"grpcurl", "ghz"}

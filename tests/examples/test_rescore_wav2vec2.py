@@ -10,7 +10,7 @@ from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
 from recordings import samples_of
 from rescore_wav2vec2 import MAX_HYPOTHESES, beam_search, main, nbest_of
-from tiny_recognisers import make_wav2vec2
+from support.adapters.tiny_recognisers import make_wav2vec2
 
 
 class ShortWords(AbstractLanguageModel):

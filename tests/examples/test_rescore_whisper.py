@@ -6,7 +6,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recordings import samples_of
 from rescore_whisper import NUM_BEAMS, main, nbest_of
-from tiny_recognisers import make_whisper
+from support.adapters.tiny_recognisers import make_whisper
 
 
 @pytest.fixture(scope="module")

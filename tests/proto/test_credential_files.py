@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from certificates import Authority, locked_key
 from lorb.credential_files import CredentialFile, check_ca, check_pair
 from lorb.errors import InvalidInput
+from support.servers.certificates import Authority, locked_key
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import logging
 
 import pytest
 
-from catalogue import make_parts
-from held_server import HeldServer
-from lorb_adapters.base import Base, load_base
-from lorb_adapters.store import Store
-from publications import make_publication
-from rescorer_bench import Bench
-from serving import WAIT_SECONDS, running_server
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.store.store import Store
+from support.adapters.catalogue import make_parts
+from support.adapters.publications import make_publication
+from support.engine.rescorer_bench import Bench
+from support.servers.held_server import HeldServer
+from support.servers.serving import WAIT_SECONDS, running_server
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from lorb_adapters.adapter import weights_digest
-from lorb_adapters.aliases import Aliases
 from lorb_adapters.json_fields import canonical_json
-from lorb_adapters.layout import INDEX, aliases_path, version_path
-from lorb_adapters.loading import load_adapter
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store import Store
-from lorb_adapters.version_files import render_version
-from publications import make_publication, random_weights
-from serving import running_server
+from lorb_adapters.store.adapter import weights_digest
+from lorb_adapters.store.aliases import Aliases
+from lorb_adapters.store.layout import INDEX, aliases_path, version_path
+from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.store import Store
+from lorb_adapters.store.version_files import render_version
+from support.adapters.publications import make_publication, random_weights
+from support.servers.serving import running_server
 
 NUM_ADAPTERS = 300
 ROOM_FOR = 20

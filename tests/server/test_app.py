@@ -8,11 +8,11 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from health_checks import NOT_SERVING, SERVING, health_of
 from lorb.errors import InvalidInput, StoreUnavailable
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_server.app import ADMIN, RESCORING
-from serving import WAIT_SECONDS, free_port, running_server
+from support.servers.health_checks import NOT_SERVING, SERVING, health_of
+from support.servers.serving import WAIT_SECONDS, free_port, running_server
 
 
 def test_health_and_reflection_tell_of_the_services(server):
@@ -55,7 +55,7 @@ def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
             seen.append(caught.value.code())
         raise InvalidInput("too little memory for --max-batch-tokens", field="max_batch_tokens")
 
-    monkeypatch.setattr("lorb_server.engine_room.warm_up", look)
+    monkeypatch.setattr("lorb_server.build.warm_up", look)
     port = free_port()
     with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port):
         pass
@@ -85,7 +85,7 @@ def test_a_ready_file_left_behind_is_gone_until_the_server_serves(tiny_bert, sto
     """A script that waits for it does not read the ports of a server that was killed."""
     ready_file, seen = tmp_path / "ready.json", []
     ready_file.write_text('{"port": 1}')
-    monkeypatch.setattr("lorb_server.engine_room.warm_up", lambda *_: seen.append(ready_file.exists()))
+    monkeypatch.setattr("lorb_server.build.warm_up", lambda *_: seen.append(ready_file.exists()))
     with running_server(tiny_bert, store.url, ready_file=str(ready_file)) as server:
         assert json.loads(ready_file.read_text())["port"] == server.ports.port
     assert seen == [False]

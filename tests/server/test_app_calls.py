@@ -4,11 +4,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from health_checks import NOT_SERVING, SERVING, health_of
-from held_server import HeldServer
 from lorb.v1 import rescoring_pb2 as pb
-from publications import make_publication
-from serving import WAIT_SECONDS, running_server, selected
+from support.adapters.publications import make_publication
+from support.servers.health_checks import NOT_SERVING, SERVING, health_of
+from support.servers.held_server import HeldServer
+from support.servers.serving import WAIT_SECONDS, running_server, selected
 
 
 def test_a_dead_model_fails_every_call_and_ends_the_server(held):

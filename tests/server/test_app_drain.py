@@ -13,14 +13,14 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from health_checks import NOT_SERVING, SERVING, health_of
 from lorb.v1 import rescoring_pb2 as pb
-from lorb_adapters.base import load_base
-from lorb_adapters.loading import load_adapter
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.loading import load_adapter
 from lorb_server.app import App
 from lorb_server.config import ServeConfig
-from lorb_server.device import choose_placement
-from serving import WAIT_SECONDS, running_server
+from lorb_server.engine.device import choose_placement
+from support.servers.health_checks import NOT_SERVING, SERVING, health_of
+from support.servers.serving import WAIT_SECONDS, running_server
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 300.0  # a process that imports torch, on a busy machine
@@ -58,7 +58,7 @@ def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
         assert gate.wait(WAIT_SECONDS)
         return load_adapter(*arguments)
 
-    monkeypatch.setattr("lorb_server.loader.load_adapter", load_slowly)
+    monkeypatch.setattr("lorb_server.engine.loader.load_adapter", load_slowly)
     settings = {"port": 0, "admin_port": 0, "metrics_port": 0, "device": "cpu"}
     config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.lists import ReferencedList
+from lorb_adapters.training.data.encoded_lists import ReferencedList
 
 # Lists change places within so many steps alone: enough to even lengths out, and the order stays a draw.
 _STEPS_EVENED_OUT = 8

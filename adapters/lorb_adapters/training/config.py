@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from lorb.errors import InvalidInput
-from lorb_adapters.head import HEAD_KINDS, SUM
-from lorb_adapters.lora import LoraConfig
+from lorb_adapters.lora.head import HEAD_KINDS, SUM
+from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.text import TextNormalization
 
 METHODS = ("lora", "full", "head", "bitfit", "adapter", "prefix")
@@ -26,7 +26,7 @@ class TrainConfig:
 
     Attributes:
         method: what is trained, of `METHODS`; only "lora" makes an adapter that can be published.
-        head: "sum", "mean" or "cls" (lorb_adapters.head); every method trains it.
+        head: "sum", "mean" or "cls" (lorb_adapters.lora.head); every method trains it.
         lora: rank, alpha, targets and layers. The rank is also the width of method adapter's bottlenecks and the length
             of method prefix's prefixes, and `layers` confines every method but full and head, which have no choice.
         normalization: how transcripts are written before the model reads them.

@@ -9,8 +9,8 @@ from torch import Tensor
 from lorb_adapters.ranking import RankPrior
 from lorb_adapters.training.batches import shares
 from lorb_adapters.training.config import MWED, ONE_PER_LIST, TrainConfig
-from lorb_adapters.training.dropout import Dropout
-from lorb_adapters.training.lists import ReferencedList, training_first_pass
+from lorb_adapters.training.data.encoded_lists import ReferencedList, training_first_pass
+from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.losses import (
     correlation_penalty,
     distillation_loss,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lorb.errors import InvalidInput
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.state import TrainingState
 
 
 class Optimizer:

@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lorb_adapters.training.state import TrainingState
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.step_report import DevReport, StepReport
 
 _SECONDS_BETWEEN_LINES = 10.0

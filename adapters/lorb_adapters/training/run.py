@@ -10,27 +10,27 @@ import torch
 from torch import Tensor
 
 from lorb.errors import InvalidInput
-from lorb_adapters.base import Base
-from lorb_adapters.memory import peak_memory_bytes
+from lorb_adapters.base.loader import Base
+from lorb_adapters.process_memory import peak_memory_bytes
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import EncodedRow
-from lorb_adapters.training.calibration import CalibrationChange
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data import Data, DataFiles, read_data, unseen_references
-from lorb_adapters.training.diagnosis import diagnose, weight_curve
-from lorb_adapters.training.evaluation import Evaluation, evaluate
-from lorb_adapters.training.finished import Finished, choose_golden_lists, make_publication, publish, size_bytes
-from lorb_adapters.training.layer_cache import LayerCache, Layout
-from lorb_adapters.training.lists import ReferencedList, fit_rank_prior
+from lorb_adapters.training.data.encoded_lists import ReferencedList, fit_rank_prior
+from lorb_adapters.training.data.reading import Data, DataFiles, read_data, unseen_references
+from lorb_adapters.training.encoder.layer_cache import LayerCache, Layout
+from lorb_adapters.training.evaluation.calibration import CalibrationChange
+from lorb_adapters.training.evaluation.diagnosis import diagnose, weight_curve
+from lorb_adapters.training.evaluation.evaluation import Evaluation, evaluate
+from lorb_adapters.training.evaluation.set_detail import SetDetail
+from lorb_adapters.training.evaluation.tuning import scored, tune_ranking
+from lorb_adapters.training.loop import CHECKPOINT_SECONDS, Trained, train
 from lorb_adapters.training.methods import Lora, Method, make_method
 from lorb_adapters.training.processes import Processes
 from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.report import RunReport
+from lorb_adapters.training.publish import Finished, choose_golden_lists, make_publication, publish, size_bytes
+from lorb_adapters.training.report.report import RunReport
 from lorb_adapters.training.run_folder import RunFolder
-from lorb_adapters.training.set_detail import SetDetail
-from lorb_adapters.training.state import TrainingState
-from lorb_adapters.training.train import CHECKPOINT_SECONDS, Trained, train
-from lorb_adapters.training.tuning import scored, tune_ranking
 
 __all__ = ["Finished", "Keeping", "publish", "run"]
 

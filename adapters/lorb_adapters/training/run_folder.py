@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.layer_cache import LayerCache
+from lorb_adapters.training.encoder.layer_cache import LayerCache
 
 _RUN, _CHECKPOINT, _LOCK = "run.json", "checkpoint.safetensors", ".lock"
 TRAINING, TRAINED, FINISHED = "training", "trained", "finished"

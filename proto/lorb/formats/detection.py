@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from lorb.errors import MalformedFile
-from lorb.formats.espnet2 import is_espnet2
-from lorb.formats.kaldi import is_kaldi
-from lorb.formats.lines import numbered_lines
-from lorb.formats.srilm import is_srilm_line
+from lorb.formats.parsing.lines import numbered_lines
+from lorb.formats.toolkits.espnet2 import is_espnet2
+from lorb.formats.toolkits.kaldi import is_kaldi
+from lorb.formats.toolkits.srilm import is_srilm_line
 
 _MAX_LINES = 200  # a pretty-printed ESPnet data.json has its first rec_text below its features' shapes
 _MAX_CHARS = 65_536

@@ -6,11 +6,11 @@ hyps[0] is the first-pass best; scores are natural log, higher is better.
 from collections.abc import Iterator
 from pathlib import Path
 
-from lorb.formats.lines import numbered_lines
-from lorb.formats.members import parsed_json
-from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
+from lorb.formats.parsing.json_documents import parsed_json
+from lorb.formats.parsing.lines import numbered_lines
 from lorb.formats.record import ListRecord
+from lorb.formats.warnings import Notices
 
 
 def read_native(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:

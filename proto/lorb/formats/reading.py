@@ -4,24 +4,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lorb.errors import InvalidInput, MalformedFile
-from lorb.formats.aws import read_aws
-from lorb.formats.azure import read_azure
+from lorb.formats.cloud.aws import read_aws
+from lorb.formats.cloud.azure import read_azure
+from lorb.formats.cloud.google import read_google
 from lorb.formats.detection import detected_format
-from lorb.formats.espnet1 import read_espnet1
-from lorb.formats.espnet2 import read_espnet2
-from lorb.formats.google import read_google
-from lorb.formats.huggingface import read_huggingface
-from lorb.formats.hyporadise import read_hyporadise
-from lorb.formats.kaldi import read_kaldi
-from lorb.formats.mlm_scoring import read_mlm_scoring
 from lorb.formats.native import read_native
-from lorb.formats.nemo import read_nemo
-from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 from lorb.formats.references import References
-from lorb.formats.srilm import read_srilm
-from lorb.formats.vosk import read_vosk
+from lorb.formats.toolkits.espnet1 import read_espnet1
+from lorb.formats.toolkits.espnet2 import read_espnet2
+from lorb.formats.toolkits.huggingface import read_huggingface
+from lorb.formats.toolkits.hyporadise import read_hyporadise
+from lorb.formats.toolkits.kaldi import read_kaldi
+from lorb.formats.toolkits.mlm_scoring import read_mlm_scoring
+from lorb.formats.toolkits.nemo import read_nemo
+from lorb.formats.toolkits.srilm import read_srilm
+from lorb.formats.toolkits.vosk import read_vosk
+from lorb.formats.warnings import Notices
 from lorb.nbest import NBest
 
 Reader = Callable[[Path, FormatOptions, Notices], Iterator[ListRecord]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorb.errors import MalformedFile
-from lorb.formats.lines import whole_lines
+from lorb.formats.parsing.lines import whole_lines
 from lorb.formats.record import ListRecord
 
 _TRN = re.compile(r"(.*?)[ \t]*\(([^()\s]+)\)[ \t]*")

@@ -9,8 +9,8 @@ from lorb.errors import LorbError
 from lorb.ranked import AdapterRef
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
+from lorb_server.adapter import Route, ServedAdapter
 from lorb_server.fronts.frames import ProtocolError
-from lorb_server.served import Route, ServedAdapter
 
 # A front forgets its routes with every change of the registry, so only calls in flight hold numbers of long ago.
 MAX_NUMBERED_ADAPTERS = 16384

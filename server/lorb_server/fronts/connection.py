@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from lorb_server.fronts.frames import FrameReader, Kind, ProtocolError, frame
-from lorb_server.logs import log_failure
+from lorb_server.telemetry.logs import log_failure
 
 HIGH_WATER_BYTES = 4 * 1024 * 1024  # some hundreds of answers of the largest kind, thousands of common ones
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from lorb.errors import LorbError, Overloaded, Unavailable
 from lorb.ranked import AdapterRef
+from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.call import Job, Lane, Scored
 from lorb_server.fronts.adapter_codec import MAX_NUMBERED_ADAPTERS, decode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.job_codec import decode_error, decode_scored, encode_error, encode_job
 from lorb_server.fronts.samples import encode_samples, samples_of
-from lorb_server.health import Health
-from lorb_server.job import Job, Lane, Scored
-from lorb_server.metrics import Metrics
-from lorb_server.served import Route, ServedAdapter
+from lorb_server.rpc.health import Health
+from lorb_server.telemetry.metrics import Metrics
 
 # A queue that was full is taken to be full for this long: texts would be tokenised in vain.
 FULL_SECONDS = 0.005

@@ -10,13 +10,13 @@ import socket
 import sys
 
 from lorb.errors import LorbError
-from lorb_server.call_server import CallServer
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.settings import FrontSettings
-from lorb_server.health import Health
-from lorb_server.listening import ADMIN, RESCORING
-from lorb_server.logs import configure_logs, log_unawaited, log_uncaught
-from lorb_server.metrics import Metrics
+from lorb_server.rpc.call_server import CallServer
+from lorb_server.rpc.health import Health
+from lorb_server.rpc.listening import ADMIN, RESCORING
+from lorb_server.telemetry.logs import configure_logs, log_unawaited, log_uncaught
+from lorb_server.telemetry.metrics import Metrics
 
 LOST_GRACE_SECONDS = 1.0  # for calls whose answer is on its way when the engine process ends
 _FAREWELL_SECONDS = 1.0

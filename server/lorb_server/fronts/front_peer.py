@@ -10,15 +10,15 @@ from typing import Any, Protocol
 from prometheus_client import Counter
 
 from lorb.errors import LorbError, Unavailable
-from lorb_server.answers import unforeseen
+from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.call import Job, Scoring
 from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_job, encode_error, encode_scored
 from lorb_server.fronts.samples import Samples, decode_samples
-from lorb_server.job import Job, Scoring
-from lorb_server.served import Route, ServedAdapter
+from lorb_server.rpc.errors import unforeseen
 
 # More than a queue of common lists holds. A front that has as many here waits with the next.
 MAX_JOBS = 8192
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class FrontsRouting(Protocol):
-    """What the fronts need of `lorb_server.registry.Registry`."""
+    """What the fronts need of `lorb_server.registry.registry.Registry`."""
 
     async def route(self, domain: str, routing_key: str) -> Route: ...  # noqa: D102
     def depends_on_key(self, domain: str) -> bool: ...  # noqa: D102

@@ -10,6 +10,7 @@ from dataclasses import replace
 from lorb.errors import Unavailable
 from lorb_adapters.text import TextEncoder
 from lorb_server.base_info import BaseInfo
+from lorb_server.call import Scoring
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_state import EngineState
@@ -18,9 +19,8 @@ from lorb_server.fronts.restarts import Restarts
 from lorb_server.fronts.samples import Samples, total
 from lorb_server.fronts.settings import FrontSettings
 from lorb_server.fronts.shared_port import SharedPort
-from lorb_server.health import Health
-from lorb_server.job import Scoring
-from lorb_server.metrics import Metrics
+from lorb_server.rpc.health import Health
+from lorb_server.telemetry.metrics import Metrics
 
 MEASURE_SECONDS = 1.0  # how often fronts are asked what they have counted: as much as a killed one takes with it
 SETTLE_SECONDS = 1.0

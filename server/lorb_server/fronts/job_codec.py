@@ -9,9 +9,9 @@ from itertools import chain
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
 from lorb_adapters.text import EncodedRow
+from lorb_server.adapter import ServedAdapter
+from lorb_server.call import Job, Lane, Scored
 from lorb_server.fronts.frames import ProtocolError
-from lorb_server.job import Job, Lane, Scored
-from lorb_server.served import ServedAdapter
 
 _JOB = struct.Struct("=IBBdI")  # adapter number, lane, may be partial, answer by, rows
 _SCORED = struct.Struct("=ddII")  # queue seconds, infer seconds, cached, scores

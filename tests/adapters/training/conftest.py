@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def report_folder(sample, tiny_bert, tmp_path_factory):
     """What `--report-dir` writes: a tiny base, 24 train, 40 dev and 20 test lists of the sample, 4 steps."""
-    from lorb_adapters.training.cli import main
+    from lorb_adapters.training.cli.train_adapter import main
 
     folder = tmp_path_factory.mktemp("reported")
     for name, count in (("train", 24), ("dev", 40), ("test", 20)):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.formats import read_nbest_lists
-from lorb_adapters.base import load_base
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.batches import batches, shares, steps_per_epoch
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.lists import prepare
+from lorb_adapters.training.data.encoded_lists import prepare
 
 CONFIG = TrainConfig(lists_per_step=4, hypotheses_per_list=3)
 

@@ -5,17 +5,17 @@ import torch
 
 from lorb.errors import InvalidInput
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.base import load_base
-from lorb_adapters.lora import LoraConfig
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.base.writer import write_base
+from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import LEARNING_RATES, METHODS, TrainConfig
-from lorb_adapters.training.lists import fit_rank_prior, prepare
+from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
+from lorb_adapters.training.loop import train
 from lorb_adapters.training.methods import make_method
-from lorb_adapters.training.output_base import write_base
 from lorb_adapters.training.step_report import DevReport
-from lorb_adapters.training.train import train
-from publications import random_weights
+from support.adapters.publications import random_weights
 
 
 def config_of(method, **changes):

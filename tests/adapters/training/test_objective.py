@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.base import load_base
-from lorb_adapters.lora import LoraConfig
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.lists import fit_rank_prior, prepare
+from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
 from lorb_adapters.training.losses import correlation_penalty
 from lorb_adapters.training.methods import make_method
 from lorb_adapters.training.objective import Objective

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lorb.errors import InvalidInput
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.optimizer import Optimizer, schedule
-from lorb_adapters.training.state import TrainingState
 
 CONFIG = TrainConfig(learning_rate=0.1, warmup_fraction=0.0, weight_decay=0.0)
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from lorb_adapters.store import Store
-from lorb_adapters.training.cli import main
+from lorb_adapters.store.store import Store
+from lorb_adapters.training.cli.train_adapter import main
 from lorb_adapters.training.processes import Processes
-from serving import free_port
+from support.servers.serving import free_port
 
-SCRIPT = Path(__file__).parents[2] / "forked_training.py"
+SCRIPT = Path(__file__).parents[2] / "support/training/forked_training.py"
 BIN = Path(sys.executable).parent
 TORCHRUN = ["torchrun", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank", "{rank}"]
 TORCHRUN += ["--master-addr", "127.0.0.1", "--master-port", "{port}", "--no-python"]

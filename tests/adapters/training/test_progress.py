@@ -3,8 +3,8 @@
 import pytest
 
 from lorb_adapters.training import progress as progress_module
+from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.progress import TrainingProgress, clock
-from lorb_adapters.training.state import TrainingState
 from lorb_adapters.training.step_report import DevReport, StepReport
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lorb_adapters.signing import SIGNATURE, make_key
-from lorb_adapters.store import Store
-from lorb_adapters.training.cli import main
+from lorb_adapters.store.signing import SIGNATURE, make_key
+from lorb_adapters.store.store import Store
+from lorb_adapters.training.cli.train_adapter import main
 from lorb_adapters.training.run_folder import RunFolder
 
-SCRIPT = Path(__file__).parents[2] / "forked_training.py"
+SCRIPT = Path(__file__).parents[2] / "support/training/forked_training.py"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(files, tiny_bert,
 
 def interrupted_after(monkeypatch, steps):
     """Presses Ctrl-C in the step after so many."""
-    from lorb_adapters.training import train
+    from lorb_adapters.training import loop as train
 
     whole = train._Training.step
 

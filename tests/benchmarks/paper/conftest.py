@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from study.runner import Folders
-from study.sizes import Counts, Size
+from study.harness.runner import Folders
+from study.harness.sizes import Counts, Size
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from study.cell import Cell, Place
-from study.course import Course
-from study.records import Records
-from study.runner import Run
-from study.runs import training
-from study.training import Training
-from study.workers import do
+from study.harness.cell import Cell, Place
+from study.training.measured_progress import Course
+from study.harness.records import Records
+from study.harness.runner import Run
+from study.training.runs import training
+from study.training.training import Training
+from study.harness.workers import do
 
 
 def test_a_size_names_its_methods_and_the_weight_of_lorb(tiny_size, folders):

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from compose import NUM_LISTS, SERVER_IMAGE, Compose
+from support.documents.compose import NUM_LISTS, SERVER_IMAGE, Compose
 
 
 @pytest.fixture(scope="session")

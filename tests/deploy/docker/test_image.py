@@ -2,7 +2,7 @@
 
 import pytest
 
-from compose import NUM_LISTS, SHIPPED, is_healthy, wait_until
+from support.documents.compose import NUM_LISTS, SHIPPED, is_healthy, wait_until
 
 pytestmark = pytest.mark.docker
 

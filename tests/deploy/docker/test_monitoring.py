@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compose import ROOT, Compose, free_ports, is_healthy, wait_until
+from support.documents.compose import ROOT, Compose, free_ports, is_healthy, wait_until
 
 pytestmark = pytest.mark.docker
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from compose import SHIPPED, Compose, is_healthy, wait_until
 from lorb import Outcome, RescoreOptions
 from lorb_client import Client
+from support.documents.compose import SHIPPED, Compose, is_healthy, wait_until
 
 pytestmark = pytest.mark.docker
 

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from compose import ROOT, TRAIN_IMAGE, WAIT_SECONDS, Compose, is_healthy, wait_until
+from support.documents.compose import ROOT, TRAIN_IMAGE, WAIT_SECONDS, Compose, is_healthy, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -43,7 +43,7 @@ def metrics_port(container):
 def callers(engine, project, sample, tmp_path):
     """Callers in a container on the servers' network; and the file that ends them."""
     tmp_path.chmod(0o755)
-    script = ROOT / "tests" / "steady_calls.py"
+    script = ROOT / "tests" / "support/servers/steady_calls.py"
     container = engine.containers.run(
         TRAIN_IMAGE,
         ["/calls/steady_calls.py", "dns:///server:50051", "/lists/test.jsonl.gz", str(NUM_CALLERS), "/out/stop"],

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorb_adapters.base import load_base
-from lorb_adapters.store import Store
-from publications import make_publication
-from serving import free_port, running_server
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.store import Store
+from support.adapters.publications import make_publication
+from support.servers.serving import free_port, running_server
 
 ROOT = Path(__file__).parents[3]
 CONFIGURATION = ROOT / "deploy" / "monitoring" / "prometheus"

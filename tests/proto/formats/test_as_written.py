@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats_as_written import EVERY, FOLDER, hypotheses
 from lorb.errors import InvalidInput, MalformedFile
 from lorb.formats import FORMATS
+from support.lists.formats_as_written import EVERY, FOLDER, hypotheses
 
 
 @pytest.fixture(scope="module")

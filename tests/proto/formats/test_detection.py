@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from formats_as_written import EVERY, FOLDER
 from lorb.errors import MalformedFile
 from lorb.formats.detection import detected_format
+from support.lists.formats_as_written import EVERY, FOLDER
 
 NATIVE = '{"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}\n'
 MLM_SCORING = {"u1": {"hyp_1": {"score": -1.0, "text": " a"}, "ref": "a"}}

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fuzzed_files import cases, read_edited, read_edited_references, reference_cases
+from support.faulty_input.fuzzed_files import cases, read_edited, read_edited_references, reference_cases
 
 
 @pytest.fixture(scope="module")

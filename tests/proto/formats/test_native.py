@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from formats_as_written import read_with
 from lorb.errors import MalformedFile
 from lorb.formats.native import read_native
+from support.lists.formats_as_written import read_with
 
 read = partial(read_with, read_native)
 

@@ -7,7 +7,7 @@ import pytest
 
 from lorb.errors import InvalidInput
 from lorb.formats import FormatOptions
-from lorb.formats.arguments import add_format_arguments, format_options
+from lorb_cli.nbest_arguments import add_format_arguments, format_options
 
 
 def parsed(*flags):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from formats_as_written import FOLDER, refusal
 from lorb.formats.record import ListRecord
 from lorb.formats.references import References
+from support.lists.formats_as_written import FOLDER, refusal
 
 
 @pytest.mark.parametrize("name", ["text", "ref.trn"])

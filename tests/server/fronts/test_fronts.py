@@ -10,19 +10,19 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from front_pair import HeldScoring, ScriptedRouting, until
 from lorb.errors import InvalidInput
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
-from lorb_adapters.base import load_base
+from lorb_adapters.base.loader import load_base
 from lorb_server.base_info import base_info
 from lorb_server.config import ServeConfig
 from lorb_server.fronts import fronts as fronts_module
 from lorb_server.fronts.fronts import Fronts
-from lorb_server.health import Health
-from lorb_server.listening import ADMIN, RESCORING
-from lorb_server.metrics import Metrics
-from serving import free_port, served_adapter
+from lorb_server.rpc.health import Health
+from lorb_server.rpc.listening import ADMIN, RESCORING
+from lorb_server.telemetry.metrics import Metrics
+from support.servers.front_pair import HeldScoring, ScriptedRouting, until
+from support.servers.serving import free_port, served_adapter
 
 START_SECONDS = 120.0  # two processes on a busy machine import torch meanwhile
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import pytest
 
-from front_pair import connected, job, until
 from lorb.errors import ModelFailed, Overloaded, Unavailable
+from lorb_server.call import Lane
 from lorb_server.fronts.engine_link import EngineLink
-from lorb_server.job import Lane
-from serving import served_adapter
+from support.servers.front_pair import connected, job, until
+from support.servers.serving import served_adapter
 
 
 def test_a_job_is_scored_behind_the_socket():

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from front_pair import connected, job, until
 from lorb.errors import Unavailable
+from lorb_server.call import Lane
 from lorb_server.fronts import front_peer
 from lorb_server.fronts.connection import HIGH_WATER_BYTES
 from lorb_server.fronts.frames import Kind, frame
-from lorb_server.job import Lane
+from support.servers.front_pair import connected, job, until
 
 
 def test_a_front_that_dies_takes_its_jobs_with_it():

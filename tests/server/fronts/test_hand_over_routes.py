@@ -5,11 +5,11 @@ import dataclasses
 
 import pytest
 
-from front_pair import connected, job, until
 from lorb.errors import Unavailable, UnknownDomain
+from lorb_server.adapter import ServedAdapter
 from lorb_server.fronts import adapter_codec
-from lorb_server.served import ServedAdapter
-from serving import served_adapter
+from support.servers.front_pair import connected, job, until
+from support.servers.serving import served_adapter
 
 
 def test_an_adapter_reaches_the_front_whole():

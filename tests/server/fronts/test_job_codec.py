@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
 from lorb_adapters.text import EncodedRow
+from lorb_server.call import Job, Lane, Scored
 from lorb_server.fronts.frames import ProtocolError
 from lorb_server.fronts.job_codec import (
     adapter_number,
@@ -20,8 +21,7 @@ from lorb_server.fronts.job_codec import (
     encode_job,
     encode_scored,
 )
-from lorb_server.job import Job, Lane, Scored
-from serving import row, served_adapter
+from support.servers.serving import row, served_adapter
 
 ADAPTER = served_adapter(1)
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from lorb_server.fronts.frames import ProtocolError
 from lorb_server.fronts.samples import decode_samples, encode_samples, samples_of, total, with_samples
-from lorb_server.metrics import Metrics
+from lorb_server.telemetry.metrics import Metrics
 
 
 class Families:

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2_grpc
 from lorb.v1 import rescoring_pb2 as pb
-from publications import make_publication
-from serving import WAIT_SECONDS, TellingModel, free_port, running_server
+from support.adapters.publications import make_publication
+from support.servers.serving import WAIT_SECONDS, TellingModel, free_port, running_server
 
 TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a dog sat on the cat")
 

@@ -1,6 +1,6 @@
 """What of the model is trained: LoRA, all of it, the head, the biases, bottleneck adapters or prefixes."""
 
-from lorb_adapters.base import Base
+from lorb_adapters.base.loader import Base
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.methods.adapter import BottleneckAdapter
 from lorb_adapters.training.methods.bitfit import BitFit

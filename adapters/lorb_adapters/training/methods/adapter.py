@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.lora_stack import Join
-from lorb_adapters.training.dropout import Dropout
-from lorb_adapters.training.encoder import Additions
+from lorb_adapters.encoder.lora_matrices import Join
+from lorb_adapters.training.encoder.dropout import Dropout
+from lorb_adapters.training.encoder.forward import Additions
 from lorb_adapters.training.methods.method import Method, Tensors
 
 _INITIAL_DEVIATION = 0.01  # of the matrix down, as in the paper; the matrix up begins at zero

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lorb_adapters import head
-from lorb_adapters.packing import PackedRows
+from lorb_adapters.encoder.packing import PackedRows
+from lorb_adapters.lora import head
 from lorb_adapters.text import EncodedRow
-from lorb_adapters.training.dropout import Dropout
+from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.methods.method import Method, Tensors
 
 

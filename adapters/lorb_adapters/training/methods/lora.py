@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.base import Base
-from lorb_adapters.bert_layer import Linear
-from lorb_adapters.head import HeadWeights
-from lorb_adapters.lora import AdapterWeights
-from lorb_adapters.lora_stack import JOINED_SITES, Join
+from lorb_adapters.base.loader import Base
+from lorb_adapters.encoder.bert_layer import Linear
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.sites import adapted_sites, fresh_weights
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.sites import adapted_sites, fresh_weights
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.dropout import Dropout
-from lorb_adapters.training.encoder import Additions
-from lorb_adapters.training.lists import ReferencedList, score_lists
+from lorb_adapters.training.data.encoded_lists import ReferencedList, score_lists
+from lorb_adapters.training.encoder.dropout import Dropout
+from lorb_adapters.training.encoder.forward import Additions
 from lorb_adapters.training.methods.method import Method, Tensors, head_of
 
 

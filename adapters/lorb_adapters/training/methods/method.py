@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from lorb.errors import InvalidInput
-from lorb_adapters import head
-from lorb_adapters.base import Base
-from lorb_adapters.head import SUM, HeadWeights
-from lorb_adapters.packing import PackedRows, pack
+from lorb_adapters.base.loader import Base
+from lorb_adapters.encoder.packing import PackedRows, pack
+from lorb_adapters.lora import head
+from lorb_adapters.lora.head import SUM, HeadWeights
 from lorb_adapters.text import EncodedRow
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.dropout import Dropout
-from lorb_adapters.training.encoder import Additions, TrainingEncoder
-from lorb_adapters.training.layer_cache import LayerCache
-from lorb_adapters.training.lists import ReferencedList, score_in_passes
-from lorb_adapters.training.precision import product_dtype
+from lorb_adapters.training.data.encoded_lists import ReferencedList, score_in_passes
+from lorb_adapters.training.encoder.dropout import Dropout
+from lorb_adapters.training.encoder.forward import Additions, TrainingEncoder
+from lorb_adapters.training.encoder.layer_cache import LayerCache
+from lorb_adapters.training.encoder.precision import product_dtype
 
 # Trained values by name.
 Tensors = Mapping[str, Tensor]

@@ -8,10 +8,10 @@ with.
 import torch
 from torch import Tensor
 
-from lorb_adapters.training.dropout import Dropout
-from lorb_adapters.training.encoder import Additions
+from lorb_adapters.training.encoder.attention import Prefix
+from lorb_adapters.training.encoder.dropout import Dropout
+from lorb_adapters.training.encoder.forward import Additions
 from lorb_adapters.training.methods.method import Method, Tensors
-from lorb_adapters.training.row_attention import Prefix
 
 _INITIAL_DEVIATION = 0.02
 

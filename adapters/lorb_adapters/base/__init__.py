@@ -1,0 +1,1 @@
+"""Frozen bases: loading, fingerprints, names, writing."""

@@ -1,0 +1,1 @@
+"""The commands `lorb-adapters` and `lorb-base-delta`."""

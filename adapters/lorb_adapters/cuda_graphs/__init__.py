@@ -1,0 +1,1 @@
+"""Small batches replayed as CUDA graphs."""

@@ -1,0 +1,1 @@
+"""The packed encoder: BERT layers over rows without padding, with LoRA."""

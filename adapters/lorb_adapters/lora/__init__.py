@@ -1,0 +1,1 @@
+"""LoRA adapters and score heads: configuration and weights."""

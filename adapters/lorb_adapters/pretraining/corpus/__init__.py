@@ -1,0 +1,1 @@
+"""The text that a base is trained on, and its corruption."""

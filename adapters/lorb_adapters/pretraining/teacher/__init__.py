@@ -1,0 +1,1 @@
+"""The masked-LM teacher and how well it scores."""

@@ -1,0 +1,83 @@
+"""One version on its way between stores: a plain tar of its files, or a folder. Nothing is ever extracted."""
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from lorb.errors import InvalidAdapter, InvalidInput, MalformedFile
+from lorb_adapters.store.manifest import Manifest
+from lorb_adapters.store.storage.local_folder import FolderStorage
+from lorb_adapters.store.version_files import MAX_BYTES, check_names
+
+_MAX_MEMBERS = 2 * len(MAX_BYTES)  # a folder or two beside the files
+
+
+def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Writes `<domain>/<version>/<file>`; the same version gives the same bytes. Raises InvalidInput."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name in sorted(files):
+                member = tarfile.TarInfo(f"{manifest.domain}/{manifest.version}/{name}")
+                member.size = len(files[name])
+                tar.addfile(member, io.BytesIO(files[name]))
+        partial.replace(path)
+    except OSError as problem:
+        partial.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} cannot be written: {problem.strerror}", field="out") from problem
+
+
+def read_archive(path: Path) -> dict[str, bytes]:
+    """The files of the one version in a tar or folder; raises MalformedFile, InvalidAdapter.
+
+    Refused are links, absolute names, "..", names that do not belong in a version, and files too large.
+    """
+    files = _read_folder(path) if path.is_dir() else _read_tar(path)
+    check_names(list(files))
+    return files
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    folder = FolderStorage(path)
+    names = folder.names("")
+    check_names(names)
+    return {name: folder.read(name, MAX_BYTES[name]) for name in names}
+
+
+def _read_tar(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:  # plain only: a compressed one can be a bomb
+            for count, member in enumerate(tar, start=1):
+                if count > _MAX_MEMBERS:
+                    raise InvalidAdapter(f"{path} has more than {_MAX_MEMBERS} entries", field=str(path))
+                if not member.isdir():
+                    name = _checked_name(path, member, files)
+                    files[name] = _read_member(path, tar, member)
+    except (tarfile.TarError, EOFError, OSError) as problem:
+        raise MalformedFile(path, 0, f"is not a tar that can be read: {problem}") from problem
+    return files
+
+
+def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
+    place = PurePosixPath(member.name)
+    if place.is_absolute() or ".." in place.parts:
+        raise InvalidAdapter(f"{path}: {member.name[:80]!r} points outside the archive", field=member.name[:80])
+    if not member.isreg():
+        raise InvalidAdapter(f"{path}: {member.name[:80]!r} is not a regular file", field=member.name[:80])
+    if place.name in files:
+        raise InvalidAdapter(f"{path}: {place.name} is there twice: one version at a time", field=place.name)
+    if place.name not in MAX_BYTES:
+        raise InvalidAdapter(f"{path}: {place.name[:80]!r} has no place in an adapter", field=place.name[:80])
+    if member.size > MAX_BYTES[place.name]:
+        raise InvalidAdapter(f"{path}: {place.name} is larger than {MAX_BYTES[place.name]} bytes", field=place.name)
+    return place.name
+
+
+def _read_member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    content = file.read() if file else b""
+    if len(content) != member.size:
+        raise MalformedFile(path, 0, f"ends inside {member.name[:80]!r}")
+    return content

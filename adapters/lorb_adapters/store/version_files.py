@@ -1,0 +1,110 @@
+"""The files of one published version: which there are, how large they may be, and how they are written."""
+
+import hashlib
+from collections.abc import Mapping
+
+from safetensors.torch import save
+
+from lorb.errors import InvalidAdapter
+from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.lora.weights import adapter_state_dict
+from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
+from lorb_adapters.store.manifest import SCHEMA_VERSION, Manifest
+from lorb_adapters.store.signing import SIGNATURE
+
+MANIFEST = "manifest.json"
+CONFIG = "adapter_config.json"
+LORA_WEIGHTS = "adapter_model.safetensors"
+HEAD_WEIGHTS = "head.safetensors"
+REPORT_MD = "report.md"
+REPORT_JSON = "report.json"
+
+_MIB = 1024 * 1024
+MAX_BYTES: Mapping[str, int] = {
+    CONFIG: 1 * _MIB,
+    LORA_WEIGHTS: 512 * _MIB,
+    HEAD_WEIGHTS: 64 * _MIB,
+    MANIFEST: 64 * _MIB,
+    REPORT_MD: 16 * _MIB,
+    REPORT_JSON: 16 * _MIB,
+    SIGNATURE: 4096,
+}
+_REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
+
+
+def render_version(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
+    """Every file of a version, the manifest last."""
+    weights = publication.weights
+    files = {
+        CONFIG: canonical_json(weights.config.to_peft_json(publication.base_name)),
+        LORA_WEIGHTS: save(adapter_state_dict(weights), metadata={"format": "pt"}),
+        HEAD_WEIGHTS: save(head_state_dict(weights), metadata={"format": "pt"}),
+        REPORT_MD: publication.report_md.encode(),
+        REPORT_JSON: publication.report_json.encode(),
+    }
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        domain=publication.domain,
+        version=version,
+        created_time=created_time,
+        base_name=publication.base_name,
+        base_fingerprint=publication.base_fingerprint,
+        file_sha256={name: _sha256(content) for name, content in files.items()},
+        weights_digest=weights_digest(weights),
+        head_kind=weights.head.kind,
+        ranking=publication.ranking,
+        normalization=publication.normalization,
+        uses_context=publication.uses_context,
+        first_pass_statistics=publication.first_pass_statistics,
+        training_data=publication.training_data,
+        dev_metrics=publication.dev_metrics,
+        golden_lists=publication.golden_lists,
+    )
+    return files | {MANIFEST: canonical_json(manifest.to_json())}
+
+
+def check_names(names: list[str]) -> None:
+    """Raises InvalidAdapter where a file does not belong in a version, or a necessary one is missing."""
+    for name in sorted(names):
+        if name not in MAX_BYTES:
+            raise InvalidAdapter(
+                f"{name[:80]!r} has no place in an adapter: LoRB reads {', '.join(MAX_BYTES)}, no other file",
+                field=name[:80],
+            )
+    for name in _REQUIRED:
+        if name not in names:
+            raise InvalidAdapter(f"{name} is missing", field=name)
+
+
+def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
+    """Raises InvalidAdapter naming the first file that is not the one the manifest tells of."""
+    present = files.keys() - {MANIFEST, SIGNATURE}
+    for name in sorted(present ^ manifest.file_sha256.keys()):
+        problem = "is missing" if name in manifest.file_sha256 else "is not in manifest.json's file_sha256"
+        raise InvalidAdapter(f"{name} {problem}", field=name)
+    for name in sorted(present):
+        if _sha256(files[name]) != manifest.file_sha256[name]:
+            raise InvalidAdapter(f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name)
+
+
+def placed_manifest(content: bytes, domain: str, version: str) -> Manifest:
+    """Reads manifest.json; raises InvalidAdapter where it tells of another version than the one that it lies in."""
+    manifest = Manifest.parse(content)
+    check_place(manifest, domain, version)
+    return manifest
+
+
+def check_place(manifest: Manifest, domain: str, version: str) -> None:
+    """Raises InvalidAdapter where the manifest tells of another version than the one it lies in."""
+    for key, said, lies in (("domain", manifest.domain, domain), ("version", manifest.version, version)):
+        if said != lies:
+            raise InvalidAdapter(f"{MANIFEST}: {key} is {said!r}, but it lies in {lies!r}", field=key)
+    if not version.endswith(f"-{manifest.weights_digest[:12]}"):
+        raise InvalidAdapter(
+            f"{MANIFEST}: weights_digest is {manifest.weights_digest[:12]}..., the version is {version}",
+            field="weights_digest",
+        )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,1 @@
+"""The commands `lorb-train-adapter` and `lorb-compare`."""

@@ -1,0 +1,92 @@
+"""`lorb-compare`: puts reports of lorb-train-adapter side by side."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lorb.errors import InvalidInput, LorbError
+from lorb_cli.command import add_common_arguments, needing_extra
+
+with needing_extra("lorb-compare", "train"):
+    from lorb_adapters.training.report.comparison import Comparison
+
+_PROGRAM = "lorb-compare"
+_USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 2 where a file is wrong or cannot be written."""
+    args = parser().parse_args(argv)
+    try:
+        comparison = Comparison.read(args.runs)
+        if args.html:
+            _write_page(args.html, comparison)
+    except LorbError as error:
+        print(f"{_PROGRAM}:", *str(error).split(), file=sys.stderr)
+        return _USAGE_ERROR
+    console = Console(markup=False, highlight=False)
+    console.print(_table(comparison))
+    for notice in comparison.notices():
+        console.print(notice)
+    if args.html:
+        console.print(f"wrote {args.html}", soft_wrap=True)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Puts training runs side by side: settings that differ, word error rates with intervals, costs. "
+        "Change: 95% interval of rescored minus first pass over paired resamples of utterances; below 0 is better.",
+    )
+    made.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN",
+        help="a report.json, a folder that has one, or a version's folder in a store",
+    )  # fmt: skip
+    made.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write a page with plots; of one run, the page of its report"
+    )
+    add_common_arguments(made)
+    return made
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table()
+    table.add_column("")
+    for label, name in zip(comparison.labels, comparison.names, strict=True):
+        table.add_column(f"{label}  {name}", overflow="fold")
+    for section in comparison.sections():
+        table.add_section()
+        table.add_row(section.title, style="bold")
+        for name, values in section.rows:
+            table.add_row(f"  {name}", *values)
+    return table
+
+
+def _write_page(path: Path, comparison: Comparison) -> None:
+    """Raises InvalidInput where the page cannot be drawn or written."""
+    if len(comparison.runs) == 1:
+        from lorb_adapters.training.report.html.run_page import run_page
+
+        content = run_page(comparison.runs[0])
+    else:
+        from lorb_adapters.training.report.html.comparison_page import comparison_page
+
+        content = comparison_page(comparison)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(content, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}", field="html") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

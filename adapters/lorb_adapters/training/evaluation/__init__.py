@@ -1,0 +1,1 @@
+"""Word errors, tuning on dev, calibration."""

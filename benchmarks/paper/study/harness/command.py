@@ -1,0 +1,107 @@
+"""The command of a table: `python benchmarks/paper/table1.py`."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from study.harness.records import write_whole
+from study.harness.runner import Folders, Run
+from study.harness.sizes import SIZES, SMALL, Size
+from study.harness.table import Table
+
+ROOT = Path(__file__).parents[3]
+INTERRUPTED, MISUSED, FAILED = 130, 2, 1
+
+
+def main(
+    table: Table,
+    argv: Sequence[str] | None = None,
+    description: str = "",
+    *,
+    before: Callable[[Size], None] = lambda size: None,
+) -> int:
+    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 2 no sets, 130 interrupted.
+
+    before: is told the size before any cell is done.
+    """
+    args = parser(description).parse_args(argv)
+    run = Run(
+        table=table,
+        size=SIZES[args.size],
+        folders=folders(args.size, args.results, args.scratch, args.sets),
+        say=lambda text: print(text, flush=True),
+        device=args.device,
+        threads=args.threads,
+        jobs=args.jobs,
+        minutes=args.minutes,
+        only=args.only,
+    )
+    if args.plan:
+        return _plan(run)
+    if not args.write and not run.folders.sets.is_dir():
+        print(f"{run.folders.sets} has no sets: make them by benchmarks/paper/data.py --source DIR", file=sys.stderr)
+        return MISUSED
+    if args.again:
+        _forget(run, args.again)
+    status = 0
+    if not args.write:
+        if run.left():
+            before(run.size)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+        try:
+            status = FAILED if run.do() else 0
+        except KeyboardInterrupt:
+            print("interrupted: the same command goes on")
+            status = INTERRUPTED
+    page = table.page(run.size, run.records)
+    path = run.folders.results / f"{table.name}.md"
+    write_whole(path, page)
+    print(page if args.write else f"wrote {path}")
+    return status
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The flags that all tables share."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="list the cells and what is done, and do nothing")
+    what.add_argument("--write", action="store_true", help="do no cell: make the page of the records there are")
+    made.add_argument("--size", choices=tuple(SIZES), default="small", help="full wants a GPU (default: small)")
+    made.add_argument("--only", default="", metavar="TEXT", help="cells whose name has this in it")
+    made.add_argument("--again", default="", metavar="TEXT", help="throw the records of such cells away first")
+    made.add_argument("--jobs", type=int, default=1, help="cells at a time (default: 1)")
+    made.add_argument("--threads", type=int, default=1, help="of the processor, for each (default: 1)")
+    made.add_argument("--minutes", type=float, default=0.0, help="start no cell after so many; 0: all")
+    made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    made.add_argument(
+        "--results", type=Path, help="default: benchmarks/paper/results, for another size than small results/SIZE"
+    )
+    made.add_argument("--scratch", type=Path, help="weights, checkpoints and logs (default: runs/paper/SIZE)")
+    made.add_argument("--sets", type=Path, help="what data.py made (default: runs/paper/sets)")
+    return made
+
+
+def folders(size: str, results: Path | None = None, scratch: Path | None = None, sets: Path | None = None) -> Folders:
+    """The folders of a size, where none are given."""
+    committed = ROOT / "benchmarks" / "paper" / "results"
+    runs = ROOT / "runs" / "paper"
+    default = committed if size == SMALL.name else committed / size
+    return Folders(results or default, scratch or runs / size, sets or runs / "sets")
+
+
+def _plan(run: Run) -> int:
+    run.share()
+    left = run.left()
+    cells = [each for each in run.table.cells(run.size, run.records) if run.only in each.name]
+    for cell in cells:
+        print(f"{'to do' if cell in left else 'done ':5}  cost {cell.cost:8.0f}  {cell.name}")
+    print(f"{len(cells)} cells can be named by what is done, {len(left)} are left; choices on dev may name more")
+    return 0
+
+
+def _forget(run: Run, text: str) -> None:
+    for cell in run.table.cells(run.size, run.records):
+        if text in cell.name:
+            run.records.path(cell).unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Does the cells of a table that are not done, and tells how far it is."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from study.harness.cell import Cell, Place
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.harness.table import Table
+from study.harness.workers import Outcome, Workers, device_name
+
+Say = Callable[[str], None]
+_MOST_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a study reads and writes.
+
+    Attributes:
+        results: of one size; committed.
+        scratch: of one size: weights, checkpoints, logs; not committed.
+        sets: the prepared lists.
+    """
+
+    results: Path
+    scratch: Path
+    sets: Path
+
+
+@dataclass
+class Run:
+    """One go over a table's cells.
+
+    Attributes:
+        minutes: no cell is started after so many; 0: no bound.
+        only: cells whose name has this in it; empty: all.
+    """
+
+    table: Table
+    size: Size
+    folders: Folders
+    say: Say
+    device: str = "cpu"
+    threads: int = 1
+    jobs: int = 1
+    minutes: float = 0.0
+    only: str = ""
+    _tries: dict[str, int] = field(default_factory=dict)
+    _seconds: float = 0.0
+    _cost: float = 0.0
+
+    @property
+    def records(self) -> Records:
+        """The table's."""
+        return Records(self.folders.results, self.table.name)
+
+    def left(self) -> list[Cell]:
+        """The cells that are named and not done, failed ones too."""
+        cells = self.table.cells(self.size, self.records)
+        return [each for each in cells if self.only in each.name and not self.records.path(each).exists()]
+
+    def share(self) -> int:
+        """Takes over what another table has done with the same settings; how many cells that were.
+
+        Of this kind of device alone: rows of a table are compared in time and memory, and one processor trains in
+        bfloat16 where another does in float32.
+        """
+        here = device_name(self.device)
+        done = {
+            _settings(record.settings): (place, record)
+            for place, record in self._of_all_tables()
+            if record.facts["device"] == here
+        }
+        shared = 0
+        for cell in self.left():
+            found = done.get(_settings(cell.work.settings()))
+            if found is not None:
+                place, record = found
+                self.records.write(cell, record.figures, {**record.facts, "done_as": place})
+                shared += 1
+        return shared
+
+    def do(self) -> int:
+        """Does what is left; the number of cells that failed. Ctrl-C ends it, and the same command goes on."""
+        started = time.monotonic()
+        workers = Workers(self.jobs, self.threads)
+        try:
+            while True:
+                self.share()
+                for cell in self._startable(workers):
+                    if self.minutes and time.monotonic() - started > 60 * self.minutes:
+                        break
+                    workers.start(cell, self._place(cell))
+                if not workers.cells:
+                    break
+                for outcome in workers.wait():
+                    self._take(outcome)
+        finally:
+            workers.close()
+        return sum(tries >= _MOST_TRIES for tries in self._tries.values())
+
+    def _startable(self, workers: Workers) -> Iterator[Cell]:
+        busy = {cell.name for cell in workers.cells}
+        for cell in self.left():
+            if not workers.has_room:
+                return
+            if cell.name not in busy and self._tries.get(cell.name, 0) < _MOST_TRIES:
+                yield cell
+
+    def _place(self, cell: Cell) -> Place:
+        scratch = self.folders.scratch / self.table.name / cell.name
+        return Place(scratch, self.folders.sets, self.folders.results, self.device, self.threads)
+
+    def _take(self, outcome: Outcome) -> None:
+        cell = outcome.cell
+        if outcome.figures is None:
+            self._tries[cell.name] = self._tries.get(cell.name, 0) + 1
+            log = self._place(cell).scratch / "log.txt"
+            self.say(f"{cell.name}: failed, {outcome.problem} (try {self._tries[cell.name]}; {log})")
+            return
+        self._tries.pop(cell.name, None)
+        self.records.write(cell, outcome.figures, outcome.facts)
+        self._seconds += outcome.facts["seconds"]
+        self._cost += cell.cost
+        left = self.left()
+        minutes = sum(each.cost for each in left) * self._seconds / self._cost / 60 / self.jobs
+        told = f"{len(left)} cells left, {minutes:.1f} min" if left else "none left"
+        self.say(f"{cell.name}: {outcome.facts['seconds']:.1f} s  {told}")
+
+    def _of_all_tables(self) -> Iterator[tuple[str, Record]]:
+        for folder in sorted(self.folders.results.glob("table*/")):
+            for record in Records(self.folders.results, folder.name).all():
+                if "done_as" not in record.facts:
+                    yield folder.name, record
+
+
+def _settings(settings: object) -> str:
+    return json.dumps(settings, sort_keys=True)

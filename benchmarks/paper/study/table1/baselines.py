@@ -1,0 +1,100 @@
+"""What needs no training: a trigram of the train references, and the base's own head."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from study.harness.cell import Place
+from study.lists.sets import Lists
+
+if TYPE_CHECKING:
+    from lorb.nbest import NBest
+    from study.table1.trigram import Trigram
+
+
+@dataclass(frozen=True, slots=True)
+class TrigramRescoring:
+    """A trigram of the train references; on every set the weight is tuned on one half and counted on the other."""
+
+    train: Lists
+    sets: tuple[Lists, ...]
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"trigram": asdict(self)}
+
+    def command(self) -> str:
+        """As Work has it."""
+        return f"study.table1.trigram of {self.train.name}"
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it."""
+        from study.table1.trigram import Trigram
+
+        references = [(each.reference or "").lower().split() for each in _read(self.train, place)]
+        trigram = Trigram(references)
+        figures = {cut.domain: _rescored(cut, trigram, place) for cut in self.sets}
+        own = self.train.domain
+        return {
+            "dev": figures[own],
+            "elsewhere": {name: {"weight_fitted_there": each} for name, each in figures.items() if name != own},
+            "parameters": {"trained": 0, "percent": 0.0, "bytes": 0},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Untrained:
+    """The base with the head that it comes with, its weight tuned as the trained ones' are."""
+
+    base: str
+    dev: Lists
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"untrained": asdict(self)}
+
+    def command(self) -> str:
+        """As Work has it."""
+        return f"study.table1.baselines of {self.base} on {self.dev.name}"
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it."""
+        from lorb_adapters.base.loader import load_base
+        from lorb_adapters.text import TextNormalization
+        from lorb_adapters.training.config import TrainConfig
+        from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
+        from lorb_adapters.training.methods import make_method
+        from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
+
+        method = make_method(load_base(self.base, device=place.device), TrainConfig(method="head"))
+        encoder = method.base.text_encoder
+        lists = prepare(_read(self.dev, place), encoder, TextNormalization(), uses_context=False)
+        counts = SetCounts.of(self.dev.name, [each.num_words for each in lists], [each.errors for each in lists])
+        counts.write(place.results)
+        errors = cross_fitted_errors(lists, method.scores(method.snapshot(), lists), fit_rank_prior(lists))
+        return {"dev": set_figures(counts, errors), "parameters": {"trained": 0, "percent": 0.0, "bytes": 0}}
+
+
+def _read(cut: Lists, place: Place) -> "Sequence[NBest]":
+    from lorb.formats import read_nbest_lists
+
+    return read_nbest_lists([cut.path(place.sets)], require_references=True)
+
+
+def _rescored(cut: Lists, trigram: "Trigram", place: Place) -> dict[str, Any]:
+    from lorb.word_errors import word_errors
+    from lorb_adapters.training.evaluation.tuning import ScoredList
+    from study.lists.error_counts import SetCounts, cross_fitted, half, set_figures
+
+    scored, halves, words = [], [], []
+    for each in _read(cut, place):
+        distinct, reference = each.distinct(), each.reference or ""
+        texts = [hypothesis.transcript for hypothesis in distinct]
+        first_pass = [hypothesis.first_pass_score or 0.0 for hypothesis in distinct]
+        rescoring = [trigram.log_probability(text.lower().split()) for text in texts]
+        scored.append(ScoredList(first_pass, rescoring, [word_errors(reference, text) for text in texts]))
+        halves.append(half(each.id))
+        words.append(len(reference.split()))
+    counts = SetCounts.of(cut.name, words, [each.errors for each in scored])
+    counts.write(place.results)
+    return set_figures(counts, cross_fitted(scored, halves))

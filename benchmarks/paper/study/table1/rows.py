@@ -1,0 +1,63 @@
+"""Table 1's records by row: the runs with the chosen rate, and their errors at home and elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from study.lists.error_counts import SetCounts, unpacked
+from study.training.methods import METHODS
+from study.harness.records import Record, Records
+from study.training.runs import chosen_records
+from study.harness.sizes import Size
+
+_RATES = {method.name: method.rates for method in METHODS}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Records as a page reads them; all of them are read once."""
+
+    size: Size
+    results: Path
+    records: tuple[Record, ...]
+
+    @classmethod
+    def read(cls, size: Size, records: Records) -> "Rows":
+        """All of a table."""
+        return cls(size, records.folder.parent, tuple(records.all()))
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.size.domains
+
+    def of(self, domain: str, method: str) -> list[Record]:
+        """All of one row."""
+        return [each for each in self.records if each.has(domain=domain, method=method)]
+
+    def chosen(self, domain: str, method: str) -> list[Record]:
+        """Those with the chosen rate, by seed."""
+        return chosen_records(self.of(domain, method), _RATES[method][: self.size.rates])
+
+    def at_home(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Errors on the own dev list by list, and words."""
+        return self._errors([record.figures["dev"]])
+
+    def elsewhere(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the other domains', end to end, with the own weight."""
+        return self._errors([each["own_weight"] for each in record.figures["elsewhere"].values()])
+
+    def elsewhere_fitted(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """The same with a weight that is fitted there."""
+        return self._errors([each["weight_fitted_there"] for each in record.figures["elsewhere"].values()])
+
+    def set_counts(self, name: str) -> SetCounts:
+        """A set before it is rescored."""
+        return SetCounts.read(self.results, name)
+
+    def _errors(self, sets: Sequence[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+        errors = np.concatenate([unpacked(each["errors"]) for each in sets])
+        words = np.concatenate([self.set_counts(each["set"]).words for each in sets])
+        return errors, words

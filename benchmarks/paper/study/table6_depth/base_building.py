@@ -1,0 +1,99 @@
+"""A base of the lowest layers of another, as a cell: lorb-build-base's own command."""
+
+import fcntl
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from study.harness.cell import Place
+from study.harness.command import ROOT
+from study.lists.sets import TRAIN, Lists
+
+BASE = "base"  # the folder in the cell's scratch folder
+TEXT = "books_librispeech_domain.txt.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """Cuts, teaches on book sentences, and measures on dev without any list seen.
+
+    Attributes:
+        parent: whose lowest layers are kept.
+        num_layers: so many.
+        num_sentences: read.
+        dev: lists.
+        seed: of order and corruptions.
+    """
+
+    parent: str
+    num_layers: int
+    num_sentences: int
+    dev: Lists
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"building": asdict(self) | {"text": TEXT}}
+
+    def command(self) -> str:
+        """As Work has it."""
+        sets = Path("SETS")
+        return " ".join(["lorb-build-base", *self._arguments(Place(Path("SCRATCH"), sets, sets), f"TEXT/{TEXT}")])
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it: what the base's report says, and how large it is."""
+        from lorb_adapters.base.loader import load_base
+
+        folder = self.folder(place)
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        encoder = load_base(str(folder)).encoder
+        counts = {name: parameter.numel() for name, parameter in encoder.named_parameters()}
+        layers = sum(count for name, count in counts.items() if name.startswith("encoder."))
+        cost = report["cost"]
+        return {
+            "parameters": {"all": sum(counts.values()), "layers": layers},
+            "cost": {name: cost[name] for name in ("seconds", "tokens")},
+            "detection": report["detection"],
+            "dev": report["dev"],
+        }
+
+    def folder(self, place: Place) -> Path:
+        """The base's, which is made where it is not there; a build that was killed goes on.
+
+        Cells that need it at once wait for the one that makes it.
+        """
+        from lorb_adapters.pretraining.cli import main
+        from lorb_adapters.training.run_folder import TRAINING, RunFolder
+
+        folder = place.scratch / BASE
+        place.scratch.mkdir(parents=True, exist_ok=True)
+        with (place.scratch / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                arguments = self._arguments(place, str(book_text(place.sets)))
+                begin = "--resume" if RunFolder.status(place.scratch / "run") == TRAINING else "--restart"
+                settings = ["--device", place.device, "--threads", str(place.threads), "--quiet"]
+                status = main([*arguments, begin, *settings])
+                if status != 0:
+                    raise RuntimeError(f"lorb-build-base ended with status {status}")
+        return folder
+
+    def _arguments(self, place: Place, text: str) -> list[str]:
+        make = place.sets.exists()
+        train, dev = (lists.path(place.sets, make=make) for lists in (Lists("librispeech", TRAIN), self.dev))
+        return [
+            "--text", text, "--confusions", str(train), "--dev", str(dev), "--base", self.parent,
+            "--layers", str(self.num_layers), "--sentences", str(self.num_sentences), "--freeze-embeddings",
+            "--seed", str(self.seed), "--output-base", str(place.scratch / BASE),
+            "--run-dir", str(place.scratch / "run"),
+        ]  # fmt: skip
+
+
+def book_text(sets: Path) -> Path:
+    """The sentences. Raises FileNotFoundError, saying where they are looked for."""
+    places = [sets / "text" / TEXT, ROOT.parent / "shared" / "data" / "text" / TEXT]
+    for path in places:
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"no {TEXT}: put it into {places[0].parent}")

@@ -1,0 +1,99 @@
+"""How fast a base with one adapter scores lists: one at a time, and gathered into large passes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any
+
+from study.table6_depth.base_building import Building
+from study.harness.cell import Place
+from study.lists.sets import Lists
+
+MAX_TOKENS = 8192  # in a pass
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSpeed:
+    """Times LoRB's engine in fp32 and bf16. The adapter is a fresh one: what its weights are is all one to time.
+
+    Attributes:
+        building, made_by: as in Adapting.
+        lists: scored, ten-best.
+    """
+
+    building: Building
+    made_by: str
+    lists: Lists
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"speed_of": self.building.settings(), "lists": asdict(self.lists), "rounds": _ROUNDS}
+
+    def command(self) -> str:
+        """As Work has it."""
+        return f"python benchmarks/paper/table6.py --only speed-layers{self.building.num_layers}"
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it, by dtype: ms a list and tokens a second, of processor time; on a GPU by the clock."""
+        import torch
+
+        from lorb_adapters.process_memory import keep_freed_pages
+
+        keep_freed_pages()
+        folder = str(self.building.folder(replace(place, scratch=place.scratch.parent / self.made_by)))
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+        return {name: self._speed(folder, dtype, place) for name, dtype in dtypes.items()}
+
+    def _speed(self, folder: str, dtype: Any, place: Place) -> dict[str, Any]:
+        import torch
+
+        from lorb.formats import read_nbest_lists
+        from lorb_adapters.base.loader import load_base
+        from lorb_adapters.lora.head import HeadWeights
+        from lorb_adapters.lora.sites import fresh_weights
+        from lorb_adapters.lora.weights import LoraConfig
+        from lorb_adapters.model import RescoringModel
+        from lorb_adapters.text import TextNormalization
+
+        base = load_base(folder, device=place.device, dtype=dtype)
+        head = HeadWeights.zeros("sum", base.hidden_size)
+        adapter = fresh_weights(base.encoder, LoraConfig(), head, torch.Generator()).to(base.device, dtype)
+        model = RescoringModel(base)
+        lists = [
+            base.text_encoder.encode([each.transcript for each in nbest.distinct()], "", TextNormalization(), False)
+            for nbest in read_nbest_lists([self.lists.path(place.sets)])
+        ]
+        together = [row for rows in lists for row in rows]
+        num_tokens, taken = 0, []
+        for row in together:
+            if num_tokens + row.num_tokens > MAX_TOKENS:
+                break
+            num_tokens += row.num_tokens
+            taken.append(row)
+        clock = time.process_time if place.device == "cpu" else time.perf_counter
+        by_list = [
+            median(_seconds(lambda rows=rows: model.score(rows, [adapter], [0] * len(rows)), clock))  # type: ignore[misc]
+            for rows in lists
+        ]
+        large = _seconds(lambda: model.score(taken, [adapter], [0] * len(taken)), clock)
+        return {
+            "lists": len(lists),
+            "rows_a_list": round(len(together) / len(lists), 2),
+            "tokens_a_list": round(sum(row.num_tokens for row in together) / len(lists), 1),
+            "list_ms": round(1000 * median(by_list), 3),
+            "list_ms_90th": round(1000 * sorted(by_list)[9 * len(by_list) // 10], 3),
+            "tokens_per_second": round(num_tokens / median(large), 0),
+        }
+
+
+def _seconds(do: Callable[[], object], clock: Callable[[], float]) -> list[float]:
+    """Of _ROUNDS doings after one that warms up."""
+    do()
+    seconds = []
+    for _ in range(_ROUNDS):
+        began = clock()
+        do()
+        seconds.append(clock() - began)
+    return seconds

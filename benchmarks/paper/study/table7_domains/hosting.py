@@ -1,0 +1,116 @@
+"""One contestant with so many domains in a process of its own: memory, loading, passes."""
+
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.harness.cell import Place
+from study.lists.sets import Lists
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
+
+    from study.table7_domains.peers import DomainRows
+
+PUBLISHED = "published"  # the folder that all cells load from, beside their own
+_ROUNDS = 3
+_MAX_ROW_TOKENS = 512  # MiniLM's
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """Loads domain after domain, scores one list for each, and looks at the memory; then scores all lists, timed.
+
+    Files are mapped, and a page of them is resident once it is read: before memory is looked at, every weight is.
+
+    Attributes:
+        contestant: a name of `contestants.CONTESTANTS`.
+        num_domains: loaded.
+        lists: scored, dealt out to the domains in turn; at least as many as domains.
+        run: counts repetitions of the same.
+    """
+
+    contestant: str
+    num_domains: int
+    lists: Lists
+    run_number: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"hosting": asdict(self)}
+
+    def command(self) -> str:
+        """As Work has it."""
+        return f"python benchmarks/paper/table7.py --only {self.contestant}-domains{self.num_domains}"
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it."""
+        from study.table7_domains.peers import CONTESTANTS
+        from study.table7_domains.published_models import ensure_published
+        from study.table7_domains.process_memory import Resident
+        from study.table7_domains.stopwatch import Stopwatch
+        from lorb_adapters.process_memory import keep_freed_pages
+
+        folder = place.scratch.parent / PUBLISHED
+        ensure_published(folder)
+        lists = self._rows(place)
+        import_module("transformers.models.bert.modeling_bert")  # which transformers puts off until the first model
+        empty = Resident.now()
+        contestant = CONTESTANTS[self.contestant](folder)
+        loading, passing = Stopwatch(), Stopwatch()
+        for number in range(self.num_domains):
+            loading.time(lambda number=number: contestant.load(number))  # type: ignore[misc]
+        for each in lists[: self.num_domains]:
+            contestant.score([each])
+        weights_bytes = sum(_read(tensor) for tensor in contestant.weights())
+        held = Resident.now() - empty
+        if self.contestant != "plain":
+            keep_freed_pages()  # as lorb-serve does
+            contestant.score(lists)  # warms up
+            for _ in range(_ROUNDS):
+                passing.time(lambda: contestant.score(lists))
+        return {
+            "memory_bytes": asdict(held) | {"weights": weights_bytes},
+            "disk_bytes": self._disk_bytes(folder),
+            "loading": loading.to_json(),
+            "passes": passing.to_json()
+            | {"lists": len(lists), "tokens": sum(row.num_tokens for each in lists for row in each.rows)},
+        }
+
+    def _rows(self, place: Place) -> "list[DomainRows]":
+        from tokenizers import Tokenizer
+
+        from study.table7_domains.peers import DomainRows
+        from lorb.formats import read_nbest_lists
+        from lorb_adapters.base.named import MINILM, base_source
+        from lorb_adapters.text import TextEncoder, TextNormalization
+
+        tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # every contestant's
+        encoder = TextEncoder(tokenizer, max_tokens=_MAX_ROW_TOKENS)
+        dealt = []
+        for number, nbest in enumerate(read_nbest_lists([self.lists.path(place.sets)])):
+            texts = [each.transcript for each in nbest.distinct()]
+            rows = encoder.encode(texts, "", TextNormalization(), uses_context=False)
+            dealt.append(DomainRows(number % self.num_domains, tuple(rows)))
+        return dealt
+
+    def _disk_bytes(self, folder: Path) -> int:
+        """Files that the contestant reads for its domains, the base's included."""
+        from study.table7_domains.published_models import domain_name, full_model
+        from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
+
+        if self.contestant != "adapters":
+            return sum(_size(full_model(folder, number)) for number in range(self.num_domains))
+        stored = sum(_size(folder / "store" / domain_name(number)) for number in range(self.num_domains))
+        return stored + sum(_size(Path(base_source(name))) for name in (MINILM, RESCORE_MINILM))
+
+
+def _read(weights: "Tensor") -> int:
+    """Reads all of a tensor; its size in bytes."""
+    weights.sum()
+    return weights.numel() * weights.element_size()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,175 @@
+"""The ways to have many domains in one process. Each loads domain after domain, and scores rows of any of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModel
+from transformers.utils import logging as transformers_logging
+
+from study.table7_domains.published_models import domain_name, full_model
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store.loading import check_golden, load_adapter
+from lorb_adapters.store.store import Store
+from lorb_adapters.text import EncodedRow, TextEncoder
+
+MAX_TOKENS = 8192  # in a pass
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRows:
+    """Rows of one list, and the number of the domain that they are to be scored for."""
+
+    domain: int
+    rows: tuple[EncodedRow, ...]
+
+
+class Contestant(ABC):
+    """One way. `folder` is what `published.publish_all` made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @abstractmethod
+    def load(self, number: int) -> None:
+        """Has one more domain, the next one, read from disk."""
+
+    @abstractmethod
+    def score(self, lists: Sequence[DomainRows]) -> list[float]:
+        """Scores of all rows, in passes of MAX_TOKENS at most."""
+
+    @abstractmethod
+    def weights(self) -> Iterator[Tensor]:
+        """Every tensor that was read from disk and is kept."""
+
+
+class Adapters(Contestant):
+    """One base, and an adapter for each domain, loaded and checked as the server does; passes mix domains."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._store = Store(str(folder / "store"))
+        self._model: RescoringModel | None = None
+        self._adapters: list[AdapterWeights] = []
+
+    def load(self, number: int) -> None:
+        """As Contestant has it; the first domain brings the base."""
+        name = domain_name(number)
+        [version] = self._store.versions(name)
+        if self._model is None:
+            self._model = RescoringModel(load_base(self._store.manifest(name, version).base_name))
+        adapter = load_adapter(self._store, name, version, self._model.base)
+        check_golden(adapter, self._model, self._model.base.text_encoder)
+        self._adapters.append(adapter.weights)
+
+    def score(self, lists: Sequence[DomainRows]) -> list[float]:
+        """As Contestant has it, lists in the order given."""
+        assert self._model is not None, "nothing is loaded"
+        scores: list[float] = []
+        for part in passes(lists):
+            rows = [row for each in part for row in each.rows]
+            row_adapters = [each.domain for each in part for _ in each.rows]
+            present = sorted(set(row_adapters))
+            adapters = [self._adapters[number] for number in present]
+            scores += self._model.score(rows, adapters, [present.index(each) for each in row_adapters]).tolist()
+        return scores
+
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        if self._model is not None:
+            yield from self._model.base.encoder.parameters()
+        for adapter in self._adapters:
+            yield from adapter.tensors()
+
+
+class FullModels(Contestant):
+    """A model of its own for each domain, in LoRB's engine: the same passes, but none mixes domains."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._models: list[tuple[RescoringModel, AdapterWeights]] = []
+        self._text_encoder: TextEncoder | None = None
+
+    def load(self, number: int) -> None:
+        """As Contestant has it; all share the first one's tokenizer."""
+        base = load_base(str(full_model(self._folder, number)))
+        assert base.head is not None, "a full model has a head"
+        head = base_only_weights(base.head)
+        self._text_encoder = self._text_encoder or base.text_encoder
+        self._models.append((RescoringModel(replace(base, text_encoder=self._text_encoder)), head))
+
+    def score(self, lists: Sequence[DomainRows]) -> list[float]:
+        """As Contestant has it, one domain after the other."""
+        scores: list[float] = []
+        for number in sorted({each.domain for each in lists}):
+            model, weights = self._models[number]
+            for part in passes([each for each in lists if each.domain == number]):
+                rows = [row for each in part for row in each.rows]
+                scores += model.score(rows, [weights], [0] * len(rows)).tolist()
+        return scores
+
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        for model, head in self._models:
+            yield from model.base.encoder.parameters()
+            yield from head.tensors()
+
+
+class PlainModels(Contestant):
+    """A model of its own for each domain as transformers loads it: the least that a server of them could hold."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._models: list[tuple[Any, Tensor, Tensor]] = []
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+    def load(self, number: int) -> None:
+        """As Contestant has it, without a check of what is read."""
+        from safetensors.torch import load_file
+
+        folder = full_model(self._folder, number)
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False).eval()
+        head = load_file(folder / "lorb_head.safetensors")
+        self._models.append((encoder.requires_grad_(False), head["weight"], head["bias"]))
+
+    @torch.inference_mode()
+    def score(self, lists: Sequence[DomainRows]) -> list[float]:
+        """As Contestant has it, a row at a time: only that it works is looked at, not how fast."""
+        scores = []
+        for each in lists:
+            encoder, weight, bias = self._models[each.domain]
+            for row in each.rows:
+                ids, types = torch.tensor([row.token_ids]), torch.tensor([row.type_ids])
+                hidden = encoder(input_ids=ids, token_type_ids=types).last_hidden_state[0, row.scored_from :]
+                scores.append(float((hidden @ weight + bias).sum()))
+        return scores
+
+    def weights(self) -> Iterator[Tensor]:
+        """As Contestant has it."""
+        for encoder, weight, bias in self._models:
+            yield from encoder.parameters()
+            yield from (weight, bias)
+
+
+CONTESTANTS: dict[str, type[Contestant]] = {"adapters": Adapters, "full": FullModels, "plain": PlainModels}
+
+
+def passes(lists: Sequence[DomainRows]) -> Iterator[list[DomainRows]]:
+    """Runs of lists of MAX_TOKENS at most; a longer list is alone."""
+    part: list[DomainRows] = []
+    tokens = 0
+    for each in lists:
+        size = sum(row.num_tokens for row in each.rows)
+        if part and tokens + size > MAX_TOKENS:
+            yield part
+            part, tokens = [], 0
+        part.append(each)
+        tokens += size
+    if part:
+        yield part

@@ -1,0 +1,127 @@
+"""How long a new version of one domain takes from being published to being served, in a real server with so many."""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.table7_domains.hosting import PUBLISHED
+from study.harness.cell import Place
+
+if TYPE_CHECKING:
+    from serving_process import ServingProcess
+
+    from lorb_adapters.store.store import Store
+
+NUM_SWAPS = 7
+_TEXTS = ("they's iron they say", "there's iron they say")
+
+
+@dataclass(frozen=True, slots=True)
+class Swapping:
+    """Publishes version after version of the first domain, tells the server to look, and asks until it answers with it.
+
+    A server that nobody tells looks by itself every second (`--poll-seconds`).
+
+    Attributes:
+        num_domains: in the server's store, all of them loaded.
+    """
+
+    num_domains: int
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it."""
+        return {"swapping": asdict(self) | {"swaps": NUM_SWAPS}}
+
+    def command(self) -> str:
+        """As Work has it."""
+        return f"python benchmarks/paper/table7.py --only swap-domains{self.num_domains}"
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it: milliseconds of each swap, and the memory of the server before and after."""
+        from serving_process import serving_process
+
+        from study.table7_domains.published_models import ensure_published
+
+        published = place.scratch.parent / PUBLISHED
+        ensure_published(published)
+        folder = place.scratch / "store"
+        store = _cut(published / "store", folder, self.num_domains)
+        os.environ["OMP_NUM_THREADS"] = str(place.threads)
+        flags = ("--base", "rescore-minilm", "--store", folder, "--poll-seconds", 3600, "--score-cache-bytes", 0)
+        with serving_process(*flags, "--threads", place.threads) as server:
+            before = server.rss_mib()
+            swaps = _swap(store, server)
+            after = server.rss_mib()
+        shutil.rmtree(folder)
+        return {"swaps": swaps, "server_rss_mib": {"before": round(before, 1), "after": round(after, 1)}}
+
+
+def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
+    """A copy of the store with the first domains alone."""
+    from study.table7_domains.published_models import domain_name
+    from lorb_adapters.store.store import Store
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copy(whole / "index.json", folder)
+    for number in range(num_domains):
+        shutil.copytree(whole / domain_name(number), folder / domain_name(number))
+    return Store(str(folder))
+
+
+def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
+    """Milliseconds to publish, to be loaded, checked and flipped to, and to answer the next call, for each swap.
+
+    Of the second, what the server's threads worked too: all else is waiting, for a processor that others use as well.
+    """
+    import time
+
+    import grpc
+
+    from study.table7_domains.published_models import altered, domain_name, publication
+    from lorb import Hypothesis, NBest, RescoreOptions
+    from lorb.v1 import admin_pb2, admin_pb2_grpc
+    from lorb_adapters.base.loader import load_base
+    from lorb_adapters.model import RescoringModel
+    from lorb_adapters.store.loading import load_adapter
+    from lorb_client import Client
+
+    domain = domain_name(0)
+    [version] = store.versions(domain)
+    manifest = store.manifest(domain, version)
+    model = RescoringModel(load_base(manifest.base_name))
+    weights = load_adapter(store, domain, version, model.base).weights
+    nbest = NBest(tuple(Hypothesis(text, -5.0 - place) for place, text in enumerate(_TEXTS)))
+    seen: dict[str, list[float]] = {"publish_ms": [], "load_and_flip_ms": [], "call_ms": []}
+    worked: list[float] = []
+    with (
+        Client(server.target) as client,
+        grpc.insecure_channel(f"127.0.0.1:{server.ports['admin_port']}") as channel,
+    ):
+        admin = admin_pb2_grpc.AdapterAdminServiceStub(channel)  # type: ignore[no-untyped-call]
+        options = RescoreOptions(domain=domain)
+        client.rescore(nbest, options, timeout_seconds=60)
+        for number in range(NUM_SWAPS):
+            new = publication(domain, altered(weights, 1000 + number), manifest, model)
+            times = [time.perf_counter()]
+            version = store.publish(new, set_stable=True)
+            times.append(time.perf_counter())
+            before = _processor_seconds(server)
+            admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
+            times.append(time.perf_counter())
+            worked.append(round(1000 * (_processor_seconds(server) - before), 1))
+            answer = client.rescore(nbest, options, timeout_seconds=60)
+            times.append(time.perf_counter())
+            if answer.adapter is None or answer.adapter.version != version:
+                raise RuntimeError(f"{answer.adapter} answered, not {version}")
+            for name, began, ended in zip(seen, times, times[1:], strict=False):
+                seen[name].append(round(1000 * (ended - began), 2))
+    return seen | {"load_and_flip_processor_ms": worked}
+
+
+def _processor_seconds(server: "ServingProcess") -> float:
+    """That the server has used, to a hundredth."""
+    times = server.process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,60 @@
+"""What an encoder computes for some rows, layer by layer: hidden states, and attention maps."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from lorb_adapters.base.loader import Base
+from lorb_adapters.text import EncodedRow
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """Of all rows' tokens, padding left out.
+
+    Attributes:
+        hidden: for each layer, the embeddings' output first, [tokens, hidden].
+        attention: for each layer, for each row [heads, length, length]; every line a distribution.
+    """
+
+    hidden: tuple[Tensor, ...]
+    attention: tuple[tuple[Tensor, ...], ...]
+
+
+def plain_encoder(base: Base) -> nn.Module:
+    """A copy of a base's encoder as it was loaded, by transformers' own attention, which can be looked at."""
+    config = copy.deepcopy(base.encoder.config)  # a model writes its attention into the configuration it is made of
+    encoder: nn.Module = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)  # type: ignore[no-untyped-call]
+    encoder.load_state_dict(base.encoder.state_dict())
+    return encoder.eval().requires_grad_(False)
+
+
+def updated(encoder: nn.Module, updates: Mapping[str, Tensor]) -> nn.Module:
+    """`encoder` with updates, [out, in] by the path of its linear layer, added to its weights in place."""
+    for path, update in updates.items():
+        encoder.get_parameter(f"{path}.weight").data += update
+    return encoder
+
+
+@torch.inference_mode()
+def activations(encoder: nn.Module, rows: Sequence[EncodedRow]) -> Activations:
+    """One pass a row: nothing is padded. `encoder` is a plain one."""
+    hidden: list[list[Tensor]] = []
+    attention: list[tuple[Tensor, ...]] = []
+    for row in rows:
+        output = encoder(
+            input_ids=torch.tensor([row.token_ids]),
+            token_type_ids=torch.tensor([row.type_ids]),
+            output_hidden_states=True,
+            output_attentions=True,
+        )
+        hidden.append([states[0] for states in output.hidden_states])
+        attention.append(tuple(maps[0] for maps in output.attentions))
+    return Activations(
+        tuple(torch.cat(of_layer) for of_layer in zip(*hidden, strict=True)),
+        tuple(zip(*attention, strict=True)),
+    )

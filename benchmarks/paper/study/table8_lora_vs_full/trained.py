@@ -1,0 +1,83 @@
+"""A run whose weights are at hand: trained where they are not, and put into an encoder or beside it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.ranking import Ranking
+from lorb_adapters.training.cli.arguments import parser, train_config
+from lorb_adapters.training.config import TrainConfig
+from study.harness.cell import Place
+from study.harness.records import write_whole
+from study.training.training import RANKING, TENSORS, Training
+
+FIGURES, _DONE_WITH = "figures.json", "done_with.json"
+_HEAD = "head."
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run left.
+
+    Attributes:
+        config: its configuration.
+        tensors: what it trained, by name, the head's included.
+        ranking: tuned on dev.
+        figures: as its own cell would have them.
+    """
+
+    config: TrainConfig
+    tensors: Mapping[str, Tensor]
+    ranking: Ranking
+    figures: Mapping[str, Any]
+
+    @property
+    def head(self) -> HeadWeights:
+        """The score head."""
+        return HeadWeights(self.config.head, self.tensors[f"{_HEAD}weight"], self.tensors[f"{_HEAD}bias"])
+
+    def adapter(self) -> AdapterWeights:
+        """Of a run of method lora."""
+        sites = [name.removesuffix(".A") for name in self.tensors if name.endswith(".A")]
+        lora = {site: (self.tensors[f"{site}.A"], self.tensors[f"{site}.B"]) for site in sites}
+        return AdapterWeights(self.config.lora, lora, self.head)
+
+    def head_alone(self) -> AdapterWeights:
+        """Of a run of method full, whose encoder is another: the head, and no LoRA."""
+        return AdapterWeights(LoraConfig(), {}, self.head)
+
+    @torch.no_grad()
+    def put_into(self, encoder: nn.Module) -> None:
+        """Writes the encoder of a run of method full over `encoder`."""
+        for name, parameter in encoder.named_parameters():
+            parameter.copy_(self.tensors[name])
+
+
+def trained(training: Training, place: Place) -> Trained:
+    """Trains in the place's scratch folder, unless a run with the same settings was done there."""
+    done, of = place.scratch / FIGURES, place.scratch / _DONE_WITH
+    settings = json.dumps(training.settings(), sort_keys=True)
+    if not (done.exists() and of.exists() and of.read_text(encoding="utf-8") == settings):
+        of.unlink(missing_ok=True)
+        place.scratch.mkdir(parents=True, exist_ok=True)
+        write_whole(done, json.dumps(replace(training, keeps=True).run(place)))
+        write_whole(of, settings)
+    return _read(training, place.scratch)
+
+
+def _read(training: Training, folder: Path) -> Trained:
+    arguments = ["--domain", training.domain, "--train", "-", "--dev", "-", "--base", training.base, *training.flags]
+    return Trained(
+        config=train_config(parser().parse_args(arguments)),
+        tensors=load_file(folder / TENSORS),
+        ranking=Ranking.from_json(json.loads((folder / RANKING).read_text(encoding="utf-8"))),
+        figures=json.loads((folder / FIGURES).read_text(encoding="utf-8")),
+    )

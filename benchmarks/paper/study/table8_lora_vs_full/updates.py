@@ -1,0 +1,35 @@
+"""What a run changed in the encoder, as one matrix for each linear layer."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lorb_adapters.lora.sites import lora_sites
+from lorb_adapters.lora.weights import ALL_LINEAR, AdapterWeights
+
+
+def adapter_updates(weights: AdapterWeights) -> dict[str, Tensor]:
+    """The products scaling * B A, [out, in], by the path of the linear layer."""
+    return {path: weights.config.scaling * (b @ a) for path, (a, b) in weights.lora.items()}
+
+
+def linear_weights(encoder: nn.Module) -> dict[str, Tensor]:
+    """Copies of the weights that an adapter may change, [out, in], by the path of the linear layer."""
+    return {path: linear.weight.detach().clone() for path, linear in lora_sites(encoder, ALL_LINEAR).items()}
+
+
+def differences(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """After minus before, by path."""
+    return {path: after[path] - before[path] for path in before}
+
+
+@torch.no_grad()
+def outside_norm(after: nn.Module, before: nn.Module) -> float:
+    """Norm of all else that changed (embeddings, biases, LayerNorms) over the norm of all that changed, 0 to 1."""
+    linear = {f"{path}.weight" for path in lora_sites(before, ALL_LINEAR)}
+    trained = dict(after.named_parameters())
+    squares = {name: float((trained[name] - old).square().sum()) for name, old in before.named_parameters()}
+    total = sum(squares.values())
+    outside = sum(square for name, square in squares.items() if name not in linear)
+    return (outside / total) ** 0.5 if total else 0.0

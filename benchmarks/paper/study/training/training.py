@@ -1,0 +1,189 @@
+"""One run of the trainer as a cell: lorb-train-adapter's own flags, and figures on the dev sets of all domains."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.harness.cell import Place
+from study.harness.records import write_whole
+from study.lists.sets import Lists
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the plan needs none
+    from torch import Tensor
+
+    from lorb_adapters.training.config import TrainConfig
+    from lorb_adapters.training.data.encoded_lists import ReferencedList
+    from lorb_adapters.training.publish import Finished
+    from lorb_adapters.training.run import Keeping
+    from study.training.measured_progress import Course
+    from study.training.memory import MemoryMark
+
+TENSORS, RANKING = "tensors.safetensors", "ranking.json"
+_ROWS = 64  # in a pass
+_CHECKPOINT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Trains on a cut of a domain's train lists and measures on dev sets.
+
+    Attributes:
+        domain: that is trained for.
+        base: as --base has it.
+        flags: further ones of lorb-train-adapter, method and seed among them.
+        train, dev: lists.
+        elsewhere: other domains' dev lists, which the trained model rescores as it is.
+        keeps: whether the trained values stay in the cell's scratch folder, as tensors.safetensors.
+        checkpoints: whether a run that is killed goes on where it was, and not from its start.
+    """
+
+    domain: str
+    base: str
+    flags: tuple[str, ...]
+    train: Lists
+    dev: Lists
+    elsewhere: tuple[Lists, ...] = ()
+    keeps: bool = False
+    checkpoints: bool = True
+
+    def settings(self) -> dict[str, Any]:
+        """As Work has it: what is kept changes nothing."""
+        return {name: value for name, value in asdict(self).items() if name not in ("keeps", "checkpoints")}
+
+    def command(self) -> str:
+        """As Work has it."""
+        files = [str(lists.path(Path("SETS"), make=False)) for lists in (self.train, self.dev)]
+        return shlex.join(["lorb-train-adapter", *self._arguments(*files), *self.flags, "--dry-run"])
+
+    def run(self, place: Place) -> dict[str, Any]:
+        """As Work has it."""
+        from lorb_adapters.base.loader import load_base
+        from lorb_adapters.process_memory import keep_freed_pages
+        from lorb_adapters.training.cli.arguments import parser, train_config
+        from lorb_adapters.training.data.reading import DataFiles
+        from lorb_adapters.training.run import run
+        from lorb_adapters.training.run_folder import FINISHED
+        from study.training.measured_progress import Course
+        from study.training.memory import MemoryMark
+
+        keep_freed_pages()
+        train, dev = (lists.path(place.sets) for lists in (self.train, self.dev))
+        arguments = [*self._arguments(str(train), str(dev)), *self.flags]
+        config = train_config(parser().parse_args(arguments))
+        base = load_base(self.base, device=place.device)
+        memory = MemoryMark(place.device)
+        course = Course(memory, by_clock=place.device != "cpu")
+        finished = run(
+            self.domain, base, DataFiles((train,), (dev,)), config, course,
+            command=self.command(), golden_lists=False, keeping=self._keeping(place, config),
+        )  # fmt: skip
+        assert finished is not None, "there is one process"
+        figures = run_figures(finished, course, memory) | self._sets(finished, place)
+        if self.keeps:
+            keep(finished, place.scratch)
+        if finished.folder is not None:
+            with finished.folder as folder:
+                folder.end(FINISHED, "a cell of the study")
+        return figures
+
+    def _arguments(self, train: str, dev: str) -> list[str]:
+        return ["--domain", self.domain, "--base", self.base, "--train", train, "--dev", dev]
+
+    def _keeping(self, place: Place, config: "TrainConfig") -> "Keeping | None":
+        """Where the run goes on from after a kill; a run of other settings in the folder is thrown away."""
+        from lorb_adapters.training.run import RESTART, RESUME, Keeping
+        from lorb_adapters.training.run_folder import TRAINING, RunFolder
+
+        caches = config.method == "head" or bool(config.lora.layers and min(config.lora.layers))
+        if not self.checkpoints and not caches:
+            return None
+        folder, identity = place.scratch / "run", place.scratch / "settings.json"
+        settings = json.dumps(self.settings() | {"device": place.device, "threads": place.threads}, sort_keys=True)
+        same = identity.exists() and identity.read_text(encoding="utf-8") == settings
+        write_whole(identity, settings)
+        goes_on = same and RunFolder.status(folder) == TRAINING
+        return Keeping(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
+
+    def _sets(self, finished: "Finished", place: Place) -> dict[str, Any]:
+        """Dev of the own domain, with isotropy; the others' dev, with the own weight and with one tuned there."""
+        from lorb_adapters.training.evaluation.evaluation import evaluate
+        from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
+        from study.training.isotropy import isotropy
+
+        figures: dict[str, Any] = {"elsewhere": {}}
+        method, ranking = finished.method, finished.report.ranking
+        for cut in (self.dev, *self.elsewhere):
+            lists = read_lists(cut, finished, place)
+            counts = SetCounts.of(cut.name, [each.num_words for each in lists], [each.errors for each in lists])
+            counts.write(place.results)
+            own = cut == self.dev
+            scores = finished.trained.dev_scores if own else method.scores(finished.trained.tensors, lists)
+            fitted = set_figures(counts, cross_fitted_errors(lists, scores, ranking.rank_prior))
+            if own:
+                bare = cross_fitted_errors(lists, scores, ranking.rank_prior, margin=False)
+                figures |= {"dev": fitted, "dev_without_margin": set_figures(counts, bare)}
+                figures["isotropy"] = isotropy(first_features(finished, lists))
+                continue
+            here = evaluate(lists, scores, ranking)
+            as_it_is = set_figures(counts, here.rescored.tolist())
+            figures["elsewhere"][cut.domain] = {"own_weight": as_it_is, "weight_fitted_there": fitted}
+        return figures
+
+
+def run_figures(finished: "Finished", course: "Course", memory: "MemoryMark") -> dict[str, Any]:
+    """What a run cost and how it went."""
+    report = finished.report
+    best = next(look for look in course.looks if look.step == report.num_steps)
+    return {
+        "parameters": {
+            "trained": report.num_trained_parameters,
+            "percent": round(report.trained_percent, 4),
+            "bytes": report.adapter_bytes,
+        },
+        "lists": dict(report.list_counts),
+        "weight": report.ranking.weight,
+        "switching_margin": report.ranking.switching_margin,
+        "dev_wer_tuned_on_dev": round(report.sets["dev"].percent(report.sets["dev"].rescored), 4),
+        "tokens": course.num_tokens,
+        "tokens_per_second": round(course.tokens_per_second, 1),
+        "tokens_per_cpu_second": round(course.tokens_per_cpu_second, 1),
+        "preparing_seconds": round(course.preparing_seconds, 2),
+        "best": asdict(best) | {"minutes": course.minutes(best)},
+        "looks": [asdict(look) | {"minutes": course.minutes(look)} for look in course.looks],
+        "memory": {"start_bytes": memory.start_bytes, "peak_beyond_bytes": course.peak_bytes},
+        "resumed": finished.was_resumed,
+    }
+
+
+def read_lists(cut: Lists, finished: "Finished", place: Place) -> "list[ReferencedList]":
+    """A cut's lists, encoded as the run's configuration says."""
+    from lorb.formats import read_nbest_lists
+    from lorb_adapters.training.data.encoded_lists import prepare
+
+    config = finished.report.config
+    lists = read_nbest_lists([cut.path(place.sets)], require_references=True)
+    encoder = finished.method.base.text_encoder
+    return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
+
+
+def first_features(finished: "Finished", lists: "Sequence[ReferencedList]") -> "Tensor":
+    """What the head reads of each list's first hypothesis, [lists, hidden]."""
+    import torch
+
+    rows = sorted((each.rows[0] for each in lists), key=lambda row: row.num_tokens)
+    with torch.inference_mode():
+        parts = [finished.method.forward(rows[i : i + _ROWS], None)[0] for i in range(0, len(rows), _ROWS)]
+    return torch.cat(parts)
+
+
+def keep(finished: "Finished", scratch: Path) -> None:
+    """Keeps what was trained, and how it ranks."""
+    from safetensors.torch import save_file
+
+    partial = scratch / f".{TENSORS}"
+    save_file({name: tensor.contiguous() for name, tensor in finished.trained.tensors.items()}, partial)
+    partial.replace(scratch / TENSORS)
+    write_whole(scratch / RANKING, json.dumps(finished.report.ranking.to_json(), indent=1))

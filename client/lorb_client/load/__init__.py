@@ -1,0 +1,1 @@
+"""The command `lorb-load`: an open-loop load generator."""

@@ -1,0 +1,184 @@
+"""One run of lorb-rescore: read, rescore, write, count."""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
+from lorb.formats import (
+    FormatOptions,
+    ListRecord,
+    Notices,
+    check_writable,
+    native_line,
+    read_list_records,
+    write_native,
+)
+from lorb.ranked import Ranked, RescoreOptions
+from lorb.server_info import ServerInfo
+from lorb.wire import check_options
+from lorb_client.access import Access
+from lorb_client.client import Client
+from lorb_client.rescore.output import rescored_fields
+from lorb_client.rescore.stream import StreamLimits, rescored_records
+from lorb_client.rescore.tally import Tally
+
+STDOUT = Path("-")
+MAX_GREETING_SECONDS = 10.0
+
+Answers = Iterable[tuple[ListRecord, Ranked]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What lorb-rescore was asked to do.
+
+    Attributes:
+        files: read in order.
+        format: one of lorb.formats.FORMATS.
+        format_options: what the files do not say about themselves.
+        target: the server.
+        options: of every call.
+        out: where the rescored lists go; STDOUT, or None for nowhere.
+        send_context: whether the lists' context is sent.
+        timeout_seconds: the deadline of each call.
+        limits: how much is asked at a time.
+        access: token and TLS.
+        quiet: no progress bar.
+    """
+
+    files: tuple[Path, ...]
+    format: str
+    format_options: FormatOptions
+    target: str
+    options: RescoreOptions
+    out: Path | None
+    send_context: bool
+    timeout_seconds: float
+    limits: StreamLimits
+    access: Access
+    quiet: bool
+
+
+def run(config: RunConfig) -> Tally:
+    """Rescores all lists and writes them. Raises LorbError, before the first call where it can."""
+    check_options(config.options)
+    if config.out not in (None, STDOUT):
+        check_writable(config.out)
+    records = _read(config)
+    tally = Tally()
+    info = _greeted(config)
+    _check_limits(records, info)
+    limits = _within(config.limits, info)
+    with (
+        Client(
+            config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.arguments()
+        ) as client,
+        contextlib.closing(rescored_records(client, records, config.options, limits)) as answers,
+        _explained(config),
+    ):
+        _write(config.out, _counted(_with_progress(answers, len(records), config.quiet), tally))
+    return tally
+
+
+def _read(config: RunConfig) -> Sequence[ListRecord]:
+    notices = Notices()
+    records = read_list_records(
+        config.files, format=config.format, options=config.format_options, notices=notices, require_lists=True
+    )
+    for notice in notices.lines():
+        print(f"lorb-rescore: {notice}", file=sys.stderr)  # noqa: T201 - said once, before the work
+    if config.out is None and all(record.nbest.reference is None for record in records):
+        raise InvalidInput(
+            f"{config.files[0]}: the lists have no references to count word errors with: "
+            "name a file with -o to write the rescored lists",
+            field="out",
+        )
+    if config.send_context:
+        return records
+    return [replace(record, nbest=replace(record.nbest, context="")) for record in records]
+
+
+def _greeted(config: RunConfig) -> ServerInfo:
+    """Asks the server for its limits; a server that is not there is found out here, at once."""
+    seconds = min(config.timeout_seconds, MAX_GREETING_SECONDS)
+    try:
+        with Client(config.target, timeout_seconds=seconds, **config.access.arguments()) as client:
+            return client.server_info()
+    except (Unavailable, DeadlineExceeded) as error:
+        raise Unavailable(f"no server answers at {config.target}: {error.message}") from error
+
+
+def _check_limits(records: Sequence[ListRecord], info: ServerInfo) -> None:
+    """One list that the server would refuse is found out before the hours that those before it take."""
+    limits = {
+        "max_hypotheses": info.max_hypotheses or sys.maxsize,
+        "max_transcript_chars": info.max_transcript_chars or sys.maxsize,
+    }
+    for record in records:
+        try:
+            record.nbest.check_limits(**limits)
+        except InvalidInput as error:
+            raise InvalidInput(f"{record.path}:{record.line}: {error.message}", field=error.field) from error
+
+
+def _within(limits: StreamLimits, info: ServerInfo) -> StreamLimits:
+    most = info.max_batch_lists or limits.lists_per_call
+    return replace(limits, lists_per_call=min(limits.lists_per_call, most))
+
+
+@contextlib.contextmanager
+def _explained(config: RunConfig) -> Iterator[None]:
+    try:
+        yield
+    except DeadlineExceeded as error:
+        if error.__cause__ is None:  # of one list, by a server that answered in time
+            raise
+        _greeted(config)  # a call waits for a server that has gone as for one that is slow
+        raise DeadlineExceeded(
+            f"a call took longer than {config.timeout_seconds:g} s: raise --timeout-seconds "
+            f"or lower --lists-per-call ({error.message})"
+        ) from error
+
+
+def _with_progress(answers: Answers, num_lists: int, quiet: bool) -> Answers:
+    columns = (
+        TextColumn("rescoring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=hidden) as progress:
+        yield from progress.track(answers, total=num_lists)
+
+
+def _counted(answers: Answers, tally: Tally) -> Iterator[dict[str, object]]:
+    for record, ranked in answers:
+        tally.add(record.nbest, ranked)
+        yield rescored_fields(record.fields, ranked)
+
+
+def _write(out: Path | None, rescored: Iterator[dict[str, object]]) -> None:
+    if out is None:
+        for _ in rescored:
+            pass
+    elif out == STDOUT:
+        for fields in rescored:
+            sys.stdout.buffer.write(native_line(fields))
+        sys.stdout.buffer.flush()
+    else:
+        write_native(out, rescored)

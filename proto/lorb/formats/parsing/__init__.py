@@ -1,0 +1,1 @@
+"""Parsing shared by the readers: lines, JSON, scores, names."""

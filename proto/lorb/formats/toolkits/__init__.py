@@ -1,0 +1,1 @@
+"""Readers of the N-best lists that speech toolkits write."""

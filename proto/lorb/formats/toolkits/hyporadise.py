@@ -1,0 +1,50 @@
+"""The format of HyPoradise: an array of {"input": [text, ...], "output": reference, "score"?: [number, ...]}.
+
+The scores, natural log and higher is better, may be called "am_score" too. Texts stand best first and are
+padded with copies, which NBest.distinct merges. A record without "id" is named after its file and its number
+in it.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lorb.errors import MalformedFile
+from lorb.formats.options import FormatOptions
+from lorb.formats.parsing.json_documents import array_members
+from lorb.formats.parsing.lines import whole_text
+from lorb.formats.record import ListRecord
+from lorb.formats.warnings import Notices
+
+_SCORE_FIELDS = ("score", "am_score")
+
+
+def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
+    """Yields the lists of a HyPoradise file. Raises MalformedFile."""
+    for number, (line, entry) in enumerate(array_members(path, whole_text(path)), start=1):
+        if not isinstance(entry, dict):
+            raise MalformedFile(path, line, f"record {number} is not an object")
+        fields = _native_fields(entry, path, line)
+        notices.add("lists named after their file and place in it", int("id" not in fields))
+        yield ListRecord.of({"id": f"{path.name}-{number}", **fields}, path, line)
+
+
+def _native_fields(entry: Mapping[str, object], path: Path, line: int) -> dict[str, object]:
+    taken = {"input", "output", *_SCORE_FIELDS}
+    others = {key: value for key, value in entry.items() if key not in taken and value is not None}
+    if isinstance(others.get("id"), int):
+        others["id"] = str(others["id"])
+    reference = {} if entry.get("output") is None else {"ref": entry["output"]}
+    return {**others, **reference, "hyps": _hypotheses(entry, path, line)}
+
+
+def _hypotheses(entry: Mapping[str, object], path: Path, line: int) -> list[dict[str, object]]:
+    texts = entry.get("input")
+    if not isinstance(texts, list):
+        raise MalformedFile(path, line, '"input" is not an array of texts')
+    name = next((name for name in _SCORE_FIELDS if entry.get(name) is not None), None)
+    if name is None:
+        return [{"text": text} for text in texts]
+    scores = entry[name]
+    if not isinstance(scores, list) or len(scores) != len(texts):
+        raise MalformedFile(path, line, f'"{name}" is not an array of {len(texts)} numbers, as "input" has')
+    return [{"text": text, "score": score} for text, score in zip(texts, scores, strict=True)]

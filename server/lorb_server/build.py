@@ -1,0 +1,123 @@
+"""The model and all that feeds it: queue, adapters on the device, the picture of what serves, the cache."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lorb_adapters.base.loader import Base
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store.store import Store
+from lorb_server.adapter import ServedAdapter, served_base
+from lorb_server.config import ServeConfig
+from lorb_server.engine.adapter_cache import Residents
+from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.cuda_graphs import CudaGraphs
+from lorb_server.engine.device import Placement, budget_setting, use_threads
+from lorb_server.engine.engine import Engine
+from lorb_server.engine.loader import AdapterLoader, read_weights
+from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.score_cache import ScoreCache
+from lorb_server.engine.scorer import Scorer
+from lorb_server.engine.warm_up import check_budget, probe, warm_up
+from lorb_server.registry.registry import Registry
+from lorb_server.rpc.interceptors import trusted_keys
+from lorb_server.telemetry.metrics import Metrics
+from lorb_server.thread_pool import full_pool
+
+LOADING_THREADS = 2  # reading and hashing adapters, beside the calls' own work
+
+
+class EngineRoom:
+    """What answers are made of, in the one process that has the model. Belongs to the event loop.
+
+    Attributes:
+        engine: the model's thread and its queue.
+        residents: adapters' weights on the device.
+        registry: which adapter answers.
+        scorer: scores lists.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        base: Base,
+        placement: Placement,
+        store: Store,
+        metrics: Metrics,
+        *,
+        on_death: Callable[[], None],
+    ) -> None:
+        """`on_death` is called if the model's thread dies.
+
+        Raises InvalidInput where the settings do not fit the base.
+        """
+        self._model = RescoringModel(base)
+        check_budget(self._model, placement.max_batch_tokens, budget_setting(config, placement))
+        self._max_batch_tokens = placement.max_batch_tokens
+        self._graphs = CudaGraphs(self._model, metrics) if placement.cuda_graphs else None
+        self._grace_seconds = config.grace_seconds
+        self._scheduler = _scheduler(config, placement)
+        self.engine = Engine(
+            PassRunner(self._model, metrics, placement.max_batch_tokens),
+            self._scheduler,
+            metrics,
+            prepare=partial(use_threads, placement.threads),
+            probe=lambda: probe(self._model),
+            on_death=on_death,
+        )
+        self._threads = full_pool(LOADING_THREADS, "loading", partial(use_threads, 1))
+        trusted = trusted_keys(config)
+        self.residents = Residents(
+            partial(read_weights, store, base, trusted=trusted),
+            self._threads,
+            metrics.adapters,
+            config.max_adapter_bytes,
+        )
+        loader = AdapterLoader(store, self._model, self.engine, self.residents, self._threads, metrics, trusted)
+        self.registry = Registry(
+            store,
+            loader.load,
+            self.residents,
+            metrics,
+            preload=config.preload,
+            default_domain=config.default_domain,
+            allow_pinned_versions=config.allow_pinned_versions,
+            base_adapter=_keep_base(base, self.residents),
+        )
+        self.scorer = Scorer(self.engine, self.residents, ScoreCache(config.score_cache_bytes), metrics)
+
+    async def warm_up(self) -> None:
+        """Returns when a pass has succeeded and the scheduler knows what passes take; raises what keeps it from it."""
+        await self.engine.run_on_model_thread(self._warm_up)
+
+    def _warm_up(self) -> None:
+        if self._graphs is not None:
+            self._graphs.record(self._max_batch_tokens)
+        warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
+
+    async def close(self) -> None:
+        """Ends what loads adapters, then the model; whoever still waits fails."""
+        await self.registry.close()
+        await self.residents.close()
+        await self.engine.close(timeout_seconds=self._grace_seconds)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler[Any]:
+    return Scheduler(
+        max_batch_tokens=placement.max_batch_tokens,
+        max_queue_tokens=config.max_queue_tokens,
+        max_bulk_queue_tokens=config.max_bulk_queue_tokens,
+        max_pass_seconds=config.max_pass_seconds,
+        max_queue_seconds=config.max_queue_seconds,
+    )
+
+
+def _keep_base(base: Base, residents: Residents) -> ServedAdapter | None:
+    """The adapter of the reserved domain, on the device for good; None where the base has no head of its own."""
+    own = served_base(base)
+    if own is None:
+        return None
+    adapter, weights = own
+    residents.keep(adapter, weights)
+    return adapter

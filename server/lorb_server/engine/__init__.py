@@ -1,0 +1,1 @@
+"""The model thread: queue, batches, adapters on the device."""

@@ -1,0 +1,93 @@
+"""Small passes recorded as CUDA graphs: in use where they score as ordinary passes do, else given up."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from lorb_adapters.cuda_graphs.bucket import shapes_up_to
+from lorb_adapters.cuda_graphs.check import largest_deviation
+from lorb_adapters.cuda_graphs.graph import captured
+from lorb_adapters.cuda_graphs.runner import Runs, SmallPasses
+from lorb_adapters.encoder.scores_future import PendingScores
+from lorb_adapters.lora.weights import AdapterWeights
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.text import EncodedRow
+from lorb_server.telemetry.logs import log_failure
+from lorb_server.telemetry.metrics import Metrics
+
+# Of scores, as a share of these. Rounding in bfloat16 makes up to 0.03, any mistake 0.4.
+MAX_DEVIATION = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class CudaGraphs:
+    """Records a model's small passes and launches them for it. Whatever fails, ordinary passes go on.
+
+    Belongs to the model thread.
+    """
+
+    def __init__(self, model: RescoringModel, metrics: Metrics, capture: Callable[[Runs], Runs] = captured) -> None:
+        """`capture` makes of each run what is launched instead."""
+        self._model = model
+        self._metrics = metrics
+        self._capture = capture
+
+    def record(self, max_tokens: int) -> None:
+        """Records passes of up to `max_tokens`, compares their scores with ordinary ones, and lets the model use them.
+
+        Never raises: a failure is one log line and a metric.
+        """
+        shapes = shapes_up_to(max_tokens)
+        if not shapes:
+            return
+        started, free_before = time.monotonic(), _free_bytes(self._model)
+        try:
+            passes = self._model.small_passes(shapes, self._capture)
+            deviation = largest_deviation(self._model, passes)
+        except Exception as error:
+            self._give_up("record", error)
+        else:
+            if deviation > MAX_DEVIATION:
+                self._give_up("mismatch", None, deviation=deviation)
+                return
+            self._model.launch_small = partial(self._launch, passes)
+            self._metrics.cuda_graphs.set(len(passes.shapes))
+            fields = {
+                "tokens": [shape.tokens for shape in reversed(passes.shapes)],
+                "bytes": free_before - _free_bytes(self._model),
+                "seconds": round(time.monotonic() - started, 3),
+                "deviation": round(deviation, 5),
+            }
+            _log.info("small passes are recorded as CUDA graphs", extra={"fields": fields})
+
+    def _launch(
+        self,
+        passes: SmallPasses,
+        rows: Sequence[EncodedRow],
+        adapters: Sequence[AdapterWeights],
+        row_adapters: Sequence[int],
+    ) -> PendingScores | None:
+        try:
+            return passes.launch(rows, adapters, row_adapters)
+        except Exception as error:
+            self._give_up("launch", error)
+        return None
+
+    def _give_up(self, reason: str, error: Exception | None, **fields: float) -> None:
+        message = "CUDA graphs are given up; ordinary passes are used"
+        self._model.launch_small = None
+        self._metrics.cuda_graphs.set(0)
+        self._metrics.cuda_graph_failures.labels(reason).inc()
+        if error is None:
+            _log.error(message, extra={"fields": {"reason": reason, **fields}})
+        else:
+            log_failure(_log, message, error, reason=reason)
+
+
+def _free_bytes(model: RescoringModel) -> int:
+    """Of the device's memory; 0 on the CPU, where nothing is recorded but in tests."""
+    return torch.cuda.mem_get_info(model.base.device)[0] if model.base.device.type == "cuda" else 0

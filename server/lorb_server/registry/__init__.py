@@ -1,0 +1,1 @@
+"""Which adapter versions serve, in step with the store."""

@@ -1,0 +1,109 @@
+"""From the domain that a call names to the adapters that it has to do with."""
+
+import random
+from collections.abc import Callable
+
+from lorb.errors import InvalidInput, LorbError, UnknownDomain
+from lorb.names import BASE_DOMAIN, CANARY, SHADOW, DomainSelector
+from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.registry.canary import is_in_share
+from lorb_server.registry.domains import Domains
+from lorb_server.registry.verification import NOT_ITS_FAULT, Verification
+from lorb_server.telemetry.adapter_metrics import AdapterMetrics
+
+
+class Router:
+    """Selects adapters. Belongs to the event loop. What it does for a call depends on no number of adapters."""
+
+    def __init__(
+        self,
+        domains: Domains,
+        verification: Verification,
+        metrics: AdapterMetrics,
+        *,
+        default_domain: str,
+        allow_pinned_versions: bool,
+        base_adapter: ServedAdapter | None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`chance`, 0 to 1, decides for callers that cannot be told from each other."""
+        self._domains = domains
+        self._verification = verification
+        self._metrics = metrics
+        self._default_domain = default_domain
+        self._allow_pinned_versions = allow_pinned_versions
+        self._base_adapter = base_adapter
+        self._chance = chance
+
+    async def route(self, domain: str, routing_key: str) -> Route:
+        """See `lorb_server.registry.registry.Registry.route`."""
+        selector = self._selector(domain)
+        if selector.domain == BASE_DOMAIN:
+            return Route(self._base())
+        if selector.alias is not None or selector.version is not None:
+            return Route(await self._selected(selector))
+        stable = await self._selected(selector)
+        canary = self._canary(selector.domain, routing_key)
+        if canary is not None:
+            self._metrics.canary_requests.labels(selector.domain).inc()
+            return Route(canary, stable=stable)
+        shadow = self._at_hand(selector.domain, SHADOW)
+        return Route(stable, shadow=shadow if shadow is not stable else None)
+
+    def depends_on_key(self, domain: str) -> bool:
+        """Whether calls that name `domain` so may get one route or another by their routing keys, as things stand."""
+        selector = self._selector(domain)
+        if selector.alias is not None or selector.version is not None:
+            return False
+        return self._domains.get(selector.domain).active_share > 0
+
+    def _selector(self, domain: str) -> DomainSelector:
+        selector = DomainSelector.parse(domain or self._default())
+        if selector.version is not None and not self._allow_pinned_versions:
+            raise InvalidInput(
+                f"domain {domain!r} asks for a version: this server takes a name or name@alias "
+                "(--allow-pinned-versions)",
+                field="domain",
+            )
+        return selector
+
+    def _default(self) -> str:
+        if not self._default_domain:
+            raise InvalidInput("domain is empty, and this server has no default: name one", field="domain")
+        return self._default_domain
+
+    def _base(self) -> ServedAdapter:
+        if self._base_adapter is None:
+            raise UnknownDomain("the base has no score head of its own: name a domain", field="domain")
+        return self._base_adapter
+
+    async def _selected(self, selector: DomainSelector) -> ServedAdapter:
+        one = self._domains.by_name.get(selector.domain)
+        if one is None:
+            raise UnknownDomain(f"no domain {selector.domain!r} is served here", field="domain")
+        version = one.version(selector)
+        try:
+            return one.loaded.get(version) or await self._verification.verified(selector.domain, version)
+        except NOT_ITS_FAULT:
+            raise
+        except LorbError as error:
+            raise self._domains.get(selector.domain).missing(selector) from error
+
+    def _canary(self, domain: str, routing_key: str) -> ServedAdapter | None:
+        """The canary, where this call is among its share."""
+        share = self._domains.get(domain).active_share
+        if not share:
+            return None
+        is_chosen = is_in_share(domain, routing_key, share) if routing_key else self._chance() < share
+        return self._at_hand(domain, CANARY) if is_chosen else None
+
+    def _at_hand(self, domain: str, alias: str) -> ServedAdapter | None:
+        """An alias' adapter if it is verified. If not it is from now on on its way: nobody waits for a trial."""
+        one = self._domains.get(domain)
+        version = one.aliases.get(alias)
+        if version is None:
+            return None
+        adapter = one.loaded.get(version)
+        if adapter is None:
+            self._verification.begin(domain, version)
+        return adapter

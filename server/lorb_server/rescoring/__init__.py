@@ -1,0 +1,1 @@
+"""From one N-best list to its ranking."""

@@ -1,0 +1,114 @@
+"""Scores answered lists with the domain's shadow adapter too, when nothing else is there to do, and counts."""
+
+import asyncio
+import logging
+import math
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from lorb.errors import DeadlineExceeded, LorbError, Overloaded
+from lorb.ranked import Ranked
+from lorb_adapters.ranking import rank
+from lorb_adapters.text import TextEncoder
+from lorb_server.adapter import ServedAdapter
+from lorb_server.call import Job, Lane
+from lorb_server.telemetry.adapter_metrics import AdapterMetrics
+from lorb_server.telemetry.logs import log_failure
+
+if TYPE_CHECKING:  # the rescorer offers its answers here
+    from lorb_server.call import Scoring
+    from lorb_server.rescoring.rescorer import Call
+
+MAX_WAITING = 64
+MAX_WAIT_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Shadow:
+    """Compares answers with those of shadow adapters. Belongs to the event loop; no call ever waits for it."""
+
+    def __init__(
+        self,
+        scoring: "Scoring",
+        text_encoder: TextEncoder,
+        threads: Executor,
+        metrics: AdapterMetrics,
+        *,
+        max_waiting: int = MAX_WAITING,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+    ) -> None:
+        """At most `max_waiting` lists wait, none longer than `max_wait_seconds`; further ones are not compared."""
+        self._scoring = scoring
+        self._text_encoder = text_encoder
+        self._threads = threads
+        self._metrics = metrics
+        self._max_waiting = max_waiting
+        self._max_wait_seconds = max_wait_seconds
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def offer(self, call: "Call", ranked: Ranked) -> None:
+        """Notes an answer that the shadow of its route is to be compared with. Never raises."""
+        shadow = call.route.shadow
+        if shadow is None:
+            return
+        if len(self._waiting) >= self._max_waiting:
+            self._metrics.shadow_dropped.labels(shadow.ref.domain).inc()
+            return
+        task = asyncio.get_running_loop().create_task(self._compare(call, shadow, ranked.hypotheses[0].index))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def drain(self) -> None:
+        """Waits until everything offered so far has been compared or dropped."""
+        await asyncio.gather(*self._waiting)
+
+    async def close(self) -> None:
+        """Gives up what waits."""
+        tasks = list(self._waiting)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _compare(self, call: "Call", shadow: ServedAdapter, best: int) -> None:
+        domain = shadow.ref.domain
+        try:
+            shadow_best = await self._best(call, shadow)
+        except (Overloaded, DeadlineExceeded):
+            self._metrics.shadow_dropped.labels(domain).inc()
+            return
+        except LorbError:
+            self._metrics.shadow_failures.labels(domain).inc()
+            return
+        except Exception as error:
+            log_failure(_log, "a shadow comparison failed", error, domain=domain, version=shadow.ref.version)
+            self._metrics.shadow_failures.labels(domain).inc()
+            return
+        if shadow_best is None:
+            self._metrics.shadow_failures.labels(domain).inc()
+            return
+        self._metrics.shadow_comparisons.labels(domain).inc()
+        if _text(call, shadow_best) != _text(call, best):
+            self._metrics.shadow_disagreements.labels(domain).inc()
+
+    async def _best(self, call: "Call", shadow: ServedAdapter) -> int | None:
+        """The index that the shadow would have put first; None where its scores are not finite."""
+        self._scoring.check_room(shadow.ref.domain, Lane.IDLE)
+        loop = asyncio.get_running_loop()
+        texts = [hypothesis.transcript for hypothesis in call.distinct]
+        encode = self._text_encoder.encode
+        rows = await loop.run_in_executor(
+            self._threads, encode, texts, call.nbest.context, shadow.normalization, shadow.uses_context
+        )
+        scored = await self._scoring.score(Job(rows, shadow, loop.time() + self._max_wait_seconds, Lane.IDLE))
+        if not all(map(math.isfinite, scored.scores)):
+            return None
+        truncated = [row.truncated for row in rows]
+        arguments = (call.nbest, call.distinct, scored.scores, truncated, shadow.ranking, call.options)
+        hypotheses = await loop.run_in_executor(self._threads, rank, *arguments)
+        return hypotheses[0].index
+
+
+def _text(call: "Call", index: int) -> int:
+    """Which of the list's distinct texts stands at this index."""
+    return next(i for i, text in enumerate(call.distinct) if index in text.positions)

@@ -1,0 +1,1 @@
+"""gRPC: services, access control, errors."""

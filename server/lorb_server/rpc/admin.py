@@ -1,0 +1,239 @@
+"""The operator's service: which versions serve, and flipping between them. On a port of its own."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Container, Iterable
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from prometheus_client import Counter
+
+from lorb.errors import InvalidInput, LorbError, UnknownVersion
+from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
+from lorb.ranked import AdapterRef
+from lorb.v1 import admin_pb2 as pb
+from lorb.v1 import admin_pb2_grpc
+from lorb_adapters.store.manifest import Manifest
+from lorb_adapters.store.store import Store
+from lorb_server.registry.registry import Registry
+from lorb_server.registry.snapshot import VersionKey, version_order
+from lorb_server.rpc.callers import caller_name
+from lorb_server.rpc.errors import Context, answers_errors
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+_log = logging.getLogger(__name__)
+
+
+async def _settled() -> None:
+    """One process goes by what it has just changed."""
+
+
+class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
+    """lorb.v1.AdapterAdminService. Belongs to the event loop; the store is read and written elsewhere."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        residents: Container[AdapterRef],
+        internal_errors: Counter,
+        *,
+        settle: Callable[[], Awaitable[None]] = _settled,
+    ) -> None:
+        """`residents` are the adapters whose weights are on the device.
+
+        `settle` returns when calls that come from then on go by what serves now: a change is answered after that.
+        """
+        self.internal_errors = internal_errors
+        self._store = store
+        self._registry = registry
+        self._residents = residents
+        self._settle = settle
+
+    @answers_errors
+    async def ListAdapters(  # noqa: N802
+        self,
+        request: pb.ListAdaptersRequest,
+        context: Context,
+    ) -> pb.ListAdaptersResponse:
+        """Lists versions and how each stands."""
+        if request.domain:
+            check_name(request.domain, "domain")
+        page_size = _page_size(request.page_size)
+        domains = self._registry.domains
+        keys = _after(domains.known_versions(request.domain), request.page_token)
+        page = keys[:page_size]
+        return pb.ListAdaptersResponse(
+            adapters=await self._infos(page),
+            next_page_token="@".join(page[-1]) if len(keys) > page_size else "",
+            generation=max(0, domains.generation),
+        )
+
+    @answers_errors
+    async def GetAdapter(  # noqa: N802
+        self,
+        request: pb.GetAdapterRequest,
+        context: Context,
+    ) -> pb.GetAdapterResponse:
+        """Tells all about one version."""
+        domain = check_name(request.domain, "domain")
+        version = await asyncio.to_thread(self._store.resolve, _selector(domain, request.version))
+        [info] = await self._infos([(domain, version)])
+        manifest = await asyncio.to_thread(self._manifest, (domain, version))
+        return pb.GetAdapterResponse(
+            adapter=info, manifest_json=json.dumps(_without_texts(manifest)) if manifest else ""
+        )
+
+    @answers_errors
+    async def RefreshRegistry(  # noqa: N802
+        self,
+        request: pb.RefreshRegistryRequest,
+        context: Context,
+    ) -> pb.RefreshRegistryResponse:
+        """Reads the store now, and tries refused versions again."""
+        _audit(context, "RefreshRegistry")
+        refreshed = await self._registry.refresh(force=True)
+        await self._settle()
+        return pb.RefreshRegistryResponse(
+            generation=refreshed.generation,
+            loaded=await self._infos(refreshed.loaded),
+            refused=await self._infos(refreshed.refused),
+        )
+
+    @answers_errors
+    async def SetAlias(  # noqa: N802
+        self, request: pb.SetAliasRequest, context: Context
+    ) -> pb.SetAliasResponse:
+        """Points an alias at a version that this server has verified first, or takes the alias away."""
+        domain, alias = check_name(request.domain, "domain"), check_alias(request.alias)
+        _audit(context, "SetAlias", domain=domain, alias=alias, version=request.version)
+        if request.version:
+            await self._verify(domain, check_version(request.version))
+            share = request.share or None
+            change = await asyncio.to_thread(self._store.set_alias, domain, alias, request.version, share)
+        else:
+            change = await asyncio.to_thread(self._store.remove_alias, domain, alias)
+        return pb.SetAliasResponse(previous_version=change.from_version, generation=await self._refreshed())
+
+    @answers_errors
+    async def Rollback(  # noqa: N802
+        self, request: pb.RollbackRequest, context: Context
+    ) -> pb.RollbackResponse:
+        """Points `stable` at the version before."""
+        domain = check_name(request.domain, "domain")
+        _audit(context, "Rollback", domain=domain)
+        change = await asyncio.to_thread(self._store.rollback, domain)
+        return pb.RollbackResponse(
+            version=change.to_version,
+            previous_version=change.from_version,
+            generation=await self._refreshed(),
+        )
+
+    @answers_errors
+    async def UnloadAdapter(  # noqa: N802
+        self, request: pb.UnloadAdapterRequest, context: Context
+    ) -> pb.UnloadAdapterResponse:
+        """Takes a version off this server."""
+        domain, version = check_name(request.domain, "domain"), check_version(request.version)
+        _audit(context, "UnloadAdapter", domain=domain, version=version)
+        await self._registry.unload(domain, version)
+        await self._settle()
+        return pb.UnloadAdapterResponse()
+
+    async def _verify(self, domain: str, version: str) -> None:
+        if version not in await asyncio.to_thread(self._store.versions, domain):
+            raise UnknownVersion(f"domain {domain!r} has no version {version}", field="version")
+        await self._registry.verify(domain, version)
+
+    async def _refreshed(self) -> int:
+        """Lets the change serve, as far as that can be done now, and returns the store's generation."""
+        await self._registry.refresh_if_possible()
+        await self._settle()
+        return await asyncio.to_thread(self._store.generation)
+
+    async def _infos(self, keys: Iterable[VersionKey]) -> list[pb.AdapterInfo]:
+        keys = list(keys)
+        manifests = await asyncio.to_thread(lambda: [self._manifest(key) for key in keys])
+        return [self._info(key, manifest) for key, manifest in zip(keys, manifests, strict=True)]
+
+    def _manifest(self, key: VersionKey) -> Manifest | None:
+        """None where it cannot be read: the version's state tells why."""
+        try:
+            return self._store.manifest(*key)
+        except LorbError:
+            return None
+
+    def _info(self, key: VersionKey, manifest: Manifest | None) -> pb.AdapterInfo:
+        domain = self._registry.domains.get(key[0])
+        adapter = domain.loaded.get(key[1])
+        info = pb.AdapterInfo(
+            domain=key[0],
+            version=key[1],
+            aliases=sorted(alias for alias, version in domain.wanted.items() if version == key[1]),
+            state=pb.ADAPTER_STATE_AVAILABLE,
+        )
+        if adapter is not None:
+            info.state = pb.ADAPTER_STATE_READY
+            info.digest = adapter.ref.digest
+            info.size_bytes = adapter.size_bytes if adapter.ref in self._residents else 0
+        if key[1] in domain.withdrawn:
+            info.state = pb.ADAPTER_STATE_REFUSED
+            info.reason = f"withdrawn: {domain.withdrawn[key[1]]}"
+        elif adapter is None and key[1] in domain.refused:
+            info.state = pb.ADAPTER_STATE_REFUSED
+            info.reason = domain.refused[key[1]]
+        if manifest is not None:
+            info.digest = manifest.weights_digest
+            info.created_time.CopyFrom(_timestamp(manifest.created_time))
+        return info
+
+
+def _page_size(asked_for: int) -> int:
+    if asked_for < 0:
+        raise InvalidInput(f"page_size is {asked_for}: send 0 for the default, or a count", field="page_size")
+    return min(asked_for or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _after(keys: list[VersionKey], page_token: str) -> list[VersionKey]:
+    """The keys behind the page that ended with `page_token`, whether or not that one is still there."""
+    if not page_token:
+        return keys
+    domain, _, version = page_token.partition("@")
+    if not is_version(version):
+        raise InvalidInput("page_token is not one that this service gave", field="page_token")
+    last = version_order((domain, version))
+    return [key for key in keys if version_order(key) > last]
+
+
+def _selector(domain: str, version: str) -> DomainSelector:
+    if is_version(version):
+        return DomainSelector(domain, version=version)
+    return DomainSelector(domain, alias=check_alias(version, "version") if version else None)
+
+
+def _without_texts(manifest: Manifest) -> dict[str, Any]:
+    """The manifest with, of each golden list, only its size and scores."""
+    content = manifest.to_json()
+    content["golden_lists"] = [
+        {"num_hypotheses": len(golden.nbest.hypotheses), "rescoring_scores": list(golden.rescoring_scores)}
+        for golden in manifest.golden_lists
+    ]
+    return content
+
+
+def _timestamp(created_time: str) -> Timestamp:
+    timestamp = Timestamp()
+    try:
+        timestamp.FromDatetime(datetime.fromisoformat(created_time))
+    except ValueError:  # a manifest's time is for people; 0 says that it tells none
+        timestamp.FromSeconds(0)
+    return timestamp
+
+
+def _audit(context: Context, method: str, **fields: str) -> None:
+    who = {"caller": caller_name(context), "peer": context.peer()}
+    _log.info("admin call", extra={"fields": {"method": method, **who, **fields}})

@@ -1,0 +1,73 @@
+"""The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
+
+import os
+
+from lorb.v1 import rescoring_pb2_grpc
+from lorb_adapters.text import TextEncoder
+from lorb_server.base_info import BaseInfo
+from lorb_server.call import Scoring
+from lorb_server.config import ServeConfig
+from lorb_server.registry.routing import Routing
+from lorb_server.rescoring.rescorer import Rescorer
+from lorb_server.rescoring.shadow import Shadow
+from lorb_server.rpc.health import Health
+from lorb_server.rpc.interceptors import call_guards
+from lorb_server.rpc.listening import RESCORING, listen, make_server
+from lorb_server.rpc.rescoring import RescoringService
+from lorb_server.rpc.tls import TlsFiles
+from lorb_server.telemetry.metrics import Metrics
+from lorb_server.telemetry.tracing import open_tracing
+from lorb_server.thread_pool import full_pool
+
+
+class CallServer:
+    """Takes callers' calls in this process. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        base: BaseInfo,
+        text_encoder: TextEncoder,
+        routing: Routing,
+        scoring: Scoring,
+        metrics: Metrics,
+        health: Health,
+        *,
+        shares_port: bool = False,
+    ) -> None:
+        """`shares_port`: other processes of this server listen on the same port.
+
+        Raises InvalidInput where traces are asked for that cannot be made, or the file of tokens cannot be read.
+        """
+        self._config = config
+        self._tracing = open_tracing(config.otlp_endpoint, os.environ)
+        self._threads = full_pool(config.tokenizer_threads, "tokenizer")
+        self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
+        rescorer = Rescorer(
+            scoring,
+            text_encoder,
+            self._threads,
+            metrics,
+            withdraw_canary=routing.withdraw_canary,
+            shadow=self._shadow,
+            tracing=self._tracing,
+        )
+        service = RescoringService(
+            config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
+        )
+        guards = call_guards(config, metrics.callers)
+        self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
+        rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
+
+    async def listen(self) -> int:
+        """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
+        config = self._config
+        return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no more calls; those in flight may take so long."""
+        await self._server.stop(grace_seconds)
+        await self._shadow.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._tracing is not None:
+            await self._tracing.close()

@@ -1,0 +1,63 @@
+"""gRPC servers that carry health and reflection beside their own service."""
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lorb.errors import InvalidInput
+from lorb.v1 import admin_pb2, rescoring_pb2
+from lorb_server.config import ServeConfig
+from lorb_server.rpc.health import Health
+from lorb_server.rpc.tls import CertificateSource, TlsFiles
+from lorb_server.setting import flag
+
+RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_AGE_GRACE_MS = 60 * 1000  # for calls on a connection that has reached its age
+
+
+def make_server(
+    config: ServeConfig,
+    service: str,
+    health: Health,
+    interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
+    *,
+    shares_port: bool = False,
+) -> grpc.aio.Server:
+    """A server that will carry `service`; it does not listen yet.
+
+    shares_port: with other processes, each of which gets some of the connections. A second server on a port that is
+    not meant to be shared would start as well, and take half of the calls.
+    """
+    options = (
+        ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.so_reuseport", int(shares_port)),
+    )
+    server = grpc.aio.server(interceptors=interceptors, options=options)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    if config.reflection:
+        reflection.enable_server_reflection((service, HEALTH, reflection.SERVICE_NAME), server)
+    return server
+
+
+async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
+    """Starts `server`, in plain text without `tls`, and returns the port it got.
+
+    Raises InvalidInput where the address is taken or none, or where the certificates do not fit together.
+    """
+    address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    credentials = None if tls is None else CertificateSource(tls).credentials()
+    try:
+        bound = (
+            server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
+        )
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{flag(field)} {port} on {host} cannot be bound: is another server on it?", field=field
+        ) from error
+    await server.start()
+    return bound

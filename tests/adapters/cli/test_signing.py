@@ -1,0 +1,89 @@
+"""lorb-adapters keygen, sign and verify --trusted-keys, one after the other."""
+
+import hashlib
+import sys
+
+import pytest
+
+from lorb.errors import InvalidAdapter
+from lorb_adapters.cli import adapters as cli
+from lorb_adapters.store.signing import TrustedKeys
+from lorb_adapters.store.store import Store
+from support.adapters.publications import RANKING, make_publication
+
+
+def test_from_a_key_to_a_verified_signature(tmp_path, store_base, capsys, monkeypatch):
+    """Without a store for keygen; verify tells unsigned from signed, and a wrong key from a right one."""
+    monkeypatch.delenv("LORB_STORE", raising=False)
+    store = Store(str(tmp_path / "store"))
+    version = store.publish(make_publication(store_base), set_stable=True)
+
+    def run(*arguments):
+        status = cli.main([*map(str, arguments)])
+        return status, "".join(capsys.readouterr())
+
+    key, other = tmp_path / "key", tmp_path / "other"
+    assert run("keygen", key)[0] == run("keygen", other)[0] == 0
+    assert run("keygen", key)[0] == 2
+    verify = ("verify", "--store", store.url, "--trusted-keys")
+    status, said = run(*verify, f"{key}.pub")
+    assert (status, "not signed" in said) == (1, True)
+    assert run("sign", f"voice@{version}", "--signing-key", key, "--store", store.url)[0] == 0
+    assert run(*verify, f"{key}.pub")[0] == 0
+    status, said = run(*verify, f"{other}.pub")
+    assert (status, "not one of those trusted" in said) == (1, True)
+    assert run("verify", "--store", store.url)[0] == 0
+    assert run("sign", f"voice@{version}", "--signing-key", f"{key}.pub", "--store", store.url)[0] == 2
+
+
+@pytest.fixture
+def run(tmp_path, keys, capsys):
+    """Runs `sign` with our key: (status, all that it said)."""
+
+    def run(*arguments):
+        status = cli.main(["sign", *arguments, "--signing-key", str(keys / "ours"), "--store", str(tmp_path / "store")])
+        return status, "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def flipped(tmp_path, store_base):
+    """A store in which `stable` was pointed from what a publisher trained at another whole version: (store, both)."""
+    store = Store(str(tmp_path / "store"))
+    ours = store.publish(make_publication(store_base), set_stable=True)
+    return store, ours, store.publish(make_publication(store_base, seed=7), set_stable=True)
+
+
+@pytest.mark.parametrize("selector", ["voice", "voice@stable"])
+def test_what_an_alias_points_at_is_not_signed(run, flipped, keys, selector):
+    """Whoever can write to the store can flip an alias: the refusal asks for the version, and says why."""
+    store, ours, forged = flipped
+    status, said = run(selector)
+    assert (status, "voice@VERSION" in said, "aliases are not signed" in said) == (2, True, True)
+    for version in (ours, forged):
+        with pytest.raises(InvalidAdapter, match="not signed"):
+            store.manifest("voice", version, TrustedKeys(keys / "ours.pub"))
+
+
+def test_a_manifest_of_another_digest_is_not_signed(run, flipped, keys):
+    """The right one is, in capitals too, and the command says what it vouched for; `show` tells the same digest."""
+    store, ours, forged = flipped
+    digest, other = (hashlib.sha256(store.manifest_content("voice", each)).hexdigest() for each in (ours, forged))
+    status, said = run(f"voice@{ours}", "--manifest-sha256", other)
+    assert (status, digest in said, other in said) == (2, True, True)
+    with pytest.raises(InvalidAdapter, match="not signed"):
+        store.manifest("voice", ours, TrustedKeys(keys / "ours.pub"))
+    status, said = run(f"voice@{ours}", "--manifest-sha256", digest.upper())
+    manifest = store.manifest("voice", ours, TrustedKeys(keys / "ours.pub"))
+    assert status == 0
+    for told in (digest, manifest.created_time, manifest.base_fingerprint[:12], f"weight          {RANKING.weight}"):
+        assert told in said
+    assert all(f"{name} ({sha256[:12]})" in said for name, sha256 in manifest.training_data.items())
+
+
+def test_without_the_package_the_command_says_what_to_install(tmp_path, capsys, monkeypatch):
+    """One line, not a traceback."""
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert cli.main(["keygen", str(tmp_path / "key")]) == 2
+    assert "pip install 'lorb[signing]'" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""lorb_adapters.store.aliases."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
+from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.store.aliases import MAX_CHANGES, Alias, Aliases
+
+VERSIONS = [f"{n}-{n:012x}" for n in range(1, 8)]
+EXISTING = frozenset(VERSIONS)
+versions = st.sampled_from(VERSIONS)
+steps = st.lists(
+    st.tuples(st.sampled_from(["stable", "canary", "shadow"]), versions) | st.just(("rollback", "")),
+    max_size=30,
+)
+
+
+def walk(aliases: Aliases, walked) -> Aliases:
+    """Sets aliases and rolls back, step by step."""
+    for what, version in walked:
+        if what != "rollback":
+            aliases = aliases.with_alias(what, version, 0.1 if what == "canary" else None)
+        elif aliases.rollback_target(EXISTING):
+            aliases = aliases.rolled_back(EXISTING)
+    return aliases
+
+
+@settings(deadline=None)
+@given(steps)
+def test_aliases_read_back_as_they_were_written(walked):
+    """Aliases and their history survive their file."""
+    aliases = walk(Aliases(), walked).with_number(9)
+    assert Aliases.from_json(canonical_json(aliases.to_json())) == aliases
+
+
+@settings(deadline=None)
+@given(steps)
+def test_a_rollback_undoes_promotions_one_by_one(walked):
+    """Rollbacks walk back through what stable was, as an undo does, whatever other aliases do meanwhile."""
+    aliases, undo = Aliases(), []
+    for what, version in walked:
+        if what == "rollback":
+            if len(undo) < 2:
+                assert aliases.rollback_target(EXISTING) is None
+                continue
+            undo.pop()
+            aliases = aliases.rolled_back(EXISTING)
+        else:
+            aliases = walk(aliases, [(what, version)])
+            if what == "stable" and undo[-1:] != [version]:
+                undo.append(version)
+        assert aliases.by_name.get("stable") == (Alias(undo[-1]) if undo else None)
+
+
+@settings(deadline=None)
+@given(steps, versions)
+def test_a_rollback_takes_a_promotion_back(walked, version):
+    """Promoting and rolling back leaves stable where it was."""
+    before = walk(Aliases(), [("stable", VERSIONS[0]), *walked])
+    promoted = before.with_alias("stable", version)
+    if promoted is not before:
+        assert promoted.rolled_back(EXISTING).version("stable") == before.version("stable")
+
+
+def test_a_rollback_passes_over_removed_versions():
+    """A version that is gone is no place to go back to."""
+    aliases = walk(Aliases(), [("stable", version) for version in VERSIONS[:3]])
+    assert aliases.rollback_target(EXISTING - {VERSIONS[1]}) == VERSIONS[0]
+    assert aliases.rollback_target(frozenset({VERSIONS[2]})) is None
+
+
+def test_nothing_to_roll_back_to_is_an_error():
+    """The first version, and a domain without stable, have nothing before them."""
+    with pytest.raises(UnknownVersion, match="no earlier version"):
+        Aliases().rolled_back(EXISTING)
+    with pytest.raises(UnknownVersion, match="no earlier version"):
+        Aliases().with_alias("stable", VERSIONS[0]).rolled_back(EXISTING)
+
+
+def test_the_history_is_bounded_for_each_alias():
+    """A canary that changes its share all day neither grows the file for ever nor forgets stable's past."""
+    aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("stable", VERSIONS[1])])
+    for i in range(MAX_CHANGES + 20):
+        aliases = aliases.with_alias("canary", VERSIONS[2], 0.01 + i / 1000)
+    assert len(aliases.history) == MAX_CHANGES + 2
+    assert aliases.rollback_target(EXISTING) == VERSIONS[0]
+
+
+def test_rollback_works_at_the_historys_bound():
+    """After more promotions than the history holds the last ones can still be taken back."""
+    aliases = walk(Aliases(), [("stable", VERSIONS[i % 7]) for i in range(3 * MAX_CHANGES)])
+    last = 3 * MAX_CHANGES - 1
+    for back in range(1, MAX_CHANGES // 2):
+        aliases = aliases.rolled_back(EXISTING)
+        assert aliases.version("stable") == VERSIONS[(last - back) % 7]
+
+
+def test_an_alias_that_points_there_already_changes_nothing():
+    """Setting what is set leaves no trace in the history."""
+    aliases = Aliases().with_alias("stable", VERSIONS[0])
+    assert aliases.with_alias("stable", VERSIONS[0]) is aliases
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan"), float("inf"), None])
+def test_a_new_canary_needs_a_share(share):
+    """A canary's share is above 0 and at most 1, and is never guessed."""
+    with pytest.raises(InvalidInput, match="share"):
+        Aliases().with_alias("canary", VERSIONS[0], share)
+
+
+def test_a_canary_keeps_its_share():
+    """Pointing the canary at the next version without a share keeps the one it has."""
+    aliases = Aliases().with_alias("canary", VERSIONS[0], 0.05).with_alias("canary", VERSIONS[1])
+    assert aliases.by_name["canary"] == Alias(VERSIONS[1], 0.05)
+
+
+def test_only_a_canary_has_a_share():
+    """A share on stable would be a misunderstanding."""
+    with pytest.raises(InvalidInput, match="only the canary"):
+        Aliases().with_alias("stable", VERSIONS[0], 0.5)
+
+
+@pytest.mark.parametrize("alias", ["3", "1-beta", "", "../stable", "Stable", "a" * 65])
+def test_an_alias_is_a_name_without_a_leading_digit(alias):
+    """What could be taken for a version, or for a path, is no alias."""
+    with pytest.raises(InvalidInput):
+        Aliases().with_alias(alias, VERSIONS[0])
+
+
+def test_an_alias_points_at_a_full_version():
+    """A bare number is no version id."""
+    with pytest.raises(InvalidInput, match="not a full version id"):
+        Aliases().with_alias("stable", "3")
+
+
+def test_an_alias_can_be_taken_away_but_stable_cannot():
+    """A canary ends; a domain that was stable once stays so."""
+    aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("canary", VERSIONS[1])])
+    ended = aliases.without_alias("canary")
+    assert set(ended.by_name) == {"stable"}
+    assert (ended.history[-1].from_version, ended.history[-1].to_version) == (VERSIONS[1], "")
+    with pytest.raises(InvalidInput, match="stable cannot"):
+        aliases.without_alias("stable")
+    with pytest.raises(UnknownVersion, match="no alias 'shadow'"):
+        aliases.without_alias("shadow")
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ({"stable": {"version": "../x"}}, "aliases.stable.version"),
+        ({"9": {"version": VERSIONS[0]}}, "begins with a digit"),
+        ({"canary": {"version": VERSIONS[0], "share": 7}}, "aliases.canary.share"),
+        ({"canary": {"version": VERSIONS[0]}}, "aliases.canary.share"),
+        ([], "aliases"),
+    ],
+)
+def test_an_impossible_alias_is_named(aliases, problem):
+    """An edited aliases.json is refused with its path and the key."""
+    content = canonical_json(Aliases().to_json() | {"aliases": aliases})
+    with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
+        Aliases.from_json(content, "voice/aliases.json")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"aliases": {"stable"', "not JSON"),
+        (b'{"schema_version": 1, "aliases": {}, "history": []}', "last_number"),
+        (b'{"schema_version": 2, "aliases": [], "versions": {}}', "upgrade LoRB"),
+    ],
+)
+def test_a_broken_file_names_itself(content, problem):
+    """A torn aliases.json, or one of another day, is refused with its path and the reason."""
+    with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
+        Aliases.from_json(content, "voice/aliases.json")
+    assert problem in str(caught.value)

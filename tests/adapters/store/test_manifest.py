@@ -1,0 +1,171 @@
+"""lorb_adapters.store.manifest."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lorb.errors import InvalidAdapter
+from lorb.nbest import Hypothesis, NBest
+from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.store.manifest import SCHEMA_VERSION, GoldenList, Manifest
+from lorb_adapters.text import TextNormalization
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(min_value=1e-6, max_value=1e6)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
+
+
+@st.composite
+def nbests(draw):
+    """Lists that a request could carry."""
+    scored = draw(st.booleans())
+    hypothesis = st.builds(
+        Hypothesis, texts, finite if scored else st.none(), st.dictionaries(texts, finite, max_size=2)
+    )
+    return NBest(
+        tuple(draw(st.lists(hypothesis, min_size=1, max_size=4))),
+        id=draw(texts),
+        context=draw(texts),
+        reference=draw(st.none() | texts),
+        domain=draw(texts),
+    )
+
+
+@st.composite
+def golden_lists(draw):
+    """Lists with a score for each distinct text."""
+    nbest = draw(nbests())
+    size = len(nbest.distinct())
+    return GoldenList(nbest, tuple(draw(st.lists(finite, min_size=size, max_size=size))))
+
+
+manifests = st.builds(
+    Manifest,
+    schema_version=st.just(SCHEMA_VERSION),
+    domain=names,
+    version=st.from_regex(r"[1-9][0-9]{0,8}-[0-9a-f]{12}", fullmatch=True),
+    created_time=texts,
+    base_name=texts,
+    base_fingerprint=digests,
+    file_sha256=st.dictionaries(texts, digests, max_size=3),
+    weights_digest=digests,
+    head_kind=st.sampled_from(["sum", "mean", "cls"]),
+    ranking=st.builds(
+        Ranking,
+        positive,
+        positive,
+        positive,
+        st.builds(
+            RankPrior,
+            st.lists(st.floats(-50, 0), min_size=1, max_size=4).map(tuple),
+            positive,
+            positive,
+        ),
+    ),
+    normalization=st.builds(TextNormalization, st.booleans(), st.booleans()),
+    uses_context=st.booleans(),
+    first_pass_statistics=st.dictionaries(texts, finite, max_size=3),
+    training_data=st.dictionaries(texts, digests, max_size=2),
+    dev_metrics=st.dictionaries(texts, finite, max_size=3),
+    golden_lists=st.lists(golden_lists(), max_size=2).map(tuple),
+)
+
+
+def example() -> dict:
+    """A manifest as it stands in its file."""
+    ranking = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3,), 0.7, 0.9))
+    golden = GoldenList(NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id="u"), (0.5, 0.25))
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        domain="voice",
+        version="3-0123456789ab",
+        created_time="2026-01-01T00:00:00+00:00",
+        base_name="minilm",
+        base_fingerprint="f" * 64,
+        file_sha256={"head.safetensors": "a" * 64},
+        weights_digest="0123456789ab" + "0" * 52,
+        head_kind="sum",
+        ranking=ranking,
+        normalization=TextNormalization(),
+        uses_context=False,
+        first_pass_statistics={"mean": -3.0},
+        training_data={"train.jsonl": "b" * 64},
+        dev_metrics={"wer": 12.5},
+        golden_lists=(golden,),
+    ).to_json()
+
+
+@settings(deadline=None)
+@given(manifests)
+def test_a_manifest_reads_back_as_it_was_written(manifest):
+    """Every manifest survives its file, byte for byte of every text and number."""
+    assert Manifest.parse(canonical_json(manifest.to_json())) == manifest
+
+
+@pytest.mark.parametrize("key", sorted(example()))
+def test_a_missing_key_is_named(key):
+    """A manifest without one of its keys is refused, and the key is named."""
+    value = example()
+    del value[key]
+    with pytest.raises(InvalidAdapter, match=key):
+        Manifest.from_json(value)
+
+
+@pytest.mark.parametrize("key", sorted(example()))
+def test_a_mistyped_value_is_named(key):
+    """A value of a type that no key has is refused, and the key is named."""
+    with pytest.raises(InvalidAdapter, match=key):
+        Manifest.from_json(example() | {key: [[]]})
+
+
+def test_a_newer_schema_says_to_upgrade():
+    """A manifest that a newer LoRB wrote is refused with what to do about it."""
+    with pytest.raises(InvalidAdapter, match=r"schema_version is 2.*upgrade LoRB"):
+        Manifest.from_json(example() | {"schema_version": SCHEMA_VERSION + 1})
+
+
+def test_a_key_of_a_later_day_is_passed_over():
+    """Keys that this LoRB does not know do not keep it from loading what it does know."""
+    assert Manifest.from_json(example() | {"note": "new"}) == Manifest.from_json(example())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("domain", "../../etc"),
+        ("version", "3"),
+        ("head_kind", "max"),
+        ("weights_digest", "0" * 63),
+        ("base_fingerprint", "F" * 64),
+        ("file_sha256", {"head.safetensors": "x" * 64}),
+        ("training_data", {"train.jsonl": 5}),
+        ("dev_metrics", {"wer": "low"}),
+        ("normalization", {"lowercase": "yes"}),
+    ],
+)
+def test_an_impossible_value_is_named(key, value):
+    """Names, digests and kinds that cannot be are refused, and the key is named."""
+    with pytest.raises(InvalidAdapter, match=key):
+        Manifest.from_json(example() | {key: value})
+
+
+@pytest.mark.parametrize("scores", [[0.5], [0.5, 0.25, 0.1], [0.5, None]])
+def test_golden_scores_must_fit_their_list(scores):
+    """A golden list has one number for each of its distinct texts."""
+    value = json.loads(json.dumps(example()))
+    value["golden_lists"][0]["rescoring_scores"] = scores
+    with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\]\.rescoring_scores"):
+        Manifest.from_json(value)
+
+
+def test_a_golden_list_must_be_a_list_that_a_request_could_be():
+    """Hypotheses of which only some have scores are refused as they are over the wire."""
+    value = json.loads(json.dumps(example()))
+    del value["golden_lists"][0]["hypotheses"][1]["first_pass_score"]
+    with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\].*first_pass_score is missing"):
+        Manifest.from_json(value)

@@ -1,0 +1,215 @@
+"""lorb_adapters.store.store: versions, aliases and domains, by whoever publishes them."""
+
+import multiprocessing
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from transformers import BertModel
+
+from lorb.errors import UnknownDomain, UnknownVersion
+from lorb.names import DomainSelector
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store.adapter import weights_digest
+from lorb_adapters.store.aliases import Alias
+from lorb_adapters.store.store import Store
+from support.adapters.publications import NORMALIZATION, make_publication, publish, random_weights
+from support.adapters.publisher import publish_often
+
+_OFTEN = 10
+FILES = {
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "head.safetensors",
+    "manifest.json",
+    "report.md",
+    "report.json",
+}
+
+
+def test_a_version_is_named_by_number_and_digest(store, publication):
+    """The id is the next number and the first 12 digits of the weights' digest; so is the folder."""
+    first = store.publish(publication, set_stable=True)
+    second = store.publish(publication, set_stable=False)
+    digest = weights_digest(publication.weights)
+    assert (first, second) == (f"1-{digest[:12]}", f"2-{digest[:12]}")
+    folder = Path(store.url) / "voice" / "versions" / first
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert store.versions("voice") == [first, second]
+    assert store.aliases("voice").version("stable") == first
+
+
+def test_the_manifest_tells_what_was_published(store, publication):
+    """Everything of a publication stands in the manifest, under its domain and version."""
+    version = store.publish(publication, set_stable=True)
+    manifest = store.manifest("voice", version)
+    assert (manifest.domain, manifest.version) == ("voice", version)
+    assert manifest.weights_digest == weights_digest(publication.weights)
+    assert set(manifest.file_sha256) == FILES - {"manifest.json"}
+    for field in (
+        "ranking",
+        "normalization",
+        "golden_lists",
+        "dev_metrics",
+        "training_data",
+        "base_fingerprint",
+    ):
+        assert getattr(manifest, field) == getattr(publication, field)
+
+
+# an encoder without a pooler has nothing to exclude, which peft remarks on
+@pytest.mark.filterwarnings("ignore:You have passed exclude_modules:UserWarning")
+# peft 0.21 reads an attribute that transformers 5.23 renamed
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("has_pooler", [False, True])
+def test_peft_loads_a_version_folder(store, store_base, tiny_bert, has_pooler):
+    """The library peft reads a version as its own, and its model then computes what the adapter says."""
+    weights = random_weights(store_base)
+    version = store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)
+    encoder = BertModel.from_pretrained(tiny_bert, add_pooling_layer=has_pooler)
+    folder = Path(store.url) / "voice" / "versions" / version
+    model = peft.PeftModel.from_pretrained(encoder, str(folder)).eval()
+    rows = store_base.text_encoder.encode(["the cat sat"], "", NORMALIZATION, False)
+    ids = torch.tensor([rows[0].token_ids])
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        per_token = hidden[rows[0].scored_from :] @ weights.head.weight + weights.head.bias
+    ours = RescoringModel(store_base).score(rows, [weights], [0])
+    torch.testing.assert_close(ours[0], per_token.sum(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_generation_grows_with_every_change(store, store_base):
+    """Publishing, flipping, rolling back, ending an alias and removing each count one on."""
+    first = publish(store, store_base, seed=1)
+    seen = [store.generation()]
+    second = publish(store, store_base, seed=2)
+    seen.append(store.generation())
+    for change in (
+        lambda: store.rollback("voice"),
+        lambda: store.set_alias("voice", "canary", second, 0.1),
+        lambda: store.remove_alias("voice", "canary"),
+        lambda: store.remove("voice", second),
+    ):
+        change()
+        seen.append(store.generation())
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert store.versions("voice") == [first]
+
+
+def test_setting_what_is_set_changes_nothing(store, store_base):
+    """An alias that points there already causes no new generation, and still says where it points."""
+    version = publish(store, store_base)
+    change = store.set_alias("voice", "stable", version)
+    assert (change.from_version, change.to_version, store.generation()) == (version, version, 1)
+
+
+def test_rollback_goes_back_and_again_further_back(store, store_base):
+    """Each rollback is one flip to the stable version before."""
+    versions = [publish(store, store_base, seed=seed) for seed in range(3)]
+    change = store.rollback("voice")
+    assert (change.from_version, change.to_version) == (versions[2], versions[1])
+    assert store.rollback("voice").to_version == versions[0]
+    with pytest.raises(UnknownVersion, match="no earlier version"):
+        store.rollback("voice")
+    assert store.aliases("voice").version("stable") == versions[0]
+
+
+def test_aliases_point_at_what_is_there(store, store_base):
+    """An alias of no version or of no domain is refused and changes nothing."""
+    publish(store, store_base)
+    with pytest.raises(UnknownVersion, match="no version 9-0123456789ab"):
+        store.set_alias("voice", "canary", "9-0123456789ab", 0.5)
+    with pytest.raises(UnknownDomain, match="no domain 'video'"):
+        store.set_alias("video", "stable", "9-0123456789ab")
+    with pytest.raises(UnknownDomain):
+        store.rollback("video")
+    assert store.generation() == 1
+
+
+def test_selectors_are_resolved(store, store_base):
+    """A domain alone is its stable version; aliases and full versions name theirs."""
+    first, second = publish(store, store_base, seed=1), publish(store, store_base, seed=2, set_stable=False)
+    store.set_alias("voice", "canary", second, 0.1)
+    for text, version in (("voice", first), ("voice@canary", second), (f"voice@{second}", second)):
+        assert store.resolve(DomainSelector.parse(text)) == version
+    for text in ("voice@shadow", "voice@9-0123456789ab"):
+        with pytest.raises(UnknownVersion):
+            store.resolve(DomainSelector.parse(text))
+
+
+def test_domains_are_folders_with_versions(store, store_base):
+    """Files, links, foreign names and empty folders in the store's folder are no domains."""
+    publish(store, store_base, domain="voice")
+    publish(store, store_base, domain="0-digits.are_fine")
+    root = Path(store.url)
+    (root / "empty").mkdir()
+    (root / "lost+found").mkdir()
+    (root / "file").write_text("x")
+    (root / "linked").symlink_to(root / "voice")
+    shutil.copytree(root / "voice", root / "base")
+    assert store.domains() == ["0-digits.are_fine", "voice"]
+
+
+def test_a_reader_needs_no_write_access(store, store_base):
+    """A copy without lock file, with all write bits off, reads in full and stays as it is."""
+    version = publish(store, store_base)
+    root = Path(store.url)
+    (root / ".lock").unlink()
+    before = sorted(root.rglob("*"))
+    for path in [root, *before]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        reader = Store(store.url)
+        reader.read_files("voice", version)
+        assert reader.domains() == ["voice"]
+        assert reader.aliases("voice").by_name == {"stable": Alias(version)}
+        assert reader.generation() == 1
+        assert sorted(root.rglob("*")) == before
+    finally:
+        for path in [root, *before]:
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def test_threads_that_publish_at_once_all_succeed(store, store_base):
+    """Publishers in one process get a number each, and the generation counts every one."""
+    publication = make_publication(store_base, golden_lists=())
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(lambda _: store.publish(publication, set_stable=True), range(8)))
+    assert sorted(versions) == store.versions("voice")
+    assert len(set(versions)) == 8
+    assert store.generation() == 8
+    assert len(store.aliases("voice").history) == 8
+
+
+def test_processes_that_publish_at_once_all_succeed(store, publication):
+    """So do publishers in different processes."""
+    context = multiprocessing.get_context("spawn")
+    is_ready = context.Event()
+    other = context.Process(target=publish_often, args=(store.url, publication, is_ready, _OFTEN))
+    other.start()
+    assert is_ready.wait(120)
+    for _ in range(_OFTEN):
+        store.publish(publication, set_stable=True)
+    other.join(120)
+    assert other.exitcode == 0
+    numbers = [int(version.partition("-")[0]) for version in store.versions("voice")]
+    assert numbers == list(range(1, 2 * _OFTEN + 1))
+    assert store.generation() == len(store.aliases("voice").history) == 2 * _OFTEN
+
+
+def test_a_version_travels_between_stores(store, publication, tmp_path):
+    """A version added to another store keeps its id; added again, only the alias asked for changes."""
+    version = store.publish(publication, set_stable=True)
+    files = store.read_files("voice", version)
+    other = Store(str(tmp_path / "other"))
+    assert other.add(files, set_stable=False).version == version
+    assert dict(other.read_files("voice", version)) == dict(files)
+    assert other.aliases("voice").by_name == {}
+    other.add(files, set_stable=False)
+    assert other.generation() == 1
+    other.add(files, set_stable=True)
+    assert other.aliases("voice").version("stable") == version
+    assert other.publish(publication, set_stable=False).startswith("2-")

@@ -1,0 +1,56 @@
+"""lorb_adapters.store.store: which versions are taken away, and which stay."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lorb.errors import InvalidInput
+from support.adapters.publications import publish
+
+
+def test_a_number_is_never_given_twice(store, store_base):
+    """A removed version's number is not used again: its id stays unmistakable."""
+    publish(store, store_base, seed=1)
+    second = publish(store, store_base, seed=2, set_stable=False)
+    store.remove("voice", second)
+    third = publish(store, store_base, seed=2, set_stable=False)
+    assert third.startswith("3-")
+    assert third != second
+
+
+def test_a_leftover_of_a_killed_publisher_is_not_listed(store, store_base):
+    """A half-written version is under .tmp, where no reader looks; prune takes it away."""
+    version = publish(store, store_base)
+    left = Path(store.url) / ".tmp" / "dead" / "0"
+    shutil.copytree(Path(store.url) / "voice" / "versions" / version, left)
+    (left / "manifest.json").unlink()
+    assert (store.domains(), store.versions("voice")) == (["voice"], [version])
+    assert publish(store, store_base, seed=1).startswith("2-")
+    assert store.prune("voice", keep=5, dry_run=True) == [".tmp/dead"]
+    assert store.prune("voice", keep=5) == [".tmp/dead"]
+    assert not left.exists()
+
+
+def test_prune_keeps_what_is_needed(store, store_base):
+    """The newest, the aliased and the rollback's target stay; a dry run removes nothing."""
+    versions = [publish(store, store_base, seed=seed) for seed in range(4)]
+    versions += [publish(store, store_base, seed=seed, set_stable=False) for seed in range(4, 7)]
+    store.set_alias("voice", "shadow", versions[0])
+    unneeded = [versions[1], versions[4], versions[5]]
+    assert store.prune("voice", keep=1, dry_run=True) == unneeded
+    assert store.versions("voice") == versions
+    assert store.prune("voice", keep=1) == unneeded
+    assert store.versions("voice") == [versions[0], versions[2], versions[3], versions[6]]
+    assert store.rollback("voice").to_version == versions[2]
+    assert store.prune("voice", keep=0) == [versions[3], versions[6]]
+    with pytest.raises(InvalidInput, match="keep"):
+        store.prune("voice", keep=-1)
+
+
+def test_an_aliased_version_cannot_be_removed(store, store_base):
+    """Removing what serves is refused, and says which alias serves it."""
+    version = publish(store, store_base)
+    with pytest.raises(InvalidInput, match="is stable: point the alias elsewhere"):
+        store.remove("voice", version)
+    assert store.versions("voice") == [version]

@@ -1,0 +1,143 @@
+"""The page of a run: whole, by itself, of the JSON alone, and safe with any text."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+from lorb_adapters.training.report.html.run_page import run_page
+from lorb_adapters.training.report.saved_report import SavedReport
+
+VOID = {"meta", "path", "use", "line", "rect"}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element is closed in its order, and its attributes are kept."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text, self.ids = [], [], [], "", []
+        self.feed(content)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open.remove(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_needs_no_other_file(report_folder):
+    """No script, link, image, import or address; references go to the page itself; no name stands twice."""
+    content = (report_folder / "report.html").read_text()
+    page = Page(content)
+    assert not {"script", "link", "img", "iframe", "object", "image"} & set(page.tags)
+    assert [value for name, value in page.attributes if name == "src"] == []
+    assert all(value.startswith("#") for name, value in page.attributes if name in ("href", "xlink:href"))
+    assert "http" not in content
+    assert "@import" not in content
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") == 3 + 2 * 3
+
+
+def test_it_is_made_of_the_json_alone_and_again_the_same(report_folder, report_json):
+    """What the trainer wrote beside report.md is what the JSON gives, byte for byte."""
+    again = run_page(SavedReport.parse(report_json, "report.json"))
+    assert again == (report_folder / "report.html").read_text()
+
+
+def test_its_figures_are_the_reports(report_folder, report_json):
+    """The rates of each set, costs, settings and the command stand in it."""
+    text = Page((report_folder / "report.html").read_text()).text
+    figures = json.loads(report_json)
+    for each in figures["sets"].values():
+        assert f"{each['rescored_wer']:.2f}" in text
+        low, high = each["wer_change_interval_95"]
+        assert f"{low:+.2f} to {high:+.2f}" in text
+        if each["mapsswe"] is not None:
+            assert f"{each['mapsswe']['z']:+.2f}" in text
+    for each in figures["calibration"].values():
+        assert f"{each['expected_calibration_error']:.3f}" in text
+    for each in figures["audit"]["findings"]:
+        assert each["advice"] in text
+    assert f"{figures['parameters']['adapter_bytes']:,} bytes" in text
+    assert f"{figures['cost']['seconds'] / 60:.1f}" in text
+    assert "--learning-rate 1e-2" in text
+    for loss in ("mwer", "correlation", "r-drop"):
+        assert loss in text
+
+
+def test_texts_are_escaped(report_json):
+    """A transcript, an id, a set's name or a domain that is markup is shown, not obeyed."""
+    hostile = "<script>alert('1')</script> & \"x\""
+    figures = json.loads(report_json)
+    figures["domain"] = figures["command"] = figures["base"]["name"] = figures["config"]["head"] = hostile
+    figures["lists"][hostile] = 1
+    figures["data_sha256"][hostile] = hostile
+    dev = figures["sets"]["dev"]
+    example = {"id": hostile, "reference": hostile, "first_pass": f"a {hostile}", "rescored": "", "rescored_errors": 4}
+    dev["fixed"] = dev["broken"] = [example | {"first_pass_errors": 1}]
+    figures["sets"][hostile] = dev | {"fixed": [], "broken": []}
+    for step in figures["losses"]:
+        step["losses"][hostile] = 1.0
+    page = Page(run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json")))
+    assert "script" not in page.tags
+    assert hostile in page.text
+
+
+def test_word_errors_are_marked(report_json):
+    """Words that are wrong or too many are marked, missing ones struck through."""
+    figures = json.loads(report_json)
+    figures["sets"]["dev"]["broken"] = []
+    figures["sets"]["dev"]["fixed"] = [
+        {
+            "id": "1", "reference": "there is iron", "first_pass": "they is iron now", "first_pass_errors": 2,
+            "rescored": "there iron", "rescored_errors": 1,
+        }
+    ]  # fmt: skip
+    content = run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))
+    assert "<mark>they</mark> is iron <mark>now</mark>" in content
+    assert "there <del>is</del> iron" in content
+
+
+def test_a_page_without_examples_says_so(report_json):
+    """Where texts were left out, the page does not pretend that there were no changes."""
+    figures = json.loads(report_json)
+    dev = figures["sets"]["dev"]
+    dev.update(fixed=[], broken=[], lists_fixed=3)
+    assert "Texts were left out" in run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))
+
+
+def test_a_page_is_made_of_the_least_that_a_run_can_give(report_json):
+    """One loss that is no number, one look, no weights, lists of one text, an empty set, no time."""
+    figures = json.loads(report_json)
+    figures["losses"] = [{"step": 1, "losses": {"mwer": None}}]
+    figures["dev"], figures["weight_curve"] = figures["dev"][:1], []
+    figures["cost"]["seconds"] = 0
+    figures["sets"]["dev"].update(by_length=[], by_depth=[], by_posterior=[], words=0)
+    assert Page(run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))).tags.count("svg") == 9
+
+
+def test_matplotlib_is_imported_late():
+    """Neither the commands' --help nor the modules of a training import it, and it never opens a window."""
+    code = (
+        "import sys, lorb_adapters.training.run\n"
+        "import lorb_adapters.training.cli.train_adapter, lorb_adapters.training.cli.compare\n"
+        "import lorb_adapters.training.report.html.run_page, lorb_adapters.training.report.html.comparison_page\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from lorb_adapters.training.report.html.figure import svg\n"
+        "svg('one', lambda axes: None)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - this very interpreter

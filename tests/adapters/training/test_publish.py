@@ -1,0 +1,40 @@
+"""A run's end: which dev lists become golden lists."""
+
+import pytest
+
+from lorb.nbest import Hypothesis, NBest
+from lorb_adapters.text import EncodedRow
+from lorb_adapters.training.data.encoded_lists import ReferencedList
+from lorb_adapters.training.publish import short_lists_with_contrast
+
+
+def of_length(num_tokens, errors=(1, 0)):
+    """A list of two texts of so many tokens each."""
+    nbest = NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id=str(num_tokens), reference="b")
+    row = EncodedRow((0,) * num_tokens, (0,) * num_tokens, 0, truncated=False)
+    return ReferencedList(nbest, nbest.distinct(), (row, row), errors, 1)
+
+
+def lengths(chosen):
+    return [len(each.rows[0].token_ids) for each in chosen]
+
+
+def test_golden_lists_are_short_and_of_several_lengths():
+    """Of a thousand lists those chosen lie in the shorter half, from its shortest on, evenly spaced."""
+    dev = [of_length(length) for length in range(1000, 0, -1)]
+    assert lengths(short_lists_with_contrast(dev)) == [1, 126, 251, 376]
+
+
+@pytest.mark.parametrize(
+    ("num_lists", "expected"), [(0, []), (1, [1]), (3, [1, 2, 3]), (4, [1, 2, 3, 4]), (8, [1, 2, 3, 4])]
+)
+def test_a_few_lists_give_as_many_as_there_are(num_lists, expected):
+    """Four are wanted: a small dev set is used to the last list before fewer are chosen."""
+    assert lengths(short_lists_with_contrast([of_length(n + 1) for n in range(num_lists)])) == expected
+
+
+def test_golden_lists_have_contrast():
+    """Lists whose texts have equal errors are left out, however short; without others there are none."""
+    equal = [of_length(length, errors=(1, 1)) for length in range(1, 10)]
+    assert short_lists_with_contrast([*equal, of_length(30), of_length(20)]) == [of_length(20), of_length(30)]
+    assert short_lists_with_contrast(equal) == []

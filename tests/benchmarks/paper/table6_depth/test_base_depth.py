@@ -1,0 +1,85 @@
+"""Bases of fewer layers and adapters on them, from a tiny base to the page; and what is looked for where."""
+
+import gzip
+import json
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+import table6
+from depths import building
+from study.table6_depth.base_building import TEXT, Building, book_text
+from study.harness.cell import Place
+from study.harness.records import Records
+from study.lists.sets import DEV, Lists
+from study.harness.sizes import SMALL, Counts
+from study.harness.workers import do
+
+
+@pytest.fixture
+def place(sample, tmp_path):
+    """A study's folders: the sample's lists, and its references as text."""
+    sets = tmp_path / "sets"
+    (sets / "librispeech").mkdir(parents=True)
+    (sets / "text").mkdir()
+    for part in ("train", "dev"):
+        shutil.copy(sample / f"{part}.jsonl.gz", sets / "librispeech")
+    with gzip.open(sample / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        text = "".join(json.loads(line)["ref"] + "\n" for line in lines)
+    (sets / "text" / TEXT).write_bytes(gzip.compress(text.encode()))
+    return Place(tmp_path / "scratch", sets, tmp_path / "results")
+
+
+def test_a_depth_from_its_base_to_the_page(place, tiny_bert, monkeypatch):
+    """One layer of a tiny base is taught, timed and adapted; the page has its row, and says what is missing."""
+    monkeypatch.setattr(table6, "PARENT", str(tiny_bert))
+    monkeypatch.setattr(table6, "LAYERS", (1, 2))
+    monkeypatch.setattr(table6, "SENTENCES", {"small": 64})
+    monkeypatch.setattr(table6, "DEV_LISTS", 12)
+    size = replace(SMALL, counts={"librispeech": Counts(24, 12)}, seeds=1, epochs=1)
+    records = Records(place.results, "table6")
+    assert [cell.name for cell in table6.cells(size, records)] == ["base-layers1", "base-layers2"]
+    for name in ("base-layers1", "lorb-layers1-rate0.001-seed0", "speed-layers1", "base-layers2"):
+        cells = {cell.name: cell for cell in table6.cells(size, records)}
+        outcome = do(cells[name], replace(place, scratch=place.scratch / name))
+        assert outcome.problem == ""
+        records.write(cells[name], outcome.figures, outcome.facts)
+    made = records.find(of="base", layers=1)[0]
+    assert str(place.scratch) not in json.dumps([made.settings, made.facts])
+    assert 0 < made.figures["parameters"]["layers"] < made.figures["parameters"]["all"]
+    [first, second] = [
+        line.split(" | ") for line in table6.page(size, records).splitlines() if line[:4] in ("| 1 ", "| 2 ")
+    ]
+    assert float(first[4]) > 0
+    assert float(first[7]) > 0
+    assert second[4] == "not done"
+
+
+def test_cells_that_need_a_base_at_once_make_it_once(place, tiny_bert):
+    """Two that ask for it together get one folder, and neither fails."""
+    base = Building(str(tiny_bert), 1, 64, Lists("librispeech", DEV, 12))
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawned) as pool:
+        first, second = pool.map(base.folder, [place, place])
+    assert first == second == place.scratch / "base"
+    assert (first / "report.json").exists()
+
+
+def test_the_text_is_looked_for_beside_the_sets(place, monkeypatch, tmp_path):
+    """Then beside the repository; where it is nowhere, the error says where it belongs."""
+    assert book_text(place.sets) == place.sets / "text" / TEXT
+    (place.sets / "text" / TEXT).unlink()
+    monkeypatch.setattr(building, "ROOT", tmp_path / "repository")
+    with pytest.raises(FileNotFoundError, match=f"no {TEXT}: put it into {place.sets}"):
+        book_text(place.sets)
+
+
+def test_settings_and_command_name_no_folder_of_this_machine():
+    """They are committed."""
+    made = Building("minilm", 2, 100, Lists("librispeech", DEV, 10))
+    assert "/" not in json.dumps(made.settings())
+    assert made.command().startswith("lorb-build-base --text TEXT/")
+    assert "--layers 2" in made.command()

@@ -1,0 +1,177 @@
+"""lorb_client.load.cli: the command as a person uses it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lorb.errors import InvalidInput, Unauthenticated, UnknownDomain
+from lorb_client.load.cli import main
+from support.servers.rescoring_server import ScriptedService, serving
+
+QUICK = ["--rate", "200", "--duration-seconds", "0.1", "--warm-up-seconds", "0", "--deadline-seconds", "60"]
+LINE = '{"id": "u1", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}\n'
+
+
+@pytest.fixture
+def small_file(tmp_path):
+    """One list."""
+    path = tmp_path / "in.jsonl"
+    path.write_text(LINE)
+    return path
+
+
+def complaint(capsys):
+    """The one line on standard error."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("lorb-load: ")
+    return line.removeprefix("lorb-load: ")
+
+
+def test_a_load_prints_its_table_and_writes_its_files(target, test_file, tmp_path, capsys):
+    """Counts, rates and percentiles printed; the same in JSON, with the options; no progress on a pipe."""
+    out, hgrm = tmp_path / "load.json", tmp_path / "load.hgrm"
+    arguments = [*QUICK, "--arrivals", "constant", "--json", str(out), "--hgrm", str(hgrm)]
+    assert main([str(test_file), "--server", target, *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = [" ".join(line.split()) for line in captured.out.splitlines()]
+    assert "measured 0.1 s, 20 calls due" in lines
+    assert "rescored 20 100.00 %" in lines
+    found = json.loads(out.read_text())
+    assert (found["num_due"], found["endings"]) == (20, {"rescored": 20})
+    assert (found["load"]["rate"], found["load"]["arrivals"], found["load"]["seed"]) == ("200", "constant", 0)
+    assert "TotalCount     =       20.000" in hgrm.read_text()
+
+
+def test_steps_and_domains_reach_the_server(target, service, small_file, capsys):
+    """Rates one after the other, domains by share, the policy, lists cut."""
+    arguments = "--rate 100:0.1,300:0.1 --warm-up-seconds 0 --arrivals constant --domains a=1,b=1 --hypotheses 1"
+    command = [str(small_file), "--server", target, *arguments.split(), "--fallback-policy", "fail"]
+    assert main([*command, "--deadline-seconds", "60"]) == 0
+    assert "40 calls due" in capsys.readouterr().out
+    requests = [request for method, request, *_ in service.calls if method == "Rescore"][2:]
+    assert len(requests) == 40
+    assert {request.domain for request in requests} == {"a", "b"}
+    assert {(len(request.hypotheses), request.fallback_policy) for request in requests} == {(1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--rate", "x"], "--rate 'x' is neither a number nor steps"),
+        (["--rate", "0"], "the rate is 0"),
+        (["--rate", "nan"], "the rate is nan"),
+        (["--rate", "1e12"], "too many"),
+        (["--rate", "5:1"], "leave --duration-seconds out"),
+        (["--duration-seconds", "-1"], "the duration in seconds is -1"),
+        (["--warm-up-seconds", "-1"], "the warm-up is -1"),
+        (["--deadline-seconds", "0"], "timeout_seconds is 0"),
+        (["--domains", "a=x"], "has the share 'x'"),
+        (["--domains", "../x"], "is not a name"),
+        (["--server", "localhost"], "names no port"),
+        (["--token-file", "/none"], "the token file /none: No such file"),
+        (["--json", "/none/x.json"], "/none/x.json: cannot be written"),
+        (["--hgrm", "/none/x.hgrm"], "/none/x.hgrm: cannot be written"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, capsys, flags, words):
+    """Each says what is wrong, before the server hears anything."""
+    assert main([str(small_file), "--server", target, *QUICK, *flags]) == 2
+    assert words in complaint(capsys)
+    assert service.calls == []
+
+
+def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys):
+    """With its place."""
+    path = tmp_path / "in.jsonl"
+    path.write_text(LINE + "{")
+    assert main([str(path), "--server", target, *QUICK]) == 2
+    assert complaint(capsys).startswith(f"{path}:2: not JSON")
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("flags", [["--connections", "0"], ["--in-flight-limit", "x"], ["--arrivals", "bursty"]])
+def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
+    """Counts are 1 or more, arrivals are those there are."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(small_file), "--server", target, *QUICK, *flags])
+    assert caught.value.code == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownDomain("no domain 'x'"), Unauthenticated("no token"), InvalidInput("no domain named")]
+)
+def test_what_the_caller_can_put_right_has_status_2(target, service, small_file, capsys, error):
+    """In the server's words."""
+
+    def answer(nbest, options):
+        raise error
+
+    service.answer = answer
+    assert main([str(small_file), "--server", target, *QUICK]) == 2
+    assert complaint(capsys) == error.message
+
+
+def test_no_server_is_one_line_and_status_1(small_file, capsys):
+    """At once, with the address."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    assert main([str(small_file), "--server", address, *QUICK]) == 1
+    assert complaint(capsys).startswith(f"no server answers at {address}: ")
+
+
+@pytest.mark.parametrize("num_processes", ["1", "2"])
+def test_ctrl_c_prints_what_there_is(small_file, num_processes):
+    """The figures until then, and the shell's 130."""
+    service = ScriptedService()
+    enough = 20
+    with serving(service) as address:
+        command = [sys.executable, "-m", "lorb_client.load.cli", str(small_file), "--server", address]
+        options = [
+            "--rate",
+            "100",
+            "--duration-seconds",
+            "3600",
+            "--warm-up-seconds",
+            "0",
+            "--processes",
+            num_processes,
+        ]
+        with subprocess.Popen(  # noqa: S603 - our own command
+            [*command, *options],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
+            service.wait_for_calls(enough)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "")
+    assert "Interrupted: the figures are of the time until then." in stdout
+    assert "rescored" in stdout
+
+
+def test_without_its_extra_the_command_says_what_to_install():
+    """The client's install has no histograms."""
+    script = "import sys; sys.modules['hdrh'] = None; from lorb_client.load.cli import main"
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "lorb-load: hdrh is not installed: pip install 'lorb[load]'\n"

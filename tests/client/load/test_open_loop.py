@@ -1,0 +1,155 @@
+"""lorb_client.load.open_loop: calls go out when due; latency counts from then. The clock is simulated."""
+
+import asyncio
+
+import pytest
+
+from lorb.errors import LorbError
+from lorb_client.load.call_outcome import CallEnd, Ending
+from lorb_client.load.open_loop import OpenLoop
+from lorb_client.load.tally import LoadTally
+from support.engine.simulated_loop import simulated
+
+RESCORED = CallEnd(Ending.RESCORED, num_scored=10)
+EVERY_10_MS = [i / 100 for i in range(1000)]
+
+
+def loaded(times, send, *, deadline_seconds=60.0, cancel_after=None, **settings):
+    """Runs an open loop to its end, or to Ctrl-C, and returns its tally."""
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        tally = LoadTally(deadline_seconds)
+        task = loop.create_task(OpenLoop(times, send, tally, **settings).run(loop.time() + 1))
+        if cancel_after is not None:
+            loop.call_later(1 + cancel_after, task.cancel)
+        await task
+        return tally
+
+    return simulated(run())
+
+
+def answers_in(seconds):
+    """A server that takes this long for every call."""
+
+    async def send(i, timeout_seconds):
+        await asyncio.sleep(seconds)
+        return RESCORED
+
+    return send
+
+
+def test_a_quick_server_is_called_on_time():
+    """Every call once, when due, with its whole deadline."""
+    sent = []
+
+    async def send(i, timeout_seconds):
+        sent.append((i, round(asyncio.get_running_loop().time() - 1001, 6), timeout_seconds))
+        await asyncio.sleep(0.002)
+        return RESCORED
+
+    tally = loaded([0.0, 0.5, 0.5, 2.0], send, deadline_seconds=3.0)
+    assert sent == [(0, 0.0, 3.0), (1, 0.5, 3.0), (2, 0.5, 3.0), (3, 2.0, 3.0)]
+    assert tally.num_due == 4
+    assert tally.ends == {(Ending.RESCORED, ""): 4}
+    assert tally.latencies.percentiles().max == 2.0
+    assert tally.scored_within_deadline == {Ending.RESCORED: 40}
+
+
+def test_a_stall_shows_in_every_call_that_was_due_meanwhile():
+    """Three seconds of standstill in ten: a tenth of the calls waited two seconds or more, and it is not hidden.
+
+    A closed loop would have sent one call into the standstill and shown a 99th percentile of a millisecond.
+    """
+
+    async def send(i, timeout_seconds):
+        now = asyncio.get_running_loop().time() - 1001
+        if 2 <= now < 5:
+            await asyncio.sleep(5 - now)
+        await asyncio.sleep(0.001)
+        return RESCORED
+
+    found = loaded(EVERY_10_MS, send).latencies
+    assert len(found) == 1000
+    assert found.percentile_ms(50) == pytest.approx(1, rel=0.01)
+    assert found.percentile_ms(90) == pytest.approx(2000, rel=0.01)
+    assert found.percentile_ms(100) == pytest.approx(3001, rel=0.01)
+
+
+def test_a_late_generator_says_so_and_hides_nothing():
+    """Calls that it sends late count from when they were due, their deadline too, and the lateness is told."""
+    timeouts = {}
+
+    async def send(i, timeout_seconds):
+        timeouts[i] = timeout_seconds
+        if i == 100:
+            asyncio.get_running_loop().advance(0.5)  # the generator's own process is busy
+        await asyncio.sleep(0.001)
+        return RESCORED
+
+    tally = loaded(EVERY_10_MS, send, deadline_seconds=0.3)
+    assert tally.lateness.percentiles().max == pytest.approx(490, abs=1)
+    assert len(tally.latencies) == 1000
+    # 501 of the call that was held, then 491, 481, ...: the 21st longest
+    assert tally.latencies.percentile_ms(98) == pytest.approx(301, rel=0.01)
+    assert timeouts[99] == pytest.approx(0.3)
+    assert timeouts[140] == pytest.approx(0.3 - 0.1, abs=0.001)
+    assert timeouts[102] == 0.001
+    assert tally.num_within_deadline == 1000 - 21
+
+
+def test_a_call_without_room_is_counted_as_not_sent():
+    """Beyond the limit nothing is sent, and nothing waits in the generator."""
+    tally = loaded(EVERY_10_MS, answers_in(1.005), in_flight_limit=50)
+    assert tally.num_due == 1000
+    assert tally.num_not_sent + sum(tally.ends.values()) == 1000
+    assert tally.num_not_sent == pytest.approx(1000 - 10 * 50, abs=5)
+    assert tally.lateness.percentiles().max < 0.01
+
+
+def test_the_warm_up_is_sent_and_not_counted():
+    """The first second of ten."""
+    sent = []
+
+    async def send(i, timeout_seconds):
+        sent.append(i)
+        return RESCORED
+
+    tally = loaded(EVERY_10_MS, send, warm_up_seconds=1.0)
+    assert len(sent) == 1000
+    assert tally.num_due == sum(tally.ends.values()) == len(tally.lateness) == 900
+
+
+def test_ctrl_c_keeps_what_has_ended():
+    """Calls under way are cancelled and counted as unfinished; the time until then is the run's."""
+    tally = loaded(EVERY_10_MS, answers_in(0.5), cancel_after=4.0, warm_up_seconds=1.0)
+    assert tally.interrupted_after_seconds == pytest.approx(3.0)
+    assert tally.num_due == pytest.approx(300, abs=1)
+    assert tally.ends[Ending.RESCORED, ""] == pytest.approx(250, abs=1)
+    assert tally.num_unfinished == tally.num_due - tally.ends[Ending.RESCORED, ""]
+
+
+def test_a_call_that_never_ends_does_not_hold_the_run():
+    """It is waited for longer than its deadline, then given up and counted."""
+
+    async def send(i, timeout_seconds):
+        await asyncio.sleep(0 if i else 10**9)
+        return RESCORED
+
+    tally = loaded([0.0, 0.1], send, deadline_seconds=1.0)
+    assert tally.num_unfinished == 1
+    assert tally.ends == {(Ending.RESCORED, ""): 1}
+    assert tally.interrupted_after_seconds is None
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_fault_of_the_generator_ends_the_run(which):
+    """An error that is no call's end is raised, in the first call as in the last, and not counted away."""
+
+    async def send(i, timeout_seconds):
+        if i == which:
+            raise LorbError("the answer's outcome is 9, which this client does not know")
+        return RESCORED
+
+    with pytest.raises(LorbError, match="outcome is 9"):
+        loaded([0.0, 0.1, 0.2], send)

@@ -1,0 +1,129 @@
+"""lorb_client.load.tally and load_result: what is counted as what."""
+
+import json
+
+import pytest
+
+from lorb_client.load.call_outcome import CallEnd, Ending
+from lorb_client.load.report import report
+from lorb_client.load.result import LoadResult
+from lorb_client.load.tally import LoadTally
+from support.servers.rescoring_server import INFO
+
+ENDS = [
+    (CallEnd(Ending.RESCORED, num_scored=10), 0.02),
+    (CallEnd(Ending.RESCORED, num_scored=8), 0.20),  # after its deadline
+    (CallEnd(Ending.PARTIAL, "deadline", num_scored=4), 0.09),
+    (CallEnd(Ending.FIRST_PASS, "queue_full"), 0.01),
+    (CallEnd(Ending.FIRST_PASS, "deadline"), 0.09),
+    (CallEnd(Ending.REFUSED, "resource_exhausted"), 0.01),
+    (CallEnd(Ending.NO_ANSWER, "deadline_exceeded"), 0.10),
+]
+
+
+def tallied(ends=ENDS, late_seconds=0.0001, into=None):
+    """A tally of these ends, one call not sent and one unfinished."""
+    tally = into or LoadTally(deadline_seconds=0.1)
+    for end, seconds in ends:
+        tally.add_sent(late_seconds)
+        tally.add_end(end, seconds)
+    tally.add_not_sent()
+    tally.add_sent(late_seconds)
+    tally.num_unfinished += 1
+    return tally
+
+
+def result(tally, seconds=2.0):
+    """The result of a tally."""
+    return LoadResult.of(tally, INFO, target="here:1", seconds=seconds)
+
+
+def test_every_call_is_counted_once():
+    """By ending and reason, with what was not sent or never ended beside it."""
+    found = result(tallied())
+    assert found.endings == {
+        "rescored": 2,
+        "partial deadline": 1,
+        "first_pass queue_full": 1,
+        "first_pass deadline": 1,
+        "refused resource_exhausted": 1,
+        "no_answer deadline_exceeded": 1,
+    }
+    assert (found.num_due, found.num_sent, found.num_not_sent, found.num_unfinished) == (9, 8, 1, 1)
+    assert sum(found.endings.values()) + found.num_not_sent + found.num_unfinished == found.num_due
+    assert (found.num_answered, found.num_ending(Ending.FIRST_PASS)) == (5, 2)
+
+
+def test_only_what_came_in_time_counts_as_throughput():
+    """Scored hypotheses of whole lists apart from those of lists in part; a list after its deadline is none."""
+    found = result(tallied())
+    assert found.rescored_hypotheses_per_second == 5.0
+    assert found.partial_hypotheses_per_second == 2.0
+    assert found.within_deadline == pytest.approx(4 / 9)
+    assert (found.offered_per_second, found.answered_per_second) == (4.5, 2.5)
+
+
+def test_the_latency_of_rescored_lists_stands_apart():
+    """Fast fallbacks must not make a slow model look good."""
+    found = result(tallied())
+    assert found.latency_ms.max == 200
+    assert found.latency_ms.p50 == pytest.approx(90, rel=1e-3)
+    assert found.rescored_latency_ms.p50 == pytest.approx(20, rel=1e-3)
+
+
+def test_an_interrupted_run_is_measured_by_the_time_it_ran():
+    """Half the time, twice the rate."""
+    tally = tallied()
+    tally.interrupted_after_seconds = 1.0
+    found = result(tally)
+    assert (found.seconds, found.offered_per_second, found.interrupted) == (1.0, 9.0, True)
+
+
+def test_tallies_add_up():
+    """Two processes' counts are those of one that did both's work."""
+    merged = tallied()
+    merged.merge(tallied())
+    assert result(merged).to_json() == result(tallied(into=tallied())).to_json()
+    assert merged.num_due == 18
+
+
+def test_the_result_is_json():
+    """Nothing but JSON's own types, the histograms left out."""
+    fields = result(tallied()).to_json()
+    assert json.loads(json.dumps(fields)) == fields
+    assert fields["latency_ms"]["p99_9"] == 200
+    assert "latencies" not in fields
+
+
+@pytest.mark.parametrize(("late_seconds", "lagged"), [(0.0015, False), (0.003, True)])
+def test_a_lagging_generator_is_told(late_seconds, lagged):
+    """Above 2 ms and a tenth of the median latency, the figures are the generator's own."""
+    quick = [(CallEnd(Ending.RESCORED, num_scored=1), 0.01)] * 50
+    found = result(tallied(quick, late_seconds))
+    assert found.lagged is lagged
+    assert any(line.startswith("The generator lagged") for line in report(found)) is lagged
+
+
+def test_the_report_names_everything():
+    """Rates, endings with their reasons, what was not sent, percentiles."""
+    lines = [" ".join(line.split()) for line in report(result(tallied()))]
+    for line in (
+        "server here:1 none float32 on cpu",
+        "offered 4.5 calls/s",
+        "within the deadline 44.44 % of 100 ms",
+        "rescored in time 7.0 hypotheses/s (5.0 in whole lists)",
+        "first_pass (queue_full) 1 11.11 %",
+        "refused (resource_exhausted) 1 11.11 %",
+        "not_sent 1 11.11 %",
+        "unfinished 1 11.11 %",
+        "latency, all calls 90.05 100.03 200.00 200.00 200.00",
+    ):
+        assert line in lines
+    assert lines[-1].startswith("Calls were not sent")
+
+
+def test_a_report_of_nothing_says_none():
+    """A run in which no call was due or rescored has no percentiles and divides by nothing."""
+    text = " ".join(" ".join(report(result(LoadTally(0.1)))).split())
+    assert "latency, rescored none" in text
+    assert "0 calls due" in text

@@ -1,0 +1,130 @@
+"""lorb_client.rescore.cli: what cuts a run short or only delays it, from a server that restarts to Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lorb.errors import DeadlineExceeded, Overloaded, Unavailable
+from lorb_client.rescore.cli import main
+from support.servers.rescoring_server import ScriptedService, serving
+
+
+def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_file, failing):
+    """The deadline is the caller's, so the way out is an option."""
+    service.failures = [DeadlineExceeded("no time")]
+    status, message = failing(small_file, "--target", target)
+    assert status == 1
+    assert "raise --timeout-seconds" in message
+
+
+def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
+    """Killed with a call under way: the call waits for its return until the deadline, and nobody is there."""
+    script = Path(__file__).parents[2] / "support/servers/holding_server.py"
+    with (
+        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server,  # noqa: S603
+        ThreadPoolExecutor(1) as killer,
+    ):
+        address = server.stdout.readline().strip()
+
+        def kill():
+            for _ in ("GetServerInfo", "BatchRescore"):
+                server.stdout.readline()
+            server.kill()
+
+        killer.submit(kill)
+        status, message = failing(small_file, "--target", address, "--timeout-seconds", "3")
+    assert status == 1
+    assert message.startswith(f"no server answers at {address}: ")
+
+
+def test_no_server_is_one_line_and_status_1(small_file, failing):
+    """At once, with the address."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    status, message = failing(small_file, "--target", address)
+    assert status == 1
+    assert message.startswith(f"no server answers at {address}: ")
+
+
+def test_a_server_that_restarts_is_waited_for(target, service, small_file, capsys):
+    """UNAVAILABLE in the middle of a run is tried again."""
+    service.failures = [Unavailable("draining"), Unavailable("draining")]
+    assert main([str(small_file), "--target", target]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
+
+
+def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_file, capsys):
+    """RESOURCE_EXHAUSTED of a whole call is no end of the run."""
+    service.failures = [Overloaded("send fewer")]
+    assert main([str(small_file), "--target", target]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
+    assert service.methods() == ["GetServerInfo", "BatchRescore", "BatchRescore"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
+    """Ctrl-C or `docker stop`: the old file stays, no unfinished one lies beside it, the exit status is 130."""
+    service = ScriptedService()
+    service.release.clear()
+    out = tmp_path / "out.jsonl"
+    out.write_text("old")
+    with (
+        serving(service) as address,
+        hearing_ctrl_c(),
+        command(test_file, "--target", address, "-o", out, stdout=subprocess.PIPE) as process,
+    ):
+        assert service.arrived.wait(60)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, b"")
+    assert stderr == b"lorb-rescore: interrupted, nothing written\n"
+    assert (os.listdir(tmp_path), out.read_text()) == (["out.jsonl"], "old")
+
+
+def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
+    """A full disk, status 1; /dev/full is always one."""
+    with (
+        Path("/dev/full").open("wb") as full,
+        command(small_file, "--target", target, "-o", "-", stdout=full) as process,
+    ):
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr == b"lorb-rescore: standard output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
+    """As `| head` does: status 1 and no trace."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with command(small_file, "--target", target, "-o", "-", stdout=writing) as process:
+        os.close(writing)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (1, b"")
+
+
+@contextmanager
+def hearing_ctrl_c():
+    """Whoever runs the tests in the background has them ignore Ctrl-C, and so would the processes begun here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def command(*arguments, **settings):
+    """The command in a process of its own, its standard error piped."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "lorb_client.rescore.cli", *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        **settings,
+    )

@@ -1,0 +1,150 @@
+"""lorb_client.rescore.stream: many lists, several calls under way, answers in order, errors with their place."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lorb.errors import InvalidInput, LorbError, ModelFailed, Overloaded, UnknownDomain
+from lorb.formats import ListRecord, read_list_records
+from lorb.nbest import Hypothesis, NBest
+from lorb.ranked import RescoreOptions
+from lorb_client import Client
+from lorb_client.rescore.stream import MAX_CHARS_PER_CALL, StreamLimits, chunks, rescored_records
+from support.servers.rescoring_server import turned_round
+
+OPTIONS = RescoreOptions()
+
+
+@pytest.fixture
+def records(test_file):
+    """The sample's test lists as records."""
+    return read_list_records([test_file])
+
+
+@pytest.fixture
+def client(target):
+    """Connected to the server."""
+    with Client(target, timeout_seconds=30) as connected:
+        yield connected
+
+
+def record(num_chars):
+    """A record of a list of this size."""
+    return ListRecord(NBest((Hypothesis("x" * num_chars),)), {}, Path("lists"), 1)
+
+
+@pytest.mark.parametrize("limits", [StreamLimits(1, 1), StreamLimits(4, 16), StreamLimits(8, 1000)])
+def test_answers_come_in_the_lists_order(client, records, limits):
+    """However many calls are under way, every list has its own answer, once, in order."""
+    records = records[:60]
+    answers = list(rescored_records(client, records, OPTIONS, limits))
+    assert answers == [(each, turned_round(each.nbest, OPTIONS)) for each in records]
+
+
+def test_no_more_calls_are_under_way_than_allowed(client, service, records):
+    """The server is asked for a bounded amount at a time."""
+    lock, under_way, most = threading.Lock(), 0, 0
+    both = threading.Barrier(2)
+
+    def answer(nbest, options):
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        both.wait(timeout=30)  # passes only where two calls are under way at once
+        with lock:
+            under_way -= 1
+        return turned_round(nbest, options)
+
+    service.answer = answer
+    assert len(list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 1)))) == 20
+    assert most == 2
+
+
+def test_calls_hold_as_many_lists_as_allowed(client, service, records):
+    """The lists of a file share calls."""
+    list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 8)))
+    assert sorted(len(request.requests) for _, request, _, _ in service.calls) == [4, 8, 8]
+
+
+def test_chunks_are_bounded_in_lists_and_characters():
+    """Neither many lists nor long ones make a message that the server refuses; nothing is lost."""
+    sizes = [MAX_CHARS_PER_CALL // 2, MAX_CHARS_PER_CALL // 2, 1, 1, 1, MAX_CHARS_PER_CALL * 2, 1]
+    cut = [[len(each.nbest.hypotheses[0].transcript) for each in c] for c in chunks([record(s) for s in sizes], 2)]
+    assert cut == [sizes[:2], sizes[2:4], sizes[4:5], sizes[5:6], sizes[6:]]
+
+
+@pytest.mark.parametrize("error", [InvalidInput("too long", field="context"), Overloaded("no room")])
+def test_a_lists_error_names_its_file_and_line(client, service, records, error):
+    """The first list that fails ends the run, with its place before the server's words."""
+
+    def answer(nbest, options):
+        if nbest.id == records[6].nbest.id:
+            raise error
+        return turned_round(nbest, options)
+
+    service.answer = answer
+    with pytest.raises(type(error)) as caught:
+        list(rescored_records(client, records, OPTIONS, StreamLimits(2, 4)))
+    assert caught.value.message == f"{records[6].path}:7: {error.message}"
+
+
+def test_an_error_of_the_whole_run_names_no_line(client, service, records):
+    """An unknown domain is not the fault of line 1."""
+
+    def answer(nbest, options):
+        raise UnknownDomain("no domain 'x'")
+
+    service.answer = answer
+    with pytest.raises(UnknownDomain) as caught:
+        list(rescored_records(client, records, OPTIONS, StreamLimits()))
+    assert caught.value.message == "no domain 'x'"
+
+
+def test_an_error_of_a_call_ends_the_run(client, service, records):
+    """Nothing is skipped silently."""
+    service.failures = [ModelFailed("the model failed")]
+    with pytest.raises(LorbError, match="the model failed"):
+        list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4)))
+
+
+def test_a_call_without_room_is_made_again(client, service, records):
+    """A server that limits its callers' rate is waited for, and every list has its answer in its place."""
+    service.failures = [Overloaded("send fewer"), Overloaded("send fewer")]
+    answers = list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 4)))
+    assert answers == [(each, turned_round(each.nbest, OPTIONS)) for each in records[:20]]
+    assert len(service.calls) == 7
+
+
+def test_room_is_not_waited_for_without_end(client, service, records):
+    """The run ends with the server's words when the time for it is over."""
+    service.failures = [Overloaded("send fewer")]
+    with pytest.raises(Overloaded, match="send fewer"):
+        list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4, max_wait_seconds=0)))
+
+
+def test_leaving_early_stops_the_waiting_too(client, service, records):
+    """A call that waits for room, for an hour if need be, ends when nobody wants its answer any more."""
+
+    def answer(nbest, options):
+        service.failures = [Overloaded("send fewer")] * 1000
+        return turned_round(nbest, options)
+
+    service.answer = answer
+    answers = rescored_records(client, records, OPTIONS, StreamLimits(1, 1, max_wait_seconds=3600))
+    next(answers)
+    service.wait_for_calls(2)
+    answers.close()
+    assert service.failures
+
+
+def test_leaving_early_stops_the_calls_under_way(client, service, records):
+    """A consumer that goes away does not wait for a server that hangs."""
+    answers = rescored_records(client, records, OPTIONS, StreamLimits(1, 1))
+    next(answers)
+    service.release.clear()
+    answers.close()
+    with pytest.raises(ValueError, match="closed"):
+        client.server_info()
+    assert len(service.calls) < 5

@@ -1,0 +1,37 @@
+"""lorb.formats.parsing.token_marks: words out of tokens."""
+
+import pytest
+
+from lorb.formats import Notices
+from lorb.formats.parsing.token_marks import plain_words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("▁the▁cat<eos>", "the cat"),
+        ("THE<space>CAT<sos/eos>", "THE CAT"),
+        ("the  cat", "the  cat"),
+        (" the cat ", "the cat"),
+        ("<|startoftranscript|><|en|><|0.00|> The cat.<|endoftext|>", "The cat."),
+        ("a<blank>b", "ab"),
+        ("<unk> cat", "<unk> cat"),
+        ("a <noise> b", "a <noise> b"),
+        ("a < b > c <| d", "a < b > c <| d"),
+        ("", ""),
+    ],
+)
+def test_marks_of_tokens_go_and_words_stay(text, words):
+    """Also words that look like tokens: <unk> was recognised as something."""
+    assert plain_words(text, Notices()) == words
+
+
+def test_what_was_done_is_counted():
+    """Once a text."""
+    notices = Notices()
+    for text in ("▁a▁b<eos>", "▁c", "d"):
+        plain_words(text, notices)
+    assert notices.lines() == [
+        "2 texts in which U+2581 or <space> became a blank",
+        "1 texts without their control tokens, as <eos>",
+    ]

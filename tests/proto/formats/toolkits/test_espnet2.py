@@ -1,0 +1,152 @@
+"""lorb.formats.toolkits.espnet2: ESPnet2's n-best folders."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lorb.formats.toolkits.espnet2 import is_espnet2, read_espnet2
+from support.lists.formats_as_written import FOLDER, hypotheses, read_with, refusal
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A decoding folder to break."""
+    return Path(shutil.copytree(FOLDER / "espnet2", tmp_path / "test_other"))
+
+
+read = partial(read_with, read_espnet2)
+
+
+def edit(path, old, new):
+    """Replaces text in a file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_splits_are_read_with_short_lists_and_tensors():
+    """The n-best lists are under logdir alone; a list ends where the next file lacks it."""
+    records, notices = read(FOLDER / "espnet2")
+    assert hypotheses(records) == {
+        "5338-284437-0002": [
+            ("what that little cabin", -0.5246),
+            ("what's that little cabin", -4.8279),
+            ("whats that little cabin", -5.5978),
+        ],
+        "5338-284437-0003": [
+            ("exclaimed trot of course", -0.8839),
+            ("exclaimed trout of course", -4.6429),
+            ("exclaimed trort of course", -5.0161),
+        ],
+        "3536-8226-0007": [
+            ("of course it ain't said missus bossel", pytest.approx(-2.3890001)),
+            ("of course it ain't said missus bosel", pytest.approx(-3.4193001)),
+        ],
+    }
+    assert notices == ["6 scores taken out of tensor(...), which prints four decimals"]
+    assert [(record.path.parts[-3], record.line) for record in records] == [
+        ("output.1", 1),
+        ("output.1", 2),
+        ("output.2", 1),
+    ]
+
+
+@pytest.mark.parametrize("place", ["logdir", "logdir/output.1"])
+def test_any_level_may_be_named(place):
+    """The folder of the jobs, or one job's."""
+    assert is_espnet2(FOLDER / "espnet2" / place)
+    assert {"5338-284437-0002", "5338-284437-0003"} <= set(hypotheses(read(FOLDER / "espnet2" / place)[0]))
+
+
+def test_jobs_and_ranks_stand_in_the_order_of_their_numbers(tmp_path):
+    """output.10 comes after output.2, 10best_recog after 9best_recog."""
+    for job in range(10, 0, -1):
+        for n in range(1, 12):
+            rank = tmp_path / f"output.{job}" / f"{n}best_recog"
+            rank.mkdir(parents=True)
+            (rank / "text").write_text(f"u{job} text {n}\n")
+            (rank / "score").write_text(f"u{job} -{n}.5\n")
+    found = hypotheses(read(tmp_path)[0])
+    assert list(found) == [f"u{job}" for job in range(1, 11)]
+    assert found["u2"] == [(f"text {n}", -n - 0.5) for n in range(1, 12)]
+
+
+def test_an_empty_text_is_a_hypothesis(folder):
+    """ESPnet writes a blank for an utterance that is too short."""
+    edit(folder / "logdir/output.2/1best_recog/text", "of course it ain't said missus bossel", " ")
+    assert hypotheses(read(folder)[0])["3536-8226-0007"][0] == ("", pytest.approx(-2.3890001))
+
+
+def test_owsm_folders_give_the_text_without_special_tokens(folder):
+    """s2t_inference.py writes both."""
+    for text in folder.glob("logdir/*/*/text"):
+        text.with_name("text_nospecial").write_text(text.read_text())
+        text.write_text("".join(line.replace(" ", " <eng><asr>", 1) + "\n" for line in text.read_text().splitlines()))
+    assert hypotheses(read(folder)[0])["5338-284437-0002"][0][0] == "what that little cabin"
+
+
+def test_folders_without_scores_give_lists_without(folder):
+    """And it is said."""
+    for score in folder.glob("logdir/*/*/score"):
+        score.unlink()
+    records, notices = read(folder)
+    assert not any(record.nbest.has_scores for record in records)
+    assert notices == ["8 hypotheses without a score: no file of scores beside their texts"]
+
+
+def test_a_score_that_is_missing_is_named_with_its_file(folder):
+    """The id and both files."""
+    scores = folder / "logdir/output.1/2best_recog/score"
+    edit(scores, scores.read_text().splitlines()[0] + "\n", "")
+    error = refusal(lambda: read(folder))
+    assert (error.path, error.line) == (str(scores), 1)
+    assert f"id '5338-284437-0002', which stands at {scores.with_name('text')}:1, is missing here" in error.message
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("1best_recog/text", "id '5338-284437-0009' is not in"),
+        ("1best_recog/score", "id '5338-284437-0009' is not in"),
+        ("3best_recog/text", "id '5338-284437-0009' is not in"),
+    ],
+)
+def test_an_id_in_one_file_alone_is_an_error(folder, file, words):
+    """A hypothesis that no better one precedes, a score without a text, a text without a score."""
+    path = folder / "logdir/output.1" / file
+    path.write_text(path.read_text() + "5338-284437-0009 -1.0\n")
+    error = refusal(lambda: read(folder))
+    assert words in error.message or "'5338-284437-0009', which stands at" in error.message
+
+
+def test_a_score_that_is_no_number_has_its_line(folder):
+    """Nan is none either: the server would refuse it."""
+    scores = folder / "logdir/output.2/1best_recog/score"
+    edit(scores, scores.read_text().split()[1], "nan")
+    error = refusal(lambda: read(folder))
+    assert (error.path, error.line) == (str(scores), 1)
+    assert "'nan' is not a finite number" in error.message
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("logdir/output.1", "output.1 is missing, output.2 is here"),
+        ("logdir/output.1/2best_recog", "2best_recog is missing, 3best_recog is here"),
+        ("logdir/output.2/*", "no 1best_recog in it: did its job fail?"),
+        ("logdir/output.2/1best_recog/text", "text: cannot be read: No such file"),
+    ],
+)
+def test_what_a_job_did_not_write_is_an_error(folder, lost, words):
+    """Its utterances would be missing, and nobody would see it."""
+    for path in folder.glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert words in refusal(lambda: read(folder)).message
+
+
+def test_another_folder_is_refused(tmp_path):
+    """The message says what was looked for."""
+    assert not is_espnet2(tmp_path)
+    assert "no 1best_recog/text in it" in refusal(lambda: read(tmp_path)).message

@@ -1,0 +1,52 @@
+"""lorb.formats.toolkits.vosk: Vosk's results with alternatives."""
+
+from functools import partial
+
+import pytest
+
+from lorb.formats.toolkits.vosk import read_vosk
+from support.lists.formats_as_written import FOLDER, hypotheses, read_with, refusal
+
+read = partial(read_with, read_vosk)
+
+
+def test_confidences_are_log_likelihoods():
+    """Taken as they are: natural log, and no probabilities though they are called confidence."""
+    records, _ = read(FOLDER / "vosk/recording.json")
+    assert list(hypotheses(records)) == ["recording-1", "recording-2", "recording-3"]
+    assert hypotheses(records)["recording-2"] == [
+        ("exclaimed trot of course", 213.649868),
+        ("exclaimed trout of course", 209.890868),
+        ("exclaimed trort of course", 209.517668),
+    ]
+    assert [record.line for record in records] == [1, 13, 25]
+
+
+def test_silence_is_left_out_blanks_go_and_ids_are_kept(tmp_path):
+    """FinalResult of nothing is {"text": ""}; older versions begin texts with a blank."""
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": ""}\n{"id": "u1", "alternatives": [{"confidence": 1.5, "text": " yes"}]}\n')
+    records, notices = read(path)
+    assert hypotheses(records) == {"u1": [("yes", 1.5)]}
+    assert notices == [
+        "1 results without alternatives, left out: silence, or partial",
+        "1 texts without the blank that they began with",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "words"),
+    [
+        ("1", '"alternatives" is not an array'),
+        ("[1]", "an alternative is not an object"),
+        ('[{"confidence": 1}]', '"text" of an alternative is not text'),
+        ('[{"confidence": "1", "text": "a"}]', '"score" is not a number'),
+    ],
+)
+def test_what_is_wrong_has_its_line(tmp_path, alternatives, words):
+    """The line is the result's."""
+    path = tmp_path / "r.json"
+    path.write_text(f'\n{{"alternatives": {alternatives}}}')
+    error = refusal(lambda: read(path))
+    assert error.line == 2
+    assert words in error.message

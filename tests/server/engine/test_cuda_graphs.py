@@ -1,0 +1,137 @@
+"""Recorded passes in a server: used where they are right, given up where anything fails, and nobody notices."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.cuda_graphs.runner import SmallPasses
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store.store import Store
+from lorb_adapters.text import TextNormalization
+from lorb_server import build as engine_room
+from lorb_server.engine import cuda_graphs as module
+from lorb_server.engine.cuda_graphs import CudaGraphs
+from lorb_server.engine.device import choose_placement
+from lorb_server.engine.warm_up import probe
+from lorb_server.telemetry.metrics import Metrics
+from support.adapters.publications import make_publication
+from support.adapters.random_adapters import random_adapter
+from support.servers import serving
+from support.servers.serving import running_server
+
+MAX_TOKENS = 256
+FAILURE = "CUDA graphs are given up; ordinary passes are used"
+
+
+def unrecorded(runs):
+    """What is run where there is no CUDA."""
+    return runs
+
+
+@pytest.fixture
+def model(tiny_bert):
+    return RescoringModel(load_base(str(tiny_bert)))
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def scored(model):
+    """Some rows of two adapters."""
+    adapters = [random_adapter(model.base, i) for i in range(2)]
+    encoder = model.base.text_encoder
+    rows = encoder.encode(["the cat", "a cat sat", "the mat"], "", TextNormalization(), uses_context=False)
+    return model.score(rows, adapters, [0, 1, 0])
+
+
+def test_right_passes_are_used(model, caplog):
+    """The model launches them from then on, the gauge counts them, and one line tells sizes, memory and time."""
+    caplog.set_level(logging.INFO)
+    expected, metrics, launched = scored(model), Metrics(), []
+    CudaGraphs(model, metrics, lambda runs: [lambda run=run: launched.append(run) or run() for run in runs]).record(
+        MAX_TOKENS
+    )
+    assert value(metrics, "lorb_cuda_graphs") == 2
+    [line] = caplog.records
+    assert line.message == "small passes are recorded as CUDA graphs"
+    assert line.fields["tokens"] == [128, 256]
+    assert {"bytes", "seconds", "deviation"} < line.fields.keys()
+    launched.clear()
+    torch.testing.assert_close(scored(model), expected, rtol=1e-5, atol=1e-5)
+    assert len(launched) == 1
+    probe(model)
+
+
+def fail_to_record(runs):
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+@pytest.mark.parametrize(("reason", "capture"), [("record", fail_to_record), ("mismatch", unrecorded)])
+def test_what_cannot_be_used_is_given_up_at_once(model, monkeypatch, caplog, reason, capture):
+    """A recording that raises, or scores otherwise: one line and a count, and ordinary passes go on."""
+    expected, metrics = scored(model), Metrics()
+    monkeypatch.setattr(module, "largest_deviation", lambda *_: 0.3)
+    CudaGraphs(model, metrics, capture).record(MAX_TOKENS)
+    assert [record.message for record in caplog.records] == [FAILURE]
+    assert caplog.records[0].fields["reason"] == reason
+    assert value(metrics, "lorb_cuda_graph_failures_total", reason=reason) == 1
+    assert value(metrics, "lorb_cuda_graphs") == 0
+    assert model.launch_small is None
+    assert torch.equal(scored(model), expected)
+
+
+def test_a_launch_that_raises_is_the_last(model, monkeypatch, caplog):
+    """The list it was for is scored by an ordinary pass, and so is whatever comes after."""
+    expected, metrics = scored(model), Metrics()
+    CudaGraphs(model, metrics, unrecorded).record(MAX_TOKENS)
+    monkeypatch.setattr(SmallPasses, "launch", lambda *_: 1 // 0)
+    assert torch.equal(scored(model), expected)
+    assert [record.message for record in caplog.records] == [FAILURE]
+    assert value(metrics, "lorb_cuda_graph_failures_total", reason="launch") == 1
+    assert value(metrics, "lorb_cuda_graphs") == 0
+    assert torch.equal(scored(model), expected)
+    assert len(caplog.records) == 1
+
+
+def test_a_budget_below_the_smallest_pass_records_none(model, caplog):
+    """Nothing to record is no failure."""
+    metrics = Metrics()
+    CudaGraphs(model, metrics, unrecorded).record(100)
+    assert not caplog.records
+    assert value(metrics, "lorb_cuda_graphs") == 0
+    assert model.launch_small is None
+
+
+@pytest.mark.parametrize(("capture", "recorded"), [(unrecorded, 8), (fail_to_record, 0)])
+def test_a_server_answers_the_same_with_and_without(tiny_bert, shared_store, monkeypatch, capture, recorded):
+    """Recorded at its start, on the model's thread, or given up there: the answer is that of an ordinary server."""
+    folder = Path(shared_store.url)
+    with running_server(tiny_bert, folder, max_batch_tokens=2048) as ordinary:
+        expected = ordinary.rescore("the cat", "a cat", "a dog")
+    monkeypatch.setattr(serving, "choose_placement", lambda config: replace(choose_placement(config), cuda_graphs=True))
+    monkeypatch.setattr(engine_room, "CudaGraphs", partial(CudaGraphs, capture=capture))
+    with running_server(tiny_bert, folder, max_batch_tokens=2048, score_cache_bytes=0) as server:
+        answers = [server.rescore("the cat", "a cat", "a dog") for _ in range(3)]
+        assert server.sample("lorb_cuda_graphs") == recorded
+        assert (server.sample("lorb_cuda_graph_failures_total", reason="record") or 0) == (0 if recorded else 1)
+    for answer in answers:
+        assert [each.index for each in answer.hypotheses] == [each.index for each in expected.hypotheses]
+        for ours, theirs in zip(answer.hypotheses, expected.hypotheses, strict=True):
+            assert ours.rescoring_score == pytest.approx(theirs.rescoring_score, abs=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_server_on_a_gpu_records_and_serves(tiny_bert, tmp_path):
+    """--device cuda as it comes: passes are recorded, and a call is answered by them."""
+    Store(str(tmp_path)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
+    with running_server(tiny_bert, tmp_path, device="cuda") as server:
+        metrics = server.app.metrics
+        assert value(metrics, "lorb_cuda_graphs") > 0
+        assert server.rescore("the cat", "a cat").outcome
+        assert value(metrics, "lorb_cuda_graphs") > 0

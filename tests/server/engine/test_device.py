@@ -1,0 +1,102 @@
+"""Where the model runs."""
+
+import threading
+
+import pytest
+import torch
+
+from lorb.errors import InvalidInput
+from lorb_server.config import ServeConfig
+from lorb_server.engine.device import choose_placement, use_threads
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes torch find CUDA or none, with bfloat16 or not, and a processor with AMX, AVX-512 BF16 or neither."""
+
+    def make(*, cuda, bfloat16=True, amx=False, avx512_bf16=False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
+
+    return make
+
+
+def placed(**settings):
+    placement = choose_placement(ServeConfig(**settings))
+    return placement.device, placement.dtype, placement.max_batch_tokens
+
+
+def test_auto_takes_what_the_machine_has(machine):
+    """bfloat16 in large passes on CUDA, small ones on the CPU, in float32 unless it has AMX or AVX-512 BF16."""
+    machine(cuda=True)
+    assert placed() == ("cuda", torch.bfloat16, 8192)
+    machine(cuda=True, bfloat16=False)
+    assert placed() == ("cuda", torch.float32, 8192)
+    machine(cuda=False)
+    assert placed() == ("cpu", torch.float32, 1024)
+    for instructions in ("amx", "avx512_bf16"):
+        machine(cuda=False, **{instructions: True})
+        assert placed() == ("cpu", torch.bfloat16, 1024)
+
+
+def test_what_is_asked_for_is_kept(machine):
+    """Explicit settings win over what the machine would suggest."""
+    machine(cuda=True)
+    assert placed(device="cpu", dtype="bfloat16", max_batch_tokens=600) == ("cpu", torch.bfloat16, 600)
+
+
+@pytest.mark.parametrize(
+    ("settings", "records"),
+    [
+        ({}, True), ({"cuda_graphs": "off"}, False), ({"dtype": "float32"}, False), ({"device": "cpu"}, False),
+        ({"device": "cpu", "dtype": "bfloat16"}, False),
+    ],
+)  # fmt: skip
+def test_small_passes_are_recorded_in_bfloat16_on_cuda(machine, settings, records):
+    """There alone, and not where it is turned off."""
+    machine(cuda=True)
+    assert choose_placement(ServeConfig(**settings)).cuda_graphs is records
+
+
+def test_the_default_budget_keeps_within_the_queue(machine):
+    """A queue made small does not become an impossible setting."""
+    machine(cuda=True)
+    assert placed(max_queue_tokens=500)[2] == 500
+
+
+@pytest.mark.parametrize(
+    ("field", "settings", "cuda"),
+    [("device", {"device": "cuda"}, False), ("dtype", {"device": "cuda", "dtype": "bfloat16"}, True)],
+)
+def test_what_the_machine_cannot_do_is_refused(machine, field, settings, cuda):
+    """A missing GPU, or one without bfloat16, is named."""
+    machine(cuda=cuda, bfloat16=False)
+    with pytest.raises(InvalidInput, match=f"--{field}") as caught:
+        choose_placement(ServeConfig(**settings))
+    assert caught.value.field == field
+
+
+def test_each_thread_computes_on_its_own_number_of_threads():
+    """The model's thread keeps its number whatever other threads are given later, and they keep theirs."""
+    given, counted = threading.Event(), {}
+
+    def model():
+        use_threads(3)
+        given.set()
+        other.join()
+        counted["model"] = torch.get_num_threads()
+
+    def others():
+        assert given.wait(20)
+        use_threads(1)
+        counted["other"] = torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    other, model_thread = threading.Thread(target=others), threading.Thread(target=model)
+    other.start()
+    model_thread.start()
+    model_thread.join()
+    assert counted == {"model": 3, "other": 1}
+    assert torch.get_num_threads() == before

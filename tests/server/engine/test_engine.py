@@ -1,0 +1,185 @@
+"""The model thread."""
+
+import asyncio
+import threading
+
+import pytest
+
+from lorb.errors import DeadlineExceeded, Overloaded
+from lorb_server.call import Lane
+from support.engine.running_engine import A, B, hold, run
+from support.servers.serving import WAIT_SECONDS, SimulatedClock, request, row, telling_score
+
+
+def test_lists_of_different_adapters_share_a_pass():
+    """What waits while the model works goes in one pass, each list with its own adapter's scores."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        first = engine.submit(request(row(1, 2), row(3, 4)))
+        second = engine.submit(request(row(1, 2), number=2))
+        model.gate.set()
+        assert (await first).scores == tuple(telling_score(r, A) for r in (row(1, 2), row(3, 4)))
+        assert (await second).scores == (telling_score(row(1, 2), B),)
+        await held
+        assert model.passes == [1, 3]
+        assert metrics.registry.get_sample_value("lorb_batch_adapters_sum") == 3
+
+    run(test)
+
+
+def test_times_are_the_clocks():
+    """Queue and pass times come from the engine's clock."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        waiting = engine.submit(request())
+        clock.now += 2.5
+        assert metrics.registry.get_sample_value("lorb_queue_oldest_age_seconds", {"lane": "single"}) == 2.5
+        assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
+        model.gate.set()
+        assert (await held).infer_seconds == 2.5
+        assert (await waiting).queue_seconds == 2.5
+
+    run(test, clock=clock)
+
+
+def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
+    """Passes of a second for ten tokens: in the three that are left, the first three rows are scored."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        for _ in range(3):
+            model.on_pass = lambda rows: setattr(clock, "now", clock.now + sum(r.num_tokens for r in rows) / 10)
+            await engine.submit(request(row(*range(10))))
+        rows = [row(*range(i, i + 10)) for i in range(5)]
+        scored = await engine.submit(request(*rows, least_rows=2, answer_by=clock.now + 3.01))
+        assert scored.scores == tuple(telling_score(each, A) for each in rows[:3])
+        with pytest.raises(DeadlineExceeded):
+            engine.submit(request(*rows, answer_by=clock.now + 3.01))
+
+    run(test, clock=clock)
+
+
+def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
+    """A pass of five equal lists takes as long as one of them, and is taken for no more."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        def read(rows):
+            clock.now += sum(0.001 * each.num_tokens for each in rows)
+
+        model.on_pass = read
+        long = [row(i, *range(99)) for i in range(5)]
+        for _ in range(5):
+            await engine.submit(request(*long))
+        predicted = engine._scheduler.cost.seconds(500)
+        held = await hold(engine, model)
+        equal = [engine.submit(request(long[0])) for _ in range(5)]
+        model.gate.set()
+        await asyncio.gather(held, *equal)
+        assert model.passes == [5] * 5 + [1, 1]
+        assert engine._scheduler.cost.seconds(500) == pytest.approx(predicted)
+
+    run(test, clock=clock, max_batch_tokens=1000)
+
+
+def test_a_full_queue_refuses_at_once():
+    """Beyond the bound a call is Overloaded, before and after tokenising."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        waiting = [engine.submit(request()) for _ in range(4)]  # of five: a third of the room is for other domains
+        with pytest.raises(Overloaded):
+            engine.submit(request())
+        with pytest.raises(Overloaded):
+            engine.check_room("voice", Lane.SINGLE)
+        engine.check_room("voice", Lane.BULK)
+        model.gate.set()
+        await asyncio.gather(held, *waiting)
+
+    run(test, max_queue_tokens=10)
+
+
+def test_expired_lists_are_answered_without_work():
+    """A list whose time is over when its turn comes raises DeadlineExceeded and is never scored."""
+    clock = SimulatedClock()
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        late = engine.submit(request(answer_by=clock.now + 1))
+        fine = engine.submit(request(row(5, 6), answer_by=clock.now + 5))
+        clock.now += 2
+        model.gate.set()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await fine
+        await held
+        assert model.passes == [1, 1]
+
+    run(test, clock=clock)
+
+
+def test_a_cancelled_call_leaves_the_queue():
+    """Nobody waits, so nothing is scored; the others are."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        gone, stays = engine.submit(request(row(7, 7))), engine.submit(request(row(8, 8)))
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
+        assert metrics.registry.get_sample_value("lorb_rescore_abandoned_total") == 1
+        model.gate.set()
+        await stays
+        await held
+        assert model.passes == [1, 1]
+
+    run(test)
+
+
+def test_a_call_cancelled_during_its_pass_harms_nobody():
+    """The result is dropped; the thread goes on."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        held.cancel()
+        model.gate.set()
+        assert (await engine.submit(request())).scores
+        assert metrics.registry.get_sample_value("lorb_rescore_abandoned_total") == 0
+
+    run(test)
+
+
+def test_the_next_pass_is_launched_while_the_device_is_at_one():
+    """An accelerator never waits for its next pass to be prepared; results come in order, each to its caller."""
+
+    async def test(engine, model, metrics):
+        model.device, errand = threading.Event(), threading.Event()
+        busy = engine.run_on_model_thread(lambda: errand.wait(WAIT_SECONDS))
+        lists = [(row(1, 1), row(1, 2)), (row(2, 2), row(2, 3)), (row(3, 3),)]
+        calls = [engine.submit(request(*rows)) for rows in lists]
+        errand.set()
+        await busy
+        while len(model.launches) < 2:
+            await asyncio.sleep(0.001)
+        assert not calls[0].done()
+        model.device.set()
+        for call, rows in zip(calls, lists, strict=True):
+            assert (await call).scores == tuple(telling_score(each, A) for each in rows)
+        assert model.launches == [2, 2, 1]
+
+    run(test, max_batch_tokens=4)
+
+
+def test_errands_run_on_the_model_thread():
+    """Results and errors come back to who asked; an error is not a death."""
+
+    async def test(engine, model, metrics):
+        assert await engine.run_on_model_thread(lambda: threading.current_thread().name) == "model"
+        with pytest.raises(ZeroDivisionError):
+            await engine.run_on_model_thread(lambda: 1 // 0)
+        assert engine.alive
+
+    run(test)

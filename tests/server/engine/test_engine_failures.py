@@ -1,0 +1,117 @@
+"""The model thread when a pass raises, memory is short, or the thread itself ends."""
+
+import asyncio
+
+import pytest
+
+from lorb.errors import ModelFailed, Unavailable
+from lorb_server.call import Lane
+from support.engine.running_engine import A, hold, run
+from support.servers.serving import adapter_weights, request, row, telling_score
+
+
+def test_a_list_that_the_model_raises_for_fails_alone():
+    """The others of its pass get their own scores, it gets ModelFailed without its text, and the thread goes on."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        model.poison = row(6, 6, 6)
+        calls = [engine.submit(request(row(i, i), number=1 + i % 2)) for i in range(1, 8)]
+        poisoned = engine.submit(request(row(1, 2), row(6, 6, 6)))
+        model.gate.set()
+        with pytest.raises(ModelFailed) as caught:
+            await poisoned
+        assert "6" not in str(caught.value)
+        for i, call in enumerate(calls, start=1):
+            assert (await call).scores == (telling_score(row(i, i), adapter_weights(1 + i % 2)),)
+        await held
+        assert engine.alive
+        assert metrics.registry.get_sample_value("lorb_failed_passes_total") >= 1
+
+    run(test)
+
+
+def test_a_model_that_scores_nothing_any_more_is_a_death():
+    """Where the probe raises too, the thread ends: the process can be replaced, the calls are answered."""
+
+    async def test(engine, model, metrics):
+        model.trouble = RuntimeError("device lost")
+        with pytest.raises(ModelFailed):
+            await engine.submit(request())
+        await engine.died.wait()
+        assert not engine.alive
+
+    run(test)
+
+
+def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
+    """Every list gets its own scores, and later passes are smaller."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        model.most_rows = 3
+        calls = [engine.submit(request(row(i, 1), row(i, 2))) for i in range(8)]
+        model.gate.set()
+        for i, call in enumerate(calls):
+            assert (await call).scores == tuple(telling_score(row(i, j), A) for j in (1, 2))
+        await held
+        assert max(model.passes) <= 3
+        assert metrics.registry.get_sample_value("lorb_out_of_memory_passes_total") > 0
+        assert engine.alive
+
+    run(test, max_batch_tokens=1000)
+
+
+def test_every_waiting_call_fails_when_the_thread_dies():
+    """The pass in hand, the queue and the errands fail at once, the death is told once, new calls are turned away."""
+
+    async def test(engine, model, metrics):
+        calls = [await hold(engine, model)]
+        calls += [engine.submit(request(row(i, i), lane=Lane.BULK if i % 2 else Lane.SINGLE)) for i in range(20)]
+        calls.append(engine.run_on_model_thread(lambda: None))
+        model.trouble = SystemExit("killed")
+        model.gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 22
+        await engine.died.wait()
+        assert not engine.alive
+        with pytest.raises(Unavailable):
+            engine.submit(request())
+        with pytest.raises(Unavailable):
+            engine.check_room("voice", Lane.SINGLE)
+
+    run(test)
+
+
+def test_an_error_in_the_engine_itself_is_a_death():
+    """A fault outside a pass ends the thread too, and nobody waits for it."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        engine._scheduler.take = None
+        waiting = engine.submit(request())
+        model.gate.set()
+        await held
+        with pytest.raises(ModelFailed):
+            await waiting
+        await engine.died.wait()
+
+    run(test)
+
+
+def test_closing_fails_what_still_waits():
+    """At the end no future is left pending, and no death is told."""
+
+    async def test(engine, model, metrics):
+        held = await hold(engine, model)
+        waiting = engine.submit(request())
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        model.gate.set()
+        await closing
+        await held
+        with pytest.raises(ModelFailed):
+            await waiting
+        assert not engine.died.is_set()
+
+    run(test)

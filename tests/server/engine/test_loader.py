@@ -1,0 +1,172 @@
+"""From the store to the model."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from lorb.errors import InvalidAdapter, ModelFailed, Unavailable, UnknownVersion
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.store.adapter import weights_digest
+from lorb_adapters.store.loading import load_adapter
+from lorb_server.engine.adapter_cache import Residents
+from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.engine import Engine
+from lorb_server.engine.loader import AdapterLoader, read_weights
+from lorb_server.engine.scheduler import Scheduler
+from lorb_server.registry.registry import Registry
+from lorb_server.telemetry.metrics import Metrics
+from support.adapters.publications import golden_list, make_publication
+
+
+def run(test, store, tiny_bert):
+    """Runs `test(loader, residents, metrics)` on a running engine on the real tiny base."""
+
+    async def with_loader():
+        metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
+        scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
+        engine = Engine(PassRunner(model, metrics, 1000), scheduler, metrics)
+        engine.start()
+        residents = Residents(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
+        try:
+            await test(AdapterLoader(store, model, engine, residents, threads, metrics), residents, metrics)
+        finally:
+            await engine.close()
+            threads.shutdown()
+
+    asyncio.run(with_loader())
+
+
+def count(metrics, result):
+    return metrics.registry.get_sample_value("lorb_adapter_loads_total", {"domain": "voice", "result": result})
+
+
+def test_a_good_version_is_loaded(store, tiny_bert):
+    """It comes with what serving needs, and is counted."""
+    [version] = store.versions("voice")
+
+    async def test(loader, residents, metrics):
+        adapter = await loader.load("voice", version)
+        manifest = store.manifest("voice", version)
+        assert adapter.ref.version == version
+        assert adapter.ranking == manifest.ranking
+        assert adapter.training_score_mean == manifest.first_pass_statistics["mean"]
+        assert adapter.training_score_deviation == manifest.first_pass_statistics["std"]
+        assert adapter.size_bytes == residents.get(adapter).size_bytes > 0
+        assert count(metrics, "loaded") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, tiny_bert, publishing_base):
+    """Intact files whose scores come out otherwise do not serve."""
+    publication = make_publication(publishing_base, "voice", seed=2)
+    golden = golden_list(publishing_base, publication.weights)
+    wrong = replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
+    version = store.publish(replace(publication, golden_lists=(wrong,)), set_stable=False)
+
+    async def test(loader, residents, metrics):
+        with pytest.raises(InvalidAdapter, match="golden_lists"):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") == 1
+        assert count(metrics, "loaded") is None
+
+    run(test, store, tiny_bert)
+
+
+def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
+    """Its absence is the reason."""
+
+    async def test(loader, residents, metrics):
+        with pytest.raises(UnknownVersion):
+            await loader.load("voice", "9-0123456789ab")
+        assert count(metrics, "refused") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
+    """Whatever a version makes the loader raise, it does not serve; the reason says no more than the type."""
+    [version] = store.versions("voice")
+    monkeypatch.setattr("lorb_server.engine.loader.check_golden", lambda *_: [][1])
+
+    async def test(loader, residents, metrics):
+        with pytest.raises(InvalidAdapter, match="IndexError"):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") == 1
+
+    run(test, store, tiny_bert)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_moment_without_memory_is_no_refusal(store, tiny_bert, monkeypatch, error):
+    """It says nothing about the version, which the next reading of the store loads."""
+    [version] = store.versions("voice")
+    troubles = [error]
+
+    def load_later(*arguments):
+        if troubles:
+            raise troubles.pop()
+        return load_adapter(*arguments)
+
+    monkeypatch.setattr("lorb_server.engine.loader.load_adapter", load_later)
+
+    async def test(loader, residents, metrics):
+        registry = Registry(store, loader.load, residents, metrics)
+        with pytest.raises(Unavailable, match="memory"):
+            await registry.refresh()
+        assert count(metrics, "refused") is None
+        assert (await registry.refresh()).loaded == (("voice", version),)
+        assert count(metrics, "loaded") == 1
+
+    run(test, store, tiny_bert)
+
+
+def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypatch):
+    """It is neither loaded nor refused."""
+    [version] = store.versions("voice")
+
+    def die(*_):
+        raise SystemExit
+
+    monkeypatch.setattr("lorb_server.engine.loader.check_golden", die)
+
+    async def test(loader, residents, metrics):
+        with pytest.raises(ModelFailed):
+            await loader.load("voice", version)
+        assert count(metrics, "refused") is None
+
+    run(test, store, tiny_bert)
+
+
+def test_weights_come_back_the_same(store, tiny_bert):
+    """Read again, an adapter that left is what it was, on the device."""
+    [version] = store.versions("voice")
+
+    async def test(loader, residents, metrics):
+        adapter = await loader.load("voice", version)
+        before = residents.get(adapter)
+        residents.drop(adapter)
+        after = await residents.bring_back(adapter)
+        assert after is not before
+        assert weights_digest(after) == weights_digest(before) == adapter.ref.digest
+
+    run(test, store, tiny_bert)
+
+
+def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
+    """A version whose place holds other, intact weights by now does not come back."""
+    [version] = store.versions("voice")
+
+    async def test(loader, residents, metrics):
+        adapter = await loader.load("voice", version)
+        other = replace(adapter, ref=replace(adapter.ref, digest="0" * 64))
+        with pytest.raises(InvalidAdapter, match="versions never change"):
+            await residents.bring_back(other)
+        assert metrics.registry.get_sample_value("lorb_adapter_bring_backs_total", {"result": "failed"}) == 1
+
+    run(test, store, tiny_bert)

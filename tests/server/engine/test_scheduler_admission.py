@@ -1,0 +1,163 @@
+"""The queue before the model, driven by a simulated clock: which lists it takes in, whole or cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb_server.call import Lane
+from lorb_server.engine.scheduler import PROBE_SECONDS
+from support.engine.scheduled_lists import (
+    ADMITTED,
+    QUEUE_FULL,
+    TOO_LATE,
+    entry,
+    make_scheduler,
+    names,
+    offer_all,
+    rows,
+    timed_scheduler,
+)
+
+
+def test_a_full_queue_refuses():
+    """What does not fit is refused, and fits once there is room again."""
+    scheduler = make_scheduler(queue=100)
+    offer_all(scheduler, entry("a", 60))
+    assert scheduler.offer(entry("b", 41), 0) is QUEUE_FULL
+    assert scheduler.offer(entry("c", 20), 0) is ADMITTED
+    assert scheduler.foresee("d", Lane.SINGLE, 1, 100.0, 0) is ADMITTED
+    assert scheduler.offer(entry("d", 13), 0) is ADMITTED
+    assert scheduler.foresee("a", Lane.SINGLE, 1, 100.0, 0) is QUEUE_FULL
+    scheduler.take(0)
+    assert scheduler.offer(entry("b", 41), 0) is ADMITTED
+
+
+def test_an_empty_queue_takes_a_list_of_any_size():
+    """A list larger than the whole queue is served when nothing else waits."""
+    assert make_scheduler(queue=100).offer(entry("huge", 5000), 0) is ADMITTED
+
+
+def test_batch_lists_do_not_fill_the_queue_of_single_ones():
+    """Each kind has its own bound."""
+    scheduler = make_scheduler(queue=100, bulk_queue=50)
+    offer_all(scheduler, entry("bulk", 50, bulk=True), entry("single", 100))
+    assert scheduler.offer(entry("more bulk", 1, bulk=True), 0) is QUEUE_FULL
+
+
+def test_one_domain_leaves_room_for_others():
+    """However much one domain sends, another's list is taken; both together share alike in the end."""
+    scheduler = make_scheduler(queue=1000)
+    while scheduler.offer(entry("greedy", 10, domain="greedy"), 0) is ADMITTED:
+        pass
+    assert scheduler.queued_tokens == pytest.approx(667, abs=10)
+    while scheduler.offer(entry("modest", 10, domain="modest"), 0) is ADMITTED:
+        pass
+    assert scheduler.queued_tokens > 800
+    assert scheduler.offer(entry("third", 10, domain="third"), 0) is ADMITTED
+
+
+def test_what_cannot_be_ready_in_time_is_refused_when_it_comes():
+    """A pass of 110 ms does not fit into 100: no work, no waiting."""
+    scheduler = timed_scheduler()
+    assert scheduler.offer(entry("a", 100, answer_by=0.1), 0.0) is TOO_LATE
+    assert scheduler.offer(entry("b", 100, answer_by=0.12), 0.0) is ADMITTED
+
+
+def test_a_list_that_cannot_be_ready_is_foreseen_from_its_least_tokens():
+    """Before its rows are known a list is refused where even the fewest that are worth scoring come too late."""
+    scheduler = timed_scheduler()
+    assert scheduler.foresee("a", Lane.SINGLE, 41, 0.05, 0.0) is TOO_LATE
+    assert scheduler.foresee("a", Lane.SINGLE, 39, 0.05, 0.0) is ADMITTED
+    assert scheduler.foresee("a", Lane.BULK, 41, 0.05, 0.0) is ADMITTED
+
+
+def test_an_idle_model_is_probed_whatever_is_foreseen():
+    """After a second without work a list is let through to its offer, which makes a probe of it."""
+    scheduler = timed_scheduler()
+    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is ADMITTED
+    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
+
+
+waiting_lists = st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 0.5), st.booleans()), max_size=30)
+
+
+@given(waiting_lists, st.lists(st.integers(1, 60), min_size=2, max_size=8), st.floats(0.0, 0.4), st.floats(0.05, 1.0))
+def test_what_is_foreseen_to_be_refused_is_refused(waiting, newcomer, answer_by, max_queue_seconds):
+    """Whatever waits, `foresee` never turns away a list that `offer` would take, and gives the reason `offer` would."""
+    scheduler = timed_scheduler(max_queue_seconds=max_queue_seconds, queue=2000)
+    for i, (tokens, by, of_same_domain) in enumerate(waiting):
+        scheduler.offer(entry(str(i), tokens, by, domain="a" if of_same_domain else str(i)), 0.0)
+    newest = rows("new", *newcomer, answer_by=answer_by, domain="a")
+    foreseen = scheduler.foresee("a", Lane.SINGLE, newest.cumulative_tokens[1], answer_by, 0.0)
+    outcome = scheduler.offer(newest, 0.0)
+    assert foreseen in (ADMITTED, outcome)
+
+
+def test_the_work_ahead_counts_and_the_work_behind_does_not():
+    """A newcomer waits for earlier deadlines and for the pass that runs, not for later ones."""
+    scheduler = timed_scheduler()
+    offer_all(scheduler, entry("running", 500, answer_by=50))
+    scheduler.take(0.0)  # ends at 0.51
+    offer_all(scheduler, entry("behind", 900, answer_by=60), entry("ahead", 200, answer_by=1.0))
+    assert scheduler.offer(entry("tight", 100, answer_by=1.05), 0.0) is ADMITTED  # 0.51 + 0.2 + 0.11
+    assert scheduler.offer(entry("tighter", 100, answer_by=0.6), 0.0) is TOO_LATE  # 0.51 + 0.11
+
+
+def admitted_of_two_bursts(idle_seconds: float) -> list[int]:
+    scheduler, now = timed_scheduler(batch=100), idle_seconds
+    scheduler.take(0.0)
+    admitted = []
+    for burst in range(2):
+        lists = [entry(f"{burst}-{i}", answer_by=idle_seconds + 1.0, at=now) for i in range(300)]
+        admitted.append(sum(scheduler.offer(each, now) is ADMITTED for each in lists))
+        if burst == 0:
+            batch = scheduler.take(now)
+            scheduler.finish(batch, now, now + 0.11, read_tokens=batch.tokens)
+            now += 0.11
+    return admitted
+
+
+@pytest.mark.parametrize("idle_seconds", [20.0, 1000.0])
+def test_a_burst_counts_however_long_the_model_was_idle(idle_seconds):
+    """What came before the model thread looked again is ahead of the next burst as it is after a moment."""
+    assert admitted_of_two_bursts(idle_seconds) == admitted_of_two_bursts(1.0)
+
+
+def test_who_is_due_first_is_told_however_long_a_pass_takes():
+    """Behind a list that came half a minute before, only what is due earlier is ahead of a newcomer."""
+    scheduler = timed_scheduler()
+    offer_all(
+        scheduler, entry("patient", answer_by=60.0), *(entry(f"{due}", 400, due, at=30.0) for due in (30.9, 30.45))
+    )
+    assert scheduler.offer(entry("late", 400, 30.8, at=30.0), 30.0) is TOO_LATE
+
+
+def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
+    """In 75 ms there is time for three rows of 20 tokens; where two do not fit either it is refused."""
+    scheduler = timed_scheduler()
+    one = rows("a", 20, 20, 20, 20, 20, answer_by=0.075)
+    assert scheduler.offer(one, 0.0) is ADMITTED
+    assert one.num_rows == 3
+    assert scheduler.offer(rows("b", 20, 20, 20, answer_by=0.045), 0.0) is TOO_LATE
+
+
+def test_the_queue_is_bounded_in_seconds_too():
+    """However late their deadlines, lists do not wait longer than the bound."""
+    scheduler = timed_scheduler(max_queue_seconds=1.0)
+    admitted = 0
+    while scheduler.offer(entry(f"{admitted}", 100, answer_by=1000.0), 0.0) is ADMITTED:
+        admitted += 1
+    assert 8 <= admitted <= 10  # one list a domain: only the time bounds them
+    assert scheduler.offer(entry("late", 100, answer_by=1000.0), 0.0) is QUEUE_FULL
+
+
+def test_a_prediction_gone_wrong_does_not_refuse_for_ever():
+    """After a second of idling a list is tried though it seems hopeless, and the pass corrects the prediction."""
+    scheduler = timed_scheduler(per_token=1.0)
+    hopeless, probe, after = (entry(name, 50, answer_by=10.0) for name in ("hopeless", "probe", "after"))
+    assert scheduler.offer(hopeless, 0.9 * PROBE_SECONDS) is TOO_LATE
+    assert scheduler.offer(probe, PROBE_SECONDS) is ADMITTED
+    batch = scheduler.take(PROBE_SECONDS)
+    assert names(batch.entries) == ["probe"]
+    scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05, read_tokens=batch.tokens)
+    assert scheduler.offer(after, PROBE_SECONDS + 0.06) is ADMITTED

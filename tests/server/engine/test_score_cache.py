@@ -1,0 +1,86 @@
+"""Scores kept from earlier passes."""
+
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorb_adapters.text import EncodedRow
+from lorb_server.engine.score_cache import ScoreCache
+
+DIGEST, OTHER = "a" * 64, "b" * 64
+
+
+@st.composite
+def encoded_rows(draw):
+    token_ids = tuple(draw(st.lists(st.integers(0, 2**31), min_size=1, max_size=5)))
+    types = tuple(draw(st.integers(0, 1)) for _ in token_ids)
+    return EncodedRow(token_ids, types, draw(st.integers(0, len(token_ids))), truncated=draw(st.booleans()))
+
+
+@given(encoded_rows(), encoded_rows(), st.sampled_from([DIGEST, OTHER]), st.sampled_from([DIGEST, OTHER]))
+def test_keys_are_equal_where_all_that_the_score_depends_on_is(one, other, digest, other_digest):
+    """The same adapter weights, tokens, types and scored part have one key; anything else has another."""
+    cache = ScoreCache(1000)
+    same = (digest, one.token_ids, one.type_ids, one.scored_from) == (
+        other_digest,
+        other.token_ids,
+        other.type_ids,
+        other.scored_from,
+    )
+    assert (cache.keys(digest, [one]) == cache.keys(other_digest, [other])) is same
+
+
+def key(cache, number):
+    return cache.keys(DIGEST, [EncodedRow((number,), (0,), 0, truncated=False)])[0]
+
+
+def test_the_least_recently_used_leave_first():
+    """A score asked for again outlives one that was not, and the bytes keep to the bound."""
+    cache = ScoreCache(4 * 400)
+    for number in range(3):
+        cache.put(key(cache, number), float(number))
+    assert cache.get(key(cache, 0)) == 0.0
+    for number in range(3, 6):
+        cache.put(key(cache, number), float(number))
+        assert cache.size_bytes <= cache.max_bytes
+    assert cache.get(key(cache, 0)) == 0.0
+    assert cache.get(key(cache, 1)) is None
+
+
+def test_a_score_of_zero_is_a_hit():
+    """0 is a score like any other."""
+    cache = ScoreCache(1000)
+    cache.put(key(cache, 1), 0.0)
+    assert cache.get(key(cache, 1)) == 0.0
+
+
+def test_an_entry_put_twice_counts_once():
+    """Two passes of one text leave one entry, the first's."""
+    cache = ScoreCache(1000)
+    cache.put(key(cache, 1), 1.0)
+    size = cache.size_bytes
+    cache.put(key(cache, 1), 1.0000001)
+    assert (cache.size_bytes, cache.get(key(cache, 1)), len(cache)) == (size, 1.0, 1)
+
+
+def test_no_bytes_is_off():
+    """Without memory nothing is looked up."""
+    assert ScoreCache(0).keys(DIGEST, [EncodedRow((1,), (0,), 0, truncated=False)]) == []
+
+
+@pytest.mark.parametrize("num_tokens", [5, 40])
+def test_the_bytes_counted_are_the_bytes_taken(num_tokens):
+    """What Python allocates for ten thousand entries is no more than was counted, and not far less."""
+    cache = ScoreCache(1 << 30)
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            row = EncodedRow((number, *range(num_tokens)), (0,) * (num_tokens + 1), 1, truncated=False)
+            cache.put(cache.keys(DIGEST, [row])[0], number + 0.5)
+            del row
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * cache.size_bytes < taken <= cache.size_bytes

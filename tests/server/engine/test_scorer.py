@@ -1,0 +1,186 @@
+"""Cache, adapters and engine together."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from lorb.errors import DeadlineExceeded
+from lorb_server.call import Job, Lane
+from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.cost_model import PassCost
+from lorb_server.engine.engine import Engine
+from lorb_server.engine.scheduler import Batch, Scheduler
+from lorb_server.engine.score_cache import ScoreCache
+from lorb_server.engine.scorer import Scorer
+from lorb_server.telemetry.metrics import Metrics
+from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_weights, row, served_adapter, telling_score
+
+ROWS = [row(i, i + 1) for i in range(5)]
+
+
+class Residents:
+    """Has the weights of adapter 1; those of others are brought back when asked for."""
+
+    def __init__(self):
+        self.brought_back = []
+
+    def get(self, adapter):
+        return adapter_weights(1) if adapter.ref.version.startswith("2-") else None
+
+    async def bring_back(self, adapter):
+        await asyncio.sleep(0)
+        self.brought_back.append(adapter.ref.version)
+        return adapter_weights(int(adapter.ref.digest, 16))
+
+
+def run(test, *, cache_bytes=1_000_000):
+    """Runs `test(s)` with a scorer and what is behind it."""
+
+    async def with_scorer():
+        model, metrics, residents = TellingModel(), Metrics(), Residents()
+        scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=10_000, max_bulk_queue_tokens=1000)
+        engine = Engine(PassRunner(model, metrics, 1000), scheduler, metrics)
+        engine.start()
+        cache = ScoreCache(cache_bytes)
+        scorer = Scorer(engine, residents, cache, metrics)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await test(
+                    SimpleNamespace(
+                        scorer=scorer,
+                        model=model,
+                        metrics=metrics,
+                        residents=residents,
+                        cache=cache,
+                        scheduler=scheduler,
+                    )
+                )
+        finally:
+            model.gate.set()
+            await engine.close()
+
+    asyncio.run(with_scorer())
+
+
+def job(rows=ROWS, number=1, **fields):
+    return Job(rows, served_adapter(number), fields.pop("answer_by", 1e12), **fields)
+
+
+def told(rows, number=1):
+    return tuple(telling_score(each, adapter_weights(number)) for each in rows)
+
+
+def lookups(s, result):
+    return s.metrics.registry.get_sample_value("lorb_score_cache_lookups_total", {"result": result}) or 0
+
+
+def test_what_was_scored_before_needs_no_model():
+    """A list sent again is answered from the cache with the same scores; a new text in it alone is scored."""
+
+    async def test(s):
+        first = await s.scorer.score(job())
+        again = await s.scorer.score(job())
+        mixed = await s.scorer.score(job([ROWS[3], row(9, 9), ROWS[0]]))
+        assert first.scores == again.scores == told(ROWS)
+        assert mixed.scores == told([ROWS[3], row(9, 9), ROWS[0]])
+        assert (first.num_cached, again.num_cached, mixed.num_cached) == (0, 5, 2)
+        assert s.model.passes == [5, 1]
+        assert (lookups(s, "hit"), lookups(s, "miss")) == (7, 6)
+        assert s.metrics.registry.get_sample_value("lorb_score_cache_bytes") == s.cache.size_bytes > 0
+
+    run(test)
+
+
+def test_adapters_do_not_share_scores():
+    """The same texts under other weights are scored anew, with weights that had left and are brought back."""
+
+    async def test(s):
+        await s.scorer.score(job())
+        other = await s.scorer.score(job(number=2))
+        assert other.scores == told(ROWS, 2)
+        assert s.residents.brought_back == ["3-000000000002"]
+
+    run(test)
+
+
+def test_a_score_that_is_not_finite_is_not_kept():
+    """A fault of a moment is not remembered."""
+
+    async def test(s):
+        nan = float("nan")
+        s.model.answer = lambda told: [nan] * len(told)
+        assert all(score != score for score in (await s.scorer.score(job())).scores)
+        s.model.answer = None
+        assert (await s.scorer.score(job())).scores == told(ROWS)
+
+    run(test)
+
+
+def test_without_a_cache_everything_is_scored():
+    """0 bytes turn it off, and nothing is counted as looked up."""
+
+    async def test(s):
+        for _ in range(2):
+            assert (await s.scorer.score(job())).scores == told(ROWS)
+        assert s.model.passes == [5, 5]
+        assert lookups(s, "miss") == 0
+
+    run(test, cache_bytes=0)
+
+
+def test_cached_scores_count_towards_a_partial_list():
+    """With two rows known and time for one more, the first three are answered; all or nothing is refused.
+
+    Only what is answered counts as cached: not the last row, known too, behind one that is not.
+    """
+
+    async def test(s):
+        await s.scorer.score(job([ROWS[0], ROWS[2], ROWS[4]]))
+        s.scheduler.cost = PassCost()
+        for _ in range(5):
+            s.scheduler.cost.observe(2, 0.5)  # a pass of one row: half a second; of two: a whole one
+            s.scheduler.cost.observe(4, 1.0)
+        now = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded):
+            await s.scorer.score(job([row(8, 1), row(8, 2)], answer_by=now + 0.75))
+        scored = await s.scorer.score(job(answer_by=now + 0.75, may_be_partial=True))
+        assert (scored.scores, scored.num_cached) == (told(ROWS[:3]), 2)
+
+    run(test)
+
+
+def make_passes_take_a_second(s):
+    s.scheduler.cost = PassCost()
+    for _ in range(5):
+        s.scheduler.cost.observe(4, 1.0)
+    s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
+
+
+def test_room_is_the_engines():
+    """Asking for room reaches the engine: a list that would be too late is turned away before it is tokenised."""
+
+    async def test(s):
+        s.scorer.check_room("voice", Lane.SINGLE)
+        s.scorer.check_room("voice", Lane.BULK)
+        make_passes_take_a_second(s)
+        soon = time.monotonic() + 0.5
+        with pytest.raises(DeadlineExceeded):
+            s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+
+    run(test)
+
+
+def test_a_list_that_may_be_in_the_cache_is_not_turned_away_unread():
+    """Where scores come from the cache often, a deadline too near for a pass still lets a list be looked up."""
+
+    async def test(s):
+        for _ in range(10):
+            await s.scorer.score(job())
+        make_passes_take_a_second(s)
+        soon = time.monotonic() + 0.5
+        s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+        assert (await s.scorer.score(job(answer_by=soon))).scores == told(ROWS)
+
+    run(test)

@@ -1,0 +1,111 @@
+"""Versions that the loader refuses: what serves instead, and how long the refusal is known."""
+
+import asyncio
+
+import pytest
+
+from lorb.errors import InvalidAdapter, ModelFailed, StoreUnavailable, UnknownDomain
+from support.adapters.catalogue import make_registry, serves, version
+from support.servers.serving import selected
+
+
+def test_a_refused_version_leaves_the_old_one_serving(parts):
+    """The refusal is remembered with its reason, and not tried again until the store changes or somebody asks."""
+    catalogue, load, metrics = parts
+    load.refuses[version(2)] = InvalidAdapter("torn")
+    catalogue.set("voice", "stable", 1)
+    registry = make_registry(parts)
+
+    async def test():
+        await registry.refresh()
+        catalogue.set("voice", "stable", 2)
+        refreshed = await registry.refresh()
+        assert refreshed.refused == (("voice", version(2)),)
+        assert serves(registry) == version(1)
+        assert registry.domains.refused == {("voice", version(2)): "torn"}
+        refused = {"domain": "voice", "version": version(2)}
+        assert metrics.registry.get_sample_value("lorb_adapter_refused", refused) == 1
+        await registry.refresh()
+        assert load.asked.count(("voice", version(2))) == 1
+        await registry.refresh(force=True)
+        assert load.asked.count(("voice", version(2))) == 2
+        load.refuses.clear()
+        catalogue.number += 1
+        assert (await registry.refresh()).loaded == (("voice", version(2)),)
+        assert serves(registry) == version(2)
+        assert registry.domains.refused == {}
+        assert metrics.registry.get_sample_value("lorb_adapter_refused", refused) is None
+
+    asyncio.run(test())
+
+
+def test_a_refusal_stays_known_as_long_as_its_version(parts):
+    """When the alias moves on the reason can still be read; it is not tried again, and goes with its version."""
+    catalogue, load, _ = parts
+    load.refuses[version(2)] = InvalidAdapter("torn")
+    registry = make_registry(parts)
+
+    async def test():
+        for number in (1, 2, 3):
+            catalogue.set("voice", "stable", number)
+            await registry.refresh()
+        assert serves(registry) == version(3)
+        assert registry.domains.refused == {("voice", version(2)): "torn"}
+        assert set(registry.domains.by_name["voice"].loaded) == {version(1), version(3)}
+        assert load.asked.count(("voice", version(2))) == 1
+        catalogue.content["voice"] = ((version(1), version(3)), catalogue.content["voice"][1])
+        catalogue.change("voice")
+        await registry.refresh()
+        assert registry.domains.refused == {}
+
+    asyncio.run(test())
+
+
+def test_a_domain_whose_first_version_is_refused_is_not_served(parts):
+    """The caller is told where to look."""
+    parts[1].refuses[version(1)] = InvalidAdapter("torn")
+    parts[0].set("voice", "stable", 1)
+    registry = make_registry(parts)
+    asyncio.run(registry.refresh())
+    with pytest.raises(UnknownDomain, match="ListAdapters"):
+        selected(registry, "voice")
+    assert registry.served_domains() == []
+
+
+def test_a_domain_that_left_the_store_leaves_the_server(parts):
+    """So do its refusals."""
+    catalogue, load, _ = parts
+    load.refuses[version(2)] = InvalidAdapter("torn")
+    catalogue.set("voice", "stable", 1)
+    catalogue.set("voice", "canary", 2)
+    catalogue.set("radio", "stable", 3)
+    registry = make_registry(parts)
+
+    async def test():
+        await registry.refresh()
+        del catalogue.content["voice"]
+        catalogue.number += 1
+        await registry.refresh()
+        assert registry.served_domains() == ["radio"]
+        assert registry.domains.refused == {}
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("gone"), ModelFailed("dead")])
+def test_what_is_not_the_versions_fault_is_not_held_against_it(parts, trouble):
+    """A store or model in trouble while loading leaves no refusal; the next reading tries again."""
+    catalogue, load, _ = parts
+    catalogue.set("voice", "stable", 1)
+    load.refuses[version(1)] = trouble
+    registry = make_registry(parts)
+
+    async def test():
+        with pytest.raises(type(trouble)):
+            await registry.refresh()
+        assert registry.domains.refused == {}
+        load.refuses.clear()
+        await registry.refresh()
+        assert serves(registry) == version(1)
+
+    asyncio.run(test())

@@ -1,0 +1,133 @@
+"""One list from text to ranks, with a model whose scores tell the text."""
+
+from dataclasses import replace
+
+import pytest
+
+from lorb.nbest import Hypothesis, NBest
+from lorb.ranked import Outcome, RescoreOptions, Selection
+from support.engine.rescorer_bench import ADAPTER, CANARY, LIST
+from support.servers.serving import adapter_weights, scored_list, telling_score
+
+
+def test_scores_belong_to_their_texts(run):
+    """Each hypothesis carries the score of its own text under the pinned adapter; copies share it."""
+
+    async def test(bench):
+        ranked = await bench.rescore()
+        texts = [hypothesis.transcript for hypothesis in ranked.hypotheses]
+        rows = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)
+        assert [h.rescoring_score for h in ranked.hypotheses] == [telling_score(r, adapter_weights(1)) for r in rows]
+        assert ranked.outcome is Outcome.RESCORED
+        assert (ranked.id, ranked.adapter) == ("u7", ADAPTER.ref)
+        assert sorted(h.index for h in ranked.hypotheses) == [0, 1, 2, 3]
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="scored") == 3
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="deduplicated") == 1
+        assert bench.sample("lorb_first_pass_score_magnitude_total", sign="negative") == 1.0
+        assert bench.sample("lorb_rescore_requests_total", outcome="rescored", reason="") == 1
+
+    run(test)
+
+
+def test_one_text_needs_no_model(run):
+    """A list of one, or of equal texts, is certain: posterior 1, no scores, no pass."""
+
+    async def test(bench):
+        ranked = await bench.rescore(scored_list("the cat", "the  cat "))
+        assert ranked.outcome is Outcome.RESCORED
+        assert [h.posterior for h in ranked.hypotheses] == [1.0, 0.0]
+        assert [h.rescoring_score for h in ranked.hypotheses] == [None, None]
+        assert bench.model.passes == []
+
+    run(test)
+
+
+@pytest.mark.parametrize("selection", list(Selection))
+def test_both_selections_answer_in_full(run, selection):
+    """Minimum Bayes risk, which is computed off the loop, ranks the same hypotheses."""
+
+    async def test(bench):
+        ranked = await bench.rescore(LIST, RescoreOptions(selection=selection))
+        assert sorted(h.index for h in ranked.hypotheses) == [0, 1, 2, 3]
+        assert all(h.posterior is not None for h in ranked.hypotheses)
+
+    run(test)
+
+
+def test_top_n_cuts_the_answer(run):
+    """Fewer hypotheses come back, the best ones, whatever the outcome."""
+
+    async def test(bench):
+        full = await bench.rescore()
+        assert (await bench.rescore(LIST, RescoreOptions(top_n=2))).hypotheses == full.hypotheses[:2]
+        late = await bench.rescore(LIST, RescoreOptions(top_n=2), seconds=-1.0)
+        assert [h.index for h in late.hypotheses] == [0, 3]
+
+    run(test)
+
+
+def test_only_full_answers_of_shadowed_domains_are_shown_to_the_shadow(run):
+    """One that is rescored is; first-pass answers, lists of one, and domains without a shadow are not."""
+
+    async def test(bench):
+        shown = await bench.rescore(shadow=CANARY)
+        await bench.rescore(seconds=-1.0, shadow=CANARY)
+        await bench.rescore(scored_list("alone"), shadow=CANARY)
+        await bench.rescore()
+        assert bench.shown == [shown]
+
+    run(test)
+
+
+def test_long_texts_are_flagged_and_counted(run):
+    """A hypothesis cut to the model's length says so."""
+
+    async def test(bench):
+        ranked = await bench.rescore(scored_list("the " * 100, "a cat"))
+        assert {h.index: h.truncated for h in ranked.hypotheses} == {0: True, 1: False}
+        assert bench.sample("lorb_truncated_hypotheses_total") == 1
+
+    run(test)
+
+
+def test_a_changed_best_hypothesis_is_counted(run):
+    """Once for each list whose answer begins with another text than the first pass'."""
+
+    async def test(bench):
+        unchanged = await bench.rescore(LIST, RescoreOptions(rescoring_weight=0.0))
+        assert unchanged.hypotheses[0].index == 0
+        assert unchanged.hypotheses[0].rescoring_score is not None
+        assert bench.sample("lorb_rank_changed_total") == 0
+        texts = ("the cat sat", "the cat sad")
+        orders = [
+            await bench.rescore(scored_list(*texts)),
+            await bench.rescore(scored_list(*reversed(texts))),
+        ]
+        assert len({ranked.hypotheses[0].transcript for ranked in orders}) == 1
+        assert bench.sample("lorb_rank_changed_total") == 1
+
+    run(test)
+
+
+def test_the_context_reaches_the_adapters_that_use_it(run):
+    """With it the scores are others; without use of it they are not."""
+
+    async def test(bench):
+        plain = await bench.rescore()
+        turn = replace(LIST, context="turn the light off")
+        assert (await bench.rescore(turn)).hypotheses == plain.hypotheses
+        using = replace(ADAPTER, uses_context=True)
+        assert (await bench.rescore(turn, adapter=using)).hypotheses != plain.hypotheses
+
+    run(test)
+
+
+def test_lists_without_scores_are_ranked(run):
+    """The rank prior stands in."""
+
+    async def test(bench):
+        ranked = await bench.rescore(NBest((Hypothesis("the cat"), Hypothesis("a cat"))))
+        assert ranked.outcome is Outcome.RESCORED
+        assert all(h.combined_score is not None for h in ranked.hypotheses)
+
+    run(test)

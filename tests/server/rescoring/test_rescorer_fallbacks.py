@@ -1,0 +1,201 @@
+"""What a caller gets where a list cannot be scored in full: an answer of less, or an error, as it chose."""
+
+import asyncio
+
+import pytest
+
+from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
+from lorb.ranked import FallbackReason, Outcome, RescoreOptions
+from lorb_server.engine.cost_model import PassCost
+from lorb_server.engine.scheduler import Batch
+from support.engine.rescorer_bench import ADAPTER, FAIL, LIST
+from support.servers.serving import WAIT_SECONDS, scored_list
+
+
+async def fill_queue(bench):
+    """Holds the model and leaves no room behind it."""
+    bench.model.gate.clear()
+    held = asyncio.create_task(bench.rescore(scored_list("the cat", "a cat")))
+    await asyncio.to_thread(bench.model.entered.wait, WAIT_SECONDS)
+    waiting = asyncio.create_task(bench.rescore(scored_list("the dog", "a dog")))
+    while not bench.engine._scheduler.queued_lists:
+        await asyncio.sleep(0)
+    return held, waiting
+
+
+def is_first_pass(ranked, reason):
+    """The list as it came, copies behind their text, nothing scored."""
+    return (
+        ranked.outcome is Outcome.FIRST_PASS
+        and ranked.fallback_reason is reason
+        and [h.index for h in ranked.hypotheses] == [0, 3, 1, 2]
+        and all(h.combined_score is h.rescoring_score is h.posterior is None for h in ranked.hypotheses)
+    )
+
+
+def test_a_full_queue_degrades_or_fails_as_the_caller_chose(run):
+    """DEGRADE gets first-pass order at once, FAIL gets Overloaded; those that waited are rescored."""
+
+    async def test(bench):
+        queued = await fill_queue(bench)
+        assert is_first_pass(await bench.rescore(), FallbackReason.QUEUE_FULL)
+        with pytest.raises(Overloaded):
+            await bench.rescore(LIST, FAIL)
+        bench.model.gate.set()
+        assert {ranked.outcome for ranked in await asyncio.gather(*queued)} == {Outcome.RESCORED}
+        assert bench.sample("lorb_rescore_requests_total", outcome="first_pass", reason="queue_full") == 1
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="skipped") == 4
+
+    run(test, max_queue_tokens=8)
+
+
+def test_a_deadline_that_comes_first_degrades_or_fails_as_the_caller_chose(run):
+    """However long the model takes, the answer leaves by the deadline; the list leaves the queue."""
+
+    async def test(bench):
+        held, waiting = await fill_queue(bench)
+        for seconds in (-1.0, 0.02):
+            assert is_first_pass(await bench.rescore(seconds=seconds), FallbackReason.DEADLINE)
+            with pytest.raises(DeadlineExceeded):
+                await bench.rescore(LIST, FAIL, seconds=seconds)
+        await asyncio.sleep(0)
+        assert bench.engine._scheduler.queued_lists == 1
+        bench.model.gate.set()
+        await asyncio.gather(held, waiting)
+
+    run(test)
+
+
+def test_a_deadline_during_the_pass_is_kept(run):
+    """A list in the model's hands is answered in time as well, and its late scores reach nobody."""
+
+    async def test(bench):
+        bench.model.gate.clear()
+        assert is_first_pass(await bench.rescore(seconds=0.02), FallbackReason.DEADLINE)
+        bench.model.gate.set()
+        assert (await bench.rescore()).outcome is Outcome.RESCORED
+
+    run(test)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_none_degrades_or_fails_as_the_caller_chose(run, value):
+    """NaN and infinity are never ranked with."""
+
+    async def test(bench):
+        bench.model.answer = lambda told: [*told[:-1], value]
+        for top_n in (0, 1):
+            ranked = await bench.rescore(LIST, RescoreOptions(top_n=top_n))
+            assert (ranked.outcome, ranked.fallback_reason) == (
+                Outcome.FIRST_PASS,
+                FallbackReason.INVALID_SCORE,
+            )
+        with pytest.raises(ModelFailed):
+            await bench.rescore(LIST, FAIL)
+        assert bench.sample("lorb_invalid_scores_total") == 3
+
+    run(test)
+
+
+def test_a_weight_that_overflows_degrades(run):
+    """Finite scores whose sum is not finite are no ranking either."""
+
+    async def test(bench):
+        ranked = await bench.rescore(LIST, RescoreOptions(rescoring_weight=1e308))
+        assert ranked.fallback_reason is FallbackReason.INVALID_SCORE
+
+    run(test)
+
+
+def test_a_failed_pass_fails_the_call(run):
+    """It is an error under either policy: the server is at fault, and the caller should know."""
+
+    async def test(bench):
+        bench.model.trouble = RuntimeError("boom")
+        for options in (RescoreOptions(), FAIL):
+            with pytest.raises(ModelFailed):
+                await bench.rescore(LIST, options)
+
+    run(test)
+
+
+def make_tokens_take_a_second(bench):
+    cost = PassCost()
+    for tokens in range(1, 200):
+        cost.observe(tokens, float(tokens))
+    bench.engine._scheduler.cost = cost
+    bench.engine._scheduler.finish(
+        Batch(), 0.0, 1e12, read_tokens=0
+    )  # not idle for long: nothing is tried against the odds
+
+
+def test_too_little_time_for_all_scores_the_likeliest(run):
+    """PARTIAL: the first by first pass are ranked, the rest follow as they came; all or nothing fails."""
+
+    async def test(bench):
+        texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up")]
+        make_tokens_take_a_second(bench)
+        tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
+        with pytest.raises(DeadlineExceeded):
+            await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
+        unread = await bench.rescore(scored_list(*texts), seconds=9.0)  # two of four words and an end each are ten
+        assert (unread.outcome, unread.fallback_reason) == (Outcome.FIRST_PASS, FallbackReason.DEADLINE)
+        assert unread.timings.tokenize_seconds == 0.0
+        ranked = await bench.rescore(scored_list(*texts), seconds=3.5 * tokens)
+        assert (ranked.outcome, ranked.fallback_reason) == (Outcome.PARTIAL, FallbackReason.DEADLINE)
+        assert sorted(h.index for h in ranked.hypotheses[:3]) == [0, 1, 2]
+        assert [h.index for h in ranked.hypotheses[3:]] == [3, 4]
+        assert [h.rescoring_score is None for h in ranked.hypotheses] == [False] * 3 + [True] * 2
+        assert sum(h.posterior for h in ranked.hypotheses[:3]) == pytest.approx(1.0)
+        assert bench.sample("lorb_rescore_hypotheses_total", kind="skipped") == len(texts) + 2
+        assert bench.sample("lorb_rescore_requests_total", outcome="partial", reason="deadline") == 1
+
+    run(test)
+
+
+def test_too_little_time_beside_a_cache_counts_what_is_answered(run):
+    """PARTIAL with more texts known than are answered: those behind the gap count neither as scored nor as cached."""
+
+    async def test(bench):
+        texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up", "to", "as")]
+        await bench.rescore(scored_list(*(texts[i] for i in (2, 4, 5, 6))))
+        make_tokens_take_a_second(bench)
+        tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
+        ranked = await bench.rescore(scored_list(*texts), seconds=2.5 * tokens)
+        assert ranked.outcome is Outcome.PARTIAL
+        assert sum(h.rescoring_score is not None for h in ranked.hypotheses) == 3
+        assert [
+            bench.sample("lorb_rescore_hypotheses_total", kind=kind) for kind in ("scored", "cached", "skipped")
+        ] == [
+            4 + 2,
+            1,
+            4,
+        ]
+
+    run(test, cache_bytes=1_000_000)
+
+
+def test_a_cancelled_call_leaves_the_queue(run):
+    """Its job is not scored."""
+
+    async def test(bench):
+        held, waiting = await fill_queue(bench)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(0)
+        assert bench.engine._scheduler.queued_lists == 0
+        bench.model.gate.set()
+        await held
+        assert bench.model.passes == [2]
+
+    run(test)
+
+
+def test_errors_under_fail_are_lorbs_own(run):
+    """Whatever happens under FAIL, the status table knows it."""
+
+    async def test(bench):
+        with pytest.raises(LorbError):
+            await bench.rescore(LIST, FAIL, seconds=-1)
+
+    run(test)

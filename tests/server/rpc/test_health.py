@@ -1,0 +1,102 @@
+"""grpc.health.v1."""
+
+import asyncio
+
+from grpc_health.v1 import health_pb2
+
+from lorb_server.rpc.health import Health
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def watch(health, service):
+    return health.Watch(health_pb2.HealthCheckRequest(service=service), None)
+
+
+async def next_status(watching):
+    async with asyncio.timeout(5):
+        return (await anext(watching)).status
+
+
+async def check(health, service):
+    return (await health.Check(health_pb2.HealthCheckRequest(service=service), None)).status
+
+
+def test_all_services_change_together():
+    """NOT_SERVING until told, then SERVING, then NOT_SERVING for good once a drain has begun."""
+
+    async def test():
+        health = Health(["a", "b"])
+        seen = []
+        for change in (lambda: None, health.serve, health.drain, health.serve):
+            change()
+            seen.append([await check(health, service) for service in ("", "a", "b")])
+        assert seen == [[NOT_SERVING] * 3, [SERVING] * 3, [NOT_SERVING] * 3, [NOT_SERVING] * 3]
+
+    asyncio.run(test())
+
+
+def test_a_watcher_that_leaves_takes_none_with_it():
+    """The others are still told of changes."""
+
+    async def test():
+        health = Health(["a"])
+        leaves, stays = watch(health, "a"), watch(health, "a")
+        assert [await next_status(leaves), await next_status(stays)] == [NOT_SERVING] * 2
+        await leaves.aclose()
+        waiting = asyncio.create_task(next_status(stays))
+        await asyncio.sleep(0)
+        health.serve()
+        assert await waiting == SERVING
+
+    asyncio.run(test())
+
+
+def test_a_change_between_two_looks_is_not_missed():
+    """A watcher that is slow to ask again learns the state that holds then."""
+
+    async def test():
+        health = Health(["a"])
+        watching = watch(health, "a")
+        assert await next_status(watching) == NOT_SERVING
+        health.serve()
+        health.drain()
+        health._draining = False
+        health.serve()
+        assert await next_status(watching) == SERVING
+
+    asyncio.run(test())
+
+
+def test_closing_ends_all_watches():
+    """A watch would otherwise hold up the server's end for its whole grace."""
+
+    async def test():
+        health = Health(["a"])
+        watching = [watch(health, "a"), watch(health, "unknown")]
+        assert [await next_status(each) for each in watching] == [NOT_SERVING, SERVICE_UNKNOWN]
+        ends = [asyncio.create_task(anext(each, None)) for each in watching]
+        await asyncio.sleep(0)
+        health.close()
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*ends) == [None, None]
+
+    asyncio.run(test())
+
+
+def test_health_may_mirror_that_of_another_process():
+    """It says what it is told to show, until its own drain; and whoever asked is called with every change."""
+
+    async def test():
+        health, seen = Health(["a"]), []
+        health.on_change = lambda: seen.append((health.serving, health.has_served))
+        health.show(is_serving=True, has_served=True)
+        health.show(is_serving=False, has_served=True)
+        health.drain()
+        health.show(is_serving=True, has_served=True)
+        assert seen == [(True, True), (False, True), (False, True), (False, True)]
+        assert await check(health, "a") == NOT_SERVING
+
+    asyncio.run(test())

@@ -1,0 +1,154 @@
+"""How much one caller may ask for at a time and a second."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from grpc_status import rpc_status
+
+from lorb.errors import InvalidInput, Overloaded
+from lorb.v1 import rescoring_pb2 as pb
+from lorb_client import Client, Tls
+from lorb_server.config import ServeConfig
+from lorb_server.rpc.quotas import CallerLimits
+from support.servers.certificates import Authority
+from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server, scored_list
+
+
+def test_lists_under_way_are_limited_for_each_caller():
+    """One caller's do not count for another; those that end make room."""
+    limits = CallerLimits(3, 0)
+    limits.enter("kiosk", 2)
+    limits.enter("car", 3)
+    limits.enter("kiosk", 1)
+    with pytest.raises(Overloaded, match="'kiosk' has 3 lists under way"):
+        limits.enter("kiosk", 1)
+    limits.leave("kiosk", 2)
+    limits.enter("kiosk", 2)
+
+
+def test_a_batch_beyond_the_limit_is_taken_alone():
+    """Otherwise it could never be."""
+    limits = CallerLimits(3, 0)
+    limits.enter("kiosk", 10)
+    with pytest.raises(Overloaded):
+        limits.enter("kiosk", 1)
+    limits.leave("kiosk", 10)
+    limits.enter("kiosk", 1)
+    with pytest.raises(Overloaded):
+        limits.enter("kiosk", 10)
+
+
+def test_lists_a_second_are_limited_on_average():
+    """A second's worth may come at once, then as many as time gives; a large batch is paid for afterwards."""
+    clock = SimulatedClock()
+    limits = CallerLimits(0, 10.0, clock=clock)
+
+    def taken(num_lists=1):
+        try:
+            limits.enter("kiosk", num_lists)
+        except Overloaded:
+            return False
+        limits.leave("kiosk", num_lists)
+        return True
+
+    assert [taken() for _ in range(12)] == [True] * 10 + [False] * 2
+    clock.now += 0.5
+    assert [taken() for _ in range(6)] == [True] * 5 + [False]
+    clock.now += 100.0
+    assert taken(30)
+    clock.now += 1.9
+    assert not taken()
+    clock.now += 0.3
+    assert taken()
+
+
+@pytest.mark.parametrize("max_lists_per_second", [10.0, 0.0])
+def test_callers_that_went_away_are_forgotten(max_lists_per_second):
+    """Names come from certificates, of which there may be many."""
+    clock = SimulatedClock()
+    limits = CallerLimits(5, max_lists_per_second, clock=clock)
+    limits.enter("stays", 1)
+    for i in range(5000):
+        clock.now += 1.0
+        limits.enter(f"device-{i}", 1)
+        limits.leave(f"device-{i}", 1)
+    assert len(limits._accounts) <= 1001
+    limits.leave("stays", 1)
+
+
+@pytest.fixture
+def limited(tiny_bert, store, tmp_path):
+    """A server on which each caller may have two lists under way."""
+    (tmp_path / "tokens").write_text("kiosk:one\ncar:two\n")
+    with running_server(
+        tiny_bert, store.url, token_file=str(tmp_path / "tokens"), max_caller_lists=2, score_cache_bytes=0
+    ) as server:
+        yield server
+
+
+def test_a_caller_with_too_many_lists_is_told_when_to_come_back(limited):
+    """RESOURCE_EXHAUSTED with RetryInfo for that caller alone; its other lists are answered, and counted by name."""
+    entered, release = threading.Event(), threading.Event()
+
+    def hold():
+        entered.set()
+        assert release.wait(WAIT_SECONDS)
+
+    async def held():
+        return await limited.app.engine.run_on_model_thread(hold)
+
+    def called(token, *texts):
+        return limited.rescore(*texts, metadata=(("authorization", f"Bearer {token}"),))
+
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(limited.do, held)
+        assert entered.wait(WAIT_SECONDS)
+        waiting = [pool.submit(called, "one", "the cat", f"a cat {i}") for i in range(2)]
+        until_under_way(limited, "kiosk", 2)
+        with pytest.raises(grpc.RpcError) as caught:
+            called("one", "the cat", "the dog")
+        other = pool.submit(called, "two", "the cat", "the dog")
+        until_under_way(limited, "car", 1)
+        release.set()
+        holding.result()
+        assert [each.result().outcome for each in [*waiting, other]] == [pb.OUTCOME_RESCORED] * 3
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    retry = RetryInfo()
+    assert any(detail.Unpack(retry) for detail in rpc_status.from_call(caught.value).details)
+    assert retry.retry_delay.ToTimedelta().total_seconds() > 0
+    assert limited.sample("lorb_caller_lists_total", caller="kiosk", result="limited") == 1
+    assert called("one", "the cat", "the dog").outcome == pb.OUTCOME_RESCORED
+
+
+def until_under_way(server, caller, number):
+    """Returns when so many of a caller's lists have been admitted."""
+    for _ in range(int(WAIT_SECONDS / 0.01)):
+        if server.sample("lorb_caller_lists_total", caller=caller, result="admitted") == number:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"{caller} has not got {number} lists under way")
+
+
+def test_a_certificate_names_its_caller(tiny_bert, store, tmp_path):
+    """Its common name is whom lists are counted for, each list of a batch too."""
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("server")
+    files = {"tls_certificate": str(certificate), "tls_key": str(key), "tls_client_ca": str(authority.path)}
+    with running_server(tiny_bert, store.url, **files) as server:
+        tls = Tls(authority.path, *authority.issue("decoder-7"))
+        with Client(server.target, timeout_seconds=WAIT_SECONDS, tls=tls) as client:
+            client.rescore_batch([scored_list("the cat", "a cat")] * 3)
+        assert server.sample("lorb_caller_lists_total", caller="decoder-7", result="admitted") == 3
+
+
+@pytest.mark.parametrize("field", ["max_caller_lists", "max_caller_lists_per_second"])
+def test_limits_need_names_and_one_process(field):
+    """Without tokens or certificates nobody has a name; front processes would each count alone."""
+    with pytest.raises(InvalidInput, match="--token-file or --tls-client-ca") as caught:
+        ServeConfig(**{field: 3})
+    assert caught.value.field == field
+    with pytest.raises(InvalidInput, match="--front-processes"):
+        ServeConfig(**{field: 3}, token_file="t", front_processes=2)

@@ -1,0 +1,123 @@
+"""Every kind of caller that must not get in, by command and by library: refused once, and never tried again."""
+
+import pytest
+
+from lorb.errors import LorbError, Unauthenticated, Unavailable
+from lorb_client import Client, Tls, TokenFile
+from lorb_client.load.cli import main as load_main
+from lorb_client.rescore.cli import main as rescore_main
+from support.servers.certificates import Authority
+from support.servers.counting_proxy import counting_proxy
+from support.servers.serving import WAIT_SECONDS, running_server
+
+LINE = '{"id": "u1", "ref": "the cat", "hyps": [{"text": "the cat", "score": -1}, {"text": "a cat", "score": -2}]}\n'
+
+
+@pytest.fixture(scope="module", params=[0, 2], ids=["one process", "fronts"])
+def secured(request, tiny_bert, shared_store, tmp_path_factory):
+    """A server with TLS, client certificates and tokens, in one process and with fronts."""
+    folder = tmp_path_factory.mktemp("secured")
+    authority, foreign = Authority(folder, "ca"), Authority(folder, "foreign")
+    certificate, key = authority.issue("server")
+    (folder / "tokens").write_text("kiosk:good\n")
+    (folder / "good").write_text("good\n")
+    (folder / "wrong").write_text("wrong\n")
+    (folder / "lists.jsonl").write_text(LINE)
+    files = {
+        "tls_certificate": str(certificate),
+        "tls_key": str(key),
+        "tls_client_ca": str(authority.path),
+        "token_file": str(folder / "tokens"),
+    }
+    with running_server(
+        tiny_bert, shared_store.url, front_processes=request.param, default_domain="voice", **files
+    ) as server:
+        server.folder, server.authority = folder, authority
+        server.good = authority.issue("kiosk-7")
+        server.expired = authority.issue("kiosk-7", days=-1, file="expired")
+        server.foreign = foreign.issue("kiosk-7", file="foreign-kiosk")
+        yield server
+
+
+def files(server, certificate, token):
+    """The flags of a caller with this certificate and token."""
+    flags = ["--tls-ca", str(server.authority.path)] if certificate else []
+    if certificate not in ("none", None):
+        own, key = getattr(server, certificate)
+        flags += ["--tls-certificate", str(own), "--tls-key", str(key)]
+    return flags + (["--token-file", str(server.folder / token)] if token else [])
+
+
+def rescore(server, target, flags):
+    """Runs lorb-rescore on one list."""
+    return rescore_main([str(server.folder / "lists.jsonl"), "--target", target, *flags])
+
+
+def load(server, target, flags):
+    """Runs lorb-load for a moment, in two processes."""
+    quick = ["--rate", "20", "--duration-seconds", "0.2", "--warm-up-seconds", "0", "--deadline-seconds", "20"]
+    return load_main([str(server.folder / "lists.jsonl"), "--server", target, *quick, "--processes", "2", *flags])
+
+
+def turned_away(server):
+    """Calls that a token guard has turned away, in all processes."""
+    if server.app.fronts is None:
+        return sum(server.sample("lorb_unauthenticated_calls_total", reason=why) for why in ("no_token", "wrong_token"))
+    counted = server.do(server.app.fronts.measure)
+    return sum(value for key, value in counted.items() if "lorb_unauthenticated_calls_total" in str(key))
+
+
+@pytest.mark.parametrize("command", [rescore, load])
+def test_a_caller_with_all_that_is_asked_for_is_served(secured, command):
+    """Certificate and token, by every command."""
+    assert command(secured, secured.target, files(secured, "good", "good")) == 0
+
+
+@pytest.mark.parametrize("command", [rescore, load])
+@pytest.mark.parametrize(
+    ("token", "words"), [(None, "needs the metadata"), ("wrong", "not one that this server takes")]
+)
+def test_without_the_token_a_command_ends_after_one_call(secured, command, token, words, capsys):
+    """UNAUTHENTICATED, in the server's words, with status 2."""
+    before = turned_away(secured)
+    assert command(secured, secured.target, files(secured, "good", token)) == 2
+    assert words in capsys.readouterr().err
+    assert turned_away(secured) - before == 1
+
+
+@pytest.mark.parametrize("command", [rescore, load])
+@pytest.mark.parametrize("certificate", [None, "none", "expired", "foreign"])
+def test_without_the_certificate_a_command_ends_after_one_connection(secured, command, certificate, capsys):
+    """Plain text, none, expired or foreign: the handshake fails, and the command with status 1."""
+    token = None if certificate is None else "good"
+    with counting_proxy(secured.ports.port) as proxy:
+        assert command(secured, proxy.target, files(secured, certificate, token)) == 1
+        assert proxy.connections == 1
+    assert "no server answers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_the_library_asks_once(secured, token):
+    """Neither the retry policy nor the client tries again."""
+    given = None if token is None else TokenFile(secured.folder / token)
+    tls = Tls(secured.authority.path, *secured.good)
+    before = turned_away(secured)
+    with (
+        Client(secured.target, timeout_seconds=WAIT_SECONDS, tls=tls, token=given) as client,
+        pytest.raises(Unauthenticated),
+    ):
+        client.server_info()
+    assert turned_away(secured) - before == 1
+
+
+def test_a_call_that_waits_for_its_server_waits_no_longer_than_its_deadline(secured):
+    """wait_for_ready with a foreign certificate: gRPC's growing back-off, a handful of connections, then the end."""
+    tls = Tls(secured.authority.path, *secured.foreign)
+    with (
+        counting_proxy(secured.ports.port) as proxy,
+        Client(proxy.target, timeout_seconds=3.0, tls=tls, wait_for_ready=True) as client,
+    ):
+        with pytest.raises(LorbError) as caught:
+            client.server_info()
+        assert not isinstance(caught.value, Unavailable)
+        assert 1 <= proxy.connections <= 5

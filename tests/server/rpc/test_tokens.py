@@ -1,0 +1,198 @@
+"""Bearer tokens, of callers and of operators."""
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from lorb.credential_files import CredentialFile
+from lorb.errors import InvalidInput
+from lorb.v1 import admin_pb2 as pb
+from lorb.v1 import rescoring_pb2
+from lorb_server.config import ServeConfig
+from lorb_server.rpc.tokens import LOOK_AGAIN_SECONDS, TokenFile, read_tokens
+from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server
+
+
+def token_file(path):
+    return CredentialFile(path, "token_file", "--token-file")
+
+
+def names(path, unnamed=""):
+    return sorted(read_tokens(token_file(path), unnamed=unnamed).values())
+
+
+def test_tokens_have_their_callers_names(tmp_path):
+    """One NAME:TOKEN a line, two for one name while it is rotated; comments and empty lines do not count."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("# decoders\nkiosk: old-token \n\n kiosk:new-token\ncar:a:b\n")
+    assert names(tokens) == ["car", "kiosk", "kiosk"]
+    assert TokenFile(token_file(tokens)).name_of("a:b") == "car"
+
+
+def test_admin_tokens_need_no_name(tmp_path):
+    """A line may be the token alone."""
+    (tmp_path / "tokens").write_text("old-token \n\n alice:new-token\n")
+    assert names(tmp_path / "tokens", "operator") == ["alice", "operator"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        ("", "holds no token"),
+        ("\n \n# kiosk:abc\n", "holds no token"),
+        ("kiosk:a\nabc\n", ":2: this line is not NAME:TOKEN"),
+        ("Kiosk 7:a\n", ":1: the caller"),
+        ("kiosk:\n", ":1: the token is not one word"),
+        ("kiosk:two words\n", ":1: the token is not one word"),
+        ("kiosk:schlüssel\n", ":1: the token is not one word"),
+        ("kiosk:same\ncar:same\n", ":2: an earlier line has this token too"),
+    ],
+)
+def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
+    """By flag, file and line, without the token itself."""
+    if content is not None:
+        (tmp_path / "tokens").write_text(content)
+    with pytest.raises(InvalidInput, match="--token-file") as caught:
+        read_tokens(token_file(tmp_path / "tokens"))
+    assert words in caught.value.message
+    assert not any(secret in caught.value.message for secret in ("two words", "schlüssel", "same\n", "abc"))
+
+
+def test_tokens_are_kept_as_digests(tmp_path):
+    """A look into the process' memory of names finds none."""
+    (tmp_path / "tokens").write_text("kiosk:very-secret\n")
+    kept = TokenFile(token_file(tmp_path / "tokens"))
+    assert kept.name_of("very-secret") == "kiosk"
+    assert "very-secret" not in repr(vars(kept))
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    """Within a second: new tokens count, old ones no more; a torn or missing file changes nothing."""
+    path, clock = tmp_path / "tokens", SimulatedClock()
+    path.write_text("kiosk:first\n")
+    tokens = TokenFile(token_file(path), clock=clock)
+
+    def known():
+        clock.now += LOOK_AGAIN_SECONDS
+        return [token for token in ("first", "second", "third") if tokens.name_of(token)]
+
+    path.write_text("kiosk:second\n# no longer the first\n")
+    assert tokens.name_of("first") == "kiosk"  # until it looks again
+    assert known() == ["second"]
+    path.write_text("torn")
+    assert known() == ["second"]
+    path.unlink()
+    assert known() == ["second"]
+    path.write_text("kiosk:third\n")
+    assert known() == ["third"]
+
+
+@pytest.fixture(scope="module")
+def guarded(tiny_bert, tmp_path_factory):
+    """A server that wants tokens, of callers and operators each their own."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "admins").write_text("one\nalice:two\n")
+    (folder / "callers").write_text("kiosk:three\n")
+    files = {"admin_token_file": str(folder / "admins"), "token_file": str(folder / "callers")}
+    with running_server(tiny_bert, folder, **files) as server:
+        yield server
+
+
+def bearer(token):
+    return (("authorization", f"Bearer {token}"),)
+
+
+def list_adapters(server, metadata):
+    server.admin.ListAdapters(pb.ListAdaptersRequest(), metadata=metadata, timeout=WAIT_SECONDS)
+
+
+def get_info(server, metadata):
+    server.stub.GetServerInfo(rescoring_pb2.GetServerInfoRequest(), metadata=metadata, timeout=WAIT_SECONDS)
+
+
+def reflect(server, metadata):
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    list(stub.ServerReflectionInfo(asked, metadata=metadata, timeout=WAIT_SECONDS))
+
+
+@pytest.mark.parametrize(
+    ("call", "token"), [(list_adapters, "one"), (list_adapters, "two"), (get_info, "three"), (reflect, "three")]
+)
+def test_each_token_opens(guarded, call, token):
+    """Several work at once, so that they can be rotated."""
+    call(guarded, bearer(token))
+
+
+@pytest.mark.parametrize(
+    ("call", "metadata"),
+    [
+        *((call, ()) for call in (list_adapters, get_info, reflect)),
+        *((call, bearer("four")) for call in (list_adapters, get_info, reflect)),
+        *((call, bearer("")) for call in (list_adapters, get_info)),
+        (list_adapters, (("authorization", "one"),)),
+        (get_info, (("authorization", "three"),)),
+        (list_adapters, bearer("three")),
+        (get_info, bearer("one")),
+    ],
+)
+def test_without_a_token_nothing_is_told(guarded, call, metadata):
+    """No token, a wrong one, another scheme, or one that opens the other port: UNAUTHENTICATED."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(guarded, metadata)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert "token" in caught.value.details().lower()
+    info = ErrorInfo()
+    assert rpc_status.from_call(caught.value).details[0].Unpack(info)
+    assert info.reason == "UNAUTHENTICATED"
+
+
+def test_a_call_turned_away_is_counted(guarded):
+    """By what was wrong with it."""
+    before = {
+        why: guarded.sample("lorb_unauthenticated_calls_total", reason=why) for why in ("no_token", "wrong_token")
+    }
+    for metadata in ((), bearer("four"), bearer("five")):
+        with pytest.raises(grpc.RpcError):
+            get_info(guarded, metadata)
+    after = {why: guarded.sample("lorb_unauthenticated_calls_total", reason=why) for why in before}
+    assert {why: after[why] - before[why] for why in before} == {"no_token": 1, "wrong_token": 2}
+
+
+def test_health_is_open_to_callers_but_not_on_the_admin_port(guarded):
+    """Load balancers ask the one; the other is guarded as a whole."""
+    request = health_pb2.HealthCheckRequest()
+    with pytest.raises(grpc.RpcError) as caught:
+        health_pb2_grpc.HealthStub(guarded.admin_channel).Check(request, timeout=WAIT_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    answer = health_pb2_grpc.HealthStub(guarded.channel).Check(request, timeout=WAIT_SECONDS)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_an_operators_name_is_in_the_audit_line(guarded, caplog):
+    """Whose token it was, with what was asked for."""
+    caplog.set_level("INFO")
+    guarded.admin.RefreshRegistry(pb.RefreshRegistryRequest(), metadata=bearer("two"), timeout=WAIT_SECONDS)
+    [line] = [record for record in caplog.records if record.message == "admin call"]
+    assert line.fields["caller"] == "alice"
+    assert line.fields["method"] == "RefreshRegistry"
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("token_file", {"host": "0.0.0.0", "token_file": "t"}),
+        ("admin_token_file", {"admin_host": "0.0.0.0", "admin_token_file": "t"}),
+    ],
+)
+def test_tokens_in_clear_text_are_refused_beyond_loopback(field, given):
+    """Unless the operator says that something in front ends TLS, or TLS is on."""
+    with pytest.raises(InvalidInput, match="clear text") as caught:
+        ServeConfig(**given)
+    assert caught.value.field == field
+    ServeConfig(**given, allow_plaintext_tokens=True)
+    ServeConfig(**given, tls_certificate="c", tls_key="k")

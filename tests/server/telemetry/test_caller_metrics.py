@@ -1,0 +1,23 @@
+"""Series by caller, of which there are never too many."""
+
+from prometheus_client import CollectorRegistry
+
+from lorb_server.telemetry.caller_metrics import MAX_CALLERS, OTHERS, CallerMetrics
+
+
+def test_callers_beyond_the_first_hundred_share_a_name():
+    """Certificates may name thousands; those that are known keep their own series."""
+    registry = CollectorRegistry()
+    metrics = CallerMetrics(registry)
+    for i in range(MAX_CALLERS + 50):
+        metrics.admitted(f"device-{i}", 2)
+    metrics.limited("device-0", 3)
+    metrics.limited(f"device-{MAX_CALLERS}", 1)
+
+    def lists(caller, result):
+        return registry.get_sample_value("lorb_caller_lists_total", {"caller": caller, "result": result})
+
+    assert (lists("device-0", "admitted"), lists("device-0", "limited")) == (2, 3)
+    assert (lists(OTHERS, "admitted"), lists(OTHERS, "limited")) == (100, 1)
+    [family] = [family for family in registry.collect() if family.name == "lorb_caller_lists"]
+    assert len({sample.labels["caller"] for sample in family.samples}) == MAX_CALLERS + 1

@@ -1,0 +1,116 @@
+"""Log lines."""
+
+import asyncio
+import gc
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from lorb_server.telemetry.logs import JsonFormatter, TextFormatter, configure_logs, log_failure, log_unawaited
+
+
+def record(message="adapter loaded", fields=None, **settings):
+    made = logging.LogRecord("lorb_server.x", logging.INFO, __file__, 1, message, (), settings.get("exc_info"))
+    if fields is not None:
+        made.fields = fields
+    return made
+
+
+def test_a_json_line_is_one_object():
+    """Time, level, logger, message and the line's own fields, whatever is in them."""
+    line = JsonFormatter().format(record(fields={"domain": "voice", "reason": 'a "b"\nc', "path": object}))
+    assert "\n" not in line
+    content = json.loads(line)
+    assert content["message"] == "adapter loaded"
+    assert (content["level"], content["logger"], content["domain"]) == ("info", "lorb_server.x", "voice")
+    assert content["reason"] == 'a "b"\nc'
+    assert content["time"].endswith("+00:00")
+
+
+def test_a_text_line_is_one_line():
+    """For people, and still one line whatever a field holds."""
+    line = TextFormatter().format(record(fields={"domain": "voice", "reason": "a\nb"}))
+    assert line.endswith("info adapter loaded domain=voice reason=a\\nb")
+
+
+def test_a_library_s_exception_is_named_without_its_words():
+    """Messages of exceptions may quote what a caller sent."""
+    error = ValueError("the secret transcript")
+    for formatter in (JsonFormatter(), TextFormatter()):
+        line = formatter.format(record(exc_info=(ValueError, error, None)))
+        assert "ValueError" in line
+        assert "secret" not in line
+
+
+def test_a_failure_is_logged_by_type_and_place(caplog):
+    """The traceback's places are there, the message is not."""
+    try:
+        raise KeyError("the secret transcript")
+    except KeyError as error:
+        log_failure(logging.getLogger("lorb_server.test"), "it failed", error, method="Rescore")
+    [made] = caplog.records
+    assert made.fields["error"] == "KeyError"
+    assert made.fields["method"] == "Rescore"
+    assert any("test_logs.py" in frame for frame in made.fields["traceback"])
+    assert "secret" not in repr(vars(made))
+
+
+@pytest.mark.parametrize(("log_format", "begins"), [("json", "{"), ("text", "")])
+def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capsys, restored_logs):
+    """One line for what is important enough, in the format asked for."""
+    configure_logs(log_format, "warning")
+    logging.getLogger("lorb_server.x").info("not this")
+    logging.getLogger("lorb_server.x").warning("but this")
+    captured = capsys.readouterr()
+    [line] = captured.err.splitlines()
+    assert line.startswith(begins)
+    assert "but this" in line
+    assert captured.out == ""
+
+
+def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
+    """The event loop's own line would have the task, its error's message and its arguments."""
+
+    async def run():
+        async def fail(words):
+            raise ValueError(words)
+
+        asyncio.get_running_loop().set_exception_handler(log_unawaited)
+        task = asyncio.ensure_future(fail("the secret transcript"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+        asyncio.get_running_loop().call_soon(int, "the secret transcript")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    ours = [record for record in caplog.records if record.name == "lorb_server.telemetry.logs"]
+    assert [record.fields["error"] for record in ours] == ["ValueError", "ValueError"]
+    assert not any("secret" in line for record in caplog.records for line in (repr(vars(record)), record.getMessage()))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "raise ValueError(words)",
+        "import threading\nthread = threading.Thread(target=int, args=(words,))\nthread.start()\nthread.join()",
+        "class Broken:\n    def __del__(self):\n        raise ValueError(words)\nbroken = Broken()\ndel broken",
+    ],
+    ids=["process", "thread", "unraisable"],
+)
+def test_uncaught_errors_are_logged_without_their_words(work):
+    """Of the process, of a thread, and where none can be raised: one JSON line each, no traceback."""
+    begin = (
+        "from lorb_server.telemetry.logs import configure_logs, log_uncaught\n"
+        "configure_logs('json', 'info')\nlog_uncaught()\n"
+    )
+    code = begin + "words = ' '.join(['the', 'secret'])\n" + work
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    [line] = ended.stderr.splitlines()
+    assert json.loads(line)["error"] == "ValueError"
+    assert "the secret" not in line

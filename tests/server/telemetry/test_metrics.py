@@ -1,0 +1,89 @@
+"""What Prometheus reads."""
+
+import socket
+import urllib.request
+
+import pytest
+
+from lorb.errors import InvalidInput
+from lorb.ranked import FallbackReason, Outcome, Timings
+from lorb_server.call import Lane
+from lorb_server.telemetry.metrics import Metrics, MetricsServer
+from support.servers.serving import free_port
+
+NAMES = (
+    "lorb_rescore_requests_total",
+    "lorb_rescore_duration_seconds",
+    "lorb_rescore_hypotheses_total",
+    "lorb_batch_tokens",
+    "lorb_batch_lists",
+    "lorb_batch_adapters",
+    "lorb_queue_tokens",
+    "lorb_queue_oldest_age_seconds",
+    "lorb_rank_changed_total",
+    "lorb_adapter_loads_total",
+    "lorb_adapter_load_duration_seconds",
+    "lorb_adapter_info",
+    "lorb_resident_adapter_bytes",
+    "lorb_resident_adapters",
+    "lorb_adapter_evictions_total",
+    "lorb_adapter_bring_backs_total",
+    "lorb_canary_requests_total",
+    "lorb_canary_withdrawals_total",
+    "lorb_shadow_comparisons_total",
+    "lorb_shadow_disagreements_total",
+    "lorb_shadow_dropped_total",
+    "lorb_shadow_failures_total",
+    "lorb_build_info",
+)
+
+
+def test_metrics_are_served_over_http():
+    """Every documented name is there, beside the process' own."""
+    server = MetricsServer(Metrics().registry, "127.0.0.1", free_port())
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    finally:
+        server.close()
+    helped = {line.split()[2].removesuffix("_total") for line in text.splitlines() if line.startswith("# HELP")}
+    assert {name.removesuffix("_total") for name in NAMES} <= {name.removesuffix("_total") for name in helped}
+    assert "process_resident_memory_bytes" in text
+
+
+def test_a_port_that_is_taken_is_refused_by_name():
+    """The flag is named."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InvalidInput, match="--metrics-port"):
+            MetricsServer(Metrics().registry, "127.0.0.1", taken.getsockname()[1])
+
+
+def test_stages_that_did_not_happen_are_not_timed():
+    """A list answered without the model has a total alone; zeros would spoil the others' histograms."""
+    metrics = Metrics()
+    metrics.observe_call("voice", Lane.BULK, Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5))
+    metrics.observe_call("voice", Lane.BULK, Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
+    counts = {
+        stage: metrics.registry.get_sample_value(
+            "lorb_rescore_duration_seconds_count", {"stage": stage, "lane": "bulk"}
+        )
+        for stage in ("total", "tokenize", "queue", "infer")
+    }
+    assert counts == {"total": 2, "tokenize": 1, "queue": 1, "infer": 1}
+    labels = {"domain": "voice", "outcome": "first_pass", "reason": "queue_full"}
+    assert metrics.registry.get_sample_value("lorb_rescore_requests_total", labels) == 1
+
+
+def test_first_pass_scores_never_count_down():
+    """Scores are negative and a falling counter reads as a restarted one: each sign has its own, and both are there."""
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    seen = []
+    for score in (-4.0, -2.0, 3.0):
+        metrics.observe_first_pass("voice", score)
+        labels = [{"domain": "voice", "sign": sign} for sign in ("positive", "negative")]
+        seen.append([value("lorb_first_pass_score_magnitude_total", each) for each in labels])
+    assert seen == [[0.0, 4.0], [0.0, 6.0], [3.0, 6.0]]
+    assert value("lorb_first_pass_lists_total", {"domain": "voice"}) == 3

@@ -1,0 +1,85 @@
+"""Adapters to publish in tests: random weights that fit a real base, with golden lists it truly scores so."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from lorb.nbest import Hypothesis, NBest
+from lorb_adapters.base.loader import Base
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.sites import lora_sites
+from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.store.adapter import Publication
+from lorb_adapters.store.manifest import GoldenList
+from lorb_adapters.store.store import Store
+from lorb_adapters.text import TextNormalization
+
+RANKING = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
+NORMALIZATION = TextNormalization(lowercase=True)
+GOLDEN_NBEST = NBest(
+    (
+        Hypothesis("the cat sat", -3.5, {"acoustic": -2.0, "lm": -1.5}),
+        Hypothesis("the cat sad", -3.9),
+        Hypothesis("a cat sat on", -4.25),
+        Hypothesis("the  cat sat", -5.0),
+    ),
+    id="utterance-1",
+)
+
+
+def random_weights(
+    base: Base, seed: int = 0, *, rank: int = 4, alpha: float = 8.0, head_kind: str = "sum"
+) -> AdapterWeights:
+    """An adapter for `base` that changes its scores; the same seed gives the same weights."""
+    generator = torch.Generator().manual_seed(seed)
+    config = LoraConfig(rank=rank, alpha=alpha)
+    lora = {
+        path: (
+            0.1 * torch.randn(rank, linear.in_features, generator=generator),
+            0.1 * torch.randn(linear.out_features, rank, generator=generator),
+        )
+        for path, linear in lora_sites(base.encoder, config.target_modules).items()
+    }
+    weight = torch.randn(base.hidden_size, generator=generator)
+    bias = torch.randn((), generator=generator)
+    return AdapterWeights(config, lora, HeadWeights(head_kind, weight, bias))
+
+
+def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST) -> GoldenList:
+    """`nbest` with the scores that `weights` give it on `base`, as a trainer would find them."""
+    texts = [hypothesis.transcript for hypothesis in nbest.distinct()]
+    rows = base.text_encoder.encode(texts, nbest.context, NORMALIZATION, False)
+    own_base = replace(base, encoder=copy.deepcopy(base.encoder))  # a model takes its encoder over
+    scores = RescoringModel(own_base).score(rows, [weights], [0] * len(rows))
+    return GoldenList(nbest, tuple(scores.tolist()))
+
+
+def make_publication(base: Base, domain: str = "voice", seed: int = 0, **changes: Any) -> Publication:
+    """A publication of random weights; `changes` replace its fields."""
+    weights = changes.pop("weights", None) or random_weights(base, seed)
+    fields: dict[str, Any] = {
+        "domain": domain,
+        "weights": weights,
+        "base_name": base.name,
+        "base_fingerprint": base.fingerprint,
+        "ranking": RANKING,
+        "normalization": NORMALIZATION,
+        "uses_context": False,
+        "first_pass_statistics": {"mean": -4.0, "std": 1.5},
+        "training_data": {"train.jsonl.gz": "a" * 64},
+        "dev_metrics": {"first_pass_wer_percent": 16.7, "rescored_wer_percent": 15.9},
+        "report_md": "# Report\n",
+        "report_json": "{}\n",
+    } | changes
+    if "golden_lists" not in fields:
+        fields["golden_lists"] = (golden_list(base, weights),)
+    return Publication(**fields)
+
+
+def publish(store: Store, base: Base, *, seed: int = 0, domain: str = "voice", set_stable: bool = True) -> str:
+    """Publishes random weights without golden lists; returns the version."""
+    return store.publish(make_publication(base, domain, seed, golden_lists=()), set_stable=set_stable)

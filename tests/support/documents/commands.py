@@ -1,0 +1,29 @@
+"""The commands that the package installs, with their own parsers."""
+
+import argparse
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+
+
+def parser_of(command):
+    """A new parser of one command, "lorb-serve" for instance: the one that its main() uses."""
+    return import_module(SCRIPTS[command].partition(":")[0]).parser()
+
+
+def actions_of(parser):
+    """All arguments of a parser and of its subcommands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from actions_of(subparser)
+        else:
+            yield action
+
+
+def flags_of(parser):
+    """All option strings, those of its subcommands too."""
+    return {flag for action in actions_of(parser) for flag in action.option_strings}

@@ -1,0 +1,70 @@
+"""A rescorer on a real engine and a model whose scores tell the text, with the lists and adapters it is tried on."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from lorb.errors import LorbError
+from lorb.ranked import AdapterRef, FallbackPolicy, Ranked, RescoreOptions
+from lorb_server.adapter import Route
+from lorb_server.call import Lane
+from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.engine import Engine
+from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.score_cache import ScoreCache
+from lorb_server.engine.scorer import Scorer
+from lorb_server.rescoring.rescorer import Call, Rescorer
+from lorb_server.telemetry.metrics import Metrics
+from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_weights, scored_list, served_adapter
+
+ADAPTER, CANARY = served_adapter(1), served_adapter(2)
+FAIL = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
+LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id="u7")
+
+
+class Bench:
+    """A rescorer with what is around it."""
+
+    def __init__(self, text_encoder, max_queue_tokens, cache_bytes):
+        self.model, self.metrics = TellingModel(), Metrics()
+        self.text_encoder = text_encoder
+        scheduler = Scheduler(
+            max_batch_tokens=100, max_queue_tokens=max_queue_tokens, max_bulk_queue_tokens=max_queue_tokens
+        )
+        self.engine = Engine(PassRunner(self.model, self.metrics, 100), scheduler, self.metrics)
+        self.threads = ThreadPoolExecutor(1)
+        self.withdrawn: list[tuple[str, str]] = []
+        self.shown: list[Ranked] = []
+        self.away: dict[AdapterRef, LorbError] = {}
+        self.rescorer = Rescorer(
+            Scorer(self.engine, self, ScoreCache(cache_bytes), self.metrics),
+            text_encoder,
+            self.threads,
+            self.metrics,
+            withdraw_canary=lambda adapter, reason: self.withdrawn.append((adapter.ref.version, reason)),
+            shadow=self,
+        )
+
+    def get(self, adapter):
+        """The weights of an adapter, which are there unless it is said what keeps them away."""
+        return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
+
+    async def bring_back(self, adapter):
+        """Says why not."""
+        raise self.away[adapter.ref]
+
+    def offer(self, call, ranked):
+        """Is shown what a shadow would be compared with."""
+        self.shown.append(ranked)
+
+    def call(self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, lane=Lane.SINGLE, **route):
+        """A list on its way."""
+        now = asyncio.get_running_loop().time()
+        return Call(nbest, options or RescoreOptions(), Route(adapter, **route), now, now + seconds, lane)
+
+    async def rescore(self, *arguments, **settings):
+        """What its caller gets."""
+        return await self.rescorer.rescore(self.call(*arguments, **settings))
+
+    def sample(self, name, **labels):
+        """A metric's value of the domain `voice`; 0 where it has none yet."""
+        return self.metrics.registry.get_sample_value(name, {"domain": "voice", **labels}) or 0

@@ -1,0 +1,77 @@
+"""Readers of N-best files on files that are not quite right: they read them, or say where they are wrong."""
+
+import gzip
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from lorb.errors import InvalidInput, MalformedFile
+from lorb.formats import native_line
+from lorb.ranked import RescoreOptions
+from lorb.wire import request_from_nbest
+from support.faulty_input.mutations import edited, edits
+from support.lists.formats_as_written import EVERY, FOLDER, Written
+
+REFERENCES = tuple(FOLDER / "references" / name for name in ("text", "ref.trn"))
+
+
+def _files(written: Written) -> list[Path]:
+    """What a reading of it may open: the file and those beside it, or all of the folder."""
+    folder = written.path if written.path.is_dir() else written.path.parent
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+cases = st.one_of(
+    *(st.tuples(st.just(written), st.sampled_from(_files(written)), edits, st.booleans()) for written in EVERY)
+)
+reference_cases = st.tuples(st.sampled_from(REFERENCES), edits)
+
+
+def read_edited(folder: Path, written: Written, file: Path, made: list, named: bool) -> str:
+    """Reads a copy in which one file was edited; returns what became of it. Raises what no reader should."""
+    root = written.path if written.path.is_dir() else written.path.parent
+    copy = folder / str(written)
+    if not copy.exists():
+        shutil.copytree(root, copy)
+    content = file.read_bytes()
+    inside = file.suffix == ".gz" and len(made) % 2 == 0  # every other time what it unpacks to
+    changed = gzip.compress(edited(gzip.decompress(content), made)) if inside else edited(content, made)
+    (copy / file.relative_to(root)).write_bytes(changed)
+    try:
+        format_name = {"format": written.format} if named else {}
+        records, _ = written.read(copy / written.path.relative_to(root), **format_name)
+    except InvalidInput as error:
+        _check(error, str(copy))
+        return "refused"
+    finally:
+        (copy / file.relative_to(root)).write_bytes(content)
+    for record in records:  # what was read can be sent and written
+        with suppress(InvalidInput):
+            request_from_nbest(record.nbest, RescoreOptions()).SerializeToString()
+        native_line(record.fields)
+    return "read"
+
+
+def read_edited_references(folder: Path, file: Path, made: list) -> str:
+    """The same with a file of references."""
+    copy = folder / file.name
+    copy.write_bytes(edited(file.read_bytes(), made))
+    lists = FOLDER / "vosk" / "recording.json"
+    try:
+        Written("vosk", str(lists), {"reference_texts": (copy,)}).read(lists)
+    except MalformedFile as error:
+        _check(error, str(copy) if error.path != str(lists) else str(lists))
+        return "refused"
+    return "read"
+
+
+def _check(error: InvalidInput, place: str) -> None:
+    """It begins with the file's path and its line; or, for an option that the format wants now, names the option."""
+    if isinstance(error, MalformedFile):
+        assert error.path.startswith(place), error.message
+        assert error.message.startswith(f"{error.path}:"), error.message
+        assert error.line >= 0
+    else:
+        assert place in error.message or "--" in error.message, error.message

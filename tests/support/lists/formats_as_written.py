@@ -1,0 +1,82 @@
+"""The files in data/formats, as the real tools write them, and how each is read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lorb.formats import FormatOptions, Notices, read_list_records
+
+FOLDER = Path(__file__).parents[2] / "data" / "formats"
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file or folder of a format, with the options that it needs."""
+
+    format: str
+    place: str
+    options: dict = field(default_factory=dict)
+
+    def __str__(self):
+        """Names the test."""
+        return self.place.replace("/", "-")
+
+    @property
+    def path(self):
+        """Where it lies."""
+        return FOLDER / self.place
+
+    def read(self, path=None, **arguments):
+        """Its records and what was normalised; of a copy at `path` where it is given."""
+        notices = Notices()
+        options = FormatOptions(**self.options)
+        records = read_list_records([path or self.path], options=options, notices=notices, **arguments)
+        return records, notices.lines()
+
+
+KALDI = {"acoustic_scale": 0.1}
+EVERY = (
+    Written("native", "native/lists.jsonl"),
+    Written("native", "native/lists.jsonl.gz"),
+    Written("mlm-scoring", "mlm_scoring/dev-other.am.json"),
+    Written("hyporadise", "hyporadise/test_ls_other.json"),
+    Written("espnet1", "espnet1/data.json"),
+    Written("espnet2", "espnet2"),
+    Written("kaldi", "kaldi", KALDI),
+    Written("kaldi", "kaldi/archives.1/words_text", KALDI),
+    Written("nemo", "nemo/preds_out_width3_alpha0.5_beta0.5.tsv"),
+    Written("srilm", "srilm/bytelog/5338-284437-0002"),
+    Written("srilm", "srilm/bytelog"),
+    Written("srilm", "srilm/log10"),
+    Written("aws", "aws/5338-284437-0002.json"),
+    Written("google", "google/5338-284437-0003.json"),
+    Written("azure", "azure/5338-284437-0002.json"),
+    Written("azure", "azure/batch.wav.json"),
+    Written("huggingface", "huggingface/whisper.json"),
+    Written("huggingface", "huggingface/wav2vec2_with_lm.jsonl"),
+    Written("vosk", "vosk/recording.json"),
+)
+
+
+def read_with(reader, path, **options):
+    """The records that a reader gives, and what it normalised."""
+    notices = Notices()
+    return list(reader(path, FormatOptions(**options), notices)), notices.lines()
+
+
+def refusal(reading):
+    """The MalformedFile that a reading raises."""
+    import pytest
+
+    from lorb.errors import MalformedFile
+
+    with pytest.raises(MalformedFile) as caught:
+        reading()
+    return caught.value
+
+
+def hypotheses(records):
+    """(text, score) of every hypothesis, by utterance."""
+    return {
+        record.nbest.id: [(each.transcript, each.first_pass_score) for each in record.nbest.hypotheses]
+        for record in records
+    }

@@ -1,0 +1,133 @@
+"""Both ends of a front's connection in one process, with scoring and routing that a test controls."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+from lorb_server.adapter import Route
+from lorb_server.call import Job, Scored
+from lorb_server.fronts.adapter_codec import AdapterNumbers
+from lorb_server.fronts.engine_link import EngineLink
+from lorb_server.fronts.engine_state import EngineState
+from lorb_server.fronts.front_peer import Desk, FrontPeer
+from lorb_server.rpc.health import Health
+from lorb_server.telemetry.metrics import Metrics
+from support.servers.serving import WAIT_SECONDS, row, served_adapter
+
+
+class HeldScoring:
+    """Scores a row by its first token, once `gate` is open; raises `trouble` where there is one."""
+
+    def __init__(self):
+        self.jobs = []
+        self.cancelled = 0
+        self.trouble = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def check_room(self, domain, lane, **_):
+        """There always is."""
+
+    async def score(self, job):
+        """See above."""
+        self.jobs.append(job)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.trouble is not None:
+            raise self.trouble
+        return Scored(tuple(float(row.token_ids[0]) for row in job.rows), 0.25, 0.5, 1)
+
+
+class ScriptedRouting:
+    """Routes every domain to `adapters[domain]`; notes what it was asked."""
+
+    def __init__(self):
+        self.adapters = {"voice": served_adapter(1), "radio": served_adapter(2, "radio")}
+        self.canaries = {}
+        self.asked = []
+        self.withdrawn = []
+        self.trouble = None
+
+    async def route(self, domain, routing_key):
+        """Calls whose routing key is in the canary's keys go to it."""
+        self.asked.append((domain, routing_key))
+        if self.trouble is not None:
+            raise self.trouble
+        canary, keys = self.canaries.get(domain, (None, ()))
+        if routing_key in keys:
+            return Route(canary, stable=self.adapters[domain])
+        return Route(self.adapters[domain])
+
+    def depends_on_key(self, domain):
+        """Whether the routing key makes a difference."""
+        return domain in self.canaries
+
+    def withdraw_canary(self, adapter, reason):
+        """Notes it."""
+        self.withdrawn.append((adapter, reason))
+
+    def served_domains(self):
+        """All of them."""
+        return sorted(self.adapters)
+
+
+class Pair:
+    """A front's end, `link`, and the engine's, `peer`."""
+
+    def __init__(self):
+        self.scoring = HeldScoring()
+        self.routing = ScriptedRouting()
+        self.numbers = AdapterNumbers()
+        self.state = EngineState(1, is_serving=True, has_served=True)
+        self.health = Health(("lorb.v1.RescoringService",))
+        self.metrics = Metrics()
+        self.link = EngineLink(self.health, self.metrics)
+        desk = Desk(self.scoring, self.routing, self.numbers, lambda: self.state, self.metrics.internal_errors)
+        self.peer = FrontPeer(desk)
+
+    async def connect(self):
+        """Returns when the front goes by the engine's state."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        await loop.create_unix_connection(lambda: self.peer.connection, sock=ours)
+        await loop.create_unix_connection(lambda: self.link.connection, sock=theirs)
+        self.peer.greet({"slot": 0})
+        await self.peer.settled(1)
+
+    async def change(self, **fields):
+        """The engine's state is another; returns when the front goes by it."""
+        fields = {"is_serving": self.state.is_serving, "has_served": self.state.has_served, **fields}
+        self.state = EngineState(self.state.number + 1, **fields)
+        self.peer.tell_state()
+        await self.peer.settled(self.state.number)
+
+
+async def until(condition):
+    """Returns when it holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def connected():
+    """A connected Pair; whatever happens in it must be over in time."""
+    pair = Pair()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await pair.connect()
+        try:
+            yield pair
+        finally:
+            pair.link.connection.close()
+            pair.peer.connection.close()
+            await pair.link.lost
+            await until(lambda: pair.peer.num_jobs == 0)
+
+
+async def job(pair, *first_tokens, domain="voice"):
+    """A job of a row for each first token, routed as the front does it."""
+    route = await pair.link.route(domain, "")
+    return Job([row(token, 2, 3) for token in first_tokens], route.adapter, 1e12)
