@@ -8,6 +8,8 @@ from hypothesis import settings
 
 settings.register_profile("lorb", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("lorb")
+# Processes that tests start import tests/support too.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork servers; the tokenizers' pool does not survive it
 
 

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.base.loader import Base
-from lorb_adapters.cuda_graphs.bucket import PassShape
-from lorb_adapters.cuda_graphs.runner import Runs, SmallPasses
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner, Runs
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
 from lorb_adapters.encoder.packing import PackedRows, pack
-from lorb_adapters.encoder.scores_future import PendingScores
+from lorb_adapters.encoder.scores_future import ScoresFuture
 from lorb_adapters.lora import head
 from lorb_adapters.lora.sites import inject
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 Segments = tuple[tuple[int, int, AdapterWeights], ...]
 # Starts a pass, as RescoringModel.launch does, or returns None and leaves it to the model.
-Launch = Callable[[Sequence[EncodedRow], Sequence[AdapterWeights], Sequence[int]], PendingScores | None]
+Launch = Callable[[Sequence[EncodedHypothesis], Sequence[AdapterWeights], Sequence[int]], ScoresFuture | None]
 
 
 class RescoringModel:
@@ -38,7 +38,7 @@ class RescoringModel:
 
     def score(
         self,
-        rows: Sequence[EncodedRow],
+        rows: Sequence[EncodedHypothesis],
         adapters: Sequence[AdapterWeights],
         row_adapters: Sequence[int],
     ) -> Tensor:
@@ -52,17 +52,17 @@ class RescoringModel:
     @torch.inference_mode()
     def launch(
         self,
-        rows: Sequence[EncodedRow],
+        rows: Sequence[EncodedHypothesis],
         adapters: Sequence[AdapterWeights],
         row_adapters: Sequence[int],
-    ) -> PendingScores:
+    ) -> ScoresFuture:
         """Starts what `score` does. On CUDA it returns before the device is done; passes run in the order launched."""
         pending = self.launch_small(rows, adapters, row_adapters) if self.launch_small is not None else None
         return pending if pending is not None else self._launch_any(rows, adapters, row_adapters)
 
     def _launch_any(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
-    ) -> PendingScores:
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> ScoresFuture:
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
         which = np.asarray(row_adapters, np.int64)
         order = np.lexsort((lengths, which))
@@ -72,18 +72,18 @@ class RescoringModel:
         row_heads = torch.from_numpy(which[order])
         if hidden.is_cuda and len(heads) > 1:
             row_heads = row_heads.pin_memory().to(hidden.device, non_blocking=True)
-        return PendingScores.fetch(head.mixed_scores(hidden, packed, heads, row_heads), order)
+        return ScoresFuture.fetch(head.mixed_scores(hidden, packed, heads, row_heads), order)
 
     def small_passes(
-        self, shapes: Sequence[PassShape], capture: Callable[[Runs], Runs] = lambda runs: runs
-    ) -> SmallPasses:
+        self, shapes: Sequence[GraphBucket], capture: Callable[[Runs], Runs] = lambda runs: runs
+    ) -> CudaGraphRunner:
         """Passes of fixed shapes over this model's weights; raises ValueError where its encoder has no packed forward.
 
         They are not in use before `launch_small` is their `launch`.
         """
         if self._packed_encoder is None:
             raise ValueError(f"{type(self.base.encoder).__name__} runs by transformers' own forward")
-        return SmallPasses(
+        return CudaGraphRunner(
             self._packed_encoder,
             shapes,
             first_position=self.base.first_position,
@@ -92,7 +92,7 @@ class RescoringModel:
             capture=capture,
         )
 
-    def forward(self, rows: Sequence[EncodedRow], adapter: AdapterWeights) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Sequence[EncodedHypothesis], adapter: AdapterWeights) -> tuple[Tensor, Tensor]:
         """Scores rows of one adapter with gradients to its weights, for training.
 
         Returns the features that the head read, [rows, hidden], and the rescoring scores, [rows]; both fp32 on the
@@ -103,7 +103,7 @@ class RescoringModel:
         row_features = head.features(hidden, packed, adapter.head.kind)
         return row_features, head.scores(row_features, packed, adapter.head)
 
-    def pack(self, rows: Sequence[EncodedRow]) -> PackedRows:
+    def pack(self, rows: Sequence[EncodedHypothesis]) -> PackedRows:
         """Lays rows end to end on the base's device."""
         return pack(rows, first_position=self.base.first_position, device=self.base.device)
 

@@ -70,7 +70,7 @@ def _strip_punctuation(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedRow:
+class EncodedHypothesis:
     """One hypothesis as the model reads it.
 
     Attributes:
@@ -144,7 +144,7 @@ class TextEncoder:
         context: str,
         normalization: TextNormalization,
         uses_context: bool,
-    ) -> list[EncodedRow]:
+    ) -> list[EncodedHypothesis]:
         """Encodes one list, in its order.
 
         Where a row is too long, the context loses its beginning first, then every hypothesis of the list its end,
@@ -159,7 +159,7 @@ class TextEncoder:
 
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
-    ) -> list[tuple[EncodedRow, tuple[int, ...]]]:
+    ) -> list[tuple[EncodedHypothesis, tuple[int, ...]]]:
         """Each text as `encode` has it without context, and for each of its tokens the number of its word, from 0.
 
         Words are what white space parts in the normalised text. The special tokens before the text have -1, the
@@ -184,7 +184,7 @@ class TextEncoder:
 
     def _rows(
         self, template: _Template, context: tuple[int, ...], hypotheses: Sequence[tuple[int, ...]]
-    ) -> list[EncodedRow]:
+    ) -> list[EncodedHypothesis]:
         room = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
         longest = min(room, max(map(len, hypotheses)))
         room_for_context = room - longest
@@ -192,7 +192,7 @@ class TextEncoder:
         head = (*template.before, *context, *template.between)
         head_types = (template.first_type,) * len(head)
         return [
-            EncodedRow(
+            EncodedHypothesis(
                 token_ids=(*head, *ids[:longest], *template.after),
                 type_ids=head_types + (template.second_type,) * (min(len(ids), longest) + len(template.after)),
                 scored_from=len(head),

@@ -22,7 +22,7 @@ from lorb.wire import (
 )
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import open_aio_channel
-from lorb_client.channel_pool import Lines
+from lorb_client.channel_pool import ChannelPool
 from lorb_client.tls import Tls
 from lorb_client.token_file import TokenFile
 
@@ -50,7 +50,7 @@ class AioClient:
         """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        self._lines = Lines(settings, open_aio_channel)
+        self._lines = ChannelPool(settings, open_aio_channel)
 
     async def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None

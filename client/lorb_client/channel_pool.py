@@ -16,7 +16,7 @@ Channel = TypeVar("Channel")  # of grpc, or of grpc.aio
 
 
 @dataclass(slots=True, eq=False)
-class Line(Generic[Channel]):
+class ChannelLease(Generic[Channel]):
     """A channel with its stub, and how many calls it has."""
 
     channel: Channel
@@ -24,7 +24,7 @@ class Line(Generic[Channel]):
     num_calls: int = 0
 
 
-class Lines(Generic[Channel]):
+class ChannelPool(Generic[Channel]):
     """Which channel a call takes. Safe to share between threads."""
 
     def __init__(self, settings: CallSettings, open_channel: Callable[[CallSettings], Channel]) -> None:
@@ -34,9 +34,9 @@ class Lines(Generic[Channel]):
         self._lock = threading.Lock()
         self._stamps = settings.stamps()
         self._line = self._opened()
-        self._left: list[Line[Channel]] = []
+        self._left: list[ChannelLease[Channel]] = []
 
-    def take(self) -> Line[Channel]:
+    def take(self) -> ChannelLease[Channel]:
         """For one call, which ends with `give_back`; a new one where the files have changed.
 
         While they are being replaced, or do not fit together, the one before stays.
@@ -46,7 +46,7 @@ class Lines(Generic[Channel]):
             self._line.num_calls += 1
             return self._line
 
-    def give_back(self, line: Line[Channel]) -> list[Channel]:
+    def give_back(self, line: ChannelLease[Channel]) -> list[Channel]:
         """Ends a call; returns channels that nobody needs any more, to be closed."""
         with self._lock:
             line.num_calls -= 1
@@ -71,6 +71,6 @@ class Lines(Generic[Channel]):
             self._left.append(self._line)
             self._stamps, self._line = stamps, opened
 
-    def _opened(self) -> Line[Channel]:
+    def _opened(self) -> ChannelLease[Channel]:
         channel = self._open_channel(self._settings)
-        return Line(channel, RescoringServiceStub(channel))  # type: ignore[no-untyped-call]
+        return ChannelLease(channel, RescoringServiceStub(channel))  # type: ignore[no-untyped-call]

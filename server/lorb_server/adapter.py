@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # a front process has no torch, and starts in a third of the 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ServedAdapter:
+class AdapterHandle:
     """One verified adapter. Its weights may have left the device: see `lorb_server.engine.adapter_cache`.
 
     Attributes:
@@ -37,10 +37,10 @@ class ServedAdapter:
     size_bytes: int = 0
 
 
-def served(adapter: "Adapter") -> ServedAdapter:
+def served(adapter: "Adapter") -> AdapterHandle:
     """What serving keeps of a loaded adapter, besides its weights."""
     manifest = adapter.manifest
-    return ServedAdapter(
+    return AdapterHandle(
         ref=adapter.ref,
         ranking=manifest.ranking,
         normalization=manifest.normalization,
@@ -51,7 +51,7 @@ def served(adapter: "Adapter") -> ServedAdapter:
     )
 
 
-def served_base(base: "Base") -> "tuple[ServedAdapter, AdapterWeights] | None":
+def served_base(base: "Base") -> "tuple[AdapterHandle, AdapterWeights] | None":
     """The reserved domain `base`: the base's own head, with weight 1. None where the base has no head."""
     from lorb_adapters.lora.weights import base_only_weights
     from lorb_adapters.store.adapter import weights_digest
@@ -67,7 +67,7 @@ def served_base(base: "Base") -> "tuple[ServedAdapter, AdapterWeights] | None":
         rank_prior=RankPrior(log_probabilities=(0.0,), weight=0.0, posterior_scale=1.0),
     )
     on_device = weights.to(base.device, base.dtype)
-    adapter = ServedAdapter(
+    adapter = AdapterHandle(
         ref=AdapterRef(BASE_DOMAIN, f"1-{digest[:12]}", digest),
         ranking=ranking,
         normalization=TextNormalization(),
@@ -87,6 +87,6 @@ class Route:
         shadow: to be compared with in idle time; None where there is none, or where the call named an alias or version.
     """
 
-    adapter: ServedAdapter
-    stable: ServedAdapter | None = None
-    shadow: ServedAdapter | None = None
+    adapter: AdapterHandle
+    stable: AdapterHandle | None = None
+    shadow: AdapterHandle | None = None

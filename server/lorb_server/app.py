@@ -17,7 +17,7 @@ from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.store.choose_base import choose_base
 from lorb_adapters.store.store import Store
 from lorb_server.base_info import base_info
-from lorb_server.build import EngineRoom
+from lorb_server.build import ModelRuntime
 from lorb_server.config import ServeConfig
 from lorb_server.engine.device import Placement, choose_placement, use_threads
 from lorb_server.fronts.fronts import Fronts
@@ -26,7 +26,7 @@ from lorb_server.ready_file import ReadyFile
 from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.interceptors import admin_guards, check_files, trusted_keys
+from lorb_server.rpc.interceptors import admin_interceptors, check_files, trusted_keys
 from lorb_server.rpc.listening import ADMIN, RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
 from lorb_server.telemetry.logs import log_unawaited
@@ -62,7 +62,7 @@ class App:
         self.health = Health((RESCORING, ADMIN))
         self.metrics.watch_health(lambda: self.health.serving)
         self.store = store
-        self._room = EngineRoom(config, base, placement, store, self.metrics, on_death=self._fail)
+        self._room = ModelRuntime(config, base, placement, store, self.metrics, on_death=self._fail)
         self.engine = self._room.engine
         self.residents = self._room.residents
         self.registry = self._room.registry
@@ -192,7 +192,7 @@ class App:
 
     async def _listen_for_operators(self) -> int:
         config = self.config
-        guards = admin_guards(config, self.metrics.callers)
+        guards = admin_interceptors(config, self.metrics.callers)
         server = self._admin_server = make_server(config, ADMIN, self.health, guards)
         service = AdapterAdminService(
             self.store, self.registry, self.residents, self.metrics.internal_errors, settle=self._settle

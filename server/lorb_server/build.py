@@ -7,10 +7,10 @@ from typing import Any
 from lorb_adapters.base.loader import Base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import ServedAdapter, served_base
+from lorb_server.adapter import AdapterHandle, served_base
 from lorb_server.config import ServeConfig
-from lorb_server.engine.adapter_cache import Residents
-from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.adapter_cache import AdapterCache
+from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import Placement, budget_setting, use_threads
 from lorb_server.engine.engine import Engine
@@ -27,7 +27,7 @@ from lorb_server.thread_pool import full_pool
 LOADING_THREADS = 2  # reading and hashing adapters, beside the calls' own work
 
 
-class EngineRoom:
+class ModelRuntime:
     """What answers are made of, in the one process that has the model. Belongs to the event loop.
 
     Attributes:
@@ -58,7 +58,7 @@ class EngineRoom:
         self._grace_seconds = config.grace_seconds
         self._scheduler = _scheduler(config, placement)
         self.engine = Engine(
-            PassRunner(self._model, metrics, placement.max_batch_tokens),
+            BatchRunner(self._model, metrics, placement.max_batch_tokens),
             self._scheduler,
             metrics,
             prepare=partial(use_threads, placement.threads),
@@ -67,7 +67,7 @@ class EngineRoom:
         )
         self._threads = full_pool(LOADING_THREADS, "loading", partial(use_threads, 1))
         trusted = trusted_keys(config)
-        self.residents = Residents(
+        self.residents = AdapterCache(
             partial(read_weights, store, base, trusted=trusted),
             self._threads,
             metrics.adapters,
@@ -113,7 +113,7 @@ def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler[Any]:
     )
 
 
-def _keep_base(base: Base, residents: Residents) -> ServedAdapter | None:
+def _keep_base(base: Base, residents: AdapterCache) -> AdapterHandle | None:
     """The adapter of the reserved domain, on the device for good; None where the base has no head of its own."""
     own = served_base(base)
     if own is None:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorb_adapters.text import EncodedRow
-from lorb_server.adapter import ServedAdapter
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.adapter import AdapterHandle
 
-LEAST_PARTIAL_ROWS = 2  # one hypothesis alone cannot be re-ranked
+MINIMUM_PARTIAL_HYPOTHESES = 2  # one hypothesis alone cannot be re-ranked
 
 
-class Lane(enum.Enum):
+class Priority(enum.Enum):
     """Who waits for a list, and so whom it yields to."""
 
-    SINGLE = "single"  # a Rescore call
-    BULK = "bulk"  # one list of a BatchRescore
+    INTERACTIVE = "single"  # a Rescore call
+    BATCH = "bulk"  # one list of a BatchRescore
     IDLE = "idle"  # a comparison nobody waits for: only when nothing else is there to do
 
 
@@ -32,10 +32,10 @@ class Job:
         may_be_partial: whether the first rows alone are better than none.
     """
 
-    rows: Sequence[EncodedRow]
-    adapter: ServedAdapter
+    rows: Sequence[EncodedHypothesis]
+    adapter: AdapterHandle
     answer_by: float
-    lane: Lane = Lane.SINGLE
+    lane: Priority = Priority.INTERACTIVE
     may_be_partial: bool = False
 
 
@@ -59,10 +59,10 @@ class Scored:
 class Scoring(Protocol):
     """What a list is scored through: in this process, or behind a socket."""
 
-    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
         """Raises, before work is spent on it, what `score` would for a list that is known to be turned away.
 
-        `least_tokens` is the fewest that it can have and be worth scoring, `answer_by` as in Job.
+        `minimum_tokens` is the fewest that it can have and be worth scoring, `answer_by` as in Job.
         """
 
     async def score(self, job: Job) -> Scored:

@@ -21,7 +21,7 @@ class _Failure:
     retry_at: float
 
 
-class SharedLoads(Generic[Key, Result]):
+class SingleFlight(Generic[Key, Result]):
     """Loads by key. Belongs to the event loop."""
 
     def __init__(

@@ -6,7 +6,7 @@ from lorb.errors import InvalidInput
 from lorb_client import Tls
 from lorb_client.calls import CallSettings
 from lorb_client.channel import open_channel
-from lorb_client.channel_pool import Lines
+from lorb_client.channel_pool import ChannelPool
 from support.servers.certificates import Authority
 
 
@@ -19,7 +19,7 @@ def pair(tmp_path):
 @pytest.fixture
 def lines(pair):
     """Lines of real channels, which connect to nothing."""
-    lines = Lines(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
+    lines = ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
     yield lines
     for channel in lines.channels():
         channel.close()
@@ -79,4 +79,4 @@ def test_files_that_do_not_fit_together_make_no_client(pair, tmp_path):
     """At first there is no channel to stay with."""
     replaced(pair, tmp_path / "new")[0]()
     with pytest.raises(InvalidInput, match="do not belong together"):
-        Lines(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
+        ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)

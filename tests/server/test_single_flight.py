@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lorb.errors import StoreUnavailable
-from lorb_server.single_flight import SharedLoads
+from lorb_server.single_flight import SingleFlight
 from support.servers.serving import SimulatedClock
 
 
@@ -31,7 +31,7 @@ def test_callers_share_a_load():
     """All who come while it runs get its result; the next one loads anew."""
 
     async def test():
-        shared, load = SharedLoads(), Loads()
+        shared, load = SingleFlight(), Loads()
         results = await asyncio.gather(*(shared.join("a", load) for _ in range(5)))
         assert results == [1] * 5
         assert await shared.join("a", load) == 2
@@ -43,7 +43,7 @@ def test_one_callers_cancellation_is_not_the_others():
     """The load goes on, even where everybody left."""
 
     async def test():
-        shared, load = SharedLoads(), Loads()
+        shared, load = SingleFlight(), Loads()
         load.gate.clear()
         first, second = (asyncio.create_task(shared.join("a", load)) for _ in range(2))
         await asyncio.sleep(0)
@@ -61,7 +61,7 @@ def test_a_failure_is_not_repeated_at_once():
 
     async def test():
         clock = SimulatedClock()
-        shared, load = SharedLoads(back_off_seconds=2.0, clock=clock), Loads()
+        shared, load = SingleFlight(back_off_seconds=2.0, clock=clock), Loads()
         load.trouble = StoreUnavailable("gone", field="store")
         results = await asyncio.gather(*(shared.join("a", load) for _ in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [StoreUnavailable] * 3
@@ -84,7 +84,7 @@ def test_the_impatient_try_again():
     """Who asks for it, or has had the failure forgotten, does not wait for the moment to pass."""
 
     async def test():
-        shared, load = SharedLoads(clock=SimulatedClock()), Loads()
+        shared, load = SingleFlight(clock=SimulatedClock()), Loads()
         load.trouble = StoreUnavailable("gone")
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
@@ -101,7 +101,7 @@ def test_closing_ends_what_runs():
     """Its waiters are let go, and no task is left."""
 
     async def test():
-        shared, load = SharedLoads(), Loads()
+        shared, load = SingleFlight(), Loads()
         load.gate.clear()
         waiting = asyncio.create_task(shared.join("a", load))
         await asyncio.sleep(0)

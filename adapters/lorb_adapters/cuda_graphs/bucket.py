@@ -6,7 +6,7 @@ LONGEST_ROW = 128  # tokens; the attention kernel takes as long for any row up t
 
 
 @dataclass(frozen=True, slots=True)
-class PassShape:
+class GraphBucket:
     """What one captured pass has room for.
 
     Attributes:
@@ -29,11 +29,11 @@ class PassShape:
         return tokens <= self.tokens and rows <= self.rows and longest <= self.longest
 
 
-def shapes_up_to(max_tokens: int) -> tuple[PassShape, ...]:
+def shapes_up_to(max_tokens: int) -> tuple[GraphBucket, ...]:
     """All shapes of passes with `max_tokens` at most, the largest first.
 
     From 256 tokens on, each has room for half as much again as the one before at most: what fills a pass up is computed
     like the rest. The larger a pass, the less its launches matter.
     """
     sizes = (2048, 1536, 1024, 768, 512, 384, 256, 128)
-    return tuple(PassShape(tokens, rows=tokens // 8) for tokens in sizes if tokens <= max_tokens)
+    return tuple(GraphBucket(tokens, rows=tokens // 8) for tokens in sizes if tokens <= max_tokens)

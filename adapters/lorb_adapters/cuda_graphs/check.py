@@ -4,13 +4,13 @@ import math
 
 import torch
 
-from lorb_adapters.cuda_graphs.bucket import PassShape
-from lorb_adapters.cuda_graphs.runner import SmallPasses
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.lora.head import CLS, MEAN, SUM, HeadWeights
 from lorb_adapters.lora.sites import fresh_weights
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 _ROW_TOKENS = (3, 24)  # the shortest and the longest
 # Of B: an adapter then moves scores by more than rounding in 16 bits does.
@@ -19,7 +19,7 @@ _DEVIATION_OF_B = 0.2
 _SUM_HEAD = 0.1
 
 
-def largest_deviation(model: RescoringModel, passes: SmallPasses) -> float:
+def largest_deviation(model: RescoringModel, passes: CudaGraphRunner) -> float:
     """How far their scores are from the model's, as a share of these, in the worst shape; infinite where one is NaN.
 
     Random rows, in each pass of adapters and heads of several kinds. The model is not to use the passes yet. In
@@ -40,16 +40,16 @@ def largest_deviation(model: RescoringModel, passes: SmallPasses) -> float:
     return worst
 
 
-def _random_rows(model: RescoringModel, shape: PassShape, generator: torch.Generator) -> list[EncodedRow]:
+def _random_rows(model: RescoringModel, shape: GraphBucket, generator: torch.Generator) -> list[EncodedHypothesis]:
     """As many as the shape takes; their lengths and tokens are random."""
     embedding = model.base.encoder.get_input_embeddings()  # type: ignore[operator]
     low, high = _ROW_TOKENS[0], min(_ROW_TOKENS[1], shape.longest, model.base.text_encoder.max_tokens)
-    rows: list[EncodedRow] = []
+    rows: list[EncodedHypothesis] = []
     left = shape.tokens
     while left >= high and len(rows) < shape.rows:
         length = int(torch.randint(low, high + 1, (), generator=generator))
         ids = torch.randint(embedding.num_embeddings, (length,), generator=generator).tolist()
-        rows.append(EncodedRow(tuple(ids), (0,) * length, scored_from=1, truncated=False))
+        rows.append(EncodedHypothesis(tuple(ids), (0,) * length, scored_from=1, truncated=False))
         left -= length
     return rows
 

@@ -9,7 +9,7 @@ from torch import Tensor
 _WARM_UPS = 2  # libraries set themselves up in the first run, which a capture does not allow
 
 
-class CapturedPass:
+class CudaGraph:
     """What `run` did when it was captured, on the same memory. Belongs to the thread that captures it."""
 
     def __init__(self, run: Callable[[], Tensor], pool: Any) -> None:  # noqa: ANN401 - torch's own handle
@@ -37,6 +37,6 @@ def captured(runs: list[Callable[[], Tensor]]) -> list[Callable[[], Tensor]]:
     pool = torch.cuda.graph_pool_handle()
     stream = torch.cuda.current_stream()
     try:
-        return [CapturedPass(run, pool) for run in runs]
+        return [CudaGraph(run, pool) for run in runs]
     finally:
         torch.cuda.set_stream(stream)  # a capture that fails leaves its own

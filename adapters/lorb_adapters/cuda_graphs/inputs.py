@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from lorb_adapters.cuda_graphs.adapter_slots import NUM_SLOTS, owners_of_columns
-from lorb_adapters.cuda_graphs.bucket import PassShape
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
 from lorb_adapters.cuda_graphs.lora_columns import SLOT_RANK
 from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 _NOBODY = -2  # the adapter of a token that fills up; a column that nobody has is of -1
 _STEP = 4  # numbers in 16 bytes, at which every part begins
@@ -35,7 +35,7 @@ class StaticInputs:
         column_owners: [columns], the first slot of the adapter that has the column.
     """
 
-    def __init__(self, shape: PassShape, first_position: int, device: torch.device) -> None:
+    def __init__(self, shape: GraphBucket, first_position: int, device: torch.device) -> None:
         """first_position: position id of a row's first token."""
         self.shape = shape
         self._first_position = first_position
@@ -50,7 +50,7 @@ class StaticInputs:
     def write(
         self,
         there: np.ndarray,
-        rows: Sequence[EncodedRow],
+        rows: Sequence[EncodedHypothesis],
         adapters: Sequence[AdapterWeights],
         row_adapters: np.ndarray,
         slots: Sequence[tuple[int, ...]],
@@ -101,7 +101,7 @@ class StaticInputs:
         column_owners[:] = owners_of_columns(slots)
 
 
-def _spans(shape: PassShape) -> list[slice]:
+def _spans(shape: GraphBucket) -> list[slice]:
     """Where the parts are."""
     sizes = [shape.tokens] * 6 + [shape.rows + shape.spare_rows + 1] + [shape.rows] * 4 + [NUM_SLOTS * SLOT_RANK]
     spans, at = [], 0

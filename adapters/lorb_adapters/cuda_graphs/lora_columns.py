@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection
 from lorb_adapters.lora.weights import AdapterWeights
 
 SLOT_RANK = 8  # columns of a slot: 16 bytes in 16 bits, which matrix kernels want
@@ -20,7 +20,7 @@ class ColumnLayout:
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
         """shapes: [layers * 4], the (inputs, outputs of a part) of every join, layer by layer."""
-        parts = [len(JOINED_SITES[Join(i % len(Join))]) for i in range(len(shapes))]
+        parts = [len(JOINED_SITES[Projection(i % len(Projection))]) for i in range(len(shapes))]
         self._blocks = [(count, *sizes) for count, sizes in zip(parts, shapes, strict=True)]
         self.size = sum(count * (inputs + outputs) for count, inputs, outputs in self._blocks)
 
@@ -61,8 +61,8 @@ class AdapterColumns:
         columns = torch.zeros(shape, dtype=self._dtype, device=self._device)
         rank = weights.config.rank
         for i, (a_there, b_there) in enumerate(self.layout.matrices(columns)):
-            layer, join = divmod(i, len(Join))
-            for part, site in enumerate(JOINED_SITES[Join(join)]):
+            layer, join = divmod(i, len(Projection))
+            for part, site in enumerate(JOINED_SITES[Projection(join)]):
                 pair = weights.lora.get(f"encoder.layer.{layer}.{site}")
                 if pair is not None:
                     a_there[part, :rank] = pair[0]
@@ -78,9 +78,9 @@ class ColumnLora:
         self._matrices = layout.matrices(columns)
         self._others = others
 
-    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+    def add(self, layer: int, join: Projection, x: Tensor, out: Tensor) -> None:
         """As LoraBranches has it."""
-        a, b = self._matrices[len(Join) * layer + join]
+        a, b = self._matrices[len(Projection) * layer + join]
         low_rank = torch.bmm(x.expand(len(a), *x.shape), a.mT)  # [parts, tokens, columns]
         # not a product with zeros: one adapter's infinity is not to become another's NaN
         low_rank.masked_fill_(self._others, 0.0)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 
-class Staging:
+class PinnedBuffers:
     """Two buffers by turns: one may be on its way while the other is filled. Not thread-safe."""
 
     def __init__(self, size: int, device: torch.device) -> None:

@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.cuda_graphs.adapter_slots import AdapterSlots
-from lorb_adapters.cuda_graphs.bucket import PassShape
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
 from lorb_adapters.cuda_graphs.inputs import StaticInputs
-from lorb_adapters.cuda_graphs.pinned_buffers import Staging
-from lorb_adapters.cuda_graphs.static_forward import StaticPass
+from lorb_adapters.cuda_graphs.pinned_buffers import PinnedBuffers
+from lorb_adapters.cuda_graphs.static_forward import StaticForward
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
-from lorb_adapters.encoder.scores_future import PendingScores
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.scores_future import ScoresFuture
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 Runs = list[Callable[[], Tensor]]
 
 
-class SmallPasses:
+class CudaGraphRunner:
     """One static pass of each shape, in memory that they share. Not thread-safe: one thread owns it.
 
     Base weights must not change, nor adapters once they have been in a pass.
@@ -33,7 +33,7 @@ class SmallPasses:
     def __init__(
         self,
         encoder: PackedEncoder,
-        shapes: Sequence[PassShape],
+        shapes: Sequence[GraphBucket],
         *,
         first_position: int,
         hidden_size: int,
@@ -47,14 +47,14 @@ class SmallPasses:
         self.shapes = sorted(shapes, key=lambda shape: -shape.tokens)
         self._slots = AdapterSlots(encoder.joins, hidden_size, device, encoder.dtype)
         self._inputs = [StaticInputs(shape, first_position, device) for shape in self.shapes]
-        self._staging = Staging(max(inputs.buffer.numel() for inputs in self._inputs), device)
-        scratch = Scratch(device)
-        self._runs = capture([StaticPass(encoder, inputs, self._slots, scratch).run for inputs in self._inputs])
+        self._staging = PinnedBuffers(max(inputs.buffer.numel() for inputs in self._inputs), device)
+        scratch = Workspace(device)
+        self._runs = capture([StaticForward(encoder, inputs, self._slots, scratch).run for inputs in self._inputs])
 
     @torch.inference_mode()
     def launch(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
-    ) -> PendingScores | None:
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> ScoresFuture | None:
         """Starts a pass, as `RescoringModel.launch` does; None where it fits no shape or has too many adapters."""
         lengths = [row.num_tokens for row in rows]
         number = self._smallest(sum(lengths), len(rows), max(lengths, default=0))
@@ -68,7 +68,7 @@ class SmallPasses:
         inputs = self._inputs[number]
         inputs.write(self._staging.take(), rows, own, which, slots)
         self._staging.send(inputs.buffer)
-        return PendingScores.fetch(self._runs[number]()[: len(rows)], np.arange(len(rows)))
+        return ScoresFuture.fetch(self._runs[number]()[: len(rows)], np.arange(len(rows)))
 
     def _smallest(self, tokens: int, rows: int, longest: int) -> int | None:
         fitting = [i for i, shape in enumerate(self.shapes) if shape.holds(tokens, rows, longest)]

@@ -10,14 +10,14 @@ from lorb_adapters.encoder.adapted_products import BaseFirst
 from lorb_adapters.encoder.attention import BlockAttention, RowAttention, VarlenAttention
 from lorb_adapters.encoder.base_products import BaseProducts
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.head import CLS, HEAD_KINDS, SUM
 
 
-class StaticPass:
+class StaticForward:
     """From inputs and slots to scores: the same operations on the same memory each time, whatever they hold."""
 
-    def __init__(self, encoder: PackedEncoder, inputs: StaticInputs, slots: AdapterSlots, scratch: Scratch) -> None:
+    def __init__(self, encoder: PackedEncoder, inputs: StaticInputs, slots: AdapterSlots, scratch: Workspace) -> None:
         """scratch: shared with other static passes only, the largest of which runs first: its buffers must stay."""
         self.inputs = inputs
         self._encoder = encoder

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.encoder.packing import PackedRows, varlen
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 
 # Scores in one batched product: 4 MiB in fp32, which the processor's cache holds until they are used.
 _MAX_SCORES = 1 << 20
@@ -25,7 +25,7 @@ class RowAttention(Protocol):
 
 
 def row_attention(
-    rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
+    rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Workspace
 ) -> RowAttention:
     """The fastest exact attention for these rows on their device in this dtype.
 
@@ -104,7 +104,7 @@ class EqualLengthAttention:
     """
 
     def __init__(
-        self, rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Scratch
+        self, rows: PackedRows, num_tokens: int, num_heads: int, head_size: int, dtype: torch.dtype, scratch: Workspace
     ) -> None:
         order, batches = by_length(rows.lengths, num_heads)
         back = np.zeros(num_tokens * num_heads, np.int32)
@@ -133,7 +133,7 @@ class EqualLengthAttention:
         return self._context.view(qkv.shape[0], -1)
 
 
-def _views(batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, scratch: Scratch) -> list[_Batch]:
+def _views(batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, scratch: Workspace) -> list[_Batch]:
     """qkv: [3, elements, head size], attended: [elements, head size], both in the order of the batches."""
     largest = max(count * length**2 for _, count, length in batches)
     scores, weights = (scratch.take(name, (largest,), torch.float32) for name in ("scores", "weights"))

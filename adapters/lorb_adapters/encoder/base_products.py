@@ -5,13 +5,13 @@ from torch import Tensor
 
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.bert_layer import Linear
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 
 
 class BaseProducts:
     """x W^T + bias, into buffers that the next product of that name overwrites, or from oneDNN anew."""
 
-    def __init__(self, dtype: torch.dtype, scratch: Scratch) -> None:
+    def __init__(self, dtype: torch.dtype, scratch: Workspace) -> None:
         """dtype: of inputs, outputs and products; weights in another are converted for every product."""
         self.dtype = dtype
         self._scratch = scratch

@@ -91,7 +91,7 @@ class BertLayer:
 
     @property
     def linears(self) -> tuple[Linear, Linear, Linear, Linear]:
-        """The four products in their order, query, key and value being one: `lora_stack.Join`."""
+        """The four products in their order, query, key and value being one: `lora_stack.Projection`."""
         return self.qkv, self.attention_out, self.up, self.down
 
 

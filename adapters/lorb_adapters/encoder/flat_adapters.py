@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join
-from lorb_adapters.encoder.weak_adapter_cache import KeptByAdapter
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection
+from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
 from lorb_adapters.lora.weights import AdapterWeights
 
 RANK_STEP = 8  # a grouped product wants strides of whole 16 bytes: 8 elements of 16 bits
@@ -28,7 +28,7 @@ class FlatAdapters:
         self._shapes = shapes
         self._device = device
         self._dtype = dtype
-        self._kept: KeptByAdapter[Tensor] = KeptByAdapter()
+        self._kept: WeakAdapterCache[Tensor] = WeakAdapterCache()
 
     def stack(self, adapters: Sequence[AdapterWeights | None], rank: int) -> list[tuple[Tensor, Tensor]]:
         """For each layer and join A [adapters, parts, rank, inputs] and B [adapters, parts, outputs, rank].
@@ -39,7 +39,7 @@ class FlatAdapters:
         return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
 
     def _blocks(self, rank: int) -> list[_Block]:
-        parts = [len(JOINED_SITES[Join(i % len(Join))]) for i in range(len(self._shapes))]
+        parts = [len(JOINED_SITES[Projection(i % len(Projection))]) for i in range(len(self._shapes))]
         return [
             ((count, rank, inputs), (count, outputs, rank))
             for count, (inputs, outputs) in zip(parts, self._shapes, strict=True)
@@ -68,8 +68,8 @@ class FlatAdapters:
     def _flatten(self, weights: AdapterWeights, rank: int) -> Tensor:
         flat = self._zeros(rank)
         for i, (a_there, b_there) in enumerate(_views(flat[None], self._blocks(rank))):
-            layer, join = divmod(i, len(Join))
-            for part, site in enumerate(JOINED_SITES[Join(join)]):
+            layer, join = divmod(i, len(Projection))
+            for part, site in enumerate(JOINED_SITES[Projection(join)]):
                 pair = weights.lora.get(f"encoder.layer.{layer}.{site}")
                 if pair is not None:
                     a, b = pair

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, Segments
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection, Segments
 from lorb_adapters.encoder.onednn import token_step_up
-from lorb_adapters.encoder.weak_adapter_cache import KeptByAdapter
+from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
 from lorb_adapters.lora.weights import AdapterWeights
 
 _MOST_TOGETHER = 4  # adapters in one product
@@ -29,17 +29,17 @@ class PaddedAdapters:
         """shapes: [layers * 4], the (inputs, outputs of a part) of every join, layer by layer."""
         self.shapes = shapes
         self._dtype = dtype
-        self._kept: KeptByAdapter[list[_Pair]] = KeptByAdapter()
+        self._kept: WeakAdapterCache[list[_Pair]] = WeakAdapterCache()
 
     def of(self, weights: AdapterWeights) -> list[_Pair]:
         """[layers * 4], of the adapter's own rank: one for every rank it meets would be kept for each of them."""
         return self._kept.of(weights, lambda: [self._pair(weights, i) for i in range(len(self.shapes))])
 
     def _pair(self, weights: AdapterWeights, number: int) -> _Pair:
-        layer, join = divmod(number, len(Join))
+        layer, join = divmod(number, len(Projection))
         rank = weights.config.rank
         inputs, outputs = self.shapes[number]
-        sites = JOINED_SITES[Join(join)]
+        sites = JOINED_SITES[Projection(join)]
         a = torch.zeros(len(sites), rank, inputs, dtype=self._dtype)
         b = torch.zeros(len(sites), rank, outputs, dtype=self._dtype)
         for part, site in enumerate(sites):
@@ -65,7 +65,7 @@ class _Group:
     pairs: list[_Pair]
 
 
-class MaskedLora:
+class ConcatenatedLora:
     """LoraBranches of a whole pass on the processor."""
 
     def __init__(self, segments: Segments, num_tokens: int, adapters: PaddedAdapters) -> None:
@@ -73,10 +73,10 @@ class MaskedLora:
         adapted = [segment for segment in segments if segment[2].lora]
         self._groups = [_group(together, num_tokens, adapters) for together in _neighbours(adapted)]
 
-    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+    def add(self, layer: int, join: Projection, x: Tensor, out: Tensor) -> None:
         """As LoraBranches has it."""
         for group in self._groups:
-            a, b = group.pairs[len(Join) * layer + join]
+            a, b = group.pairs[len(Projection) * layer + join]
             low_rank = torch.mm(x[group.tokens], a.T)
             if group.others is not None:
                 # not a product with zeros: one adapter's NaN is not to become another's

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from lorb_adapters.encoder.base_products import BaseProducts
 from lorb_adapters.encoder.bert_layer import BertLayer, Linear
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, Segments, covering
-from lorb_adapters.encoder.weak_adapter_cache import KeptByAdapter
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection, Segments, covering
+from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.weights import AdapterWeights
 
 
 @dataclass(frozen=True, slots=True)
-class BiasedBranch:
+class LoraWithBias:
     """An adapter at one product, with the product's bias as one more rank.
 
     Attributes:
@@ -31,21 +31,21 @@ class BiasedBranch:
     sites: tuple[int, ...]
 
 
-class BiasedBranches:
+class LorasWithBias:
     """Branches by adapter, kept as long as the adapter is, and as large again."""
 
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
         self._dtype = dtype
-        self._kept: KeptByAdapter[list[BiasedBranch | None]] = KeptByAdapter()
+        self._kept: WeakAdapterCache[list[LoraWithBias | None]] = WeakAdapterCache()
 
-    def of(self, weights: AdapterWeights) -> list[BiasedBranch | None]:
+    def of(self, weights: AdapterWeights) -> list[LoraWithBias | None]:
         """[layers * 4], None where the adapter has no site."""
         return self._kept.of(weights, lambda: [self._branch(weights, number) for number in range(len(self._linears))])
 
-    def _branch(self, weights: AdapterWeights, number: int) -> BiasedBranch | None:
-        layer, join = divmod(number, len(Join))
-        paths = [f"encoder.layer.{layer}.{site}" for site in JOINED_SITES[Join(join)]]
+    def _branch(self, weights: AdapterWeights, number: int) -> LoraWithBias | None:
+        layer, join = divmod(number, len(Projection))
+        paths = [f"encoder.layer.{layer}.{site}" for site in JOINED_SITES[Projection(join)]]
         sites = tuple(i for i, path in enumerate(paths) if path in weights.lora)
         if not sites:
             return None
@@ -55,7 +55,7 @@ class BiasedBranches:
         ones = zeros.new_zeros(len(sites), weights.config.rank + 1)
         ones[:, -1] = 1.0
         scaling = weights.config.scaling
-        return BiasedBranch(
+        return LoraWithBias(
             a=torch.cat([row for a, _ in pairs for row in (a, zeros)]).to(self._dtype),
             ones=ones.flatten().to(self._dtype),
             b=tuple(
@@ -73,7 +73,7 @@ class LoraFirst:
     """
 
     def __init__(
-        self, base: BaseProducts, segments: Segments, num_tokens: int, branches: BiasedBranches, scratch: Scratch
+        self, base: BaseProducts, segments: Segments, num_tokens: int, branches: LorasWithBias, scratch: Workspace
     ) -> None:
         """num_tokens: of the whole pass; tokens outside `segments` have the base alone."""
         self._base, self._scratch = base, scratch
@@ -82,11 +82,11 @@ class LoraFirst:
             for start, stop, weights in covering(segments, num_tokens)
         ]
 
-    def plain(self, layer: int, join: Join, x: Tensor, linear: Linear) -> Tensor:
+    def plain(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
         """As AdaptedProducts has it."""
         out = self._base.buffer(join.name, x, linear)
         for tokens, branches in self._segments:
-            branch = None if branches is None else branches[len(Join) * layer + join]
+            branch = None if branches is None else branches[len(Projection) * layer + join]
             rows = out[tokens]
             if branch is None:
                 rows.copy_(linear.bias)
@@ -98,10 +98,10 @@ class LoraFirst:
                 parts[site].copy_(linear.bias.chunk(len(parts))[site])
         return self._base.onto(out, x, linear)
 
-    def onto_residual(self, layer: int, join: Join, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
+    def onto_residual(self, layer: int, join: Projection, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
         """As AdaptedProducts has it; overwrites `residual`."""
         for tokens, branches in self._segments:
-            branch = None if branches is None else branches[len(Join) * layer + join]
+            branch = None if branches is None else branches[len(Projection) * layer + join]
             if branch is None:
                 residual[tokens].add_(linear.bias)
                 continue
@@ -109,7 +109,7 @@ class LoraFirst:
                 residual[tokens].addmm_(low_rank, b)
         return self._base.onto(residual, x, linear)
 
-    def _low_rank(self, branch: BiasedBranch, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def _low_rank(self, branch: LoraWithBias, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """For each site its part, (A x, 1) [tokens, rank + 1], and B with the bias."""
         low_rank = self._scratch.take("low rank", (x.shape[0], branch.a.shape[0]), x.dtype)
         torch.addmm(branch.ones, x, branch.a.T, out=low_rank)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.encoder.flat_adapters import RANK_STEP, FlatAdapters, padded_rank
-from lorb_adapters.encoder.lora_matrices import Join, Segments, covering
+from lorb_adapters.encoder.lora_matrices import Projection, Segments, covering
 
 # Below this the segments' own products are as few.
 _FEWEST_SEGMENTS = 3
@@ -34,9 +34,9 @@ class GroupedLora:
             ends_here = ends_here.pin_memory()
         self._ends = ends_here.to(device, non_blocking=True)
 
-    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+    def add(self, layer: int, join: Projection, x: Tensor, out: Tensor) -> None:
         """As LoraBranches has it."""
-        a, b = self._matrices[len(Join) * layer + join]
+        a, b = self._matrices[len(Projection) * layer + join]
         # [groups, out, in] transposed: the layout that the kernels are fast with
         low_rank = functional.grouped_mm(x, a.flatten(1, 2).transpose(1, 2), offs=self._ends)
         parts, size = b.shape[1:3]

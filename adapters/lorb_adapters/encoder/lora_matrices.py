@@ -8,24 +8,24 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lorb_adapters.encoder.weak_adapter_cache import KeptByAdapter
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.weights import AdapterWeights
 
 Segments = Sequence[tuple[int, int, AdapterWeights]]
 
 
-class Join(enum.IntEnum):
+class Projection(enum.IntEnum):
     """Where adapters join a layer: its four products, in order, query, key and value being one."""
 
     QKV, ATTENTION_OUT, UP, DOWN = range(4)
 
 
 JOINED_SITES = {
-    Join.QKV: ("attention.self.query", "attention.self.key", "attention.self.value"),
-    Join.ATTENTION_OUT: ("attention.output.dense",),
-    Join.UP: ("intermediate.dense",),
-    Join.DOWN: ("output.dense",),
+    Projection.QKV: ("attention.self.query", "attention.self.key", "attention.self.value"),
+    Projection.ATTENTION_OUT: ("attention.output.dense",),
+    Projection.UP: ("intermediate.dense",),
+    Projection.DOWN: ("output.dense",),
 }
 
 
@@ -44,7 +44,7 @@ def covering(segments: Segments, num_tokens: int) -> Iterator[tuple[int, int, Ad
 class LoraBranches(Protocol):
     """What the adapters of one pass add to the base's products."""
 
-    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+    def add(self, layer: int, join: Projection, x: Tensor, out: Tensor) -> None:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs], not changed."""
         ...
 
@@ -81,15 +81,15 @@ class LoraStacks:
     def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
         self._prefixes = [f"encoder.layer.{n}." for n in range(num_layers)]
         self._dtype = dtype
-        self._kept: KeptByAdapter[list[Branch | None]] = KeptByAdapter()
+        self._kept: WeakAdapterCache[list[Branch | None]] = WeakAdapterCache()
 
     def of(self, weights: AdapterWeights) -> list[Branch | None]:
         """[layers * 4], None where the adapter has no site."""
         return self._kept.of(
-            weights, lambda: [self._branch(weights, prefix, join) for prefix in self._prefixes for join in Join]
+            weights, lambda: [self._branch(weights, prefix, join) for prefix in self._prefixes for join in Projection]
         )
 
-    def _branch(self, weights: AdapterWeights, prefix: str, join: Join) -> Branch | None:
+    def _branch(self, weights: AdapterWeights, prefix: str, join: Projection) -> Branch | None:
         paths = [prefix + site for site in JOINED_SITES[join]]
         sites = tuple(i for i, path in enumerate(paths) if path in weights.lora)
         if not sites:
@@ -103,7 +103,7 @@ class LoraStacks:
 class SegmentLora:
     """Two small products for each segment of tokens and each site."""
 
-    def __init__(self, segments: Segments, stacks: LoraStacks, scratch: Scratch) -> None:
+    def __init__(self, segments: Segments, stacks: LoraStacks, scratch: Workspace) -> None:
         self._segments = [
             (slice(start, stop), stacks.of(weights), weights.config.scaling)
             for start, stop, weights in segments
@@ -111,10 +111,10 @@ class SegmentLora:
         ]
         self._scratch = scratch
 
-    def add(self, layer: int, join: Join, x: Tensor, out: Tensor) -> None:
+    def add(self, layer: int, join: Projection, x: Tensor, out: Tensor) -> None:
         """As LoraBranches has it."""
         for tokens, branches, scaling in self._segments:
-            branch = branches[len(Join) * layer + join]
+            branch = branches[len(Projection) * layer + join]
             if branch is None:
                 continue
             low_rank = self._scratch.take("low rank", (tokens.stop - tokens.start, branch.a.shape[1]), x.dtype)

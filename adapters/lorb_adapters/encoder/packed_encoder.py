@@ -9,12 +9,12 @@ from lorb_adapters.encoder.attention import RowAttention, row_attention
 from lorb_adapters.encoder.base_products import BaseProducts
 from lorb_adapters.encoder.bert_layer import BertLayer, is_bert_layer
 from lorb_adapters.encoder.flat_adapters import FlatAdapters
-from lorb_adapters.encoder.lora_cpu_bf16 import MaskedLora, PaddedAdapters
-from lorb_adapters.encoder.lora_cpu_fp32 import BiasedBranches, LoraFirst
+from lorb_adapters.encoder.lora_cpu_bf16 import ConcatenatedLora, PaddedAdapters
+from lorb_adapters.encoder.lora_cpu_fp32 import LoraFirst, LorasWithBias
 from lorb_adapters.encoder.lora_cuda import GroupedLora, prefers_groups
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, LoraStacks, SegmentLora, Segments
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, LoraStacks, Projection, SegmentLora, Segments
 from lorb_adapters.encoder.packing import PackedRows
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 
 _EMBEDDINGS, _PROJECTION, _LAYERS = "embeddings", "embeddings_project", "encoder.layer"
 
@@ -42,10 +42,10 @@ class PackedEncoder:
             self._layers = [BertLayer.read(layer, self.dtype, packs=self._by_onednn) for layer in layers.children()]
         self.joins = joins = [shape for layer in self._layers for shape in _joins(layer)]
         self.num_heads = self._layers[0].num_heads
-        self._scratch = Scratch(self._device)
+        self._scratch = Workspace(self._device)
         self._base = BaseProducts(self.dtype, self._scratch)
         # each keeps what it made of an adapter; a device uses one, CUDA two
-        self._biased = BiasedBranches(self._layers, self.dtype)
+        self._biased = LorasWithBias(self._layers, self.dtype)
         self._padded = PaddedAdapters(joins, self.dtype)
         self._stacks = LoraStacks(len(self._layers), self.dtype)
         self._flats = FlatAdapters(joins, self._device, self.dtype)
@@ -86,7 +86,7 @@ class PackedEncoder:
 
     def _products(self, segments: Segments, num_tokens: int) -> AdaptedProducts:
         if self._by_onednn:
-            return BaseFirst(self._base, MaskedLora(segments, num_tokens, self._padded))
+            return BaseFirst(self._base, ConcatenatedLora(segments, num_tokens, self._padded))
         if self._device.type == "cpu":
             return LoraFirst(self._base, segments, num_tokens, self._biased, self._scratch)
         if prefers_groups(self._device, self.dtype, len(segments)):
@@ -111,19 +111,21 @@ class PackedEncoder:
     def _attend(
         self, x: Tensor, number: int, layer: BertLayer, attention: RowAttention, products: AdaptedProducts
     ) -> Tensor:
-        context = attention(products.plain(number, Join.QKV, x, layer.qkv))
-        return layer.attention_norm(products.onto_residual(number, Join.ATTENTION_OUT, x, context, layer.attention_out))
+        context = attention(products.plain(number, Projection.QKV, x, layer.qkv))
+        return layer.attention_norm(
+            products.onto_residual(number, Projection.ATTENTION_OUT, x, context, layer.attention_out)
+        )
 
     def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, products: AdaptedProducts) -> Tensor:
-        up = layer.activation(products.plain(number, Join.UP, x, layer.up))
-        return layer.norm(products.onto_residual(number, Join.DOWN, x, up, layer.down))
+        up = layer.activation(products.plain(number, Projection.UP, x, layer.up))
+        return layer.norm(products.onto_residual(number, Projection.DOWN, x, up, layer.down))
 
 
 def _joins(layer: BertLayer) -> list[tuple[int, int]]:
     """(inputs, outputs of a part) of the layer's four products."""
     return [
         (linear.weight.shape[1], linear.weight.shape[0] // len(JOINED_SITES[join]))
-        for join, linear in zip(Join, layer.linears, strict=True)
+        for join, linear in zip(Projection, layer.linears, strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 PACKED_ATTENTION = "lorb_packed"
 
@@ -62,7 +62,9 @@ class PackedRows:
         return self.token_ids.shape[1]
 
 
-def pack(rows: Sequence[EncodedRow], *, first_position: int = 0, device: torch.device | str = "cpu") -> PackedRows:
+def pack(
+    rows: Sequence[EncodedHypothesis], *, first_position: int = 0, device: torch.device | str = "cpu"
+) -> PackedRows:
     """Lays `rows` end to end in the order given; runs of equal length are found, not made: sort beforehand.
 
     first_position: the encoder's position id of a row's first token (RoBERTa counts from padding_idx + 1).

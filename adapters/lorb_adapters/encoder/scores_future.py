@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class PendingScores:
+class ScoresFuture:
     """A launched pass.
 
     Attributes:
@@ -22,7 +22,7 @@ class PendingScores:
     done: torch.cuda.Event | None
 
     @classmethod
-    def fetch(cls, scores: Tensor, order: np.ndarray) -> "PendingScores":
+    def fetch(cls, scores: Tensor, order: np.ndarray) -> "ScoresFuture":
         """Starts bringing scores, [rows] in the pass's order, from their device."""
         if not scores.is_cuda:
             return cls(scores, order, None)

@@ -9,7 +9,7 @@ from lorb_adapters.lora.weights import AdapterWeights
 Made = TypeVar("Made")
 
 
-class KeptByAdapter(Generic[Made]):
+class WeakAdapterCache(Generic[Made]):
     """One thing for each adapter. Nothing is kept of an adapter in training: a trainer writes into it."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Scratch:
+class Workspace:
     """Uninitialised memory by name; what a view holds is whatever was last written under that name."""
 
     def __init__(self, device: torch.device) -> None:

@@ -9,13 +9,13 @@ import torch
 from lorb_adapters.base.loader import Base
 from lorb_adapters.base.truncate import lowest_layers
 from lorb_adapters.pretraining.config import PLL, REPLACED, BuildConfig
-from lorb_adapters.pretraining.corpus.corpus import Material
+from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.files import BuildFiles
-from lorb_adapters.pretraining.encoder_trainer import Learner
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 from lorb_adapters.pretraining.objectives.pseudo_likelihood import PseudoLikelihood
 from lorb_adapters.pretraining.objectives.replaced_tokens import Replaced
 from lorb_adapters.pretraining.report import BuildReport
-from lorb_adapters.pretraining.staged_trainer import Course
+from lorb_adapters.pretraining.staged_trainer import StagedTrainer
 from lorb_adapters.pretraining.zero_shot import ZeroShot
 from lorb_adapters.process_memory import peak_memory_bytes
 from lorb_adapters.training.data.encoded_lists import prepare
@@ -31,7 +31,7 @@ _OBJECTIVES: dict[str, type[Replaced | PseudoLikelihood]] = {REPLACED: Replaced,
 class Built:
     """A run's end: the trained model, and its report; the folder is still held."""
 
-    learner: Learner
+    learner: EncoderTrainer
     report: BuildReport
     folder: RunFolder
 
@@ -47,8 +47,8 @@ def build(
         folder = on_failure.enter_context(RunFolder(keeping.folder))
         begin = {START: folder.start, RESUME: folder.resume, RESTART: folder.restart}[keeping.begin]
         begin(_identity(base, files, config) | objective.identity())
-        material = Material.read(files, config, folder.path, progress)
-        course = Course(folder, config, progress, keeping.checkpoint_seconds)
+        material = Corpus.read(files, config, folder.path, progress)
+        course = StagedTrainer(folder, config, progress, keeping.checkpoint_seconds)
         with progress:
             learnt = objective.train(course, material)
         progress.say("measuring on held-out sentences" + (" and dev" if material.dev else ""))
@@ -83,7 +83,7 @@ def _identity(base: Base, files: BuildFiles, config: BuildConfig) -> dict[str, A
     }
 
 
-def _on_dev(learner: Learner, config: BuildConfig, material: Material) -> ZeroShot | None:
+def _on_dev(learner: EncoderTrainer, config: BuildConfig, material: Corpus) -> ZeroShot | None:
     if not material.dev:
         return None
     lists = prepare(material.dev, learner.base.text_encoder, config.normalization, uses_context=False)

@@ -10,7 +10,7 @@ from lorb_adapters.training.methods.method import Tensors
 _EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
 
 
-class Learner(Full):
+class EncoderTrainer(Full):
     """The encoder and a score head. The encoder's parameters are the base's own: the next stage finds them changed."""
 
     name = "learner"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.sentences import reading_order
-from lorb_adapters.pretraining.encoder_trainer import Learner
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 from lorb_adapters.process_memory import KeptPages
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.methods.method import Tensors
 from lorb_adapters.training.optimizer import Optimizer
@@ -25,7 +25,7 @@ class ReadRow(Protocol):
     """A sentence as the model reads it, with what it is to learn from it."""
 
     @property
-    def row(self) -> EncodedRow:
+    def row(self) -> EncodedHypothesis:
         """Its tokens."""
         ...
 
@@ -48,7 +48,7 @@ class Stage(Generic[Row]):
     """
 
     name: str
-    learner: Learner
+    learner: EncoderTrainer
     pool_size: int
     num_sentences: int
     draw: Callable[[Sequence[int], int], Sequence[Row]]
@@ -62,7 +62,7 @@ class Stage(Generic[Row]):
             yield self.draw(list(islice(order, size)), first)
 
 
-class Course:
+class StagedTrainer:
     """Where a run stands, and how it goes on: the same to the bit wherever it was stopped.
 
     Attributes:

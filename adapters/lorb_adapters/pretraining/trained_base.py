@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorb_adapters.pretraining.encoder_trainer import Learner
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 
 
 class Measurement(Protocol):
@@ -20,7 +20,7 @@ class Measurement(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class TrainedBase:
     """A trained base.
 
     Attributes:
@@ -28,5 +28,5 @@ class Learnt:
         measure: on sentences held out; takes a while.
     """
 
-    learner: Learner
+    learner: EncoderTrainer
     measure: Callable[[], Measurement]

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from lorb.errors import InvalidAdapter, InvalidInput, MalformedFile
 from lorb_adapters.store.manifest import Manifest
-from lorb_adapters.store.storage.local_folder import FolderStorage
+from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
 
 _MAX_MEMBERS = 2 * len(MAX_BYTES)  # a folder or two beside the files
@@ -39,7 +39,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
-    folder = FolderStorage(path)
+    folder = LocalFolder(path)
     names = folder.names("")
     check_names(names)
     return {name: folder.read(name, MAX_BYTES[name]) for name in names}

@@ -79,7 +79,7 @@ def train(
         report(done)
         looks = step % evaluate_every == 0 or step == num_steps
         if looks:
-            report(training.look_at_dev(dev_lists, step / per_epoch))
+            report(training.evaluate_dev(dev_lists, step / per_epoch))
             now.is_done = step == num_steps or 0 < config.patience <= now.looks_without_gain
         if keep and (looks or clock() - last_kept >= checkpoint_seconds):
             now.seconds = clock() - started
@@ -135,7 +135,7 @@ class _Training:
         self.state.steps.append(done)
         return done
 
-    def look_at_dev(self, dev_lists: Sequence[ReferencedList], epoch: float) -> DevReport:
+    def evaluate_dev(self, dev_lists: Sequence[ReferencedList], epoch: float) -> DevReport:
         """Scores dev, each process its share, tunes the weight, and keeps what is better than all before."""
         state, tensors = self.state, self._optimizer.evaluated()
         scores = self._dev_scores(tensors, dev_lists)

@@ -25,7 +25,7 @@ _NUM_GOLDEN_LISTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class TrainingResult:
     """A run's end: the report, and all that the store needs to publish it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Finished:
 
 
 def publish(
-    finished: Finished, store: Store, *, force: bool, promote: bool, signing_key: SigningKey | None = None
+    finished: TrainingResult, store: Store, *, force: bool, promote: bool, signing_key: SigningKey | None = None
 ) -> str:
     """Publishes what helps, signed with `signing_key`, and returns its full version id; raises NotPublished otherwise.
 

@@ -13,7 +13,7 @@ from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
 from lorb_adapters.process_memory import peak_memory_bytes
 from lorb_adapters.ranking import Ranking
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import ReferencedList, fit_rank_prior
@@ -28,11 +28,11 @@ from lorb_adapters.training.loop import CHECKPOINT_SECONDS, Trained, train
 from lorb_adapters.training.methods import Lora, Method, make_method
 from lorb_adapters.training.processes import Processes
 from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.publish import Finished, choose_golden_lists, make_publication, publish, size_bytes
+from lorb_adapters.training.publish import TrainingResult, choose_golden_lists, make_publication, publish, size_bytes
 from lorb_adapters.training.report.report import RunReport
 from lorb_adapters.training.run_folder import RunFolder
 
-__all__ = ["Finished", "Keeping", "publish", "run"]
+__all__ = ["Keeping", "TrainingResult", "publish", "run"]
 
 START, RESUME, RESTART = "start", "resume", "restart"
 
@@ -63,7 +63,7 @@ def run(
     golden_lists: bool = True,
     keeping: Keeping | None = None,
     processes: Processes | None = None,
-) -> Finished | None:
+) -> TrainingResult | None:
     """Trains and measures. Publishes nothing. Returns None in all processes but the first."""
     processes = processes or Processes()
     data = read_data(files, base.text_encoder, config, progress.say)
@@ -133,7 +133,7 @@ def run(
             golden = choose_golden_lists(method, trained, data.dev) if golden_lists else ()
             made = make_publication(report, trained.weights, data, golden)
         on_failure.pop_all()
-    return Finished(report, made, method, trained, folder)
+    return TrainingResult(report, made, method, trained, folder)
 
 
 def _identity(
@@ -188,7 +188,7 @@ def _cache(
         )
         num_done = 0
 
-        def compute(rows: Sequence[EncodedRow]) -> Tensor:
+        def compute(rows: Sequence[EncodedHypothesis]) -> Tensor:
             nonlocal num_done
             vectors = method.below(rows)
             num_done += len(rows)

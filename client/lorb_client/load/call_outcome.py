@@ -17,7 +17,7 @@ from lorb_client.channel import open_aio_channel
 _METHOD = "/lorb.v1.RescoringService/Rescore"
 
 
-class Ending(Enum):
+class OutcomeKind(Enum):
     """What became of a call."""
 
     RESCORED = "rescored"
@@ -27,11 +27,11 @@ class Ending(Enum):
     NO_ANSWER = "no_answer"  # gRPC gave up: time over, connection lost
 
 
-ANSWERED = frozenset({Ending.RESCORED, Ending.PARTIAL, Ending.FIRST_PASS})
+ANSWERED = frozenset({OutcomeKind.RESCORED, OutcomeKind.PARTIAL, OutcomeKind.FIRST_PASS})
 
 
 @dataclass(frozen=True, slots=True)
-class CallEnd:
+class CallOutcome:
     """How one call ended.
 
     Attributes:
@@ -40,7 +40,7 @@ class CallEnd:
         num_scored: hypotheses of the answer that carry a rescoring score.
     """
 
-    ending: Ending
+    ending: OutcomeKind
     reason: str = ""
     num_scored: int = 0
 
@@ -71,7 +71,7 @@ class Connections:
         except TimeoutError:
             raise Unavailable(f"{self._target} took no connection within {timeout_seconds:g} s") from None
 
-    async def send(self, request: bytes, timeout_seconds: float) -> CallEnd:
+    async def send(self, request: bytes, timeout_seconds: float) -> CallOutcome:
         """One call from its beginning to its end; cancelling this cancels the call, on the server too."""
         try:
             response: bytes = await next(self._methods)(request, timeout=timeout_seconds, metadata=self._metadata)
@@ -85,16 +85,16 @@ class Connections:
             await channel.close()
 
 
-def end_of(response: pb.RescoreResponse) -> CallEnd:
+def end_of(response: pb.RescoreResponse) -> CallOutcome:
     """What an answer amounts to. Raises LorbError where it says what this release does not know."""
     ranked = ranked_from_response(
         pb.RescoreResponse(outcome=response.outcome, fallback_reason=response.fallback_reason)
     )
     reason = ranked.fallback_reason
     num_scored = sum(hypothesis.HasField("rescoring_score") for hypothesis in response.hypotheses)
-    return CallEnd(Ending(ranked.outcome.value), reason.value if reason else "", num_scored)
+    return CallOutcome(OutcomeKind(ranked.outcome.value), reason.value if reason else "", num_scored)
 
 
-def _failed(error: aio.AioRpcError) -> CallEnd:
+def _failed(error: aio.AioRpcError) -> CallOutcome:
     by_server = any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
-    return CallEnd(Ending.REFUSED if by_server else Ending.NO_ANSWER, error.code().name.lower())
+    return CallOutcome(OutcomeKind.REFUSED if by_server else OutcomeKind.NO_ANSWER, error.code().name.lower())

@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from lorb_client.load.call_outcome import CallEnd
+from lorb_client.load.call_outcome import CallOutcome
 from lorb_client.load.tally import LoadTally
 
 MIN_TIMEOUT_SECONDS = 0.001
 DRAIN_GRACE_SECONDS = 5.0  # beyond the deadline: gRPC ends every call by itself, so what is left then hangs
 
-Send = Callable[[int, float], Awaitable[CallEnd]]  # (which call, seconds until its deadline)
+Send = Callable[[int, float], Awaitable[CallOutcome]]  # (which call, seconds until its deadline)
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class OpenLoop:
         """Sends all calls and waits for their ends. `start_at` is on the event loop's clock.
 
         Cancelling it ends the run: what has ended is in the tally, calls under way are cancelled. Raises what
-        `send` raises: a call that fails is a CallEnd, so it is a fault.
+        `send` raises: a call that fails is a CallOutcome, so it is a fault.
         """
         loop = asyncio.get_running_loop()
         try:

@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnProcess
 
 from lorb.errors import LorbError
 from lorb_client.calls import CallSettings
-from lorb_client.load.call_outcome import CallEnd, Connections
+from lorb_client.load.call_outcome import CallOutcome, Connections
 from lorb_client.load.mix import Mix
 from lorb_client.load.open_loop import OpenLoop
 from lorb_client.load.tally import LoadTally
@@ -131,7 +131,7 @@ async def _load(plan: LoadPlan, agreed_start: Callable[[], float]) -> LoadTally:
     connections = Connections(plan.settings, plan.num_connections)
     tally = LoadTally(plan.settings.timeout_seconds)
 
-    async def send(i: int, timeout_seconds: float) -> CallEnd:
+    async def send(i: int, timeout_seconds: float) -> CallOutcome:
         return await connections.send(plan.mix.requests[plan.mix.draws[i]], timeout_seconds)
 
     try:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from lorb import __version__
 from lorb.server_info import ServerInfo
-from lorb_client.load.call_outcome import ANSWERED, Ending
+from lorb_client.load.call_outcome import ANSWERED, OutcomeKind
 from lorb_client.load.latencies import Latencies, Percentiles
 from lorb_client.load.tally import LoadTally
 
@@ -81,8 +81,8 @@ class LoadResult:
             answered_per_second=answered / measured,
             endings=_endings(tally),
             within_deadline=tally.num_within_deadline / max(1, tally.num_due),
-            rescored_hypotheses_per_second=tally.scored_within_deadline[Ending.RESCORED] / measured,
-            partial_hypotheses_per_second=tally.scored_within_deadline[Ending.PARTIAL] / measured,
+            rescored_hypotheses_per_second=tally.scored_within_deadline[OutcomeKind.RESCORED] / measured,
+            partial_hypotheses_per_second=tally.scored_within_deadline[OutcomeKind.PARTIAL] / measured,
             latency_ms=tally.latencies.percentiles(),
             rescored_latency_ms=tally.rescored_latencies.percentiles(),
             lateness_ms=tally.lateness.percentiles(),
@@ -97,7 +97,7 @@ class LoadResult:
         """Calls whose list came back, in time or not."""
         return sum(self.num_ending(ending) for ending in ANSWERED)
 
-    def num_ending(self, ending: Ending) -> int:
+    def num_ending(self, ending: OutcomeKind) -> int:
         """Calls that ended so, for any reason."""
         return sum(count for name, count in self.endings.items() if name.split()[0] == ending.value)
 
@@ -109,7 +109,7 @@ class LoadResult:
 
 
 def _endings(tally: LoadTally) -> dict[str, int]:
-    order = list(Ending)
+    order = list(OutcomeKind)
     ends = sorted(tally.ends.items(), key=lambda item: (order.index(item[0][0]), -item[1]))
     return {f"{ending.value} {reason}".rstrip(): count for (ending, reason), count in ends}
 

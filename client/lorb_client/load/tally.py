@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lorb_client.load.call_outcome import ANSWERED, CallEnd, Ending
+from lorb_client.load.call_outcome import ANSWERED, CallOutcome, OutcomeKind
 from lorb_client.load.latencies import Latencies
 
 
@@ -29,9 +29,9 @@ class LoadTally:
     num_due: int = 0
     num_not_sent: int = 0
     num_unfinished: int = 0
-    ends: Counter[tuple[Ending, str]] = field(default_factory=Counter)
+    ends: Counter[tuple[OutcomeKind, str]] = field(default_factory=Counter)
     num_within_deadline: int = 0
-    scored_within_deadline: Counter[Ending] = field(default_factory=Counter)
+    scored_within_deadline: Counter[OutcomeKind] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
     rescored_latencies: Latencies = field(default_factory=Latencies)
     lateness: Latencies = field(default_factory=Latencies)
@@ -47,11 +47,11 @@ class LoadTally:
         self.num_due += 1
         self.lateness.record(late_seconds)
 
-    def add_end(self, end: CallEnd, seconds: float) -> None:
+    def add_end(self, end: CallOutcome, seconds: float) -> None:
         """Counts a call's end, `seconds` after it was due."""
         self.ends[end.ending, end.reason] += 1
         self.latencies.record(seconds)
-        if end.ending is Ending.RESCORED:
+        if end.ending is OutcomeKind.RESCORED:
             self.rescored_latencies.record(seconds)
         if end.ending in ANSWERED and seconds <= self.deadline_seconds:
             self.num_within_deadline += 1

@@ -11,7 +11,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
 
-def with_patience(call: Callable[[], Answer], max_wait_seconds: float, pause: Callable[[float], bool]) -> Answer:
+def retry_overloaded(call: Callable[[], Answer], max_wait_seconds: float, pause: Callable[[float], bool]) -> Answer:
     """Makes a call, and makes it again after a pause as long as the server is Overloaded.
 
     Args:

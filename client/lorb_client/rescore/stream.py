@@ -13,7 +13,7 @@ from lorb.formats import ListRecord
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
-from lorb_client.rescore.retry import with_patience
+from lorb_client.rescore.retry import retry_overloaded
 
 # Well under the 4 MiB that servers take, at four bytes a character.
 MAX_CHARS_PER_CALL = 500_000
@@ -56,7 +56,7 @@ def rescored_records(
     def answer(chunk: Sequence[ListRecord], ending: _Ending) -> None:
         call = partial(client.rescore_batch, _lists(chunk), options)
         try:
-            ending.put(with_patience(call, limits.max_wait_seconds, stopped.wait))
+            ending.put(retry_overloaded(call, limits.max_wait_seconds, stopped.wait))
         except BaseException as error:
             ending.put(error)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from lorb.errors import InvalidAdapter, LorbError, Unavailable
 from lorb.ranked import AdapterRef
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 from lorb_server.engine.batch import is_out_of_memory
-from lorb_server.single_flight import BACK_OFF_SECONDS, SharedLoads
+from lorb_server.single_flight import BACK_OFF_SECONDS, SingleFlight
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.logs import log_failure
 
@@ -22,12 +22,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resident:
-    adapter: ServedAdapter
+    adapter: AdapterHandle
     weights: AdapterWeights
     size_bytes: int
 
 
-class Residents:
+class AdapterCache:
     """Weights by adapter. Belongs to the event loop; files are read on `threads`.
 
     A pass holds the weights that it works with, so one that leaves in the middle of it is freed afterwards. What
@@ -36,7 +36,7 @@ class Residents:
 
     def __init__(
         self,
-        read: Callable[[ServedAdapter], AdapterWeights],
+        read: Callable[[AdapterHandle], AdapterWeights],
         threads: Executor,
         metrics: AdapterMetrics,
         max_bytes: int,
@@ -54,7 +54,7 @@ class Residents:
         self._residents: OrderedDict[AdapterRef, _Resident] = OrderedDict()  # the least recently used first
         self._permanent: dict[AdapterRef, AdapterWeights] = {}
         self._largest_bytes = 0
-        self._loads: SharedLoads[AdapterRef, AdapterWeights] = SharedLoads(
+        self._loads: SingleFlight[AdapterRef, AdapterWeights] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
         )
         metrics.watch_residents(lambda: self.size_bytes, lambda: len(self._residents))
@@ -71,7 +71,7 @@ class Residents:
         """Whether another adapter, as large as the largest so far, would push nobody out."""
         return self.size_bytes + self._largest_bytes <= self.max_bytes and self.size_bytes < self.max_bytes
 
-    def get(self, adapter: ServedAdapter) -> AdapterWeights | None:
+    def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
         """Its weights on the device; None if they have left it."""
         resident = self._residents.get(adapter.ref)
         if resident is None:
@@ -79,7 +79,7 @@ class Residents:
         self._residents.move_to_end(adapter.ref)
         return resident.weights
 
-    async def bring_back(self, adapter: ServedAdapter) -> AdapterWeights:
+    async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
         """Its weights, read and verified again where they have left; raises LorbError where that fails.
 
         Callers of one adapter share one reading. After a failure the store is left alone for a moment, in which
@@ -87,7 +87,7 @@ class Residents:
         """
         return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._bring_back(adapter))
 
-    def put(self, adapter: ServedAdapter, weights: AdapterWeights) -> None:
+    def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
         """Takes weights in as the latest used; others leave where the bytes run out, but never these."""
         self.drop(adapter)
         size_bytes = weights.served_bytes
@@ -99,12 +99,12 @@ class Residents:
             self._remove(next(iter(self._residents)))
             self._metrics.evictions.inc()
 
-    def keep(self, adapter: ServedAdapter, weights: AdapterWeights) -> None:
+    def keep(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
         """Takes weights in for good, outside the bound: those of the base's own head, which no store has."""
         self._permanent[adapter.ref] = weights
         self._metrics.adapter_arrived(adapter)
 
-    def drop(self, adapter: ServedAdapter) -> None:
+    def drop(self, adapter: AdapterHandle) -> None:
         """Lets go of the weights of an adapter that is not served any more."""
         self._loads.forget(adapter.ref)
         if adapter.ref in self._residents:
@@ -114,7 +114,7 @@ class Residents:
         """Gives up what is being read."""
         await self._loads.close()
 
-    async def _bring_back(self, adapter: ServedAdapter) -> AdapterWeights:
+    async def _bring_back(self, adapter: AdapterHandle) -> AdapterWeights:
         started = self._clock()
         try:
             weights = await asyncio.get_running_loop().run_in_executor(self._threads, self._read_same, adapter)
@@ -129,7 +129,7 @@ class Residents:
         self.put(adapter, weights)
         return weights
 
-    def _read_same(self, adapter: ServedAdapter) -> AdapterWeights:
+    def _read_same(self, adapter: AdapterHandle) -> AdapterWeights:
         try:
             return self._read(adapter)
         except LorbError:
@@ -146,5 +146,5 @@ class Residents:
         self._metrics.adapter_left(resident.adapter)
 
 
-def _names(adapter: ServedAdapter) -> dict[str, str]:
+def _names(adapter: AdapterHandle) -> dict[str, str]:
     return {"domain": adapter.ref.domain, "version": adapter.ref.version}

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedRow
-from lorb_server.call import Lane
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.call import Priority
 
 
-class PendingPass(Protocol):
-    """A pass that the device may still be at: `lorb_adapters.encoder.scores_future.PendingScores`."""
+class ScoresFutureLike(Protocol):
+    """A pass that the device may still be at: `lorb_adapters.encoder.scores_future.ScoresFuture`."""
 
     @property
     def is_ready(self) -> bool:
@@ -27,12 +27,12 @@ class ScoringModel(Protocol):
     """What serving needs of `lorb_adapters.model.RescoringModel`."""
 
     def launch(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
-    ) -> PendingPass:
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+    ) -> ScoresFutureLike:
         """Starts a pass; on an accelerator it goes on while the next one is prepared."""
 
     def score(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> Tensor:
         """Scores rows of any mix of adapters in one pass, [rows]."""
 
@@ -44,7 +44,7 @@ class Request:
     Attributes:
         rows: at least one, the likeliest first.
         cumulative_tokens: in the first row, the first two, ...
-        least_rows: the fewest of them worth scoring.
+        minimum_rows: the fewest of them worth scoring.
         domain: whom the work is for.
         digest: of the adapter's weights.
         weights: on the model's device.
@@ -52,14 +52,14 @@ class Request:
         lane: who waits for it.
     """
 
-    rows: Sequence[EncodedRow]
+    rows: Sequence[EncodedHypothesis]
     cumulative_tokens: Sequence[int]
-    least_rows: int
+    minimum_rows: int
     domain: str
     digest: str
     weights: AdapterWeights
     answer_by: float
-    lane: Lane
+    lane: Priority
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ class Work:
         places: for each list the positions of its rows' scores.
     """
 
-    rows: list[EncodedRow]
+    rows: list[EncodedHypothesis]
     row_adapters: list[int]
     adapters: list[AdapterWeights]
     places: list[list[int]]
@@ -156,7 +156,7 @@ def _score_part(model: ScoringModel, work: Work, part: slice, on_out_of_memory: 
     return [score for half in halves for score in _score_part(model, work, half, on_out_of_memory)]
 
 
-def _passes(rows: Sequence[EncodedRow], max_tokens: int) -> Iterator[slice]:
+def _passes(rows: Sequence[EncodedHypothesis], max_tokens: int) -> Iterator[slice]:
     start = tokens = 0
     for i, row in enumerate(rows):
         if i > start and tokens + row.num_tokens > max_tokens:

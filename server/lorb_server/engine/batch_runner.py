@@ -4,11 +4,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorb_server.engine.batch import PendingPass, ScoringModel, Share, Work, gather, score
+from lorb_server.engine.batch import ScoresFutureLike, ScoringModel, Share, Work, gather, score
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-LEAST_BATCH_TOKENS = 128  # however short of memory the device has been
+MINIMUM_BATCH_TOKENS = 128  # however short of memory the device has been
 
 PassOutcome = tuple[float, ...] | Exception  # a list's scores, or what the model raises for it alone
 
@@ -27,7 +27,7 @@ class Launched:
 
     shares: Sequence[Share]
     work: Work
-    pending: PendingPass | None
+    pending: ScoresFutureLike | None
 
     @property
     def is_ready(self) -> bool:
@@ -35,7 +35,7 @@ class Launched:
         return self.pending is None or self.pending.is_ready
 
 
-class PassRunner:
+class BatchRunner:
     """Scores lists together; one that makes the pass raise fails alone."""
 
     def __init__(self, model: ScoringModel, metrics: Metrics, max_tokens: int) -> None:
@@ -97,7 +97,7 @@ class PassRunner:
 
     def _shrink(self) -> None:
         """Makes later passes smaller: what did not fit once will not fit again."""
-        self.max_tokens = max(LEAST_BATCH_TOKENS, self.max_tokens // 2)
+        self.max_tokens = max(MINIMUM_BATCH_TOKENS, self.max_tokens // 2)
         self._metrics.out_of_memory.inc()
         _log.warning(
             "the device is out of memory; passes become smaller", extra={"fields": {"tokens": self.max_tokens}}

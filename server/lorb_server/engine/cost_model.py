@@ -16,7 +16,7 @@ CLOCK_TICK_SECONDS = 1e-9  # Python's clocks tell no shorter time
 OUTLIER = 8.0  # a pass that took so many times longer than fitted tells of a suspended machine, not of the model
 
 
-class PassCost:
+class CostModel:
     """Predicts the seconds of a pass from its tokens. Before it has seen one it predicts 0. Not thread-safe."""
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ import torch
 from lorb_adapters.cuda_graphs.bucket import shapes_up_to
 from lorb_adapters.cuda_graphs.check import largest_deviation
 from lorb_adapters.cuda_graphs.graph import captured
-from lorb_adapters.cuda_graphs.runner import Runs, SmallPasses
-from lorb_adapters.encoder.scores_future import PendingScores
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner, Runs
+from lorb_adapters.encoder.scores_future import ScoresFuture
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
@@ -66,11 +66,11 @@ class CudaGraphs:
 
     def _launch(
         self,
-        passes: SmallPasses,
-        rows: Sequence[EncodedRow],
+        passes: CudaGraphRunner,
+        rows: Sequence[EncodedHypothesis],
         adapters: Sequence[AdapterWeights],
         row_adapters: Sequence[int],
-    ) -> PendingScores | None:
+    ) -> ScoresFuture | None:
         try:
             return passes.launch(rows, adapters, row_adapters)
         except Exception as error:

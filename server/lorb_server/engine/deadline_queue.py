@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 
 BUCKET_SECONDS = 0.01
 WHEEL_BUCKETS = 1024  # about ten seconds; whoever has longer stands behind all of those
@@ -30,7 +30,7 @@ class Entry(Generic[Payload]):
         answer_by: when its answer must be ready; seconds on the caller's clock.
         lane: who waits for it.
         domain: whom the work is for.
-        least_rows: the fewest rows worth scoring; all where it is all or nothing.
+        minimum_rows: the fewest rows worth scoring; all where it is all or nothing.
         enqueued_at: when it was offered; seconds on the same clock.
         num_rows: how many of its rows, from the first, are to be scored.
         is_probe: goes whatever is predicted, so that a prediction gone wrong is found out.
@@ -39,9 +39,9 @@ class Entry(Generic[Payload]):
     payload: Payload
     cumulative_tokens: Sequence[int]
     answer_by: float
-    lane: Lane
+    lane: Priority
     domain: str
-    least_rows: int
+    minimum_rows: int
     enqueued_at: float
     num_rows: int = field(init=False)
     is_probe: bool = field(default=False, init=False)
@@ -60,7 +60,7 @@ class Entry(Generic[Payload]):
         return bucket_of(self.answer_by)
 
 
-class DeadlineLane(Generic[Payload]):
+class DeadlineQueue(Generic[Payload]):
     """Waiting entries: the earliest bucket first, within a bucket by arrival."""
 
     def __init__(self) -> None:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lorb.errors import Unavailable
-from lorb_server.call import Lane, Scored
+from lorb_server.call import Priority, Scored
 from lorb_server.engine.batch import Request, Share
-from lorb_server.engine.batch_runner import Launched, PassRunner
+from lorb_server.engine.batch_runner import BatchRunner, Launched
 from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.scheduler import Admission, Batch, Scheduler
 from lorb_server.engine.settlement import Settlement, death, queue_full, settle_all, settlement, too_late
@@ -41,7 +41,7 @@ class _Ticket:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Errand:
+class _Task:
     """A function to run on the model thread between passes."""
 
     function: Callable[[], Any]
@@ -68,7 +68,7 @@ class Engine:
 
     def __init__(
         self,
-        passes: PassRunner,
+        passes: BatchRunner,
         scheduler: Scheduler[_Ticket],
         metrics: Metrics,
         *,
@@ -89,7 +89,7 @@ class Engine:
         self._probe = probe
         self._on_death = on_death
         self._clock = clock
-        self._errands: deque[_Errand] = deque()
+        self._errands: deque[_Task] = deque()
         self._wake = threading.Condition()  # guards the scheduler, the errands and the two flags
         self._closing = False
         self._dead = False
@@ -117,7 +117,7 @@ class Engine:
 
         Raises Overloaded where the queue is full and DeadlineExceeded where it cannot be ready in time. The future
         raises DeadlineExceeded where that came out when its turn came, and ModelFailed where the pass or the
-        thread failed. It holds the scores of the first k rows, `least_rows` or more.
+        thread failed. It holds the scores of the first k rows, `minimum_rows` or more.
         """
         future: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
         now = self._clock()
@@ -130,11 +130,11 @@ class Engine:
         future.add_done_callback(lambda done: self._drop(entry) if done.cancelled() else None)
         return future
 
-    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
         """Raises what `submit` would for any list of a domain that has so many tokens or more."""
         with self._wake:
             self._check_alive()
-            admission = self._scheduler.foresee(domain, lane, least_tokens, answer_by, self._clock())
+            admission = self._scheduler.can_admit(domain, lane, minimum_tokens, answer_by, self._clock())
         _check_admitted(admission)
 
     def run_on_model_thread(self, function: Callable[[], Result]) -> asyncio.Future[Result]:
@@ -142,7 +142,7 @@ class Engine:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         with self._wake:
             self._check_alive()
-            self._errands.append(_Errand(function, future))
+            self._errands.append(_Task(function, future))
             self._wake.notify()
         return future
 
@@ -165,7 +165,7 @@ class Engine:
         with self._wake:
             return self._scheduler.queued_tokens
 
-    def _oldest_age_seconds(self, lane: Lane) -> float:
+    def _oldest_age_seconds(self, lane: Priority) -> float:
         with self._wake:
             return self._scheduler.oldest_age_seconds(lane, self._clock())
 
@@ -183,14 +183,14 @@ class Engine:
                 if flight is not None and flight.launched.is_ready:
                     self._land(flight)
                     flight = None
-                if isinstance(work, _Errand):
+                if isinstance(work, _Task):
                     self._run_errand(work)
         except BaseException as error:
             log_failure(_log, "the model thread died", error)
         finally:
             self._die()
 
-    def _next_work(self, *, wait: bool) -> _Errand | Batch[_Ticket] | _End | None:
+    def _next_work(self, *, wait: bool) -> _Task | Batch[_Ticket] | _End | None:
         """What to do next; None, unless told to wait, where there is nothing yet."""
         with self._wake:
             while not self._closing or not wait:
@@ -232,7 +232,7 @@ class Engine:
         if failed:
             self._probe()  # if this raises, nothing can be scored any more, and the thread ends
 
-    def _run_errand(self, errand: _Errand) -> None:
+    def _run_errand(self, errand: _Task) -> None:
         self._in_hand.append(errand.future)
         try:
             settled: Settlement = (errand.future, errand.function(), None)
@@ -278,6 +278,6 @@ def _entry(request: Request, future: asyncio.Future[Scored], now: float) -> Entr
         request.answer_by,
         request.lane,
         request.domain,
-        request.least_rows,
+        request.minimum_rows,
         now,
     )

@@ -13,8 +13,8 @@ from lorb_adapters.store.adapter import Adapter
 from lorb_adapters.store.loading import check_golden, load_adapter
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import ServedAdapter, served
-from lorb_server.engine.adapter_cache import Residents
+from lorb_server.adapter import AdapterHandle, served
+from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch import is_out_of_memory
 from lorb_server.engine.engine import Engine
 from lorb_server.registry.verification import NOT_ITS_FAULT
@@ -35,7 +35,7 @@ class AdapterLoader:
         store: Store,
         model: RescoringModel,
         engine: Engine,
-        residents: Residents,
+        residents: AdapterCache,
         threads: Executor,
         metrics: Metrics,
         trusted: TrustedKeys | None = None,
@@ -50,7 +50,7 @@ class AdapterLoader:
         self._metrics = metrics
         self._slots = asyncio.Semaphore(MAX_LOADS_AT_ONCE)
 
-    async def load(self, domain: str, version: str) -> ServedAdapter:
+    async def load(self, domain: str, version: str) -> AdapterHandle:
         """Loads one version, or raises the LorbError that says why not; either is counted and logged."""
         started = time.monotonic()
         try:
@@ -92,7 +92,7 @@ class AdapterLoader:
 
 
 def read_weights(
-    store: Store, base: Base, adapter: ServedAdapter, trusted: TrustedKeys | None = None
+    store: Store, base: Base, adapter: AdapterHandle, trusted: TrustedKeys | None = None
 ) -> AdapterWeights:
     """The weights of an adapter that was verified before, hashed and checked again; blocks.
 

@@ -15,9 +15,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lorb_server.call import Lane
-from lorb_server.engine.cost_model import PassCost
-from lorb_server.engine.deadline_queue import DeadlineLane, Entry, bucket_of
+from lorb_server.call import Priority
+from lorb_server.engine.cost_model import CostModel
+from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 
 BULK_SHARE = 8  # of so many tokens, batch lists get at least one, however many single lists there are
 # A domain may have so many times the room that is left free: the dynamic threshold of Choudhury and Hahne (1998)
@@ -75,11 +75,15 @@ class Scheduler(Generic[Payload]):
     ) -> None:
         """A list alone may exceed `max_batch_tokens` and `max_pass_seconds`; together lists do not."""
         self.max_batch_tokens = max_batch_tokens
-        self.cost = PassCost()
-        self._max_tokens = {Lane.SINGLE: max_queue_tokens, Lane.BULK: max_bulk_queue_tokens, Lane.IDLE: math.inf}
+        self.cost = CostModel()
+        self._max_tokens = {
+            Priority.INTERACTIVE: max_queue_tokens,
+            Priority.BATCH: max_bulk_queue_tokens,
+            Priority.IDLE: math.inf,
+        }
         self._max_pass_seconds = max_pass_seconds
         self._max_queue_seconds = max_queue_seconds
-        self._lanes: dict[Lane, DeadlineLane[Payload]] = {lane: DeadlineLane() for lane in Lane}
+        self._lanes: dict[Priority, DeadlineQueue[Payload]] = {lane: DeadlineQueue() for lane in Priority}
         self._bulk_credit_tokens = 0
         self._num_running = 0  # passes taken and not finished
         self._free_at = -math.inf  # when the passes that run are predicted to end, or the last one ended
@@ -90,28 +94,28 @@ class Scheduler(Generic[Payload]):
         lane.advance(now)  # the model thread, which expires what is late, may be asleep
         if lane.tokens and not _is_fair(entry.tokens, lane, entry.domain, self._max_tokens[entry.lane]):
             return Admission.QUEUE_FULL
-        if entry.lane is Lane.SINGLE:
+        if entry.lane is Priority.INTERACTIVE:
             refusal = self._fit_into_queue(entry, now)
             if refusal is not None:
                 return refusal
         lane.add(entry)
         return Admission.ADMITTED
 
-    def foresee(self, domain: str, lane: Lane, least_tokens: int, answer_by: float, now: float) -> Admission:
+    def can_admit(self, domain: str, lane: Priority, minimum_tokens: int, answer_by: float, now: float) -> Admission:
         """What becomes of a list of at least so many tokens; ADMITTED where only its offer can tell.
 
-        `least_tokens` is the fewest that are worth scoring; an offer of a longer list fares no better.
+        `minimum_tokens` is the fewest that are worth scoring; an offer of a longer list fares no better.
         """
         waiting = self._lanes[lane]
         waiting.advance(now)
-        if waiting.tokens and not _is_fair(least_tokens, waiting, domain, self._max_tokens[lane]):
+        if waiting.tokens and not _is_fair(minimum_tokens, waiting, domain, self._max_tokens[lane]):
             return Admission.QUEUE_FULL
-        if lane is not Lane.SINGLE or answer_by == math.inf:
+        if lane is not Priority.INTERACTIVE or answer_by == math.inf:
             return Admission.ADMITTED
         free, fair = self._seconds_free(domain, answer_by, now)
-        if self.cost.seconds(least_tokens) <= fair or (answer_by > now and self._may_probe(now)):
+        if self.cost.seconds(minimum_tokens) <= fair or (answer_by > now and self._may_probe(now)):
             return Admission.ADMITTED
-        return self._refusal(least_tokens, free, answer_by - now)
+        return self._refusal(minimum_tokens, free, answer_by - now)
 
     def cancel(self, entry: Entry[Payload]) -> bool:
         """Takes `entry` out; False where it waits no longer."""
@@ -126,10 +130,10 @@ class Scheduler(Generic[Payload]):
         for lane in self._lanes.values():
             batch.too_late += lane.pop_expired(now)
         self._take_owed(batch, now)
-        self._fill(batch, self._lanes[Lane.SINGLE], now)
-        self._fill(batch, self._lanes[Lane.BULK], now)
+        self._fill(batch, self._lanes[Priority.INTERACTIVE], now)
+        self._fill(batch, self._lanes[Priority.BATCH], now)
         if not batch.entries:
-            self._fill(batch, self._lanes[Lane.IDLE], now)
+            self._fill(batch, self._lanes[Priority.IDLE], now)
         self._earn_credit()
         if batch.entries:
             self._free_at = self._begins(now) + self.cost.seconds(batch.tokens)
@@ -164,7 +168,7 @@ class Scheduler(Generic[Payload]):
         """Lists that wait."""
         return sum(map(len, self._lanes.values()))
 
-    def oldest_age_seconds(self, lane: Lane, now: float) -> float:
+    def oldest_age_seconds(self, lane: Priority, now: float) -> float:
         """How long the longest-waiting list of a lane has waited; 0 where none waits."""
         oldest = self._lanes[lane].oldest()
         return 0.0 if oldest is None else now - oldest.enqueued_at
@@ -177,19 +181,19 @@ class Scheduler(Generic[Payload]):
         if entry.answer_by > now and self._may_probe(now):
             entry.is_probe = True
             return None
-        return self._refusal(entry.cumulative_tokens[entry.least_rows - 1], free, entry.answer_by - now)
+        return self._refusal(entry.cumulative_tokens[entry.minimum_rows - 1], free, entry.answer_by - now)
 
     def _seconds_free(self, domain: str, answer_by: float, now: float) -> tuple[float, float]:
         """For a single list behind what goes before it: until its deadline, and of that what its domain may take."""
-        lane = self._lanes[Lane.SINGLE]
+        lane = self._lanes[Priority.INTERACTIVE]
         ahead = self._begins(now) - now + self.cost.seconds_within_passes(lane.tokens_ahead(bucket_of(answer_by)))
         free = min(answer_by - now, self._max_queue_seconds) - ahead
         of_domain = self.cost.seconds_within_passes(lane.domain_tokens.get(domain, 0))
         return free, min(free, FAIR_SHARE * free - of_domain)
 
-    def _refusal(self, least_tokens: int, free: float, for_deadline: float) -> Admission:
+    def _refusal(self, minimum_tokens: int, free: float, for_deadline: float) -> Admission:
         """Why a list is turned away: its deadline, or that too much waits already."""
-        is_late = for_deadline <= self._max_queue_seconds and self.cost.seconds(least_tokens) > free
+        is_late = for_deadline <= self._max_queue_seconds and self.cost.seconds(minimum_tokens) > free
         return Admission.TOO_LATE if is_late or for_deadline <= 0.0 else Admission.QUEUE_FULL
 
     def _begins(self, now: float) -> float:
@@ -200,7 +204,7 @@ class Scheduler(Generic[Payload]):
         return not self._num_running and not self.queued_lists and now - self._free_at >= PROBE_SECONDS
 
     def _could(self, entry: Entry[Payload], seconds: float) -> bool:
-        return self.cost.seconds(entry.cumulative_tokens[entry.least_rows - 1]) <= seconds
+        return self.cost.seconds(entry.cumulative_tokens[entry.minimum_rows - 1]) <= seconds
 
     def _cut(self, entry: Entry[Payload], seconds: float) -> bool:
         """Leaves in `entry` the rows that a pass of `seconds` holds; False where they are too few."""
@@ -212,17 +216,17 @@ class Scheduler(Generic[Payload]):
         return True
 
     def _take_owed(self, batch: Batch[Payload], now: float) -> None:
-        lane = self._lanes[Lane.BULK]
+        lane = self._lanes[Priority.BATCH]
         while (head := lane.head()) is not None and head.tokens <= self._bulk_credit_tokens:
             if not self._take_head(batch, lane, head, now):
                 break
             self._bulk_credit_tokens -= head.tokens
 
-    def _fill(self, batch: Batch[Payload], lane: DeadlineLane[Payload], now: float) -> None:
+    def _fill(self, batch: Batch[Payload], lane: DeadlineQueue[Payload], now: float) -> None:
         while (head := lane.head()) is not None and self._take_head(batch, lane, head, now):
             pass
 
-    def _take_head(self, batch: Batch[Payload], lane: DeadlineLane[Payload], head: Entry[Payload], now: float) -> bool:
+    def _take_head(self, batch: Batch[Payload], lane: DeadlineQueue[Payload], head: Entry[Payload], now: float) -> bool:
         """Moves a lane's head into the pass, or to those it is too late for; False where the pass is full."""
         if not batch.entries:
             lane.remove(head)
@@ -240,13 +244,13 @@ class Scheduler(Generic[Payload]):
         return True
 
     def _earn_credit(self) -> None:
-        if len(self._lanes[Lane.BULK]):
+        if len(self._lanes[Priority.BATCH]):
             self._bulk_credit_tokens += max(1, self.max_batch_tokens // BULK_SHARE)
         else:
             self._bulk_credit_tokens = 0
 
 
-def _is_fair(tokens: int, lane: DeadlineLane[Payload], domain: str, max_tokens: float) -> bool:
+def _is_fair(tokens: int, lane: DeadlineQueue[Payload], domain: str, max_tokens: float) -> bool:
     """Whether a lane has room for so many tokens more, and a domain has not taken more than its share of it."""
     room = max_tokens - lane.tokens
     return tokens <= room and lane.domain_tokens.get(domain, 0) + tokens <= FAIR_SHARE * room

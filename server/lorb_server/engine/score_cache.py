@@ -10,7 +10,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 Key = tuple[str, bytes]
 
@@ -30,7 +30,7 @@ class ScoreCache:
     def __len__(self) -> int:
         return len(self._scores)
 
-    def keys(self, digest: str, rows: Sequence[EncodedRow]) -> list[Key]:
+    def keys(self, digest: str, rows: Sequence[EncodedHypothesis]) -> list[Key]:
         """What the rows' scores under the adapter weights of `digest` are kept under; none where it is off."""
         return [(digest, _row_bytes(row)) for row in rows] if self.max_bytes else []
 
@@ -52,7 +52,7 @@ class ScoreCache:
             self.size_bytes -= _size_bytes(oldest)
 
 
-def _row_bytes(row: EncodedRow) -> bytes:
+def _row_bytes(row: EncodedHypothesis) -> bytes:
     """The row spelled so that it can be read back: where scoring begins, how many tokens, their ids, their types."""
     header = struct.pack("<II", row.scored_from, len(row.token_ids))
     return header + array("I", row.token_ids).tobytes() + bytes(row.type_ids)

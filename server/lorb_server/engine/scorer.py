@@ -6,9 +6,9 @@ from itertools import accumulate
 from typing import Protocol
 
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedRow
-from lorb_server.adapter import ServedAdapter
-from lorb_server.call import LEAST_PARTIAL_ROWS, Job, Lane, Scored
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.adapter import AdapterHandle
+from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Job, Priority, Scored
 from lorb_server.engine.batch import Request
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.score_cache import Key, ScoreCache
@@ -19,20 +19,20 @@ USEFUL_HIT_SHARE = 0.05
 HIT_SHARE_FORGETTING = 0.99  # weight of a list after each later one: the last 100 or so count
 
 
-class AdapterResidents(Protocol):
-    """What scoring needs of `lorb_server.engine.adapter_cache.Residents`."""
+class AdapterWeightsSource(Protocol):
+    """What scoring needs of `lorb_server.engine.adapter_cache.AdapterCache`."""
 
-    def get(self, adapter: ServedAdapter) -> AdapterWeights | None:
+    def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
         """Its weights on the device; None if they have left it."""
 
-    async def bring_back(self, adapter: ServedAdapter) -> AdapterWeights:
+    async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
         """Its weights, read from the store again."""
 
 
 class Scorer:
     """Scores lists in this process. Belongs to the event loop."""
 
-    def __init__(self, engine: Engine, residents: AdapterResidents, cache: ScoreCache, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, residents: AdapterWeightsSource, cache: ScoreCache, metrics: Metrics) -> None:
         self._engine = engine
         self._residents = residents
         self._cache = cache
@@ -40,10 +40,10 @@ class Scorer:
         self._hit_share = 0.0
         metrics.watch_cache(lambda: cache.size_bytes)
 
-    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
         """See Scoring. Where scores are often in the cache, a deadline turns away only what is not in it."""
         if self._hit_share < USEFUL_HIT_SHARE:
-            self._engine.check_room(domain, lane, least_tokens=least_tokens, answer_by=answer_by)
+            self._engine.check_room(domain, lane, minimum_tokens=minimum_tokens, answer_by=answer_by)
         else:
             self._engine.check_room(domain, lane)
 
@@ -62,12 +62,12 @@ class Scorer:
         return _scored(scores, missing, passed.queue_seconds, passed.infer_seconds)
 
     async def _request(self, job: Job, missing: Sequence[int]) -> Request:
-        weights = self._residents.get(job.adapter) or await self._residents.bring_back(job.adapter)
-        rows: list[EncodedRow] = [job.rows[i] for i in missing]
+        weights = self._residents.get(job.adapter) or await self._residents.reload(job.adapter)
+        rows: list[EncodedHypothesis] = [job.rows[i] for i in missing]
         return Request(
             rows=rows,
             cumulative_tokens=tuple(accumulate(row.num_tokens for row in rows)),
-            least_rows=_least_rows(missing) if job.may_be_partial else len(rows),
+            minimum_rows=_least_rows(missing) if job.may_be_partial else len(rows),
             domain=job.adapter.ref.domain,
             digest=job.adapter.ref.digest,
             weights=weights,
@@ -89,8 +89,8 @@ class Scorer:
 
 
 def _least_rows(missing: Sequence[int]) -> int:
-    """How many of the missing rows make the first LEAST_PARTIAL_ROWS of the list complete; at least one."""
-    return max(1, sum(i < LEAST_PARTIAL_ROWS for i in missing))
+    """How many of the missing rows make the first MINIMUM_PARTIAL_HYPOTHESES of the list complete; at least one."""
+    return max(1, sum(i < MINIMUM_PARTIAL_HYPOTHESES for i in missing))
 
 
 def _scored(

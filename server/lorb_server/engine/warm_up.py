@@ -7,8 +7,8 @@ from lorb.errors import InvalidInput
 from lorb_adapters.lora.head import SUM, HeadWeights
 from lorb_adapters.lora.weights import base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow, TextNormalization
-from lorb_server.engine.cost_model import PassCost
+from lorb_adapters.text import EncodedHypothesis, TextNormalization
+from lorb_server.engine.cost_model import CostModel
 from lorb_server.setting import flag
 
 USUAL_ROW_WORDS = 16
@@ -28,7 +28,7 @@ def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "m
 def warm_up(
     model: RescoringModel,
     max_batch_tokens: int,
-    cost: PassCost,
+    cost: CostModel,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Tries a pass as large as the budget allows, and lets `cost` learn from passes of usual rows.
@@ -50,12 +50,12 @@ def probe(model: RescoringModel) -> None:
     _score(model, _rows(model, 1))
 
 
-def _rows(model: RescoringModel, *num_words: int) -> list[EncodedRow]:
+def _rows(model: RescoringModel, *num_words: int) -> list[EncodedHypothesis]:
     texts = [" ".join(["a"] * count) for count in num_words]
     return model.base.text_encoder.encode(texts, "", TextNormalization(), uses_context=False)
 
 
-def _score(model: RescoringModel, rows: Sequence[EncodedRow]) -> None:
+def _score(model: RescoringModel, rows: Sequence[EncodedHypothesis]) -> None:
     base = model.base
     weights = base_only_weights(HeadWeights.zeros(SUM, base.hidden_size)).to(base.device, base.dtype)
     model.score(rows, [weights], [0] * len(rows))

@@ -9,7 +9,7 @@ from lorb.errors import LorbError
 from lorb.ranked import AdapterRef
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
-from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.fronts.frames import ProtocolError
 
 # A front forgets its routes with every change of the registry, so only calls in flight hold numbers of long ago.
@@ -21,11 +21,11 @@ class AdapterNumbers:
 
     def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
         self._max_adapters = max_adapters
-        self._adapters: OrderedDict[int, ServedAdapter] = OrderedDict()
+        self._adapters: OrderedDict[int, AdapterHandle] = OrderedDict()
         self._numbers: dict[AdapterRef, int] = {}
         self._next = 1
 
-    def number(self, adapter: ServedAdapter) -> int:
+    def number(self, adapter: AdapterHandle) -> int:
         """The adapter's number, from 1; a new one where it has none."""
         number = self._numbers.get(adapter.ref)
         if number is None:
@@ -38,7 +38,7 @@ class AdapterNumbers:
             del self._numbers[oldest.ref]
         return number
 
-    def get(self, number: int) -> ServedAdapter | None:
+    def get(self, number: int) -> AdapterHandle | None:
         """The adapter of this number, or None where it is forgotten."""
         adapter = self._adapters.get(number)
         if adapter is not None:
@@ -56,7 +56,7 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
     return json.dumps({"state": state, "is_fixed": is_fixed, **adapters}).encode()
 
 
-def decode_route(body: bytes, known: Callable[[int, ServedAdapter], ServedAdapter]) -> tuple[Route, int, bool]:
+def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
     """The route, its state, and whether it is fixed; `known` takes note of an adapter and its number.
 
     Raises ProtocolError where `encode_route` did not make that.
@@ -69,7 +69,7 @@ def decode_route(body: bytes, known: Callable[[int, ServedAdapter], ServedAdapte
         raise ProtocolError("a route is none that this process understands") from None
 
 
-def _adapter_json(adapter: ServedAdapter, number: int) -> dict[str, Any]:
+def _adapter_json(adapter: AdapterHandle, number: int) -> dict[str, Any]:
     return {
         "number": number,
         "ref": [adapter.ref.domain, adapter.ref.version, adapter.ref.digest],
@@ -82,8 +82,8 @@ def _adapter_json(adapter: ServedAdapter, number: int) -> dict[str, Any]:
     }
 
 
-def _adapter(content: dict[str, Any], known: Callable[[int, ServedAdapter], ServedAdapter]) -> ServedAdapter:
-    adapter = ServedAdapter(
+def _adapter(content: dict[str, Any], known: Callable[[int, AdapterHandle], AdapterHandle]) -> AdapterHandle:
+    adapter = AdapterHandle(
         ref=AdapterRef(*content["ref"]),
         ranking=Ranking.from_json(content["ranking"]),
         normalization=TextNormalization.from_json(content["normalization"]),

@@ -9,8 +9,8 @@ from typing import Any
 
 from lorb.errors import LorbError, Overloaded, Unavailable
 from lorb.ranked import AdapterRef
-from lorb_server.adapter import Route, ServedAdapter
-from lorb_server.call import Job, Lane, Scored
+from lorb_server.adapter import AdapterHandle, Route
+from lorb_server.call import Job, Priority, Scored
 from lorb_server.fronts.adapter_codec import MAX_NUMBERED_ADAPTERS, decode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
@@ -47,13 +47,13 @@ class EngineLink:
         self._domains: Sequence[str] = ()
         self._asks_domains = False
         self._routes: dict[str, Route] = {}  # those that hold for every routing key
-        self._adapters: dict[int, ServedAdapter] = {}
+        self._adapters: dict[int, AdapterHandle] = {}
         self._numbers: dict[AdapterRef, int] = {}
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next = count(1)
-        self._full_until: dict[tuple[str, Lane], float] = {}
+        self._full_until: dict[tuple[str, Priority], float] = {}
 
-    def check_room(self, domain: str, lane: Lane, *, least_tokens: int = 1, answer_by: float = math.inf) -> None:
+    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
         """See Scoring. Goes by what the engine has said lately, which tells nothing of lengths and deadlines."""
         if self.connection.is_closed:
             raise _gone()
@@ -82,7 +82,7 @@ class EngineLink:
                 self._routes[domain] = route
         return route
 
-    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None:
+    def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
         """See Routing."""
         self._routes.clear()
         self.connection.send(Kind.WITHDRAW, self._numbers.get(adapter.ref, 0), reason.encode())
@@ -150,7 +150,7 @@ class EngineLink:
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
-    def _note_adapter(self, number: int, adapter: ServedAdapter) -> ServedAdapter:
+    def _note_adapter(self, number: int, adapter: AdapterHandle) -> AdapterHandle:
         """One object for each adapter, however often the engine describes it."""
         known = self._adapters.setdefault(number, adapter)
         self._numbers[known.ref] = number

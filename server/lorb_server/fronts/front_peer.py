@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from prometheus_client import Counter
 
 from lorb.errors import LorbError, Unavailable
-from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Job, Scoring
 from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
 from lorb_server.fronts.connection import Connection
@@ -18,7 +18,7 @@ from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_job, encode_error, encode_scored
 from lorb_server.fronts.samples import Samples, decode_samples
-from lorb_server.rpc.errors import unforeseen
+from lorb_server.rpc.errors import internal_error
 
 # More than a queue of common lists holds. A front that has as many here waits with the next.
 MAX_JOBS = 8192
@@ -31,7 +31,7 @@ class FrontsRouting(Protocol):
 
     async def route(self, domain: str, routing_key: str) -> Route: ...  # noqa: D102
     def depends_on_key(self, domain: str) -> bool: ...  # noqa: D102
-    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None: ...  # noqa: D102
+    def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None: ...  # noqa: D102
     def served_domains(self) -> Sequence[str]: ...  # noqa: D102
 
 
@@ -192,7 +192,7 @@ class FrontPeer:
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, unforeseen(error, "score", self._desk.internal_errors))
+            self._fail(number, internal_error(error, "score", self._desk.internal_errors))
         else:
             self.connection.send(Kind.SCORED, number, encode_scored(scored))
 
@@ -203,7 +203,7 @@ class FrontPeer:
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, unforeseen(error, "route", self._desk.internal_errors))
+            self._fail(number, internal_error(error, "route", self._desk.internal_errors))
         else:  # no pause between the route and its number: no change of state can come between
             is_fixed = not routing.depends_on_key(domain)
             answer = encode_route(route, self._desk.numbers, state=self._desk.state().number, is_fixed=is_fixed)

@@ -8,15 +8,15 @@ from itertools import chain
 
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
-from lorb_adapters.text import EncodedRow
-from lorb_server.adapter import ServedAdapter
-from lorb_server.call import Job, Lane, Scored
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.adapter import AdapterHandle
+from lorb_server.call import Job, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 
 _JOB = struct.Struct("=IBBdI")  # adapter number, lane, may be partial, answer by, rows
 _SCORED = struct.Struct("=ddII")  # queue seconds, infer seconds, cached, scores
 _UINT32, _UINT32_BYTES = "I", array("I").itemsize
-_LANES = tuple(Lane)
+_LANES = tuple(Priority)
 _LANE_NUMBERS = {lane: number for number, lane in enumerate(_LANES)}
 
 _ERRORS: dict[str, type[LorbError]] = {
@@ -43,7 +43,7 @@ def adapter_number(body: bytes) -> int:
     return int(_unpack(_JOB, body)[0])
 
 
-def decode_job(body: bytes, adapter: ServedAdapter) -> Job:
+def decode_job(body: bytes, adapter: AdapterHandle) -> Job:
     """What `encode_job` made; raises ProtocolError where it did not make that."""
     _, lane, may_be_partial, answer_by, num_rows = _unpack(_JOB, body)
     if lane >= len(_LANES) or math.isnan(answer_by):
@@ -99,14 +99,14 @@ def decode_error(body: bytes) -> LorbError:
 
 def _rows(
     sizes: list[int], starts: list[int], truncated: bytes, token_ids: list[int], type_ids: bytes
-) -> tuple[EncodedRow, ...]:
+) -> tuple[EncodedHypothesis, ...]:
     rows = []
     begin = 0
     for size, scored_from, cut in zip(sizes, starts, truncated, strict=True):
         if scored_from >= size:
             raise ProtocolError(f"a row of {size} tokens says that it is scored from token {scored_from}")
         end = begin + size
-        rows.append(EncodedRow(tuple(token_ids[begin:end]), tuple(type_ids[begin:end]), scored_from, bool(cut)))
+        rows.append(EncodedHypothesis(tuple(token_ids[begin:end]), tuple(type_ids[begin:end]), scored_from, bool(cut)))
         begin = end
     return tuple(rows)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 from lorb_server.registry.snapshot import DomainSnapshot, VersionKey, version_order
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 
@@ -18,7 +18,7 @@ class Domains:
         state: grows with every change of what serves.
     """
 
-    def __init__(self, metrics: AdapterMetrics, on_leave: Callable[[ServedAdapter], None]) -> None:
+    def __init__(self, metrics: AdapterMetrics, on_leave: Callable[[AdapterHandle], None]) -> None:
         """`on_leave` is told of adapters that no domain has any more."""
         self.generation = -1
         self.state = 0

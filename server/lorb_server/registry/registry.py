@@ -13,7 +13,7 @@ from typing import Protocol
 
 from lorb.errors import LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, STABLE
-from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.router import Router
 from lorb_server.registry.snapshot import FLIP, Refreshed, VersionKey
@@ -27,13 +27,13 @@ _log = logging.getLogger(__name__)
 
 
 class Room(Protocol):
-    """What the registry needs of `lorb_server.engine.adapter_cache.Residents`."""
+    """What the registry needs of `lorb_server.engine.adapter_cache.AdapterCache`."""
 
     @property
     def has_room(self) -> bool:
         """Whether one more adapter pushes nobody out."""
 
-    def drop(self, adapter: ServedAdapter) -> None:
+    def drop(self, adapter: AdapterHandle) -> None:
         """Lets go of the weights of an adapter that is not served any more."""
 
 
@@ -50,7 +50,7 @@ class Registry:
         preload: bool = True,
         default_domain: str = "",
         allow_pinned_versions: bool = False,
-        base_adapter: ServedAdapter | None = None,
+        base_adapter: AdapterHandle | None = None,
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,7 +96,7 @@ class Registry:
         names = [name for name, domain in self.domains.by_name.items() if STABLE in domain.aliases]
         return sorted([*names, BASE_DOMAIN] if self._base_adapter else names)
 
-    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None:
+    def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
         """Sends a domain's calls to stable until its canary alias points at another version, or a forced refresh."""
         name, version = adapter.ref.domain, adapter.ref.version
         one = self.domains.get(name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from lorb.errors import InvalidInput, LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, SHADOW, DomainSelector
-from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.registry.canary import is_in_share
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.verification import NOT_ITS_FAULT, Verification
@@ -23,7 +23,7 @@ class Router:
         *,
         default_domain: str,
         allow_pinned_versions: bool,
-        base_adapter: ServedAdapter | None,
+        base_adapter: AdapterHandle | None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`chance`, 0 to 1, decides for callers that cannot be told from each other."""
@@ -72,12 +72,12 @@ class Router:
             raise InvalidInput("domain is empty, and this server has no default: name one", field="domain")
         return self._default_domain
 
-    def _base(self) -> ServedAdapter:
+    def _base(self) -> AdapterHandle:
         if self._base_adapter is None:
             raise UnknownDomain("the base has no score head of its own: name a domain", field="domain")
         return self._base_adapter
 
-    async def _selected(self, selector: DomainSelector) -> ServedAdapter:
+    async def _selected(self, selector: DomainSelector) -> AdapterHandle:
         one = self._domains.by_name.get(selector.domain)
         if one is None:
             raise UnknownDomain(f"no domain {selector.domain!r} is served here", field="domain")
@@ -89,7 +89,7 @@ class Router:
         except LorbError as error:
             raise self._domains.get(selector.domain).missing(selector) from error
 
-    def _canary(self, domain: str, routing_key: str) -> ServedAdapter | None:
+    def _canary(self, domain: str, routing_key: str) -> AdapterHandle | None:
         """The canary, where this call is among its share."""
         share = self._domains.get(domain).active_share
         if not share:
@@ -97,7 +97,7 @@ class Router:
         is_chosen = is_in_share(domain, routing_key, share) if routing_key else self._chance() < share
         return self._at_hand(domain, CANARY) if is_chosen else None
 
-    def _at_hand(self, domain: str, alias: str) -> ServedAdapter | None:
+    def _at_hand(self, domain: str, alias: str) -> AdapterHandle | None:
         """An alias' adapter if it is verified. If not it is from now on on its way: nobody waits for a trial."""
         one = self._domains.get(domain)
         version = one.aliases.get(alias)

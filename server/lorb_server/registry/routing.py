@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from lorb_server.adapter import Route, ServedAdapter
+from lorb_server.adapter import AdapterHandle, Route
 
 
 class Routing(Protocol):
@@ -12,7 +12,7 @@ class Routing(Protocol):
     async def route(self, domain: str, routing_key: str) -> Route:
         """Which adapters a call for `domain` has to do with; raises InvalidInput, UnknownDomain or UnknownVersion."""
 
-    def withdraw_canary(self, adapter: ServedAdapter, reason: str) -> None:
+    def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
         """Gives this canary no more calls."""
 
     def served_domains(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from lorb.errors import InvalidInput, LorbError, UnknownDomain, UnknownVersion
 from lorb.names import CANARY, STABLE, DomainSelector
 from lorb_adapters.store.layout import by_number
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 from lorb_server.registry.store_reader import DomainReading
 
 VersionKey = tuple[str, str]  # domain and full version id
@@ -31,7 +31,7 @@ class DomainSnapshot:
         withdrawn: why a canary gets no calls until its alias points elsewhere, by version.
     """
 
-    loaded: Mapping[str, ServedAdapter] = field(default_factory=dict)
+    loaded: Mapping[str, AdapterHandle] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, str] = field(default_factory=dict)
     canary_share: float = 0.0
@@ -84,7 +84,7 @@ class DomainSnapshot:
         rollback = reading.aliases.rollback_target(versions - refused.keys())
         return after._asking(rollback, versions if pinned else frozenset())._serving()._cleared()
 
-    def with_verified(self, version: str, adapter: ServedAdapter) -> "DomainSnapshot":
+    def with_verified(self, version: str, adapter: AdapterHandle) -> "DomainSnapshot":
         """The same with a version that can serve."""
         return replace(self.forgiving(version), loaded={**self.loaded, version: adapter})._serving()
 

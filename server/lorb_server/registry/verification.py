@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from lorb.errors import LorbError, ModelFailed, StoreUnavailable, Unavailable
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.snapshot import VersionKey
-from lorb_server.single_flight import BACK_OFF_SECONDS, SharedLoads
+from lorb_server.single_flight import BACK_OFF_SECONDS, SingleFlight
 
 # These say nothing about the version that was being loaded.
 NOT_ITS_FAULT = (StoreUnavailable, ModelFailed, Unavailable)
 
-Load = Callable[[str, str], Awaitable[ServedAdapter]]
+Load = Callable[[str, str], Awaitable[AdapterHandle]]
 
 
 class Verification:
@@ -35,12 +35,12 @@ class Verification:
         self.generation = -1
         self._domains = domains
         self._load = load
-        self._loads: SharedLoads[VersionKey, ServedAdapter] = SharedLoads(
+        self._loads: SingleFlight[VersionKey, AdapterHandle] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
         )
         self._refused_at: dict[VersionKey, int] = {}  # the store's generation in which each was refused
 
-    async def verified(self, domain: str, version: str) -> ServedAdapter:
+    async def verified(self, domain: str, version: str) -> AdapterHandle:
         """A version for a call that waits for it; raises LorbError where it cannot serve.
 
         For a moment after a store or model in trouble, callers get that error without another attempt.
@@ -48,7 +48,7 @@ class Verification:
         adapter = self._domains.get(domain).loaded.get(version)
         return adapter or await self._loads.join((domain, version), partial(self._verify, domain, version))
 
-    async def verify(self, domain: str, version: str) -> ServedAdapter:
+    async def verify(self, domain: str, version: str) -> AdapterHandle:
         """The same for an operator or a reading of the store, who try again at once."""
         adapter = self._domains.get(domain).loaded.get(version)
         load = partial(self._verify, domain, version)
@@ -85,7 +85,7 @@ class Verification:
         """Gives up what is being verified."""
         await self._loads.close()
 
-    async def _verify(self, domain: str, version: str) -> ServedAdapter:
+    async def _verify(self, domain: str, version: str) -> AdapterHandle:
         generation = self.generation
         try:
             adapter = await self._load(domain, version)

@@ -20,9 +20,9 @@ from lorb.ranked import (
     Timings,
 )
 from lorb_adapters.ranking import first_pass, rank, sole
-from lorb_adapters.text import EncodedRow, TextEncoder
-from lorb_server.adapter import Route, ServedAdapter
-from lorb_server.call import LEAST_PARTIAL_ROWS, Job, Lane, Scored, Scoring
+from lorb_adapters.text import EncodedHypothesis, TextEncoder
+from lorb_server.adapter import AdapterHandle, Route
+from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Job, Priority, Scored, Scoring
 from lorb_server.registry.verification import NOT_ITS_FAULT
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing
@@ -48,7 +48,7 @@ class Call:
     route: Route
     started_at: float
     answer_by: float
-    lane: Lane
+    lane: Priority
     distinct: tuple[DistinctHypothesis, ...] = field(init=False)
     tokenize_seconds: float = field(default=0.0, init=False)
     decoded_at: float = field(init=False)
@@ -60,7 +60,7 @@ class Call:
         self.decoded_at = self.started_at
 
     @property
-    def adapter(self) -> ServedAdapter:
+    def adapter(self) -> AdapterHandle:
         """The adapter that answers."""
         return self.route.adapter
 
@@ -82,7 +82,7 @@ class Rescorer:
         threads: Executor,
         metrics: Metrics,
         *,
-        withdraw_canary: Callable[[ServedAdapter, str], None] = lambda adapter, reason: None,
+        withdraw_canary: Callable[[AdapterHandle, str], None] = lambda adapter, reason: None,
         shadow: Comparing | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -155,13 +155,13 @@ class Rescorer:
             return self._degraded(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
         return self._finished(call, hypotheses, scored, rows)
 
-    def _job(self, call: Call, rows: Sequence[EncodedRow]) -> Job:
+    def _job(self, call: Call, rows: Sequence[EncodedHypothesis]) -> Job:
         may_be_partial = call.options.fallback_policy is not FallbackPolicy.FAIL
         return Job(rows, call.adapter, call.answer_by, call.lane, may_be_partial)
 
-    async def _tokenize(self, call: Call) -> Sequence[EncodedRow]:
+    async def _tokenize(self, call: Call) -> Sequence[EncodedHypothesis]:
         self._scoring.check_room(
-            call.adapter.ref.domain, call.lane, least_tokens=self._least_tokens(call), answer_by=call.answer_by
+            call.adapter.ref.domain, call.lane, minimum_tokens=self._least_tokens(call), answer_by=call.answer_by
         )
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -181,11 +181,13 @@ class Rescorer:
         """The fewest that scoring can be worth while with: one for each word, and one that closes each text."""
         texts = call.distinct
         if call.options.fallback_policy is not FallbackPolicy.FAIL:
-            texts = texts[:LEAST_PARTIAL_ROWS]
+            texts = texts[:MINIMUM_PARTIAL_HYPOTHESES]
         longest = self._text_encoder.max_tokens
         return sum(min(longest, len(text.transcript.split()) + 1) for text in texts)
 
-    async def _rank(self, call: Call, rows: Sequence[EncodedRow], scored: Scored) -> tuple[RankedHypothesis, ...]:
+    async def _rank(
+        self, call: Call, rows: Sequence[EncodedHypothesis], scored: Scored
+    ) -> tuple[RankedHypothesis, ...]:
         truncated = [row.truncated for row in rows]
         arguments = (call.nbest, call.distinct, scored.scores, truncated, call.adapter.ranking, call.options)
         if call.options.selection is Selection.MAP:
@@ -198,7 +200,7 @@ class Rescorer:
         call: Call,
         hypotheses: tuple[RankedHypothesis, ...],
         scored: Scored,
-        rows: Sequence[EncodedRow] = (),
+        rows: Sequence[EncodedHypothesis] = (),
     ) -> Ranked:
         domain, counts = call.adapter.ref.domain, self._metrics.hypotheses
         skipped = len(call.distinct) - len(scored.scores) if scored.scores else 0

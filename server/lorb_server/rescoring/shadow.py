@@ -10,8 +10,8 @@ from lorb.errors import DeadlineExceeded, LorbError, Overloaded
 from lorb.ranked import Ranked
 from lorb_adapters.ranking import rank
 from lorb_adapters.text import TextEncoder
-from lorb_server.adapter import ServedAdapter
-from lorb_server.call import Job, Lane
+from lorb_server.adapter import AdapterHandle
+from lorb_server.call import Job, Priority
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.logs import log_failure
 
@@ -70,7 +70,7 @@ class Shadow:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _compare(self, call: "Call", shadow: ServedAdapter, best: int) -> None:
+    async def _compare(self, call: "Call", shadow: AdapterHandle, best: int) -> None:
         domain = shadow.ref.domain
         try:
             shadow_best = await self._best(call, shadow)
@@ -91,16 +91,16 @@ class Shadow:
         if _text(call, shadow_best) != _text(call, best):
             self._metrics.shadow_disagreements.labels(domain).inc()
 
-    async def _best(self, call: "Call", shadow: ServedAdapter) -> int | None:
+    async def _best(self, call: "Call", shadow: AdapterHandle) -> int | None:
         """The index that the shadow would have put first; None where its scores are not finite."""
-        self._scoring.check_room(shadow.ref.domain, Lane.IDLE)
+        self._scoring.check_room(shadow.ref.domain, Priority.IDLE)
         loop = asyncio.get_running_loop()
         texts = [hypothesis.transcript for hypothesis in call.distinct]
         encode = self._text_encoder.encode
         rows = await loop.run_in_executor(
             self._threads, encode, texts, call.nbest.context, shadow.normalization, shadow.uses_context
         )
-        scored = await self._scoring.score(Job(rows, shadow, loop.time() + self._max_wait_seconds, Lane.IDLE))
+        scored = await self._scoring.score(Job(rows, shadow, loop.time() + self._max_wait_seconds, Priority.IDLE))
         if not all(map(math.isfinite, scored.scores)):
             return None
         truncated = [row.truncated for row in rows]

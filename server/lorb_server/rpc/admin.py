@@ -20,7 +20,7 @@ from lorb_adapters.store.store import Store
 from lorb_server.registry.registry import Registry
 from lorb_server.registry.snapshot import VersionKey, version_order
 from lorb_server.rpc.callers import caller_name
-from lorb_server.rpc.errors import Context, answers_errors
+from lorb_server.rpc.errors import Context, map_errors
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -54,7 +54,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         self._residents = residents
         self._settle = settle
 
-    @answers_errors
+    @map_errors
     async def ListAdapters(  # noqa: N802
         self,
         request: pb.ListAdaptersRequest,
@@ -73,7 +73,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             generation=max(0, domains.generation),
         )
 
-    @answers_errors
+    @map_errors
     async def GetAdapter(  # noqa: N802
         self,
         request: pb.GetAdapterRequest,
@@ -88,7 +88,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             adapter=info, manifest_json=json.dumps(_without_texts(manifest)) if manifest else ""
         )
 
-    @answers_errors
+    @map_errors
     async def RefreshRegistry(  # noqa: N802
         self,
         request: pb.RefreshRegistryRequest,
@@ -104,7 +104,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             refused=await self._infos(refreshed.refused),
         )
 
-    @answers_errors
+    @map_errors
     async def SetAlias(  # noqa: N802
         self, request: pb.SetAliasRequest, context: Context
     ) -> pb.SetAliasResponse:
@@ -119,7 +119,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             change = await asyncio.to_thread(self._store.remove_alias, domain, alias)
         return pb.SetAliasResponse(previous_version=change.from_version, generation=await self._refreshed())
 
-    @answers_errors
+    @map_errors
     async def Rollback(  # noqa: N802
         self, request: pb.RollbackRequest, context: Context
     ) -> pb.RollbackResponse:
@@ -133,7 +133,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
             generation=await self._refreshed(),
         )
 
-    @answers_errors
+    @map_errors
     async def UnloadAdapter(  # noqa: N802
         self, request: pb.UnloadAdapterRequest, context: Context
     ) -> pb.UnloadAdapterResponse:

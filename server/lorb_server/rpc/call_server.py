@@ -11,7 +11,7 @@ from lorb_server.registry.routing import Routing
 from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.interceptors import call_guards
+from lorb_server.rpc.interceptors import call_interceptors
 from lorb_server.rpc.listening import RESCORING, listen, make_server
 from lorb_server.rpc.rescoring import RescoringService
 from lorb_server.rpc.tls import TlsFiles
@@ -55,7 +55,7 @@ class CallServer:
         service = RescoringService(
             config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
         )
-        guards = call_guards(config, metrics.callers)
+        guards = call_interceptors(config, metrics.callers)
         self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 

@@ -30,10 +30,10 @@ class Counting(Protocol):
 Servicer = TypeVar("Servicer", bound=Counting)
 
 
-def answers_errors(
+def map_errors(
     method: Callable[[Servicer, Request, Context], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
-    """Makes a servicer's method end calls with the status of what it raises: INTERNAL if unforeseen."""
+    """Makes a servicer's method end calls with the status of what it raises: INTERNAL if internal_error."""
 
     @functools.wraps(method)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
@@ -42,7 +42,7 @@ def answers_errors(
         except LorbError as error:
             failure = error
         except Exception as error:
-            failure = unforeseen(error, method.__name__, self.internal_errors)
+            failure = internal_error(error, method.__name__, self.internal_errors)
         return await refuse(context, failure)
 
     return answer
@@ -54,7 +54,7 @@ async def refuse(context: Context, error: LorbError) -> Never:
     await context.abort(status_code(error), message, trailing_metadata=trailers(error))
 
 
-def unforeseen(error: Exception, where: str, internal_errors: Counter) -> LorbError:
+def internal_error(error: Exception, where: str, internal_errors: Counter) -> LorbError:
     """Counts and logs an error that nobody raised on purpose; returns what the caller is told instead."""
     internal_errors.inc()
     log_failure(_log, "a call failed unexpectedly", error, method=where)

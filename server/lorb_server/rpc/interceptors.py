@@ -8,9 +8,9 @@ from lorb.errors import InvalidInput
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_server.config import ServeConfig
 from lorb_server.rpc.listening import HEALTH, RESCORING
-from lorb_server.rpc.quotas import CallerGuard, CallerLimits
+from lorb_server.rpc.quotas import QuotaInterceptor, Quotas
 from lorb_server.rpc.tls import TlsFiles
-from lorb_server.rpc.tokens import OPERATOR, TokenFile, TokenGuard
+from lorb_server.rpc.tokens import OPERATOR, TokenFile, TokenInterceptor
 from lorb_server.setting import flag
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
@@ -36,20 +36,20 @@ def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
         raise InvalidInput(f"{flag('trusted_keys')} {error.message}", field="trusted_keys") from error
 
 
-def call_guards(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
+def call_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
     """Before the rescoring service. Health stays open: load balancers and orchestrators have no token."""
     guards: list[ServerInterceptor] = []
     if config.token_file:
-        guards.append(TokenGuard(_call_tokens(config), metrics, open_services=(HEALTH,)))
+        guards.append(TokenInterceptor(_call_tokens(config), metrics, open_services=(HEALTH,)))
     if config.token_file or config.tls_client_ca:  # callers have names
-        limits = CallerLimits(config.max_caller_lists, config.max_caller_lists_per_second)
-        guards.append(CallerGuard(limits, metrics, RESCORING))
+        limits = Quotas(config.max_caller_lists, config.max_caller_lists_per_second)
+        guards.append(QuotaInterceptor(limits, metrics, RESCORING))
     return tuple(guards)
 
 
-def admin_guards(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
+def admin_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
     """Before the admin service, its health included."""
-    return (TokenGuard(_admin_tokens(config), metrics),) if config.admin_token_file else ()
+    return (TokenInterceptor(_admin_tokens(config), metrics),) if config.admin_token_file else ()
 
 
 def _call_tokens(config: ServeConfig) -> TokenFile:

@@ -28,7 +28,7 @@ class _Account:
     counted_at: float
 
 
-class CallerLimits:
+class Quotas:
     """Counts each caller's lists. Belongs to the event loop."""
 
     def __init__(
@@ -90,10 +90,10 @@ class CallerLimits:
         }
 
 
-class CallerGuard(grpc.aio.ServerInterceptor):
+class QuotaInterceptor(grpc.aio.ServerInterceptor):
     """Counts each caller's lists, and turns away those beyond its limits."""
 
-    def __init__(self, limits: CallerLimits, metrics: CallerMetrics, service: str) -> None:
+    def __init__(self, limits: Quotas, metrics: CallerMetrics, service: str) -> None:
         self._limits = limits
         self._metrics = metrics
         self._counts: dict[str, Callable[[Any], int]] = {

@@ -19,11 +19,11 @@ from lorb.wire import (
 )
 from lorb_server.adapter import Route
 from lorb_server.base_info import BaseInfo
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.config import ServeConfig
 from lorb_server.registry.routing import Routing
 from lorb_server.rescoring.rescorer import Call, Rescorer
-from lorb_server.rpc.errors import Context, answers_errors, unforeseen
+from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
 
@@ -55,15 +55,15 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         self._metrics = metrics
         self._is_warm = is_warm
 
-    @answers_errors
+    @map_errors
     @traced
     async def Rescore(self, request: pb.RescoreRequest, context: Context) -> pb.RescoreResponse:  # noqa: N802
         """Rescores one list."""
         started_at = asyncio.get_running_loop().time()
         answer_by = self._answer_by(context, started_at, self._config.default_deadline_seconds)
-        return response_from_ranked(await self._rescore(request, started_at, answer_by, Lane.SINGLE))
+        return response_from_ranked(await self._rescore(request, started_at, answer_by, Priority.INTERACTIVE))
 
-    @answers_errors
+    @map_errors
     @traced
     async def BatchRescore(  # noqa: N802
         self, request: pb.BatchRescoreRequest, context: Context
@@ -84,7 +84,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
                 await asyncio.sleep(0)  # single calls get their turn between the lists of a batch
         return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
 
-    @answers_errors
+    @map_errors
     async def GetServerInfo(  # noqa: N802
         self,
         request: pb.GetServerInfoRequest,
@@ -108,11 +108,11 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     async def _rescore_one(self, request: pb.RescoreRequest, started_at: float, answer_by: float) -> Ranked | LorbError:
         try:
-            return await self._rescore(request, started_at, answer_by, Lane.BULK)
+            return await self._rescore(request, started_at, answer_by, Priority.BATCH)
         except LorbError as error:
             return error
 
-    async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Ranked:
+    async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Priority) -> Ranked:
         domain = ""
         try:
             call = await self._admit(request, started_at, answer_by, lane)
@@ -122,14 +122,16 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             self._count_error(domain, error)
             raise
         except Exception as error:
-            failure = unforeseen(error, "BatchRescore" if lane is Lane.BULK else "Rescore", self.internal_errors)
+            failure = internal_error(
+                error, "BatchRescore" if lane is Priority.BATCH else "Rescore", self.internal_errors
+            )
             self._count_error(domain, failure)
             raise failure from None
 
     def _count_error(self, domain: str, error: LorbError) -> None:
         self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
 
-    async def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Lane) -> Call:
+    async def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Priority) -> Call:
         """Decodes and validates a request, and pins the adapter that serves its domain now."""
         if not self._is_warm():
             raise Unavailable("this server is not warm yet; try again soon, or another one")

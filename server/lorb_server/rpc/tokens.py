@@ -84,7 +84,7 @@ class TokenFile:
             _log.info("tokens read again", extra={"fields": {"file": str(self._file.path), "tokens": len(self._names)}})
 
 
-class TokenGuard(grpc.aio.ServerInterceptor):
+class TokenInterceptor(grpc.aio.ServerInterceptor):
     """Lets only calls through that carry one of the tokens, or that go to a service that is open to all."""
 
     def __init__(self, tokens: TokenFile, metrics: CallerMetrics, *, open_services: tuple[str, ...] = ()) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -19,14 +19,14 @@ class AdapterMetrics:
         self._add_canary_series()
         self._add_shadow_series()
 
-    def adapter_arrived(self, adapter: ServedAdapter) -> None:
+    def adapter_arrived(self, adapter: AdapterHandle) -> None:
         """Shows an adapter whose weights are on the device now."""
         ref = adapter.ref
         self._info.labels(ref.domain, ref.version, ref.digest).set(1)
         for gauge, value in self._training_scores(adapter):
             gauge.labels(ref.domain, ref.version).set(value)
 
-    def adapter_left(self, adapter: ServedAdapter) -> None:
+    def adapter_left(self, adapter: AdapterHandle) -> None:
         """Takes its series away."""
         ref = adapter.ref
         self._info.remove(ref.domain, ref.version, ref.digest)
@@ -60,7 +60,7 @@ class AdapterMetrics:
         self._resident_bytes.set_function(size_bytes)
         self._residents.set_function(count)
 
-    def _training_scores(self, adapter: ServedAdapter) -> Iterator[tuple[Gauge, float]]:
+    def _training_scores(self, adapter: AdapterHandle) -> Iterator[tuple[Gauge, float]]:
         if adapter.training_score_mean is not None:
             yield self._training_score, adapter.training_score_mean
         if adapter.training_score_deviation is not None:

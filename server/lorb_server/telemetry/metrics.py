@@ -16,7 +16,7 @@ from prometheus_client import (
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
@@ -154,7 +154,7 @@ class Metrics:
         )
 
     def observe_call(
-        self, domain: str, lane: Lane, outcome: Outcome, reason: FallbackReason | None, timings: Timings
+        self, domain: str, lane: Priority, outcome: Outcome, reason: FallbackReason | None, timings: Timings
     ) -> None:
         """Notes one list answered."""
         self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
@@ -171,7 +171,7 @@ class Metrics:
         self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))
         self._first_pass_magnitude.labels(domain, "negative").inc(max(-mean_score, 0.0))
 
-    def _observe_stage(self, stage: str, lane: Lane, seconds: float) -> None:
+    def _observe_stage(self, stage: str, lane: Priority, seconds: float) -> None:
         self.duration.labels(stage, lane.value).observe(seconds)
 
     def observe_pass(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
@@ -193,10 +193,10 @@ class Metrics:
         """Reads whether the server serves from this function, whenever somebody asks."""
         self._serving.set_function(lambda: float(is_serving()))
 
-    def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Lane], float]) -> None:
+    def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Priority], float]) -> None:
         """Reads the queue's gauges from these functions, whenever somebody asks."""
         self._queue_tokens.set_function(tokens)
-        for lane in Lane:
+        for lane in Priority:
             self._queue_age.labels(lane.value).set_function(partial(oldest_age_seconds, lane))
 
 

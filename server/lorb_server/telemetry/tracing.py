@@ -23,7 +23,7 @@ from lorb import __version__
 from lorb.errors import InvalidInput, LorbError
 from lorb.ranked import Ranked
 from lorb.status import status_code
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.rpc.errors import Context
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Tracing:
         if not span.is_recording():
             return
         own = None
-        if call.lane is Lane.BULK:
+        if call.lane is Priority.BATCH:
             own = span = self._tracer.start_span("list", start_time=_wall_ns(call.started_at))
         span.set_attributes(_attributes(call, ranked))
         parent = self._trace.set_span_in_context(span)

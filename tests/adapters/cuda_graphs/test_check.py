@@ -10,10 +10,10 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs.bucket import shapes_up_to
 from lorb_adapters.cuda_graphs.check import largest_deviation
 from lorb_adapters.cuda_graphs.lora_columns import ColumnLora
-from lorb_adapters.cuda_graphs.runner import SmallPasses
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.model import RescoringModel
 
-launch = SmallPasses.launch
+launch = CudaGraphRunner.launch
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_mistakes_are_far_beyond_it(model, monkeypatch, fault):
             scores = torch.cat([scores[:-1], torch.tensor([math.nan])])
         return replace(pending, scores=scores)
 
-    monkeypatch.setattr(SmallPasses, "launch", faulty)
+    monkeypatch.setattr(CudaGraphRunner, "launch", faulty)
     if fault == "no adapter":
         monkeypatch.setattr(ColumnLora, "add", lambda *_: None)
     assert deviation(model) > 0.2

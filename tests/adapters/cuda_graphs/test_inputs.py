@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_adapters.cuda_graphs.adapter_slots import NUM_SLOTS
-from lorb_adapters.cuda_graphs.bucket import PassShape, shapes_up_to
+from lorb_adapters.cuda_graphs.bucket import GraphBucket, shapes_up_to
 from lorb_adapters.cuda_graphs.inputs import StaticInputs
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import base_only_weights
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
-SHAPE = PassShape(tokens=100, rows=10, longest=30)
+SHAPE = GraphBucket(tokens=100, rows=10, longest=30)
 ADAPTERS = [base_only_weights(HeadWeights.zeros(kind, 1)) for kind in ("sum", "cls")]
 SLOTS = [(3,), (6, 1)]
 
@@ -29,7 +29,7 @@ def written(rows, row_adapters, *, dirty=False):
 
 
 def make_rows(row_lengths):
-    return [EncodedRow(tuple(range(5, 5 + n)), (1,) * n, min(1, n - 1), False) for n in row_lengths]
+    return [EncodedHypothesis(tuple(range(5, 5 + n)), (1,) * n, min(1, n - 1), False) for n in row_lengths]
 
 
 @given(lengths)

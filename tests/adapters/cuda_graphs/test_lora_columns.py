@@ -7,8 +7,8 @@ import torch
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs.lora_columns import SLOT_RANK, AdapterColumns, ColumnLayout, ColumnLora, num_slots
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, LoraStacks, SegmentLora
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, LoraStacks, Projection, SegmentLora
+from lorb_adapters.encoder.workspace import Workspace
 from support.adapters.random_adapters import HIDDEN, SHAPES, random_adapter, unlike_adapters
 
 CPU = torch.device("cpu")
@@ -43,15 +43,15 @@ def test_columns_add_what_segments_add(adapters, dtype, tolerance):
         of_token[start:stop] = i
     columns = ColumnLora(layout, torch.cat(made), of_token[:, None] != owners)
     segments = [(start, stop, weights) for (start, stop), weights in zip(bounds, own, strict=True)]
-    looped = SegmentLora(segments, LoraStacks(2, dtype), Scratch(CPU))
+    looped = SegmentLora(segments, LoraStacks(2, dtype), Workspace(CPU))
     generator = torch.Generator().manual_seed(0)
     for i, (inputs, outputs) in enumerate(SHAPES):
-        layer, join = divmod(i, len(Join))
+        layer, join = divmod(i, len(Projection))
         x = torch.randn(33, inputs, generator=generator).to(dtype)
-        out = torch.randn(33, outputs * len(JOINED_SITES[Join(join)]), generator=generator).to(dtype)
+        out = torch.randn(33, outputs * len(JOINED_SITES[Projection(join)]), generator=generator).to(dtype)
         expected = out.clone()
-        columns.add(layer, Join(join), x, out)
-        looped.add(layer, Join(join), x, expected)
+        columns.add(layer, Projection(join), x, out)
+        looped.add(layer, Projection(join), x, expected)
         torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -67,8 +67,8 @@ def test_an_overflow_stays_with_its_adapter(adapters, base):
     alone = ColumnLora(layout, made[0], torch.tensor([0, -2, -2])[:, None] != owners[:SLOT_RANK])
     out, expected = torch.zeros(2, 3, 3 * HIDDEN)
     x = torch.ones(3, HIDDEN)
-    columns.add(0, Join.QKV, x, out)
-    alone.add(0, Join.QKV, x, expected)
+    columns.add(0, Projection.QKV, x, out)
+    alone.add(0, Projection.QKV, x, expected)
     torch.testing.assert_close(out[:2], expected[:2])
     assert not out[2].isfinite().any()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorb_adapters.cuda_graphs.pinned_buffers import Staging
+from lorb_adapters.cuda_graphs.pinned_buffers import PinnedBuffers
 
 
 def send(staging, value, into):
@@ -13,7 +13,7 @@ def send(staging, value, into):
 
 def test_what_is_written_arrives():
     """In turns, and no more of it than the receiver holds."""
-    staging = Staging(4, torch.device("cpu"))
+    staging = PinnedBuffers(4, torch.device("cpu"))
     receivers = [torch.zeros(size, dtype=torch.int32) for size in (4, 2, 3)]
     for value, into in enumerate(receivers, start=1):
         send(staging, value, into)
@@ -24,7 +24,7 @@ def test_what_is_written_arrives():
 def test_a_buffer_under_way_is_not_written_into():
     """Many copies behind much work on the device: each receiver has its own numbers."""
     size = 1 << 20
-    staging = Staging(size, torch.device("cuda"))
+    staging = PinnedBuffers(size, torch.device("cuda"))
     busy = torch.randn(4096, 4096, device="cuda")
     receivers = [torch.zeros(size, dtype=torch.int32, device="cuda") for _ in range(12)]
     for value, into in enumerate(receivers, start=1):

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs import runner as module
 from lorb_adapters.cuda_graphs.adapter_slots import NUM_SLOTS
-from lorb_adapters.cuda_graphs.bucket import PassShape
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
 from lorb_adapters.cuda_graphs.check import largest_deviation
 from lorb_adapters.cuda_graphs.graph import captured
 from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.lora.weights import base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from support.adapters.random_adapters import random_adapter
 
-SHAPES = (PassShape(48, 6, longest=20), PassShape(120, 12, longest=40))
+SHAPES = (GraphBucket(48, 6, longest=20), GraphBucket(120, 12, longest=40))
 LIMITS = SHAPES[-1]
 RANKS = (1, 4, 8, 9, 16, 24)
 
@@ -51,7 +51,7 @@ def drawn_rows(draw):
     rows = []
     for length in lengths:
         ids = draw(st.lists(st.integers(5, 250), min_size=length, max_size=length))
-        rows.append(EncodedRow(tuple(ids), (0,) * length, draw(st.integers(0, length - 1)), False))
+        rows.append(EncodedHypothesis(tuple(ids), (0,) * length, draw(st.integers(0, length - 1)), False))
     return rows
 
 
@@ -71,7 +71,7 @@ def test_small_passes_score_as_ordinary_ones(scored_by_both, data):
 
 
 def rows_of(*lengths):
-    return [EncodedRow(tuple(5 + (7 * i + n) % 200 for i in range(n)), (0,) * n, 0, False) for n in lengths]
+    return [EncodedHypothesis(tuple(5 + (7 * i + n) % 200 for i in range(n)), (0,) * n, 0, False) for n in lengths]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_no_adapter_is_kept_alive(tiny_bert):
 def test_buffers_stay_where_they_are(tiny_bert, monkeypatch):
     """Scratch memory that a recorded pass writes to is never replaced by a larger one."""
     scratches = []
-    monkeypatch.setattr(module, "Scratch", lambda device: scratches.append(original(device)) or scratches[-1])
+    monkeypatch.setattr(module, "Workspace", lambda device: scratches.append(original(device)) or scratches[-1])
     model = RescoringModel(load_base(str(tiny_bert)))
     adapter = random_adapter(model.base, 0)
     seen = []
@@ -154,7 +154,7 @@ def test_buffers_stay_where_they_are(tiny_bert, monkeypatch):
     assert all(each == seen[0] for each in seen)
 
 
-original = module.Scratch
+original = module.Workspace
 
 
 def test_an_encoder_without_a_packed_forward_has_none(tiny_bert):

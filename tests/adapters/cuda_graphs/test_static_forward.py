@@ -7,17 +7,17 @@ from torch.utils._pytree import tree_leaves
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs.adapter_slots import AdapterSlots
-from lorb_adapters.cuda_graphs.bucket import PassShape
+from lorb_adapters.cuda_graphs.bucket import GraphBucket
 from lorb_adapters.cuda_graphs.inputs import StaticInputs
-from lorb_adapters.cuda_graphs.static_forward import StaticPass
+from lorb_adapters.cuda_graphs.static_forward import StaticForward
 from lorb_adapters.encoder.attention import VarlenAttention
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from support.adapters.random_adapters import random_adapter
 
-SHAPE = PassShape(48, 6, longest=20)
+SHAPE = GraphBucket(48, 6, longest=20)
 # What waits for the device or reads plain memory: a capture refuses both.
 FORBIDDEN = ("_local_scalar_dense", "nonzero", "lift_fresh", "masked_select", "unique")
 
@@ -42,7 +42,7 @@ class Recorder(TorchDispatchMode):
 
 
 def rows_of(*lengths):
-    return [EncodedRow(tuple(range(5, 5 + n)), (0,) * n, 0, False) for n in lengths]
+    return [EncodedHypothesis(tuple(range(5, 5 + n)), (0,) * n, 0, False) for n in lengths]
 
 
 def test_every_pass_is_the_same_to_the_device(tiny_bert):
@@ -91,8 +91,8 @@ def test_the_kernels_of_a_gpu_take_what_they_are_given(tiny_bert, monkeypatch, d
         attended.append(x.dtype)
         return VarlenAttention(inputs.offsets, SHAPE.longest, encoder.num_heads, x.shape[1] // encoder.num_heads)
 
-    monkeypatch.setattr(StaticPass, "_attention", attention)
+    monkeypatch.setattr(StaticForward, "_attention", attention)
     with torch.inference_mode(), Recorder() as recorder:
-        scores = StaticPass(encoder, inputs, slots, Scratch(device)).run()
+        scores = StaticForward(encoder, inputs, slots, Workspace(device)).run()
     assert (scores.shape, scores.dtype, attended) == ((SHAPE.rows,), torch.float32, [dtype])
     assert any("_varlen_attn" in operation[0] for operation in recorder.operations)

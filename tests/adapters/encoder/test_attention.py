@@ -6,14 +6,14 @@ import torch
 from lorb_adapters.encoder import attention as module
 from lorb_adapters.encoder.attention import BlockAttention, EqualLengthAttention, row_attention
 from lorb_adapters.encoder.packing import pack
-from lorb_adapters.encoder.workspace import Scratch
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.encoder.workspace import Workspace
+from lorb_adapters.text import EncodedHypothesis
 
 HEADS, SIZE = 3, 4
 
 
 def rows_of(lengths):
-    return pack([EncodedRow((1,) * n, (0,) * n, 0, False) for n in lengths])
+    return pack([EncodedHypothesis((1,) * n, (0,) * n, 0, False) for n in lengths])
 
 
 def row_by_row(qkv, lengths):
@@ -32,7 +32,9 @@ def test_each_row_attends_to_itself(monkeypatch, lengths, max_scores):
     """Whatever the order of lengths, and however few rows and heads one batched product holds."""
     monkeypatch.setattr(module, "_MAX_SCORES", max_scores)
     qkv = torch.randn(sum(lengths), 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(0))
-    attention = row_attention(rows_of(lengths), sum(lengths), HEADS, SIZE, torch.float32, Scratch(torch.device("cpu")))
+    attention = row_attention(
+        rows_of(lengths), sum(lengths), HEADS, SIZE, torch.float32, Workspace(torch.device("cpu"))
+    )
     torch.testing.assert_close(attention(qkv).double(), row_by_row(qkv, lengths), rtol=1e-5, atol=1e-6)
 
 
@@ -40,7 +42,7 @@ def test_bfloat16_is_rounded_only_at_the_ends():
     """Scores and sums are fp32: the result is the exact one of the same inputs, rounded, idle tokens or not."""
     lengths = [60, 3, 60]
     qkv = (4 * torch.randn(123, 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(1))).bfloat16()
-    attention = EqualLengthAttention(rows_of(lengths), 130, HEADS, SIZE, torch.bfloat16, Scratch(torch.device("cpu")))
+    attention = EqualLengthAttention(rows_of(lengths), 130, HEADS, SIZE, torch.bfloat16, Workspace(torch.device("cpu")))
     out = attention(torch.cat([qkv, torch.zeros(7, qkv.shape[1], dtype=torch.bfloat16)]))
     assert out.shape == (130, HEADS * SIZE)
     assert out.dtype == torch.bfloat16

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.encoder.lora_cpu_bf16 import MaskedLora, PaddedAdapters
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, LoraStacks, SegmentLora
+from lorb_adapters.encoder.lora_cpu_bf16 import ConcatenatedLora, PaddedAdapters
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, LoraStacks, Projection, SegmentLora
 from lorb_adapters.encoder.onednn import token_step_up
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.weights import base_only_weights
 from support.adapters.random_adapters import SHAPES, random_adapter
 
@@ -31,10 +31,10 @@ def added(branches, num_tokens, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     outputs = []
     for i, (inputs, size) in enumerate(SHAPES):
-        layer, join = divmod(i, len(Join))
+        layer, join = divmod(i, len(Projection))
         x = torch.randn(num_tokens, inputs, generator=generator).to(dtype)
-        out = torch.randn(num_tokens, size * len(JOINED_SITES[Join(join)]), generator=generator).to(dtype)
-        branches.add(layer, Join(join), x, out)
+        out = torch.randn(num_tokens, size * len(JOINED_SITES[Projection(join)]), generator=generator).to(dtype)
+        branches.add(layer, Projection(join), x, out)
         outputs.append(out)
     return outputs
 
@@ -48,8 +48,8 @@ def test_products_together_add_what_segments_add(adapters, lengths, dtype, toler
     segments = [(stop - n, stop, weights) for n, stop, weights in zip(lengths, stops, own, strict=False)]
     num_tokens = stops[-1]
     whole = token_step_up(num_tokens)
-    masked = added(MaskedLora(segments, num_tokens, PaddedAdapters(SHAPES, dtype)), whole, dtype)
-    looped = added(SegmentLora(segments, LoraStacks(2, dtype), Scratch(torch.device("cpu"))), whole, dtype)
+    masked = added(ConcatenatedLora(segments, num_tokens, PaddedAdapters(SHAPES, dtype)), whole, dtype)
+    looped = added(SegmentLora(segments, LoraStacks(2, dtype), Workspace(torch.device("cpu"))), whole, dtype)
     for ours, expected in zip(masked, looped, strict=True):
         torch.testing.assert_close(ours[:num_tokens], expected[:num_tokens], rtol=tolerance, atol=tolerance)
 
@@ -60,8 +60,8 @@ def test_not_a_number_stays_with_its_adapter(adapters, base):
     for a, _ in bad.lora.values():
         a.fill_(float("nan"))
     padded = PaddedAdapters(SHAPES, torch.float32)
-    with_bad = added(MaskedLora([(0, 8, adapters[0]), (8, 16, bad)], 16, padded), 16)
-    without = added(MaskedLora([(0, 8, adapters[0])], 16, padded), 16)
+    with_bad = added(ConcatenatedLora([(0, 8, adapters[0]), (8, 16, bad)], 16, padded), 16)
+    without = added(ConcatenatedLora([(0, 8, adapters[0])], 16, padded), 16)
     for ours, expected in zip(with_bad, without, strict=True):
         torch.testing.assert_close(ours[:8], expected[:8])
     assert with_bad[0][8:].isnan().all()
@@ -72,7 +72,7 @@ def test_one_copy_is_kept_whatever_ranks_an_adapter_meets(base):
     padded = PaddedAdapters(SHAPES, torch.float32)
     adapters = [random_adapter(base, rank, rank=rank) for rank in (4, 16, 64)]
     for together in ([0], [0, 1], [0, 2], [1, 2], [0, 1, 2]):
-        MaskedLora([(8 * i, 8 * i + 8, adapters[number]) for i, number in enumerate(together)], 24, padded)
+        ConcatenatedLora([(8 * i, 8 * i + 8, adapters[number]) for i, number in enumerate(together)], 24, padded)
     for weights in adapters:
         kept_bytes = sum(tensor.nbytes for pair in padded._kept.of(weights, list) for tensor in pair)
         assert kept_bytes == sum(a.nbytes + b.nbytes for a, b in weights.lora.values())

@@ -9,9 +9,9 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder.adapted_products import BaseFirst
 from lorb_adapters.encoder.base_products import BaseProducts
 from lorb_adapters.encoder.bert_layer import BertLayer
-from lorb_adapters.encoder.lora_cpu_fp32 import BiasedBranches, LoraFirst
-from lorb_adapters.encoder.lora_matrices import Join, LoraStacks, SegmentLora
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.lora_cpu_fp32 import LoraFirst, LorasWithBias
+from lorb_adapters.encoder.lora_matrices import LoraStacks, Projection, SegmentLora
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.lora.weights import base_only_weights
 from support.adapters.random_adapters import random_adapter
 
@@ -45,10 +45,10 @@ def products_of(products, layers, num_tokens):
     generator = torch.Generator().manual_seed(0)
     made = []
     for number, layer in enumerate(layers):
-        for join, linear in zip(Join, layer.linears, strict=True):
+        for join, linear in zip(Projection, layer.linears, strict=True):
             x = torch.randn(num_tokens, linear.weight.shape[1], generator=generator)
             residual = torch.randn(num_tokens, linear.weight.shape[0], generator=generator)
-            if join in (Join.ATTENTION_OUT, Join.DOWN):
+            if join in (Projection.ATTENTION_OUT, Projection.DOWN):
                 made.append(products.onto_residual(number, join, residual, x, linear).clone())
             else:
                 made.append(products.plain(number, join, x, linear).clone())
@@ -59,10 +59,10 @@ def products_of(products, layers, num_tokens):
 def test_either_order_makes_the_same(layers, adapters, bounds):
     """With segments that cover all tokens, leave gaps at either end and between, or are none."""
     segments = [(start, stop, adapters[i]) for i, (start, stop) in enumerate(bounds)]
-    scratch = Scratch(torch.device("cpu"))
+    scratch = Workspace(torch.device("cpu"))
     base = BaseProducts(FP32, scratch)
     with torch.no_grad():
-        first = LoraFirst(base, segments, 12, BiasedBranches(layers, FP32), scratch)
+        first = LoraFirst(base, segments, 12, LorasWithBias(layers, FP32), scratch)
         after = BaseFirst(base, SegmentLora(segments, LoraStacks(len(layers), FP32), scratch))
         for ours, expected in zip(products_of(first, layers, 12), products_of(after, layers, 12), strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
@@ -70,7 +70,7 @@ def test_either_order_makes_the_same(layers, adapters, bounds):
 
 def test_branches_go_with_their_adapters(base, layers):
     """What is kept for an adapter ends with it, and a trained one's is never kept."""
-    branches = BiasedBranches(layers, FP32)
+    branches = LorasWithBias(layers, FP32)
     kept, trained = random_adapter(base, 4), random_adapter(base, 5)
     next(trained.tensors()).requires_grad_(True)
     with torch.no_grad():

@@ -9,10 +9,10 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder import packed_encoder
 from lorb_adapters.encoder.flat_adapters import FlatAdapters
 from lorb_adapters.encoder.lora_cuda import GroupedLora, prefers_groups
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join, LoraStacks, SegmentLora
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, LoraStacks, Projection, SegmentLora
+from lorb_adapters.encoder.workspace import Workspace
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from support.adapters.random_adapters import SHAPES, random_adapter, unlike_adapters
 
 CPU = torch.device("cpu")
@@ -37,22 +37,22 @@ def test_groups_add_what_segments_add(adapters, dtype, tolerance, gaps):
     bounds = [(2, 7), (7, 8), (10, 21), (21, 30)] if gaps else [(0, 7), (7, 8), (8, 21), (21, 33)]
     segments = [(start, stop, weights) for (start, stop), weights in zip(bounds, own, strict=True)]
     grouped = GroupedLora(segments, 33, FlatAdapters(SHAPES, CPU, dtype), CPU)
-    looped = SegmentLora(segments, LoraStacks(2, dtype), Scratch(CPU))
+    looped = SegmentLora(segments, LoraStacks(2, dtype), Workspace(CPU))
     generator = torch.Generator().manual_seed(0)
     for i, (inputs, outputs) in enumerate(SHAPES):
-        layer, join = divmod(i, len(Join))
+        layer, join = divmod(i, len(Projection))
         x = torch.randn(33, inputs, generator=generator).to(dtype)
-        out = torch.randn(33, outputs * len(JOINED_SITES[Join(join)]), generator=generator).to(dtype)
+        out = torch.randn(33, outputs * len(JOINED_SITES[Projection(join)]), generator=generator).to(dtype)
         expected = out.clone()
-        grouped.add(layer, Join(join), x, out)
-        looped.add(layer, Join(join), x, expected)
+        grouped.add(layer, Projection(join), x, out)
+        looped.add(layer, Projection(join), x, expected)
         torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_a_model_scores_the_same_through_groups(base, adapters, monkeypatch):
     """The encoder, made to prefer groups, gives the scores of its segment loop."""
     model = RescoringModel(base)
-    rows = [EncodedRow(tuple(range(5, 5 + n)), (0,) * n, 1, False) for n in (4, 9, 2, 9, 4, 17, 3, 3)]
+    rows = [EncodedHypothesis(tuple(range(5, 5 + n)), (0,) * n, 1, False) for n in (4, 9, 2, 9, 4, 17, 3, 3)]
     which = [0, 1, 2, 3, 3, 2, 1, 0]
     expected = model.score(rows, adapters, which)
     monkeypatch.setattr(packed_encoder, "prefers_groups", lambda *_: True)

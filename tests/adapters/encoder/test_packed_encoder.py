@@ -21,7 +21,7 @@ from lorb_adapters.encoder.packed_encoder import PackedEncoder, compute_dtype_of
 from lorb_adapters.encoder.packing import PACKED_ATTENTION, pack
 from lorb_adapters.lora.sites import inject
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from support.adapters.random_adapters import random_adapter
 from support.adapters.tiny_bases import make_bert
 
@@ -41,7 +41,7 @@ def rows_of(lengths, seed: int = 0):
     """Rows of random tokens with these lengths."""
     generator = torch.Generator().manual_seed(seed)
     return [
-        EncodedRow(
+        EncodedHypothesis(
             tuple(torch.randint(5, 110, (n,), generator=generator).tolist()), (0,) * n, scored_from=0, truncated=False
         )
         for n in lengths

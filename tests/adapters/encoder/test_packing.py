@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_adapters.encoder.packing import pack, packed_attention
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 rows_strategy = st.lists(
     st.integers(2, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n - 1))), min_size=1, max_size=12
 ).map(
     lambda shapes: [
-        EncodedRow(tuple(range(100 * i, 100 * i + n)), (i % 2,) * n, scored_from, False)
+        EncodedHypothesis(tuple(range(100 * i, 100 * i + n)), (i % 2,) * n, scored_from, False)
         for i, (n, scored_from) in enumerate(shapes)
     ]
 )
@@ -46,7 +46,7 @@ def test_runs_of_equal_length_cover_all_tokens(rows):
 def test_attention_is_that_of_each_row_alone():
     """A packed call equals plain attention row by row."""
     generator = torch.Generator().manual_seed(0)
-    rows = [EncodedRow((1,) * n, (0,) * n, 1, False) for n in (3, 3, 5, 2)]
+    rows = [EncodedHypothesis((1,) * n, (0,) * n, 1, False) for n in (3, 3, 5, 2)]
     packed = pack(rows)
     q, k, v = (torch.randn(1, 2, packed.num_tokens, 4, generator=generator) for _ in range(3))
     out, _ = packed_attention(torch.nn.Module(), q, k, v, None, packed_rows=packed, scaling=0.5)
@@ -64,7 +64,7 @@ def test_the_varlen_kernel_agrees_with_the_cpu(tiny_bert):
     from lorb_adapters.lora.weights import base_only_weights
     from lorb_adapters.model import RescoringModel
 
-    rows = [EncodedRow((2, *range(10, 10 + n), 3), (0,) * (n + 2), 1, False) for n in (3, 8, 5)]
+    rows = [EncodedHypothesis((2, *range(10, 10 + n), 3), (0,) * (n + 2), 1, False) for n in (3, 8, 5)]
     weights = base_only_weights(HeadWeights("sum", torch.linspace(-1, 1, 32), torch.zeros(())))
     on_cpu = RescoringModel(load_base(str(tiny_bert))).score(rows, [weights], [0] * 3)
     base = load_base(str(tiny_bert), device="cuda", dtype=torch.bfloat16)

@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-from lorb_adapters.encoder.weak_adapter_cache import KeptByAdapter
+from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 
@@ -16,7 +16,7 @@ def adapter(*, trains=False):
 
 def test_it_is_made_once_for_each_adapter():
     """For another adapter with the same values it is made anew."""
-    kept: KeptByAdapter[object] = KeptByAdapter()
+    kept: WeakAdapterCache[object] = WeakAdapterCache()
     ours, theirs = adapter(), adapter()
     first = kept.of(ours, object)
     assert kept.of(ours, object) is first
@@ -25,14 +25,14 @@ def test_it_is_made_once_for_each_adapter():
 
 def test_nothing_is_kept_of_an_adapter_in_training():
     """Its values change under what was made of them."""
-    kept: KeptByAdapter[object] = KeptByAdapter()
+    kept: WeakAdapterCache[object] = WeakAdapterCache()
     ours = adapter(trains=True)
     assert kept.of(ours, object) is not kept.of(ours, object)
 
 
 def test_it_goes_when_the_adapter_goes():
     """An unloaded adapter leaves no copies behind."""
-    kept: KeptByAdapter[object] = KeptByAdapter()
+    kept: WeakAdapterCache[object] = WeakAdapterCache()
     ours = adapter()
     kept.of(ours, object)
     assert list(kept) == [ours]

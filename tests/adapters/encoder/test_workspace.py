@@ -2,12 +2,12 @@
 
 import torch
 
-from lorb_adapters.encoder.workspace import Scratch
+from lorb_adapters.encoder.workspace import Workspace
 
 
 def test_a_smaller_view_uses_the_memory_of_the_larger():
     """Taking less after more allocates nothing; taking more replaces the buffer."""
-    scratch = Scratch(torch.device("cpu"))
+    scratch = Workspace(torch.device("cpu"))
     large = scratch.take("x", (4, 8), torch.float32)
     small = scratch.take("x", (3, 2), torch.float32)
     assert small.shape == (3, 2)
@@ -20,7 +20,7 @@ def test_a_smaller_view_uses_the_memory_of_the_larger():
 
 def test_names_and_dtypes_have_their_own_memory():
     """What is written under one name or dtype is not seen under another."""
-    scratch = Scratch(torch.device("cpu"))
+    scratch = Workspace(torch.device("cpu"))
     first = scratch.take("x", (4,), torch.float32).fill_(1)
     scratch.take("y", (4,), torch.float32).fill_(2)
     scratch.take("x", (4,), torch.bfloat16).fill_(3)

@@ -5,9 +5,9 @@ import torch
 
 from lorb_adapters.encoder.packing import pack
 from lorb_adapters.lora.head import CLS, MEAN, SUM, HeadWeights, features, mixed_scores, scores
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
-ROWS = pack([EncodedRow((1, 2, 3), (0,) * 3, 1, False), EncodedRow((4, 5), (0,) * 2, 1, False)])
+ROWS = pack([EncodedHypothesis((1, 2, 3), (0,) * 3, 1, False), EncodedHypothesis((4, 5), (0,) * 2, 1, False)])
 HIDDEN = torch.tensor([[1.0, 0.0], [2.0, 1.0], [4.0, 3.0], [10.0, 0.0], [7.0, 5.0]])
 HEAD = torch.tensor([1.0, 10.0])
 

@@ -13,7 +13,7 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.pretraining.cli import main
-from lorb_adapters.pretraining.staged_trainer import Course
+from lorb_adapters.pretraining.staged_trainer import StagedTrainer
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.cli.train_adapter import main as train_adapter
 from lorb_adapters.training.run_folder import RunFolder
@@ -120,7 +120,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
 ):
     """Exit status 130, the folder and --resume named, no base; resumed it ends bit for bit as one left alone."""
     arguments = command(files, tiny_bert, tmp_path)
-    whole = Course._step
+    whole = StagedTrainer._step
 
     def step(course, stage, optimizer, batch, number):
         if number > 7:
@@ -128,7 +128,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
         return whole(course, stage, optimizer, batch, number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "_step", step)
+        patched.setattr(StagedTrainer, "_step", step)
         assert main(arguments) == 130
     error = capsys.readouterr().err
     assert "no base was written" in error

@@ -90,9 +90,9 @@ def test_ctrl_c_in_any_stage_and_resume_end_the_same(
             whole = teacher.Teacher._of
             patched.setattr(teacher.Teacher, "_of", lambda self, copies: (count(), whole(self, copies))[1])
         else:
-            step = course.Course._step
+            step = course.StagedTrainer._step
             patched.setattr(
-                course.Course,
+                course.StagedTrainer,
                 "_step",
                 lambda self, of, *rest: (count() if of.name == stage else None, step(self, of, *rest))[1],
             )
@@ -126,7 +126,7 @@ def test_killed_when_all_is_trained_it_measures_and_writes(undisturbed, files, t
         with pytest.raises(ZeroDivisionError):
             main(pll(files, tiny_bert, tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(course.Course, "_step", lambda *_: 1 / 0)
+        patched.setattr(course.StagedTrainer, "_step", lambda *_: 1 / 0)
         assert main(pll(files, tiny_bert, tmp_path, "--resume")) == 0
     assert weights(tmp_path) == weights(undisturbed)
 

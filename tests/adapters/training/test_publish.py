@@ -3,7 +3,7 @@
 import pytest
 
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.data.encoded_lists import ReferencedList
 from lorb_adapters.training.publish import short_lists_with_contrast
 
@@ -11,7 +11,7 @@ from lorb_adapters.training.publish import short_lists_with_contrast
 def of_length(num_tokens, errors=(1, 0)):
     """A list of two texts of so many tokens each."""
     nbest = NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id=str(num_tokens), reference="b")
-    row = EncodedRow((0,) * num_tokens, (0,) * num_tokens, 0, truncated=False)
+    row = EncodedHypothesis((0,) * num_tokens, (0,) * num_tokens, 0, truncated=False)
     return ReferencedList(nbest, nbest.distinct(), (row, row), errors, 1)
 
 

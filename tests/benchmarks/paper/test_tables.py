@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from study.harness.cell import Cell, Place
-from study.training.measured_progress import Course
 from study.harness.records import Records
 from study.harness.runner import Run
-from study.training.runs import training
-from study.training.training import Training
 from study.harness.workers import do
+from study.training.measured_progress import StagedTrainer
+from study.training.sized_runs import training
+from study.training.training import Training
 
 
 def test_a_size_names_its_methods_and_the_weight_of_lorb(tiny_size, folders):
@@ -102,7 +102,7 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
     flags = ("--method", "lora", "--layers", "1", "--lists-per-step", "2")
     cell = Cell({"n": 0}, training(tiny_size, "hp_atis", flags, seed=0, rate=1e-2))
     other = Cell({"n": 1}, training(tiny_size, "hp_atis", flags, seed=1, rate=1e-2))
-    hear = Course.__call__
+    hear = StagedTrainer.__call__
 
     def fail_at_step_5(self, report):
         hear(self, report)
@@ -115,7 +115,7 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
         return place
 
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "__call__", fail_at_step_5)
+        patch.setattr(StagedTrainer, "__call__", fail_at_step_5)
         assert do(other, scratch("restarted")).problem == "RuntimeError: stopped"
         assert do(cell, scratch("resumed")).problem == "RuntimeError: stopped"
     resumed, whole, restarted = (do(cell, scratch(name)).figures for name in ("resumed", "whole", "restarted"))

@@ -8,7 +8,7 @@ import figures
 from engine import filling
 from figures import Record
 from load import Latencies
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 
 @pytest.mark.parametrize(("num_calls", "labels"), [(40, ["p50"]), (60, ["p50", "p90"]), (500, ["p50", "p90", "p99"])])
@@ -30,7 +30,7 @@ def test_a_figure_keeps_the_machine_that_it_was_measured_on(tmp_path, monkeypatc
 
 def test_a_pass_that_its_rows_do_not_fill_is_refused():
     """Its ratio would be that of a shorter pass, under the name of the longer."""
-    rows = [EncodedRow(tuple(range(8)), (0,) * 8, 1, truncated=False)] * 5
+    rows = [EncodedHypothesis(tuple(range(8)), (0,) * 8, 1, truncated=False)] * 5
     assert len(filling(rows, 33)) == 4
     with pytest.raises(ValueError, match="5 rows have 40 tokens, the pass 41"):
         filling(rows, 41)

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from lorb.errors import LorbError
-from lorb_client.load.call_outcome import CallEnd, Ending
+from lorb_client.load.call_outcome import CallOutcome, OutcomeKind
 from lorb_client.load.open_loop import OpenLoop
 from lorb_client.load.tally import LoadTally
 from support.engine.simulated_loop import simulated
 
-RESCORED = CallEnd(Ending.RESCORED, num_scored=10)
+RESCORED = CallOutcome(OutcomeKind.RESCORED, num_scored=10)
 EVERY_10_MS = [i / 100 for i in range(1000)]
 
 
@@ -51,9 +51,9 @@ def test_a_quick_server_is_called_on_time():
     tally = loaded([0.0, 0.5, 0.5, 2.0], send, deadline_seconds=3.0)
     assert sent == [(0, 0.0, 3.0), (1, 0.5, 3.0), (2, 0.5, 3.0), (3, 2.0, 3.0)]
     assert tally.num_due == 4
-    assert tally.ends == {(Ending.RESCORED, ""): 4}
+    assert tally.ends == {(OutcomeKind.RESCORED, ""): 4}
     assert tally.latencies.percentiles().max == 2.0
-    assert tally.scored_within_deadline == {Ending.RESCORED: 40}
+    assert tally.scored_within_deadline == {OutcomeKind.RESCORED: 40}
 
 
 def test_a_stall_shows_in_every_call_that_was_due_meanwhile():
@@ -125,8 +125,8 @@ def test_ctrl_c_keeps_what_has_ended():
     tally = loaded(EVERY_10_MS, answers_in(0.5), cancel_after=4.0, warm_up_seconds=1.0)
     assert tally.interrupted_after_seconds == pytest.approx(3.0)
     assert tally.num_due == pytest.approx(300, abs=1)
-    assert tally.ends[Ending.RESCORED, ""] == pytest.approx(250, abs=1)
-    assert tally.num_unfinished == tally.num_due - tally.ends[Ending.RESCORED, ""]
+    assert tally.ends[OutcomeKind.RESCORED, ""] == pytest.approx(250, abs=1)
+    assert tally.num_unfinished == tally.num_due - tally.ends[OutcomeKind.RESCORED, ""]
 
 
 def test_a_call_that_never_ends_does_not_hold_the_run():
@@ -138,7 +138,7 @@ def test_a_call_that_never_ends_does_not_hold_the_run():
 
     tally = loaded([0.0, 0.1], send, deadline_seconds=1.0)
     assert tally.num_unfinished == 1
-    assert tally.ends == {(Ending.RESCORED, ""): 1}
+    assert tally.ends == {(OutcomeKind.RESCORED, ""): 1}
     assert tally.interrupted_after_seconds is None
 
 

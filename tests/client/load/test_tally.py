@@ -4,20 +4,20 @@ import json
 
 import pytest
 
-from lorb_client.load.call_outcome import CallEnd, Ending
+from lorb_client.load.call_outcome import CallOutcome, OutcomeKind
 from lorb_client.load.report import report
 from lorb_client.load.result import LoadResult
 from lorb_client.load.tally import LoadTally
 from support.servers.rescoring_server import INFO
 
 ENDS = [
-    (CallEnd(Ending.RESCORED, num_scored=10), 0.02),
-    (CallEnd(Ending.RESCORED, num_scored=8), 0.20),  # after its deadline
-    (CallEnd(Ending.PARTIAL, "deadline", num_scored=4), 0.09),
-    (CallEnd(Ending.FIRST_PASS, "queue_full"), 0.01),
-    (CallEnd(Ending.FIRST_PASS, "deadline"), 0.09),
-    (CallEnd(Ending.REFUSED, "resource_exhausted"), 0.01),
-    (CallEnd(Ending.NO_ANSWER, "deadline_exceeded"), 0.10),
+    (CallOutcome(OutcomeKind.RESCORED, num_scored=10), 0.02),
+    (CallOutcome(OutcomeKind.RESCORED, num_scored=8), 0.20),  # after its deadline
+    (CallOutcome(OutcomeKind.PARTIAL, "deadline", num_scored=4), 0.09),
+    (CallOutcome(OutcomeKind.FIRST_PASS, "queue_full"), 0.01),
+    (CallOutcome(OutcomeKind.FIRST_PASS, "deadline"), 0.09),
+    (CallOutcome(OutcomeKind.REFUSED, "resource_exhausted"), 0.01),
+    (CallOutcome(OutcomeKind.NO_ANSWER, "deadline_exceeded"), 0.10),
 ]
 
 
@@ -51,7 +51,7 @@ def test_every_call_is_counted_once():
     }
     assert (found.num_due, found.num_sent, found.num_not_sent, found.num_unfinished) == (9, 8, 1, 1)
     assert sum(found.endings.values()) + found.num_not_sent + found.num_unfinished == found.num_due
-    assert (found.num_answered, found.num_ending(Ending.FIRST_PASS)) == (5, 2)
+    assert (found.num_answered, found.num_ending(OutcomeKind.FIRST_PASS)) == (5, 2)
 
 
 def test_only_what_came_in_time_counts_as_throughput():
@@ -98,7 +98,7 @@ def test_the_result_is_json():
 @pytest.mark.parametrize(("late_seconds", "lagged"), [(0.0015, False), (0.003, True)])
 def test_a_lagging_generator_is_told(late_seconds, lagged):
     """Above 2 ms and a tenth of the median latency, the figures are the generator's own."""
-    quick = [(CallEnd(Ending.RESCORED, num_scored=1), 0.01)] * 50
+    quick = [(CallOutcome(OutcomeKind.RESCORED, num_scored=1), 0.01)] * 50
     found = result(tallied(quick, late_seconds))
     assert found.lagged is lagged
     assert any(line.startswith("The generator lagged") for line in report(found)) is lagged

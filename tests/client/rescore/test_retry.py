@@ -3,7 +3,7 @@
 import pytest
 
 from lorb.errors import Overloaded, Unavailable
-from lorb_client.rescore.retry import with_patience
+from lorb_client.rescore.retry import retry_overloaded
 
 
 class Server:
@@ -33,14 +33,14 @@ def busy(retry_seconds=None):
 def test_pauses_grow_to_a_second():
     """So that many callers do not ask all the time, and none waits long for room that is there."""
     server = Server(*[busy(0.1)] * 6)
-    assert with_patience(server.call, 60, server.pause) == 7
+    assert retry_overloaded(server.call, 60, server.pause) == 7
     assert server.pauses == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 
 def test_the_servers_own_pause_is_kept():
     """Where it asks for a longer one."""
     server = Server(busy(3.0), busy())
-    assert with_patience(server.call, 60, server.pause) == 7
+    assert retry_overloaded(server.call, 60, server.pause) == 7
     assert server.pauses == [3.0, 0.2]
 
 
@@ -48,7 +48,7 @@ def test_patience_ends():
     """With the server's words, before the pause that would be too much."""
     server = Server(*[busy(0.4)] * 9)
     with pytest.raises(Overloaded, match="no room"):
-        with_patience(server.call, 1.0, server.pause)
+        retry_overloaded(server.call, 1.0, server.pause)
     assert server.pauses == [0.4, 0.4]
 
 
@@ -56,12 +56,12 @@ def test_a_call_that_nobody_wants_any_more_ends():
     """A run that is interrupted does not wait for room."""
     server = Server(busy())
     with pytest.raises(Overloaded):
-        with_patience(server.call, 60, lambda seconds: True)
+        retry_overloaded(server.call, 60, lambda seconds: True)
 
 
 def test_nothing_else_is_waited_for():
     """Other errors do not pass by waiting, or gRPC has waited already."""
     server = Server(Unavailable("gone"))
     with pytest.raises(Unavailable):
-        with_patience(server.call, 60, server.pause)
+        retry_overloaded(server.call, 60, server.pause)
     assert server.pauses == []

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import InvalidAdapter, StoreUnavailable, Unavailable
-from lorb_server.engine.adapter_cache import Residents
+from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, SimulatedClock, adapter_weights, served_adapter
+from support.servers.serving import WAIT_SECONDS, SimulatedClock, adapter_handle, adapter_weights
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
-ADAPTERS = [served_adapter(number) for number in range(8)]
+ADAPTERS = [adapter_handle(number) for number in range(8)]
 
 
 class Reader:
@@ -41,7 +41,7 @@ class Bench:
 
     def __init__(self, room_for, threads=None):
         self.reader, self.metrics, self.clock = Reader(), Metrics(), SimulatedClock()
-        self.residents = Residents(
+        self.residents = AdapterCache(
             self.reader,
             threads,
             self.metrics.adapters,
@@ -143,11 +143,11 @@ def test_all_who_wait_share_one_reading():
     async def test(bench):
         bench.put(1, 2, 3)
         gate = bench.reader.gates[0] = threading.Event()
-        waiting = [asyncio.create_task(bench.residents.bring_back(ADAPTERS[0])) for _ in range(4)]
+        waiting = [asyncio.create_task(bench.residents.reload(ADAPTERS[0])) for _ in range(4)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        assert number_of(await bench.residents.bring_back(ADAPTERS[1])) == 1
-        assert number_of(await bench.residents.bring_back(ADAPTERS[4])) == 4  # read while the other still is
+        assert number_of(await bench.residents.reload(ADAPTERS[1])) == 1
+        assert number_of(await bench.residents.reload(ADAPTERS[4])) == 4  # read while the other still is
         gate.set()
         weights = await asyncio.gather(*waiting[1:])
         assert [number_of(one) for one in weights] == [0] * 3
@@ -165,16 +165,16 @@ def test_a_failed_reading_is_tried_again_after_a_moment():
     async def test(bench):
         bench.reader.trouble[0] = StoreUnavailable("gone")
         results = await asyncio.gather(
-            *(bench.residents.bring_back(ADAPTERS[number]) for number in (0, 0, 1)), return_exceptions=True
+            *(bench.residents.reload(ADAPTERS[number]) for number in (0, 0, 1)), return_exceptions=True
         )
         assert [type(result) for result in results[:2]] == [StoreUnavailable] * 2
         assert number_of(results[2]) == 1
         with pytest.raises(StoreUnavailable):
-            await bench.residents.bring_back(ADAPTERS[0])
+            await bench.residents.reload(ADAPTERS[0])
         assert bench.reader.read.count(0) == 1
         bench.reader.trouble.clear()
         bench.clock.now += 2.0
-        assert number_of(await bench.residents.bring_back(ADAPTERS[0])) == 0
+        assert number_of(await bench.residents.reload(ADAPTERS[0])) == 0
         assert bench.sample("lorb_adapter_bring_backs_total", result="failed") == 1
 
     run(test)
@@ -187,7 +187,7 @@ def test_a_moment_without_memory_is_nothing_against_the_adapter(error):
     async def test(bench):
         bench.reader.trouble[0] = error
         with pytest.raises(Unavailable, match="memory"):
-            await bench.residents.bring_back(ADAPTERS[0])
+            await bench.residents.reload(ADAPTERS[0])
 
     run(test)
 
@@ -198,7 +198,7 @@ def test_an_unforeseen_error_is_told_by_its_type():
     async def test(bench):
         bench.reader.trouble[0] = KeyError("secret")
         with pytest.raises(InvalidAdapter, match="KeyError") as caught:
-            await bench.residents.bring_back(ADAPTERS[0])
+            await bench.residents.reload(ADAPTERS[0])
         assert "secret" not in caught.value.message
 
     run(test)

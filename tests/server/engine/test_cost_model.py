@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lorb_server.engine.cost_model import QUANTILE, PassCost
+from lorb_server.engine.cost_model import QUANTILE, CostModel
 
 
 def learned(passes):
-    cost = PassCost()
+    cost = CostModel()
     for tokens, seconds in passes:
         cost.observe(tokens, seconds)
     return cost
@@ -19,7 +19,7 @@ def learned(passes):
 
 def test_before_any_pass_nothing_is_predicted():
     """An unknown model is tried, not refused."""
-    assert PassCost().seconds(1000) == 0.0
+    assert CostModel().seconds(1000) == 0.0
 
 
 def test_a_line_is_found():
@@ -32,7 +32,7 @@ def test_a_line_is_found():
 def test_nine_passes_in_ten_are_no_longer_than_predicted():
     """With durations that scatter, the prediction is an upper quantile, not the mean."""
     chance = random.Random(3)
-    cost, within = PassCost(), 0
+    cost, within = CostModel(), 0
     for i in range(2000):
         tokens = chance.randint(50, 1000)
         seconds = (0.002 + 0.0003 * tokens) * chance.lognormvariate(0, 0.3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.cuda_graphs.runner import SmallPasses
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
@@ -90,7 +90,7 @@ def test_a_launch_that_raises_is_the_last(model, monkeypatch, caplog):
     """The list it was for is scored by an ordinary pass, and so is whatever comes after."""
     expected, metrics = scored(model), Metrics()
     CudaGraphs(model, metrics, unrecorded).record(MAX_TOKENS)
-    monkeypatch.setattr(SmallPasses, "launch", lambda *_: 1 // 0)
+    monkeypatch.setattr(CudaGraphRunner, "launch", lambda *_: 1 // 0)
     assert torch.equal(scored(model), expected)
     assert [record.message for record in caplog.records] == [FAILURE]
     assert value(metrics, "lorb_cuda_graph_failures_total", reason="launch") == 1

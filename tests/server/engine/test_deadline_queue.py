@@ -4,17 +4,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lorb_server.call import Lane
-from lorb_server.engine.deadline_queue import BUCKET_SECONDS, WHEEL_BUCKETS, DeadlineLane, Entry
+from lorb_server.call import Priority
+from lorb_server.engine.deadline_queue import BUCKET_SECONDS, WHEEL_BUCKETS, DeadlineQueue, Entry
 
 
 def entry(name, tokens=1, answer_by=100.0, *, domain="voice", at=0.0):
-    return Entry(name, (tokens,), answer_by, Lane.SINGLE, domain, 1, at)
+    return Entry(name, (tokens,), answer_by, Priority.INTERACTIVE, domain, 1, at)
 
 
 def test_within_a_bucket_arrival_decides():
     """Deadlines a millisecond apart are the same; a whole bucket apart they are not."""
-    lane = DeadlineLane()
+    lane = DeadlineQueue()
     for name, answer_by in (("a", 1.009), ("b", 1.001), ("c", 0.99)):
         lane.add(entry(name, answer_by=answer_by))
     order = []
@@ -26,7 +26,7 @@ def test_within_a_bucket_arrival_decides():
 
 def test_beyond_the_wheel_all_else_is_ahead():
     """A deadline further off than the wheel reaches stands behind everything that waits."""
-    lane = DeadlineLane()
+    lane = DeadlineQueue()
     lane.add(entry("near", 5, answer_by=1.0))
     lane.add(entry("far", 7, answer_by=1e6))
     far = entry("farther", 1, answer_by=2e6)
@@ -36,7 +36,7 @@ def test_beyond_the_wheel_all_else_is_ahead():
 
 def test_cancelled_entries_leave_no_trace():
     """Thousands of abandoned calls of one deadline, or of many, keep no memory."""
-    lane = DeadlineLane()
+    lane = DeadlineQueue()
     for i in range(3000):
         one = entry(f"{i}", answer_by=50.0 + i % 3)
         lane.add(one)
@@ -53,7 +53,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.lane = DeadlineLane()
+        self.lane = DeadlineQueue()
         self.model = []
         self.now = 0.0
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from lorb.errors import DeadlineExceeded, Overloaded
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from support.engine.running_engine import A, B, hold, run
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, request, row, telling_score
 
@@ -54,7 +54,7 @@ def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
             model.on_pass = lambda rows: setattr(clock, "now", clock.now + sum(r.num_tokens for r in rows) / 10)
             await engine.submit(request(row(*range(10))))
         rows = [row(*range(i, i + 10)) for i in range(5)]
-        scored = await engine.submit(request(*rows, least_rows=2, answer_by=clock.now + 3.01))
+        scored = await engine.submit(request(*rows, minimum_rows=2, answer_by=clock.now + 3.01))
         assert scored.scores == tuple(telling_score(each, A) for each in rows[:3])
         with pytest.raises(DeadlineExceeded):
             engine.submit(request(*rows, answer_by=clock.now + 3.01))
@@ -94,8 +94,8 @@ def test_a_full_queue_refuses_at_once():
         with pytest.raises(Overloaded):
             engine.submit(request())
         with pytest.raises(Overloaded):
-            engine.check_room("voice", Lane.SINGLE)
-        engine.check_room("voice", Lane.BULK)
+            engine.check_room("voice", Priority.INTERACTIVE)
+        engine.check_room("voice", Priority.BATCH)
         model.gate.set()
         await asyncio.gather(held, *waiting)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lorb.errors import ModelFailed, Unavailable
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from support.engine.running_engine import A, hold, run
 from support.servers.serving import adapter_weights, request, row, telling_score
 
@@ -67,7 +67,9 @@ def test_every_waiting_call_fails_when_the_thread_dies():
 
     async def test(engine, model, metrics):
         calls = [await hold(engine, model)]
-        calls += [engine.submit(request(row(i, i), lane=Lane.BULK if i % 2 else Lane.SINGLE)) for i in range(20)]
+        calls += [
+            engine.submit(request(row(i, i), lane=Priority.BATCH if i % 2 else Priority.INTERACTIVE)) for i in range(20)
+        ]
         calls.append(engine.run_on_model_thread(lambda: None))
         model.trouble = SystemExit("killed")
         model.gate.set()
@@ -78,7 +80,7 @@ def test_every_waiting_call_fails_when_the_thread_dies():
         with pytest.raises(Unavailable):
             engine.submit(request())
         with pytest.raises(Unavailable):
-            engine.check_room("voice", Lane.SINGLE)
+            engine.check_room("voice", Priority.INTERACTIVE)
 
     run(test)
 

@@ -13,8 +13,8 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
 from lorb_adapters.store.loading import load_adapter
-from lorb_server.engine.adapter_cache import Residents
-from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.adapter_cache import AdapterCache
+from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, read_weights
 from lorb_server.engine.scheduler import Scheduler
@@ -29,9 +29,9 @@ def run(test, store, tiny_bert):
     async def with_loader():
         metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
-        engine = Engine(PassRunner(model, metrics, 1000), scheduler, metrics)
+        engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
-        residents = Residents(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
+        residents = AdapterCache(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
         try:
             await test(AdapterLoader(store, model, engine, residents, threads, metrics), residents, metrics)
         finally:
@@ -151,7 +151,7 @@ def test_weights_come_back_the_same(store, tiny_bert):
         adapter = await loader.load("voice", version)
         before = residents.get(adapter)
         residents.drop(adapter)
-        after = await residents.bring_back(adapter)
+        after = await residents.reload(adapter)
         assert after is not before
         assert weights_digest(after) == weights_digest(before) == adapter.ref.digest
 
@@ -166,7 +166,7 @@ def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
         adapter = await loader.load("voice", version)
         other = replace(adapter, ref=replace(adapter.ref, digest="0" * 64))
         with pytest.raises(InvalidAdapter, match="versions never change"):
-            await residents.bring_back(other)
+            await residents.reload(other)
         assert metrics.registry.get_sample_value("lorb_adapter_bring_backs_total", {"result": "failed"}) == 1
 
     run(test, store, tiny_bert)

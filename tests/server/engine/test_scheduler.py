@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.engine.scheduler import BULK_SHARE
 from support.engine.scheduled_lists import ADMITTED, entry, make_scheduler, names, offer_all, rows, timed_scheduler
 
@@ -87,7 +87,7 @@ def test_a_pass_of_several_lists_keeps_to_its_seconds():
 def test_idle_work_goes_when_nothing_else_waits():
     """Shadow lists yield to batch lists, and are not lost."""
     scheduler = make_scheduler()
-    offer_all(scheduler, entry("idle", lane=Lane.IDLE), entry("bulk", bulk=True), entry("single"))
+    offer_all(scheduler, entry("idle", lane=Priority.IDLE), entry("bulk", bulk=True), entry("single"))
     assert sorted(names(scheduler.take(0).entries)) == ["bulk", "single"]
     assert names(scheduler.take(0).entries) == ["idle"]
 
@@ -137,12 +137,12 @@ def test_oldest_age_counts_from_the_first_that_still_waits():
     offer_all(
         scheduler, first, entry("second", answer_by=50, at=12.0), entry("third", answer_by=50, at=11.0, bulk=True)
     )
-    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 5.0
-    assert scheduler.oldest_age_seconds(Lane.BULK, 15.0) == 4.0
+    assert scheduler.oldest_age_seconds(Priority.INTERACTIVE, 15.0) == 5.0
+    assert scheduler.oldest_age_seconds(Priority.BATCH, 15.0) == 4.0
     scheduler.cancel(first)
-    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 3.0
+    assert scheduler.oldest_age_seconds(Priority.INTERACTIVE, 15.0) == 3.0
     assert sorted(names(scheduler.clear())) == ["second", "third"]
-    assert scheduler.oldest_age_seconds(Lane.SINGLE, 15.0) == 0.0
+    assert scheduler.oldest_age_seconds(Priority.INTERACTIVE, 15.0) == 0.0
 
 
 actions = st.lists(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.engine.scheduler import PROBE_SECONDS
 from support.engine.scheduled_lists import (
     ADMITTED,
@@ -25,9 +25,9 @@ def test_a_full_queue_refuses():
     offer_all(scheduler, entry("a", 60))
     assert scheduler.offer(entry("b", 41), 0) is QUEUE_FULL
     assert scheduler.offer(entry("c", 20), 0) is ADMITTED
-    assert scheduler.foresee("d", Lane.SINGLE, 1, 100.0, 0) is ADMITTED
+    assert scheduler.can_admit("d", Priority.INTERACTIVE, 1, 100.0, 0) is ADMITTED
     assert scheduler.offer(entry("d", 13), 0) is ADMITTED
-    assert scheduler.foresee("a", Lane.SINGLE, 1, 100.0, 0) is QUEUE_FULL
+    assert scheduler.can_admit("a", Priority.INTERACTIVE, 1, 100.0, 0) is QUEUE_FULL
     scheduler.take(0)
     assert scheduler.offer(entry("b", 41), 0) is ADMITTED
 
@@ -66,16 +66,16 @@ def test_what_cannot_be_ready_in_time_is_refused_when_it_comes():
 def test_a_list_that_cannot_be_ready_is_foreseen_from_its_least_tokens():
     """Before its rows are known a list is refused where even the fewest that are worth scoring come too late."""
     scheduler = timed_scheduler()
-    assert scheduler.foresee("a", Lane.SINGLE, 41, 0.05, 0.0) is TOO_LATE
-    assert scheduler.foresee("a", Lane.SINGLE, 39, 0.05, 0.0) is ADMITTED
-    assert scheduler.foresee("a", Lane.BULK, 41, 0.05, 0.0) is ADMITTED
+    assert scheduler.can_admit("a", Priority.INTERACTIVE, 41, 0.05, 0.0) is TOO_LATE
+    assert scheduler.can_admit("a", Priority.INTERACTIVE, 39, 0.05, 0.0) is ADMITTED
+    assert scheduler.can_admit("a", Priority.BATCH, 41, 0.05, 0.0) is ADMITTED
 
 
 def test_an_idle_model_is_probed_whatever_is_foreseen():
     """After a second without work a list is let through to its offer, which makes a probe of it."""
     scheduler = timed_scheduler()
-    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is ADMITTED
-    assert scheduler.foresee("a", Lane.SINGLE, 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
+    assert scheduler.can_admit("a", Priority.INTERACTIVE, 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is ADMITTED
+    assert scheduler.can_admit("a", Priority.INTERACTIVE, 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
 
 
 waiting_lists = st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 0.5), st.booleans()), max_size=30)
@@ -83,12 +83,12 @@ waiting_lists = st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 0.5), st
 
 @given(waiting_lists, st.lists(st.integers(1, 60), min_size=2, max_size=8), st.floats(0.0, 0.4), st.floats(0.05, 1.0))
 def test_what_is_foreseen_to_be_refused_is_refused(waiting, newcomer, answer_by, max_queue_seconds):
-    """Whatever waits, `foresee` never turns away a list that `offer` would take, and gives the reason `offer` would."""
+    """`can_admit` never refuses a list that `offer` would take, and gives the same reason as `offer`."""
     scheduler = timed_scheduler(max_queue_seconds=max_queue_seconds, queue=2000)
     for i, (tokens, by, of_same_domain) in enumerate(waiting):
         scheduler.offer(entry(str(i), tokens, by, domain="a" if of_same_domain else str(i)), 0.0)
     newest = rows("new", *newcomer, answer_by=answer_by, domain="a")
-    foreseen = scheduler.foresee("a", Lane.SINGLE, newest.cumulative_tokens[1], answer_by, 0.0)
+    foreseen = scheduler.can_admit("a", Priority.INTERACTIVE, newest.cumulative_tokens[1], answer_by, 0.0)
     outcome = scheduler.offer(newest, 0.0)
     assert foreseen in (ADMITTED, outcome)
 

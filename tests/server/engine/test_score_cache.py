@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_server.engine.score_cache import ScoreCache
 
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -16,7 +16,7 @@ DIGEST, OTHER = "a" * 64, "b" * 64
 def encoded_rows(draw):
     token_ids = tuple(draw(st.lists(st.integers(0, 2**31), min_size=1, max_size=5)))
     types = tuple(draw(st.integers(0, 1)) for _ in token_ids)
-    return EncodedRow(token_ids, types, draw(st.integers(0, len(token_ids))), truncated=draw(st.booleans()))
+    return EncodedHypothesis(token_ids, types, draw(st.integers(0, len(token_ids))), truncated=draw(st.booleans()))
 
 
 @given(encoded_rows(), encoded_rows(), st.sampled_from([DIGEST, OTHER]), st.sampled_from([DIGEST, OTHER]))
@@ -33,7 +33,7 @@ def test_keys_are_equal_where_all_that_the_score_depends_on_is(one, other, diges
 
 
 def key(cache, number):
-    return cache.keys(DIGEST, [EncodedRow((number,), (0,), 0, truncated=False)])[0]
+    return cache.keys(DIGEST, [EncodedHypothesis((number,), (0,), 0, truncated=False)])[0]
 
 
 def test_the_least_recently_used_leave_first():
@@ -67,7 +67,7 @@ def test_an_entry_put_twice_counts_once():
 
 def test_no_bytes_is_off():
     """Without memory nothing is looked up."""
-    assert ScoreCache(0).keys(DIGEST, [EncodedRow((1,), (0,), 0, truncated=False)]) == []
+    assert ScoreCache(0).keys(DIGEST, [EncodedHypothesis((1,), (0,), 0, truncated=False)]) == []
 
 
 @pytest.mark.parametrize("num_tokens", [5, 40])
@@ -77,7 +77,7 @@ def test_the_bytes_counted_are_the_bytes_taken(num_tokens):
     tracemalloc.start()
     try:
         for number in range(10_000):
-            row = EncodedRow((number, *range(num_tokens)), (0,) * (num_tokens + 1), 1, truncated=False)
+            row = EncodedHypothesis((number, *range(num_tokens)), (0,) * (num_tokens + 1), 1, truncated=False)
             cache.put(cache.keys(DIGEST, [row])[0], number + 0.5)
             del row
         taken, _ = tracemalloc.get_traced_memory()

@@ -7,20 +7,20 @@ from types import SimpleNamespace
 import pytest
 
 from lorb.errors import DeadlineExceeded
-from lorb_server.call import Job, Lane
-from lorb_server.engine.batch_runner import PassRunner
-from lorb_server.engine.cost_model import PassCost
+from lorb_server.call import Job, Priority
+from lorb_server.engine.batch_runner import BatchRunner
+from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduler import Batch, Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_weights, row, served_adapter, telling_score
+from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_handle, adapter_weights, row, telling_score
 
 ROWS = [row(i, i + 1) for i in range(5)]
 
 
-class Residents:
+class AdapterCache:
     """Has the weights of adapter 1; those of others are brought back when asked for."""
 
     def __init__(self):
@@ -29,7 +29,7 @@ class Residents:
     def get(self, adapter):
         return adapter_weights(1) if adapter.ref.version.startswith("2-") else None
 
-    async def bring_back(self, adapter):
+    async def reload(self, adapter):
         await asyncio.sleep(0)
         self.brought_back.append(adapter.ref.version)
         return adapter_weights(int(adapter.ref.digest, 16))
@@ -39,9 +39,9 @@ def run(test, *, cache_bytes=1_000_000):
     """Runs `test(s)` with a scorer and what is behind it."""
 
     async def with_scorer():
-        model, metrics, residents = TellingModel(), Metrics(), Residents()
+        model, metrics, residents = TellingModel(), Metrics(), AdapterCache()
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=10_000, max_bulk_queue_tokens=1000)
-        engine = Engine(PassRunner(model, metrics, 1000), scheduler, metrics)
+        engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
         cache = ScoreCache(cache_bytes)
         scorer = Scorer(engine, residents, cache, metrics)
@@ -65,7 +65,7 @@ def run(test, *, cache_bytes=1_000_000):
 
 
 def job(rows=ROWS, number=1, **fields):
-    return Job(rows, served_adapter(number), fields.pop("answer_by", 1e12), **fields)
+    return Job(rows, adapter_handle(number), fields.pop("answer_by", 1e12), **fields)
 
 
 def told(rows, number=1):
@@ -138,7 +138,7 @@ def test_cached_scores_count_towards_a_partial_list():
 
     async def test(s):
         await s.scorer.score(job([ROWS[0], ROWS[2], ROWS[4]]))
-        s.scheduler.cost = PassCost()
+        s.scheduler.cost = CostModel()
         for _ in range(5):
             s.scheduler.cost.observe(2, 0.5)  # a pass of one row: half a second; of two: a whole one
             s.scheduler.cost.observe(4, 1.0)
@@ -152,7 +152,7 @@ def test_cached_scores_count_towards_a_partial_list():
 
 
 def make_passes_take_a_second(s):
-    s.scheduler.cost = PassCost()
+    s.scheduler.cost = CostModel()
     for _ in range(5):
         s.scheduler.cost.observe(4, 1.0)
     s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
@@ -162,12 +162,12 @@ def test_room_is_the_engines():
     """Asking for room reaches the engine: a list that would be too late is turned away before it is tokenised."""
 
     async def test(s):
-        s.scorer.check_room("voice", Lane.SINGLE)
-        s.scorer.check_room("voice", Lane.BULK)
+        s.scorer.check_room("voice", Priority.INTERACTIVE)
+        s.scorer.check_room("voice", Priority.BATCH)
         make_passes_take_a_second(s)
         soon = time.monotonic() + 0.5
         with pytest.raises(DeadlineExceeded):
-            s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+            s.scorer.check_room("voice", Priority.INTERACTIVE, minimum_tokens=4, answer_by=soon)
 
     run(test)
 
@@ -180,7 +180,7 @@ def test_a_list_that_may_be_in_the_cache_is_not_turned_away_unread():
             await s.scorer.score(job())
         make_passes_take_a_second(s)
         soon = time.monotonic() + 0.5
-        s.scorer.check_room("voice", Lane.SINGLE, least_tokens=4, answer_by=soon)
+        s.scorer.check_room("voice", Priority.INTERACTIVE, minimum_tokens=4, answer_by=soon)
         assert (await s.scorer.score(job(answer_by=soon))).scores == told(ROWS)
 
     run(test)

@@ -6,7 +6,7 @@ from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_server.config import ServeConfig
-from lorb_server.engine.cost_model import PassCost
+from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.device import budget_setting, choose_placement
 from lorb_server.engine.warm_up import check_budget, probe, warm_up
 from lorb_server.setting import flag
@@ -27,14 +27,14 @@ class RecordingModel(RescoringModel):
 def test_the_largest_pass_is_tried(tiny_bert):
     """What fails for want of memory fails before the server says that it serves."""
     model = RecordingModel(load_base(str(tiny_bert)))
-    warm_up(model, 200, PassCost())
+    warm_up(model, 200, CostModel())
     assert model.sizes[0] == 192
     assert max(model.sizes) <= 200
 
 
 def test_passes_of_usual_rows_teach_what_a_pass_takes(tiny_bert):
     """Each size is run once cold and once for the clock; nothing else is learned from."""
-    model, cost, clock = RecordingModel(load_base(str(tiny_bert))), PassCost(), SimulatedClock()
+    model, cost, clock = RecordingModel(load_base(str(tiny_bert))), CostModel(), SimulatedClock()
     model.on_pass = lambda tokens: setattr(clock, "now", clock.now + 0.01 + 0.001 * tokens)
     warm_up(model, 1000, cost, clock)
     assert len(model.sizes) == 7

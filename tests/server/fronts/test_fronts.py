@@ -22,7 +22,7 @@ from lorb_server.rpc.health import Health
 from lorb_server.rpc.listening import ADMIN, RESCORING
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.front_pair import HeldScoring, ScriptedRouting, until
-from support.servers.serving import free_port, served_adapter
+from support.servers.serving import adapter_handle, free_port
 
 START_SECONDS = 120.0  # two processes on a busy machine import torch meanwhile
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -115,7 +115,7 @@ def test_two_fronts_take_calls_on_one_port(base):
         async with started(base) as server:
             answers = await asyncio.gather(*(server.call("the cat", "a cat", "cats") for _ in range(24)))
             assert {answer.outcome for answer in answers} == {pb.OUTCOME_RESCORED}
-            assert {answer.adapter.version for answer in answers} == {served_adapter(1).ref.version}
+            assert {answer.adapter.version for answer in answers} == {adapter_handle(1).ref.version}
             assert len(server.scoring.jobs) == 24
             assert await server.answered() == 24
             shares = [peer.samples[REQUESTS] for _, peer in server.fronts._lives.values()]
@@ -221,7 +221,7 @@ def test_a_canary_through_a_front_falls_back_to_stable_and_is_withdrawn(base):
 
     async def run():
         async with started(base, front_processes=1) as server:
-            canary = served_adapter(7)
+            canary = adapter_handle(7)
             server.routing.canaries["voice"] = (canary, {"anna"})
             server.fronts.note_change()
             await server.fronts.settle()
@@ -236,7 +236,7 @@ def test_a_canary_through_a_front_falls_back_to_stable_and_is_withdrawn(base):
             server.scoring.score = score
             answer = await server.call("the cat", "a cat", routing_key="anna")
             assert answer.outcome == pb.OUTCOME_RESCORED
-            assert answer.adapter.version == served_adapter(1).ref.version
+            assert answer.adapter.version == adapter_handle(1).ref.version
             await until(lambda: server.routing.withdrawn)
             assert server.routing.withdrawn[0][0] is canary
 

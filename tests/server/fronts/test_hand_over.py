@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from lorb.errors import ModelFailed, Overloaded, Unavailable
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.fronts.engine_link import EngineLink
 from support.servers.front_pair import connected, job, until
-from support.servers.serving import served_adapter
+from support.servers.serving import adapter_handle
 
 
 def test_a_job_is_scored_behind_the_socket():
@@ -78,13 +78,13 @@ def test_a_full_queue_is_remembered_for_its_domain_and_lane_alone():
             with suppress(Overloaded):
                 await pair.link.score(submitted)
             with pytest.raises(Overloaded):
-                pair.link.check_room("voice", Lane.SINGLE)
-            pair.link.check_room("voice", Lane.BULK)
-            pair.link.check_room("radio", Lane.SINGLE)
+                pair.link.check_room("voice", Priority.INTERACTIVE)
+            pair.link.check_room("voice", Priority.BATCH)
+            pair.link.check_room("radio", Priority.INTERACTIVE)
 
             def has_room():
                 with suppress(Overloaded):
-                    pair.link.check_room("voice", Lane.SINGLE)
+                    pair.link.check_room("voice", Priority.INTERACTIVE)
                     return True
                 return False
 
@@ -115,7 +115,7 @@ def test_health_and_domains_follow_the_engine():
         async with connected() as pair:
             assert (pair.health.serving, pair.health.has_served) == (True, True)
             await until(lambda: list(pair.link.served_domains()) == ["radio", "voice"])
-            pair.routing.adapters["tv"] = served_adapter(3, "tv")
+            pair.routing.adapters["tv"] = adapter_handle(3, "tv")
             await pair.change(is_serving=False)
             assert (pair.health.serving, pair.health.has_served) == (False, True)
             await until(lambda: list(pair.link.served_domains()) == ["radio", "tv", "voice"])

@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 
 from lorb.errors import Unavailable, UnknownDomain
-from lorb_server.adapter import ServedAdapter
+from lorb_server.adapter import AdapterHandle
 from lorb_server.fronts import adapter_codec
 from support.servers.front_pair import connected, job, until
-from support.servers.serving import served_adapter
+from support.servers.serving import adapter_handle
 
 
 def test_an_adapter_reaches_the_front_whole():
@@ -19,7 +19,7 @@ def test_an_adapter_reaches_the_front_whole():
         async with connected() as pair:
             adapter = (await pair.link.route("voice", "")).adapter
             original = pair.routing.adapters["voice"]
-            for field in (one.name for one in dataclasses.fields(ServedAdapter)):
+            for field in (one.name for one in dataclasses.fields(AdapterHandle)):
                 assert getattr(adapter, field) == getattr(original, field)
 
     asyncio.run(run())
@@ -33,9 +33,9 @@ def test_a_route_is_asked_for_once_until_something_changes():
             first = await pair.link.route("voice", "a")
             assert await pair.link.route("voice", "b") is first
             assert pair.routing.asked == [("voice", "a")]
-            pair.routing.adapters["voice"] = served_adapter(5)
+            pair.routing.adapters["voice"] = adapter_handle(5)
             await pair.change()
-            assert (await pair.link.route("voice", "a")).adapter.ref == served_adapter(5).ref
+            assert (await pair.link.route("voice", "a")).adapter.ref == adapter_handle(5).ref
 
     asyncio.run(run())
 
@@ -47,7 +47,7 @@ def test_a_call_in_flight_keeps_its_adapter_over_a_flip():
         async with connected() as pair:
             admitted = await job(pair, 1)
             before = pair.routing.adapters["voice"]
-            pair.routing.adapters["voice"] = served_adapter(5)
+            pair.routing.adapters["voice"] = adapter_handle(5)
             await pair.change()
             await pair.link.score(admitted)
             assert pair.scoring.jobs[0].adapter is before
@@ -60,12 +60,12 @@ def test_a_canary_is_decided_call_by_call_in_the_engine():
 
     async def run():
         async with connected() as pair:
-            canary = served_adapter(7)
+            canary = adapter_handle(7)
             pair.routing.canaries["voice"] = (canary, {"anna"})
             for _ in range(2):
                 route = await pair.link.route("voice", "anna")
-                assert (route.adapter.ref, route.stable.ref) == (canary.ref, served_adapter(1).ref)
-                assert (await pair.link.route("voice", "ben")).adapter.ref == served_adapter(1).ref
+                assert (route.adapter.ref, route.stable.ref) == (canary.ref, adapter_handle(1).ref)
+                assert (await pair.link.route("voice", "ben")).adapter.ref == adapter_handle(1).ref
             assert len(pair.routing.asked) == 4
 
     asyncio.run(run())
@@ -76,7 +76,7 @@ def test_a_failed_canary_is_withdrawn_in_the_engine():
 
     async def run():
         async with connected() as pair:
-            canary = served_adapter(7)
+            canary = adapter_handle(7)
             pair.routing.canaries["voice"] = (canary, {"anna"})
             route = await pair.link.route("voice", "anna")
             pair.link.withdraw_canary(route.adapter, "its scores came out as NaN")

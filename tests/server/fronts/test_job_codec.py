@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
-from lorb_adapters.text import EncodedRow
-from lorb_server.call import Job, Lane, Scored
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.call import Job, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 from lorb_server.fronts.job_codec import (
     adapter_number,
@@ -21,9 +21,9 @@ from lorb_server.fronts.job_codec import (
     encode_job,
     encode_scored,
 )
-from support.servers.serving import row, served_adapter
+from support.servers.serving import adapter_handle, row
 
-ADAPTER = served_adapter(1)
+ADAPTER = adapter_handle(1)
 
 
 @st.composite
@@ -31,14 +31,14 @@ def rows(draw):
     tokens = draw(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 255)), min_size=1, max_size=20))
     scored_from = draw(st.integers(0, len(tokens) - 1))
     token_ids, type_ids = zip(*tokens, strict=True)
-    return EncodedRow(token_ids, type_ids, scored_from, draw(st.booleans()))
+    return EncodedHypothesis(token_ids, type_ids, scored_from, draw(st.booleans()))
 
 
 @given(
     st.lists(rows(), max_size=6),
     st.integers(0, 2**32 - 1),
     st.floats(allow_nan=False),
-    st.sampled_from(Lane),
+    st.sampled_from(Priority),
     st.booleans(),
 )
 def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, lane, may_be_partial):

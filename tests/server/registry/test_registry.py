@@ -6,7 +6,7 @@ import pytest
 
 from lorb.errors import InvalidAdapter, InvalidInput, UnknownDomain, UnknownVersion
 from support.adapters.catalogue import make_registry, serves, version
-from support.servers.serving import selected, served_adapter
+from support.servers.serving import adapter_handle, selected
 
 
 def test_a_name_is_served_by_its_stable_version(parts):
@@ -47,7 +47,7 @@ def test_what_is_not_served_is_an_error_that_names_the_field(parts, domain, erro
 
 def test_the_base_serves_its_own_domain_where_it_can(parts):
     """The reserved domain is the base's own head, never the store's."""
-    base_adapter = served_adapter(0, "base")
+    base_adapter = adapter_handle(0, "base")
     parts[0].set("base", "stable", 7)
     registry = make_registry(parts, base_adapter=base_adapter)
     asyncio.run(registry.refresh())

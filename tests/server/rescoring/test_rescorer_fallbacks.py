@@ -6,7 +6,7 @@ import pytest
 
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.ranked import FallbackReason, Outcome, RescoreOptions
-from lorb_server.engine.cost_model import PassCost
+from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.scheduler import Batch
 from support.engine.rescorer_bench import ADAPTER, FAIL, LIST
 from support.servers.serving import WAIT_SECONDS, scored_list
@@ -120,7 +120,7 @@ def test_a_failed_pass_fails_the_call(run):
 
 
 def make_tokens_take_a_second(bench):
-    cost = PassCost()
+    cost = CostModel()
     for tokens in range(1, 200):
         cost.observe(tokens, float(tokens))
     bench.engine._scheduler.cost = cost

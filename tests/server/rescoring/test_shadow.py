@@ -12,13 +12,13 @@ from lorb.ranked import Outcome, Ranked, RescoreOptions
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.ranking import rank
 from lorb_server.adapter import Route
-from lorb_server.call import Lane, Scored
+from lorb_server.call import Priority, Scored
 from lorb_server.rescoring.rescorer import Call
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import RANKING, WAIT_SECONDS, scored_list, served_adapter
+from support.servers.serving import RANKING, WAIT_SECONDS, adapter_handle, scored_list
 
-STABLE, SHADOW = served_adapter(1), served_adapter(2)
+STABLE, SHADOW = adapter_handle(1), adapter_handle(2)
 LIST = scored_list("the cat", "a cat", "the dog", "the  cat")
 
 
@@ -66,7 +66,7 @@ def run(tiny_bert):
 
 
 def call(shadow=SHADOW):
-    return Call(LIST, RescoreOptions(), Route(STABLE, shadow=shadow), 0.0, 1e12, Lane.SINGLE)
+    return Call(LIST, RescoreOptions(), Route(STABLE, shadow=shadow), 0.0, 1e12, Priority.INTERACTIVE)
 
 
 def answered(one, scores=(3.0, 2.0, 1.0)):
@@ -98,7 +98,9 @@ def test_disagreement_is_another_best_text(run):
         s.shadow.offer(one, ranked)
         await s.shadow.drain()
         assert counts(s) == [3, 1, 0, 0]
-        assert {(job.adapter, job.lane, job.may_be_partial) for job in s.scoring.jobs} == {(SHADOW, Lane.IDLE, False)}
+        assert {(job.adapter, job.lane, job.may_be_partial) for job in s.scoring.jobs} == {
+            (SHADOW, Priority.IDLE, False)
+        }
 
     run(test)
 

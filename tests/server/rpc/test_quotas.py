@@ -12,14 +12,14 @@ from lorb.errors import InvalidInput, Overloaded
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_client import Client, Tls
 from lorb_server.config import ServeConfig
-from lorb_server.rpc.quotas import CallerLimits
+from lorb_server.rpc.quotas import Quotas
 from support.servers.certificates import Authority
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server, scored_list
 
 
 def test_lists_under_way_are_limited_for_each_caller():
     """One caller's do not count for another; those that end make room."""
-    limits = CallerLimits(3, 0)
+    limits = Quotas(3, 0)
     limits.enter("kiosk", 2)
     limits.enter("car", 3)
     limits.enter("kiosk", 1)
@@ -31,7 +31,7 @@ def test_lists_under_way_are_limited_for_each_caller():
 
 def test_a_batch_beyond_the_limit_is_taken_alone():
     """Otherwise it could never be."""
-    limits = CallerLimits(3, 0)
+    limits = Quotas(3, 0)
     limits.enter("kiosk", 10)
     with pytest.raises(Overloaded):
         limits.enter("kiosk", 1)
@@ -44,7 +44,7 @@ def test_a_batch_beyond_the_limit_is_taken_alone():
 def test_lists_a_second_are_limited_on_average():
     """A second's worth may come at once, then as many as time gives; a large batch is paid for afterwards."""
     clock = SimulatedClock()
-    limits = CallerLimits(0, 10.0, clock=clock)
+    limits = Quotas(0, 10.0, clock=clock)
 
     def taken(num_lists=1):
         try:
@@ -69,7 +69,7 @@ def test_lists_a_second_are_limited_on_average():
 def test_callers_that_went_away_are_forgotten(max_lists_per_second):
     """Names come from certificates, of which there may be many."""
     clock = SimulatedClock()
-    limits = CallerLimits(5, max_lists_per_second, clock=clock)
+    limits = Quotas(5, max_lists_per_second, clock=clock)
     limits.enter("stays", 1)
     for i in range(5000):
         clock.now += 1.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import served_adapter
+from support.servers.serving import adapter_handle
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def sample(metrics, name, **labels):
 def test_adapters_that_left_leave_their_series(metrics):
     """Info series say what is on the device now."""
     statistics = {"training_score_mean": -4.0, "training_score_deviation": 1.5}
-    old, new = (replace(served_adapter(number), **statistics) for number in (1, 2))
+    old, new = (replace(adapter_handle(number), **statistics) for number in (1, 2))
     for adapter in (old, new):
         metrics.adapters.adapter_arrived(adapter)
     metrics.adapters.adapter_left(old)

@@ -7,7 +7,7 @@ import pytest
 
 from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.telemetry.metrics import Metrics, MetricsServer
 from support.servers.serving import free_port
 
@@ -63,8 +63,10 @@ def test_a_port_that_is_taken_is_refused_by_name():
 def test_stages_that_did_not_happen_are_not_timed():
     """A list answered without the model has a total alone; zeros would spoil the others' histograms."""
     metrics = Metrics()
-    metrics.observe_call("voice", Lane.BULK, Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5))
-    metrics.observe_call("voice", Lane.BULK, Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
+    metrics.observe_call(
+        "voice", Priority.BATCH, Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5)
+    )
+    metrics.observe_call("voice", Priority.BATCH, Outcome.RESCORED, None, Timings(1.0, 0.1, 0.0, 0.2))
     counts = {
         stage: metrics.registry.get_sample_value(
             "lorb_rescore_duration_seconds_count", {"stage": stage, "lane": "bulk"}

@@ -1,16 +1,16 @@
 """A store in memory and a loader that does as it is told, for a registry without files or a model."""
 
 from lorb_adapters.store.aliases import Aliases
-from lorb_server.engine.adapter_cache import Residents
+from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.registry.registry import Registry
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import adapter_weights, selected, served_adapter
+from support.servers.serving import adapter_handle, adapter_weights, selected
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
 
 
 def version(number):
-    return served_adapter(number - 1).ref.version
+    return adapter_handle(number - 1).ref.version
 
 
 class Catalogue:
@@ -76,7 +76,7 @@ class Loader:
         if wanted in self.refuses:
             raise self.refuses[wanted]
         number = int(wanted.partition("-")[0]) - 1
-        adapter = served_adapter(number, domain)
+        adapter = adapter_handle(number, domain)
         self.residents.put(adapter, adapter_weights(number))
         return adapter
 
@@ -87,7 +87,7 @@ ADAPTER_BYTES = adapter_weights(1).served_bytes
 def make_parts(room_for=100):
     """A catalogue, a loader whose residents hold so many adapters, and metrics."""
     metrics = Metrics()
-    residents = Residents(None, None, metrics.adapters, room_for * ADAPTER_BYTES)
+    residents = AdapterCache(None, None, metrics.adapters, room_for * ADAPTER_BYTES)
     return Catalogue(), Loader(residents), metrics
 
 

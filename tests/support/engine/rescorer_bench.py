@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from lorb.errors import LorbError
 from lorb.ranked import AdapterRef, FallbackPolicy, Ranked, RescoreOptions
 from lorb_server.adapter import Route
-from lorb_server.call import Lane
-from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.call import Priority
+from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.rescoring.rescorer import Call, Rescorer
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_weights, scored_list, served_adapter
+from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_handle, adapter_weights, scored_list
 
-ADAPTER, CANARY = served_adapter(1), served_adapter(2)
+ADAPTER, CANARY = adapter_handle(1), adapter_handle(2)
 FAIL = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
 LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id="u7")
 
@@ -30,7 +30,7 @@ class Bench:
         scheduler = Scheduler(
             max_batch_tokens=100, max_queue_tokens=max_queue_tokens, max_bulk_queue_tokens=max_queue_tokens
         )
-        self.engine = Engine(PassRunner(self.model, self.metrics, 100), scheduler, self.metrics)
+        self.engine = Engine(BatchRunner(self.model, self.metrics, 100), scheduler, self.metrics)
         self.threads = ThreadPoolExecutor(1)
         self.withdrawn: list[tuple[str, str]] = []
         self.shown: list[Ranked] = []
@@ -48,7 +48,7 @@ class Bench:
         """The weights of an adapter, which are there unless it is said what keeps them away."""
         return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
 
-    async def bring_back(self, adapter):
+    async def reload(self, adapter):
         """Says why not."""
         raise self.away[adapter.ref]
 
@@ -56,7 +56,9 @@ class Bench:
         """Is shown what a shadow would be compared with."""
         self.shown.append(ranked)
 
-    def call(self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, lane=Lane.SINGLE, **route):
+    def call(
+        self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, lane=Priority.INTERACTIVE, **route
+    ):
         """A list on its way."""
         now = asyncio.get_running_loop().time()
         return Call(nbest, options or RescoreOptions(), Route(adapter, **route), now, now + seconds, lane)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lorb_server.engine.batch_runner import PassRunner
+from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.telemetry.metrics import Metrics
@@ -23,7 +23,7 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=
         )
         died = asyncio.Event()
         engine = Engine(
-            PassRunner(model, metrics, max_batch_tokens),
+            BatchRunner(model, metrics, max_batch_tokens),
             scheduler,
             metrics,
             probe=probe or (lambda: model.score([row(1)], [A], [0])),

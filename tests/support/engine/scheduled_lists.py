@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.scheduler import Admission, Batch, Scheduler
 
@@ -31,15 +31,17 @@ def entry(
     bulk: bool = False,
     at: float = 0.0,
     domain: str = "",
-    lane: Lane | None = None,
+    lane: Priority | None = None,
 ) -> Entry[str]:
     """A list of one row, of a domain of its own unless told."""
-    return Entry(name, (tokens,), answer_by, lane or (Lane.BULK if bulk else Lane.SINGLE), domain or name, 1, at)
+    return Entry(
+        name, (tokens,), answer_by, lane or (Priority.BATCH if bulk else Priority.INTERACTIVE), domain or name, 1, at
+    )
 
 
 def rows(name: str, *tokens: int, answer_by: float, least: int = 2, at: float = 0.0, domain: str = "") -> Entry[str]:
     """A list that may be cut."""
-    return Entry(name, tuple(accumulate(tokens)), answer_by, Lane.SINGLE, domain or name, least, at)
+    return Entry(name, tuple(accumulate(tokens)), answer_by, Priority.INTERACTIVE, domain or name, least, at)
 
 
 def names(entries: list[Entry[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import Desk, FrontPeer
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, row, served_adapter
+from support.servers.serving import WAIT_SECONDS, adapter_handle, row
 
 
 class HeldScoring:
@@ -45,7 +45,7 @@ class ScriptedRouting:
     """Routes every domain to `adapters[domain]`; notes what it was asked."""
 
     def __init__(self):
-        self.adapters = {"voice": served_adapter(1), "radio": served_adapter(2, "radio")}
+        self.adapters = {"voice": adapter_handle(1), "radio": adapter_handle(2, "radio")}
         self.canaries = {}
         self.asked = []
         self.withdrawn = []

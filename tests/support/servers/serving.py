@@ -21,10 +21,10 @@ from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import EncodedRow, TextNormalization
-from lorb_server.adapter import ServedAdapter
+from lorb_adapters.text import EncodedHypothesis, TextNormalization
+from lorb_server.adapter import AdapterHandle
 from lorb_server.app import App, Ports
-from lorb_server.call import Lane
+from lorb_server.call import Priority
 from lorb_server.config import ServeConfig
 from lorb_server.engine.batch import Request
 from lorb_server.engine.device import choose_placement
@@ -47,9 +47,9 @@ def free_port() -> int:
         return port
 
 
-def row(*token_ids: int) -> EncodedRow:
+def row(*token_ids: int) -> EncodedHypothesis:
     """A row of these tokens, all in segment 0, scored from the second one."""
-    return EncodedRow(token_ids, (0,) * len(token_ids), 1, truncated=False)
+    return EncodedHypothesis(token_ids, (0,) * len(token_ids), 1, truncated=False)
 
 
 def adapter_weights(number: int) -> AdapterWeights:
@@ -58,41 +58,41 @@ def adapter_weights(number: int) -> AdapterWeights:
 
 
 def request(
-    *rows: EncodedRow,
+    *rows: EncodedHypothesis,
     number: int = 1,
     answer_by: float = 1e12,
-    lane: Lane = Lane.SINGLE,
-    least_rows: int | None = None,
+    lane: Priority = Priority.INTERACTIVE,
+    minimum_rows: int | None = None,
     domain: str = "voice",
 ) -> Request:
-    """Rows for the engine under the adapter of this number; all or nothing unless `least_rows` says less."""
+    """Rows for the engine under the adapter of this number; all or nothing unless `minimum_rows` says less."""
     rows = rows or (row(1, 2),)
     tokens = tuple(accumulate(each.num_tokens for each in rows))
     return Request(
-        rows, tokens, least_rows or len(rows), domain, f"{number:064x}", adapter_weights(number), answer_by, lane
+        rows, tokens, minimum_rows or len(rows), domain, f"{number:064x}", adapter_weights(number), answer_by, lane
     )
 
 
-def served_adapter(number: int, domain: str = "voice") -> ServedAdapter:
+def adapter_handle(number: int, domain: str = "voice") -> AdapterHandle:
     """An adapter that TellingModel can tell from others by its number."""
     ref = AdapterRef(domain, f"{number + 1}-{number:012x}", f"{number:064x}")
-    return ServedAdapter(ref, RANKING, TextNormalization(), uses_context=False)
+    return AdapterHandle(ref, RANKING, TextNormalization(), uses_context=False)
 
 
-def selected(registry: Registry, domain: str, routing_key: str = "caller") -> ServedAdapter:
+def selected(registry: Registry, domain: str, routing_key: str = "caller") -> AdapterHandle:
     """The adapter of a domain that is warm: one for which nothing must be awaited."""
     routing = registry.route(domain, routing_key)
     try:
         routing.send(None)
     except StopIteration as done:
-        adapter: ServedAdapter = done.value.adapter
+        adapter: AdapterHandle = done.value.adapter
         return adapter
     finally:
         routing.close()
     raise AssertionError(f"{domain} is not at hand")
 
 
-def telling_score(of_row: EncodedRow, weights: AdapterWeights) -> float:
+def telling_score(of_row: EncodedHypothesis, weights: AdapterWeights) -> float:
     """What TellingModel gives a row: another number for other tokens or another adapter."""
     mixed = 0
     for token_id in of_row.token_ids:
@@ -124,18 +124,18 @@ class TellingModel:
     def __init__(self) -> None:
         self.passes: list[int] = []  # rows in each
         self.trouble: BaseException | None = None
-        self.poison: EncodedRow | None = None  # a row that makes its pass raise
+        self.poison: EncodedHypothesis | None = None  # a row that makes its pass raise
         self.most_rows = 1_000_000  # what its memory holds
         self.answer: Callable[[list[float]], list[float]] | None = None  # what to say instead of the truth
         self.device: threading.Event | None = None  # what works by itself, and is done when this is set
         self.launches: list[int] = []  # rows in each pass launched on it
-        self.on_pass: Callable[[Sequence[EncodedRow]], object] = lambda rows: None
+        self.on_pass: Callable[[Sequence[EncodedHypothesis]], object] = lambda rows: None
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
 
     def launch(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> "Told":
         """Scores at once, as on a CPU; or, where `device` is held, later, as an accelerator does."""
         if self.device is None:
@@ -144,7 +144,7 @@ class TellingModel:
         return Told(self._tell(rows, adapters, row_adapters), self.device)
 
     def score(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> torch.Tensor:
         """Waits for the gate, then scores or raises."""
         self.entered.set()
@@ -160,7 +160,7 @@ class TellingModel:
         return self._tell(rows, adapters, row_adapters)
 
     def _tell(
-        self, rows: Sequence[EncodedRow], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
+        self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> torch.Tensor:
         pairs = zip(rows, row_adapters, strict=True)
         told = [telling_score(one, adapters[which]) for one, which in pairs]

@@ -18,7 +18,7 @@ from lorb_adapters.training.progress import TrainingProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class Corpus:
     """All that a run learns from, and what it is measured on.
 
     Attributes:
@@ -38,7 +38,7 @@ class Material:
     num_overlapping: int
 
     @classmethod
-    def read(cls, files: BuildFiles, config: BuildConfig, folder: Path, progress: TrainingProgress) -> "Material":
+    def read(cls, files: BuildFiles, config: BuildConfig, folder: Path, progress: TrainingProgress) -> "Corpus":
         """Reads all files. folder: of the run, for the text. Raises InvalidInput or MalformedFile."""
         notices = Notices()
         lists, dev = files.read(files.confusions, notices), files.read(files.dev, notices)

@@ -33,8 +33,8 @@ from torch.nn import functional
 
 from lorb_adapters.pretraining.corpus.corruption import CorruptedSentence
 from lorb_adapters.pretraining.corpus.sentences import AS_IT_IS
-from lorb_adapters.pretraining.encoder_trainer import Learner
-from lorb_adapters.text import EncodedRow, TextEncoder
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
+from lorb_adapters.text import EncodedHypothesis, TextEncoder
 
 _RIGHT_TARGET = 0.5
 
@@ -49,7 +49,7 @@ class LabelledRow:
         judged: [scored tokens] whether it stands for a word or the sentence's end: a first token.
     """
 
-    row: EncodedRow
+    row: EncodedHypothesis
     wrong: tuple[bool, ...]
     judged: tuple[bool, ...]
 
@@ -76,12 +76,12 @@ def probability_right(scores: Tensor) -> Tensor:
     return (scores.sigmoid() / _RIGHT_TARGET).clamp(max=1.0)
 
 
-class Detector(Learner):
+class Detector(EncoderTrainer):
     """An encoder and a sum head, read token by token."""
 
     name = "detector"
 
-    def token_scores(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def token_scores(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """Scores of the scored tokens of rows sorted by length, end to end, [tokens] fp32, with gradients."""
         packed = self._pack(rows)
         hidden = self._hidden(rows, packed, None)[packed.scored_positions]

@@ -17,8 +17,8 @@ from torch import Tensor
 from lorb_adapters.base.loader import Base
 from lorb_adapters.lora.head import CLS, HeadWeights
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.encoder_trainer import Learner
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.methods.method import HEAD_BIAS, HEAD_WEIGHT, head_of
 
 
@@ -31,7 +31,7 @@ class TaughtRow:
         targets: log P of each scored token, 0 for the closing ones; or PLL alone, for a cls head. Natural log.
     """
 
-    row: EncodedRow
+    row: EncodedHypothesis
     targets: tuple[float, ...]
 
 
@@ -49,7 +49,7 @@ class Unit:
         return cls(float(targets.mean()), float(targets.std(correction=0)) or 1.0)
 
 
-def teach(row: EncodedRow, log_probabilities: Sequence[float], head: str) -> TaughtRow:
+def teach(row: EncodedHypothesis, log_probabilities: Sequence[float], head: str) -> TaughtRow:
     """The row with its targets. log_probabilities: of the text's tokens, without the closing ones."""
     if head == CLS:
         return TaughtRow(row, (sum(log_probabilities),))
@@ -57,7 +57,7 @@ def teach(row: EncodedRow, log_probabilities: Sequence[float], head: str) -> Tau
     return TaughtRow(row, (*log_probabilities, *[0.0] * num_closing))
 
 
-class Student(Learner):
+class Student(EncoderTrainer):
     """The encoder that the teacher was, and a score head."""
 
     name = "student"
@@ -85,7 +85,7 @@ class Student(Learner):
         return ((scores - targets) / self._unit.deviation).square().mean()
 
     @torch.inference_mode()
-    def scores_of(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def scores_of(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """Rescoring scores of rows in any order, [rows] fp32 on the CPU."""
         return self._score(rows)
 

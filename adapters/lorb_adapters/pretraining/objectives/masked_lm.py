@@ -16,9 +16,9 @@ from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
 from lorb_adapters.encoder.onednn import token_step_up
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.encoder_trainer import Learner
+from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 from lorb_adapters.pretraining.objectives.masked_lm_head import BIAS, MaskedLmHead, log_frequencies, word_embeddings
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 _MASK_NAMES = ("[MASK]", "<mask>")
 _MASKED, _RANDOM = 0.8, 0.1
@@ -35,12 +35,12 @@ class MaskedRow:
         told: [hidden tokens] what stood there.
     """
 
-    row: EncodedRow
+    row: EncodedHypothesis
     positions: tuple[int, ...]
     told: tuple[int, ...]
 
 
-def hide(row: EncodedRow, positions: Sequence[int], written: Sequence[int]) -> MaskedRow:
+def hide(row: EncodedHypothesis, positions: Sequence[int], written: Sequence[int]) -> MaskedRow:
     """The row with `written` at `positions`."""
     tokens = list(row.token_ids)
     for position, token in zip(positions, written, strict=True):
@@ -49,7 +49,7 @@ def hide(row: EncodedRow, positions: Sequence[int], written: Sequence[int]) -> M
     return MaskedRow(replace(row, token_ids=tuple(tokens)), tuple(positions), told)
 
 
-class MaskedLm(Learner):
+class MaskedLm(EncoderTrainer):
     """An encoder that fills in masked tokens. Its head is no score head: it has no rescoring scores."""
 
     name = "masked LM"
@@ -66,7 +66,7 @@ class MaskedLm(Learner):
             )
         self.mask_id = found[0]
 
-    def begin(self, rows: Sequence[EncodedRow]) -> None:
+    def begin(self, rows: Sequence[EncodedHypothesis]) -> None:
         """Lets a fresh head expect every token as often as it stands in `rows`."""
         if self._mlm_head.is_fresh:
             with torch.no_grad():
@@ -77,11 +77,11 @@ class MaskedLm(Learner):
         """How many tokens there are."""
         return len(word_embeddings(self.base))
 
-    def text_positions(self, row: EncodedRow) -> range:
+    def text_positions(self, row: EncodedHypothesis) -> range:
         """Positions of the text's own tokens, without special ones."""
         return range(row.scored_from, row.num_tokens - self.base.text_encoder.num_closing_tokens)
 
-    def hide_some(self, row: EncodedRow, share: float, rng: random.Random) -> MaskedRow:
+    def hide_some(self, row: EncodedHypothesis, share: float, rng: random.Random) -> MaskedRow:
         """The row with about `share` of its text's tokens to be told; none where it has no text."""
         there = self.text_positions(row)
         positions = [position for position in there if rng.random() < share]
@@ -100,7 +100,7 @@ class MaskedLm(Learner):
         """[tokens, vocabulary] fp32, from the encoder's last hidden states of some tokens."""
         return self._mlm_head.logits(hidden, self.tensors, word_embeddings(self.base))
 
-    def _hidden_states(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def _hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         return self._hidden(rows, self._pack(rows), None)
 
     def _written(self, token: int, rng: random.Random) -> int:

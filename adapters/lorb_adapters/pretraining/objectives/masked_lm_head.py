@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from lorb_adapters.base.delta import BaseDelta
 from lorb_adapters.base.loader import Base
 from lorb_adapters.base.named import base_source
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 DENSE_WEIGHT, DENSE_BIAS = "mlm.dense.weight", "mlm.dense.bias"
 NORM_WEIGHT, NORM_BIAS, BIAS = "mlm.norm.weight", "mlm.norm.bias", "mlm.bias"
@@ -104,7 +104,7 @@ def encoder_config(base: Base) -> PretrainedConfig:
     return base.encoder.config
 
 
-def log_frequencies(rows: Iterable[EncodedRow], vocabulary: int) -> Tensor:
+def log_frequencies(rows: Iterable[EncodedHypothesis], vocabulary: int) -> Tensor:
     """Log P(token) by counts in `rows`, one more for each, [vocabulary] fp32: what a fresh head's bias begins with."""
     ids = torch.tensor([token for row in rows for token in row.token_ids])
     counts = torch.bincount(ids, minlength=vocabulary) + 1

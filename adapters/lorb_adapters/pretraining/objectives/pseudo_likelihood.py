@@ -9,17 +9,17 @@ from torch import Tensor
 from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.corpus.corpus import Material
+from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.sentences import AS_IT_IS
 from lorb_adapters.pretraining.objectives.distillation import Student, TaughtRow, Unit, teach
 from lorb_adapters.pretraining.objectives.masked_lm import MaskedLm, MaskedRow
 from lorb_adapters.pretraining.objectives.masked_lm_head import MaskedLmHead
-from lorb_adapters.pretraining.staged_trainer import Course, Stage
+from lorb_adapters.pretraining.staged_trainer import Stage, StagedTrainer
 from lorb_adapters.pretraining.teacher.fidelity import Fidelity
 from lorb_adapters.pretraining.teacher.teacher import Teacher
 from lorb_adapters.pretraining.teacher.teacher_texts import TeacherTexts
-from lorb_adapters.pretraining.trained_base import Learnt
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.pretraining.trained_base import TrainedBase
+from lorb_adapters.text import EncodedHypothesis
 
 _MASKED_LM, _TEACHER, _DISTILLATION = range(3)
 _MADE = "log probabilities"
@@ -45,7 +45,7 @@ class PseudoLikelihood:
         """What decides the result beside base, config and files."""
         return {"masked_lm_head": self._head.digest}
 
-    def train(self, course: Course, material: Material) -> Learnt:
+    def train(self, course: StagedTrainer, material: Corpus) -> TrainedBase:
         """Goes through the course from where it stands."""
         texts = TeacherTexts.draw(material, self._config, self._base.text_encoder)
         if course.stage == _MASKED_LM:
@@ -66,12 +66,12 @@ class PseudoLikelihood:
             course.advance(student.tensors)
         else:
             student.restore(course.state.now)
-        return Learnt(student, lambda: _fidelity(texts, judged, student))
+        return TrainedBase(student, lambda: _fidelity(texts, judged, student))
 
-    def _learn_text(self, course: Course, material: Material) -> None:
+    def _learn_text(self, course: StagedTrainer, material: Corpus) -> None:
         config, encoder = self._config, self._base.text_encoder
 
-        def rows(numbers: Iterable[int]) -> list[EncodedRow]:
+        def rows(numbers: Iterable[int]) -> list[EncodedHypothesis]:
             texts = [material.sentences[number] for number in numbers]
             return encoder.encode(texts, "", AS_IT_IS, uses_context=False)
 
@@ -87,7 +87,7 @@ class PseudoLikelihood:
             self._model.begin(rows(range(min(size, _MOST_COUNTED))))
         course.train(Stage(self.stages[_MASKED_LM], self._model, size, config.num_sentences, draw, self._model.loss))
 
-    def _judge(self, course: Course, texts: TeacherTexts) -> None:
+    def _judge(self, course: StagedTrainer, texts: TeacherTexts) -> None:
         """Puts the teacher's log-probabilities of all texts among what the run has made."""
         made, progress = course.state.made, course.progress
         self._model.restore(course.state.now)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from lorb_adapters.base.loader import Base
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.corpus.corpus import Material
+from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.corruption import Corruptor
 from lorb_adapters.pretraining.objectives.detection import Detection, Detector, LabelledRow, detection_loss, label
-from lorb_adapters.pretraining.staged_trainer import Course, Stage
-from lorb_adapters.pretraining.trained_base import Learnt
+from lorb_adapters.pretraining.staged_trainer import Stage, StagedTrainer
+from lorb_adapters.pretraining.trained_base import TrainedBase
 
 _ROWS_PER_PASS = 256
 
@@ -30,16 +30,16 @@ class Replaced:
         """What decides the result beside base, config and files: nothing."""
         return {}
 
-    def train(self, course: Course, material: Material) -> Learnt:
+    def train(self, course: StagedTrainer, material: Corpus) -> TrainedBase:
         """Goes through the course from where it stands."""
         if course.stage == 0:
             course.train(self._stage(material))
             course.advance(self._detector.tensors)
         else:
             self._detector.restore(course.state.now)
-        return Learnt(self._detector, lambda: self._measure(material))
+        return TrainedBase(self._detector, lambda: self._measure(material))
 
-    def _stage(self, material: Material) -> Stage[LabelledRow]:
+    def _stage(self, material: Corpus) -> Stage[LabelledRow]:
         def draw(numbers: Sequence[int], first: int) -> list[LabelledRow]:
             texts = [material.sentences[number] for number in numbers]
             return self._corrupted(material.corruptor, texts, f"{self._config.seed}/train/", first)
@@ -48,7 +48,7 @@ class Replaced:
         return Stage(name, self._detector, len(material.sentences), self._config.num_sentences, draw, self._loss)
 
     @torch.inference_mode()
-    def _measure(self, material: Material) -> Detection:
+    def _measure(self, material: Corpus) -> Detection:
         held_out = material.sentences.held_out
         rows = self._corrupted(material.corruptor, held_out, f"{self._config.seed}/held out/")
         parts = [rows[start : start + _ROWS_PER_PASS] for start in range(0, len(rows), _ROWS_PER_PASS)]

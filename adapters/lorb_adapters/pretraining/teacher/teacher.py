@@ -14,7 +14,7 @@ from torch import Tensor
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
 from lorb_adapters.encoder.packing import pack
 from lorb_adapters.pretraining.objectives.masked_lm import MaskedLm, MaskedRow, hide, packed_positions
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 _MAX_TOKENS_PER_PASS = 4096
 
@@ -26,7 +26,7 @@ class Teacher:
         self._model = model
         self._encoder = PackedEncoder(model.base.encoder, compute_dtype=model.dtype)
 
-    def log_probabilities(self, rows: Sequence[EncodedRow], num_done: int = 0) -> Iterator[Tensor]:
+    def log_probabilities(self, rows: Sequence[EncodedHypothesis], num_done: int = 0) -> Iterator[Tensor]:
         """Log P(e_t | E without e_t) of every text token of rows, row by row, in parts, [tokens of the part] fp32.
 
         num_done: begin behind so many values, where a part has ended; the parts are the same wherever one begins.
@@ -37,7 +37,7 @@ class Teacher:
                 yield self._of(copies)
             at += len(copies)
 
-    def _passes(self, rows: Sequence[EncodedRow]) -> Iterator[list[MaskedRow]]:
+    def _passes(self, rows: Sequence[EncodedHypothesis]) -> Iterator[list[MaskedRow]]:
         """Copies with one mask each, as many in a pass as have `_MAX_TOKENS_PER_PASS` tokens."""
         copies: list[MaskedRow] = []
         num_tokens = 0

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.corpus.corpus import Material
+from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.sentences import AS_IT_IS, reading_order
-from lorb_adapters.text import EncodedRow, TextEncoder
+from lorb_adapters.text import EncodedHypothesis, TextEncoder
 
 # For so many sentences to learn from, a pair of a held-out one and its corrupted copy; not more than the most.
 _PAIR_ONE_IN, _MOST_PAIRS = 50, 400
@@ -23,13 +23,13 @@ class TeacherTexts:
         true, corrupted: [pairs] held-out sentences, and a copy of each with a word or more changed.
     """
 
-    learnt: tuple[EncodedRow, ...]
+    learnt: tuple[EncodedHypothesis, ...]
     num_hypotheses: int
-    true: tuple[EncodedRow, ...]
-    corrupted: tuple[EncodedRow, ...]
+    true: tuple[EncodedHypothesis, ...]
+    corrupted: tuple[EncodedHypothesis, ...]
 
     @classmethod
-    def draw(cls, material: Material, config: BuildConfig, encoder: TextEncoder) -> "TeacherTexts":
+    def draw(cls, material: Corpus, config: BuildConfig, encoder: TextEncoder) -> "TeacherTexts":
         """Hypotheses of the lists, and sentences behind those of masked-LM training, corrupted as for detection."""
         hypotheses = _drawn_hypotheses(material, config)
         start = config.num_sentences
@@ -53,12 +53,12 @@ class TeacherTexts:
         )
 
     @property
-    def rows(self) -> tuple[EncodedRow, ...]:
+    def rows(self) -> tuple[EncodedHypothesis, ...]:
         """All of them: learnt, true, corrupted."""
         return (*self.learnt, *self.true, *self.corrupted)
 
 
-def _drawn_hypotheses(material: Material, config: BuildConfig) -> list[str]:
+def _drawn_hypotheses(material: Corpus, config: BuildConfig) -> list[str]:
     """Texts of the lists, each once, as many as `hypothesis_share` asks for or there are, in a drawn order."""
     normalized = (config.normalization.apply(each.transcript) for nbest in material.lists for each in nbest.distinct())
     texts = [text for text in dict.fromkeys(normalized) if text]
@@ -66,10 +66,10 @@ def _drawn_hypotheses(material: Material, config: BuildConfig) -> list[str]:
     return random.Random(f"{config.seed}/hypotheses").sample(texts, wanted)  # noqa: S311 - an order, not a secret
 
 
-def _corrupted(material: Material, text: str, key: str) -> str:
+def _corrupted(material: Corpus, text: str, key: str) -> str:
     rng = random.Random(key)  # noqa: S311 - corruption, not a secret
     return " ".join(material.corruptor.corrupt(text.split(), rng).words)
 
 
-def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> tuple[EncodedRow, ...]:
+def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> tuple[EncodedHypothesis, ...]:
     return tuple(encoder.encode(texts, "", AS_IT_IS, uses_context=False)) if texts else ()

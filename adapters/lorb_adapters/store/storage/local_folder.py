@@ -27,7 +27,7 @@ _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-b
 _LOCK_FILE = _READ_FILE | os.O_CREAT  # read-only will do: another user's publisher made it
 
 
-class FolderStorage:
+class LocalFolder:
     """A folder. The folder itself may be a link, as an operator put it there; nothing in it may."""
 
     def __init__(self, root: Path, *, lock_seconds: float = 30.0) -> None:

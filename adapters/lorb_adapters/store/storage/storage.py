@@ -61,6 +61,6 @@ def open_storage(url: str) -> Storage:
         from lorb_adapters.store.storage.remote import RemoteStorage
 
         return RemoteStorage(url)
-    from lorb_adapters.store.storage.local_folder import FolderStorage
+    from lorb_adapters.store.storage.local_folder import LocalFolder
 
-    return FolderStorage(Path(rest if separator else url).expanduser())
+    return LocalFolder(Path(rest if separator else url).expanduser())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag a
     from lorb_adapters.training.config import TrainConfig
     from lorb_adapters.training.data.reading import DataFiles
     from lorb_adapters.training.processes import Processes
-    from lorb_adapters.training.publish import Finished
+    from lorb_adapters.training.publish import TrainingResult
     from lorb_adapters.training.report.report import RunReport
 
 _PROGRAM = "lorb-train-adapter"
@@ -80,7 +80,7 @@ def _audit(args: argparse.Namespace) -> int:
 
 def _run(
     args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
-) -> "Finished | None":
+) -> "TrainingResult | None":
     import torch
 
     from lorb_adapters.base.loader import load_base
@@ -112,7 +112,7 @@ def _run(
     )
 
 
-def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> int:
+def _conclude(args: argparse.Namespace, domain: str, finished: "TrainingResult") -> int:
     """Reports, and publishes or writes what was made; the run's folder says which."""
     from lorb_adapters.training.run_folder import FINISHED, TRAINED
 
@@ -133,7 +133,7 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "Finished") -> in
     return 0
 
 
-def _deliver(args: argparse.Namespace, domain: str, finished: "Finished") -> str:
+def _deliver(args: argparse.Namespace, domain: str, finished: "TrainingResult") -> str:
     """Writes a base, publishes an adapter, or neither; says which."""
     from lorb_adapters.store.signing import SigningKey, manifest_sha256
     from lorb_adapters.store.store import Store

@@ -13,7 +13,7 @@ from lorb.word_errors import word_errors
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import RankPrior, first_pass_scores
-from lorb_adapters.text import EncodedRow, TextEncoder, TextNormalization
+from lorb_adapters.text import EncodedHypothesis, TextEncoder, TextNormalization
 
 MAX_TOKENS_PER_PASS = 8192
 
@@ -34,10 +34,10 @@ class ReferencedList:
 
     nbest: NBest
     distinct: tuple[DistinctHypothesis, ...]
-    rows: tuple[EncodedRow, ...]
+    rows: tuple[EncodedHypothesis, ...]
     errors: tuple[int, ...]
     num_words: int
-    reference_row: EncodedRow | None = None
+    reference_row: EncodedHypothesis | None = None
     teacher: tuple[float, ...] = ()
 
     @property
@@ -136,7 +136,7 @@ def score_lists(
 
 
 def score_in_passes(
-    score: Callable[[Sequence[EncodedRow]], torch.Tensor], lists: Sequence[ReferencedList]
+    score: Callable[[Sequence[EncodedHypothesis]], torch.Tensor], lists: Sequence[ReferencedList]
 ) -> Iterator[list[float]]:
     """As `score_lists`, with `score` for rows in any order: it returns [rows] fp32 on the CPU."""
     start = 0

@@ -9,20 +9,20 @@ from torch.nn import functional
 
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.bert_layer import BertLayer, Linear
-from lorb_adapters.encoder.lora_matrices import Join
+from lorb_adapters.encoder.lora_matrices import Projection
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
 from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.training.encoder.attention import Prefix, TrainingAttention
 
 
-class Additions:
+class LayerHooks:
     """What a method adds to the base at each place; this one adds nothing."""
 
-    def product(self, layer: int, join: Join, x: Tensor, linear: Linear) -> Tensor:
+    def product(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
         """X weight^T + bias of one of a layer's four products, query, key and value being one; [tokens, out]."""
         return functional.linear(x, linear.weight, linear.bias)
 
-    def sublayer(self, layer: int, join: Join, out: Tensor) -> Tensor:
+    def sublayer(self, layer: int, join: Projection, out: Tensor) -> Tensor:
         """What is put onto the residual instead of `out`, [tokens, hidden]; join: ATTENTION_OUT or DOWN."""
         return out
 
@@ -67,7 +67,7 @@ class TrainingEncoder:
         projection = getattr(self._encoder, "embeddings_project", None)
         return (x if projection is None else projection(x))[0].to(self.dtype)
 
-    def forward(self, packed: PackedRows, x: Tensor, layers: range, additions: Additions) -> Tensor:
+    def forward(self, packed: PackedRows, x: Tensor, layers: range, additions: LayerHooks) -> Tensor:
         """Runs `layers` on what the first of them reads, [tokens, hidden]; returns what the last writes."""
         if not layers:
             return x
@@ -91,15 +91,15 @@ class TrainingEncoder:
         return functional.pad(x, (0, 0, 0, onednn.token_step_up(len(x)) - len(x)))
 
     def _layer(
-        self, number: int, layer: _Layer, x: Tensor, attention: TrainingAttention, additions: Additions
+        self, number: int, layer: _Layer, x: Tensor, attention: TrainingAttention, additions: LayerHooks
     ) -> Tensor:
         weights = layer.weights
-        context = attention(additions.product(number, Join.QKV, x, weights.qkv), additions.prefix(number))
-        out = additions.product(number, Join.ATTENTION_OUT, context, weights.attention_out)
-        x = weights.attention_norm(x + additions.sublayer(number, Join.ATTENTION_OUT, out))
-        up = layer.activation(additions.product(number, Join.UP, x, weights.up))
-        out = additions.product(number, Join.DOWN, up, weights.down)
-        return weights.norm(x + additions.sublayer(number, Join.DOWN, out))
+        context = attention(additions.product(number, Projection.QKV, x, weights.qkv), additions.prefix(number))
+        out = additions.product(number, Projection.ATTENTION_OUT, context, weights.attention_out)
+        x = weights.attention_norm(x + additions.sublayer(number, Projection.ATTENTION_OUT, out))
+        up = layer.activation(additions.product(number, Projection.UP, x, weights.up))
+        out = additions.product(number, Projection.DOWN, up, weights.down)
+        return weights.norm(x + additions.sublayer(number, Projection.DOWN, out))
 
     def _read(self, layers: range) -> dict[int, _Layer]:
         return {

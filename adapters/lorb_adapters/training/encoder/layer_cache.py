@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lorb.errors import InvalidInput
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 _VECTORS, _INDEX = "hidden.bin", "hidden.json"
 _TOKENS_PER_PASS = 8192
@@ -22,7 +22,7 @@ _SPARE_BYTES = 64 << 20  # beside the cache: checkpoints, a report
 _STORED = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
 
 # Vectors of rows, end to end.
-Compute = Callable[[Sequence[EncodedRow]], Tensor]
+Compute = Callable[[Sequence[EncodedHypothesis]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,15 @@ class Layout:
     """
 
     key: str
-    rows: tuple[EncodedRow, ...]
+    rows: tuple[EncodedHypothesis, ...]
     counts: tuple[int, ...]
     width: int
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, key: str, rows: Sequence[EncodedRow], width: int, dtype: torch.dtype, *, per_token: bool) -> "Layout":
+    def of(
+        cls, key: str, rows: Sequence[EncodedHypothesis], width: int, dtype: torch.dtype, *, per_token: bool
+    ) -> "Layout":
         """For rows, in any order and with repetitions; one vector a token, or one a row."""
         distinct = tuple(sorted(dict.fromkeys(rows), key=lambda row: (row.num_tokens, row.token_ids)))
         counts = tuple(row.num_tokens if per_token else 1 for row in distinct)
@@ -81,11 +83,11 @@ class LayerCache:
             row: (end - count, end) for row, end, count in zip(layout.rows, ends, layout.counts, strict=True)
         }
 
-    def holds(self, rows: Sequence[EncodedRow]) -> bool:
+    def holds(self, rows: Sequence[EncodedHypothesis]) -> bool:
         """Whether it has the vectors of all of them."""
         return all(row in self._places for row in rows)
 
-    def vectors(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def vectors(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """Those of `rows`, all of which it holds, end to end, [vectors, width] in memory."""
         parts = [self._stored[start:stop] for start, stop in map(self._places.__getitem__, rows)]
         return torch.cat(parts).view(self._dtype)
@@ -135,8 +137,8 @@ class LayerCache:
             (folder / name).unlink(missing_ok=True)
 
 
-def _passes(layout: Layout) -> Iterator[list[EncodedRow]]:
-    rows: list[EncodedRow] = []
+def _passes(layout: Layout) -> Iterator[list[EncodedHypothesis]]:
+    rows: list[EncodedHypothesis] = []
     num_tokens = 0
     for row in layout.rows:
         rows.append(row)

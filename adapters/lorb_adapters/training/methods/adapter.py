@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.encoder.lora_matrices import Join
+from lorb_adapters.encoder.lora_matrices import Projection
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import Additions
+from lorb_adapters.training.encoder.forward import LayerHooks
 from lorb_adapters.training.methods.method import Method, Tensors
 
 _INITIAL_DEVIATION = 0.01  # of the matrix down, as in the paper; the matrix up begins at zero
@@ -24,7 +24,7 @@ class BottleneckAdapter(Method):
         hidden, width = self.base.hidden_size, self.config.lora.rank
         tensors: dict[str, Tensor] = {}
         for layer in self._layers:
-            for join in (Join.ATTENTION_OUT, Join.DOWN):
+            for join in (Projection.ATTENTION_OUT, Projection.DOWN):
                 place = _place(layer, join)
                 down = torch.empty(width, hidden).normal_(0.0, _INITIAL_DEVIATION, generator=generator)
                 tensors |= {
@@ -35,15 +35,15 @@ class BottleneckAdapter(Method):
                 }
         return {name: tensor.to(self.base.device) for name, tensor in tensors.items()}
 
-    def _additions(self, dropout: Dropout | None) -> Additions:
+    def _additions(self, dropout: Dropout | None) -> LayerHooks:
         return _Bottlenecks(self.tensors, dropout)
 
 
-class _Bottlenecks(Additions):
+class _Bottlenecks(LayerHooks):
     def __init__(self, tensors: Tensors, dropout: Dropout | None) -> None:
         self._tensors, self._dropout = tensors, dropout
 
-    def sublayer(self, layer: int, join: Join, out: Tensor) -> Tensor:
+    def sublayer(self, layer: int, join: Projection, out: Tensor) -> Tensor:
         """As Additions has it."""
         place = _place(layer, join)
         if f"{place}.down.weight" not in self._tensors:
@@ -56,5 +56,5 @@ class _Bottlenecks(Additions):
         return out + functional.linear(functional.gelu(functional.linear(read, down, down_bias)), up, up_bias)
 
 
-def _place(layer: int, join: Join) -> str:
-    return f"layer.{layer}.{'attention' if join == Join.ATTENTION_OUT else 'feed_forward'}"
+def _place(layer: int, join: Projection) -> str:
+    return f"layer.{layer}.{'attention' if join == Projection.ATTENTION_OUT else 'feed_forward'}"

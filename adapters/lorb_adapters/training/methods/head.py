@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.lora import head
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.methods.method import Method, Tensors
 
@@ -24,7 +24,7 @@ class HeadOnly(Method):
         """As Method has it: behind the last."""
         return self.encoder.num_layers
 
-    def below(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def below(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """As Method has it."""
         return self._features(rows, self._pack(rows), None)
 
@@ -32,7 +32,7 @@ class HeadOnly(Method):
         del generator  # nothing is drawn
         return {}
 
-    def _features(self, rows: Sequence[EncodedRow], packed: PackedRows, dropout: Dropout | None) -> Tensor:
+    def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
         if self.cache is not None and self.cache.holds(rows):
             return self.cache.vectors(rows).to(self.base.device)
         return head.features(self._below(rows, packed), packed, self.config.head)

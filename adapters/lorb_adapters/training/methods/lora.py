@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lorb_adapters.base.loader import Base
 from lorb_adapters.encoder.bert_layer import Linear
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Join
+from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.sites import adapted_sites, fresh_weights
 from lorb_adapters.lora.weights import AdapterWeights
@@ -17,7 +17,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import ReferencedList, score_lists
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import Additions
+from lorb_adapters.training.encoder.forward import LayerHooks
 from lorb_adapters.training.methods.method import Method, Tensors, head_of
 
 
@@ -49,11 +49,11 @@ class Lora(Method):
             for name, matrix in zip(("A", "B"), pair, strict=True)
         }
 
-    def _additions(self, dropout: Dropout | None) -> Additions:
+    def _additions(self, dropout: Dropout | None) -> LayerHooks:
         return _LoraAdditions(self.weights(self.tensors), dropout)
 
 
-class _LoraAdditions(Additions):
+class _LoraAdditions(LayerHooks):
     """B A x beside each product; query, key and value of a layer, which read the same x, share a draw of dropout."""
 
     def __init__(self, weights: AdapterWeights, dropout: Dropout | None) -> None:
@@ -61,7 +61,7 @@ class _LoraAdditions(Additions):
         self._scaling = weights.config.scaling
         self._dropout = dropout
 
-    def product(self, layer: int, join: Join, x: Tensor, linear: Linear) -> Tensor:
+    def product(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
         """As Additions has it, plus scaling * B A dropout(x)."""
         sites = [(part, f"encoder.layer.{layer}.{site}") for part, site in enumerate(JOINED_SITES[join])]
         parts = [(part, *self._lora[path]) for part, path in sites if path in self._lora]

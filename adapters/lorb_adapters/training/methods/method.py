@@ -14,11 +14,11 @@ from lorb_adapters.base.loader import Base
 from lorb_adapters.encoder.packing import PackedRows, pack
 from lorb_adapters.lora import head
 from lorb_adapters.lora.head import SUM, HeadWeights
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import ReferencedList, score_in_passes
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import Additions, TrainingEncoder
+from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder
 from lorb_adapters.training.encoder.layer_cache import LayerCache
 from lorb_adapters.training.encoder.precision import product_dtype
 
@@ -57,9 +57,9 @@ class Method(ABC):
     def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
         """What is trained beside the head, as training begins, fp32 on the base's device."""
 
-    def _additions(self, dropout: Dropout | None) -> Additions:
+    def _additions(self, dropout: Dropout | None) -> LayerHooks:
         """What it adds to the base in a pass."""
-        return Additions()
+        return LayerHooks()
 
     @property
     def lowest_layer(self) -> int:
@@ -71,7 +71,7 @@ class Method(ABC):
         """Trained parameters, the head's included."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
-    def forward(self, rows: Sequence[EncodedRow], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
         """Features that the head reads, before dropout, [rows, hidden], and rescoring scores, [rows]; fp32.
 
         With gradients to `tensors`; in the order of `rows`, which is best sorted by length.
@@ -96,27 +96,27 @@ class Method(ABC):
             for name, tensor in self.tensors.items():
                 tensor.copy_(tensors[name])
 
-    def below(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def below(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """What the cache keeps of rows, sorted by length: vectors end to end."""
         return self._below(rows, self._pack(rows))
 
-    def _features(self, rows: Sequence[EncodedRow], packed: PackedRows, dropout: Dropout | None) -> Tensor:
+    def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
         hidden = self._hidden(rows, packed, dropout)
         return head.features(hidden, packed, self.config.head)
 
-    def _hidden(self, rows: Sequence[EncodedRow], packed: PackedRows, dropout: Dropout | None) -> Tensor:
+    def _hidden(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
         """The encoder's last hidden states, [tokens, hidden]."""
         layers = range(self.lowest_layer, self.encoder.num_layers)
         return self.encoder.forward(packed, self._below(rows, packed), layers, self._additions(dropout))
 
-    def _below(self, rows: Sequence[EncodedRow], packed: PackedRows) -> Tensor:
+    def _below(self, rows: Sequence[EncodedHypothesis], packed: PackedRows) -> Tensor:
         """What the lowest trained layer reads, [tokens, hidden]."""
         if self.cache is not None and self.cache.holds(rows):
             return self.cache.vectors(rows).to(self.base.device, self.dtype)
-        return self.encoder.forward(packed, self.encoder.embed(packed), range(self.lowest_layer), Additions())
+        return self.encoder.forward(packed, self.encoder.embed(packed), range(self.lowest_layer), LayerHooks())
 
     @torch.inference_mode()
-    def _score(self, rows: Sequence[EncodedRow]) -> Tensor:
+    def _score(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """Scores of rows in any order, [rows] fp32 on the CPU."""
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
         _, scores = self.forward([rows[i] for i in by_length], None)
@@ -146,7 +146,7 @@ class Method(ABC):
         check_layers(self.config.lora.layers, encoder.num_layers)
         return encoder
 
-    def _pack(self, rows: Sequence[EncodedRow]) -> PackedRows:
+    def _pack(self, rows: Sequence[EncodedHypothesis]) -> PackedRows:
         return pack(rows, first_position=self.base.first_position, device=self.base.device)
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lorb_adapters.training.encoder.attention import Prefix
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import Additions
+from lorb_adapters.training.encoder.forward import LayerHooks
 from lorb_adapters.training.methods.method import Method, Tensors
 
 _INITIAL_DEVIATION = 0.02
@@ -29,12 +29,12 @@ class PrefixTuning(Method):
             tensors |= {f"layer.{layer}.keys": keys, f"layer.{layer}.values": torch.zeros(shape)}
         return {name: tensor.to(self.base.device) for name, tensor in tensors.items()}
 
-    def _additions(self, dropout: Dropout | None) -> Additions:
+    def _additions(self, dropout: Dropout | None) -> LayerHooks:
         del dropout  # on the head's features alone
         return _Prefixes(self.tensors)
 
 
-class _Prefixes(Additions):
+class _Prefixes(LayerHooks):
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
 

@@ -6,7 +6,7 @@ from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.pretraining.config import PLL, BuildConfig
 from lorb_adapters.pretraining.corpus.confusions import Confusions
-from lorb_adapters.pretraining.corpus.corpus import Material
+from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.corruption import Corruptor
 from lorb_adapters.pretraining.corpus.near_words import NearWords
 from lorb_adapters.pretraining.corpus.sentences import Sentences
@@ -28,7 +28,7 @@ def drawn(encoder, folder, lists=(), **values):
     sentences = Sentences.collect((f"sentence number {i} of a book" for i in range(900)), folder, config)
     confusions = Confusions.learn(lists, config.normalization)
     corruptor = Corruptor(NearWords(sentences.word_counts), confusions, config)
-    return TeacherTexts.draw(Material(sentences, confusions, corruptor, lists, [], 0), config, encoder)
+    return TeacherTexts.draw(Corpus(sentences, confusions, corruptor, lists, [], 0), config, encoder)
 
 
 def test_a_share_is_hypotheses_each_once_and_normalised(encoder, tmp_path):

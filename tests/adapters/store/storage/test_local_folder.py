@@ -11,20 +11,20 @@ import pytest
 
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
 from lorb_adapters.store.storage import local_folder as folder
-from lorb_adapters.store.storage.local_folder import FolderStorage
+from lorb_adapters.store.storage.local_folder import LocalFolder
 
 
 @pytest.fixture
-def storage(tmp_path) -> FolderStorage:
+def storage(tmp_path) -> LocalFolder:
     """A folder "a" with a file and a folder "one" of two files."""
-    storage = FolderStorage(tmp_path / "store", lock_seconds=0.2)
+    storage = LocalFolder(tmp_path / "store", lock_seconds=0.2)
     with storage.change() as change:
         change.put_folder("a/one", {"x": b"x", "y": b"y"})
         change.put_file("a/file", b"before")
     return storage
 
 
-def tree(storage: FolderStorage) -> dict[str, bytes]:
+def tree(storage: LocalFolder) -> dict[str, bytes]:
     """Every file of the store but its lock."""
     return {
         str(path.relative_to(storage.root)): path.read_bytes()
@@ -33,7 +33,7 @@ def tree(storage: FolderStorage) -> dict[str, bytes]:
     }
 
 
-def change_everything(storage: FolderStorage) -> None:
+def change_everything(storage: LocalFolder) -> None:
     """Five writes, then four renames: a new folder, a new file, a replaced file, a removed folder."""
     with storage.change() as change:
         change.put_folder("b/two", {"x": b"x", "y": b"y"})
@@ -42,7 +42,7 @@ def change_everything(storage: FolderStorage) -> None:
         change.remove_folder("a/one", "z")
 
 
-def change_a_and_b(storage: FolderStorage) -> None:
+def change_a_and_b(storage: LocalFolder) -> None:
     """Replaces a file in one folder, then writes one in another."""
     with storage.change() as change:
         change.put_file("a/file", b"after")
@@ -136,8 +136,8 @@ def test_a_writer_killed_while_it_holds_the_lock_blocks_nobody(storage):
     """The lock dies with its process, and what the process had begun is never seen."""
     before = tree(storage)
     code = (
-        "import os, sys, pathlib; from lorb_adapters.store.storage.local_folder import FolderStorage\n"
-        "with FolderStorage(pathlib.Path(sys.argv[1])).change() as change:\n"
+        "import os, sys, pathlib; from lorb_adapters.store.storage.local_folder import LocalFolder\n"
+        "with LocalFolder(pathlib.Path(sys.argv[1])).change() as change:\n"
         "    change.put_folder('a/two', {'x': b'x'})\n"
         "    os.kill(os.getpid(), 9)\n"
     )
@@ -233,7 +233,7 @@ def test_a_lock_that_is_a_named_pipe_hangs_nobody(storage):
 def test_the_store_itself_may_be_a_link(storage, tmp_path):
     """Where the store lies is the operator's choice."""
     (tmp_path / "link").symlink_to(storage.root)
-    assert FolderStorage(tmp_path / "link").read("a/file", 10) == b"before"
+    assert LocalFolder(tmp_path / "link").read("a/file", 10) == b"before"
 
 
 def test_only_regular_files_are_read(storage):
@@ -254,13 +254,13 @@ def test_a_file_over_the_limit_is_refused(storage):
 def test_a_store_that_is_not_there_says_so(tmp_path):
     """A wrong path is told from an empty store."""
     with pytest.raises(StoreUnavailable, match="does not exist"):
-        FolderStorage(tmp_path / "nowhere").names("")
+        LocalFolder(tmp_path / "nowhere").names("")
 
 
 def test_a_store_that_is_a_file_says_so(tmp_path):
     """A path to a file is a user's error, to readers and to writers."""
     (tmp_path / "file").write_text("x")
-    storage = FolderStorage(tmp_path / "file")
+    storage = LocalFolder(tmp_path / "file")
     with pytest.raises(StoreUnavailable, match="is not a folder"):
         storage.names("")
     with pytest.raises(StoreUnavailable, match="is not a folder"), storage.change():

@@ -12,7 +12,7 @@ from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.encoder.attention import TrainingAttention
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import Additions, TrainingEncoder
+from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder
 from lorb_adapters.training.methods import Lora, make_method
 
 TARGETS = [("query", "key", "value", "dense"), ("query", "value"), ("value",), ATTENTION, FEED_FORWARD]
@@ -121,8 +121,8 @@ def test_layers_may_be_run_in_parts(base, sample_dev):
     packed = pack(rows_of(base, sample_dev), first_position=base.first_position)
     with torch.no_grad():
         x = encoder.embed(packed)
-        parts = encoder.forward(packed, encoder.forward(packed, x, range(1), Additions()), range(1, 2), Additions())
-        assert torch.equal(parts, encoder.forward(packed, x, range(2), Additions()))
+        parts = encoder.forward(packed, encoder.forward(packed, x, range(1), LayerHooks()), range(1, 2), LayerHooks())
+        assert torch.equal(parts, encoder.forward(packed, x, range(2), LayerHooks()))
 
 
 def test_no_gradient_is_computed_below_the_lowest_trained_layer(base, sample_dev):
@@ -170,6 +170,6 @@ def test_dropout_has_the_gradient_of_the_masked_product(base, sample_dev):
 
 
 def _row(length):
-    from lorb_adapters.text import EncodedRow
+    from lorb_adapters.text import EncodedHypothesis
 
-    return EncodedRow((1,) * length, (0,) * length, 0, False)
+    return EncodedHypothesis((1,) * length, (0,) * length, 0, False)

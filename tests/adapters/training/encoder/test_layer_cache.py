@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from lorb.errors import InvalidInput
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.encoder import layer_cache
 from lorb_adapters.training.encoder.layer_cache import LayerCache, Layout
 
 
 def row(*ids):
-    return EncodedRow(ids, (0,) * len(ids), 0, False)
+    return EncodedHypothesis(ids, (0,) * len(ids), 0, False)
 
 
 ROWS = [

@@ -17,7 +17,7 @@ from study.harness.runner import Run
 from study.harness.table import Table
 from support.training.fake_work import FakeWork
 
-PAPER = Path(__file__).parents[3] / "benchmarks" / "paper"
+PAPER = Path(__file__).parents[4] / "benchmarks" / "paper"
 
 
 def table(*cells, name="table9"):
@@ -121,7 +121,7 @@ class SlowWork(FakeWork):
 
 def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, folders):
     """Ctrl-C: status 130, the page of what is done is written, nothing half done is recorded."""
-    paths = [str(PAPER), str(Path(__file__).parents[2]), str(tmp_path)]
+    paths = [str(PAPER), str(Path(__file__).parents[3]), str(tmp_path)]
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(paths=paths))
     (tmp_path / "slow_work.py").write_text(SLOW)

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 import table6
-from depths import building
-from study.table6_depth.base_building import TEXT, Building, book_text
 from study.harness.cell import Place
 from study.harness.records import Records
-from study.lists.sets import DEV, Lists
 from study.harness.sizes import SMALL, Counts
 from study.harness.workers import do
+from study.lists.sets import DEV, Lists
+from study.table6_depth import base_building as building
+from study.table6_depth.base_building import TEXT, Building, book_text
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from study.table7_domains.peers import MAX_TOKENS, Adapters, DomainRows, FullModels, PlainModels, passes
-from study.table7_domains.published_models import altered, domain_name, publish_all
-from study.table7_domains.process_memory import Resident
-from study.table7_domains.stopwatch import Stopwatch
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_adapters.text import EncodedHypothesis, TextNormalization
+from study.table7_domains.peers import MAX_TOKENS, Adapters, DomainRows, FullModels, PlainModels, passes
+from study.table7_domains.process_memory import Resident
+from study.table7_domains.published_models import altered, domain_name, publish_all
+from study.table7_domains.stopwatch import Stopwatch
 from support.adapters.publications import make_publication, random_weights
 
 SMAPS = """55d0c000-7ffd1000 ---p 00000000 00:00 0    [rollup]
@@ -38,11 +38,11 @@ def lists(tiny_bert):
     return [DomainRows(number % 2, of_list) for number, of_list in enumerate(rows)]
 
 
-def loaded(contestant, count=2):
+def loaded(peer, count=2):
     """With so many domains."""
     for number in range(count):
-        contestant.load(number)
-    return contestant
+        peer.load(number)
+    return peer
 
 
 def test_each_domain_has_an_adapter_of_its_own(published):
@@ -96,7 +96,7 @@ def test_altered_weights_are_near_and_of_the_same_shape(tiny_bert):
 
 def test_passes_hold_as_many_tokens_as_they_may():
     """Whole lists in their order; one that is too long is alone."""
-    row = EncodedRow((1,) * (MAX_TOKENS // 4), (0,) * (MAX_TOKENS // 4), 1, False)
+    row = EncodedHypothesis((1,) * (MAX_TOKENS // 4), (0,) * (MAX_TOKENS // 4), 1, False)
     lists = [DomainRows(0, (row,) * count) for count in (2, 2, 1, 5, 1)]
     assert [[len(each.rows) for each in part] for part in passes(lists)] == [[2, 2], [1], [5], [1]]
     assert list(passes([])) == []

@@ -8,9 +8,6 @@ import pytest
 import torch
 
 import table8
-from study.table8_lora_vs_full.activations import activations, plain_encoder, updated
-from study.table8_lora_vs_full.trained import FIGURES
-from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights, outside_norm
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
@@ -18,6 +15,9 @@ from study.harness.cell import Place
 from study.harness.records import Records
 from study.harness.sizes import SMALL, Counts
 from study.harness.workers import do
+from study.table8_lora_vs_full.activations import activations, plain_encoder, updated
+from study.table8_lora_vs_full.trained import FIGURES
+from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights, outside_norm
 from support.adapters.random_adapters import random_adapter
 
 

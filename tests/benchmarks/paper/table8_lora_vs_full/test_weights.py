@@ -7,9 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.table8_lora_vs_full.cka import linear_cka
-from study.table8_lora_vs_full.divergence import jensen_shannon
-from study.table8_lora_vs_full.layers import by_layer, by_site, overlaps, place_of
+from study.table8_lora_vs_full.layers import by_layer, by_site, overlap, place_of
+from study.table8_lora_vs_full.similarity import jensen_shannon, linear_cka
 from study.table8_lora_vs_full.spectrum import TOP, directions, effective_rank, spectrum, subspace_overlap
 
 seeds = st.integers(0, 2**32 - 1)
@@ -120,10 +119,10 @@ def test_figures_of_sites_are_averaged_by_layer_and_by_site():
         place_of("pooler")
 
 
-def test_overlaps_are_beside_what_chance_gives():
+def test_overlap_is_beside_what_chance_gives():
     """An update shares all of its directions with itself."""
     updates = {"encoder.layer.0.x": drawn(3, 32, 16)}
-    [found] = overlaps(updates, updates).values()
+    found = overlap(updates, updates)
     assert found["left"] == pytest.approx(1.0)
     assert found["left_by_chance"] == 8 / 32
     assert found["right_by_chance"] == 8 / 16

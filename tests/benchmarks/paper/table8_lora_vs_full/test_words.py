@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorb.word_errors import word_errors
 from study.table8_lora_vs_full.agreement import Agreement, agreement, cohen_kappa, jaccard
 from study.table8_lora_vs_full.word_changes import Balance, balances, word_changes, word_errors_of
 from study.table8_lora_vs_full.word_classes import CONTENT, FUNCTION, frequency_class, word_class, word_counts
-from lorb.word_errors import word_errors
 
 sentences = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=8).map(" ".join)
 
