@@ -12,16 +12,17 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from study.harness.cell import Cell
+from study.harness.cell import Cell, Key
 from study.harness.command import main
-from study.pages.rows import change, change_text, count, matching, wer
-from study.training.methods import LORB
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
 from study.pages.markdown import grid
 from study.pages.markdown import page as whole_page
-from study.harness.records import Record, Records
-from study.training.runs import cost_of, lorb_rate, training
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.pages.rows import change, change_text, count, matching, wer
+from study.training.learning_rates import lorb_rate
+from study.training.methods import LORB
+from study.training.sized_runs import cost_of, training
 
 RANKS = (4, 8, 16, 32)
 _DEFAULT = ("all", 8)
@@ -55,7 +56,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 def page(size: Size, records: Records) -> str:
     """A part for each domain."""
-    done, results = list(records.all()), records.folder.parent
+    done, results = list(records.all()), records.results
     parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
     return whole_page("Table 2: rank and targets", size, done, _WORDS, *parts)
 
@@ -69,7 +70,7 @@ def _domain(records: Sequence[Record], domain: str, results: Path) -> str:
             compared = None if (targets, rank) == _DEFAULT else change(some, reference, results)
             lines.append((TITLES[targets], str(rank), wer(some), change_text(compared), *_costs(some), count(some)))
     columns = (
-        "targets", "rank", "dev WER", "change", "trained", "% of base", "tokens/s", "minutes to the last look",
+        "targets", "rank", "dev WER", "change", "trained", "% of base", "tokens/s", "minutes to the last evaluation",
         "memory beyond weights, MiB", "seeds",
     )  # fmt: skip
     return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
@@ -81,12 +82,18 @@ def _costs(records: Sequence[Record]) -> tuple[str, ...]:
         f"{figures[0]['parameters']['trained']:,}",
         f"{figures[0]['parameters']['percent']:.2f}",
         f"{fmean(one['tokens_per_cpu_second'] for one in figures):,.0f}",
-        f"{fmean(one['looks'][-1]['minutes'] for one in figures):.2f}",
+        f"{fmean(one['evaluations'][-1]['minutes'] for one in figures):.2f}",
         f"{fmean(one['memory']['peak_beyond_bytes'] for one in figures) / 2**20:,.0f}",
     )
 
 
-TABLE = Table("table2", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    del key
+    return pick(figures, "dev", "parameters", "tokens_per_cpu_second", "evaluations", "memory.peak_beyond_bytes")
+
+
+TABLE = Table("table2", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=str(__doc__)))

@@ -12,15 +12,17 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from study.harness.cell import Cell
+from study.harness.cell import Cell, Key
 from study.harness.command import main
-from study.pages.rows import change, change_text, count, elsewhere, matching, wer
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
+from study.lists.error_counts import without_errors
 from study.pages.markdown import grid
 from study.pages.markdown import page as whole_page
-from study.harness.records import Record, Records
-from study.training.runs import cost_of, lorb_rate, training
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.pages.rows import change, change_text, count, elsewhere, matching, wer
+from study.training.learning_rates import lorb_rate
+from study.training.sized_runs import cost_of, training
 
 LAMBDAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 NONE = "alone"
@@ -59,7 +61,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 def page(size: Size, records: Records) -> str:
     """A part for each domain."""
-    done, results = list(records.all()), records.folder.parent
+    done, results = list(records.all()), records.results
     parts = [
         _domain(size, matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)
     ]
@@ -89,7 +91,13 @@ def _isotropy(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(f"{fmean(each.figures['isotropy'][name] for each in records):.2f}" for name in names)
 
 
-TABLE = Table("table3", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    del key
+    return pick(figures, "dev", "isotropy") | {"elsewhere": without_errors(figures["elsewhere"])}
+
+
+TABLE = Table("table3", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=str(__doc__)))

@@ -9,20 +9,21 @@ in all, four epochs at most where a size has fewer. A smaller cut is part of a l
 
 from collections.abc import Sequence
 
-from study.harness.cell import Cell
+from study.harness.cell import Cell, Key
 from study.harness.command import main
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
 from study.lists.error_counts import SetCounts
-from study.pages.rows import errors, matching, wer
-from study.statistics.learning_curve import fitted
-from study.training.methods import LORB
+from study.lists.sets import TRAIN, Lists
+from study.pages.learning_curve_plot import Panel, plot_curves
 from study.pages.markdown import grid
 from study.pages.markdown import page as whole_page
-from study.pages.learning_curve_plot import Panel, plot_curves
-from study.harness.records import Record, Records
-from study.training.runs import chosen_records, cost_of, dev_of, training, with_rates
-from study.lists.sets import TRAIN, Lists
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.pages.rows import errors, matching, wer
+from study.statistics.learning_curve import fitted
+from study.training.learning_rates import chosen_records, with_rates
+from study.training.methods import LORB
+from study.training.sized_runs import cost_of, dev_of, training
 
 _LISTS_SEEN, _MOST_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate chosen for each number on seed 0. Mean over seeds with Student's interval. The line
@@ -42,7 +43,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
                 work = training(
                     size, domain, LORB.flags(size), seed=seed, rate=rate,
                     train=Lists(domain, TRAIN, count, size.hypotheses), epochs=epochs,
-                    looks=max(1, size.epochs * size.looks // epochs),
+                    evaluations=max(1, size.epochs * size.evaluations // epochs),
                 )  # fmt: skip
                 made.append(Cell(key, work, cost_of(size, domain, lists=count)))
     return made
@@ -50,7 +51,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 def page(size: Size, records: Records) -> str:
     """A row a domain, and the line; then the rates."""
-    done, results = list(records.all()), records.folder.parent
+    done, results = list(records.all()), records.results
     counted = [f"{count or 'all'} lists" for count in size.curve]
     lines, rates, panels = [], [], {}
     for domain in size.domains:
@@ -96,7 +97,13 @@ def _number(records: list[Record]) -> int:
     return int(records[0].figures["lists"]["train"])
 
 
-TABLE = Table("table4", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    del key
+    return pick(figures, "dev", "best.wer", "lists.train")
+
+
+TABLE = Table("table4", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=str(__doc__)))

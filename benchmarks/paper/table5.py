@@ -9,18 +9,19 @@ comes with none: rescore-minilm's own is a sum head.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.harness.cell import Cell
+from study.harness.cell import Cell, Key
 from study.harness.command import main
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
 from study.lists.error_counts import SetCounts
-from study.pages.rows import change, change_text, count, matching, wer
-from study.training.methods import LORB
+from study.lists.sets import Lists
 from study.pages.markdown import grid
 from study.pages.markdown import page as whole_page
-from study.harness.records import Record, Records
-from study.training.runs import cost_of, dev_of, lorb_rate, train_of, training
-from study.lists.sets import Lists
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.pages.rows import change, change_text, count, matching, wer
+from study.training.learning_rates import lorb_rate
+from study.training.methods import LORB
+from study.training.sized_runs import cost_of, dev_of, train_of, training
 
 _WORDS = """LoRB, the learning rate that Table 1 chose; one thing is changed in each row. WER in per cent, mean over
 seeds with Student's interval. Change: against the row that is named, paired, its interval over lists and seeds, below
@@ -93,7 +94,7 @@ def page(size: Size, records: Records) -> str:
 
 
 def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
-    results, lines = folder.folder.parent, []
+    results, lines = folder.results, []
     for each in CHANGES:
         some, reference = matching(records, change=each.name), matching(records, change=each.against)
         if not some:
@@ -121,7 +122,12 @@ def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
     return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
 
 
-TABLE = Table("table5", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    return pick(figures, "dev", *(("dev_without_margin",) if key["change"] == _DEFAULT else ()))
+
+
+TABLE = Table("table5", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=str(__doc__)))

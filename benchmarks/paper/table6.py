@@ -7,23 +7,25 @@ A base of each depth is made by lorb-build-base from the same book sentences; th
 `--size full --device cuda` teaches all of the text.
 """
 
+from study.harness.cell import Cell, Key
+from study.harness.command import main
+from study.harness.records import Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
+from study.lists.sets import DEV, Lists
 from study.table6_depth.adapter_training import Adapting
 from study.table6_depth.base_building import Building
-from study.table6_depth.page import page
 from study.table6_depth.inference_speed import ServingSpeed
-from study.harness.cell import Cell
-from study.harness.command import main
+from study.table6_depth.page import page
+from study.training.learning_rates import lorb_rate
 from study.training.methods import LORB
-from study.harness.records import Records
-from study.training.runs import cost_of, lorb_rate, training
-from study.lists.sets import DEV, Lists
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.training.sized_runs import cost_of, training
 
 DOMAIN, PARENT = "librispeech", "minilm"
 LAYERS = (2, 4, 6)
 SENTENCES = {"small": 20_000, "medium": 20_000, "full": 420_000}
 DEV_LISTS = 400
+_BASE_DEV = ("dev.utterances", "dev.words", "dev.first_pass_wer", "dev.rescored_wer", "dev.oracle_wer")
 RATE = 1e-3  # where Table 1 has not chosen yet
 _SPEED_LISTS = Lists(DOMAIN, DEV, 60)  # all of a list's hypotheses: the ten best
 
@@ -42,14 +44,23 @@ def cells(size: Size, records: Records) -> list[Cell]:
         rate = lorb_rate(records, size, DOMAIN) or RATE
         for seed in range(size.seeds):
             base = f"{PARENT}-lowest-{layers}"
-            run = training(size, DOMAIN, LORB.flags(size), seed=seed, rate=rate, base=base, dev=dev, looks=1)
+            run = training(size, DOMAIN, LORB.flags(size), seed=seed, rate=rate, base=base, dev=dev, evaluations=1)
             work = Adapting(building, made.name, run)
             cost = cost_of(size, DOMAIN, factor=layers / 6)
             found.append(Cell({"of": "lorb", "layers": layers, "rate": rate, "seed": seed}, work, cost))
     return found
 
 
-TABLE = Table("table6", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    if key["of"] == "base":
+        return pick(figures, "parameters", "taught", "cost.seconds", *_BASE_DEV)
+    if key["of"] == "speed":
+        return {dtype: pick(each, "list_ms", "tokens_per_second") for dtype, each in figures.items()}
+    return pick(figures, "dev")
+
+
+TABLE = Table("table6", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=__doc__))

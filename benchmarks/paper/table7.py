@@ -12,15 +12,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serving_process
 
+from study.harness.cell import Cell, Key
+from study.harness.command import main
+from study.harness.records import Records
+from study.harness.sizes import Size
+from study.harness.table import Figures, Table, pick
+from study.lists.sets import DEV, Lists
 from study.table7_domains.hosting import Hosting
 from study.table7_domains.page import page
 from study.table7_domains.version_swaps import Swapping
-from study.harness.cell import Cell
-from study.harness.command import main
-from study.harness.records import Records
-from study.lists.sets import DEV, Lists
-from study.harness.sizes import Size
-from study.harness.table import Table
 
 NUM_DOMAINS = (1, 10, 100)
 RUNS = {1: 3, 10: 3, 100: 1}  # a hundred domains are a hundred loads, and their memory differs by less than a percent
@@ -29,12 +29,12 @@ _COSTS = {"adapters": 0.1, "full": 0.6, "plain": 0.2}  # of a domain
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """Every contestant with every number of domains, and the swaps."""
+    """Every peer with every number of domains, and the swaps."""
     del size, records
     hosting = [
-        Cell({"of": contestant, "domains": count, "run": run}, Hosting(contestant, count, LISTS, run), 5 + cost * count)
+        Cell({"of": peer, "domains": count, "run": run}, Hosting(peer, count, LISTS, run), 5 + cost * count)
         for count in NUM_DOMAINS
-        for contestant, cost in _COSTS.items()
+        for peer, cost in _COSTS.items()
         for run in range(RUNS[count])
     ]
     return [
@@ -43,7 +43,17 @@ def cells(size: Size, records: Records) -> list[Cell]:
     ]
 
 
-TABLE = Table("table7", cells, page)
+def kept(key: Key, figures: Figures) -> Figures:
+    """What the page shows."""
+    if key["of"] == "swap":
+        return pick(figures, "swaps", "server_rss_mib.before")
+    return pick(
+        figures, "memory_bytes", "disk_bytes", "loading.processor_seconds",
+        "passes.processor_seconds", "passes.lists", "passes.tokens",
+    )  # fmt: skip
+
+
+TABLE = Table("table7", cells, page, kept)
 
 if __name__ == "__main__":
     raise SystemExit(main(TABLE, description=__doc__))

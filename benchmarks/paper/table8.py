@@ -8,21 +8,22 @@ each fixes; the last cell compares the seeds with one another. The lists are Lib
 
 from collections.abc import Mapping
 
+from study.harness.cell import Cell
+from study.harness.command import main
+from study.harness.records import Records
+from study.harness.sizes import Size
+from study.harness.table import Table
+from study.lists.sets import DEV, Lists
 from study.table8_lora_vs_full.across_seeds import AcrossSeeds
 from study.table8_lora_vs_full.comparison import Comparison
 from study.table8_lora_vs_full.page import page
-from study.harness.cell import Cell
-from study.harness.command import main
+from study.training.learning_rates import chosen_rate
 from study.training.methods import FULL, LORA, Method
-from study.harness.records import Records
-from study.training.runs import chosen_rate, training
-from study.lists.sets import DEV, Lists
-from study.harness.sizes import Size
-from study.harness.table import Table
+from study.training.sized_runs import training
 from study.training.training import Training
 
 DOMAIN = "librispeech"
-LOOKS = 1  # at dev in each epoch: to choose the better epoch; more would cost more than the steps
+EVALUATIONS = 1  # on dev in each epoch; more would cost more than the steps
 DEV_LISTS = 400  # more than in other tables: words are counted by class
 RATES = {"lora": 1e-3, "full": 6e-5}  # where Table 1 has not chosen yet
 _METHODS = {"lora": LORA, "full": FULL}
@@ -43,7 +44,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 def _rate(size: Size, records: Records, method: Method) -> float:
     """What Table 1 chose on this domain."""
-    first = Records(records.folder.parent, "table1").find(domain=DOMAIN, method=method.name, seed=0)
+    first = Records(records.results, "table1").find(domain=DOMAIN, method=method.name, seed=0)
     return chosen_rate(first, method.rates[: size.rates]) or RATES[method.name]
 
 
@@ -53,7 +54,9 @@ def _dev(size: Size) -> Lists:
 
 def _run(size: Size, method: str, rates: Mapping[str, float], seed: int) -> Training:
     flags = _METHODS[method].flags(size)
-    return training(size, DOMAIN, flags, seed=seed, rate=rates[method], dev=_dev(size), looks=LOOKS, keeps=True)
+    return training(
+        size, DOMAIN, flags, seed=seed, rate=rates[method], dev=_dev(size), evaluations=EVALUATIONS, keeps=True
+    )
 
 
 TABLE = Table("table8", cells, page)

@@ -1,1 +1,1 @@
-"""What the tables of the study share: cells, their records, the processes that do them, figures and pages."""
+"""The study: harness, lists, training, statistics and pages; a folder for each table with measurements of its own."""

@@ -10,7 +10,7 @@ from study.harness.cell import Cell, Place
 from study.harness.records import Records
 from study.harness.runner import Run
 from study.harness.workers import do
-from study.training.measured_progress import StagedTrainer
+from study.training.measured_progress import MeasuredProgress
 from study.training.sized_runs import training
 from study.training.training import Training
 
@@ -102,7 +102,7 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
     flags = ("--method", "lora", "--layers", "1", "--lists-per-step", "2")
     cell = Cell({"n": 0}, training(tiny_size, "hp_atis", flags, seed=0, rate=1e-2))
     other = Cell({"n": 1}, training(tiny_size, "hp_atis", flags, seed=1, rate=1e-2))
-    hear = StagedTrainer.__call__
+    hear = MeasuredProgress.__call__
 
     def fail_at_step_5(self, report):
         hear(self, report)
@@ -115,13 +115,13 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
         return place
 
     with monkeypatch.context() as patch:
-        patch.setattr(StagedTrainer, "__call__", fail_at_step_5)
+        patch.setattr(MeasuredProgress, "__call__", fail_at_step_5)
         assert do(other, scratch("restarted")).problem == "RuntimeError: stopped"
         assert do(cell, scratch("resumed")).problem == "RuntimeError: stopped"
     resumed, whole, restarted = (do(cell, scratch(name)).figures for name in ("resumed", "whole", "restarted"))
     assert [each["resumed"] for each in (resumed, whole, restarted)] == [True, False, False]
     assert resumed["dev"] == whole["dev"] == restarted["dev"]
-    assert [look["tokens"] for look in resumed["looks"]] == [look["tokens"] for look in whole["looks"]]
+    assert [each["tokens"] for each in resumed["evaluations"]] == [each["tokens"] for each in whole["evaluations"]]
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5"])

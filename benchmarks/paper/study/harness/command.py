@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from study.harness.records import write_whole
+from study.harness.json_lines import write_whole
 from study.harness.runner import Folders, Run
 from study.harness.sizes import SIZES, SMALL, Size
 from study.harness.table import Table
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 INTERRUPTED, MISUSED, FAILED = 130, 2, 1
 
 
@@ -44,7 +44,7 @@ def main(
         print(f"{run.folders.sets} has no sets: make them by benchmarks/paper/data.py --source DIR", file=sys.stderr)
         return MISUSED
     if args.again:
-        _forget(run, args.again)
+        run.records.forget(args.again)
     status = 0
     if not args.write:
         if run.left():
@@ -99,9 +99,3 @@ def _plan(run: Run) -> int:
         print(f"{'to do' if cell in left else 'done ':5}  cost {cell.cost:8.0f}  {cell.name}")
     print(f"{len(cells)} cells can be named by what is done, {len(left)} are left; choices on dev may name more")
     return 0
-
-
-def _forget(run: Run, text: str) -> None:
-    for cell in run.table.cells(run.size, run.records):
-        if text in cell.name:
-            run.records.path(cell).unlink(missing_ok=True)

@@ -1,33 +1,39 @@
-"""Records of cells, one JSON file each; a file is whole or not there."""
+"""The results of a table's cells: a JSON-lines file for each table, a line for each cell."""
 
+import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from study.harness.cell import Cell
+from study.harness.cell import Cell, Work, name_of
+from study.harness.json_lines import append_line, read_lines, remove_lines
 
-SCHEMA_VERSION = 1
+_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of a cell.
+    """The result of a cell.
 
     Attributes:
-        key: the cell's.
-        settings: of its work.
-        figures: what the work returned.
-        facts: command, date, device, versions, seconds and load: how the figures came to be.
+        key: the cell's key.
+        figures: what was measured, as the table keeps it.
+        facts: command, date, device, versions, seconds and load average.
+        settings: digest of the work's settings (`settings_digest`).
     """
 
     key: Mapping[str, Any]
-    settings: Mapping[str, Any]
     figures: Mapping[str, Any]
     facts: Mapping[str, Any]
+    settings: str
+
+    @property
+    def name(self) -> str:
+        """The cell's name."""
+        return name_of(self.key)
 
     def has(self, **key: object) -> bool:
         """Whether the key has these values."""
@@ -35,70 +41,70 @@ class Record:
 
 
 class Records:
-    """The records of one table, in a folder of its name."""
+    """The records of one table in a folder of results."""
 
     def __init__(self, results: Path, table: str) -> None:
-        self.folder = results / table
-
-    def path(self, cell: Cell) -> Path:
-        """Where a cell's record is, or will be."""
-        return self.folder / f"{cell.name}.json"
+        self.results = results
+        self.path = results / f"{table}.jsonl"
 
     def get(self, cell: Cell) -> Record | None:
-        """A cell's record; None where it is not done."""
-        path = self.path(cell)
-        return read_record(path) if path.exists() else None
+        """A cell's record; None if the cell is not done."""
+        return self._by_name().get(cell.name)
 
     def all(self) -> Iterator[Record]:
-        """Every record, by name."""
-        return map(read_record, sorted(self.folder.glob("*.json")))
+        """Every record, ordered by name."""
+        return iter(self._by_name().values())
 
     def find(self, **key: object) -> list[Record]:
-        """Those whose keys have these values."""
+        """The records whose keys have these values."""
         return [record for record in self.all() if record.has(**key)]
 
     def write(self, cell: Cell, figures: Mapping[str, Any], facts: Mapping[str, Any]) -> Record:
-        """Keeps what a cell came to."""
-        record = Record(dict(cell.key), cell.work.settings(), dict(figures), dict(facts))
-        write_whole(self.path(cell), to_json(record))
+        """Appends a cell's record."""
+        record = Record(dict(cell.key), rounded(figures), dict(facts), settings_digest(cell.work))
+        append_line(self.path, to_json(record))
         return record
 
+    def forget(self, text: str) -> None:
+        """Removes the records whose names contain `text`."""
+        remove_lines(self.path, lambda line: text in name_of(line["key"]))
 
-def read_record(path: Path) -> Record:
-    """A record; raises ValueError, naming the file, where it is none."""
-    return _read(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)  # a table is asked for its cells after each, and reads the same records
-def _read(path: Path, written: int) -> Record:
-    del written  # another time is another record
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is {content['schema_version']}, not {SCHEMA_VERSION}")
-        return Record(content["key"], content["settings"], content["figures"], content["facts"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a cell's record: {error}") from error
+    def _by_name(self) -> Mapping[str, Record]:
+        if not self.path.exists():
+            return {}
+        status = self.path.stat()
+        return _read(self.path, status.st_mtime_ns, status.st_size)
 
 
-def to_json(record: Record) -> str:
-    """As it stands in its file."""
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "key": record.key,
-        "facts": record.facts,
-        "settings": record.settings,
-        "figures": record.figures,
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+@lru_cache(maxsize=64)  # a table asks for its cells after each one, and reads the same records
+def _read(path: Path, modified: int, size: int) -> Mapping[str, Record]:
+    del modified, size  # part of the cache's key
+    found = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            record = Record(line["key"], line["figures"], line["facts"], line["settings"])
+        except KeyError as error:
+            raise ValueError(f"{path}:{number} is not a cell's record: it has no {error}") from error
+        found[record.name] = record
+    return dict(sorted(found.items()))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as its line has it."""
+    return {"key": record.key, "figures": record.figures, "facts": record.facts, "settings": record.settings}
+
+
+def settings_digest(work: Work) -> str:
+    """Names a work by its settings: works with equal settings have equal digests."""
+    return hashlib.sha256(json.dumps(work.settings(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def rounded(value: Any) -> Any:
+    """JSON with its numbers rounded to ten significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {name: rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return value

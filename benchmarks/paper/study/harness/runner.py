@@ -1,13 +1,13 @@
 """Does the cells of a table that are not done, and tells how far it is."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from study.harness.cell import Cell, Place
-from study.harness.records import Record, Records
+from study.harness.records import Record, Records, settings_digest
 from study.harness.sizes import Size
 from study.harness.table import Table
 from study.harness.workers import Outcome, Workers, device_name
@@ -61,26 +61,29 @@ class Run:
     def left(self) -> list[Cell]:
         """The cells that are named and not done, failed ones too."""
         cells = self.table.cells(self.size, self.records)
-        return [each for each in cells if self.only in each.name and not self.records.path(each).exists()]
+        return [each for each in cells if self.only in each.name and self.records.get(each) is None]
 
     def share(self) -> int:
-        """Takes over what another table has done with the same settings; how many cells that were.
+        """Copies the records of other tables' cells with the same settings; returns how many.
 
-        Of this kind of device alone: rows of a table are compared in time and memory, and one processor trains in
+        Only of the same kind of device: rows of a table are compared in time and memory, and one processor trains in
         bfloat16 where another does in float32.
         """
         here = device_name(self.device)
         done = {
-            _settings(record.settings): (place, record)
-            for place, record in self._of_all_tables()
+            record.settings: (table, record)
+            for table, record in self._of_all_tables()
             if record.facts["device"] == here
         }
         shared = 0
         for cell in self.left():
-            found = done.get(_settings(cell.work.settings()))
-            if found is not None:
-                place, record = found
-                self.records.write(cell, record.figures, {**record.facts, "done_as": place})
+            found = done.get(settings_digest(cell.work))
+            if found is None:
+                continue
+            table, record = found
+            with suppress(KeyError):  # the other table keeps fewer figures: the cell is done here
+                kept = self.table.kept(cell.key, record.figures)
+                self.records.write(cell, kept, {**record.facts, "done_as": table})
                 shared += 1
         return shared
 
@@ -123,7 +126,7 @@ class Run:
             self.say(f"{cell.name}: failed, {outcome.problem} (try {self._tries[cell.name]}; {log})")
             return
         self._tries.pop(cell.name, None)
-        self.records.write(cell, outcome.figures, outcome.facts)
+        self.records.write(cell, self.table.kept(cell.key, outcome.figures), outcome.facts)
         self._seconds += outcome.facts["seconds"]
         self._cost += cell.cost
         left = self.left()
@@ -132,11 +135,7 @@ class Run:
         self.say(f"{cell.name}: {outcome.facts['seconds']:.1f} s  {told}")
 
     def _of_all_tables(self) -> Iterator[tuple[str, Record]]:
-        for folder in sorted(self.folders.results.glob("table*/")):
-            for record in Records(self.folders.results, folder.name).all():
+        for path in sorted(self.folders.results.glob("table*.jsonl")):
+            for record in Records(self.folders.results, path.stem).all():
                 if "done_as" not in record.facts:
-                    yield folder.name, record
-
-
-def _settings(settings: object) -> str:
-    return json.dumps(settings, sort_keys=True)
+                    yield path.stem, record

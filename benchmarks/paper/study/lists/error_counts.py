@@ -1,27 +1,35 @@
-"""Word errors of a set list by list, with weights that were not tuned on the lists they are counted on."""
+"""Word errors of a set list by list, counted with weights that were tuned on other lists."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study.harness.records import write_whole
+from study.harness.json_lines import append_line, read_lines
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the pages need none
     from lorb_adapters.ranking import RankPrior
     from lorb_adapters.training.data.encoded_lists import ReferencedList
     from lorb_adapters.training.evaluation.tuning import ScoredList
 
-SETS = "sets"  # the folder of results that has what is the same whatever rescored a set
+SETS = "sets.jsonl"  # in the folder of results: a line for each set, with the counts that rescoring does not change
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_COUNT = re.compile(r"\((\d+)\)|([0-9a-z])")
 
 
 @dataclass(frozen=True, slots=True)
 class SetCounts:
-    """A set before it is rescored, list by list in the order of its file: words, errors of first pass and oracle."""
+    """A set before rescoring, list by list in the order of its file.
+
+    Attributes:
+        name: the set's.
+        words: of each reference.
+        first_pass, oracle: word errors of the first pass's choice, and of the best hypothesis.
+    """
 
     name: str
     words: np.ndarray
@@ -30,34 +38,34 @@ class SetCounts:
 
     @classmethod
     def of(cls, name: str, num_words: Sequence[int], errors: Sequence[Sequence[int]]) -> "SetCounts":
-        """Of lists: words of each reference, errors of each hypothesis."""
+        """Counts the lists of a set. errors: of each hypothesis of each list."""
         first_pass, oracle = (np.array([choose(each) for each in errors]) for choose in (lambda e: e[0], min))
         return cls(name, np.array(num_words), first_pass, oracle)
 
     @classmethod
     def read(cls, results: Path, name: str) -> "SetCounts":
-        """From the folder of results."""
-        content = json.loads((results / SETS / f"{name}.json").read_text(encoding="utf-8"))
-        return cls(name, *(unpacked(content[key]) for key in ("words", "first_pass", "oracle")))
+        """Reads a set of the folder of results. Raises KeyError if it is not there."""
+        lines = {line["set"]: line for line in read_lines(results / SETS)}
+        return cls(name, *(unpacked(lines[name][key]) for key in ("words", "first_pass", "oracle")))
 
     def write(self, results: Path) -> None:
-        """Into the folder of results."""
-        content = {key: packed(getattr(self, key)) for key in ("words", "first_pass", "oracle")}
-        write_whole(results / SETS / f"{self.name}.json", json.dumps(content, indent=1) + "\n")
+        """Adds the set to the folder of results, unless it is there."""
+        counts = {key: packed(getattr(self, key)) for key in ("words", "first_pass", "oracle")}
+        append_line(results / SETS, {"set": self.name, **counts}, once=True)
 
     def wer(self, errors: np.ndarray) -> float:
-        """Pooled, per cent."""
+        """The pooled word error rate in per cent."""
         return float(100 * errors.sum() / max(1, self.words.sum()))
 
 
 def packed(counts: Sequence[int] | np.ndarray) -> str:
-    """Counts as one text: a line of a record, not hundreds."""
-    return " ".join(str(int(count)) for count in counts)
+    """Counts as one text: a character 0-9a-z for each up to 35, larger ones in parentheses."""
+    return "".join(_DIGITS[count] if count < len(_DIGITS) else f"({count})" for count in map(int, counts))
 
 
 def unpacked(text: str) -> np.ndarray:
-    """The counts again."""
-    return np.array(text.split(), dtype=int)
+    """The counts of a packed text."""
+    return np.array([int(large or int(small, 36)) for large, small in _COUNT.findall(text)], dtype=int)
 
 
 def cross_fitted_errors(
@@ -87,6 +95,15 @@ def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin
 def half(list_id: str) -> int:
     """0 or 1, by the id alone."""
     return hashlib.sha256(f"half {list_id}".encode()).digest()[0] % 2
+
+
+def without_errors(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of a set, or of several by name, without the errors list by list."""
+    return {
+        name: without_errors(value) if isinstance(value, Mapping) else value
+        for name, value in figures.items()
+        if name != "errors"
+    }
 
 
 def set_figures(counts: SetCounts, errors: Sequence[int]) -> dict[str, Any]:

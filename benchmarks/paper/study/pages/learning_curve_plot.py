@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from study.statistics.learning_curve import Line
-from study.harness.records import write_whole
+from study.harness.json_lines import write_whole
+from study.statistics.learning_curve import ChannelLease
 
 _ACROSS = 40  # points of a line's band
 
@@ -23,7 +23,7 @@ class Panel:
     """
 
     changes: Mapping[int, Sequence[float]]
-    line: Line
+    line: ChannelLease
 
 
 def plot_curves(path: Path, panels: Mapping[str, Panel]) -> None:

@@ -28,7 +28,8 @@ def made_with(size: Size, records: Sequence[Record]) -> str:
     return (
         f"Size {size.name}: {_counts(size)}; "
         f"{'all' if size.hypotheses is None else f'the first {size.hypotheses}'} hypotheses of each list, "
-        f"{size.epochs} epochs, {size.looks} looks at dev in each, {size.seeds} seeds, unless a row says otherwise. "
+        f"{size.epochs} epochs, {size.evaluations} evaluations on dev in each, "
+        f"{size.seeds} seeds, unless a row says otherwise. "
         f"{len(records)} cells, {dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}, on {', '.join(devices)}, "
         f"{', '.join(map(str, threads))} thread, {', '.join(versions)}."
     )

@@ -6,9 +6,9 @@ from statistics import fmean
 
 import numpy as np
 
+from study.harness.records import Record
 from study.lists.error_counts import SetCounts, unpacked
 from study.statistics.intervals import Interval, over_seeds, paired_difference
-from study.harness.records import Record
 
 
 def matching(records: Iterable[Record], **key: object) -> list[Record]:

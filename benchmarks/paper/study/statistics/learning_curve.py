@@ -12,7 +12,7 @@ from study.statistics.intervals import Interval, mean_wer, resampled_wers, seed_
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChannelLease:
     """The line through the means, and what is known of it.
 
     Attributes:
@@ -26,7 +26,7 @@ class Line:
     change_at: Callable[[float], Interval]
 
 
-def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> Line:
+def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> ChannelLease:
     """The line for some numbers of lists, at least two.
 
     changes: by number of lists, [seeds] of [dev lists], word errors more than before, below 0 is fewer. Intervals: the
@@ -48,4 +48,4 @@ def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, se
     def change_at(number: float) -> Interval:
         return interval(design[1] + design[0] * np.log10(number))
 
-    return Line(interval(design[0]), float(explained), change_at)
+    return ChannelLease(interval(design[0]), float(explained), change_at)

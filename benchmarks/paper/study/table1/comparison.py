@@ -6,9 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.statistics.intervals import Interval, at_least, at_most, over_seeds, paired_difference, pooled_difference, within
-from study.table1.rows import Rows
 from study.harness.records import Record
+from study.statistics.intervals import (
+    Interval,
+    at_least,
+    at_most,
+    over_seeds,
+    paired_difference,
+    pooled_difference,
+    within,
+)
+from study.table1.rows import Rows
 
 EQUAL = 0.5  # absolute per cent of WER: so close is called equal
 CLOSE = 0.1
@@ -94,14 +102,14 @@ def _savings(rows: Rows, domains: Sequence[str], claim: str, bound: float) -> li
 
 
 def best_ratio(ours: Record, theirs: Record) -> float:
-    """How many times longer they took to their best look than we to ours."""
+    """How many times longer they took to their best evaluation than we to ours."""
     return float(theirs.figures["best"]["minutes"] / ours.figures["best"]["minutes"])
 
 
 def same_wer_ratio(ours: Record, theirs: Record) -> float:
     """How many times longer they took to their best dev WER than we to the same; NaN where we never get there."""
     wanted = theirs.figures["best"]["wer"]
-    reached = [look["minutes"] for look in ours.figures["looks"] if look["wer"] <= wanted]
+    reached = [each["minutes"] for each in ours.figures["evaluations"] if each["wer"] <= wanted]
     return float(theirs.figures["best"]["minutes"] / reached[0]) if reached else math.nan
 
 

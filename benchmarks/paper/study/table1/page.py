@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from study.table1.comparison import findings
-from study.statistics.intervals import over_seeds
-from study.training.methods import Method, methods_of
-from study.pages.markdown import grid
-from study.pages.markdown import page as whole_page
-from study.table1.rows import Rows
 from study.harness.records import Record, Records
 from study.harness.sizes import Size
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.statistics.intervals import over_seeds
+from study.table1.comparison import findings
+from study.table1.rows import Rows
+from study.training.methods import Method, methods_of
 
 _COLUMNS = (
     "", "dev WER", "elsewhere", "weight fitted there", "trained", "% of base", "bytes", "minutes to best", "tokens/s",
@@ -18,9 +18,9 @@ _COLUMNS = (
 )  # fmt: skip
 _WORDS = """WER in per cent, pooled, mean over seeds with Student's 95% interval. Dev: weight and margin are tuned on
 one half of it and counted on the other. Elsewhere: the mean of the two other domains' dev WER, with the own weight as a
-server would have it, and with a weight fitted there. Minutes and tokens are of one core's time, looks at dev left out.
-Memory: the highest resident set in the steps before the first look, beyond what was held right after the base was
-loaded."""
+server would have it, and with a weight fitted there. Minutes and tokens are of one core's time, evaluations on dev left
+out. Memory: the highest resident set in the steps before the first evaluation, beyond what was held right after the
+base was loaded."""
 _CLAIMS = """LoRB against full fine-tuning on the same lists. Differences: paired over lists, the interval over lists
 and seeds; below 0 LoRB is better. Elsewhere: the words of the two other domains together. Ratios and savings:
 Student's interval over seeds. Held or not held where the whole 95% interval says so, else not decided; equal means

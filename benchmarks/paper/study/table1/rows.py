@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from study.lists.error_counts import SetCounts, unpacked
-from study.training.methods import METHODS
 from study.harness.records import Record, Records
-from study.training.runs import chosen_records
 from study.harness.sizes import Size
+from study.lists.error_counts import SetCounts, unpacked
+from study.training.learning_rates import chosen_records
+from study.training.methods import METHODS
 
 _RATES = {method.name: method.rates for method in METHODS}
 
@@ -26,7 +26,7 @@ class Rows:
     @classmethod
     def read(cls, size: Size, records: Records) -> "Rows":
         """All of a table."""
-        return cls(size, records.folder.parent, tuple(records.all()))
+        return cls(size, records.results, tuple(records.all()))
 
     @property
     def domains(self) -> tuple[str, ...]:

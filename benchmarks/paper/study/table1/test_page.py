@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
 from study.lists.error_counts import SetCounts
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
 from study.pages.rows import change_text, errors, matching, wer
 from study.statistics.intervals import Pair, pooled_difference
 from study.training.methods import FULL, methods_of
-from study.pages.markdown import grid
-from study.pages.markdown import page as whole_page
-from study.harness.records import Record, Records
-from study.harness.sizes import Size
 
 _TEST = "test"
 _COLUMNS = ("domain", "method", "first pass", "test WER", "less full fine-tuning", "oracle", "lists", "seeds")
@@ -20,7 +20,7 @@ seeds; below 0 is better than it."""
 
 def page(size: Size, records: Records) -> str:
     """A row a domain and method, and the methods' means over domains against full fine-tuning."""
-    done, results = list(records.all()), records.folder.parent
+    done, results = list(records.all()), records.results
     lines, pairs = [], dict[str, list[Pair]]()
     for domain in size.domains:
         full = matching(done, domain=domain, method=FULL.name)

@@ -10,7 +10,7 @@ from study.training.training import RANKING, TENSORS
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOutScoring:
+class TestScoring:
     """Rescores.
 
     Attributes:

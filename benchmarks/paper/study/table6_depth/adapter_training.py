@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from study.table6_depth.base_building import Building
 from study.harness.cell import Place
+from study.table6_depth.base_building import Building
 from study.training.training import Training
 
 

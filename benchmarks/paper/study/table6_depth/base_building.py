@@ -50,11 +50,10 @@ class Building:
         encoder = load_base(str(folder)).encoder
         counts = {name: parameter.numel() for name, parameter in encoder.named_parameters()}
         layers = sum(count for name, count in counts.items() if name.startswith("encoder."))
-        cost = report["cost"]
         return {
             "parameters": {"all": sum(counts.values()), "layers": layers},
-            "cost": {name: cost[name] for name in ("seconds", "tokens")},
-            "detection": report["detection"],
+            "taught": {"parent": self.parent, "sentences": self.num_sentences},
+            "cost": {"seconds": report["cost"]["seconds"]},
             "dev": report["dev"],
         }
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from study.table6_depth.base_building import Building
 from study.harness.cell import Place
 from study.lists.sets import Lists
+from study.table6_depth.base_building import Building
 
 MAX_TOKENS = 8192  # in a pass
 _ROUNDS = 5

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from study.lists.error_counts import SetCounts, unpacked
-from study.statistics.intervals import over_seeds, paired_difference
-from study.pages.markdown import grid
-from study.pages.markdown import page as whole_page
 from study.harness.records import Record, Records
 from study.harness.sizes import Size
+from study.lists.error_counts import SetCounts, unpacked
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.statistics.intervals import over_seeds, paired_difference
 
 
 def page(size: Size, records: Records) -> str:
@@ -30,11 +30,11 @@ def page(size: Size, records: Records) -> str:
 
 
 def _head(bases: list[Record], done: list[Record]) -> str:
-    building, dev = bases[0].settings["building"], bases[0].figures["dev"]
+    taught, dev = bases[0].figures["taught"], bases[0].figures["dev"]
     loads = [load for record in done for load in record.facts["load_average"]]
     costs = ", ".join(f"{base.figures['cost']['seconds'] / 60:.0f}" for base in bases)
     return (
-        f"Each base: the lowest layers of {building['parent']}, taught on the same {building['num_sentences']:,} book "
+        f"Each base: the lowest layers of {taught['parent']}, taught on the same {taught['sentences']:,} book "
         f"sentences by lorb-build-base, embeddings frozen ({costs} minutes by the clock); one base a depth, its seed "
         f"not varied. Dev: {dev['utterances']} LibriSpeech lists, {dev['words']:,} words, first pass "
         f"{dev['first_pass_wer']:.2f}, oracle {dev['oracle_wer']:.2f}. LoRB: mean and 95% interval over seeds; the "
@@ -61,7 +61,7 @@ def _difference(records: Records, runs: list[Record], deepest: list[Record]) -> 
     """From the deepest base's runs, in WER; empty for those themselves."""
     if not runs or not deepest or runs == deepest:
         return ""
-    counts = SetCounts.read(records.folder.parent, runs[0].figures["dev"]["set"])
+    counts = SetCounts.read(records.results, runs[0].figures["dev"]["set"])
     errors = [[unpacked(each.figures["dev"]["errors"]) for each in side] for side in (runs, deepest)]
     return paired_difference(errors[0], errors[1], np.asarray(counts.words)).text(sign=True)
 

@@ -1,4 +1,4 @@
-"""One contestant with so many domains in a process of its own: memory, loading, passes."""
+"""One peer with so many domains in a process of its own: memory, loading, passes."""
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -25,13 +25,13 @@ class Hosting:
     Files are mapped, and a page of them is resident once it is read: before memory is looked at, every weight is.
 
     Attributes:
-        contestant: a name of `contestants.CONTESTANTS`.
+        peer: a name of `peers.PEERS`.
         num_domains: loaded.
         lists: scored, dealt out to the domains in turn; at least as many as domains.
         run: counts repetitions of the same.
     """
 
-    contestant: str
+    peer: str
     num_domains: int
     lists: Lists
     run_number: int = 0
@@ -42,34 +42,34 @@ class Hosting:
 
     def command(self) -> str:
         """As Work has it."""
-        return f"python benchmarks/paper/table7.py --only {self.contestant}-domains{self.num_domains}"
+        return f"python benchmarks/paper/table7.py --only {self.peer}-domains{self.num_domains}"
 
     def run(self, place: Place) -> dict[str, Any]:
         """As Work has it."""
-        from study.table7_domains.peers import CONTESTANTS
-        from study.table7_domains.published_models import ensure_published
-        from study.table7_domains.process_memory import Resident
-        from study.table7_domains.stopwatch import Stopwatch
         from lorb_adapters.process_memory import keep_freed_pages
+        from study.table7_domains.peers import PEERS
+        from study.table7_domains.process_memory import Resident
+        from study.table7_domains.published_models import ensure_published
+        from study.table7_domains.stopwatch import Stopwatch
 
         folder = place.scratch.parent / PUBLISHED
         ensure_published(folder)
         lists = self._rows(place)
         import_module("transformers.models.bert.modeling_bert")  # which transformers puts off until the first model
         empty = Resident.now()
-        contestant = CONTESTANTS[self.contestant](folder)
+        peer = PEERS[self.peer](folder)
         loading, passing = Stopwatch(), Stopwatch()
         for number in range(self.num_domains):
-            loading.time(lambda number=number: contestant.load(number))  # type: ignore[misc]
+            loading.time(lambda number=number: peer.load(number))  # type: ignore[misc]
         for each in lists[: self.num_domains]:
-            contestant.score([each])
-        weights_bytes = sum(_read(tensor) for tensor in contestant.weights())
+            peer.score([each])
+        weights_bytes = sum(_read(tensor) for tensor in peer.weights())
         held = Resident.now() - empty
-        if self.contestant != "plain":
+        if self.peer != "plain":
             keep_freed_pages()  # as lorb-serve does
-            contestant.score(lists)  # warms up
+            peer.score(lists)  # warms up
             for _ in range(_ROUNDS):
-                passing.time(lambda: contestant.score(lists))
+                passing.time(lambda: peer.score(lists))
         return {
             "memory_bytes": asdict(held) | {"weights": weights_bytes},
             "disk_bytes": self._disk_bytes(folder),
@@ -81,12 +81,12 @@ class Hosting:
     def _rows(self, place: Place) -> "list[DomainRows]":
         from tokenizers import Tokenizer
 
-        from study.table7_domains.peers import DomainRows
         from lorb.formats import read_nbest_lists
         from lorb_adapters.base.named import MINILM, base_source
         from lorb_adapters.text import TextEncoder, TextNormalization
+        from study.table7_domains.peers import DomainRows
 
-        tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # every contestant's
+        tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # every peer's
         encoder = TextEncoder(tokenizer, max_tokens=_MAX_ROW_TOKENS)
         dealt = []
         for number, nbest in enumerate(read_nbest_lists([self.lists.path(place.sets)])):
@@ -96,11 +96,11 @@ class Hosting:
         return dealt
 
     def _disk_bytes(self, folder: Path) -> int:
-        """Files that the contestant reads for its domains, the base's included."""
-        from study.table7_domains.published_models import domain_name, full_model
+        """Files that the peer reads for its domains, the base's included."""
         from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
+        from study.table7_domains.published_models import domain_name, full_model
 
-        if self.contestant != "adapters":
+        if self.peer != "adapters":
             return sum(_size(full_model(folder, number)) for number in range(self.num_domains))
         stored = sum(_size(folder / "store" / domain_name(number)) for number in range(self.num_domains))
         return stored + sum(_size(Path(base_source(name))) for name in (MINILM, RESCORE_MINILM))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from study.pages.markdown import grid
-from study.pages.markdown import page as whole_page
 from study.harness.records import Record, Records
 from study.harness.sizes import Size
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
 
 _TITLES = {
     "adapters": "adapters on one base",

@@ -11,13 +11,13 @@ from torch import Tensor
 from transformers import AutoModel
 from transformers.utils import logging as transformers_logging
 
-from study.table7_domains.published_models import domain_name, full_model
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.loading import check_golden, load_adapter
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import EncodedRow, TextEncoder
+from lorb_adapters.text import EncodedHypothesis, TextEncoder
+from study.table7_domains.published_models import domain_name, full_model
 
 MAX_TOKENS = 8192  # in a pass
 
@@ -27,10 +27,10 @@ class DomainRows:
     """Rows of one list, and the number of the domain that they are to be scored for."""
 
     domain: int
-    rows: tuple[EncodedRow, ...]
+    rows: tuple[EncodedHypothesis, ...]
 
 
-class Contestant(ABC):
+class Peer(ABC):
     """One way. `folder` is what `published.publish_all` made."""
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Contestant(ABC):
         """Every tensor that was read from disk and is kept."""
 
 
-class Adapters(Contestant):
+class Adapters(Peer):
     """One base, and an adapter for each domain, loaded and checked as the server does; passes mix domains."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Adapters(Contestant):
         self._adapters: list[AdapterWeights] = []
 
     def load(self, number: int) -> None:
-        """As Contestant has it; the first domain brings the base."""
+        """As Peer has it; the first domain brings the base."""
         name = domain_name(number)
         [version] = self._store.versions(name)
         if self._model is None:
@@ -69,7 +69,7 @@ class Adapters(Contestant):
         self._adapters.append(adapter.weights)
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Contestant has it, lists in the order given."""
+        """As Peer has it, lists in the order given."""
         assert self._model is not None, "nothing is loaded"
         scores: list[float] = []
         for part in passes(lists):
@@ -81,14 +81,14 @@ class Adapters(Contestant):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Contestant has it."""
+        """As Peer has it."""
         if self._model is not None:
             yield from self._model.base.encoder.parameters()
         for adapter in self._adapters:
             yield from adapter.tensors()
 
 
-class FullModels(Contestant):
+class FullModels(Peer):
     """A model of its own for each domain, in LoRB's engine: the same passes, but none mixes domains."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ class FullModels(Contestant):
         self._text_encoder: TextEncoder | None = None
 
     def load(self, number: int) -> None:
-        """As Contestant has it; all share the first one's tokenizer."""
+        """As Peer has it; all share the first one's tokenizer."""
         base = load_base(str(full_model(self._folder, number)))
         assert base.head is not None, "a full model has a head"
         head = base_only_weights(base.head)
@@ -105,7 +105,7 @@ class FullModels(Contestant):
         self._models.append((RescoringModel(replace(base, text_encoder=self._text_encoder)), head))
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Contestant has it, one domain after the other."""
+        """As Peer has it, one domain after the other."""
         scores: list[float] = []
         for number in sorted({each.domain for each in lists}):
             model, weights = self._models[number]
@@ -115,13 +115,13 @@ class FullModels(Contestant):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Contestant has it."""
+        """As Peer has it."""
         for model, head in self._models:
             yield from model.base.encoder.parameters()
             yield from head.tensors()
 
 
-class PlainModels(Contestant):
+class PlainModels(Peer):
     """A model of its own for each domain as transformers loads it: the least that a server of them could hold."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,7 +130,7 @@ class PlainModels(Contestant):
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def load(self, number: int) -> None:
-        """As Contestant has it, without a check of what is read."""
+        """As Peer has it, without a check of what is read."""
         from safetensors.torch import load_file
 
         folder = full_model(self._folder, number)
@@ -140,7 +140,7 @@ class PlainModels(Contestant):
 
     @torch.inference_mode()
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Contestant has it, a row at a time: only that it works is looked at, not how fast."""
+        """As Peer has it, a row at a time: only that it works is looked at, not how fast."""
         scores = []
         for each in lists:
             encoder, weight, bias = self._models[each.domain]
@@ -151,13 +151,13 @@ class PlainModels(Contestant):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Contestant has it."""
+        """As Peer has it."""
         for encoder, weight, bias in self._models:
             yield from encoder.parameters()
             yield from (weight, bias)
 
 
-CONTESTANTS: dict[str, type[Contestant]] = {"adapters": Adapters, "full": FullModels, "plain": PlainModels}
+PEERS: dict[str, type[Peer]] = {"adapters": Adapters, "full": FullModels, "plain": PlainModels}
 
 
 def passes(lists: Sequence[DomainRows]) -> Iterator[list[DomainRows]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from study.table8_lora_vs_full.updates import adapter_updates
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.base.writer import write_base
 from lorb_adapters.lora.weights import AdapterWeights
@@ -26,6 +25,7 @@ from lorb_adapters.store.loading import load_adapter
 from lorb_adapters.store.manifest import GoldenList, Manifest
 from lorb_adapters.store.store import Store
 from study.harness.command import ROOT
+from study.table8_lora_vs_full.updates import adapter_updates
 
 SHIPPED = ROOT / "adapters" / "store"
 NUM_DOMAINS = 100
@@ -81,7 +81,9 @@ def ensure_published(folder: Path) -> None:
     """The same in a process of its own, so that this one's memory stays as it is."""
     if not folder.exists():
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        subprocess.run([sys.executable, "-m", "study.table7_domains.published_models", str(folder)], env=environment, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "study.table7_domains.published_models", str(folder)], env=environment, check=True
+        )
 
 
 def altered(weights: AdapterWeights, seed: int) -> AdapterWeights:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.table7_domains.hosting import PUBLISHED
 from study.harness.cell import Place
+from study.table7_domains.hosting import PUBLISHED
 
 if TYPE_CHECKING:
     from serving_process import ServingProcess
@@ -60,8 +60,8 @@ class Swapping:
 
 def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
     """A copy of the store with the first domains alone."""
-    from study.table7_domains.published_models import domain_name
     from lorb_adapters.store.store import Store
+    from study.table7_domains.published_models import domain_name
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -80,13 +80,13 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
 
     import grpc
 
-    from study.table7_domains.published_models import altered, domain_name, publication
     from lorb import Hypothesis, NBest, RescoreOptions
     from lorb.v1 import admin_pb2, admin_pb2_grpc
     from lorb_adapters.base.loader import load_base
     from lorb_adapters.model import RescoringModel
     from lorb_adapters.store.loading import load_adapter
     from lorb_client import Client
+    from study.table7_domains.published_models import altered, domain_name, publication
 
     domain = domain_name(0)
     [version] = store.versions(domain)

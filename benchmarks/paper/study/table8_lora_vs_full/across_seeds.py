@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from study.table8_lora_vs_full.comparison import Comparison
 from study.harness.cell import Place
+from study.table8_lora_vs_full.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class AcrossSeeds:
 
     def run(self, place: Place) -> dict[str, Any]:
         """As Work has it: for each method a list of pairs' overlaps by site."""
-        from study.table8_lora_vs_full.layers import overlaps
-        from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights
         from lorb_adapters.base.loader import load_base
+        from study.table8_lora_vs_full.layers import overlap
+        from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights
 
         base = load_base(self.comparisons[0][1].lora.base)
         before = linear_weights(base.encoder)
@@ -42,6 +42,6 @@ class AcrossSeeds:
             updates["full"].append(differences(linear_weights(base.encoder), before))
         return {
             "overlap": {
-                method: [overlaps(*pair) for pair in combinations(of_seeds, 2)] for method, of_seeds in updates.items()
+                method: [overlap(*pair) for pair in combinations(of_seeds, 2)] for method, of_seeds in updates.items()
             }
         }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from lorb_adapters.base.loader import Base
-from lorb_adapters.text import EncodedRow
+from lorb_adapters.text import EncodedHypothesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def updated(encoder: nn.Module, updates: Mapping[str, Tensor]) -> nn.Module:
 
 
 @torch.inference_mode()
-def activations(encoder: nn.Module, rows: Sequence[EncodedRow]) -> Activations:
+def activations(encoder: nn.Module, rows: Sequence[EncodedHypothesis]) -> Activations:
     """One pass a row: nothing is padded. `encoder` is a plain one."""
     hidden: list[list[Tensor]] = []
     attention: list[tuple[Tensor, ...]] = []

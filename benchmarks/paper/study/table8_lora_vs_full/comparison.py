@@ -10,10 +10,10 @@ from study.lists.sets import Lists
 from study.training.training import Training
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from study.table8_lora_vs_full.trained import Trained
-    from study.table8_lora_vs_full.word_changes import WordError
     from lorb_adapters.base.loader import Base
     from lorb_adapters.training.data.encoded_lists import ReferencedList
+    from study.table8_lora_vs_full.trained import Trained
+    from study.table8_lora_vs_full.word_changes import WordError
 
 NUM_ROWS = 100  # first-pass texts of which hidden states and attention maps are taken
 
@@ -67,8 +67,8 @@ class Comparison:
         }
 
     def _word_counts(self, place: Place) -> Mapping[str, int]:
-        from study.table8_lora_vs_full.word_classes import word_counts
         from study.lists.sets import read
+        from study.table8_lora_vs_full.word_classes import word_counts
 
         return word_counts(record["ref"] for record in read(self.lora.train.path(place.sets)))
 
@@ -82,12 +82,11 @@ def _lists(cut: Lists, place: Place, base: "Base", run: "Trained") -> "list[Refe
 
 
 def _cost(run: "Trained") -> dict[str, Any]:
-    names = ("parameters", "tokens", "tokens_per_cpu_second", "best", "memory")
-    return {name: run.figures[name] for name in names} | {"wer": run.figures["dev"]["wer"]}
+    return {"parameters": {"trained": run.figures["parameters"]["trained"]}, "wer": run.figures["dev"]["wer"]}
 
 
 def _weights(base: "Base", tuned: "Base", lora: "Trained") -> dict[str, Any]:
-    from study.table8_lora_vs_full.layers import overlaps, spectra
+    from study.table8_lora_vs_full.layers import overlap, spectra
     from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights, outside_norm
 
     before = linear_weights(base.encoder)
@@ -97,7 +96,7 @@ def _weights(base: "Base", tuned: "Base", lora: "Trained") -> dict[str, Any]:
     }
     return {
         "spectra": {name: spectra(of_run, before) for name, of_run in updates.items()},
-        "overlap": overlaps(updates["lora"], updates["full"]),
+        "overlap": overlap(updates["lora"], updates["full"]),
         "outside_linear_layers": outside_norm(tuned.encoder, base.encoder),
     }
 
@@ -130,10 +129,10 @@ def _choices(
     lists: "Sequence[ReferencedList]",
     counts: Mapping[str, int],
 ) -> dict[str, Any]:
-    from study.table8_lora_vs_full.choices import choices
     from lorb_adapters.model import RescoringModel
     from lorb_adapters.training.data.encoded_lists import score_lists
     from study.lists.error_counts import packed
+    from study.table8_lora_vs_full.choices import choices
 
     figures: dict[str, Any] = {
         "words": sum(each.num_words for each in lists),

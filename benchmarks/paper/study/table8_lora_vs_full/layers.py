@@ -9,8 +9,7 @@ from statistics import fmean
 from torch import Tensor
 
 from study.table8_lora_vs_full.activations import Activations
-from study.table8_lora_vs_full.cka import linear_cka
-from study.table8_lora_vs_full.divergence import jensen_shannon
+from study.table8_lora_vs_full.similarity import jensen_shannon, linear_cka
 from study.table8_lora_vs_full.spectrum import directions, spectrum, subspace_overlap
 
 _LAYER = re.compile(r"layer\.(\d+)\.(.+)")
@@ -21,23 +20,22 @@ def spectra(updates: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dic
     return {path: rounded(asdict(spectrum(update, weights[path]))) for path, update in updates.items()}
 
 
-def overlaps(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """For each site that both change, what the strongest directions of two updates share, beside what chance gives.
+def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, float]:
+    """What the strongest directions of two updates share, and what chance gives: means over the sites that both change.
 
     left: of what is written; right: of what is read; 0 to 1 (`study.table8_lora_vs_full.spectrum.subspace_overlap`).
     """
-    shared: dict[str, dict[str, float]] = {}
+    found = []
     for path in sorted(one.keys() & other.keys()):
         ours, theirs = directions(one[path]), directions(other[path])
         outputs, inputs = one[path].shape
-        figures = {
+        found.append({
             "left": subspace_overlap(ours.left, theirs.left),
             "right": subspace_overlap(ours.right, theirs.right),
             "left_by_chance": ours.left.shape[1] / outputs,
             "right_by_chance": ours.right.shape[1] / inputs,
-        }
-        shared[path] = rounded(figures)
-    return shared
+        })  # fmt: skip
+    return {name: fmean(each[name] for each in found) for name in found[0]}
 
 
 def cka_by_layer(one: Activations, other: Activations) -> list[float]:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from statistics import fmean
 
+from study.harness.json_lines import write_whole
+from study.harness.records import Record, Records
+from study.harness.sizes import Size
+from study.lists.error_counts import unpacked
+from study.pages.markdown import grid
+from study.pages.markdown import page as whole_page
+from study.statistics.intervals import over_seeds
 from study.table8_lora_vs_full.agreement import Agreement, agreement
 from study.table8_lora_vs_full.layers import by_layer, by_site
 from study.table8_lora_vs_full.plot import plot
-from study.lists.error_counts import unpacked
-from study.statistics.intervals import over_seeds
-from study.pages.markdown import grid
-from study.pages.markdown import page as whole_page
-from study.harness.records import Record, Records, write_whole
-from study.harness.sizes import Size
 
 METHODS = {"lora": "LoRA, rank 8", "full": "full fine-tuning"}
 PLOT = "table8.svg"
@@ -31,7 +32,7 @@ def page(size: Size, records: Records) -> str:
     title = "Table 8: what LoRA changed, against full fine-tuning"
     if not compared:
         return whole_page(title, size, compared)
-    write_whole(records.folder.parent / PLOT, plot(compared))
+    write_whole(records.results / PLOT, plot(compared))
     return whole_page(
         title, size, compared, _head(size, compared), _methods(compared), "## By layer", _by_layer(compared),
         f"![Size and effective rank of updates, CKA and attention, by layer]({PLOT})",
@@ -44,8 +45,8 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     lists = len(unpacked(compared[0].figures["lists"]["first_pass"]))
     missing = size.seeds - len(compared)
     return (
-        f"{lists} lists of LibriSpeech's dev; one look at it in each epoch. Both start from the same base and head "
-        f"and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. "
+        f"{lists} lists of LibriSpeech's dev; one evaluation on it in each epoch. Both start from the same base and "
+        f"head and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. "
         f"{_certainty(len(compared), missing)}"
     )
 
@@ -136,9 +137,9 @@ def _by_site(compared: Sequence[Record]) -> str:
 def _subspaces(compared: Sequence[Record], seeds: Sequence[Record]) -> list[str]:
     """Overlap of the strongest directions: between the methods, and between seeds of one."""
 
-    def row(title: str, found: Sequence[dict[str, dict[str, float]]]) -> tuple[str, ...]:
+    def row(title: str, found: Sequence[dict[str, float]]) -> tuple[str, ...]:
         names = ("left", "left_by_chance", "right", "right_by_chance")
-        return title, *(f"{fmean(site[name] for each in found for site in each.values()):.3f}" for name in names)
+        return title, *(f"{fmean(each[name] for each in found):.3f}" for name in names)
 
     rows = [row("LoRA and full, same seed", [each.figures["weights"]["overlap"] for each in compared])]
     for record in seeds:

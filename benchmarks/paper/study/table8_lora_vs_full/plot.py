@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from study.table8_lora_vs_full.layers import by_layer
 from study.harness.records import Record
+from study.table8_lora_vs_full.layers import by_layer
 
 _METHODS = (("lora", "LoRA, rank 8", "C0", "o"), ("full", "full fine-tuning", "C1", "s"))
 _PANELS = ("size of the update (share of the weight's norm)", "effective rank of the update",

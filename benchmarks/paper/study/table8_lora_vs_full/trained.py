@@ -16,7 +16,7 @@ from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.cli.arguments import parser, train_config
 from lorb_adapters.training.config import TrainConfig
 from study.harness.cell import Place
-from study.harness.records import write_whole
+from study.harness.json_lines import write_whole
 from study.training.training import RANKING, TENSORS, Training
 
 FIGURES, _DONE_WITH = "figures.json", "done_with.json"

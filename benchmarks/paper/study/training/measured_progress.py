@@ -1,4 +1,4 @@
-"""A training's course with its costs: processor time of steps, what was trained on until each look, memory."""
+"""Measures a training's costs: time of its steps, tokens trained on until each evaluation, peak memory."""
 
 import time
 from dataclasses import dataclass
@@ -10,26 +10,25 @@ from study.training.memory import MemoryMark, give_back_freed_pages
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A look at dev.
+class MeasuredEvaluation:
+    """An evaluation on dev.
 
     Attributes:
-        step, epoch: after which.
+        step: the last step before it.
         wer: of dev in per cent, with the weight that is best there.
         tokens: trained on until then.
     """
 
     step: int
-    epoch: float
     wer: float
     tokens: int
 
 
-class Course(TrainingProgress):
-    """Hears what the trainer reports, and notes time and memory.
+class MeasuredProgress(TrainingProgress):
+    """Measures time and memory from the trainer's reports.
 
-    A step's time is from the report before to its own. The steps right after a look are left out, for a checkpoint is
-    written between; so is the first, which pays for what is made once.
+    A step takes from the report before to its own. The first step is left out: it includes one-time work. So are the
+    steps right after an evaluation: a checkpoint is written before them.
     """
 
     def __init__(self, memory: MemoryMark, *, by_clock: bool = False) -> None:
@@ -37,7 +36,7 @@ class Course(TrainingProgress):
         super().__init__()
         self._clock = time.perf_counter if by_clock else time.process_time
         self._by_clock = by_clock
-        self.looks: list[Look] = []
+        self.measured_evaluations: list[MeasuredEvaluation] = []
         self.peak_bytes: int | None = None
         self.preparing_seconds = 0.0
         self._memory = memory
@@ -46,18 +45,18 @@ class Course(TrainingProgress):
         self._timed_tokens = 0
         self._timed_cpu = self._timed_wall = 0.0
 
-    def __enter__(self) -> "Course":
+    def __enter__(self) -> "MeasuredProgress":
         self.preparing_seconds = self._clock() - self._began
         give_back_freed_pages()
         super().__enter__()
         return self
 
     def resume(self, state: TrainingState) -> None:
-        """As TrainingProgress has it; the looks of before are told without what they cost in memory."""
+        """Takes over an earlier run's evaluations; its peak memory is unknown."""
         super().resume(state)
         for look in state.looks:
             tokens = sum(step.num_tokens for step in self.steps if step.step <= look.step)
-            self.looks.append(Look(look.step, look.epoch, look.wer, tokens))
+            self.measured_evaluations.append(MeasuredEvaluation(look.step, look.wer, tokens))
 
     @property
     def tokens_per_cpu_second(self) -> float:
@@ -69,10 +68,10 @@ class Course(TrainingProgress):
         """Trained on, by the clock."""
         return self._timed_tokens / self._timed_wall if self._timed_wall else 0.0
 
-    def minutes(self, look: Look) -> float:
-        """Of training until a look: what came before the first step, and the tokens at the run's speed."""
+    def minutes(self, evaluation: MeasuredEvaluation) -> float:
+        """Of training until an evaluation: what came before the first step, and the tokens at the run's speed."""
         speed = self.tokens_per_second if self._by_clock else self.tokens_per_cpu_second
-        return (self.preparing_seconds + (look.tokens / speed if speed else 0.0)) / 60
+        return (self.preparing_seconds + (evaluation.tokens / speed if speed else 0.0)) / 60
 
     def __call__(self, report: StepReport | DevReport) -> None:
         """As TrainingProgress has it."""
@@ -81,7 +80,7 @@ class Course(TrainingProgress):
             self._time(report, cpu, wall)
         super().__call__(report)
         if isinstance(report, DevReport):
-            self.looks.append(Look(report.step, report.epoch, report.wer, self.num_tokens))
+            self.measured_evaluations.append(MeasuredEvaluation(report.step, report.wer, self.num_tokens))
         self._marks = (cpu, wall) if isinstance(report, StepReport) else None
 
     def _time(self, report: StepReport, cpu: float, wall: float) -> None:
@@ -89,5 +88,5 @@ class Course(TrainingProgress):
             self._timed_tokens += report.num_tokens
             self._timed_cpu += cpu - self._marks[0]
             self._timed_wall += wall - self._marks[1]
-        if not self.looks:  # passes over dev are as large for every method, and larger than steps
+        if not self.measured_evaluations:  # passes over dev are as large for every method, and larger than steps
             self.peak_bytes = self._memory.peak_beyond_bytes()

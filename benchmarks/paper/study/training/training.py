@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.harness.cell import Place
-from study.harness.records import write_whole
+from study.harness.json_lines import write_whole
 from study.lists.sets import Lists
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the plan needs none
@@ -16,10 +16,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the plan needs none
 
     from lorb_adapters.training.config import TrainConfig
     from lorb_adapters.training.data.encoded_lists import ReferencedList
-    from lorb_adapters.training.publish import Finished
+    from lorb_adapters.training.publish import TrainingResult
     from lorb_adapters.training.run import Keeping
-    from study.training.measured_progress import Course
-    from study.training.memory import MemoryMark
+    from study.training.measured_progress import MeasuredProgress
 
 TENSORS, RANKING = "tensors.safetensors", "ranking.json"
 _ROWS = 64  # in a pass
@@ -66,7 +65,7 @@ class Training:
         from lorb_adapters.training.data.reading import DataFiles
         from lorb_adapters.training.run import run
         from lorb_adapters.training.run_folder import FINISHED
-        from study.training.measured_progress import Course
+        from study.training.measured_progress import MeasuredProgress
         from study.training.memory import MemoryMark
 
         keep_freed_pages()
@@ -75,13 +74,13 @@ class Training:
         config = train_config(parser().parse_args(arguments))
         base = load_base(self.base, device=place.device)
         memory = MemoryMark(place.device)
-        course = Course(memory, by_clock=place.device != "cpu")
+        progress = MeasuredProgress(memory, by_clock=place.device != "cpu")
         finished = run(
-            self.domain, base, DataFiles((train,), (dev,)), config, course,
+            self.domain, base, DataFiles((train,), (dev,)), config, progress,
             command=self.command(), golden_lists=False, keeping=self._keeping(place, config),
         )  # fmt: skip
         assert finished is not None, "there is one process"
-        figures = run_figures(finished, course, memory) | self._sets(finished, place)
+        figures = run_figures(finished, progress) | self._sets(finished, place)
         if self.keeps:
             keep(finished, place.scratch)
         if finished.folder is not None:
@@ -107,7 +106,7 @@ class Training:
         goes_on = same and RunFolder.status(folder) == TRAINING
         return Keeping(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
-    def _sets(self, finished: "Finished", place: Place) -> dict[str, Any]:
+    def _sets(self, finished: "TrainingResult", place: Place) -> dict[str, Any]:
         """Dev of the own domain, with isotropy; the others' dev, with the own weight and with one tuned there."""
         from lorb_adapters.training.evaluation.evaluation import evaluate
         from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
@@ -133,32 +132,29 @@ class Training:
         return figures
 
 
-def run_figures(finished: "Finished", course: "Course", memory: "MemoryMark") -> dict[str, Any]:
+def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dict[str, Any]:
     """What a run cost and how it went."""
     report = finished.report
-    best = next(look for look in course.looks if look.step == report.num_steps)
+    best = next(each for each in progress.measured_evaluations if each.step == report.num_steps)
     return {
         "parameters": {
             "trained": report.num_trained_parameters,
             "percent": round(report.trained_percent, 4),
             "bytes": report.adapter_bytes,
         },
-        "lists": dict(report.list_counts),
-        "weight": report.ranking.weight,
-        "switching_margin": report.ranking.switching_margin,
-        "dev_wer_tuned_on_dev": round(report.sets["dev"].percent(report.sets["dev"].rescored), 4),
-        "tokens": course.num_tokens,
-        "tokens_per_second": round(course.tokens_per_second, 1),
-        "tokens_per_cpu_second": round(course.tokens_per_cpu_second, 1),
-        "preparing_seconds": round(course.preparing_seconds, 2),
-        "best": asdict(best) | {"minutes": course.minutes(best)},
-        "looks": [asdict(look) | {"minutes": course.minutes(look)} for look in course.looks],
-        "memory": {"start_bytes": memory.start_bytes, "peak_beyond_bytes": course.peak_bytes},
+        "lists": {"train": report.list_counts["train"]},
+        "tokens_per_cpu_second": round(progress.tokens_per_cpu_second, 1),
+        "best": {"wer": best.wer, "minutes": progress.minutes(best)},
+        "evaluations": [
+            {"wer": each.wer, "tokens": each.tokens, "minutes": progress.minutes(each)}
+            for each in progress.measured_evaluations
+        ],
+        "memory": {"peak_beyond_bytes": progress.peak_bytes},
         "resumed": finished.was_resumed,
     }
 
 
-def read_lists(cut: Lists, finished: "Finished", place: Place) -> "list[ReferencedList]":
+def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[ReferencedList]":
     """A cut's lists, encoded as the run's configuration says."""
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import prepare
@@ -169,7 +165,7 @@ def read_lists(cut: Lists, finished: "Finished", place: Place) -> "list[Referenc
     return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
 
 
-def first_features(finished: "Finished", lists: "Sequence[ReferencedList]") -> "Tensor":
+def first_features(finished: "TrainingResult", lists: "Sequence[ReferencedList]") -> "Tensor":
     """What the head reads of each list's first hypothesis, [lists, hidden]."""
     import torch
 
@@ -179,7 +175,7 @@ def first_features(finished: "Finished", lists: "Sequence[ReferencedList]") -> "
     return torch.cat(parts)
 
 
-def keep(finished: "Finished", scratch: Path) -> None:
+def keep(finished: "TrainingResult", scratch: Path) -> None:
     """Keeps what was trained, and how it ranks."""
     from safetensors.torch import save_file
 

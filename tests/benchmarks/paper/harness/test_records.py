@@ -1,39 +1,82 @@
-"""Records of cells: names, files that are whole or not there, and what is no record."""
+"""Records of cells: names, lines that are appended whole, and lines that are no records."""
 
-import json
+import multiprocessing
 
 import pytest
 
 from study.harness.cell import Cell
-from study.harness.records import Records, read_record
+from study.harness.json_lines import append_line, read_lines
+from study.harness.records import Records
 from support.training.fake_work import FakeWork
 
 FACTS = {"date": "2026-01-01", "device": "none", "threads": 1, "versions": {"torch": "0"}}
 
 
-def test_a_cells_name_is_its_key_as_a_file_may_be_called():
+def test_a_cells_name_is_its_key():
     """Texts as they are, numbers behind the name of what they are, odd characters replaced."""
     cell = Cell({"domain": "hp_atis", "with": "a b/c", "lambda": 1e-4, "seed": 2}, FakeWork())
     assert cell.name == "hp_atis-a_b_c-lambda0.0001-seed2"
 
 
 def test_a_record_reads_back_and_is_found_by_its_key(tmp_path):
-    """What is written is what is read, and no partial file stays."""
+    """A line for each cell; of a cell that was done twice the later one counts."""
     records = Records(tmp_path, "table9")
     cell = Cell({"domain": "a", "seed": 1}, FakeWork(7))
     assert records.get(cell) is None
+    records.write(cell, {"wer": 6.5}, FACTS)
     records.write(cell, {"wer": 5.5}, FACTS)
     [found] = records.find(domain="a", seed=1)
     assert found == records.get(cell)
-    assert (found.figures, found.settings, found.facts) == ({"wer": 5.5}, {"number": 7}, FACTS)
+    assert (found.figures, found.facts) == ({"wer": 5.5}, FACTS)
     assert records.find(domain="b") == []
-    assert [path.name for path in records.folder.iterdir()] == ["a-seed1.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["table9.jsonl"]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", json.dumps({"schema_version": 99})])
-def test_what_is_no_record_is_named(tmp_path, content):
-    """The file's name is in the error."""
-    path = tmp_path / "torn.json"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=r"torn\.json"):
-        read_record(path)
+def test_records_are_forgotten_by_a_part_of_their_names(tmp_path):
+    """The other lines stay."""
+    records = Records(tmp_path, "table9")
+    for seed in range(3):
+        records.write(Cell({"domain": "a", "seed": seed}, FakeWork(seed)), {}, FACTS)
+    records.forget("seed1")
+    assert [record.name for record in records.all()] == ["a-seed0", "a-seed2"]
+
+
+def test_a_torn_last_line_is_noticed_and_its_cell_is_not_done(tmp_path):
+    """A warning names the file; the next line does not join the torn one."""
+    records = Records(tmp_path, "table9")
+    cells = [Cell({"n": n}, FakeWork(n)) for n in range(3)]
+    for cell in cells[:2]:
+        records.write(cell, {}, FACTS)
+    content = records.path.read_bytes()
+    records.path.write_bytes(content[:-20])
+    with pytest.warns(UserWarning, match=r"table9\.jsonl ends in an incomplete line"):
+        assert [records.get(cell) is None for cell in cells] == [False, True, True]
+    records.write(cells[2], {}, FACTS)
+    assert [records.get(cell) is None for cell in cells] == [False, True, False]
+
+
+@pytest.mark.parametrize("content", ["{\n", "{}\n", "[]\n", '{"key": {}}\n'])
+def test_a_line_that_is_no_record_is_named(tmp_path, content):
+    """File and line are in the error."""
+    (tmp_path / "torn.jsonl").write_text(content)
+    with pytest.raises(ValueError, match=r"torn\.jsonl:1"):
+        list(Records(tmp_path, "torn").all())
+
+
+def append_many(path, writer):
+    """Some lines of one writer."""
+    for number in range(50):
+        append_line(path, {"writer": writer, "number": number, "text": "x" * 5000})
+
+
+def test_processes_that_append_at_once_lose_no_line(tmp_path):
+    """Every line of every writer is there, whole, in its order."""
+    path = tmp_path / "lines.jsonl"
+    spawned = multiprocessing.get_context("fork")
+    writers = [spawned.Process(target=append_many, args=(path, writer)) for writer in range(3)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    for writer in range(3):
+        assert [line["number"] for line in read_lines(path) if line["writer"] == writer] == list(range(50))

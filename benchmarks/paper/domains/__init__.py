@@ -1,1 +1,0 @@
-"""Many domains in one process: adapters on one base against a fine-tuned model each, the measures of table 7."""

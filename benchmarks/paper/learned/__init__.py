@@ -1,1 +1,0 @@
-"""What an adapter learned, against what full fine-tuning learned: the measures of table 8."""
