@@ -8,13 +8,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "lorb": ROOT / "proto" / "lorb",
+    "lorb_cli": ROOT / "proto" / "lorb_cli",
     "lorb_adapters": ROOT / "adapters" / "lorb_adapters",
     "lorb_server": ROOT / "server" / "lorb_server",
     "lorb_client": ROOT / "client" / "lorb_client",
 }
 HEAVY = {"torch", "transformers", "peft", "safetensors", "tokenizers", "accelerate"}
 FORBIDDEN = {
-    "lorb": {"lorb_adapters", "lorb_server", "lorb_client"} | HEAVY,
+    "lorb": {"lorb_cli", "lorb_adapters", "lorb_server", "lorb_client"} | HEAVY,
+    "lorb_cli": {"lorb_adapters", "lorb_server", "lorb_client", "grpc", "grpc_status"} | HEAVY,
     "lorb_adapters": {
         "lorb_server",
         "lorb_client",

@@ -14,7 +14,7 @@ from lorb import __version__
 from support.documents.commands import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("lorb", "lorb_adapters", "lorb_server", "lorb_client")
+PACKAGES = ("lorb", "lorb_cli", "lorb_adapters", "lorb_server", "lorb_client")
 
 
 def run(*command, cwd):
