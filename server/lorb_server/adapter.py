@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lorb.errors import ModelFailed, StoreUnavailable, Unavailable
 from lorb.names import BASE_DOMAIN
 from lorb.ranked import AdapterRef
 from lorb_adapters.ranking import Ranking, RankPrior
@@ -12,6 +13,9 @@ if TYPE_CHECKING:  # a front process has no torch, and starts in a third of the 
     from lorb_adapters.base.loader import Base
     from lorb_adapters.lora.weights import AdapterWeights
     from lorb_adapters.store.adapter import Adapter
+
+# Errors that are not the fault of the version being loaded: it is not refused, and loading it may be tried again.
+TRANSIENT_ERRORS = (StoreUnavailable, ModelFailed, Unavailable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

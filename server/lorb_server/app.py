@@ -27,7 +27,7 @@ from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.interceptors import admin_interceptors, check_files, trusted_keys
-from lorb_server.rpc.listening import ADMIN, RESCORING, listen, make_server
+from lorb_server.rpc.server import ADMIN, RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
 from lorb_server.telemetry.logs import log_unawaited
 from lorb_server.telemetry.metrics import Metrics, MetricsServer

@@ -12,7 +12,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from envoy_front import BOOTSTRAP, envoy_program, local_bootstrap, wait_until_ready
-from lorb_server.rpc.listening import RESCORING
+from lorb_server.rpc.server import RESCORING
 from ports import free_port
 
 DEPLOYMENT = BOOTSTRAP.with_name("envoy.yaml")

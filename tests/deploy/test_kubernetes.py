@@ -12,7 +12,7 @@ import yaml
 
 from lorb_server.config import ServeConfig, environment_settings
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.listening import ADMIN, RESCORING
+from lorb_server.rpc.server import ADMIN, RESCORING
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="no kubernetes-validate")
 

@@ -13,11 +13,10 @@ from lorb_adapters.store.adapter import Adapter
 from lorb_adapters.store.loading import check_golden, load_adapter
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import AdapterHandle, served
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, served
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch import is_out_of_memory
 from lorb_server.engine.engine import Engine
-from lorb_server.registry.verification import NOT_ITS_FAULT
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
@@ -56,7 +55,7 @@ class AdapterLoader:
         try:
             async with self._slots:
                 adapter = await self._load_and_check(domain, version)
-        except NOT_ITS_FAULT:
+        except TRANSIENT_ERRORS:
             raise
         except LorbError as error:
             self._note("refused", domain, version, started, reason=error.message)

@@ -14,7 +14,7 @@ from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.settings import FrontSettings
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.listening import ADMIN, RESCORING
+from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.logs import configure_logs, log_unawaited, log_uncaught
 from lorb_server.telemetry.metrics import Metrics
 

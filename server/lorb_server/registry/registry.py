@@ -13,12 +13,12 @@ from typing import Protocol
 
 from lorb.errors import LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, STABLE
-from lorb_server.adapter import AdapterHandle, Route
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, Route
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.router import Router
 from lorb_server.registry.snapshot import FLIP, Refreshed, VersionKey
 from lorb_server.registry.store_reader import AdapterCatalogue, StoreReading, read_store
-from lorb_server.registry.verification import NOT_ITS_FAULT, Load, Verification
+from lorb_server.registry.verification import Load, Verification
 from lorb_server.single_flight import BACK_OFF_SECONDS
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
@@ -211,7 +211,7 @@ class Registry:
                 try:
                     await self._verification.verify(name, version)
                     loaded.append((name, version))
-                except NOT_ITS_FAULT as error:
+                except TRANSIENT_ERRORS as error:
                     troubles[name] = error
                 except LorbError:
                     refused.append((name, version))

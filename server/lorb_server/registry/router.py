@@ -1,15 +1,31 @@
 """From the domain that a call names to the adapters that it has to do with."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Protocol
 
 from lorb.errors import InvalidInput, LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, SHADOW, DomainSelector
-from lorb_server.adapter import AdapterHandle, Route
-from lorb_server.registry.canary import is_in_share
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, Route
 from lorb_server.registry.domains import Domains
-from lorb_server.registry.verification import NOT_ITS_FAULT, Verification
+from lorb_server.registry.verification import Verification
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
+
+_HASH_RANGE = 2**64
+
+
+class Routing(Protocol):
+    """Decides which adapter answers: a Registry, or `lorb_server.fronts.engine_link.EngineLink`."""
+
+    async def route(self, domain: str, routing_key: str) -> Route:
+        """Which adapters a call for `domain` has to do with; raises InvalidInput, UnknownDomain or UnknownVersion."""
+
+    def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
+        """Gives this canary no more calls."""
+
+    def served_domains(self) -> Sequence[str]:
+        """The domains that can be asked for, sorted."""
 
 
 class Router:
@@ -84,7 +100,7 @@ class Router:
         version = one.version(selector)
         try:
             return one.loaded.get(version) or await self._verification.verified(selector.domain, version)
-        except NOT_ITS_FAULT:
+        except TRANSIENT_ERRORS:
             raise
         except LorbError as error:
             raise self._domains.get(selector.domain).missing(selector) from error
@@ -107,3 +123,12 @@ class Router:
         if adapter is None:
             self._verification.begin(domain, version)
         return adapter
+
+
+def is_in_share(domain: str, key: str, share: float) -> bool:
+    """Whether the calls of `key` are among the `share` (0 to 1) of the domain's calls that the canary takes.
+
+    A larger share keeps those already in it; domains split their callers each in its own way.
+    """
+    digest = sha256(f"{domain}\0{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * _HASH_RANGE

@@ -4,14 +4,11 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from lorb.errors import LorbError, ModelFailed, StoreUnavailable, Unavailable
-from lorb_server.adapter import AdapterHandle
+from lorb.errors import LorbError
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.snapshot import VersionKey
 from lorb_server.single_flight import BACK_OFF_SECONDS, SingleFlight
-
-# These say nothing about the version that was being loaded.
-NOT_ITS_FAULT = (StoreUnavailable, ModelFailed, Unavailable)
 
 Load = Callable[[str, str], Awaitable[AdapterHandle]]
 
@@ -89,7 +86,7 @@ class Verification:
         generation = self.generation
         try:
             adapter = await self._load(domain, version)
-        except NOT_ITS_FAULT:
+        except TRANSIENT_ERRORS:
             raise
         except LorbError as error:
             self._refuse(domain, version, generation, error.message)

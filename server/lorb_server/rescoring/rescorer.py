@@ -21,9 +21,8 @@ from lorb.ranked import (
 )
 from lorb_adapters.ranking import first_pass, rank, sole
 from lorb_adapters.text import EncodedHypothesis, TextEncoder
-from lorb_server.adapter import AdapterHandle, Route
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, Route
 from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Job, Priority, Scored, Scoring
-from lorb_server.registry.verification import NOT_ITS_FAULT
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing
 
@@ -145,7 +144,7 @@ class Rescorer:
         except ModelFailed as error:
             raise _AdapterFailed(error) from error
         except LorbError as error:  # its weights had left the device and cannot be had again
-            raise _AdapterFailed(error, is_its_fault=not isinstance(error, NOT_ITS_FAULT)) from error
+            raise _AdapterFailed(error, is_its_fault=not isinstance(error, TRANSIENT_ERRORS)) from error
         if not all(map(math.isfinite, scored.scores)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)

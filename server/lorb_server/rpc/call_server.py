@@ -7,13 +7,13 @@ from lorb_adapters.text import TextEncoder
 from lorb_server.base_info import BaseInfo
 from lorb_server.call import Scoring
 from lorb_server.config import ServeConfig
-from lorb_server.registry.routing import Routing
+from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.interceptors import call_interceptors
-from lorb_server.rpc.listening import RESCORING, listen, make_server
 from lorb_server.rpc.rescoring import RescoringService
+from lorb_server.rpc.server import RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import open_tracing

@@ -7,8 +7,8 @@ from grpc.aio import ServerInterceptor
 from lorb.errors import InvalidInput
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_server.config import ServeConfig
-from lorb_server.rpc.listening import HEALTH, RESCORING
 from lorb_server.rpc.quotas import QuotaInterceptor, Quotas
+from lorb_server.rpc.server import HEALTH, RESCORING
 from lorb_server.rpc.tls import TlsFiles
 from lorb_server.rpc.tokens import OPERATOR, TokenFile, TokenInterceptor
 from lorb_server.setting import flag

@@ -21,7 +21,7 @@ from lorb_server.adapter import Route
 from lorb_server.base_info import BaseInfo
 from lorb_server.call import Priority
 from lorb_server.config import ServeConfig
-from lorb_server.registry.routing import Routing
+from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Call, Rescorer
 from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics

@@ -5,6 +5,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -12,8 +13,7 @@ import grpc
 from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput, LorbError, Unauthenticated
 from lorb.names import check_name
-from lorb_server.rpc.callers import note_token
-from lorb_server.rpc.errors import refuse
+from lorb_server.rpc.errors import Context, refuse
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 OPERATOR = "operator"  # the name of admin tokens that have none
 LOOK_AGAIN_SECONDS = 1.0
 _SCHEME = "Bearer "
+MAX_NAME_CHARS = 64
 
 _log = logging.getLogger(__name__)
+
+# Each call runs in a context of its own, from its interceptors to its end.
+_token_name: ContextVar[str] = ContextVar("token_name", default="")
 
 
 def read_tokens(file: CredentialFile, *, unnamed: str = "") -> Mapping[bytes, str]:
@@ -108,8 +112,17 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         if name is None:
             self._metrics.turned_away("wrong_token")
             return _turning_away(Unauthenticated("the token of this call is not one that this server takes"))
-        note_token(name)
+        _token_name.set(name)
         return await continuation(handler_call_details)
+
+
+def caller_name(context: Context) -> str:
+    """The name of the call's token, else its certificate's common or first alternative name; empty without either."""
+    if name := _token_name.get():
+        return name
+    identity = context.auth_context()
+    names = [*identity.get("x509_common_name", ()), *identity.get("x509_subject_alternative_name", ())]
+    return names[0].decode("utf-8", errors="replace")[:MAX_NAME_CHARS] if names else ""
 
 
 def _turning_away(error: LorbError) -> "Handler":

@@ -19,7 +19,7 @@ from lorb_server.config import ServeConfig
 from lorb_server.fronts import fronts as fronts_module
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.listening import ADMIN, RESCORING
+from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.front_pair import HeldScoring, ScriptedRouting, until
 from support.servers.serving import adapter_handle, free_port

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_server.registry.canary import is_in_share
+from lorb_server.registry.router import is_in_share
 
 SHARES = st.floats(0.0, 1.0)
 NUM_KEYS = 4000

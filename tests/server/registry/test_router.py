@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lorb.errors import InvalidAdapter, StoreUnavailable, UnknownDomain, UnknownVersion
-from lorb_server.registry.canary import is_in_share
+from lorb_server.registry.router import is_in_share
 from support.adapters.catalogue import ADAPTER_BYTES, make_parts, make_registry, version
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, selected
 

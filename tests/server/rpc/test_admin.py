@@ -10,7 +10,7 @@ from grpc_status import rpc_status
 
 from lorb.v1 import admin_pb2 as pb
 from lorb_adapters.store.store import Store
-from lorb_server.registry.canary import is_in_share
+from lorb_server.registry.router import is_in_share
 from support.adapters.publications import make_publication
 from support.servers.serving import WAIT_SECONDS, running_server, selected
 
