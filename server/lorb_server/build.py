@@ -1,18 +1,24 @@
 """The model and all that feeds it: queue, adapters on the device, the picture of what serves, the cache."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from lorb_adapters.base.loader import Base
+from lorb.errors import InvalidInput
+from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.process_memory import keep_freed_pages
+from lorb_adapters.store.choose_base import choose_base
+from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 from lorb_server.adapter import AdapterHandle, served_base
 from lorb_server.config import ServeConfig
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.cuda_graphs import CudaGraphs
-from lorb_server.engine.device import Placement, budget_setting, use_threads
+from lorb_server.engine.device import Placement, budget_setting, choose_placement, use_threads
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, read_weights
 from lorb_server.engine.scheduler import Scheduler
@@ -20,11 +26,56 @@ from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.engine.warm_up import check_budget, probe, warm_up
 from lorb_server.registry.registry import Registry
-from lorb_server.rpc.interceptors import trusted_keys
+from lorb_server.setting import flag
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.thread_pool import full_pool
 
 LOADING_THREADS = 2  # reading and hashing adapters, beside the calls' own work
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """What is loaded before the server is built.
+
+    Attributes:
+        base: the base model, on its device.
+        placement: device, dtype and thread counts.
+        store: the adapter store.
+    """
+
+    base: Base
+    placement: Placement
+    store: Store
+
+
+def load_parts(config: ServeConfig) -> ServerParts:
+    """Opens the store and loads the base that it calls for. Raises LorbError if either is not possible."""
+    keep_freed_pages()
+    placement = choose_placement(config)
+    use_threads(1)  # for the calling thread, which does not run the model
+    _check_store(config.store)
+    store = Store(config.store)
+    base = choose_base(config.base, store, trusted_keys(config))
+    return ServerParts(load_base(base, device=placement.device, dtype=placement.dtype), placement, store)
+
+
+def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
+    """The keys that versions must be signed with; None if no signature is required.
+
+    Raises InvalidInput naming the flag and the file.
+    """
+    if not config.trusted_keys:
+        return None
+    try:
+        return TrustedKeys(Path(config.trusted_keys))
+    except InvalidInput as error:
+        raise InvalidInput(f"{flag('trusted_keys')} {error.message}", field="trusted_keys") from error
+
+
+def _check_store(store: str) -> None:
+    """An empty store may be filled later, but a missing folder is most likely a typing error."""
+    if "://" not in store and not Path(store).expanduser().is_dir():
+        raise InvalidInput(f"--store {store}: there is no such folder", field="store")
 
 
 class ModelRuntime:
@@ -40,9 +91,7 @@ class ModelRuntime:
     def __init__(
         self,
         config: ServeConfig,
-        base: Base,
-        placement: Placement,
-        store: Store,
+        parts: ServerParts,
         metrics: Metrics,
         *,
         on_death: Callable[[], None],
@@ -51,6 +100,7 @@ class ModelRuntime:
 
         Raises InvalidInput where the settings do not fit the base.
         """
+        base, placement, store = parts.base, parts.placement, parts.store
         self._model = RescoringModel(base)
         check_budget(self._model, placement.max_batch_tokens, budget_setting(config, placement))
         self._max_batch_tokens = placement.max_batch_tokens

@@ -17,6 +17,7 @@ from lorb.v1 import rescoring_pb2 as pb
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.loading import load_adapter
 from lorb_server.app import App
+from lorb_server.build import ServerParts
 from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
 from support.servers.health_checks import NOT_SERVING, SERVING, health_of
@@ -63,7 +64,7 @@ def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
     config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
 
     async def run():
-        app = App(config, load_base(str(tiny_bert)), choose_placement(config), store)
+        app = App(config, ServerParts(load_base(str(tiny_bert)), choose_placement(config), store))
         running = asyncio.create_task(app.run())
         try:
             assert await asyncio.to_thread(entered.wait, WAIT_SECONDS)

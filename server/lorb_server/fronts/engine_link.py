@@ -162,7 +162,7 @@ class EngineLink:
     def _follow(self, state: EngineState) -> None:
         self._state = state
         self._routes.clear()
-        self._health.show(is_serving=state.is_serving, has_served=state.has_served)
+        self._health.mirror(is_serving=state.is_serving, has_served=state.has_served)
         self.connection.send(Kind.STATE_SEEN, state.number)
         if not self._asks_domains:  # one question on the way, however fast the registry changes
             self._asks_domains = True

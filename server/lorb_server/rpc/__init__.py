@@ -1,1 +1,1 @@
-"""gRPC: services, access control, errors."""
+"""The gRPC services, who may call them, and how errors become statuses."""

@@ -1,4 +1,4 @@
-"""The operator's service: which versions serve, and flipping between them. On a port of its own."""
+"""The admin service: lists adapter versions, refreshes the registry, sets aliases, rolls back, unloads."""
 
 import asyncio
 import json
@@ -28,31 +28,28 @@ MAX_PAGE_SIZE = 1000
 _log = logging.getLogger(__name__)
 
 
-async def _settled() -> None:
-    """One process goes by what it has just changed."""
-
-
 class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
-    """lorb.v1.AdapterAdminService. Belongs to the event loop; the store is read and written elsewhere."""
+    """lorb.v1.AdapterAdminService. Belongs to the event loop; other threads read and write the store."""
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
-        residents: Container[AdapterRef],
+        on_device: Container[AdapterRef],
         internal_errors: Counter,
         *,
-        settle: Callable[[], Awaitable[None]] = _settled,
+        wait_for_fronts: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`residents` are the adapters whose weights are on the device.
+        """`on_device` holds the adapters whose weights are on the device.
 
-        `settle` returns when calls that come from then on go by what serves now: a change is answered after that.
+        `wait_for_fronts` returns when every front process routes by the registry's current state; None without fronts.
+        A change is acknowledged after that.
         """
         self.internal_errors = internal_errors
         self._store = store
         self._registry = registry
-        self._residents = residents
-        self._settle = settle
+        self._on_device = on_device
+        self._wait_for_fronts = wait_for_fronts
 
     @map_errors
     async def ListAdapters(  # noqa: N802
@@ -60,7 +57,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         request: pb.ListAdaptersRequest,
         context: Context,
     ) -> pb.ListAdaptersResponse:
-        """Lists versions and how each stands."""
+        """Lists versions with their states, page by page."""
         if request.domain:
             check_name(request.domain, "domain")
         page_size = _page_size(request.page_size)
@@ -79,7 +76,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         request: pb.GetAdapterRequest,
         context: Context,
     ) -> pb.GetAdapterResponse:
-        """Tells all about one version."""
+        """Returns one version's state and its manifest, without the texts of the golden lists."""
         domain = check_name(request.domain, "domain")
         version = await asyncio.to_thread(self._store.resolve, _selector(domain, request.version))
         [info] = await self._infos([(domain, version)])
@@ -94,10 +91,10 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         request: pb.RefreshRegistryRequest,
         context: Context,
     ) -> pb.RefreshRegistryResponse:
-        """Reads the store now, and tries refused versions again."""
+        """Reads the store now, and verifies refused versions again."""
         _audit(context, "RefreshRegistry")
         refreshed = await self._registry.refresh(force=True)
-        await self._settle()
+        await self._applied()
         return pb.RefreshRegistryResponse(
             generation=refreshed.generation,
             loaded=await self._infos(refreshed.loaded),
@@ -108,7 +105,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def SetAlias(  # noqa: N802
         self, request: pb.SetAliasRequest, context: Context
     ) -> pb.SetAliasResponse:
-        """Points an alias at a version that this server has verified first, or takes the alias away."""
+        """Points an alias at a version, which this server verifies first; without a version, removes the alias."""
         domain, alias = check_name(request.domain, "domain"), check_alias(request.alias)
         _audit(context, "SetAlias", domain=domain, alias=alias, version=request.version)
         if request.version:
@@ -123,7 +120,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def Rollback(  # noqa: N802
         self, request: pb.RollbackRequest, context: Context
     ) -> pb.RollbackResponse:
-        """Points `stable` at the version before."""
+        """Points `stable` at the previous stable version."""
         domain = check_name(request.domain, "domain")
         _audit(context, "Rollback", domain=domain)
         change = await asyncio.to_thread(self._store.rollback, domain)
@@ -137,11 +134,11 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def UnloadAdapter(  # noqa: N802
         self, request: pb.UnloadAdapterRequest, context: Context
     ) -> pb.UnloadAdapterResponse:
-        """Takes a version off this server."""
+        """Drops a version that no alias serves from this server."""
         domain, version = check_name(request.domain, "domain"), check_version(request.version)
         _audit(context, "UnloadAdapter", domain=domain, version=version)
         await self._registry.unload(domain, version)
-        await self._settle()
+        await self._applied()
         return pb.UnloadAdapterResponse()
 
     async def _verify(self, domain: str, version: str) -> None:
@@ -150,10 +147,15 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         await self._registry.verify(domain, version)
 
     async def _refreshed(self) -> int:
-        """Lets the change serve, as far as that can be done now, and returns the store's generation."""
+        """Applies a change of the store, as far as the store can be read now; returns the store's generation."""
         await self._registry.refresh_if_possible()
-        await self._settle()
+        await self._applied()
         return await asyncio.to_thread(self._store.generation)
+
+    async def _applied(self) -> None:
+        """Returns when new calls are answered by what the registry serves now, in every process."""
+        if self._wait_for_fronts is not None:
+            await self._wait_for_fronts()
 
     async def _infos(self, keys: Iterable[VersionKey]) -> list[pb.AdapterInfo]:
         keys = list(keys)
@@ -161,7 +163,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         return [self._info(key, manifest) for key, manifest in zip(keys, manifests, strict=True)]
 
     def _manifest(self, key: VersionKey) -> Manifest | None:
-        """None where it cannot be read: the version's state tells why."""
+        """None if it is not readable: the version's state has the reason."""
         try:
             return self._store.manifest(*key)
         except LorbError:
@@ -179,7 +181,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         if adapter is not None:
             info.state = pb.ADAPTER_STATE_READY
             info.digest = adapter.ref.digest
-            info.size_bytes = adapter.size_bytes if adapter.ref in self._residents else 0
+            info.size_bytes = adapter.size_bytes if adapter.ref in self._on_device else 0
         if key[1] in domain.withdrawn:
             info.state = pb.ADAPTER_STATE_REFUSED
             info.reason = f"withdrawn: {domain.withdrawn[key[1]]}"
@@ -192,19 +194,19 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         return info
 
 
-def _page_size(asked_for: int) -> int:
-    if asked_for < 0:
-        raise InvalidInput(f"page_size is {asked_for}: send 0 for the default, or a count", field="page_size")
-    return min(asked_for or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+def _page_size(requested: int) -> int:
+    if requested < 0:
+        raise InvalidInput(f"page_size is {requested}: send 0 for the default, or a count", field="page_size")
+    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _after(keys: list[VersionKey], page_token: str) -> list[VersionKey]:
-    """The keys behind the page that ended with `page_token`, whether or not that one is still there."""
+    """The keys that follow the last key of the previous page, which may be gone by now."""
     if not page_token:
         return keys
     domain, _, version = page_token.partition("@")
     if not is_version(version):
-        raise InvalidInput("page_token is not one that this service gave", field="page_token")
+        raise InvalidInput("page_token is invalid: send the next_page_token of an answer", field="page_token")
     last = version_order((domain, version))
     return [key for key in keys if version_order(key) > last]
 
@@ -216,7 +218,7 @@ def _selector(domain: str, version: str) -> DomainSelector:
 
 
 def _without_texts(manifest: Manifest) -> dict[str, Any]:
-    """The manifest with, of each golden list, only its size and scores."""
+    """The manifest; of each golden list only the size and the scores."""
     content = manifest.to_json()
     content["golden_lists"] = [
         {"num_hypotheses": len(golden.nbest.hypotheses), "rescoring_scores": list(golden.rescoring_scores)}
@@ -229,11 +231,11 @@ def _timestamp(created_time: str) -> Timestamp:
     timestamp = Timestamp()
     try:
         timestamp.FromDatetime(datetime.fromisoformat(created_time))
-    except ValueError:  # a manifest's time is for people; 0 says that it tells none
+    except ValueError:  # the manifest has no readable time: 0 stands for unknown
         timestamp.FromSeconds(0)
     return timestamp
 
 
 def _audit(context: Context, method: str, **fields: str) -> None:
-    who = {"caller": caller_name(context), "peer": context.peer()}
-    _log.info("admin call", extra={"fields": {"method": method, **who, **fields}})
+    caller = {"caller": caller_name(context), "peer": context.peer()}
+    _log.info("admin call", extra={"fields": {"method": method, **caller, **fields}})

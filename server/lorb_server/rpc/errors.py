@@ -1,4 +1,7 @@
-"""From errors to gRPC statuses, for all servicers: errors on purpose keep their words, nothing else leaks."""
+"""Ends a failed call with the gRPC status that `lorb.status` (the table, proto/lorb/status.py) gives its error.
+
+A LorbError reaches the caller with its message. Any other error is logged, and the caller is told INTERNAL only.
+"""
 
 import functools
 import logging
@@ -6,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Never, Protocol, TypeVar
 
 from grpc.aio import ServicerContext
+from lorb.status import status_code, status_from_error, trailers
 from prometheus_client import Counter
 
 from lorb.errors import LorbError, ModelFailed
-from lorb.status import status_code, status_from_error, trailers
 from lorb_server.telemetry.logs import log_failure
 
 _log = logging.getLogger(__name__)
@@ -19,21 +22,21 @@ Response = TypeVar("Response")
 Context = ServicerContext[Any, Any]
 
 
-class Counting(Protocol):
-    """A servicer that counts the errors nobody foresaw."""
+class CountsInternalErrors(Protocol):
+    """A servicer that counts its unexpected errors."""
 
     @property
     def internal_errors(self) -> Counter:
-        """One for each call, or list of a batch, that failed with one."""
+        """Incremented for each call, or list of a batch, that failed with an unexpected error."""
 
 
-Servicer = TypeVar("Servicer", bound=Counting)
+Servicer = TypeVar("Servicer", bound=CountsInternalErrors)
 
 
 def map_errors(
     method: Callable[[Servicer, Request, Context], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
-    """Makes a servicer's method end calls with the status of what it raises: INTERNAL if internal_error."""
+    """Decorates a servicer's method: an error that it raises ends the call with that error's status."""
 
     @functools.wraps(method)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
@@ -43,19 +46,19 @@ def map_errors(
             failure = error
         except Exception as error:
             failure = internal_error(error, method.__name__, self.internal_errors)
-        return await refuse(context, failure)
+        return await abort(context, failure)
 
     return answer
 
 
-async def refuse(context: Context, error: LorbError) -> Never:
+async def abort(context: Context, error: LorbError) -> Never:
     """Ends a call with an error's status and details."""
     message = status_from_error(error).message
     await context.abort(status_code(error), message, trailing_metadata=trailers(error))
 
 
 def internal_error(error: Exception, where: str, internal_errors: Counter) -> LorbError:
-    """Counts and logs an error that nobody raised on purpose; returns what the caller is told instead."""
+    """Counts and logs an unexpected error; returns the error that the caller gets, which says nothing of its cause."""
     internal_errors.inc()
     log_failure(_log, "a call failed unexpectedly", error, method=where)
-    return ModelFailed("internal error; the server's log tells where")
+    return ModelFailed("internal error: the server's log says where it happened")

@@ -1,7 +1,7 @@
-"""grpc.health.v1 for all of the server's services, which serve or do not serve together.
+"""grpc.health.v1: one status for all services of the server.
 
-grpcio-health-checking's own asyncio servicer (1.81) forgets the remaining watchers of a service when one of
-them leaves, and client-side load balancing rests on Watch.
+The asyncio servicer of grpcio-health-checking (1.81) drops the other watchers of a service when one of them leaves, and
+client-side load balancing depends on Watch.
 """
 
 import asyncio
@@ -16,39 +16,42 @@ _Response = health_pb2.HealthCheckResponse
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers Check and Watch. Belongs to the event loop. Starts NOT_SERVING."""
+    """Answers Check and Watch. Belongs to the event loop. Starts as NOT_SERVING.
+
+    Attributes:
+        serving: whether the status is SERVING.
+        has_served: whether it ever was: calls are answered, also during a drain.
+        on_change: called after every change.
+    """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """`services` are full names; the empty name, the server as a whole, is there anyway.
-
-        Whoever sets `on_change` is called with every change.
-        """
+        """`services` are full names; the empty name, for the server as a whole, is always known."""
         self._services = frozenset(("", *services))
         self._changed = asyncio.Event()
         self._draining = False
         self._closed = False
         self.serving = False
-        self.has_served = False  # warm: calls are answered, also while draining
+        self.has_served = False
         self.on_change: Callable[[], None] = lambda: None
 
     def serve(self) -> None:
-        """Says SERVING from now on, unless a drain has begun."""
+        """Changes to SERVING, unless a drain has begun."""
         if not self._draining:
             self.has_served = True
             self._change(serving=True)
 
     def drain(self) -> None:
-        """Says NOT_SERVING for good."""
+        """Changes to NOT_SERVING for good."""
         self._draining = True
         self._change(serving=False)
 
     def close(self) -> None:
-        """Ends all watches, which would hold up the server's end."""
+        """Ends all watches: an open watch would delay the shutdown."""
         self._closed = True
         self._change(serving=False)
 
-    def show(self, *, is_serving: bool, has_served: bool) -> None:
-        """Says what another process' health says."""
+    def mirror(self, *, is_serving: bool, has_served: bool) -> None:
+        """Takes over the status of another process; NOT_SERVING if a drain has begun here."""
         self.has_served = has_served
         self._change(serving=is_serving and not self._draining)
 
@@ -62,12 +65,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         request: Any,  # noqa: ANN401
         context: ServicerContext[Any, Any],
     ) -> AsyncIterator[Any]:
-        told = None
+        last_sent = None
         while not self._closed:
             changed = self._changed
             status = self._status(request.service)
-            if status != told:
-                told = status
+            if status != last_sent:
+                last_sent = status
                 yield _Response(status=status)
             await changed.wait()
 

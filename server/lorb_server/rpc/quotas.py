@@ -1,4 +1,4 @@
-"""How many lists one caller may have under way, and send a second; counted for each caller that has a name."""
+"""Limits how many lists each named caller may have in flight, and may send per second."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -9,94 +9,96 @@ import grpc
 
 from lorb.errors import Overloaded
 from lorb.v1 import rescoring_pb2 as pb
-from lorb_server.rpc.errors import Context, refuse
+from lorb_server.rpc.errors import Context, abort
 from lorb_server.rpc.tokens import caller_name
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 if TYPE_CHECKING:
-    Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs alone
+    Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
 
-_MAX_IDLE_ACCOUNTS = 1000
+_MAX_IDLE_CALLERS = 1000
 
 
 @dataclass(slots=True)
-class _Account:
-    """One caller's lists under way, and how many it may still send: below 0 after a large batch."""
+class _Usage:
+    """One caller's lists in flight, and its token bucket.
 
-    under_way: int
-    balance: float
-    counted_at: float
+    Attributes:
+        in_flight: lists admitted and not ended.
+        allowance: lists that it may send now; below 0 after a batch larger than the bucket.
+        filled_at: when `allowance` was last filled, seconds on the clock.
+    """
+
+    in_flight: int
+    allowance: float
+    filled_at: float
 
 
 class Quotas:
-    """Counts each caller's lists. Belongs to the event loop."""
+    """Counts each caller's lists: in flight, and in a token bucket of one second's lists. Belongs to the event loop."""
 
     def __init__(
         self, max_lists: int, max_lists_per_second: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """0: no limit."""
+        """A limit of 0 means no limit."""
         self._max_lists = max_lists
         self._rate = max_lists_per_second
         self._burst = max(1.0, max_lists_per_second)
         self._clock = clock
-        self._accounts: dict[str, _Account] = {}
+        self._usages: dict[str, _Usage] = {}
 
-    def enter(self, caller: str, num_lists: int) -> None:
-        """Counts lists that begin; raises Overloaded, and counts none, where the caller has too many.
+    def acquire(self, caller: str, num_lists: int) -> None:
+        """Counts lists that begin. Raises Overloaded, and counts none, if the caller is over a limit.
 
-        A batch beyond either limit is taken where its caller has no other list under way and none too many sent:
-        it could never be taken otherwise.
+        A batch larger than a limit is admitted when its caller has no other list in flight and a full allowance: it
+        could never be admitted otherwise.
         """
-        account = self._account(caller)
-        if self._max_lists and account.under_way and account.under_way + num_lists > self._max_lists:
+        usage = self._usage(caller)
+        if self._max_lists and usage.in_flight and usage.in_flight + num_lists > self._max_lists:
             raise Overloaded(
-                f"caller {caller!r} has {account.under_way} lists under way, and {num_lists} more would be over the "
-                f"{self._max_lists} that it may have: wait for answers"
+                f"caller {caller!r} has {usage.in_flight} lists in flight, and {num_lists} more exceed its limit of "
+                f"{self._max_lists}: wait for answers"
             )
-        if self._rate and account.balance < min(num_lists, self._burst):
-            raise Overloaded(
-                f"caller {caller!r} sends more than the {self._rate:g} lists a second that it may: send fewer"
-            )
-        account.under_way += num_lists
+        if self._rate and usage.allowance < min(num_lists, self._burst):
+            raise Overloaded(f"caller {caller!r} exceeds its limit of {self._rate:g} lists a second: send fewer")
+        usage.in_flight += num_lists
         if self._rate:
-            account.balance -= num_lists
+            usage.allowance -= num_lists
 
-    def leave(self, caller: str, num_lists: int) -> None:
+    def release(self, caller: str, num_lists: int) -> None:
         """Counts lists that have ended."""
-        self._accounts[caller].under_way -= num_lists
+        self._usages[caller].in_flight -= num_lists
 
-    def _account(self, caller: str) -> _Account:
+    def _usage(self, caller: str) -> _Usage:
         now = self._clock()
-        account = self._accounts.get(caller)
-        if account is None:
-            if len(self._accounts) >= _MAX_IDLE_ACCOUNTS:
+        usage = self._usages.get(caller)
+        if usage is None:
+            if len(self._usages) >= _MAX_IDLE_CALLERS:
                 self._forget_idle(now)
-            account = self._accounts[caller] = _Account(0, self._burst, now)
-        self._fill(account, now)
-        return account
+            usage = self._usages[caller] = _Usage(0, self._burst, now)
+        self._fill(usage, now)
+        return usage
 
-    def _fill(self, account: _Account, now: float) -> None:
-        account.balance = min(self._burst, account.balance + self._rate * (now - account.counted_at))
-        account.counted_at = now
+    def _fill(self, usage: _Usage, now: float) -> None:
+        usage.allowance = min(self._burst, usage.allowance + self._rate * (now - usage.filled_at))
+        usage.filled_at = now
 
     def _forget_idle(self, now: float) -> None:
-        """Those that are as a new one would be."""
-        for account in self._accounts.values():
-            self._fill(account, now)
-        self._accounts = {
-            caller: account
-            for caller, account in self._accounts.items()
-            if account.under_way or account.balance < self._burst
+        """Drops the callers whose usage equals that of a new caller."""
+        for usage in self._usages.values():
+            self._fill(usage, now)
+        self._usages = {
+            caller: usage for caller, usage in self._usages.items() if usage.in_flight or usage.allowance < self._burst
         }
 
 
 class QuotaInterceptor(grpc.aio.ServerInterceptor):
-    """Counts each caller's lists, and turns away those beyond its limits."""
+    """Counts each caller's lists and ends calls beyond its quotas with RESOURCE_EXHAUSTED."""
 
-    def __init__(self, limits: Quotas, metrics: CallerMetrics, service: str) -> None:
-        self._limits = limits
+    def __init__(self, quotas: Quotas, metrics: CallerMetrics, service: str) -> None:
+        self._quotas = quotas
         self._metrics = metrics
-        self._counts: dict[str, Callable[[Any], int]] = {
+        self._list_counts: dict[str, Callable[[Any], int]] = {
             f"/{service}/Rescore": lambda request: 1,
             f"/{service}/BatchRescore": _num_lists,
         }
@@ -106,28 +108,29 @@ class QuotaInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """The call's own handler, with the counting around it."""
+        """The call's own handler, wrapped in the quota check."""
         handler = await continuation(handler_call_details)
-        count = self._counts.get(handler_call_details.method)
-        if handler is None or count is None:
+        list_count = self._list_counts.get(handler_call_details.method)
+        if handler is None or list_count is None:
             return handler
-        answer = cast(Callable[[Any, Context], Awaitable[Any]], handler.unary_unary)  # the stubs' is a blocking one
+        # the stubs declare a blocking method
+        answer = cast(Callable[[Any, Context], Awaitable[Any]], handler.unary_unary)
 
-        async def counted(request: Any, context: Context) -> Any:  # noqa: ANN401
-            caller, num_lists = caller_name(context), count(request)
+        async def with_quota(request: Any, context: Context) -> Any:  # noqa: ANN401
+            caller, num_lists = caller_name(context), list_count(request)
             try:
-                self._limits.enter(caller, num_lists)
+                self._quotas.acquire(caller, num_lists)
             except Overloaded as error:
-                self._metrics.limited(caller, num_lists)
-                await refuse(context, error)
-            self._metrics.admitted(caller, num_lists)
+                self._metrics.count_limited(caller, num_lists)
+                await abort(context, error)
+            self._metrics.count_admitted(caller, num_lists)
             try:
                 return await answer(request, context)
             finally:
-                self._limits.leave(caller, num_lists)
+                self._quotas.release(caller, num_lists)
 
         return grpc.unary_unary_rpc_method_handler(
-            counted,
+            with_quota,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )

@@ -1,4 +1,4 @@
-"""gRPC servers that carry health and reflection beside their own service."""
+"""Creates gRPC servers that carry health and reflection beside their own service, and binds them to a port."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,7 +15,7 @@ RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_n
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
-_AGE_GRACE_MS = 60 * 1000  # for calls on a connection that has reached its age
+_AGE_GRACE_MS = 60 * 1000  # for calls in flight on a connection that has reached its maximum age
 
 
 def make_server(
@@ -26,10 +26,10 @@ def make_server(
     *,
     shares_port: bool = False,
 ) -> grpc.aio.Server:
-    """A server that will carry `service`; it does not listen yet.
+    """A server for `service`, with health and reflection. It does not listen yet.
 
-    shares_port: with other processes, each of which gets some of the connections. A second server on a port that is
-    not meant to be shared would start as well, and take half of the calls.
+    With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Without it,
+    a second server on the port is refused: it would take half of the calls unnoticed.
     """
     options = (
         ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
@@ -45,16 +45,18 @@ def make_server(
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
-    """Starts `server`, in plain text without `tls`, and returns the port it got.
+    """Binds and starts `server`, in plain text if `tls` is None. Returns the port that was bound.
 
-    Raises InvalidInput where the address is taken or none, or where the certificates do not fit together.
+    Raises InvalidInput if the address is taken or invalid, or if certificate and key do not belong together. `field` is
+    the setting that the error names.
     """
     address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     credentials = None if tls is None else CertificateSource(tls).credentials()
     try:
-        bound = (
-            server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
-        )
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise InvalidInput(
             f"{flag(field)} {port} on {host} cannot be bound: is another server on it?", field=field

@@ -1,4 +1,4 @@
-"""Certificates of a port: read, checked against each other, and read again for new connections when they change."""
+"""TLS certificates of a port: read, checked, and reloaded for new connections when their files change."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files of one port. No `client_ca`: no mTLS."""
+    """The certificate files of one port. `client_ca` is None without mTLS."""
 
     certificate: CredentialFile
     key: CredentialFile
@@ -23,26 +23,26 @@ class TlsFiles:
 
     @classmethod
     def of_calls(cls, config: ServeConfig) -> "TlsFiles | None":
-        """Of the calls' port; None where it speaks plain text."""
+        """The files of the port for calls; None if it speaks plain text."""
         if not config.has_tls:
             return None
         return cls(*_pair(config, "tls"), _client_ca(config, "tls"))
 
     @classmethod
     def of_admin(cls, config: ServeConfig) -> "TlsFiles | None":
-        """Of the admin port: its own certificate, else the calls'; None where it speaks plain text."""
+        """The files of the admin port: its own certificate, else that of the calls; None if it speaks plain text."""
         if not config.admin_has_tls:
             return None
         return cls(
             *_pair(config, "admin_tls" if config.admin_tls_certificate else "tls"), _client_ca(config, "admin_tls")
         )
 
-    def stamps(self) -> tuple[Stamp | None, ...]:
-        """Other than before where a file was replaced or written."""
+    def change_token(self) -> tuple[Stamp | None, ...]:
+        """Differs after any of the files is written or replaced."""
         return tuple(file.stamp() for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        """What new connections get. Raises InvalidInput naming flag and file where they do not fit together."""
+        """The certificates for new connections. Raises InvalidInput, naming flag and file, if they are not usable."""
         certificate, key = self.certificate.read(), self.key.read()
         check_pair(self.certificate, self.key)
         client_ca = None
@@ -62,17 +62,17 @@ def _client_ca(config: ServeConfig, prefix: str) -> CredentialFile | None:
 
 
 class CertificateSource:
-    """Hands each new connection what the files hold then; files that do not fit together change nothing."""
+    """Gives each new connection the current certificates. Changed files that are not usable are ignored and logged."""
 
     def __init__(self, files: TlsFiles) -> None:
-        """Raises InvalidInput naming flag and file."""
+        """Raises InvalidInput, naming flag and file, if the files are not usable."""
         self._files = files
-        self._lock = threading.Lock()  # gRPC's threads ask
-        self._stamps = files.stamps()
+        self._lock = threading.Lock()  # gRPC calls `_fetch` on threads of its own
+        self._change_token = files.change_token()
         self._current = files.read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For a port. With a client CA, connections without a certificate of its are refused."""
+        """Credentials for a port. With a client CA, connections without a certificate signed by it are refused."""
         return grpc.dynamic_ssl_server_credentials(
             self._current, self._fetch, require_client_authentication=bool(self._files.client_ca)
         )
@@ -83,16 +83,16 @@ class CertificateSource:
                 self._refresh()
             except InvalidInput as error:
                 _log.error(
-                    "certificates cannot be read again; the ones before stay",
+                    "the changed certificates are not usable: the ones before stay in use",
                     extra={"fields": {"reason": error.message}},
                 )
             return self._current
 
     def _refresh(self) -> None:
-        stamps = self._files.stamps()
-        if stamps == self._stamps:
+        change_token = self._files.change_token()
+        if change_token == self._change_token:
             return
         current = self._files.read()
-        if self._files.stamps() == stamps:  # not while somebody writes: the next connection looks again
-            self._stamps, self._current = stamps, current
-            _log.info("certificates read again", extra={"fields": {"certificate": str(self._files.certificate.path)}})
+        if self._files.change_token() == change_token:  # else a file is being written: the next connection tries again
+            self._change_token, self._current = change_token, current
+            _log.info("certificates reloaded", extra={"fields": {"certificate": str(self._files.certificate.path)}})

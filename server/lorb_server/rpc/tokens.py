@@ -1,7 +1,6 @@
-"""Bearer tokens: a file of them, read again when it changes, and the guard that lets only their bearers through."""
+"""Bearer tokens: reads them from a file, refuses calls without one, and names the caller of a call."""
 
 import hashlib
-import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,105 +12,111 @@ import grpc
 from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput, LorbError, Unauthenticated
 from lorb.names import check_name
-from lorb_server.rpc.errors import Context, refuse
+from lorb_server.rpc.errors import Context, abort
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 if TYPE_CHECKING:
-    Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs alone
+    Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
 
-OPERATOR = "operator"  # the name of admin tokens that have none
-LOOK_AGAIN_SECONDS = 1.0
-_SCHEME = "Bearer "
+OPERATOR = "operator"  # the caller name of admin tokens without a name
+RELOAD_CHECK_SECONDS = 1.0
 MAX_NAME_CHARS = 64
+_SCHEME = "Bearer "
 
 _log = logging.getLogger(__name__)
 
-# Each call runs in a context of its own, from its interceptors to its end.
+# The name of the current call's token. gRPC runs each call, interceptors included, in a context of its own.
 _token_name: ContextVar[str] = ContextVar("token_name", default="")
 
 
-def read_tokens(file: CredentialFile, *, unnamed: str = "") -> Mapping[bytes, str]:
-    """The name of each token of a file, by the token's sha256.
+def read_tokens(file: CredentialFile, *, default_name: str = "") -> Mapping[bytes, str]:
+    """The caller name of each token in a file, by the token's sha256.
 
-    A line is "NAME:TOKEN"; empty ones and those that begin with "#" do not count. Where `unnamed` is a name, a line
-    may be a TOKEN alone, which goes by that name. Raises InvalidInput naming the flag, file and line.
+    A line is "NAME:TOKEN". Empty lines and lines that begin with "#" are skipped. With `default_name`, a line may be a
+    TOKEN alone, which gets that name. Raises InvalidInput naming the flag, the file and the line.
     """
     names: dict[bytes, str] = {}
     for number, line in enumerate(file.read_text().splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
-                name, token = _named_token(line.strip(), unnamed)
+                name, token = _parse_line(line.strip(), default_name)
             except InvalidInput as problem:
                 raise InvalidInput(f"{file}:{number}: {problem.message}", field=file.field) from None
             if names.setdefault(_digest(token), name) != name:
-                raise InvalidInput(f"{file}:{number}: an earlier line has this token too", field=file.field)
+                raise InvalidInput(
+                    f"{file}:{number}: an earlier line gives this token to another caller", field=file.field
+                )
     if not names:
-        raise InvalidInput(f"{file} holds no token", field=file.field)
+        raise InvalidInput(f"{file} holds no token: add a line NAME:TOKEN", field=file.field)
     return names
 
 
 class TokenFile:
-    """The tokens of a file as it stands. Belongs to the event loop. A file that cannot be read changes nothing."""
+    """The tokens of a file, read again when the file changes. Belongs to the event loop.
 
-    def __init__(self, file: CredentialFile, *, unnamed: str = "", clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises InvalidInput where the file holds no tokens, or something else."""
+    If the changed file is not readable, the tokens read before stay valid.
+    """
+
+    def __init__(
+        self, file: CredentialFile, *, default_name: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Raises InvalidInput if the file holds no tokens, or lines that are not tokens."""
         self._file = file
-        self._unnamed = unnamed
+        self._default_name = default_name
         self._clock = clock
-        self._stamp = file.stamp()
-        self._names = read_tokens(file, unnamed=unnamed)
-        self._look_again_at = clock() + LOOK_AGAIN_SECONDS
+        self._change_token = file.stamp()
+        self._names = read_tokens(file, default_name=default_name)
+        self._next_check_at = clock() + RELOAD_CHECK_SECONDS
 
     def name_of(self, token: str) -> str | None:
-        """Whose token it is; None where it is nobody's."""
+        """The caller that a token belongs to; None for an unknown token."""
         self._refresh()
-        offered = _digest(token.encode())
-        found = None
-        for digest, name in self._names.items():  # all of them, so that the time taken does not tell which one it was
-            if hmac.compare_digest(offered, digest):
-                found = name
-        return found
+        # A dictionary lookup leaks no token by its timing: a caller chooses the token, not the sha256 that is compared.
+        return self._names.get(_digest(token.encode()))
 
     def _refresh(self) -> None:
-        if self._clock() < self._look_again_at:
+        if self._clock() < self._next_check_at:
             return
-        self._look_again_at = self._clock() + LOOK_AGAIN_SECONDS
-        stamp = self._file.stamp()
-        if stamp == self._stamp:
+        self._next_check_at = self._clock() + RELOAD_CHECK_SECONDS
+        change_token = self._file.stamp()
+        if change_token == self._change_token:
             return
-        self._stamp = stamp
+        self._change_token = change_token
         try:
-            self._names = read_tokens(self._file, unnamed=self._unnamed)
+            self._names = read_tokens(self._file, default_name=self._default_name)
         except InvalidInput as error:
-            _log.error("tokens cannot be read again; the ones before stay", extra={"fields": {"reason": error.message}})
+            _log.error(
+                "the changed token file is not readable: the tokens before stay valid",
+                extra={"fields": {"reason": error.message}},
+            )
         else:
-            _log.info("tokens read again", extra={"fields": {"file": str(self._file.path), "tokens": len(self._names)}})
+            _log.info("tokens reloaded", extra={"fields": {"file": str(self._file.path), "tokens": len(self._names)}})
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Lets only calls through that carry one of the tokens, or that go to a service that is open to all."""
+    """Refuses calls without a valid token, except calls to `open_services`."""
 
     def __init__(self, tokens: TokenFile, metrics: CallerMetrics, *, open_services: tuple[str, ...] = ()) -> None:
         self._tokens = tokens
         self._metrics = metrics
-        self._open = tuple(f"/{service}/" for service in open_services)
+        self._open_prefixes = tuple(f"/{service}/" for service in open_services)
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """The call's own handler, or one that turns it away."""
-        if handler_call_details.method.startswith(self._open):
+        """The call's own handler, or one that ends the call with UNAUTHENTICATED."""
+        if handler_call_details.method.startswith(self._open_prefixes):
             return await continuation(handler_call_details)
-        offered = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
-        if not isinstance(offered, str) or not offered.startswith(_SCHEME):
-            self._metrics.turned_away("no_token")
-            return _turning_away(Unauthenticated("this call needs the metadata 'authorization: Bearer TOKEN'"))
-        name = self._tokens.name_of(offered.removeprefix(_SCHEME))
+        authorization = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
+        if not isinstance(authorization, str) or not authorization.startswith(_SCHEME):
+            self._metrics.count_unauthenticated("no_token")
+            return _refusing_handler(Unauthenticated("this call needs the metadata 'authorization: Bearer TOKEN'"))
+        name = self._tokens.name_of(authorization.removeprefix(_SCHEME))
         if name is None:
-            self._metrics.turned_away("wrong_token")
-            return _turning_away(Unauthenticated("the token of this call is not one that this server takes"))
+            self._metrics.count_unauthenticated("wrong_token")
+            return _refusing_handler(Unauthenticated("this server does not know the token of this call"))
         _token_name.set(name)
         return await continuation(handler_call_details)
 
@@ -125,19 +130,19 @@ def caller_name(context: Context) -> str:
     return names[0].decode("utf-8", errors="replace")[:MAX_NAME_CHARS] if names else ""
 
 
-def _turning_away(error: LorbError) -> "Handler":
-    async def turn_away(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401
-        await refuse(context, error)
+def _refusing_handler(error: LorbError) -> "Handler":
+    async def refuse(request: Any, context: Context) -> None:  # noqa: ANN401
+        await abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(turn_away)
+    return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def _named_token(line: str, unnamed: str) -> tuple[str, bytes]:
+def _parse_line(line: str, default_name: str) -> tuple[str, bytes]:
     name, separator, token = line.partition(":")
     if not separator:
-        if not unnamed:
+        if not default_name:
             raise InvalidInput("this line is not NAME:TOKEN")
-        name, token = unnamed, line
+        name, token = default_name, line
     check_name(name, "the caller")
     token = token.strip()
     if not (token and token.isascii() and token.isprintable() and " " not in token):

@@ -1,4 +1,4 @@
-"""What the server counts about callers, by name as far as there are not too many."""
+"""Declares the metrics about callers, with a bounded number of caller names."""
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -7,7 +7,7 @@ OTHERS = "others"
 
 
 class CallerMetrics:
-    """The series about callers. Names come from the token file or from certificates, never from a request."""
+    """Metrics by caller. Names come from the token file or from certificates, never from a request."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lists = Counter(
@@ -16,25 +16,25 @@ class CallerMetrics:
             ("caller", "result"),
             registry=registry,
         )
-        self._turned_away = Counter(
+        self._unauthenticated = Counter(
             "lorb_unauthenticated_calls",
-            "Calls turned away for want of a token (no_token) or with one that is nobody's (wrong_token).",
+            "Calls refused without a token (no_token) or with an unknown one (wrong_token).",
             ("reason",),
             registry=registry,
         )
         self._known: set[str] = set()
 
-    def admitted(self, caller: str, num_lists: int) -> None:
-        """Notes lists that a caller may have scored."""
+    def count_admitted(self, caller: str, num_lists: int) -> None:
+        """Counts lists that were within the caller's quotas."""
         self._lists.labels(self._label(caller), "admitted").inc(num_lists)
 
-    def limited(self, caller: str, num_lists: int) -> None:
-        """Notes lists of a caller who has too many already."""
+    def count_limited(self, caller: str, num_lists: int) -> None:
+        """Counts lists that were refused because of the caller's quotas."""
         self._lists.labels(self._label(caller), "limited").inc(num_lists)
 
-    def turned_away(self, reason: str) -> None:
-        """Notes a call without a token of ours."""
-        self._turned_away.labels(reason).inc()
+    def count_unauthenticated(self, reason: str) -> None:
+        """Counts a call without a valid token; `reason` is "no_token" or "wrong_token"."""
+        self._unauthenticated.labels(reason).inc()
 
     def _label(self, caller: str) -> str:
         if caller not in self._known and len(self._known) >= MAX_CALLERS:

@@ -92,10 +92,10 @@ def test_health_may_mirror_that_of_another_process():
     async def test():
         health, seen = Health(["a"]), []
         health.on_change = lambda: seen.append((health.serving, health.has_served))
-        health.show(is_serving=True, has_served=True)
-        health.show(is_serving=False, has_served=True)
+        health.mirror(is_serving=True, has_served=True)
+        health.mirror(is_serving=False, has_served=True)
         health.drain()
-        health.show(is_serving=True, has_served=True)
+        health.mirror(is_serving=True, has_served=True)
         assert seen == [(True, True), (False, True), (False, True), (False, True)]
         assert await check(health, "a") == NOT_SERVING
 

@@ -19,39 +19,39 @@ from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server
 
 def test_lists_under_way_are_limited_for_each_caller():
     """One caller's do not count for another; those that end make room."""
-    limits = Quotas(3, 0)
-    limits.enter("kiosk", 2)
-    limits.enter("car", 3)
-    limits.enter("kiosk", 1)
-    with pytest.raises(Overloaded, match="'kiosk' has 3 lists under way"):
-        limits.enter("kiosk", 1)
-    limits.leave("kiosk", 2)
-    limits.enter("kiosk", 2)
+    quotas = Quotas(3, 0)
+    quotas.acquire("kiosk", 2)
+    quotas.acquire("car", 3)
+    quotas.acquire("kiosk", 1)
+    with pytest.raises(Overloaded, match="'kiosk' has 3 lists in flight"):
+        quotas.acquire("kiosk", 1)
+    quotas.release("kiosk", 2)
+    quotas.acquire("kiosk", 2)
 
 
 def test_a_batch_beyond_the_limit_is_taken_alone():
     """Otherwise it could never be."""
-    limits = Quotas(3, 0)
-    limits.enter("kiosk", 10)
+    quotas = Quotas(3, 0)
+    quotas.acquire("kiosk", 10)
     with pytest.raises(Overloaded):
-        limits.enter("kiosk", 1)
-    limits.leave("kiosk", 10)
-    limits.enter("kiosk", 1)
+        quotas.acquire("kiosk", 1)
+    quotas.release("kiosk", 10)
+    quotas.acquire("kiosk", 1)
     with pytest.raises(Overloaded):
-        limits.enter("kiosk", 10)
+        quotas.acquire("kiosk", 10)
 
 
 def test_lists_a_second_are_limited_on_average():
     """A second's worth may come at once, then as many as time gives; a large batch is paid for afterwards."""
     clock = SimulatedClock()
-    limits = Quotas(0, 10.0, clock=clock)
+    quotas = Quotas(0, 10.0, clock=clock)
 
     def taken(num_lists=1):
         try:
-            limits.enter("kiosk", num_lists)
+            quotas.acquire("kiosk", num_lists)
         except Overloaded:
             return False
-        limits.leave("kiosk", num_lists)
+        quotas.release("kiosk", num_lists)
         return True
 
     assert [taken() for _ in range(12)] == [True] * 10 + [False] * 2
@@ -69,14 +69,14 @@ def test_lists_a_second_are_limited_on_average():
 def test_callers_that_went_away_are_forgotten(max_lists_per_second):
     """Names come from certificates, of which there may be many."""
     clock = SimulatedClock()
-    limits = Quotas(5, max_lists_per_second, clock=clock)
-    limits.enter("stays", 1)
+    quotas = Quotas(5, max_lists_per_second, clock=clock)
+    quotas.acquire("stays", 1)
     for i in range(5000):
         clock.now += 1.0
-        limits.enter(f"device-{i}", 1)
-        limits.leave(f"device-{i}", 1)
-    assert len(limits._accounts) <= 1001
-    limits.leave("stays", 1)
+        quotas.acquire(f"device-{i}", 1)
+        quotas.release(f"device-{i}", 1)
+    assert len(quotas._usages) <= 1001
+    quotas.release("stays", 1)
 
 
 @pytest.fixture

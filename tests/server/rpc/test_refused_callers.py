@@ -74,9 +74,7 @@ def test_a_caller_with_all_that_is_asked_for_is_served(secured, command):
 
 
 @pytest.mark.parametrize("command", [rescore, load])
-@pytest.mark.parametrize(
-    ("token", "words"), [(None, "needs the metadata"), ("wrong", "not one that this server takes")]
-)
+@pytest.mark.parametrize(("token", "words"), [(None, "needs the metadata"), ("wrong", "does not know the token")])
 def test_without_the_token_a_command_ends_after_one_call(secured, command, token, words, capsys):
     """UNAUTHENTICATED, in the server's words, with status 2."""
     before = turned_away(secured)

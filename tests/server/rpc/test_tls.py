@@ -13,7 +13,7 @@ from lorb.v1 import admin_pb2, admin_pb2_grpc
 from lorb_client import AioClient, Client, Tls
 from lorb_client.health import main as health_main
 from lorb_server.config import ServeConfig
-from lorb_server.rpc.interceptors import check_files
+from lorb_server.rpc.interceptors import check_credential_files
 from support.servers.certificates import Authority, locked_key
 from support.servers.counting_proxy import counting_proxy
 from support.servers.serving import WAIT_SECONDS, running_server
@@ -220,7 +220,7 @@ def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
         (settings((certificate, key), nonsense), ["--tls-client-ca", "nonsense.pem", "no CA certificate"]),
     ]:
         with pytest.raises(InvalidInput) as caught:
-            check_files(ServeConfig(**given))
+            check_credential_files(ServeConfig(**given))
         assert all(word in caught.value.message for word in words), caught.value.message
 
 

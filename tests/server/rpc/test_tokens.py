@@ -12,7 +12,7 @@ from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import rescoring_pb2
 from lorb_server.config import ServeConfig
-from lorb_server.rpc.tokens import LOOK_AGAIN_SECONDS, TokenFile, read_tokens
+from lorb_server.rpc.tokens import RELOAD_CHECK_SECONDS, TokenFile, read_tokens
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server
 
 
@@ -20,8 +20,8 @@ def token_file(path):
     return CredentialFile(path, "token_file", "--token-file")
 
 
-def names(path, unnamed=""):
-    return sorted(read_tokens(token_file(path), unnamed=unnamed).values())
+def names(path, default_name=""):
+    return sorted(read_tokens(token_file(path), default_name=default_name).values())
 
 
 def test_tokens_have_their_callers_names(tmp_path):
@@ -49,7 +49,7 @@ def test_admin_tokens_need_no_name(tmp_path):
         ("kiosk:\n", ":1: the token is not one word"),
         ("kiosk:two words\n", ":1: the token is not one word"),
         ("kiosk:schlüssel\n", ":1: the token is not one word"),
-        ("kiosk:same\ncar:same\n", ":2: an earlier line has this token too"),
+        ("kiosk:same\ncar:same\n", ":2: an earlier line gives this token to another caller"),
     ],
 )
 def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
@@ -77,7 +77,7 @@ def test_a_changed_file_is_read_again(tmp_path):
     tokens = TokenFile(token_file(path), clock=clock)
 
     def known():
-        clock.now += LOOK_AGAIN_SECONDS
+        clock.now += RELOAD_CHECK_SECONDS
         return [token for token in ("first", "second", "third") if tokens.name_of(token)]
 
     path.write_text("kiosk:second\n# no longer the first\n")

@@ -10,9 +10,9 @@ def test_callers_beyond_the_first_hundred_share_a_name():
     registry = CollectorRegistry()
     metrics = CallerMetrics(registry)
     for i in range(MAX_CALLERS + 50):
-        metrics.admitted(f"device-{i}", 2)
-    metrics.limited("device-0", 3)
-    metrics.limited(f"device-{MAX_CALLERS}", 1)
+        metrics.count_admitted(f"device-{i}", 2)
+    metrics.count_limited("device-0", 3)
+    metrics.count_limited(f"device-{MAX_CALLERS}", 1)
 
     def lists(caller, result):
         return registry.get_sample_value("lorb_caller_lists_total", {"caller": caller, "result": result})

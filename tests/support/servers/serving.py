@@ -24,6 +24,7 @@ from lorb_adapters.store.store import Store
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.adapter import AdapterHandle
 from lorb_server.app import App, Ports
+from lorb_server.build import ServerParts
 from lorb_server.call import Priority
 from lorb_server.config import ServeConfig
 from lorb_server.engine.batch import Request
@@ -259,7 +260,7 @@ class RunningServer:
             placement = choose_placement(self.config)
             dtype = placement.dtype if placement.device == "cuda" else torch.float32
             base = load_base(self.config.base, device=placement.device, dtype=dtype)
-            self.app = App(self.config, base, placement, Store(self.config.store))
+            self.app = App(self.config, ServerParts(base, placement, Store(self.config.store)))
             self.ports = await self.app.start()
         except BaseException as error:
             self._trouble = error
