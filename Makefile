@@ -61,11 +61,11 @@ bench: $(VENV)/.peers
 
 bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/serving/run.py
-	$(BIN)/python benchmarks/overload.py
-	$(BIN)/python benchmarks/faults.py
-	$(BIN)/python benchmarks/fronts.py
-	$(BIN)/python benchmarks/flips_under_load.py
-	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/resilience/overload.py
+	$(BIN)/python benchmarks/resilience/faults.py
+	$(BIN)/python benchmarks/serving/fronts.py
+	$(BIN)/python benchmarks/resilience/flips_under_load.py
+	$(BIN)/python benchmarks/resilience/soak.py
 	$(BIN)/python benchmarks/replicas/run.py
 	$(BIN)/python benchmarks/training/speed.py
 	$(BIN)/python benchmarks/training/kills.py
@@ -73,7 +73,7 @@ bench-full: $(VENV)/.peers
 # Input that is not quite right, for so many minutes: files of every format, requests, published adapters.
 FUZZ_MINUTES ?= 5
 fuzz: venv
-	$(BIN)/python benchmarks/fuzz.py --minutes $(FUZZ_MINUTES)
+	$(BIN)/python benchmarks/resilience/fuzz.py --minutes $(FUZZ_MINUTES)
 
 # Known vulnerabilities of the pinned versions: asks databases on the internet, and fails where they cannot be asked.
 audit:

@@ -17,7 +17,7 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
 from lorb_adapters.store.choose_base import AUTO, choose_base
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]

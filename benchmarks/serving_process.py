@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -20,7 +17,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from lorb_client.calls import CallSettings
-from lorb_client.load.call_outcome import CallEnd, Connections, Ending
+from lorb_client.load.call_outcome import CallOutcome, Connections, OutcomeKind
 
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
@@ -96,22 +93,6 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def versions() -> dict[str, str]:
-    """What the figures were taken with."""
-    names = ("lorb", "torch", "transformers", "grpcio")
-    machine = {"processor": processor(), "cores": str(os.cpu_count())}
-    return machine | {"python": sys.version.split()[0]} | {name: version(name) for name in names}
-
-
-def processor() -> str:
-    """Its model, as Linux names it; elsewhere its kind."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
-
-
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
     """What callers found that each wait for an answer before they ask again."""
@@ -157,7 +138,7 @@ async def _closed_loop(
     connections = Connections(CallSettings(target), num_connections)
     await connections.open(10.0)
     latencies: list[float] = []
-    ends: list[CallEnd] = []
+    ends: list[CallOutcome] = []
     began = time.monotonic()
     asked = iter(range(10**9))
 
@@ -169,7 +150,7 @@ async def _closed_loop(
     await asyncio.gather(*(call_on() for _ in range(num_callers)))
     took = time.monotonic() - began
     await connections.close()
-    degraded = [end for end in ends if end.ending is not Ending.RESCORED]
+    degraded = [end for end in ends if end.ending is not OutcomeKind.RESCORED]
     if degraded:
         sys.exit(f"{len(degraded)} of {len(ends)} patient calls were not rescored: {degraded[0]}")
     return ClosedLoop(took, latencies, sum(end.num_scored for end in ends))

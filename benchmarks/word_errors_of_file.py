@@ -44,16 +44,16 @@ def main() -> None:
         train = read_nbest_lists(args.train, require_references=True)
         seen = {(nbest.reference or "").strip() for nbest in train}
         parts["reference not in train"] = [n for n in original if (n.reference or "").strip() not in seen]
-    print("| part | utterances | words | first pass | rescored | oracle | recovered gap % | change | P |")
+    print("| part | utterances | words | first pass | rescored | oracle | oracle gap closed % | change | P |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     wanted = {nbest.id: nbest for nbest in rescored}
     for name, lists in parts.items():
-        figures = evaluation(lists, [wanted[nbest.id] for nbest in lists]).to_json()
-        low, high = figures["wer_change_interval_95"]
+        figures = evaluation(lists, [wanted[nbest.id] for nbest in lists]).figures()
+        low, high = figures.change_interval
         print(
-            f"| {name} | {figures['utterances']:,} | {figures['words']:,} | {figures['first_pass_wer']:.2f} "
-            f"| {figures['rescored_wer']:.2f} | {figures['oracle_wer']:.2f} | {figures['recovered_gap_percent']:.1f} "
-            f"| {low:+.2f} to {high:+.2f} | {figures['probability_of_improvement']:.4f} |"
+            f"| {name} | {figures.utterances:,} | {figures.words:,} | {figures.first_pass_wer:.2f} "
+            f"| {figures.rescored_wer:.2f} | {figures.oracle_wer:.2f} | {figures.oracle_gap_closed_percent:.1f} "
+            f"| {low:+.2f} to {high:+.2f} | {figures.probability_of_improvement:.4f} |"
         )
 
 

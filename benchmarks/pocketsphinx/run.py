@@ -7,11 +7,10 @@ FOLDER is what make_lists.py filled; every whole cell of it is used. Its test se
 more: --test-folder gives a fresh one, none of whose sentences is in FOLDER.
 
 Trains into FOLDER/NAME with lorb-train-adapter (flags after `--` go to it), serves the published adapter, rescores dev
-and, with --test, the test lists through the server with lorb-rescore, and writes benchmarks/results/pocketsphinx.json.
+and, with --test, the test lists through the server with lorb-rescore, and writes benchmarks/results/pocketsphinx.jsonl.
 """
 
 import argparse
-import datetime
 import gzip
 import json
 import re
@@ -22,18 +21,20 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from msgspec import to_builtins
 from sentences import same_words, sentences_in
-from serving_process import serving_process, versions
-from word_errors_of_file import evaluation
 
 from lorb.formats import read_nbest_lists
 from lorb.formats.writing import native_record, write_native
 from lorb.nbest import NBest
 from lorb.word_errors import word_errors
 from lorb_client import Client
+from results_file import RESULTS, write_results
+from serving_process import serving_process
+from word_errors_of_file import evaluation
 
 BIN = Path(sys.executable).parent
-OUTPUT = Path(__file__).resolve().parents[1] / "results" / "pocketsphinx.json"
+OUTPUT = RESULTS / "pocketsphinx.jsonl"
 DOMAIN = "pocketsphinx"
 
 
@@ -69,7 +70,8 @@ def rescored(target: str, lists: list[NBest], place: Path) -> tuple[dict[str, ob
     write_native(before, (native_record(nbest) for nbest in lists))
     printed = call("lorb-rescore", before, "--target", target, "--domain", DOMAIN, "-o", after, "--fail")
     outcomes = Counter(dict(re.findall(r"outcomes\s+(\w+) (\d+)", printed)))
-    return evaluation(lists, read_nbest_lists([after], require_references=True)).to_json(), outcomes
+    figures = evaluation(lists, read_nbest_lists([after], require_references=True)).figures()
+    return to_builtins(figures), outcomes
 
 
 def main() -> None:
@@ -115,14 +117,13 @@ def main() -> None:
         settings, of_test = (json.loads((folders[part] / "settings.json").read_text()) for part in ("train", "test"))
         [version] = (store / DOMAIN / "versions").iterdir()
         result = {
-            "command": shlex.join(["python", *sys.argv]), "date": datetime.date.today().isoformat(),
             "recogniser": "pocketsphinx, its own en-us model", "speech": "flite, voices slt and rms in turn",
             **settings, "test": of_test["test"], "test_seed": of_test["seed"], "train": len(lists["train"]),
             "base": args.base, "training_flags": training_flags, "adapter": version.name,
-            "base_fingerprint": info.base_fingerprint, "server_dtype": info.dtype, "versions": versions(),
+            "base_fingerprint": info.base_fingerprint, "server_dtype": info.dtype,
             "figures": figures,
         }  # fmt: skip
-        args.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_results(args.output, [result], ("base", "training_flags"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import grpc
 import yaml
 
 from lorb_client import AioClient
-from lorb_client.channel_pool import Lines
+from lorb_client.channel_pool import ChannelPool
 from name_server import NAME
 from play import Places
 from ports import free_port
@@ -82,7 +82,9 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
 def plain_client(target: str) -> AioClient:
     """A caller that neither balances nor tries again: one connection, and whatever a call meets is its end."""
     client = AioClient(target)
-    client._lines = Lines(client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)]))
+    client._channel_pool = ChannelPool(
+        client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])
+    )
     return client
 
 

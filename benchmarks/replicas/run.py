@@ -6,31 +6,28 @@
 Real `lorb-serve` processes with MiniLM on 127.0.0.2, .3, .4 and .5, real lists (tests/data), and lorb_client.AioClient
 with its own settings. "dns": a name that a DNS server on loopback answers, to which the added replica comes while the
 client runs, as with a headless Service. "list": ipv4:A,B,C,D with D not there yet. "envoy": one connection that cannot
-balance, without retries, to the Envoy of deploy/kubernetes. Writes benchmarks/results/replicas.json.
+balance, without retries, to the Envoy of deploy/kubernetes. Writes benchmarks/results/replicas.jsonl.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 from envoy_front import plain_client, through_envoy
 from lorb.formats.reading import read_nbest_lists
 from lorb.ranked import RescoreOptions
 from play import Plan, places, play
 from ports import free_port
 from replica import Fleet
+from results_file import RESULTS, ROOT, write_results
 
-ROOT = Path(__file__).parents[2]
 LISTS = ROOT / "tests" / "data" / "librispeech" / "dev.jsonl.gz"
 STORE = ROOT / "adapters" / "store"
 FLAGS = ("--store", STORE, "--drain-seconds", 3, "--threads", 1, "--score-cache-bytes", 0)
@@ -69,7 +66,7 @@ def run(kind: str, plan: Plan) -> dict[str, object]:
             target = "envoy" if kind == "envoy" else where.target
     print(f"{kind}: {seen.num_calls} calls, failed {dict(seen.failed)}, {dict(seen.calls)}, answered {answered}")
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kind": kind,
         "target": target,
         "callers": plan.callers,
         "calls": seen.num_calls,
@@ -95,16 +92,8 @@ def main() -> int:
     for kind in arguments.only or KINDS:
         record = run(kind, plan)
         failed |= bool(record["failed"])
-        _write(kind, record)
+        write_results(RESULTS / "replicas.jsonl", [record], ("kind",))
     return int(failed)
-
-
-def _write(kind: str, record: dict[str, object]) -> None:
-    out = ROOT / "benchmarks" / "results" / "replicas.json"
-    known = json.loads(out.read_text()) if out.exists() else {}
-    about = {"command": shlex.join(["python", "benchmarks/replicas/run.py", *sys.argv[1:]])}
-    about |= {"cores": str(os.cpu_count()), "grpcio": version("grpcio"), "lorb": version("lorb")}
-    out.write_text(json.dumps(known | {kind: record | about}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

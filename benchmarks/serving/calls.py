@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from grpc import aio
@@ -32,7 +32,7 @@ class Caller(Protocol):
 class GrpcCaller:
     """Calls LoRB's Rescore method, here or at the plain server. Make it inside the event loop."""
 
-    def __init__(self, port: int, lists: Sequence[TaggedList]) -> None:
+    def __init__(self, port: int, lists: Sequence[TaggedList], domain_name: Callable[[int], str] = domain_name) -> None:
         self._requests = [
             request_from_nbest(each.nbest, RescoreOptions(domain=domain_name(each.domain))).SerializeToString()
             for each in lists

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import torch
 
-from contestant import Prepared
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.process_memory import keep_freed_pages
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import EncodedRow, TextNormalization
-from lorb_server.call import Lane
+from lorb_adapters.text import EncodedHypothesis, TextNormalization
+from lorb_server.call import Priority
 from lorb_server.engine.batch import Request, Share, Work, gather, score
 from models import NUM_ADAPTERS
 from models import Prepared as PreparedModel
+from peers.peer import Prepared
 from workload import TaggedList, cut, domain_name
 
 LARGE_BATCH_TOKENS = 8192
@@ -41,12 +41,12 @@ class Engine:
             return Prepared(lambda: self._score(lists, self.encode(lists)), num_rows, tokens)
         return Prepared(lambda: self._score(lists, rows), num_rows, tokens)
 
-    def encode(self, lists: Sequence[TaggedList]) -> list[list[EncodedRow]]:
+    def encode(self, lists: Sequence[TaggedList]) -> list[list[EncodedHypothesis]]:
         """Each list's rows."""
         encoder = self._loaded.base.text_encoder
         return [encoder.encode(each.texts, "", TextNormalization(), uses_context=self._as_pairs) for each in lists]
 
-    def passes(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedRow]]) -> list[list[Share]]:
+    def passes(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[list[Share]]:
         """The lists of each pass, in the order in which they came."""
         shares = [self._share(each, of_list) for each, of_list in zip(lists, rows, strict=True)]
         sizes = [share.request.cumulative_tokens[-1] for share in shares]
@@ -56,28 +56,28 @@ class Engine:
         """What the model reads in each pass."""
         return [gather(shares) for shares in self.passes(lists, self.encode(lists))]
 
-    def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedRow]]) -> list[float]:
+    def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[float]:
         scores: list[float] = []
         for shares in self.passes(lists, rows):
             of_lists = score(self._loaded.model, gather(shares), self._max_batch_tokens)
             scores += itertools.chain.from_iterable(of_lists)
         return scores
 
-    def _share(self, tagged: TaggedList, rows: Sequence[EncodedRow]) -> Share:
+    def _share(self, tagged: TaggedList, rows: Sequence[EncodedHypothesis]) -> Share:
         request = Request(
             rows=rows,
             cumulative_tokens=tuple(itertools.accumulate(row.num_tokens for row in rows)),
-            least_rows=len(rows),
+            minimum_rows=len(rows),
             domain=domain_name(tagged.domain),
             digest=self._loaded.digests[tagged.domain],
             weights=self._loaded.adapters[tagged.domain],
             answer_by=math.inf,
-            lane=Lane.SINGLE,
+            lane=Priority.INTERACTIVE,
         )
         return Share(request, len(rows))
 
 
-def filling(rows: Sequence[EncodedRow], num_tokens: int) -> Sequence[EncodedRow]:
+def filling(rows: Sequence[EncodedHypothesis], num_tokens: int) -> Sequence[EncodedHypothesis]:
     """The first rows that make a pass of so many tokens; ValueError where all of them do not."""
     sizes = [row.num_tokens for row in rows]
     if sum(sizes) < num_tokens:

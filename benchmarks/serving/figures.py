@@ -1,19 +1,16 @@
-"""The figures: one record each, kept in benchmarks/results/serving.json, and the table with the targets."""
+"""The figures: one record each, kept in benchmarks/results/serving.jsonl, and the table with the targets."""
 
-import json
-import os
-import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from workload import ROOT
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+from results_file import RESULTS, measured_now, write_results
 
-RESULTS = ROOT / "benchmarks/results/serving.json"
+OUTPUT = RESULTS / "serving.jsonl"
 PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "mosec", "grpcio", "lorb")
 HYPOTHESES_PER_SECOND = "hypotheses/s"
 LORB = "grpc"  # lorb-serve, called over gRPC
@@ -54,12 +51,11 @@ class Record:
     """One figure.
 
     Attributes:
-        name: of the contestant, or of its latency at a load.
+        name: of the peer, or of its latency at a load.
         model, dtype: what was run.
         value, unit: a median.
-        ratio, ratio_to: the median of the rounds' ratios to another contestant in the same round, or None.
+        ratio, ratio_to: the median of the rounds' ratios to another peer in the same round, or None.
         calls: of a latency's open loop.
-        date, command, device, versions: when, how and on what it was measured; empty until it is written.
     """
 
     name: str
@@ -70,15 +66,6 @@ class Record:
     ratio: float | None = None
     ratio_to: str | None = None
     calls: int | None = None
-    date: str = ""
-    command: str = ""
-    device: Mapping[str, object] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What a later run replaces."""
-        return (self.name, self.model, self.dtype, self.ratio_to or "")
 
     @property
     def target(self) -> str:
@@ -98,9 +85,9 @@ class Record:
 
 
 def throughput_records(model: str, dtype: str, rounds: dict[str, list[float]]) -> list[Record]:
-    """Each contestant's record against each other that it is measured against, or one alone.
+    """Each peer's record against each other that it is measured against, or one alone.
 
-    rounds: hypotheses a second in every round, by contestant; the n-th rounds of all belong together.
+    rounds: hypotheses a second in every round, by peer; the n-th rounds of all belong together.
     """
     records = []
     for name, values in rounds.items():
@@ -113,15 +100,9 @@ def throughput_records(model: str, dtype: str, rounds: dict[str, list[float]]) -
     return records
 
 
-def write(records: Iterable[Record], command: str, path: Path = RESULTS) -> None:
-    """Adds `records` to the file; a record of the same figure gives way, others stay with what they were made on."""
-    kept = json.loads(path.read_text())["records"] if path.is_file() else []
-    date = datetime.now(UTC).date().isoformat()
-    made_on = {"device": _device(), "versions": {"python": platform.python_version()} | _versions()}
-    measured = [replace(record, date=date, command=command, **made_on) for record in records]
-    by_key = {record.key: record for record in (*(Record(**fields) for fields in kept), *measured)}
-    content = {"records": [_rounded(by_key[key]) for key in sorted(by_key, key=lambda key: (key[1], key[2]))]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+def write(records: Iterable[Record], path: Path = OUTPUT) -> None:
+    """Adds `records` to the file; each replaces the same figure of the same processor."""
+    write_results(path, map(_rounded, records), ("model", "dtype", "name", "ratio_to"), _measured_now())
 
 
 def table(records: Sequence[Record]) -> str:
@@ -135,8 +116,8 @@ def table(records: Sequence[Record]) -> str:
         )  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    device = _device()
-    return "\n".join([*lines, "", f"{device['cpu']}, {device['cores']} cores; {device['bfloat16']}"])
+    device = _measured_now()["device"]
+    return "\n".join([*lines, "", f"{device['cpu']}, {device['cores']} cores; bfloat16 {device['bfloat16']}"])
 
 
 def _rounded(record: Record) -> dict[str, Any]:
@@ -144,24 +125,11 @@ def _rounded(record: Record) -> dict[str, Any]:
     return fields | {key: float(f"{fields[key]:.4g}") for key in ("value", "ratio") if fields[key] is not None}
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _measured_now() -> dict[str, Any]:
+    return measured_now(PACKAGES, bfloat16="in hardware" if _has_bfloat16() else "emulated")
 
 
-def _device() -> dict[str, object]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    by_name = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    has_bfloat16 = not {"avx512_bf16", "amx_bf16"}.isdisjoint(by_name.get("flags", "").split())
-    return {
-        "cpu": by_name.get("model name", platform.processor()),
-        "cores": os.cpu_count(),
-        "bfloat16": "bfloat16 in hardware"
-        if has_bfloat16
-        else "bfloat16 is emulated on this CPU: there LoRB and the floor compute in float32",
-    }
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16; if not, LoRB and the floor compute in float32."""
+    words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(words)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from contestant import Prepared
 from engine import Engine
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_server.engine.batch import Work
 from models import Prepared as PreparedModel
+from peers.peer import Prepared
 from workload import TaggedList
 
 Product = tuple[Callable[..., Tensor], Tensor, Tensor, Tensor]  # function, left, right, output

@@ -14,7 +14,7 @@ import torch
 from mosec import Server, Worker
 
 from models import DTYPES, prepared
-from peft_model import ScoringPeftModel
+from peers.peft_model import ScoringPeftModel
 from workload import NUM_DOMAINS
 
 MODEL, DTYPE, BATCH_LISTS = "BENCHMARK_MODEL", "BENCHMARK_DTYPE", "BENCHMARK_BATCH_LISTS"

@@ -1,4 +1,4 @@
-"""A process of offline contestants: it is told on stdin what to run, one JSON line each, and answers on stdout.
+"""A process of offline peers: it is told on stdin what to run, one JSON line each, and answers on stdout.
 
 {"run": "engine", "start": 0, "count": 48}   ->  {"seconds": ..., "hypotheses": ..., "tokens": ...}
 {"scores": "engine", "start": 0, "count": 2, "domain": 0} ->  {"scores": [...]}
@@ -19,19 +19,19 @@ from typing import Any
 
 import torch
 
-from contestant import Contestant
 from engine import LARGE_BATCH_TOKENS, Engine, LoadedModel, MixedPass
 from floor import Floor
 from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
 from models import DTYPES, MODELS, NUM_ADAPTERS, prepared
+from peers.peer import Peer
 from workload import NUM_DOMAINS, TaggedList, Workload
 
 THREADS = 2
 
 
 class Offline:
-    """The contestants of one model in one dtype; each is loaded when it is first asked for."""
+    """The peers of one model in one dtype; each is loaded when it is first asked for."""
 
     def __init__(self, model: str, dtype: str) -> None:
         self._prepared = prepared(model)
@@ -39,13 +39,13 @@ class Offline:
         self._placement = choose_placement(ServeConfig(device="cpu", dtype=dtype))
         self._auto = choose_placement(ServeConfig(device="cpu")).dtype
         self._workload = Workload()
-        self._contestant = cache(self._load)
+        self._peer = cache(self._load)
         self._loaded = cache(lambda of_dtype: LoadedModel(self._prepared, of_dtype))
         self._peft = cache(self._load_peft)
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Times one contestant on some lists."""
-        work = self._contestant(order["run"]).prepare(self._lists(order))
+        """Times one peer on some lists."""
+        work = self._peer(order["run"]).prepare(self._lists(order))
         started = time.perf_counter()
         with torch.inference_mode():
             work.run()
@@ -54,17 +54,17 @@ class Offline:
 
     def tune(self, order: dict[str, Any]) -> dict[str, Any]:
         """Lets a padded peer choose its batch size."""
-        contestant: Any = self._contestant(order["tune"])
-        seconds = contestant.tune(self._lists(order))
-        return {"batch_size": contestant.batch_size, "seconds": seconds}
+        peer: Any = self._peer(order["tune"])
+        seconds = peer.tune(self._lists(order))
+        return {"batch_size": peer.batch_size, "seconds": seconds}
 
     def scores(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What one contestant makes of some lists; all for one domain where the order names one."""
+        """What one peer makes of some lists; all for one domain where the order names one."""
         lists = self._lists(order)
         if "domain" in order:
             lists = [replace(each, domain=order["domain"]) for each in lists]
         with torch.inference_mode():
-            return {"scores": list(self._contestant(order["scores"]).prepare(lists).run())}
+            return {"scores": list(self._peer(order["scores"]).prepare(lists).run())}
 
     def folder(self, order: dict[str, Any]) -> dict[str, Any]:
         """Where the base and the store are."""
@@ -77,8 +77,8 @@ class Offline:
     def _lists(self, order: dict[str, Any]) -> list[TaggedList]:
         return self._workload.take(order["start"], order["count"])
 
-    def _load(self, name: str) -> Contestant:
-        factories: dict[str, Callable[[], Contestant]] = {
+    def _load(self, name: str) -> Peer:
+        factories: dict[str, Callable[[], Peer]] = {
             "floor": lambda: self._floor(self._placement.max_batch_tokens),
             "floor_8192": lambda: self._floor(LARGE_BATCH_TOKENS),
             "engine": lambda: self._engine(self._placement.max_batch_tokens),
@@ -99,18 +99,18 @@ class Offline:
     def _floor(self, max_tokens: int) -> Floor:
         return Floor(self._prepared, self._engine(max_tokens), self._dtype)
 
-    def _padded(self, *, sort_by_length: bool) -> Contestant:
-        from peft_padded import PeftPadded
+    def _padded(self, *, sort_by_length: bool) -> Peer:
+        from peers.peft_padded import PeftPadded
 
         return PeftPadded(self._peft(), self._loaded(self._dtype).base.text_encoder, sort_by_length=sort_by_length)
 
     def _load_peft(self) -> Any:
-        from peft_model import ScoringPeftModel
+        from peers.peft_model import ScoringPeftModel
 
         return ScoringPeftModel(self._prepared, self._dtype, NUM_DOMAINS)
 
-    def _cross_encoder(self) -> Contestant:
-        from cross_encoder import MergedCrossEncoder
+    def _cross_encoder(self) -> Peer:
+        from peers.cross_encoder import MergedCrossEncoder
 
         return MergedCrossEncoder(self._prepared, self._dtype)
 

@@ -14,7 +14,7 @@ import torch
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
 from models import DTYPES, MODELS, prepared
-from peft_model import ScoringPeftModel
+from peers.peft_model import ScoringPeftModel
 from workload import NUM_DOMAINS, domain_name
 
 MAX_WORKERS = 10  # of the thread pool in gRPC's own examples

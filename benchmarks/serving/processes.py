@@ -1,4 +1,4 @@
-"""The processes of a run: the offline contestants, and the servers, each alone on the machine while it is measured."""
+"""The processes of a run: the offline peers, and the servers, each alone on the machine while it is measured."""
 
 import json
 import os
@@ -21,7 +21,7 @@ START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 LORB_SERVE = Path(sys.executable).parent / "lorb-serve"
 # No cache, and nothing refused while 32 callers wait.
-_MEASURING = ("--score-cache-bytes", 0, "--max-queue-seconds", 1000)
+MEASURING_FLAGS = ("--score-cache-bytes", 0, "--max-queue-seconds", 1000)
 _given: set[int] = set()  # ports
 # The floor's products in bfloat16 have more shapes than oneDNN keeps kernels; the engine's have not.
 _FLOOR_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "65536"}
@@ -130,24 +130,24 @@ class ServerProcess(_Process):
 
 def lorb_server(base: Path, store: Path, dtype: str) -> ServerProcess:
     """lorb-serve as it comes, but for the cache, which would answer what was asked before."""
-    port = _free_port()
+    port = free_port()
     command = (
         LORB_SERVE, "--base", base, "--store", store, "--device", "cpu", "--dtype", dtype, "--port", port,
-        "--metrics-port", 0, "--no-admin", "--drain-seconds", 0, "--log-level", "warning", *_MEASURING,
+        "--metrics-port", 0, "--no-admin", "--drain-seconds", 0, "--log-level", "warning", *MEASURING_FLAGS,
     )  # fmt: skip
     return ServerProcess(command, {}, port, GrpcCaller)
 
 
 def plain_server(model: str, dtype: str) -> ServerProcess:
     """The server of `plain_grpc.py`."""
-    port = _free_port()
+    port = free_port()
     command = (sys.executable, HERE / "plain_grpc.py", "--model", model, "--dtype", dtype, "--port", port)
     return ServerProcess(command, {}, port, GrpcCaller)
 
 
 def mosec_server(model: str, dtype: str, batch_lists: int) -> ServerProcess:
     """The server of `mosec_server.py`."""
-    port = _free_port()
+    port = free_port()
     command = (
         sys.executable, HERE / "mosec_server.py", "--address", "127.0.0.1", "--port", port,
         "--timeout", 300_000,  # ms; its default of 3 s would refuse what waits under load
@@ -158,7 +158,7 @@ def mosec_server(model: str, dtype: str, batch_lists: int) -> ServerProcess:
     return ServerProcess(command, environment, port, HttpCaller)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the ports that the kernel gives to others meanwhile."""
     for port in range(20_000 + os.getpid() % 10_000, 32_000):
         with socket.socket() as probe:

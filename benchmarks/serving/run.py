@@ -1,12 +1,13 @@
 """The serving benchmarks: LoRB's engine and server against a floor and the peers, on the same real lists.
 
-Contestants take turns (A B C A B C ...), one at work at a time, each on two threads; a figure is the median of the
+The systems take turns (A B C A B C ...), one at work at a time, each on two threads; a figure is the median of the
 rounds, a ratio the median of the ratios of the same round. Before anything is timed, all must give the same scores.
-Prints a table with the project's targets and adds the figures to benchmarks/results/serving.json.
+Prints a table with the project's targets and adds the figures to benchmarks/results/serving.jsonl.
 
     python benchmarks/serving/run.py --quick            the essential ones, under 8 minutes on 2 cores
     python benchmarks/serving/run.py                    all
     python benchmarks/serving/run.py --model minilm --dtype float32 --only engine,floor --rounds 3
+    python benchmarks/serving/run.py --against FOLDER   this checkout's server against another checkout's
 """
 
 import argparse
@@ -14,8 +15,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -23,17 +23,13 @@ from typing import Any
 from grpc import aio
 
 import figures
+from checkouts.against import main as compare_with
 from figures import LORB
+from plans import BFLOAT16, FLOAT32, FULL_PASSES, OURS, SERVERS, Plan, amount_of, plans_of
 from processes import OfflineProcess, ServerProcess, lorb_server, mosec_server, plain_server
 from served import Served, latency_records
 from workload import Workload
 
-OURS = ("floor", "engine", "floor_8192", "engine_8192", "mix_1", "mix_32", "engine_pairs", "engine_pairs_auto")
-PEERS = ("peft_padded", "peft_sorted", "cross_encoder")
-SERVERS = (LORB, "plain_grpc", "mosec")
-FULL_PASSES = ("floor_8192", "engine_8192", "mix_1", "mix_32")
-IN_BFLOAT16 = ("floor", "engine", "mix_1", "mix_32", LORB)
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
 CHECKED_LISTS = 3
 # Greatest difference of a score, in standard deviations. bfloat16 keeps 8 bits: there the check finds gross mistakes.
 TOLERANCE = {FLOAT32: 1e-3, BFLOAT16: 0.5}
@@ -41,40 +37,6 @@ MOSEC_BATCH_LISTS = (1, 2, 4, 8)  # the fastest is taken
 LEAST_TUNING_LISTS = 26  # 256 hypotheses: two of the largest padded batches
 LISTS_OF_8192 = 48  # at least, where a pass of so many tokens is to be full
 FAILURES = (RuntimeError, OSError, EOFError, ValueError, aio.AioRpcError)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run for one model in one dtype.
-
-    Attributes:
-        contestants: in their order of turns.
-        rounds: turns of each.
-        lists: in each turn.
-        latency_seconds: of each open loop; 0 for none.
-    """
-
-    model: str
-    dtype: str
-    contestants: tuple[str, ...]
-    rounds: int
-    lists: int
-    latency_seconds: float = 0.0
-
-
-QUICK = (
-    Plan("minilm", FLOAT32, ("floor", "engine", LORB, "peft_padded"), rounds=5, lists=96),
-    Plan("bert-base", FLOAT32, ("floor", "engine", "peft_padded"), rounds=3, lists=32),
-)
-FULL = (
-    Plan("minilm", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=96, latency_seconds=30.0),
-    Plan("bert-base", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=40, latency_seconds=30.0),
-    Plan("minilm", BFLOAT16, IN_BFLOAT16, rounds=5, lists=96),
-    Plan("bert-base", BFLOAT16, IN_BFLOAT16, rounds=3, lists=40),
-    # few lists: where bfloat16 is emulated, the peers need eight times as long as in float32
-    Plan("minilm", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=16),
-    Plan("bert-base", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=6),
-)
 
 
 class Run:
@@ -91,21 +53,21 @@ class Run:
         # without LoRB's settings of the allocator, which a team would not have
         self._peers = stack.enter_context(OfflineProcess(plan.model, plan.dtype))
         self._served: dict[str, Served] = {}
-        self._contestants = list(plan.contestants)
+        self._systems = list(plan.systems)
 
     def records(self) -> list[figures.Record]:
-        """Prepares and checks the contestants, lets them take turns, and then measures latency."""
+        """Prepares and checks the systems, lets them take turns, and then measures latency."""
         plan = self._plan
-        for name in self._contestants[:]:
+        for name in self._systems[:]:
             self._attempt(name, lambda name=name: self._make_ready(name))
-        rounds: dict[str, list[float]] = {name: [] for name in plan.contestants}
+        rounds: dict[str, list[float]] = {name: [] for name in plan.systems}
         for number in range(plan.rounds):
-            for name in self._contestants[:]:
+            for name in self._systems[:]:
                 self._attempt(name, lambda name=name, n=number: rounds[name].append(self._turn(name, n)))
-        whole = {name: rounds[name] for name in self._contestants}
+        whole = {name: rounds[name] for name in self._systems}
         records = figures.throughput_records(plan.model, plan.dtype, whole)
-        servers = [self._served[name] for name in self._contestants if name in self._served]
-        if plan.latency_seconds and LORB in self._contestants:
+        servers = [self._served[name] for name in self._systems if name in self._served]
+        if plan.latency_seconds and LORB in self._systems:
             lists = self._workload.take(0, plan.lists)
             self._attempt(LORB, lambda: records.extend(
                 latency_records(plan.model, plan.dtype, servers, lists, plan.latency_seconds)
@@ -113,12 +75,12 @@ class Run:
         return records
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
-        """Leaves out a contestant that fails, and goes on."""
+        """Leaves out a system that fails, and goes on."""
         try:
             action()
         except FAILURES as error:
             self.failures.append(f"{self._plan.model} {self._plan.dtype} {name}: {error}")
-            self._contestants.remove(name)
+            self._systems.remove(name)
             self._say(f"{name} FAILED: {error}")
 
     def _make_ready(self, name: str) -> None:
@@ -195,14 +157,16 @@ class Run:
 def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
+    if arguments.against:
+        return compare_with(arguments.against, amount_of(arguments))
     records: list[figures.Record] = []
     failures: list[str] = []
-    for plan in _plans(arguments):
+    for plan in plans_of(arguments):
         with contextlib.ExitStack() as stack:
             run = Run(plan, stack)
             records += run.records()
             failures += run.failures
-        figures.write(records, " ".join(["python benchmarks/serving/run.py", *sys.argv[1:]]), arguments.out)
+        figures.write(records, arguments.out)
     print(figures.table(records))
     for failure in failures:
         print(f"failed: {failure}")
@@ -212,27 +176,16 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the essential figures only")
-    parser.add_argument("--model", help="minilm or bert-base; default: both")
-    parser.add_argument("--dtype", help="float32 or bfloat16; default: both")
-    parser.add_argument("--only", default="", help="contestants, comma-separated; default: the plan's")
-    parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout; . for the machine's noise")
+    parser.add_argument("--seconds", type=float, help="with --against: of each of the three loads in a round")
+    parser.add_argument("--model", help="minilm or bert-base, with --against minilm or rescore-minilm; default: both")
+    parser.add_argument("--dtype", help="float32 or bfloat16, with --against float32 or auto; default: both")
+    parser.add_argument("--only", default="", help="systems, comma-separated; default: the plan's")
+    parser.add_argument("--rounds", type=int, help="turns of each peer")
     parser.add_argument("--lists", type=int, help="lists in each turn")
     parser.add_argument("--latency-seconds", type=float, help="of each open loop; 0 for none")
-    parser.add_argument("--out", type=Path, default=figures.RESULTS, help="file of the figures")
+    parser.add_argument("--out", type=Path, default=figures.OUTPUT, help="file of the figures")
     return parser.parse_args()
-
-
-def _plans(arguments: argparse.Namespace) -> Sequence[Plan]:
-    given = {
-        key: value for key in ("rounds", "lists", "latency_seconds") if (value := getattr(arguments, key)) is not None
-    }
-    only = arguments.only.split(",") if arguments.only else None
-    plans = [
-        replace(plan, contestants=tuple(c for c in plan.contestants if only is None or c in only), **given)
-        for plan in (QUICK if arguments.quick else FULL)
-        if arguments.model in (None, plan.model) and arguments.dtype in (None, plan.dtype)
-    ]
-    return [plan for plan in plans if plan.contestants]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The lists that every contestant scores: real ten-best lists in a seeded order, each assigned to one adapter."""
+"""The lists that every peer scores: real ten-best lists in a seeded order, each assigned to one adapter."""
 
 import random
 from collections.abc import Iterator, Sequence

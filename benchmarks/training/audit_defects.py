@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lorb_adapters.training.data.audit import FINDING_COLUMNS, Audit
-from lorb_adapters.training.report.tables import aligned_table
+from lorb_adapters.training.data.audit.table import aligned_table
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path.append(str(TESTS))

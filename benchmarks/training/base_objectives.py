@@ -11,13 +11,14 @@ train.jsonl.gz and dev.jsonl.gz as benchmarks/prepare_librispeech.py cuts them: 
 import argparse
 import json
 import multiprocessing
-import platform
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 import torch
 
 from lorb_adapters.base.loader import load_base
@@ -26,9 +27,10 @@ from lorb_adapters.pretraining.config import PLL, REPLACED, BuildConfig
 from lorb_adapters.pretraining.corpus.files import BuildFiles
 from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.run import Keeping
+from lorb_adapters.training.run_folder import CheckpointOptions
+from results_file import RESULTS, write_results
 
-OUTPUT = Path(__file__).parents[1] / "results" / "base_objectives.json"
+OUTPUT = RESULTS / "base_objectives.jsonl"
 COMMON = {"learning_rate": 5e-4, "sentences_per_step": 128, "freezes_embeddings": True}
 BUDGETS = {
     REPLACED: {"num_sentences": 64_000},
@@ -60,7 +62,11 @@ def run(base: str, text: Path, lists: Path, share: float, values: dict[str, Any]
     files = BuildFiles((text,), (lists / "train.jsonl.gz",), (lists / "dev.jsonl.gz",))
     with tempfile.TemporaryDirectory() as folder:
         built = build(
-            load_base(base), files, BuildConfig(**COMMON, **budgets), ProcessorProgress(), Keeping(Path(folder))
+            load_base(base),
+            files,
+            BuildConfig(**COMMON, **budgets),
+            ProcessorProgress(),
+            CheckpointOptions(Path(folder)),
         )
         built.folder.close()
     return dict(json.loads(built.report.to_json()))
@@ -76,10 +82,6 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(BUDGETS), help="one of them; the other's figures stay in the output")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
-    figures: dict[str, Any] = {
-        "base": args.base, "text": args.text.name, "processor": platform.processor() or platform.machine(),
-        "torch": torch.__version__, "threads": 1, "runs": {},
-    }  # fmt: skip
     for objective, budgets in BUDGETS.items():
         if args.only not in (None, objective):
             continue
@@ -88,18 +90,20 @@ def main() -> None:
             values = {"objective": objective, **budgets}
             report = pool.submit(run, args.base, args.text, args.lists, args.share, values).result()
         config, cost = report["config"], report["cost"]
-        figures["precision"] = config["precision"]
-        figures["runs"][objective] = {
+        line = {
+            "objective": objective,
+            "base": args.base,
+            "text": args.text.name,
+            "threads": 1,
+            "precision": config["precision"],
             "budgets": {name: config[name] for name in budgets},
             "core_seconds": {name: round(seconds, 1) for name, seconds in cost["stage_seconds"].items()},
             "peak_memory_mib": cost["peak_memory_bytes"] >> 20,
             "dev": report["dev"],
             **{name: report[name] for name in ("detection", "fidelity") if name in report},
         }
-        print(json.dumps(figures["runs"][objective], indent=2))
-    if args.only and args.output.exists():
-        figures["runs"] = json.loads(args.output.read_text(encoding="utf-8"))["runs"] | figures["runs"]
-    args.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        print(json.dumps(line, indent=2))
+        write_results(args.output, [line], ("objective", "base"))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import gzip
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -20,14 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 from lorb_adapters.store.store import Store
 from lorb_adapters.training.run_folder import FINISHED, RunFolder
+from results_file import RESULTS, ROOT, write_results
 
-ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "librispeech"
-OUTPUT = ROOT / "benchmarks" / "results" / "training_kills.json"
+OUTPUT = RESULTS / "training_kills.jsonl"
 
 
 def cut(source: Path, target: Path, count: int) -> Path:
@@ -151,13 +149,11 @@ def main() -> None:
     same = {name: whole[name] == killed[name] for name in whole}
     for name, equal in same.items():
         print(f"{name:8} {whole[name][:16]}  {killed[name][:16]}  {'the same' if equal else 'DIFFERENT'}")
-    figures = {
-        "base": args.base, "lists": args.lists, "threads": args.threads, "seed": args.seed, "torch": torch.__version__,
-        "cores": os.cpu_count(), "undisturbed_seconds": round(seconds, 1), "kills": table, "whole": whole,
-        "killed": killed, "same": same,
+    line = {
+        "base": args.base, "lists": args.lists, "threads": args.threads, "seed": args.seed,
+        "undisturbed_seconds": round(seconds, 1), "kills": table, "whole": whole, "killed": killed, "same": same,
     }  # fmt: skip
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_results(args.output, [line], ("base", "lists"))
     if len(table) < args.kills:
         sys.exit(f"the run ended before its kill {len(table) + 1}: give more --lists")
     sys.exit(0 if all(same.values()) else 1)

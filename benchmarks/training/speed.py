@@ -2,7 +2,7 @@
 
     python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
 
-Three contestants read the same steps in turn, round after round; figures are medians over the rounds:
+Three variants read the same steps in turn, round after round; figures are medians over the rounds:
 - step: the trainer's own, with losses, backward pass and optimiser;
 - module: the same losses over transformers' own modules, as the trainer was before (fp32 alone);
 - floor: the products alone, into preallocated outputs: forward and input gradients of the frozen linear layers (query,
@@ -12,15 +12,15 @@ Three contestants read the same steps in turn, round after round; figures are me
 """
 
 import argparse
-import json
-import platform
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 import torch
 from torch import Tensor
 
@@ -28,52 +28,52 @@ from lorb.formats import read_nbest_lists
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.process_memory import keep_freed_pages
-from lorb_adapters.text import EncodedRow, TextNormalization
+from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_adapters.training.batches import batches
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import ReferencedList, fit_rank_prior, prepare, training_first_pass
-from lorb_adapters.training.encoder.precision import product_dtype
+from lorb_adapters.training.data.encoded_lists import EncodedList, fit_rank_prior, prepare, training_first_pass
+from lorb_adapters.training.encoder.forward import product_dtype
 from lorb_adapters.training.losses import correlation_penalty, mwer_loss
 from lorb_adapters.training.methods import Lora
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.processes import Processes
+from results_file import RESULTS, ROOT, write_results
 
-ROOT = Path(__file__).parents[2]
 LISTS = ROOT / "tests" / "data" / "librispeech" / "train.jsonl.gz"
-RESULTS = ROOT / "benchmarks" / "results"
+OUTPUT = RESULTS / "training_speed.jsonl"
 
-Batch = list[ReferencedList]
+Batch = list[EncodedList]
 Product = Callable[[], object]
 
 
 class Step:
     """The trainer's own step."""
 
-    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[ReferencedList]) -> None:
+    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[EncodedList]) -> None:
         self._objective = Objective(method, config, fit_rank_prior(lists), Processes())
-        self._optimizer = Optimizer(method.tensors, config, TrainingState(now={}))
+        self._optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
 
     def __call__(self, batch: Batch, number: int) -> None:
         """One step."""
-        self._optimizer.clear()
+        self._optimizer.zero_grad()
         losses = self._objective(batch, number)
         assert losses.total is not None
         losses.total.backward()
-        self._optimizer.move(number, 1000)
+        self._optimizer.step(number, 1000)
 
 
 class ModuleStep:
     """The same by transformers' own forward, LoraSites in its linear layers."""
 
-    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[ReferencedList]) -> None:
+    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[EncodedList]) -> None:
         self._method, self._config, self._prior = method, config, fit_rank_prior(lists)
-        self._optimizer = Optimizer(method.tensors, config, TrainingState(now={}))
+        self._optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
 
     def __call__(self, batch: Batch, number: int) -> None:
         """One step."""
-        self._optimizer.clear()
+        self._optimizer.zero_grad()
         rows = [row for each in batch for row in each.rows]
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
         weights = self._method.weights(self._method.tensors)
@@ -83,7 +83,7 @@ class ModuleStep:
         errors = torch.tensor([count for each in batch for count in each.errors])
         mwer = mwer_loss(scores + scores.new_tensor(first_pass), errors, [len(each.rows) for each in batch])
         (mwer + self._config.correlation_weight * correlation_penalty(features)).backward()
-        self._optimizer.move(number, 1000)
+        self._optimizer.step(number, 1000)
 
 
 class Floor:
@@ -108,7 +108,7 @@ class Floor:
             self._products[number] = self._of(rows)
         torch.set_default_dtype(torch.float32)
 
-    def _of(self, rows: Sequence[EncodedRow]) -> list[Product]:
+    def _of(self, rows: Sequence[EncodedHypothesis]) -> list[Product]:
         tokens, shapes = sum(row.num_tokens for row in rows), self._encoder.config
         hidden, inner, rank = shapes.hidden_size, shapes.intermediate_size, self._config.lora.rank
         states = {size: torch.randn(tokens, size) for size in (hidden, inner, 3 * hidden)}
@@ -154,7 +154,7 @@ def _lora(x: Tensor, grad: Tensor, outputs: dict[int, Tensor], sites: int, rank:
     return products
 
 
-def _attention(rows: Sequence[EncodedRow], heads: int, size: int) -> list[Product]:
+def _attention(rows: Sequence[EncodedHypothesis], heads: int, size: int) -> list[Product]:
     """Two products forward and four backward for each group of equally long rows."""
     products: list[Product] = []
     for length, count in Counter(row.num_tokens for row in rows).items():
@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=6, help="in a round")
-    parser.add_argument("--output", type=Path, help="by default training_speed_PRECISION.json among the results")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="file of the results (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_freed_pages()
@@ -193,13 +193,13 @@ def main() -> None:
     floor = Floor(base, config)
     for number, batch in steps:
         floor.lay_out(batch, number)
-    contestants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}
+    variants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}
     if args.precision == "fp32":
-        contestants["module"] = ModuleStep(method, config, lists)
+        variants["module"] = ModuleStep(method, config, lists)
     num_tokens = sum(each.num_tokens for _, batch in steps for each in batch)
-    speeds: dict[str, list[float]] = {name: [] for name in contestants}
+    speeds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(args.rounds + 1):
-        for name, run in contestants.items():
+        for name, run in variants.items():
             started = time.perf_counter()
             for number, batch in steps:
                 run(batch, number)
@@ -210,8 +210,6 @@ def main() -> None:
         "base": args.base,
         "lists": args.lists.name,
         "threads": args.threads,
-        "processor": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
         "precision": args.precision,
         "steps": args.steps,
         "rounds": args.rounds,
@@ -221,9 +219,7 @@ def main() -> None:
         "highest": {name: max(each) for name, each in speeds.items()},
         "share_of_floor": {name: medians[name] / medians["floor"] for name in medians},
     }
-    output = args.output or RESULTS / f"training_speed_{args.precision}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_results(args.output, [figures], ("base", "precision"))
     for name, median in medians.items():
         share = median / medians["floor"]
         print(f"{name:8} {median:8,.0f} tokens/s  {100 * share:5.1f}% of the floor")

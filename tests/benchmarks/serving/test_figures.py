@@ -1,10 +1,9 @@
 """The serving benchmark says of each figure what it rests on, and leaves out what rests on too little."""
 
-import json
-
 import pytest
 
 import figures
+import results_file
 from engine import filling
 from figures import Record
 from load import Latencies
@@ -19,13 +18,18 @@ def test_a_quantile_is_told_only_where_five_calls_took_longer(num_calls, labels)
 
 
 def test_a_figure_keeps_the_machine_that_it_was_measured_on(tmp_path, monkeypatch):
-    """A later run on another one replaces its own figures and relabels none."""
-    path = tmp_path / "serving.json"
-    for cpu, name in (("one", "floor"), ("other", "engine")):
-        monkeypatch.setattr(figures, "_device", lambda cpu=cpu: {"cpu": cpu})
-        figures.write([Record(name, "minilm", "float32", 1.0, "hypotheses/s")], "a command", path)
-    records = json.loads(path.read_text())["records"]
-    assert {each["name"]: each["device"]["cpu"] for each in records} == {"floor": "one", "engine": "other"}
+    """A later run replaces the same figure of the same processor and leaves the others."""
+    path = tmp_path / "serving.jsonl"
+    for cpu, name, value in (
+        ("one", "floor", 1.0),
+        ("other", "floor", 2.0),
+        ("other", "engine", 3.0),
+        ("one", "floor", 4.0),
+    ):
+        monkeypatch.setattr(results_file, "processor", lambda cpu=cpu: cpu)
+        figures.write([Record(name, "minilm", "float32", value, "hypotheses/s")], path)
+    found = [(line["name"], line["device"]["cpu"], line["value"]) for line in results_file.read_results(path)]
+    assert sorted(found) == [("engine", "other", 3.0), ("floor", "one", 4.0), ("floor", "other", 2.0)]
 
 
 def test_a_pass_that_its_rows_do_not_fill_is_refused():

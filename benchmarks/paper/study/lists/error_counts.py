@@ -13,7 +13,7 @@ from study.harness.json_lines import append_line, read_lines
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the pages need none
     from lorb_adapters.ranking import RankPrior
-    from lorb_adapters.training.data.encoded_lists import ReferencedList
+    from lorb_adapters.training.data.encoded_lists import EncodedList
     from lorb_adapters.training.evaluation.tuning import ScoredList
 
 SETS = "sets.jsonl"  # in the folder of results: a line for each set, with the counts that rescoring does not change
@@ -69,15 +69,15 @@ def unpacked(text: str) -> np.ndarray:
 
 
 def cross_fitted_errors(
-    lists: "Sequence[ReferencedList]", scores: Sequence[Sequence[float]], prior: "RankPrior", *, margin: bool = True
+    lists: "Sequence[EncodedList]", scores: Sequence[Sequence[float]], prior: "RankPrior", *, margin: bool = True
 ) -> list[int]:
     """Errors of what comes first in each list: weight (and switching margin) are tuned on the other half of the set.
 
     The halves are drawn by the lists' ids.
     """
-    from lorb_adapters.training.evaluation.tuning import scored
+    from lorb_adapters.training.evaluation.tuning import scored_lists
 
-    return cross_fitted(scored(lists, scores, prior), [half(each.nbest.id) for each in lists], margin=margin)
+    return cross_fitted(scored_lists(lists, scores, prior), [half(each.nbest.id) for each in lists], margin=margin)
 
 
 def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin: bool = True) -> list[int]:
@@ -89,7 +89,7 @@ def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin
         others = [each for each, side in zip(lists, halves, strict=True) if side != held_out]
         weight = tune_weight(others)
         tuned[held_out] = (weight, tune_switching_margin(others, weight) if margin else 0.0)
-    return [each.errors[each.chosen(*tuned[side])] for each, side in zip(lists, halves, strict=True)]
+    return [each.errors[each.top(*tuned[side])] for each, side in zip(lists, halves, strict=True)]
 
 
 def half(list_id: str) -> int:

@@ -14,7 +14,8 @@ from transformers.utils import logging as transformers_logging
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store.loading import check_golden, load_adapter
+from lorb_adapters.store.golden_scores import check_golden_scores
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
 from lorb_adapters.text import EncodedHypothesis, TextEncoder
 from study.table7_domains.published_models import domain_name, full_model
@@ -65,7 +66,7 @@ class Adapters(Peer):
         if self._model is None:
             self._model = RescoringModel(load_base(self._store.manifest(name, version).base_name))
         adapter = load_adapter(self._store, name, version, self._model.base)
-        check_golden(adapter, self._model, self._model.base.text_encoder)
+        check_golden_scores(adapter, self._model, self._model.base.text_encoder)
         self._adapters.append(adapter.weights)
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:

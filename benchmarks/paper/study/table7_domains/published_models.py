@@ -21,7 +21,7 @@ from lorb_adapters.base.writer import write_base
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import Publication
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.manifest import GoldenList, Manifest
 from lorb_adapters.store.store import Store
 from study.harness.command import ROOT
@@ -98,7 +98,7 @@ def altered(weights: AdapterWeights, seed: int) -> AdapterWeights:
 
 def publication(domain: str, weights: AdapterWeights, like: Manifest, model: RescoringModel) -> Publication:
     """Weights to be published as an adapter of `like`'s kind, which `model` serves."""
-    golden = tuple(GoldenList(each.nbest, _scores(each, weights, like, model)) for each in like.golden_lists)
+    golden = tuple(GoldenList.of(each.nbest, _scores(each, weights, like, model)) for each in like.golden_lists)
     return Publication(
         domain, weights, like.base_name, like.base_fingerprint, like.ranking, like.normalization, like.uses_context,
         like.first_pass_statistics, like.training_data, like.dev_metrics, golden, report_md="", report_json="{}",

@@ -10,9 +10,8 @@ from study.harness.cell import Place
 from study.table7_domains.hosting import PUBLISHED
 
 if TYPE_CHECKING:
-    from serving_process import ServingProcess
-
     from lorb_adapters.store.store import Store
+    from serving_process import ServingProcess
 
 NUM_SWAPS = 7
 _TEXTS = ("they's iron they say", "there's iron they say")
@@ -41,7 +40,6 @@ class Swapping:
     def run(self, place: Place) -> dict[str, Any]:
         """As Work has it: milliseconds of each swap, and the memory of the server before and after."""
         from serving_process import serving_process
-
         from study.table7_domains.published_models import ensure_published
 
         published = place.scratch.parent / PUBLISHED
@@ -84,7 +82,7 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
     from lorb.v1 import admin_pb2, admin_pb2_grpc
     from lorb_adapters.base.loader import load_base
     from lorb_adapters.model import RescoringModel
-    from lorb_adapters.store.loading import load_adapter
+    from lorb_adapters.store.verified_loading import load_adapter
     from lorb_client import Client
     from study.table7_domains.published_models import altered, domain_name, publication
 

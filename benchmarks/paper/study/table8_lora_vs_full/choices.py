@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorb_adapters.ranking import RankPrior
-from lorb_adapters.training.data.encoded_lists import ReferencedList
-from lorb_adapters.training.evaluation.tuning import scored, tune_switching_margin, tune_weight
+from lorb_adapters.training.data.encoded_lists import EncodedList
+from lorb_adapters.training.evaluation.tuning import scored_lists, tune_switching_margin, tune_weight
 from study.lists.error_counts import half
 
 
@@ -21,7 +21,7 @@ class Choices:
     positions: tuple[int, ...]
     errors: tuple[int, ...]
 
-    def utterances(self, lists: Sequence[ReferencedList]) -> list[tuple[str, str, str]]:
+    def utterances(self, lists: Sequence[EncodedList]) -> list[tuple[str, str, str]]:
         """(reference, first pass's text, text chosen) of each list."""
         return [
             (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[position].transcript)
@@ -29,15 +29,15 @@ class Choices:
         ]
 
 
-def choices(lists: Sequence[ReferencedList], scores: Sequence[Sequence[float]], prior: RankPrior) -> Choices:
+def choices(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], prior: RankPrior) -> Choices:
     """As `study.lists.error_counts.cross_fitted` chooses."""
-    ranked = scored(lists, scores, prior)
+    ranked = scored_lists(lists, scores, prior)
     halves = [half(each.nbest.id) for each in lists]
     tuned = {}
     for held_out in (0, 1):
         others = [each for each, side in zip(ranked, halves, strict=True) if side != held_out]
         weight = tune_weight(others)
         tuned[held_out] = (weight, tune_switching_margin(others, weight))
-    positions = tuple(each.chosen(*tuned[side]) for each, side in zip(ranked, halves, strict=True))
+    positions = tuple(each.top(*tuned[side]) for each, side in zip(ranked, halves, strict=True))
     errors = tuple(each.errors[position] for each, position in zip(ranked, positions, strict=True))
     return Choices(positions, errors)

@@ -11,7 +11,7 @@ from study.training.training import Training
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.base.loader import Base
-    from lorb_adapters.training.data.encoded_lists import ReferencedList
+    from lorb_adapters.training.data.encoded_lists import EncodedList
     from study.table8_lora_vs_full.trained import Trained
     from study.table8_lora_vs_full.word_changes import WordError
 
@@ -73,7 +73,7 @@ class Comparison:
         return word_counts(record["ref"] for record in read(self.lora.train.path(place.sets)))
 
 
-def _lists(cut: Lists, place: Place, base: "Base", run: "Trained") -> "list[ReferencedList]":
+def _lists(cut: Lists, place: Place, base: "Base", run: "Trained") -> "list[EncodedList]":
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import prepare
 
@@ -102,7 +102,7 @@ def _weights(base: "Base", tuned: "Base", lora: "Trained") -> dict[str, Any]:
 
 
 def _activations(
-    base: "Base", tuned: "Base", lora: "Trained", lists: "Sequence[ReferencedList]"
+    base: "Base", tuned: "Base", lora: "Trained", lists: "Sequence[EncodedList]"
 ) -> dict[str, dict[str, list[float]]]:
     from study.table8_lora_vs_full.activations import activations, plain_encoder, updated
     from study.table8_lora_vs_full.layers import attention_change, cka_by_layer
@@ -126,7 +126,7 @@ def _choices(
     tuned: "Base",
     lora: "Trained",
     full: "Trained",
-    lists: "Sequence[ReferencedList]",
+    lists: "Sequence[EncodedList]",
     counts: Mapping[str, int],
 ) -> dict[str, Any]:
     from lorb_adapters.model import RescoringModel

@@ -3,9 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from lorb_adapters.training.checkpoint import TrainingState
+from lorb_adapters.training.checkpoint import DevEvaluation, StepReport, TrainingState
 from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.step_report import DevReport, StepReport
 from study.training.memory import MemoryMark, give_back_freed_pages
 
 
@@ -54,7 +53,7 @@ class MeasuredProgress(TrainingProgress):
     def resume(self, state: TrainingState) -> None:
         """Takes over an earlier run's evaluations; its peak memory is unknown."""
         super().resume(state)
-        for look in state.looks:
+        for look in state.evaluations:
             tokens = sum(step.num_tokens for step in self.steps if step.step <= look.step)
             self.measured_evaluations.append(MeasuredEvaluation(look.step, look.wer, tokens))
 
@@ -73,13 +72,13 @@ class MeasuredProgress(TrainingProgress):
         speed = self.tokens_per_second if self._by_clock else self.tokens_per_cpu_second
         return (self.preparing_seconds + (evaluation.tokens / speed if speed else 0.0)) / 60
 
-    def __call__(self, report: StepReport | DevReport) -> None:
+    def __call__(self, report: StepReport | DevEvaluation) -> None:
         """As TrainingProgress has it."""
         cpu, wall = time.process_time(), time.perf_counter()
         if isinstance(report, StepReport):
             self._time(report, cpu, wall)
         super().__call__(report)
-        if isinstance(report, DevReport):
+        if isinstance(report, DevEvaluation):
             self.measured_evaluations.append(MeasuredEvaluation(report.step, report.wer, self.num_tokens))
         self._marks = (cpu, wall) if isinstance(report, StepReport) else None
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the plan needs none
     from torch import Tensor
 
     from lorb_adapters.training.config import TrainConfig
-    from lorb_adapters.training.data.encoded_lists import ReferencedList
+    from lorb_adapters.training.data.encoded_lists import EncodedList
     from lorb_adapters.training.publish import TrainingResult
-    from lorb_adapters.training.run import Keeping
+    from lorb_adapters.training.run_folder import CheckpointOptions
     from study.training.measured_progress import MeasuredProgress
 
 TENSORS, RANKING = "tensors.safetensors", "ranking.json"
@@ -77,7 +77,7 @@ class Training:
         progress = MeasuredProgress(memory, by_clock=place.device != "cpu")
         finished = run(
             self.domain, base, DataFiles((train,), (dev,)), config, progress,
-            command=self.command(), golden_lists=False, keeping=self._keeping(place, config),
+            command=self.command(), golden_lists=False, checkpoints=self._keeping(place, config),
         )  # fmt: skip
         assert finished is not None, "there is one process"
         figures = run_figures(finished, progress) | self._sets(finished, place)
@@ -91,10 +91,9 @@ class Training:
     def _arguments(self, train: str, dev: str) -> list[str]:
         return ["--domain", self.domain, "--base", self.base, "--train", train, "--dev", dev]
 
-    def _keeping(self, place: Place, config: "TrainConfig") -> "Keeping | None":
+    def _keeping(self, place: Place, config: "TrainConfig") -> "CheckpointOptions | None":
         """Where the run goes on from after a kill; a run of other settings in the folder is thrown away."""
-        from lorb_adapters.training.run import RESTART, RESUME, Keeping
-        from lorb_adapters.training.run_folder import TRAINING, RunFolder
+        from lorb_adapters.training.run_folder import RESTART, RESUME, TRAINING, CheckpointOptions, RunFolder
 
         caches = config.method == "head" or bool(config.lora.layers and min(config.lora.layers))
         if not self.checkpoints and not caches:
@@ -104,7 +103,7 @@ class Training:
         same = identity.exists() and identity.read_text(encoding="utf-8") == settings
         write_whole(identity, settings)
         goes_on = same and RunFolder.status(folder) == TRAINING
-        return Keeping(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
+        return CheckpointOptions(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
     def _sets(self, finished: "TrainingResult", place: Place) -> dict[str, Any]:
         """Dev of the own domain, with isotropy; the others' dev, with the own weight and with one tuned there."""
@@ -154,7 +153,7 @@ def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dic
     }
 
 
-def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[ReferencedList]":
+def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[EncodedList]":
     """A cut's lists, encoded as the run's configuration says."""
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import prepare
@@ -165,7 +164,7 @@ def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[Re
     return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
 
 
-def first_features(finished: "TrainingResult", lists: "Sequence[ReferencedList]") -> "Tensor":
+def first_features(finished: "TrainingResult", lists: "Sequence[EncodedList]") -> "Tensor":
     """What the head reads of each list's first hypothesis, [lists, hidden]."""
     import torch
 

@@ -1,0 +1,121 @@
+"""How far bfloat16 is from float32 on real lists: launched one by one, recorded, and many adapters in one pass."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from statistics import median, pstdev
+
+import torch
+
+from engine import Engine, LoadedModel
+from gpu.records import Record
+from gpu.setting import Setting, record, run_all
+from lorb.formats import read_nbest_lists
+from lorb.nbest import NBest
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.head import SUM
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.ranking import map_order
+from lorb_adapters.store.choose_base import AUTO, choose_base
+from lorb_adapters.store.verified_loading import load_adapter
+from lorb_adapters.store.store import Store
+from lorb_server.engine.batch import Work
+from models import MINILM, prepared
+from results_file import ROOT
+
+DOMAIN = "librispeech"  # of the shipped adapter
+MAX_ERROR = 0.02  # of the spread in a list
+LEAST_SAME_BEST = 0.995
+MIXED_LISTS = 64
+
+Scores = list[list[float]]  # of each list
+
+
+def shipped_adapter(setting: Setting) -> Iterator[Record]:
+    """The shipped adapter on the sample's lists, none of which it is tested on: errors, and choices of the best."""
+    paths = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]
+    lists = [nbest for nbest in read_nbest_lists(paths) if len(nbest.distinct()) > 1]
+    lists = lists[: setting.amount.agreement_lists]
+    exact = _Shipped(setting, torch.float32)
+    rounded = _Shipped(setting, torch.bfloat16)
+    works = exact.works(lists)
+    expected = run_all(exact.model, works)
+    for name, passes in (("eager", None), ("recorded", record(rounded.model, setting.amount.shapes))):
+        found = run_all(rounded.model, rounded.works(lists), passes)
+        best = [
+            exact.best(nbest, a) == exact.best(nbest, b) for nbest, a, b in zip(lists, expected, found, strict=True)
+        ]
+        note = f"{len(lists)} lists, the shipped adapter"
+        yield Record(
+            f"error of bfloat16, {name}", MINILM, error(found, expected), "of spread", most=MAX_ERROR, note=note
+        )
+        yield Record(f"same best, {name}", MINILM, sum(best) / len(best), "of lists", least=LEAST_SAME_BEST, note=note)
+
+
+def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
+    """A random encoder under its adapters: errors, and what it matters who else is in a pass.
+
+    A score is a sum over tokens here: of a random encoder the first token alone tells next to nothing of the rest.
+    """
+    lists = setting.take(0, min(300, setting.amount.agreement_lists))
+    loaded, exact = (_summing(LoadedModel(prepared(name), dtype, setting.device)) for dtype in (
+        setting.dtype, torch.float32
+    ))  # fmt: skip
+    one_by_one = Engine(loaded, 1).works(lists)
+    expected = run_all(exact.model, Engine(exact, 1).works(lists))
+    alone = run_all(loaded.model, one_by_one)
+    note = f"{len(lists)} lists, random weights"
+    passes = record(loaded.model, setting.amount.shapes)
+    for way, found in (("eager", alone), ("recorded", run_all(loaded.model, one_by_one, passes))):
+        yield Record(f"error of bfloat16, {way}", name, error(found, expected), "of spread", note=note)
+    mixed = Engine(loaded, setting.amount.pass_tokens[0]).works(lists[:MIXED_LISTS])
+    together = [
+        [scores[place] for place in places]
+        for work, scores in zip(mixed, run_all(loaded.model, mixed), strict=True)
+        for places in work.places
+    ]
+    adapters = max(len(work.adapters) for work in mixed)
+    yield Record(
+        "mixed pass against one list at a time", name, error(together, alone[: len(together)]), "of spread",
+        note=f"{adapters} adapters; both bfloat16, the difference is rounding",
+    )  # fmt: skip
+
+
+def error(found: Scores, expected: Scores) -> float:
+    """The median over lists of the differences' deviation, as a share of the deviation of the scores themselves."""
+    return median(
+        pstdev(a - b for a, b in zip(of_found, of_expected, strict=True)) / max(pstdev(of_expected), 1e-12)
+        for of_found, of_expected in zip(found, expected, strict=True)
+        if len(of_expected) > 1
+    )
+
+
+def _summing(loaded: LoadedModel) -> LoadedModel:
+    """The same with every head adding up."""
+    loaded.adapters = [replace(each, head=replace(each.head, kind=SUM)) for each in loaded.adapters]
+    return loaded
+
+
+class _Shipped:
+    """The shipped adapter on its own base, in one dtype."""
+
+    def __init__(self, setting: Setting, dtype: torch.dtype) -> None:
+        store = Store(str(ROOT / "adapters/store"))
+        base = load_base(choose_base(AUTO, store), device=setting.device, dtype=dtype)
+        self._adapter = load_adapter(store, DOMAIN, store.versions(DOMAIN)[-1], base)
+        self.model = RescoringModel(base)
+
+    def works(self, lists: Sequence[NBest]) -> list[Work]:
+        """One pass for each list."""
+        encoder, normalization = self.model.base.text_encoder, self._adapter.manifest.normalization
+        works = []
+        for nbest in lists:
+            texts = [each.transcript for each in nbest.distinct()]
+            rows = encoder.encode(texts, "", normalization, uses_context=False)
+            works.append(Work(rows, [0] * len(rows), [self._adapter.weights], [[*range(len(rows))]]))
+        return works
+
+    def best(self, nbest: NBest, scores: Sequence[float]) -> int:
+        """Which hypothesis comes first."""
+        weight = self._adapter.manifest.ranking.weight
+        first_pass = [each.first_pass_score for each in nbest.distinct()]
+        return map_order([f + weight * s for f, s in zip(first_pass, scores, strict=True)])[0]

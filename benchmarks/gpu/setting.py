@@ -1,0 +1,131 @@
+"""What the parts of benchmarks/gpu/run.py share: how much is measured, on what, and the models there."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+
+import torch
+
+from engine import Engine, LoadedModel
+from lorb_adapters.cuda_graphs.bucket import GraphBucket, shapes_up_to
+from lorb_adapters.cuda_graphs.graph import captured
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
+from lorb_adapters.encoder.scores_future import ScoresFuture
+from lorb_adapters.model import RescoringModel
+from lorb_server.engine.batch import Work
+from models import BERT_BASE, MINILM, TINY, prepared
+from workload import TaggedList, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is measured.
+
+    Attributes:
+        models: by name, those whose speed is measured.
+        pass_tokens: of large passes.
+        shapes: of the recorded ones.
+        agreement_lists: real lists whose scores are compared.
+        mixed_adapters: numbers of adapters in one pass.
+        repetitions: of a timed pass.
+        latency_lists: scored one at a time.
+        matrix_size: of the square product that the peak is read from.
+        fronts: numbers of front processes; empty for no servers.
+        serving_seconds: of each loop of calls.
+        clients, callers: processes that call, and callers in each.
+    """
+
+    models: tuple[str, ...]
+    pass_tokens: tuple[int, ...]
+    shapes: tuple[GraphBucket, ...]
+    agreement_lists: int
+    mixed_adapters: tuple[int, ...]
+    repetitions: int
+    latency_lists: int
+    matrix_size: int
+    fronts: tuple[int, ...]
+    serving_seconds: float
+    clients: int
+    callers: int
+
+
+FULL = Amount(
+    models=(BERT_BASE, MINILM), pass_tokens=(8192, 16384), shapes=shapes_up_to(2048), agreement_lists=10_000,
+    mixed_adapters=(1, 8, 64, 256), repetitions=30, latency_lists=300, matrix_size=8192, fronts=(0, 2, 6),
+    serving_seconds=4.0, clients=4, callers=24,
+)  # fmt: skip
+QUICK = Amount(
+    models=(TINY,), pass_tokens=(1024,), shapes=shapes_up_to(512)[:2], agreement_lists=12, mixed_adapters=(1, 4),
+    repetitions=2, latency_lists=4, matrix_size=256, fronts=(1,), serving_seconds=0.5, clients=1, callers=2,
+)  # fmt: skip
+
+
+class Setting:
+    """One run's device and the models on it, each loaded when it is first asked for."""
+
+    def __init__(self, device: str, amount: Amount) -> None:
+        self.device = device
+        self.amount = amount
+        self.dtype = torch.bfloat16
+        self.loaded = cache(self._load)
+        self.recorded = cache(self._record)
+
+    def take(self, start: int, count: int) -> list[TaggedList]:
+        """Real lists."""
+        return Workload().take(start, count)
+
+    def works(self, name: str, lists: Sequence[TaggedList], max_tokens: int) -> list[Work]:
+        """The passes that an engine of this budget makes of some lists."""
+        return Engine(self.loaded(name), max_tokens).works(lists)
+
+    def synchronize(self) -> None:
+        """Waits for the device."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(self, function: Callable[[], object], repetitions: int | None = None) -> float:
+        """The median of a function's times, the device's work included, after two untimed ones."""
+        times = []
+        for number in range((repetitions or self.amount.repetitions) + 2):
+            self.synchronize()
+            started = time.perf_counter()
+            function()
+            self.synchronize()
+            if number >= 2:
+                times.append(time.perf_counter() - started)
+        return median(times)
+
+    def _load(self, name: str) -> LoadedModel:
+        return LoadedModel(prepared(name), self.dtype, self.device)
+
+    def _record(self, name: str) -> CudaGraphRunner:
+        return record(self.loaded(name).model, self.amount.shapes)
+
+
+def record(model: RescoringModel, shapes: Sequence[GraphBucket]) -> CudaGraphRunner:
+    """A model's small passes: CUDA graphs, and on the CPU what these are made of."""
+    if model.base.device.type == "cuda":
+        return model.small_passes(shapes, captured)
+    return model.small_passes(shapes)
+
+
+def launch(model: RescoringModel, work: Work, passes: CudaGraphRunner | None = None) -> ScoresFuture:
+    """Starts a pass: by the recorded ones where they are given and have room."""
+    pending = passes.launch(work.rows, work.adapters, work.row_adapters) if passes is not None else None
+    return pending or model.launch(work.rows, work.adapters, work.row_adapters)
+
+
+def run_all(model: RescoringModel, works: Sequence[Work], passes: CudaGraphRunner | None = None) -> list[list[float]]:
+    """The scores of passes run as the engine's thread runs them: each is launched while the one before is under way."""
+    scores: list[list[float]] = []
+    under_way = None
+    for work in works:
+        launched = launch(model, work, passes)
+        if under_way is not None:
+            scores.append(under_way.collect().tolist())
+        under_way = launched
+    if under_way is not None:
+        scores.append(under_way.collect().tolist())
+    return scores

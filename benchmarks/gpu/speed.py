@@ -1,0 +1,117 @@
+"""How fast passes are: against the device's own matrix products, one list at a time, and with many adapters."""
+
+import time
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import torch
+
+from engine import LARGE_BATCH_TOKENS, LoadedModel, MixedPass
+from gpu.records import Record
+from gpu.setting import Setting, launch, run_all
+from lorb_adapters.encoder.packed_encoder import PackedEncoder
+from lorb_server.engine.batch import Work
+from models import RANK, prepared, random_adapter
+from workload import NUM_DOMAINS
+
+LEAST_SHARE_OF_PEAK = 0.4
+TERA = 1e12
+HYPOTHESES_PER_SECOND = "hypotheses/s"
+PEFT_LISTS = 40
+
+
+def matrix_peak(setting: Setting) -> float:
+    """Operations a second of one large bfloat16 product of random matrices; the best of several."""
+    size = setting.amount.matrix_size
+    left, right = (torch.randn(size, size, device=setting.device, dtype=torch.bfloat16) for _ in range(2))
+    out = torch.empty_like(left)
+    return 2 * size**3 / min(setting.seconds(lambda: torch.mm(left, right, out=out), 3) for _ in range(5))
+
+
+def saturation(setting: Setting, name: str, peak: float) -> Iterator[Record]:
+    """Passes one behind the other over real lists of eight domains, by size of a pass."""
+    loaded = setting.loaded(name)
+    for tokens in setting.amount.pass_tokens:
+        lists = setting.take(0, 12 * tokens // 200)  # a list has about 200 tokens
+        works = setting.works(name, lists, tokens)
+        seconds = setting.seconds(lambda works=works: run_all(loaded.model, works), 5)
+        rate = sum(len(work.rows) for work in works) / seconds
+        share = operations(loaded, works) / seconds / peak
+        yield Record(f"engine, passes of {tokens}", name, rate, HYPOTHESES_PER_SECOND)
+        least = LEAST_SHARE_OF_PEAK if tokens == LARGE_BATCH_TOKENS else None
+        yield Record(f"share of the matrix peak, passes of {tokens}", name, share, "", least=least)
+
+
+def light_load(setting: Setting, name: str) -> Iterator[Record]:
+    """One list at a time, from its rows to its scores: recorded passes and ordinary ones in turn."""
+    loaded = setting.loaded(name)
+    lists = [each for each in setting.take(0, 4 * setting.amount.latency_lists) if len(each.texts) >= 8]
+    works = [setting.works(name, [each], 1)[0] for each in lists[: setting.amount.latency_lists]]
+    ways = {"recorded": setting.recorded(name), "eager": None}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for number, work in enumerate([*works[:5], *works]):
+        for way, passes in ways.items():
+            started = time.perf_counter()
+            launch(loaded.model, work, passes).collect().tolist()
+            if number >= 5:
+                seconds[way].append(time.perf_counter() - started)
+    tokens = median(work.num_tokens for work in works)
+    for way, times in seconds.items():
+        ordered = sorted(times)
+        for label, share in (("p50", 0.5), ("p99", 0.99)):
+            value = 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+            note = f"8 to 10 hypotheses, {tokens:.0f} tokens (median)"
+            yield Record(f"list alone, {way}, {label}", name, value, "ms", note=note)
+
+
+def shapes(setting: Setting, name: str) -> Iterator[Record]:
+    """A full pass of each recorded shape, and the same rows launched one by one."""
+    loaded, passes = setting.loaded(name), setting.recorded(name)
+    rows = [row for work in setting.works(name, setting.take(0, 40), 1) for row in work.rows]
+    for shape in reversed(passes.shapes):
+        work = Work([], [], loaded.adapters[:1], [])
+        for row in rows:
+            if shape.holds(work.num_tokens + row.num_tokens, len(work.rows) + 1, row.num_tokens):
+                work.rows.append(row)
+        work.row_adapters.extend([0] * len(work.rows))
+        for way, used in (("recorded", passes), ("eager", None)):
+            taken = setting.seconds(lambda work=work, used=used: launch(loaded.model, work, used).collect())
+            yield Record(f"pass of {shape.tokens} tokens, {way}", name, 1000 * taken, "ms")
+
+
+def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
+    """One pass of 8192 tokens by the number of adapters that its rows are spread over."""
+    loaded = setting.loaded(name)
+    base = loaded.base
+    for seed in range(len(loaded.adapters), max(setting.amount.mixed_adapters)):
+        loaded.adapters.append(random_adapter(base, seed).to(base.device, base.dtype))
+    lists, first = setting.take(0, 60), 0.0
+    for count in setting.amount.mixed_adapters:
+        seconds = setting.seconds(MixedPass(loaded, count).prepare(lists).run)
+        first = first or seconds
+        note = f"{seconds / first:.2f} of a pass with {setting.amount.mixed_adapters[0]}"
+        yield Record(f"pass of {LARGE_BATCH_TOKENS} tokens, {count} adapters", name, 1000 * seconds, "ms", note=note)
+
+
+def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
+    """For scale: peft's mixed batches of 64 padded rows, on the same lists."""
+    from peers.peft_model import ScoringPeftModel
+    from peers.peft_padded import PeftPadded
+
+    model = ScoringPeftModel(prepared(name), setting.dtype, NUM_DOMAINS, setting.device)
+    contestant = PeftPadded(model, setting.loaded(name).base.text_encoder, sort_by_length=False)
+    contestant.batch_size = 64
+    work = contestant.prepare(setting.take(0, min(PEFT_LISTS, 4 * setting.amount.latency_lists)))
+    seconds = setting.seconds(work.run, 2)
+    yield Record("peft, padded mixed batches of 64", name, work.num_hypotheses / seconds, HYPOTHESES_PER_SECOND)
+
+
+def operations(loaded: LoadedModel, works: Sequence[Work]) -> float:
+    """Multiplications and additions of the passes' products: linear layers, attention, and LoRA on every layer."""
+    joins = PackedEncoder(loaded.base.encoder).joins
+    parts = (3, 1, 1, 1)
+    linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(joins))
+    lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(joins))
+    tokens = sum(work.num_tokens for work in works)
+    squares = sum(row.num_tokens**2 for work in works for row in work.rows)
+    return 2.0 * tokens * (linear + lora) + 4.0 * squares * loaded.base.hidden_size * len(joins) / 4

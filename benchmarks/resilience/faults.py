@@ -1,0 +1,170 @@
+"""What callers see when the server breaks: does anyone wait past the deadline, or get another list's scores?
+
+    python benchmarks/resilience/faults.py            every fault, about 15 s each
+    python benchmarks/resilience/faults.py --only poison --seconds 5
+
+MiniLM on real lists (tests/data), 16 callers without pause, each call with a deadline of 2 s; the fault comes a third
+into the run. Writes benchmarks/results/faults.jsonl.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import psutil
+from fault_callers import CALLERS, DEADLINE_SECONDS, Callers, Seen
+from faulty_server import POISON_WORD
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+from lorb.formats.reading import read_nbest_lists
+from lorb.nbest import NBest
+from lorb_client.health import is_serving
+from results_file import RESULTS, ROOT, write_results
+from serving_process import LORB_SERVE, ServingProcess, free_port
+
+LISTS = ROOT / "tests" / "data" / "librispeech" / "dev.jsonl.gz"
+STORE = ROOT / "adapters" / "store"
+FAULTS = ("dead-thread", "poison", "out-of-memory", "clock", "sigterm", "killed-front", "full-disk")
+
+
+def run(fault: str, seconds: float) -> Seen:
+    """One server, one fault, the same callers."""
+    lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
+    if fault == "poison":
+        lists += [NBest(tuple(h for h in _poisoned(lists[0])), id="poison")]
+    tells = fault != "killed-front" and fault != "full-disk" and fault != "sigterm"
+    command = [sys.executable, Path(__file__).with_name("faulty_server.py"), fault] if tells else list(LORB_SERVE)
+    flags = ["--front-processes", 2] if fault == "killed-front" else []
+    with tempfile.TemporaryDirectory() as folder, _store_for(fault, Path(folder)) as store:
+        ready = Path(folder) / "ready.json"
+        child = subprocess.Popen(
+            [str(part) for part in (*command, *_fixed_flags(store, ready), *flags)], stderr=subprocess.DEVNULL
+        )
+        try:
+            return _observe(fault, child, ready, store, Callers(lists, tells), seconds)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> Seen:
+    while not ready.exists():
+        if child.poll() is not None:
+            sys.exit(f"faults: the server for {fault} did not start")
+        time.sleep(0.05)
+    server = ServingProcess(psutil.Process(child.pid), json.loads(ready.read_text()))
+    if callers.tells:
+        server.process.send_signal(signal.SIGUSR2)
+    until = time.monotonic() + seconds
+
+    async def play() -> None:
+        calling = asyncio.create_task(callers.call_until(server.target, until))
+        await asyncio.sleep(seconds / 3)
+        callers.fault_at = time.monotonic()
+        await asyncio.to_thread(_inflict, fault, server, store, callers.seen)
+        await calling
+
+    asyncio.run(play())
+    seen = callers.seen
+    seen.health = "SERVING" if is_serving(server.target) else "NOT_SERVING"
+    try:
+        seen.exit_status = child.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        seen.exit_status = None
+    if fault == "killed-front":
+        seen.notes["front restarts"] = server.total("lorb_front_restarts_total")
+    return seen
+
+
+def _inflict(fault: str, server: ServingProcess, store: Path, seen: Seen) -> None:
+    if fault == "sigterm":
+        server.process.terminate()
+    elif fault == "killed-front":
+        fronts = [each for each in server.process.children() if "lorb_server.fronts" in " ".join(each.cmdline())]
+        fronts[0].send_signal(signal.SIGKILL)
+    elif fault == "full-disk":
+        seen.notes |= _publish_onto_full_disk(store)
+    else:
+        server.process.send_signal(signal.SIGUSR1)
+
+
+def _publish_onto_full_disk(store: Path) -> dict[str, object]:
+    """Fills the store's disk, points a canary at a version, which must be refused; frees it and tries again."""
+    filler = store / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"0" * 4096)
+    promote = [*_lorb_adapters(store), "promote", "--alias", "canary", "--share", "0.1", "librispeech", "stable"]
+    refused = subprocess.run(promote, capture_output=True, text=True)
+    filler.unlink()
+    taken = subprocess.run(promote, capture_output=True, text=True)
+    return {"on a full disk": refused.stderr.strip(), "exit": refused.returncode, "exit once freed": taken.returncode}
+
+
+class _store_for:  # noqa: N801 - reads as the function it is
+    """The shipped store; for a full disk a copy on a small file system of its own (needs root)."""
+
+    def __init__(self, fault: str, folder: Path) -> None:
+        self._full_disk, self._folder = fault == "full-disk", folder
+
+    def __enter__(self) -> Path:
+        if not self._full_disk:
+            return STORE
+        mounted = self._folder / "disk"
+        mounted.mkdir()
+        subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mounted)], check=True)
+        shutil.copytree(STORE, mounted, dirs_exist_ok=True)
+        return mounted
+
+    def __exit__(self, *_: object) -> None:
+        if self._full_disk:
+            subprocess.run(["/usr/bin/umount", "-l", str(self._folder / "disk")], check=True)
+
+
+def _lorb_adapters(store: Path) -> list[str]:
+    return [str(Path(sys.executable).parent / "lorb-adapters"), "--store", str(store)]
+
+
+def _poisoned(nbest: NBest):
+    return [replace(h, transcript=f"{h.transcript} {POISON_WORD}") for h in nbest.hypotheses]
+
+
+def _fixed_flags(store: Path, ready: Path) -> list[object]:
+    ports = ["--port", 0, "--admin-port", 0, "--metrics-port", free_port()]
+    return [*ports, "--store", store, "--ready-file", ready, "--drain-seconds", 1, "--score-cache-bytes", 0]
+
+
+def main() -> int:
+    """Runs the faults, prints a table, writes the records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=FAULTS, action="append", help="only these faults")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each run")
+    arguments = parser.parse_args()
+    lines = []
+    for fault in arguments.only or FAULTS:
+        if fault == "full-disk" and os.geteuid() != 0:
+            print("full-disk: left out, mounting a small file system needs root")
+            continue
+        seen = run(fault, arguments.seconds)
+        settings = {"deadline_seconds": DEADLINE_SECONDS, "callers": CALLERS, "seconds": arguments.seconds}
+        lines.append({"fault": fault, **settings, **asdict(replace(seen, calls=Counter())), "calls": dict(seen.calls)})
+        print(f"{fault:14} {dict(seen.calls)} longest {seen.longest_seconds:.2f} s", end=" ")
+        print(f"past deadline {seen.past_deadline} wrong scores {seen.wrong_scores}", end=" ")
+        print(f"{seen.health} exit {seen.exit_status} {seen.notes or ''}", flush=True)
+    write_results(RESULTS / "faults.jsonl", lines, ("fault",))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""A `lorb-serve` whose model tells the text in its scores after SIGUSR2, and breaks in a chosen way after SIGUSR1.
+
+    python benchmarks/resilience/faulty_server.py FAULT [flags of lorb-serve]
+
+Only faults.py starts it. It runs real passes and replaces their scores at the end, once the adapters have reproduced
+their golden scores.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+FAULTS = ("none", "dead-thread", "poison", "out-of-memory", "clock")
+POISON_WORD = "arsenic"
+JUMP_SECONDS = 3600.0
+MEMORY_ROWS = 6  # what the device holds once it is short of memory
+
+armed = False
+telling = False
+
+
+def telling_score(token_ids: Sequence[int]) -> float:
+    """A number that another text is unlikely to have."""
+    mixed = 0
+    for token_id in token_ids:
+        mixed = (31 * mixed + token_id) % 999_983
+    return mixed / 999_983
+
+
+def _arm(*_: object) -> None:
+    global armed
+    armed = True
+
+
+def _tell(*_: object) -> None:
+    global telling
+    telling = True
+
+
+def _break_clock() -> None:
+    """Lets the process' monotonic clock jump ahead by an hour once it is armed. Before anything has read it."""
+    true_clock = time.monotonic
+    time.monotonic = lambda: true_clock() + (JUMP_SECONDS if armed else 0.0)
+
+
+def _break_model(fault: str) -> None:
+    from lorb_adapters.base.loader import load_base
+    from lorb_adapters.encoder.scores_future import ScoresFuture
+    from lorb_adapters.model import RescoringModel
+
+    launch = RescoringModel.launch
+    [poison] = load_base("minilm").text_encoder._tokenize([POISON_WORD])
+
+    def faulty_launch(self, rows, adapters, row_adapters) -> ScoresFuture:
+        if armed and fault == "dead-thread":
+            raise SystemExit("killed by the benchmark")
+        if armed and fault == "out-of-memory" and len(rows) > MEMORY_ROWS:
+            raise torch.OutOfMemoryError("no room for this pass")
+        if fault == "poison" and any(set(poison) <= set(row.token_ids) for row in rows):
+            raise ValueError("a list that the model cannot score")
+        pending = launch(self, rows, adapters, row_adapters)
+        if not telling:
+            return pending
+        told = torch.tensor([telling_score(rows[i].token_ids) for i in pending.order.tolist()])
+        return ScoresFuture(told, pending.order, pending.done)
+
+    RescoringModel.launch = faulty_launch
+
+
+def main() -> int:
+    """Breaks what the first argument says, then serves."""
+    fault = sys.argv[1]
+    if fault not in FAULTS:
+        sys.exit(f"faulty_server: {fault} is none of {', '.join(FAULTS)}")
+    signal.signal(signal.SIGUSR1, _arm)
+    signal.signal(signal.SIGUSR2, _tell)
+    if fault == "clock":
+        _break_clock()
+    _break_model(fault)
+    from lorb_server.cli import main as serve
+
+    return serve(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

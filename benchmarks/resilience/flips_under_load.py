@@ -1,0 +1,227 @@
+"""Publishes 20 versions and flips between them, and offers 5 corrupt ones, while 8 clients call without pause.
+
+Shows that no call fails, that every answer comes from a version that was stable during the call, and that every corrupt
+version is refused by name. Prints a table and writes `benchmarks/results/flips_under_load.jsonl`.
+
+    python benchmarks/resilience/flips_under_load.py [--base minilm] [--num-versions 20] [--num-clients 8]
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+import grpc
+import torch
+from corruptions import CORRUPTIONS, DOMAIN, corrupt
+
+from lorb import NBest, RescoreOptions
+from lorb.formats import read_nbest_lists
+from lorb.v1 import admin_pb2, admin_pb2_grpc
+from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.head import HeadWeights
+from lorb_adapters.lora.sites import fresh_weights
+from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.store.adapter import Publication
+from lorb_adapters.store.manifest import GoldenList
+from lorb_adapters.store.store import Store
+from lorb_adapters.text import TextNormalization
+from lorb_client import Client
+from results_file import RESULTS, ROOT, write_results
+
+NORMALIZATION = TextNormalization()
+RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
+
+
+@dataclass
+class History:
+    """Which version was stable when: a new one from the moment its flip began, an old one until it was replaced."""
+
+    flips: list[tuple[float, float, str]] = field(default_factory=list)  # began, ended, version
+
+    def may_answer(self, version: str, began: float, ended: float) -> bool:
+        """Whether `version` was stable at some time of a call."""
+        for i, (flip_began, _, of) in enumerate(self.flips):
+            replaced = self.flips[i + 1][1] if i + 1 < len(self.flips) else math.inf
+            if of == version and flip_began <= ended and began <= replaced:
+                return True
+        return False
+
+
+def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int) -> Publication:
+    """A random adapter with golden lists that it truly scores so."""
+    generator = torch.Generator().manual_seed(seed)
+    head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
+    weights = fresh_weights(base.encoder, LoraConfig(), head, generator)
+    for _, b in weights.lora.values():
+        b.normal_(0, 0.02, generator=generator)
+    golden = []
+    for nbest in lists:
+        texts = [distinct.transcript for distinct in nbest.distinct()]
+        rows = base.text_encoder.encode(texts, "", NORMALIZATION, uses_context=False)
+        golden.append(GoldenList.of(nbest, tuple(model.score(rows, [weights], [0] * len(rows)).tolist())))
+    return Publication(
+        domain=DOMAIN, weights=weights, base_name=base.name, base_fingerprint=base.fingerprint, ranking=RANKING,
+        normalization=NORMALIZATION, uses_context=False, first_pass_statistics={}, training_data={}, dev_metrics={},
+        golden_lists=tuple(golden), report_md="", report_json="{}",
+    )  # fmt: skip
+
+
+class Caller(threading.Thread):
+    """Calls without pause; remembers each answer's version with its time, and each failure."""
+
+    def __init__(self, target: str, lists: list[NBest], stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.answers: list[tuple[str, float, float]] = []
+        self.outcomes: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._target, self._lists, self._stop_event = target, lists, stop
+
+    def run(self) -> None:
+        """Until told to stop."""
+        with Client(self._target) as client:
+            i = 0
+            while not self._stop_event.is_set():
+                began = time.monotonic()
+                try:
+                    ranked = client.rescore(
+                        self._lists[i % len(self._lists)], RescoreOptions(domain=DOMAIN), timeout_seconds=30
+                    )
+                except Exception as error:
+                    self.failures.append(repr(error))
+                else:
+                    self.answers.append((ranked.adapter.version, began, time.monotonic()))
+                    self.outcomes[ranked.outcome.value] += 1
+                i += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default="minilm")
+    parser.add_argument("--num-versions", type=int, default=20)
+    parser.add_argument("--num-clients", type=int, default=8)
+    args = parser.parse_args()
+    lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:40]
+    base = load_base(args.base)
+    model = RescoringModel(base)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(f"{folder}/store")
+        Path(store.url).mkdir()
+        figures = run(args, store, base, model, lists, Path(folder) / "ready.json")
+    write_results(RESULTS / "flips_under_load.jsonl", [figures], ("base",))
+    print(json.dumps(figures, indent=2))
+    return 0 if passed(figures) else 1
+
+
+def passed(figures: dict[str, Any]) -> bool:
+    """Whether no call failed, no wrong version answered, and each corrupt one was refused for its own reason."""
+    refused = figures["refused"]
+    reasons_are_right = all(words in refused.get(how, "") for how, words in CORRUPTIONS.items())
+    return not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and reasons_are_right
+
+
+def run(args, store, base, model, lists, ready: Path) -> dict[str, Any]:
+    first = store.publish(publication(base, model, lists[:2], seed=0), set_stable=True)
+    history = History([(time.monotonic(), time.monotonic(), first)])
+    metrics_port = 19464
+    command = [
+        Path(sys.executable).parent / "lorb-serve", "--base", args.base, "--store", store.url, "--port", "0",
+        "--admin-port", "0", "--metrics-port", str(metrics_port), "--poll-seconds", "0.1", "--ready-file", ready,
+        "--default-deadline-seconds", "30", "--drain-seconds", "0",
+    ]  # fmt: skip
+    server = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
+    try:
+        while not ready.exists():
+            if server.poll() is not None:
+                sys.exit("the server did not start")
+            time.sleep(0.1)
+        ports = json.loads(ready.read_text())
+        admin = admin_pb2_grpc.AdapterAdminServiceStub(grpc.insecure_channel(f"127.0.0.1:{ports['admin_port']}"))
+        stop = threading.Event()
+        callers = [Caller(f"127.0.0.1:{ports['port']}", lists, stop) for _ in range(args.num_clients)]
+        began = time.monotonic()
+        for caller in callers:
+            caller.start()
+        offered = flip(args, store, base, model, lists, admin, history)
+        stop.set()
+        for caller in callers:
+            caller.join()
+        seconds = time.monotonic() - began
+        listed = {
+            each.version: each.reason
+            for each in admin.ListAdapters(admin_pb2.ListAdaptersRequest(domain=DOMAIN, page_size=1000)).adapters
+            if each.state == admin_pb2.ADAPTER_STATE_REFUSED
+        }
+        metric = refused_metric(metrics_port)
+    finally:
+        server.terminate()
+        exit_status = server.wait(timeout=60)
+    answers = [answer for caller in callers for answer in caller.answers]
+    return {
+        "base": args.base,
+        "clients": args.num_clients,
+        "seconds": round(seconds, 1),
+        "versions_flipped": args.num_versions,
+        "calls": len(answers),
+        "failed_calls": sum(len(caller.failures) for caller in callers),
+        "outcomes": dict(sum((caller.outcomes for caller in callers), Counter())),
+        "versions_that_answered": len({version for version, _, _ in answers}),
+        "answers_from_a_wrong_version": sum(not history.may_answer(*answer) for answer in answers),
+        "refused": {how: listed.get(version, "NOT REFUSED") for how, version in offered.items()},
+        "refused_in_metric": metric,
+        "server_exit_status": exit_status,
+    }
+
+
+def flip(args, store, base, model, lists, admin, history: History) -> dict[str, str]:
+    """Publishes and promotes; every few versions offers a corrupt one. Returns the corrupt versions by kind."""
+    offered: dict[str, str] = {}
+    pending = list(CORRUPTIONS)
+    for i in range(1, args.num_versions + 1):
+        version = store.publish(publication(base, model, lists[:2], seed=i), set_stable=False)
+        began = time.monotonic()
+        store.set_alias(DOMAIN, "stable", version)
+        admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
+        history.flips.append((began, time.monotonic(), version))
+        if pending and i % max(1, args.num_versions // len(CORRUPTIONS)) == 0:
+            how = pending.pop(0)
+            bad = store.publish(publication(base, model, lists[:2], seed=1000 + i), set_stable=False)
+            corrupt(store, bad, how)
+            offered[how] = bad
+            store.set_alias(DOMAIN, "stable", bad)
+            admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
+            store.set_alias(DOMAIN, "stable", version)
+            admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
+        time.sleep(0.3)
+    return offered
+
+
+def refused_metric(port: int) -> float:
+    """Refused loads as the server's metrics count them."""
+    from urllib.request import urlopen
+
+    from prometheus_client.parser import text_string_to_metric_families
+
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        text = response.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "lorb_adapter_loads_total" and sample.labels.get("result") == "refused"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

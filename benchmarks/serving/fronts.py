@@ -1,0 +1,201 @@
+"""What front processes cost and bring: the hand-over of a list alone, and whole servers with 0, 1 and 2 fronts.
+
+The model is tiny, so that taking calls is all the work there is; on a GPU it is much of it. Servers take turns in every
+round, on the same real lists; ratios are medians of the rounds' ratios to the server of one process. Callers run on the
+same cores as the servers. Prints a table and writes `benchmarks/results/fronts.jsonl`, one record a figure.
+
+    python benchmarks/serving/fronts.py [--rounds 3] [--seconds 3]
+"""
+
+import argparse
+import asyncio
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # the tiny model
+from lorb.formats import read_nbest_lists
+from lorb.ranked import RescoreOptions
+from lorb.wire import request_from_nbest
+from lorb_adapters.base.loader import load_base
+from lorb_adapters.store.store import Store
+from lorb_client.calls import CallSettings
+from lorb_client.load.call_outcome import Connections, OutcomeKind
+from lorb_server.adapter import Route
+from lorb_server.call import Job, Scored
+from lorb_server.fronts.adapter_codec import AdapterNumbers
+from lorb_server.fronts.engine_link import EngineLink
+from lorb_server.fronts.engine_state import EngineState
+from lorb_server.fronts.front_peer import Desk, FrontPeer
+from lorb_server.rpc.health import Health
+from lorb_server.telemetry.metrics import Metrics
+from results_file import RESULTS, ROOT, write_results
+from serving_process import serving_process
+from support.adapters.publications import make_publication
+from support.adapters.tiny_bases import make_bert
+from support.servers.serving import adapter_handle
+
+OUTPUT = RESULTS / "fronts.jsonl"
+FRONTS = (0, 1, 2)
+CALLERS = 32
+CONNECTIONS = 16  # the kernel deals them out among the fronts
+HANDED_OVER = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One figure.
+
+    Attributes:
+        name: what was measured.
+        value, unit: a median.
+        ratio, ratio_to: the median of the rounds' ratios to another figure of the same round, or None.
+    """
+
+    name: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    ratio_to: str | None = None
+
+
+class InstantScoring:
+    """Scores without a model: what is left is the hand-over."""
+
+    def check_room(self, domain, lane, **_):
+        """There always is."""
+
+    async def score(self, job):
+        """Zeros."""
+        return Scored((0.0,) * len(job.rows), 0.0, 0.0)
+
+
+class OneRoute:
+    """One adapter for everybody."""
+
+    async def route(self, domain, routing_key):
+        """It."""
+        return Route(adapter_handle(1))
+
+    def depends_on_key(self, domain):
+        """It does not."""
+        return False
+
+    def served_domains(self):
+        """One."""
+        return ["voice"]
+
+
+async def hand_over(rows) -> list[Record]:
+    """A ten-best list to the engine and its scores back, both ends in one process and on one core."""
+    state = EngineState(1, is_serving=True, has_served=True)
+    metrics = Metrics()
+    link = EngineLink(Health(()), metrics)
+    peer = FrontPeer(Desk(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state, metrics.internal_errors))
+    loop = asyncio.get_running_loop()
+    for end, connection in zip(socket.socketpair(), (peer.connection, link.connection), strict=True):
+        await loop.create_unix_connection(lambda connection=connection: connection, sock=end)
+    peer.tell_state()
+    job = Job(rows, (await link.route("voice", "")).adapter, 1e12)
+    began = time.perf_counter()
+    for _ in range(HANDED_OVER):
+        await link.score(job)
+    alone = (time.perf_counter() - began) / HANDED_OVER
+    began = time.perf_counter()
+    for _ in range(HANDED_OVER // CALLERS):
+        await asyncio.gather(*(link.score(job) for _ in range(CALLERS)))
+    together = (time.perf_counter() - began) / (HANDED_OVER // CALLERS * CALLERS)
+    link.connection.close()
+    await link.lost
+    return [
+        Record("hand-over, one list at a time", alone, "s"),
+        Record(f"hand-over, {CALLERS} lists at once", together, "s"),
+    ]
+
+
+async def load(target: str, requests: list[bytes], num_callers: int, seconds: float) -> list[float]:
+    """Latencies of callers that each wait for an answer before they ask again; seconds."""
+    connections = Connections(CallSettings(target), min(CONNECTIONS, num_callers))
+    await connections.open(30.0)
+    latencies: list[float] = []
+    numbers = iter(range(10**9))
+    ends_at = time.monotonic() + seconds
+
+    async def call_on() -> None:
+        while (sent_at := time.monotonic()) < ends_at:
+            end = await connections.send(requests[next(numbers) % len(requests)], 60.0)
+            if end.ending is not OutcomeKind.RESCORED:
+                raise RuntimeError(f"a patient call was not rescored: {end}")
+            latencies.append(time.monotonic() - sent_at)
+
+    await asyncio.gather(*(call_on() for _ in range(num_callers)))
+    await connections.close()
+    return latencies
+
+
+def measure(args, base_folder: Path, store: Store, requests: list[bytes]) -> list[Record]:
+    """Servers with 0, 1 and 2 fronts, in turn."""
+    rates: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
+    medians: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
+    flags = ("--base", base_folder, "--store", store.url, "--device", "cpu", "--threads", 1, "--score-cache-bytes", 0,
+             "--max-queue-seconds", 60, "--default-deadline-seconds", 60)  # fmt: skip
+    with ExitStack() as stack:
+        servers = {
+            fronts: stack.enter_context(serving_process(*flags, "--front-processes", fronts)) for fronts in FRONTS
+        }
+        for server in servers.values():
+            asyncio.run(load(server.target, requests, CALLERS, 0.5))
+        for _ in range(args.rounds):
+            for fronts, server in servers.items():
+                rates[fronts].append(
+                    len(asyncio.run(load(server.target, requests, CALLERS, args.seconds))) / args.seconds
+                )
+                medians[fronts].append(
+                    statistics.median(asyncio.run(load(server.target, requests, 1, args.seconds / 2)))
+                )
+    return [*records("calls", "calls/s", rates), *records("p50, one caller", "s", medians)]
+
+
+def records(name: str, unit: str, values: dict[int, list[float]]) -> list[Record]:
+    """One for each number of fronts, with its ratio to the server of one process."""
+    made = []
+    for fronts, each in values.items():
+        ratio = statistics.median(a / b for a, b in zip(each, values[0], strict=True)) if fronts else None
+        value = statistics.median(each)
+        made.append(Record(f"{name}, {fronts} fronts", value, unit, ratio, f"{name}, 0 fronts" if fronts else None))
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--results", type=Path, default=OUTPUT)
+    args = parser.parse_args()
+    lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:100]
+    requests = [request_from_nbest(one, RescoreOptions(domain="voice")).SerializeToString() for one in lists]
+    with tempfile.TemporaryDirectory() as folder:
+        base_folder = make_bert(Path(folder) / "base")
+        base = load_base(str(base_folder))
+        (Path(folder) / "store").mkdir()
+        store = Store(f"{folder}/store")
+        publication = make_publication(base, "voice")
+        store.publish(publication, set_stable=True)
+        texts = [one.transcript for one in lists[0].distinct()]
+        rows = base.text_encoder.encode(texts, "", publication.normalization, uses_context=False)
+        found = [*asyncio.run(hand_over(rows)), *measure(args, base_folder, store, requests)]
+    write_results(args.results, [asdict(record) for record in found], ("name",))
+    for record in found:
+        ratio = "" if record.ratio is None else f"  {record.ratio:.2f} of {record.ratio_to}"
+        print(f"{record.name:32} {record.value:10.4g} {record.unit}{ratio}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

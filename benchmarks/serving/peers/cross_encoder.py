@@ -1,0 +1,42 @@
+"""sentence-transformers' CrossEncoder with one merged adapter; `predict()` as it comes: batches of 32, by length.
+
+It reads pairs; a hypothesis is the second of a pair whose first is empty. LoRB reads the same pairs beside it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from sentence_transformers import CrossEncoder
+from torch import Tensor, nn
+
+from models import Prepared as PreparedModel
+from peers.peer import Prepared
+from peers.peft_model import ScoringPeftModel
+from workload import TaggedList
+
+
+class MergedCrossEncoder:
+    """Scores every list under the first domain's adapter, which is part of its weights. Tokenisation is timed."""
+
+    def __init__(self, prepared: PreparedModel, dtype: torch.dtype) -> None:
+        self._model = CrossEncoder(str(prepared.base), num_labels=1, activation_fn=nn.Identity(), device="cpu")
+        adapted = ScoringPeftModel(prepared, torch.float32, num_adapters=1)
+        weight, bias = adapted.head(0)
+        classifier = self._model.model
+        classifier.bert.load_state_dict(adapted.merge().state_dict(), strict=False)  # all but the pooler
+        classifier.bert.pooler = _FirstToken()  # LoRB's head has no pooler: a little less work here too
+        classifier.classifier.load_state_dict({"weight": weight[None], "bias": bias[None]})
+        self._model.to(dtype)
+
+    def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
+        """Flattens the lists to pairs."""
+        pairs = [("", text) for each in lists for text in each.texts]
+        return Prepared(lambda: self._model.predict(pairs, show_progress_bar=False).tolist(), len(pairs), 0)
+
+
+class _FirstToken(nn.Module):
+    """Hands the first token's state to the classifier."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """states: [rows, tokens, hidden]; returns [rows, hidden]."""
+        return states[:, 0]
