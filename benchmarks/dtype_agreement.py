@@ -17,8 +17,8 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
 from lorb_adapters.store.choose_base import AUTO, choose_base
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]

@@ -16,8 +16,8 @@ from lorb_adapters.lora.head import SUM
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import map_order
 from lorb_adapters.store.choose_base import AUTO, choose_base
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_server.engine.batch import Work
 from models import MINILM, prepared
 from results_file import ROOT

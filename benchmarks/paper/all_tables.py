@@ -1,8 +1,8 @@
-"""All tables, one after the other, by their own commands: flags are handed on.
+"""Runs the commands of all tables one after the other; flags are passed on.
 
-    python benchmarks/paper/all.py --size full --device cuda       # what benchmarks/paper/gpu does
+    python benchmarks/paper/all_tables.py --size full --device cuda     # as benchmarks/paper/gpu does
 
-A table that is done costs nothing; one that fails does not keep the next from its turn. The exit status is the worst.
+Finished cells are skipped. A table that fails does not stop the next one. The exit status is the worst.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Runs them by number: later tables read the learning rates that Table 1 chose."""
+    """Runs the tables by number: later ones read the learning rates that Table 1 chose."""
     worst = 0
     for script in sorted(HERE.glob("table[0-9].py")):
         print(f"== {script.name}", flush=True)

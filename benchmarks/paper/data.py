@@ -1,8 +1,9 @@
-"""Makes the study's sets from the public lists, and prints what is in them; data.md has the digests.
+"""Makes the study's sets from the public lists and prints their sizes and digests, which data.md has.
 
     python benchmarks/paper/data.py --source DIR [--sets runs/paper/sets]
 
-DIR is the folder with librispeech_ls100_10best, dstc2_live and hp_atis. dstc2_live and hp_atis may not be given on.
+DIR is the folder with librispeech_ls100_10best, dstc2_live and hp_atis. The licences of the last two do not allow
+redistribution.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from study.lists.sets import prepare, read
 
 
 def main() -> None:
-    """Makes and prints."""
+    """Makes the sets and prints a row for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--sets", type=Path, default=ROOT / "runs" / "paper" / "sets")

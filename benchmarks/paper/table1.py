@@ -1,10 +1,10 @@
-"""Table 1: what is trained, and what it costs: WER at home and elsewhere, parameters, minutes, memory.
+"""Table 1: methods and their costs: WER on the own and other domains, parameters, minutes, memory.
 
     python benchmarks/paper/table1.py [--plan | --write | --test] [--size small|medium|full] [...]
 
-Every method has the same budget: as many learning rates on seed 0, the best of them on dev for the other seeds, the
-same lists, epochs and looks. --test is the one use of the test sets: the chosen runs rescore them as they are, and a
-line is added to test_log.md. README.md beside this says what the figures are.
+Every method has the same budget: the same number of learning rates on seed 0, the best of them on dev for the other
+seeds, the same lists, epochs and evaluations. --test is the only use of the test sets: the chosen runs rescore them,
+nothing is tuned, and test_log.md gets a line. README.md explains the figures.
 """
 
 import sys
@@ -30,7 +30,7 @@ LOG = Path(__file__).with_name("test_log.md")
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """Baselines, then every method on every domain, the cheapest first."""
+    """The baselines, then each method on each domain, the cheapest first."""
     made = []
     for domain in size.domains:
         sets = tuple(dev_of(size, each) for each in size.domains)
@@ -48,7 +48,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """Errors list by list only of the methods whose difference is shown, which other tables build on too."""
+    """The figures that pages need: errors of each list only for methods whose difference is shown."""
     if key["method"] in ("trigram", "untrained"):
         return {name: without_errors(figures[name]) for name in ("dev", "elsewhere") if name in figures}
     costs = pick(figures, "parameters", "tokens_per_cpu_second", "memory.peak_beyond_bytes", "best.wer", "best.minutes")
@@ -60,7 +60,7 @@ def kept(key: Key, figures: Figures) -> Figures:
 
 
 def test_cells(size: Size, records: Records) -> list[Cell]:
-    """The chosen runs on the test sets."""
+    """The chosen runs, on the test sets."""
     made, trained = [], Records(records.results, TABLE.name)
     for domain in size.domains:
         test = Lists(domain, TEST, size.counts[domain].test, size.hypotheses)

@@ -3,8 +3,8 @@
     python benchmarks/paper/table2.py [--plan | --write] [--size small|full] [...]
 
 LoRB with the learning rate that Table 1 chose, alpha twice the rank. "upper half" and "upper
-third" adapt every linear layer of layers 3 to 5, or 4 and 5, of six; what the layers below give is computed once and
-kept on disk, and the minutes have that in.
+third" adapt every linear layer of layers 3 to 5, or 4 and 5, of six; the
+output of the layers below is computed once and kept on disk; the minutes include that.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ is better. Tokens and minutes of one core's time."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """By seed, so that a part of them is a table too."""
+    """The cells by seed: those of the first seed make a table already."""
     made = []
     for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
@@ -55,7 +55,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """A part for each domain."""
+    """Makes the page: a part for each domain."""
     done, results = list(records.all()), records.results
     parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
     return whole_page("Table 2: rank and targets", size, done, _WORDS, *parts)
@@ -88,7 +88,7 @@ def _costs(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     del key
     return pick(figures, "dev", "parameters", "tokens_per_cpu_second", "evaluations", "memory.peak_beyond_bytes")
 

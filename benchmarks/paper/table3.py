@@ -1,10 +1,10 @@
-"""Table 3: the correlation regulariser: lambda over orders of magnitude, and with other regularisers.
+"""Table 3: the correlation regulariser: its weight lambda, and other regularisers.
 
     python benchmarks/paper/table3.py [--plan | --write] [--size small|full] [...]
 
 LoRA with the learning rate that Table 1 chose for LoRB; lambda 0 is LoRA alone. Dropout 0.1, weight decay 0.1 (else
-0.01) and R-Drop (weight 1, with the dropout) join lambda 0 and LoRB's. The features' isotropy is measured on the first
-hypothesis of each dev list (study/isotropy.py has the formulas).
+0.01) and R-Drop (weight 1, with the dropout) are combined with lambda 0 and LoRB's. Isotropy is measured
+on the first hypothesis of each dev list (study/training/isotropy.py has the formulas).
 """
 
 from collections.abc import Sequence
@@ -40,14 +40,14 @@ of two lists' features; partition: Mu and Viswanath's, 1 is isotropic."""
 
 
 def settings(size: Size) -> list[tuple[str, float]]:
-    """What joins, and lambda: first lambda alone, then the combinations."""
+    """The regulariser that is added, and lambda: first lambda alone, then the combinations."""
     return [(NONE, each) for each in LAMBDAS] + [
         (name, each) for name, each in product(WITH, (0.0, size.correlation_weight)) if name != NONE
     ]
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """By seed, so that a part of them is a table too."""
+    """The cells by seed: those of the first seed make a table already."""
     made = []
     for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
@@ -60,7 +60,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """A part for each domain."""
+    """Makes the page: a part for each domain."""
     done, results = list(records.all()), records.results
     parts = [
         _domain(size, matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)
@@ -92,7 +92,7 @@ def _isotropy(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     del key
     return pick(figures, "dev", "isotropy") | {"elsewhere": without_errors(figures["elsewhere"])}
 

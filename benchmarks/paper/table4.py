@@ -4,7 +4,7 @@
 
 LoRB. Each number of lists has a learning rate of its own, the best on dev of as many as Table 1 tries: the one that
 Table 1 chose for 300 lists of LibriSpeech, 1e-2, learnt nothing from 500. Few lists are read in more epochs: 600 lists
-in all, four epochs at most where a size has fewer. A smaller cut is part of a larger one.
+in all, at most four epochs. A larger cut contains the smaller ones.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ its own there."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """By number of lists, the small ones first."""
+    """The cells by number of lists, the smallest first."""
     made = []
     for count in size.curve:
         for domain in size.domains:
@@ -50,7 +50,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """A row a domain, and the line; then the rates."""
+    """Makes the page: a row for each domain with its fitted line; then the rates."""
     done, results = list(records.all()), records.results
     counted = [f"{count or 'all'} lists" for count in size.curve]
     lines, rates, panels = [], [], {}
@@ -93,12 +93,12 @@ def _rate_and_seeds(records: list[Record]) -> str:
 
 
 def _number(records: list[Record]) -> int:
-    """Train lists, with contrast or not."""
+    """The number of train lists."""
     return int(records[0].figures["lists"]["train"])
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     del key
     return pick(figures, "dev", "best.wer", "lists.train")
 

@@ -1,9 +1,9 @@
-"""Table 5: with and without: the RescoreBERT base, context, MWED, the switching margin, heads, and N.
+"""Table 5: ablations: the RescoreBERT base, context, MWED, the switching margin, heads, and N.
 
     python benchmarks/paper/table5.py [--plan | --write] [--size small|full] [...]
 
 LoRB with the learning rate that Table 1 chose, one thing changed at a time. Heads are compared on minilm too, which
-comes with none: rescore-minilm's own is a sum head.
+has no head of its own: that of rescore-minilm is a sum head.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _DEFAULT, _MINILM = "default", "minilm"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row.
+    """A row: one change to the default.
 
     Attributes:
         name: in keys.
@@ -41,7 +41,7 @@ class Change:
         base: instead of the size's.
         hypotheses: N, instead of the size's.
         against: the row to compare with.
-        domains: empty: all.
+        domains: that it is made on; empty: all.
     """
 
     name: str
@@ -68,7 +68,7 @@ CHANGES = (
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """By change, so that a part of them is a table too."""
+    """The cells by change: those of the first changes make a table already."""
     made = []
     for each in CHANGES:
         for domain in each.domains or size.domains:
@@ -87,7 +87,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """A part for each domain."""
+    """Makes the page: a part for each domain."""
     done = list(records.all())
     parts = [_domain(matching(done, domain=domain), domain, records) for domain in size.domains]
     return whole_page("Table 5: with and without", size, done, _WORDS, *parts)
@@ -123,7 +123,7 @@ def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     return pick(figures, "dev", *(("dev_without_margin",) if key["change"] == _DEFAULT else ()))
 
 

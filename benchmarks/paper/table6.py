@@ -1,10 +1,10 @@
-"""Table 6: how small the base may be: MiniLM's lowest 2, 4 or all 6 layers, each taught alike, and LoRB on each.
+"""Table 6: base depth: MiniLM's lowest 2, 4 or all 6 layers, each trained alike, and LoRB on each.
 
     python benchmarks/paper/table6.py [--plan | --write] [--size small|medium|full] [--jobs N]
 
-A base of each depth is made by lorb-build-base from the same book sentences; the text is looked for in the sets' folder
-`text`, then beside the repository. One base a depth: its seed is not varied, the adapters' are. Larger models:
-`--size full --device cuda` teaches all of the text.
+lorb-build-base makes a base of each depth from the same book sentences; their file is in the sets' folder `text` or
+beside the repository. There is one base for each depth: its seed is not varied, those of the adapters are.
+`--size full --device cuda` trains on all of the text.
 """
 
 from study.harness.cell import Cell, Key
@@ -13,9 +13,9 @@ from study.harness.records import Records
 from study.harness.sizes import Size
 from study.harness.table import Figures, Table, pick
 from study.lists.sets import DEV, Lists
-from study.table6_depth.adapter_training import Adapting
-from study.table6_depth.base_building import Building
-from study.table6_depth.inference_speed import ServingSpeed
+from study.table6_depth.adapter_training import AdapterTraining
+from study.table6_depth.base_building import BaseBuilding
+from study.table6_depth.inference_speed import InferenceSpeed
 from study.table6_depth.page import page
 from study.training.learning_rates import lorb_rate
 from study.training.methods import LORB
@@ -31,28 +31,28 @@ _SPEED_LISTS = Lists(DOMAIN, DEV, 60)  # all of a list's hypotheses: the ten bes
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """For each depth the base; once that is made, how fast it is, and adapters."""
+    """For each depth its base, and once it is made its speed and adapters."""
     found = []
     dev = Lists(DOMAIN, DEV, None if size.name == "full" else DEV_LISTS, size.hypotheses)
     for layers in LAYERS:
-        building = Building(PARENT, layers, SENTENCES[size.name], dev)
+        building = BaseBuilding(PARENT, layers, SENTENCES[size.name], dev)
         made = Cell({"of": "base", "layers": layers}, building, cost=40 * SENTENCES[size.name] * (1 + layers) / 4)
         found.append(made)
         if not records.find(of="base", layers=layers):
             continue
-        found.append(Cell({"of": "speed", "layers": layers}, ServingSpeed(building, made.name, _SPEED_LISTS), 5e4))
+        found.append(Cell({"of": "speed", "layers": layers}, InferenceSpeed(building, made.name, _SPEED_LISTS), 5e4))
         rate = lorb_rate(records, size, DOMAIN) or RATE
         for seed in range(size.seeds):
             base = f"{PARENT}-lowest-{layers}"
             run = training(size, DOMAIN, LORB.flags(size), seed=seed, rate=rate, base=base, dev=dev, evaluations=1)
-            work = Adapting(building, made.name, run)
+            work = AdapterTraining(building, made.name, run)
             cost = cost_of(size, DOMAIN, factor=layers / 6)
             found.append(Cell({"of": "lorb", "layers": layers, "rate": rate, "seed": seed}, work, cost))
     return found
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     if key["of"] == "base":
         return pick(figures, "parameters", "taught", "cost.seconds", *_BASE_DEV)
     if key["of"] == "speed":

@@ -2,9 +2,9 @@
 
     python benchmarks/paper/table7.py [--plan | --write]
 
-Run it on a quiet machine, one job: it measures times. The adapters are the shipped one and copies with other weights;
-the full models are the base with those merged into it. Each cell is a process of its own, and its record has the load
-average.
+Run it with one job on a machine without other load: it measures times. The adapters are the shipped one and copies with
+other weights; the full models are the base with those merged into it. Each cell is a process of its own, and its record
+has the load average.
 """
 
 import sys
@@ -20,7 +20,7 @@ from study.harness.table import Figures, Table, pick
 from study.lists.sets import DEV, Lists
 from study.table7_domains.hosting import Hosting
 from study.table7_domains.page import page
-from study.table7_domains.version_swaps import Swapping
+from study.table7_domains.version_swaps import VersionSwaps
 
 NUM_DOMAINS = (1, 10, 100)
 RUNS = {1: 3, 10: 3, 100: 1}  # a hundred domains are a hundred loads, and their memory differs by less than a percent
@@ -29,7 +29,7 @@ _COSTS = {"adapters": 0.1, "full": 0.6, "plain": 0.2}  # of a domain
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """Every peer with every number of domains, and the swaps."""
+    """Each peer with each number of domains, and the swaps."""
     del size, records
     hosting = [
         Cell({"of": peer, "domains": count, "run": run}, Hosting(peer, count, LISTS, run), 5 + cost * count)
@@ -39,12 +39,12 @@ def cells(size: Size, records: Records) -> list[Cell]:
     ]
     return [
         *hosting,
-        *(Cell({"of": "swap", "domains": count}, Swapping(count), 15 + count / 10) for count in NUM_DOMAINS),
+        *(Cell({"of": "swap", "domains": count}, VersionSwaps(count), 15 + count / 10) for count in NUM_DOMAINS),
     ]
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """What the page shows."""
+    """The figures that the page needs."""
     if key["of"] == "swap":
         return pick(figures, "swaps", "server_rss_mib.before")
     return pick(

@@ -1,9 +1,9 @@
-"""Table 8: what a LoRA adapter changed, against full fine-tuning from the same start on the same lists.
+"""Table 8: the changes that LoRA makes, compared with full fine-tuning from the same start on the same lists.
 
     python benchmarks/paper/table8.py [--plan | --write] [--jobs N]
 
-A cell trains both (LoRA and full, one seed) and compares weights, hidden states, attention maps and the words that
-each fixes; the last cell compares the seeds with one another. The lists are LibriSpeech's dev.
+A cell trains both with one seed and compares weights, hidden states, attention maps and the words that each fixes. The
+last cell compares the seeds. The lists are LibriSpeech's dev set.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _METHODS = {"lora": LORA, "full": FULL}
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """One comparison a seed, then the seeds with one another."""
+    """A comparison for each seed, then one of the seeds."""
     rates = {name: _rate(size, records, method) for name, method in _METHODS.items()}
     works = [
         Comparison(_run(size, "lora", rates, seed), _run(size, "full", rates, seed), _dev(size))
@@ -43,7 +43,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def _rate(size: Size, records: Records, method: Method) -> float:
-    """What Table 1 chose on this domain."""
+    """The learning rate that Table 1 chose on this domain."""
     first = Records(records.results, "table1").find(domain=DOMAIN, method=method.name, seed=0)
     return chosen_rate(first, method.rates[: size.rates]) or RATES[method.name]
 

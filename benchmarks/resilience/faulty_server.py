@@ -47,8 +47,9 @@ def _break_clock() -> None:
 
 
 def _break_model(fault: str) -> None:
-    from lorb_adapters.base.loader import load_base
     from lorb_adapters.encoder.scores_future import ScoresFuture
+
+    from lorb_adapters.base.loader import load_base
     from lorb_adapters.model import RescoringModel
 
     launch = RescoringModel.launch

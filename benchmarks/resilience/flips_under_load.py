@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 import grpc
 import torch
 from corruptions import CORRUPTIONS, DOMAIN, corrupt
+from lorb_adapters.lora.sites import fresh_weights
 
 from lorb import NBest, RescoreOptions
 from lorb.formats import read_nbest_lists
 from lorb.v1 import admin_pb2, admin_pb2_grpc
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import fresh_weights
 from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior

@@ -9,8 +9,8 @@ import torch
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.process_memory import keep_freed_pages
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.call import Priority
 from lorb_server.engine.batch import Request, Share, Work, gather, score

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lorb_adapters.lora.sites import fresh_weights
 from transformers import BertConfig, BertModel
 
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.head import CLS, HeadWeights
-from lorb_adapters.lora.sites import fresh_weights
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication

@@ -28,11 +28,13 @@ from lorb.formats import read_nbest_lists
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.weights import LoraConfig
 from lorb_adapters.process_memory import keep_freed_pages
+from lorb_adapters.ranking import first_pass_scores
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_adapters.training.batches import batches
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import EncodedList, fit_rank_prior, prepare, training_first_pass
+from lorb_adapters.training.data.encoded_lists import EncodedList, encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.encoder.forward import product_dtype
 from lorb_adapters.training.losses import correlation_penalty, mwer_loss
 from lorb_adapters.training.methods import Lora
@@ -79,7 +81,7 @@ class ModuleStep:
         weights = self._method.weights(self._method.tensors)
         features, ordered = self._method.model.forward([rows[i] for i in by_length], weights)
         scores = torch.zeros_like(ordered).index_copy(0, torch.tensor(by_length), ordered)
-        first_pass = [score for each in batch for score in training_first_pass(each, self._prior)]
+        first_pass = [score for each in batch for score in first_pass_scores(each.distinct, self._prior)]
         errors = torch.tensor([count for each in batch for count in each.errors])
         mwer = mwer_loss(scores + scores.new_tensor(first_pass), errors, [len(each.rows) for each in batch])
         (mwer + self._config.correlation_weight * correlation_penalty(features)).backward()
@@ -185,7 +187,7 @@ def main() -> None:
     nbests = read_nbest_lists([args.lists], require_references=True)
     lists = [
         each
-        for each in prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+        for each in encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False)
         if each.has_contrast
     ]
     steps = list(enumerate(islice(batches(lists, config, args.steps), args.steps), start=1))

@@ -1,4 +1,4 @@
-"""A cell of a table: one thing to do once, and the key that tells it from the others."""
+"""A cell of a table: one piece of work and the key that identifies it."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ _ODD_CHARACTERS = re.compile(r"[^A-Za-z0-9._+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a cell is done.
+    """The folders and the device of a cell.
 
     Attributes:
-        scratch: the cell's own folder, kept between tries; weights and checkpoints lie there, never committed.
+        scratch: the cell's own folder for weights and checkpoints, kept between tries and never committed.
         sets: the prepared lists (study.lists.sets).
-        results: of this size, with a folder for each table; committed.
+        results: folder of this size, with a file for each table; committed.
         device: cpu or cuda.
-        threads: of the processor.
+        threads: number of processor threads.
     """
 
     scratch: Path
@@ -30,26 +30,26 @@ class Place:
 
 
 class Work(Protocol):
-    """What is done in a cell: a frozen dataclass, which a process of its own gets by pickle."""
+    """The work of a cell: a frozen dataclass, pickled for the process that runs it."""
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the result, as JSON: two works with equal settings are one work."""
+        """The settings that decide the result, as JSON. Works with equal settings share their result."""
 
     def command(self) -> str:
-        """The command of ours that does the same by hand, for the record."""
+        """The command that does the same by hand, for the record."""
 
     def run(self, place: Place) -> dict[str, Any]:
-        """Does it and returns the figures, as JSON."""
+        """Runs the work and returns its figures, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell.
+    """A cell of a table.
 
     Attributes:
         key: domain, method, seed, ...; its values make the name, in this order.
         work: what to do.
-        cost: in any unit that is the same for all cells of a table, for the time left.
+        cost: estimate for the time left, in a unit of the table's own.
     """
 
     key: Key
@@ -58,11 +58,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As its file is called."""
+        """The name that identifies the cell in records and logs."""
         return name_of(self.key)
 
 
 def name_of(key: Key) -> str:
-    """Texts as they are, numbers behind the name of what they are."""
+    """Joins the values of a key; numbers follow the names of their fields."""
     parts = (value if isinstance(value, str) else f"{name}{value:g}" for name, value in key.items())
     return "-".join(_ODD_CHARACTERS.sub("_", part) for part in parts)

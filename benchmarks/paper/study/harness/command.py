@@ -22,9 +22,16 @@ def main(
     *,
     before: Callable[[Size], None] = lambda size: None,
 ) -> int:
-    """Runs it; the exit status: 0 all named cells are done, 1 some failed, 2 no sets, 130 interrupted.
+    """Runs the command of a table.
 
-    before: is told the size before any cell is done.
+    Args:
+        table: the table.
+        argv: flags; None: of the process.
+        description: for --help.
+        before: called with the size before the first cell.
+
+    Returns:
+        The exit status: 0 all known cells are done, 1 some failed, 2 there are no sets, 130 interrupted.
     """
     args = parser(description).parse_args(argv)
     run = Run(
@@ -53,7 +60,7 @@ def main(
         try:
             status = FAILED if run.do() else 0
         except KeyboardInterrupt:
-            print("interrupted: the same command goes on")
+            print("interrupted: run the same command to continue")
             status = INTERRUPTED
     page = table.page(run.size, run.records)
     path = run.folders.results / f"{table.name}.md"
@@ -66,25 +73,25 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The flags that all tables share."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = made.add_mutually_exclusive_group()
-    what.add_argument("--plan", action="store_true", help="list the cells and what is done, and do nothing")
-    what.add_argument("--write", action="store_true", help="do no cell: make the page of the records there are")
+    what.add_argument("--plan", action="store_true", help="list the cells and which are done, and run none")
+    what.add_argument("--write", action="store_true", help="run no cell: make the page from the records")
     made.add_argument("--size", choices=tuple(SIZES), default="small", help="full wants a GPU (default: small)")
-    made.add_argument("--only", default="", metavar="TEXT", help="cells whose name has this in it")
-    made.add_argument("--again", default="", metavar="TEXT", help="throw the records of such cells away first")
-    made.add_argument("--jobs", type=int, default=1, help="cells at a time (default: 1)")
-    made.add_argument("--threads", type=int, default=1, help="of the processor, for each (default: 1)")
-    made.add_argument("--minutes", type=float, default=0.0, help="start no cell after so many; 0: all")
+    made.add_argument("--only", default="", metavar="TEXT", help="only cells whose names contain TEXT")
+    made.add_argument("--again", default="", metavar="TEXT", help="first remove the records whose names contain TEXT")
+    made.add_argument("--jobs", type=int, default=1, help="cells run at a time (default: 1)")
+    made.add_argument("--threads", type=int, default=1, help="processor threads of each cell (default: 1)")
+    made.add_argument("--minutes", type=float, default=0.0, help="start no cell after this many minutes; 0: no limit")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument(
         "--results", type=Path, help="default: benchmarks/paper/results, for another size than small results/SIZE"
     )
     made.add_argument("--scratch", type=Path, help="weights, checkpoints and logs (default: runs/paper/SIZE)")
-    made.add_argument("--sets", type=Path, help="what data.py made (default: runs/paper/sets)")
+    made.add_argument("--sets", type=Path, help="folder that data.py made (default: runs/paper/sets)")
     return made
 
 
 def folders(size: str, results: Path | None = None, scratch: Path | None = None, sets: Path | None = None) -> Folders:
-    """The folders of a size, where none are given."""
+    """The folders of a size, by default those of the repository."""
     committed = ROOT / "benchmarks" / "paper" / "results"
     runs = ROOT / "runs" / "paper"
     default = committed if size == SMALL.name else committed / size
@@ -97,5 +104,5 @@ def _plan(run: Run) -> int:
     cells = [each for each in run.table.cells(run.size, run.records) if run.only in each.name]
     for cell in cells:
         print(f"{'to do' if cell in left else 'done ':5}  cost {cell.cost:8.0f}  {cell.name}")
-    print(f"{len(cells)} cells can be named by what is done, {len(left)} are left; choices on dev may name more")
+    print(f"{len(cells)} cells known, {len(left)} left; choices on dev may add more")
     return 0

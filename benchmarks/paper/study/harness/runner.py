@@ -1,4 +1,4 @@
-"""Does the cells of a table that are not done, and tells how far it is."""
+"""Runs the cells of a table that are not done, and reports progress."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _MOST_TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a study reads and writes.
+    """The folders of a study.
 
     Attributes:
         results: of one size; committed.
@@ -33,11 +33,11 @@ class Folders:
 
 @dataclass
 class Run:
-    """One go over a table's cells.
+    """A run over a table's cells.
 
     Attributes:
-        minutes: no cell is started after so many; 0: no bound.
-        only: cells whose name has this in it; empty: all.
+        minutes: no cell is started later; 0: no limit.
+        only: run cells whose names contain this; empty: all.
     """
 
     table: Table
@@ -55,11 +55,11 @@ class Run:
 
     @property
     def records(self) -> Records:
-        """The table's."""
+        """The records of the table."""
         return Records(self.folders.results, self.table.name)
 
     def left(self) -> list[Cell]:
-        """The cells that are named and not done, failed ones too."""
+        """The known cells that are not done, failed ones included."""
         cells = self.table.cells(self.size, self.records)
         return [each for each in cells if self.only in each.name and self.records.get(each) is None]
 
@@ -88,7 +88,7 @@ class Run:
         return shared
 
     def do(self) -> int:
-        """Does what is left; the number of cells that failed. Ctrl-C ends it, and the same command goes on."""
+        """Runs the cells that are left; returns how many failed. After Ctrl-C a new run continues."""
         started = time.monotonic()
         workers = Workers(self.jobs, self.threads)
         try:

@@ -1,4 +1,4 @@
-"""How large the study is: what fits two cores, and what wants a GPU."""
+"""The sizes of the study: small and medium for two cores, full for a GPU."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Lists of one domain; None: all there are."""
+    """Numbers of lists of a domain; None: all."""
 
     train: int | None = None
     dev: int | None = None
@@ -15,20 +15,20 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of all tables.
+    """A size, the same for all tables.
 
     Attributes:
-        name: of the folder of results.
-        base: that is adapted, as --base has it.
-        counts: lists by domain, in the order of the tables.
-        hypotheses: kept of each list, the first by first pass; None: all.
-        epochs: over the train lists.
-        evaluations: on dev in each epoch.
-        rates: learning rates that each method tries on seed 0, the first so many of its own.
-        seeds: how many, from 0.
-        curve: numbers of train lists in Table 4; None is all.
-        correlation_weight: of LoRB in all tables, unless it is what a table varies.
-        methods: of Table 1, by name; empty: all.
+        name: the size's name and that of its folder of results.
+        base: the base to adapt, a value of --base.
+        counts: numbers of lists by domain, in the order of the tables.
+        hypotheses: number kept of each list, the best by first pass; None: all.
+        epochs: number of passes over the train lists.
+        evaluations: number on dev in each epoch.
+        rates: number of learning rates that each method tries on seed 0, the first of its own.
+        seeds: number of seeds, from 0.
+        curve: numbers of train lists in Table 4; None: all.
+        correlation_weight: of LoRB, except where a table varies it.
+        methods: names of the methods in Table 1; empty: all.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Size:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the domains."""
         return tuple(self.counts)
 
     def domains_or(self, few: Sequence[str]) -> tuple[str, ...]:
-        """All domains; in the small size those of `few`."""
+        """All domains; those of `few` in the small size."""
         return tuple(each for each in self.domains if self.name != "small" or each in few)
 
 

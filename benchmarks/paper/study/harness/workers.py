@@ -1,4 +1,4 @@
-"""Processes that do cells: one each, forked from a server that has torch imported and has done nothing with it."""
+"""Worker processes: one for each cell, forked from a server that has only imported torch."""
 
 import multiprocessing
 import os
@@ -23,12 +23,12 @@ _LIBRARIES = ("torch", "transformers", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a cell ended.
+    """The outcome of a cell.
 
     Attributes:
-        figures: None where it failed.
+        figures: None if it failed.
         facts: for its record.
-        problem: why it failed, one line; the log in its scratch folder has more.
+        problem: why it failed, in one line; the log in the scratch folder has more.
     """
 
     cell: Cell
@@ -38,7 +38,7 @@ class Outcome:
 
 
 class Workers:
-    """Up to `jobs` processes, each with a cell; to be closed, which ends those at work."""
+    """Up to `jobs` processes, each with a cell. `close` ends those that still run."""
 
     def __init__(self, jobs: int, threads: int) -> None:
         self._jobs = jobs
@@ -51,16 +51,16 @@ class Workers:
 
     @property
     def cells(self) -> list[Cell]:
-        """Those at work."""
+        """The cells that run."""
         return [cell for cell, _ in self._at_work.values()]
 
     @property
     def has_room(self) -> bool:
-        """Whether another one may be started."""
+        """Whether another cell may be started."""
         return len(self._at_work) < self._jobs
 
     def start(self, cell: Cell, place: Place) -> None:
-        """Begins with a cell."""
+        """Starts a cell."""
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_do, args=(cell, place, theirs), name=cell.name)
         process.start()
@@ -68,11 +68,11 @@ class Workers:
         self._at_work[ours] = (cell, process)
 
     def wait(self) -> list[Outcome]:
-        """What has ended, at least one."""
+        """Waits for at least one cell to end; returns the outcomes."""
         return [self._end(ours) for ours in wait(list(self._at_work)) if isinstance(ours, Connection)]
 
     def close(self) -> None:
-        """Ends the processes at work; a training keeps its checkpoint."""
+        """Ends the processes that run; a training keeps its checkpoint."""
         for _, process in self._at_work.values():
             process.terminate()
         for _, process in self._at_work.values():
@@ -94,19 +94,19 @@ class Workers:
 def _do(cell: Cell, place: Place, out: Connection) -> None:
     place.scratch.mkdir(parents=True, exist_ok=True)
     _redirect(place.scratch / "log.txt")
-    with suppress(KeyboardInterrupt):  # the parent was interrupted too, and tells it
+    with suppress(KeyboardInterrupt):  # the parent was interrupted too and reports it
         out.send(do(cell, place))
 
 
 def do(cell: Cell, place: Place) -> Outcome:
-    """Does a cell in this process."""
+    """Runs a cell in this process."""
     import torch
 
     torch.set_num_threads(place.threads)
     load, started, cpu_started = os.getloadavg()[0], time.perf_counter(), time.process_time()
     try:
         figures = cell.work.run(place)
-    except Exception as error:  # whatever it is, the other cells are done all the same
+    except Exception as error:  # the other cells go on
         traceback.print_exc()
         return Outcome(cell, None, {}, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     facts = {
@@ -123,7 +123,7 @@ def do(cell: Cell, place: Place) -> Outcome:
 
 
 def _redirect(log: Path) -> None:
-    """What a cell prints goes to a file of its own."""
+    """Sends the output of a cell to a file."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -132,9 +132,9 @@ def _redirect(log: Path) -> None:
 
 
 def device_name(device: str) -> str:
-    """The model of the processor or GPU that `device`, cpu or cuda, stands for.
+    """The model of the processor or GPU. device: cpu or cuda.
 
-    A processor with the instruction sets torch uses: a hypervisor may give two generations one name.
+    A processor's name includes the instruction sets that torch uses: hypervisors give two generations one name.
     """
     import torch
 

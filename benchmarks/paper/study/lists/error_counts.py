@@ -1,4 +1,4 @@
-"""Word errors of a set list by list, counted with weights that were tuned on other lists."""
+"""Word errors of each list of a set, counted with weights that were tuned on other lists."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ import numpy as np
 
 from study.harness.json_lines import append_line, read_lines
 
-if TYPE_CHECKING:  # torch takes seconds to import, and the pages need none
+if TYPE_CHECKING:  # torch takes seconds to import, and pages do not need it
     from lorb_adapters.ranking import RankPrior
     from lorb_adapters.training.data.encoded_lists import EncodedList
     from lorb_adapters.training.evaluation.tuning import ScoredList
@@ -71,9 +71,9 @@ def unpacked(text: str) -> np.ndarray:
 def cross_fitted_errors(
     lists: "Sequence[EncodedList]", scores: Sequence[Sequence[float]], prior: "RankPrior", *, margin: bool = True
 ) -> list[int]:
-    """Errors of what comes first in each list: weight (and switching margin) are tuned on the other half of the set.
+    """Word errors of the hypothesis ranked first in each list, with parameters tuned on the other half of the set.
 
-    The halves are drawn by the lists' ids.
+    Tuned are the weight and, with `margin`, the switching margin. The lists' ids decide the halves.
     """
     from lorb_adapters.training.evaluation.tuning import scored_lists
 
@@ -81,7 +81,10 @@ def cross_fitted_errors(
 
 
 def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin: bool = True) -> list[int]:
-    """The same of lists that have their scores. halves: 0 or 1 for each list."""
+    """Word errors of the hypothesis ranked first in each scored list, with parameters tuned on the other half.
+
+    halves: 0 or 1 for each list.
+    """
     from lorb_adapters.training.evaluation.tuning import tune_switching_margin, tune_weight
 
     tuned = {}
@@ -93,7 +96,7 @@ def cross_fitted(lists: "Sequence[ScoredList]", halves: Sequence[int], *, margin
 
 
 def half(list_id: str) -> int:
-    """0 or 1, by the id alone."""
+    """The half that a list belongs to, 0 or 1, by its id."""
     return hashlib.sha256(f"half {list_id}".encode()).digest()[0] % 2
 
 
@@ -107,5 +110,5 @@ def without_errors(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_figures(counts: SetCounts, errors: Sequence[int]) -> dict[str, Any]:
-    """What a record says of a set: its name, the WER in per cent, and the errors list by list."""
+    """The figures of a set: its name, the WER in per cent, and the errors of each list."""
     return {"set": counts.name, "wer": round(counts.wer(np.array(errors)), 4), "errors": packed(errors)}

@@ -1,4 +1,4 @@
-"""The study's lists: how each domain's train, dev and test are made, and cuts of them. data.md says where from."""
+"""The study's lists: each domain's train, dev and test sets, and cuts of them. data.md names the sources."""
 
 import gzip
 import hashlib
@@ -17,15 +17,15 @@ ATIS_DEV_ONE_IN = 10
 
 
 def read(path: Path) -> list[Record]:
-    """The lists of a .jsonl.gz."""
+    """Reads the lists of a .jsonl.gz file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Writes gzip without a time stamp, whole or not at all: the same lists give the same bytes.
+    """Writes gzip without a time stamp, in one step: the same lists give the same bytes.
 
-    Two cells that need a cut at once each write it, and the later one stays.
+    Of two cells that write the same cut at once, the later one's file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -36,7 +36,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def prepare(source: Path, out: Path) -> dict[str, str]:
-    """Makes every set of `out` that is not there; sha256 of each set's lines by name, in hex.
+    """Makes the sets that `out` lacks; returns the sha256 of each set's lines, in hex, by name.
 
     source: the folder with librispeech_ls100_10best, dstc2_live and hp_atis.
     """
@@ -52,7 +52,7 @@ def prepare(source: Path, out: Path) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """sha256 of the lines, in hex: whichever zlib wrote the file."""
+    """The sha256 of the lines, in hex; it does not depend on the version of zlib."""
     with gzip.open(path) as lines:
         return hashlib.sha256(lines.read()).hexdigest()
 
@@ -63,8 +63,8 @@ class Lists:
 
     Attributes:
         domain, part: "hp_atis", "dev".
-        count: of lists, by an order that depends on their ids alone: a smaller cut is part of a larger one. None: all.
-        hypotheses: kept of each list, the first ones; None: all.
+        count: number of lists, in an order that their ids decide: a larger cut contains the smaller ones. None: all.
+        hypotheses: number kept of each list, the first ones; None: all.
     """
 
     domain: str
@@ -74,12 +74,12 @@ class Lists:
 
     @property
     def name(self) -> str:
-        """As files are called."""
+        """The cut's name, which its file has."""
         counts = "" if self.count is None else f"-{self.count}"
         return f"{self.domain}-{self.part}{counts}" + ("" if self.hypotheses is None else f"-best{self.hypotheses}")
 
     def path(self, sets: Path, *, make: bool = True) -> Path:
-        """The cut's file among the prepared sets; made where it is not there."""
+        """The cut's file among the prepared sets; it is made if it is missing."""
         whole = sets / self.domain / f"{self.part}.jsonl.gz"
         if self.count is None and self.hypotheses is None:
             return whole
@@ -99,7 +99,7 @@ def _hash(text: str) -> int:
 
 
 def _librispeech(source: Path) -> dict[str, list[Record]]:
-    """As benchmarks/prepare_librispeech.py: the lists exist for dev and test sets alone, so train is cut from dev."""
+    """Cuts train from dev, by speaker, as prepare_librispeech.py does: there are lists of dev and test only."""
     parts: dict[str, list[Record]] = {TRAIN: [], DEV: [], TEST: []}
     for condition in ("clean", "other"):
         lists = read(source / "librispeech_ls100_10best" / f"dev_{condition}.jsonl.gz")
@@ -120,7 +120,7 @@ def _dstc2(source: Path) -> dict[str, list[Record]]:
 
 
 def _atis(source: Path) -> dict[str, list[Record]]:
-    """As benchmarks/prepare_atis.py: dev is a tenth of train; what has an id of test is in neither."""
+    """Takes a tenth of train for dev, by a hash of the id; lists with an id of test are in neither."""
     test = read(source / "hp_atis" / "test.jsonl.gz")
     in_test = {record["id"] for record in test}
     kept = [r for r in read(source / "hp_atis" / "train.jsonl.gz") if r["id"] not in in_test]

@@ -1,4 +1,4 @@
-"""Plots of tables, as SVG with text that can be searched."""
+"""The plot of Table 4 as an SVG with searchable text."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,30 +8,30 @@ from pathlib import Path
 import numpy as np
 
 from study.harness.json_lines import write_whole
-from study.statistics.learning_curve import ChannelLease
+from study.statistics.learning_curve import FittedLine
 
 _ACROSS = 40  # points of a line's band
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A domain's curve.
+    """The curve of a domain.
 
     Attributes:
-        changes: in WER from the first pass, per cent, of all seeds, by number of train lists.
-        line: through their means.
+        changes: change in WER from the first pass in per cent, of each seed, by number of train lists.
+        line: fitted to their means.
     """
 
     changes: Mapping[int, Sequence[float]]
-    line: ChannelLease
+    line: FittedLine
 
 
 def plot_curves(path: Path, panels: Mapping[str, Panel]) -> None:
-    """The change over the number of train lists, a panel a domain: the seeds' points, the line with its interval."""
+    """Plots the change over the number of train lists, a panel for each domain: seeds, line and interval."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # without a date and with fixed ids: the same figures give the same bytes
+    # no date and fixed ids: the same figures give the same bytes
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lorb", "font.size": 9}):
         figure = Figure(figsize=(3.2 * len(panels), 2.8), layout="constrained")
         for place, (name, panel) in enumerate(panels.items(), start=1):

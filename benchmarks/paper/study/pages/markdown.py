@@ -1,4 +1,4 @@
-"""Markdown of a table's page."""
+"""The Markdown of pages."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ from study.harness.sizes import Size
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
+    """A Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def page(title: str, size: Size, records: Sequence[Record], *parts: str) -> str:
-    """A title, what the figures were made with, and the parts."""
+    """A page: its title, what the figures were made with, and its parts."""
     return "\n\n".join([f"# {title}", made_with(size, records), *(part for part in parts if part)]) + "\n"
 
 
 def made_with(size: Size, records: Sequence[Record]) -> str:
-    """Size, days, devices and versions of the records."""
+    """The size, dates, devices and versions of the records."""
     if not records:
         return f"Size {size.name}: nothing is done yet."
     dates = sorted({str(record.facts["date"])[:10] for record in records})
@@ -36,7 +36,7 @@ def made_with(size: Size, records: Sequence[Record]) -> str:
 
 
 def _counts(size: Size) -> str:
-    """Train and dev lists of each domain."""
+    """The numbers of train and dev lists of each domain."""
     return ", ".join(
         f"{domain} {_count(counts.train)} train and {_count(counts.dev)} dev lists"
         for domain, counts in size.counts.items()

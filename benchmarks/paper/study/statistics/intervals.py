@@ -1,4 +1,4 @@
-"""How sure a figure is: over seeds, and between two methods on the same lists."""
+"""Confidence intervals: over seeds, and of the difference between two methods on the same lists."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ Pair = tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and the ends of its 95% interval, in the figure's unit; NaN ends where nothing tells them."""
+    """A figure and its 95% interval, in the figure's unit; the ends are NaN if they are unknown."""
 
     value: float
     low: float
@@ -29,7 +29,7 @@ class Interval:
         return self.text()
 
     def text(self, digits: int = 2, *, sign: bool = False) -> str:
-        """As "5.61 (5.40 to 5.82)"; the value alone where there are no ends."""
+        """Formats it as "5.61 (5.40 to 5.82)"; the value alone if the interval is unknown."""
         shape = f"{'+' if sign else ''}.{digits}f"
         if math.isnan(self.low):
             return format(self.value, shape)
@@ -37,15 +37,15 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """A part of a figure's variance, and the degrees of freedom that it was estimated with."""
+class Variance:
+    """A part of a figure's variance, and its degrees of freedom."""
 
     variance: float
     degrees: float
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
-    """Mean and Student's interval of one figure over seeds."""
+    """The mean of a figure over seeds with Student's interval."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan)
@@ -55,36 +55,36 @@ def over_seeds(values: Sequence[float]) -> Interval:
 def paired_difference(
     ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], words: np.ndarray, *, seed: int = 0
 ) -> Interval:
-    """Ours minus theirs in WER, absolute per cent, below 0 is better.
+    """Ours minus theirs in WER, absolute per cent; negative is better.
 
-    ours, theirs: [seeds] of [lists], word errors. The interval holds both chances. That of the lists is the variance of
-    10,000 resamples, of the same lists for both (Bisani and Ney 2004), with the mean over seeds of each list's errors.
-    That of training is the variance of each system's mean over its seeds; a system with one seed adds none, as nothing
-    tells it. The degrees of freedom of their sum are Welch and Satterthwaite's.
+    ours, theirs: [seeds] of [lists], word errors. The interval includes two sources of variance. That of the lists
+    comes from 10,000 resamples of the same lists for both systems (Bisani and Ney 2004), with each list's errors
+    averaged over seeds. That of training is the variance of each system's mean over its seeds; a system with one seed
+    adds none. The degrees of freedom of the sum are Welch and Satterthwaite's.
     """
     return pooled_difference([(ours, theirs, words)], seed=seed)
 
 
 def pooled_difference(parts: Sequence[Pair], *, seed: int = 0) -> Interval:
-    """The mean over domains of `paired_difference`; each domain weighs the same, and is drawn apart from the others."""
+    """The mean over domains of paired differences, with equal weights; each domain is resampled separately."""
     values, resampled, seeds = [], [], []
     for number, (ours, theirs, words) in enumerate(parts):
         wers = resampled_wers((ours, theirs), words, seed=seed + number)
         values.append(mean_wer(ours, words) - mean_wer(theirs, words))
         resampled.append(wers[:, 0] - wers[:, 1])
-        seeds += [seed_chance(errors, words, 1 / len(parts)) for errors in (ours, theirs)]
-    return with_chances(float(np.mean(values)), np.mean(resampled, axis=0), seeds)
+        seeds += [seed_variance(errors, words, 1 / len(parts)) for errors in (ours, theirs)]
+    return with_variances(float(np.mean(values)), np.mean(resampled, axis=0), seeds)
 
 
 def mean_wer(errors: Sequence[np.ndarray], words: np.ndarray) -> float:
-    """Per cent, pooled over lists, mean over seeds. errors: [seeds] of [lists]."""
+    """The pooled WER in per cent, averaged over seeds. errors: [seeds] of [lists]."""
     return float(100 * np.stack(errors).mean(axis=0).sum() / words.sum())
 
 
 def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Mean WERs in per cent, [resamples, systems]: in each resample all have the same lists.
+    """Mean WERs in per cent, [resamples, systems]; all systems have the same lists in a resample.
 
-    systems: of each [seeds] of [lists], word errors.
+    systems: for each [seeds] of [lists], word errors.
     """
     rng = np.random.default_rng(seed)
     means = np.stack([np.stack(errors).mean(axis=0) for errors in systems], axis=1)  # [lists, systems]
@@ -96,32 +96,32 @@ def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *
     return np.concatenate(parts)
 
 
-def seed_chance(errors: Sequence[np.ndarray], words: np.ndarray, times: float) -> Chance:
-    """What training adds to the variance of `times` a system's mean WER. errors: [seeds] of [lists]."""
+def seed_variance(errors: Sequence[np.ndarray], words: np.ndarray, times: float) -> Variance:
+    """The variance that training adds to `times` a system's mean WER. errors: [seeds] of [lists]."""
     if len(errors) < 2:
-        return Chance(0.0, 1)
+        return Variance(0.0, 1)
     mean = _of_mean([mean_wer([each], words) for each in errors])
-    return Chance(mean.variance * times**2, mean.degrees)
+    return Variance(mean.variance * times**2, mean.degrees)
 
 
-def with_chances(value: float, resampled: np.ndarray, seeds: Iterable[Chance]) -> Interval:
-    """The figure with the chance of the lists, of which there are hundreds, and that of training.
+def with_variances(value: float, resampled: np.ndarray, seeds: Iterable[Variance]) -> Interval:
+    """The figure with an interval for the variance of lists and of training.
 
     resampled: [resamples], the same figure on resampled lists.
     """
-    return _around(value, [Chance(float(resampled.var()), math.inf), *seeds])
+    return _around(value, [Variance(float(resampled.var()), math.inf), *seeds])
 
 
-def _of_mean(values: Sequence[float]) -> Chance:
-    return Chance(float(np.var(values, ddof=1)) / len(values), len(values) - 1)
+def _of_mean(values: Sequence[float]) -> Variance:
+    return Variance(float(np.var(values, ddof=1)) / len(values), len(values) - 1)
 
 
-def _around(value: float, chances: Sequence[Chance]) -> Interval:
+def _around(value: float, variances: Sequence[Variance]) -> Interval:
     """Satterthwaite (1946): V**2 / sum(v**2 / d) degrees of freedom for a variance V that is the sum of the v."""
-    variance = sum(each.variance for each in chances)
+    variance = sum(each.variance for each in variances)
     if variance == 0:
         return Interval(value, value, value)
-    one_over_degrees = sum(each.variance**2 / each.degrees for each in chances) / variance**2
+    one_over_degrees = sum(each.variance**2 / each.degrees for each in variances) / variance**2
     half = float(np.interp(one_over_degrees, list(_STUDENT), list(_STUDENT.values()))) * math.sqrt(variance)
     return Interval(value, value - half, value + half)
 
@@ -130,19 +130,19 @@ HELD, NOT_HELD, OPEN = "held", "not held", "not decided"
 
 
 def at_most(interval: Interval, bound: float) -> str:
-    """The verdict on "the figure is at most so much": decided where the whole interval is on one side."""
+    """The verdict on "the figure is at most `bound`": decided if the interval does not contain the bound."""
     if interval.high <= bound:
         return HELD
     return NOT_HELD if interval.low > bound else OPEN
 
 
 def within(interval: Interval, bound: float) -> str:
-    """The verdict on "the two are equal but for so much": decided where the whole interval is within, or outside."""
+    """The verdict on "the two differ by at most `bound`": decided if the interval lies inside or outside."""
     if -bound <= interval.low and interval.high <= bound:
         return HELD
     return NOT_HELD if interval.low > bound or interval.high < -bound else OPEN
 
 
 def at_least(interval: Interval, bound: float) -> str:
-    """The verdict on "the figure is at least so much"."""
+    """The verdict on "the figure is at least `bound`"."""
     return at_most(Interval(-interval.value, -interval.high, -interval.low), -bound)

@@ -1,6 +1,6 @@
-"""What rescoring changes against the number of train lists: a line in the logarithm of the number, and how sure it is.
+"""The change in WER by number of train lists: a line in the logarithm of the number, with intervals.
 
-change(n) = a + b log10(n), in WER, per cent absolute, below 0 is better; b is what ten times the lists bring.
+change(n) = a + b log10(n), in WER, per cent absolute, negative is better; b is the change for ten times the lists.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.statistics.intervals import Interval, mean_wer, resampled_wers, seed_chance, with_chances
+from study.statistics.intervals import Interval, mean_wer, resampled_wers, seed_variance, with_variances
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelLease:
-    """The line through the means, and what is known of it.
+class FittedLine:
+    """A fitted line.
 
     Attributes:
-        slope: b.
+        slope: b, the change for ten times the lists.
         explained: R squared of the means.
-        change_at: the change that it has at a number of lists.
+        change_at: the change at a number of lists.
     """
 
     slope: Interval
@@ -26,11 +26,11 @@ class ChannelLease:
     change_at: Callable[[float], Interval]
 
 
-def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> ChannelLease:
-    """The line for some numbers of lists, at least two.
+def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> FittedLine:
+    """Fits a line through the means of at least two numbers of lists.
 
-    changes: by number of lists, [seeds] of [dev lists], word errors more than before, below 0 is fewer. Intervals: the
-    chance of the dev lists, the same for all numbers, and that of each number's seeds (`study.statistics.intervals`).
+    changes: by number of lists, [seeds] of [dev lists], the change in word errors, negative is fewer. The intervals
+    include the variance of the dev lists, which all numbers share, and that of each number's seeds.
     """
     systems = [changes[count] for count in sorted(changes)]
     counts = np.log10(sorted(changes))
@@ -41,11 +41,11 @@ def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, se
     drawn = resampled_wers(systems, words, seed=seed)
 
     def interval(times: np.ndarray) -> Interval:
-        """Of the sum of the means, each so many times."""
-        seeds = [seed_chance(each, words, float(share)) for each, share in zip(systems, times, strict=True)]
-        return with_chances(float(times @ means), drawn @ times, seeds)
+        """The interval of a weighted sum of the means."""
+        seeds = [seed_variance(each, words, float(share)) for each, share in zip(systems, times, strict=True)]
+        return with_variances(float(times @ means), drawn @ times, seeds)
 
     def change_at(number: float) -> Interval:
         return interval(design[1] + design[0] * np.log10(number))
 
-    return ChannelLease(interval(design[0]), float(explained), change_at)
+    return FittedLine(interval(design[0]), float(explained), change_at)

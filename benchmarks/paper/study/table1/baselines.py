@@ -1,4 +1,4 @@
-"""What needs no training: a trigram of the train references, and the base's own head."""
+"""Baselines of Table 1 that train no model: a trigram of the train references, and the base's own head."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrigramRescoring:
-    """A trigram of the train references; on every set the weight is tuned on one half and counted on the other."""
+    """Rescores with a trigram of the train references; the weight is tuned on the other half of each set."""
 
     train: Lists
     sets: tuple[Lists, ...]
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"trigram": asdict(self)}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"study.table1.trigram of {self.train.name}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from study.table1.trigram import Trigram
 
         references = [(each.reference or "").lower().split() for each in _read(self.train, place)]
@@ -44,31 +44,32 @@ class TrigramRescoring:
 
 @dataclass(frozen=True, slots=True)
 class Untrained:
-    """The base with the head that it comes with, its weight tuned as the trained ones' are."""
+    """Rescores with the base's own head; the weight is tuned on the other half of dev."""
 
     base: str
     dev: Lists
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"untrained": asdict(self)}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"study.table1.baselines of {self.base} on {self.dev.name}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from lorb_adapters.base.loader import load_base
         from lorb_adapters.text import TextNormalization
         from lorb_adapters.training.config import TrainConfig
-        from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
+        from lorb_adapters.training.data.encoded_lists import encode_lists
+        from lorb_adapters.training.data.first_pass import fit_rank_prior
         from lorb_adapters.training.methods import make_method
         from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
 
         method = make_method(load_base(self.base, device=place.device), TrainConfig(method="head"))
         encoder = method.base.text_encoder
-        lists = prepare(_read(self.dev, place), encoder, TextNormalization(), uses_context=False)
+        lists = encode_lists(_read(self.dev, place), encoder, TextNormalization(), uses_context=False)
         counts = SetCounts.of(self.dev.name, [each.num_words for each in lists], [each.errors for each in lists])
         counts.write(place.results)
         errors = cross_fitted_errors(lists, method.scores(method.snapshot(), lists), fit_rank_prior(lists))

@@ -1,4 +1,4 @@
-"""The paper's claims and our aims, LoRB against full fine-tuning, and what is found here."""
+"""LoRB compared with full fine-tuning: the paper's claims, our aims, and the figures for them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ CLOSE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was asked, the figure with its interval, and the verdict."""
+    """A claim, the figure for it, and the verdict."""
 
     claim: str
     where: str
@@ -33,7 +33,7 @@ class Finding:
 
 
 def findings(rows: Rows) -> list[Finding]:
-    """Of every domain that has both methods, and of all together."""
+    """The findings for each domain that has both methods, and for their mean."""
     domains = [each for each in rows.domains if rows.chosen(each, "lorb") and rows.chosen(each, "full")]
     return [
         *_differences(rows, domains, "paper: WER equal to full fine-tuning", rows.at_home, lambda i: within(i, EQUAL)),
@@ -55,7 +55,7 @@ def _differences(
     errors: Callable[[Record], tuple[np.ndarray, np.ndarray]],
     verdict: Callable[[Interval], str],
 ) -> list[Finding]:
-    """errors: of a record, those list by list and the words."""
+    """The differences in WER. errors: returns a record's errors of each list, and the lists' words."""
     parts, found = [], []
     for domain in domains:
         ours, theirs = ([errors(each) for each in rows.chosen(domain, name)] for name in ("lorb", "full"))
@@ -102,18 +102,18 @@ def _savings(rows: Rows, domains: Sequence[str], claim: str, bound: float) -> li
 
 
 def best_ratio(ours: Record, theirs: Record) -> float:
-    """How many times longer they took to their best evaluation than we to ours."""
+    """The ratio of their minutes to the best evaluation to ours."""
     return float(theirs.figures["best"]["minutes"] / ours.figures["best"]["minutes"])
 
 
 def same_wer_ratio(ours: Record, theirs: Record) -> float:
-    """How many times longer they took to their best dev WER than we to the same; NaN where we never get there."""
+    """The ratio of their minutes to their best dev WER to ours to the same WER; NaN if we never reach it."""
     wanted = theirs.figures["best"]["wer"]
     reached = [each["minutes"] for each in ours.figures["evaluations"] if each["wer"] <= wanted]
     return float(theirs.figures["best"]["minutes"] / reached[0]) if reached else math.nan
 
 
 def speed_ratio(ours: Record, theirs: Record) -> float:
-    """How many times more tokens of the processor's seconds we read."""
+    """The ratio of our tokens a processor second to theirs."""
     ours_speed, theirs_speed = (each.figures["tokens_per_cpu_second"] for each in (ours, theirs))
     return float(ours_speed / theirs_speed) if theirs_speed else math.nan

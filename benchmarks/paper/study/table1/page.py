@@ -1,4 +1,4 @@
-"""Table 1's page."""
+"""The page of Table 1."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -28,7 +28,7 @@ within 0.5."""
 
 
 def page(size: Size, records: Records) -> str:
-    """All of it, of what is done."""
+    """Makes the page from the records."""
     rows = Rows.read(size, records)
     done = [each for each in rows.records if "method" in each.key]
     parts = [_domain(rows, domain) for domain in size.domains]
@@ -101,7 +101,7 @@ def _line(method: Method, records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _rates(rows: Rows) -> str:
-    """What was tried."""
+    """The learning rates that were tried."""
     lines = []
     for domain in rows.domains:
         for method in methods_of(rows.size):

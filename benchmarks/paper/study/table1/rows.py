@@ -1,4 +1,4 @@
-"""Table 1's records by row: the runs with the chosen rate, and their errors at home and elsewhere."""
+"""The rows of Table 1: runs with the chosen learning rate, and their errors on their own and other domains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _RATES = {method.name: method.rates for method in METHODS}
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Records as a page reads them; all of them are read once."""
+    """The records of Table 1, read once."""
 
     size: Size
     results: Path
@@ -25,36 +25,36 @@ class Rows:
 
     @classmethod
     def read(cls, size: Size, records: Records) -> "Rows":
-        """All of a table."""
+        """Reads the records of a table."""
         return cls(size, records.results, tuple(records.all()))
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the domains."""
         return self.size.domains
 
     def of(self, domain: str, method: str) -> list[Record]:
-        """All of one row."""
+        """The records of a domain and method."""
         return [each for each in self.records if each.has(domain=domain, method=method)]
 
     def chosen(self, domain: str, method: str) -> list[Record]:
-        """Those with the chosen rate, by seed."""
+        """The records with the chosen learning rate, by seed."""
         return chosen_records(self.of(domain, method), _RATES[method][: self.size.rates])
 
     def at_home(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Errors on the own dev list by list, and words."""
+        """Errors of each list of the own dev set, and the lists' words."""
         return self._errors([record.figures["dev"]])
 
     def elsewhere(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """The same of the other domains', end to end, with the own weight."""
+        """Errors of each list of the other domains' dev sets with the own weight, and the lists' words."""
         return self._errors([each["own_weight"] for each in record.figures["elsewhere"].values()])
 
     def elsewhere_fitted(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """The same with a weight that is fitted there."""
+        """Errors of each list of the other domains' dev sets with a weight fitted there, and the lists' words."""
         return self._errors([each["weight_fitted_there"] for each in record.figures["elsewhere"].values()])
 
     def set_counts(self, name: str) -> SetCounts:
-        """A set before it is rescored."""
+        """The counts of a set before rescoring."""
         return SetCounts.read(self.results, name)
 
     def _errors(self, sets: Sequence[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Table 1's page of --test."""
+"""The page of Table 1 on the test sets."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ seeds; below 0 is better than it."""
 
 
 def page(size: Size, records: Records) -> str:
-    """A row a domain and method, and the methods' means over domains against full fine-tuning."""
+    """Makes the page: a row for each domain and method, and mean differences from full fine-tuning."""
     done, results = list(records.all()), records.results
     lines, pairs = [], dict[str, list[Pair]]()
     for domain in size.domains:

@@ -1,4 +1,4 @@
-"""A trained model of Table 1 on a test set, as a server would rescore it: nothing is tuned there."""
+"""Scores a test set with a trained model of Table 1; nothing is tuned on it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,12 +11,12 @@ from study.training.training import RANKING, TENSORS
 
 @dataclass(frozen=True, slots=True)
 class TestScoring:
-    """Rescores.
+    """Rescores a test set with the weights and margin that dev gave.
 
     Attributes:
-        test: lists.
-        trained: the table and the cell whose scratch folder has the trained values.
-        flags, base: of its training.
+        test: the lists to rescore.
+        trained: table and cell of the training, whose scratch folder has the trained values.
+        flags, base: of the training.
     """
 
     test: Lists
@@ -25,22 +25,23 @@ class TestScoring:
     base: str
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"test_scoring": asdict(self)}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"python benchmarks/paper/table1.py --test --only {self.trained.partition('/')[2]}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from safetensors.torch import load_file
 
         from lorb.formats import read_nbest_lists
         from lorb_adapters.base.loader import load_base
         from lorb_adapters.ranking import Ranking
-        from lorb_adapters.training.cli.arguments import parser, train_config
-        from lorb_adapters.training.data.encoded_lists import prepare
+        from lorb_adapters.training.cli.arguments import parser
+        from lorb_adapters.training.cli.train_config import train_config
+        from lorb_adapters.training.data.encoded_lists import encode_lists
         from lorb_adapters.training.evaluation.evaluation import evaluate
         from lorb_adapters.training.methods import make_method
         from study.lists.error_counts import SetCounts, set_figures
@@ -48,13 +49,13 @@ class TestScoring:
         folder = place.scratch.parents[1] / self.trained
         if not (folder / TENSORS).exists():
             raise FileNotFoundError(
-                f"{folder / TENSORS} is not there: --again with the name of its cell trains it anew"
+                f"{folder / TENSORS} is missing: train it again with --again and the name of its cell"
             )
         files = ["--domain", self.test.domain, "--train", "-", "--dev", "-"]
         config = train_config(parser().parse_args([*files, *self.flags]))
         method = make_method(load_base(self.base, device=place.device), config)
         read = read_nbest_lists([self.test.path(place.sets)], require_references=True)
-        lists = prepare(read, method.base.text_encoder, config.normalization, uses_context=config.uses_context)
+        lists = encode_lists(read, method.base.text_encoder, config.normalization, uses_context=config.uses_context)
         counts = SetCounts.of(self.test.name, [each.num_words for each in lists], [each.errors for each in lists])
         counts.write(place.results)
         scores = method.scores(load_file(folder / TENSORS, place.device), lists)

@@ -1,8 +1,7 @@
 """A trigram language model of words: interpolated Kneser-Ney with one discount (Chen and Goodman 1999, eq. 2.8).
 
-P(w | u v) = (max(c(u v w) - D, 0) + D N(u v .) P(w | v)) / c(u v .), and the same for P(w | v) over the number of
-different words before it, which a word that stands everywhere does not get from being frequent; below it P(w) likewise,
-and below that all words alike, unknown ones as one more.
+P(w | u v) = (max(c(u v w) - D, 0) + D N(u v .) P(w | v)) / c(u v .), and the same for P(w | v) and P(w), with
+the number of different words before w in place of its count. The lowest order is uniform, with one unknown word.
 """
 
 import math
@@ -15,7 +14,7 @@ _Context = tuple[str, ...]
 
 
 class Trigram:
-    """Made of texts; tells the log probability of others."""
+    """A trigram of some texts."""
 
     def __init__(self, texts: Iterable[Sequence[str]]) -> None:
         trigrams: Counter[_Context] = Counter(gram for words in texts for gram in _trigrams(words))
@@ -25,11 +24,11 @@ class Trigram:
         self._orders = (_by_context(_as_grams(unigrams)), _by_context(bigrams), _by_context(trigrams))
 
     def log_probability(self, words: Sequence[str]) -> float:
-        """Of a whole text with its end, natural log."""
+        """The natural logarithm of a text's probability, its end included."""
         return sum(math.log(self._probability(w, (u, v))) for u, v, w in _trigrams(words))
 
     def _probability(self, word: str, context: _Context) -> float:
-        """With the words of `context` before it; fewer where they were never seen."""
+        """The probability of a word after a context; shorter contexts are used for unseen ones."""
         lower = self._probability(word, context[1:]) if context else 1 / self._num_words
         following = self._orders[len(context)].get(context)
         if following is None:
@@ -40,7 +39,7 @@ class Trigram:
 
 
 def _as_grams(counts: Counter[str]) -> Counter[_Context]:
-    """Words as grams of one."""
+    """Unigram counts with tuples as keys."""
     return Counter({(word,): count for word, count in counts.items()})
 
 
@@ -50,7 +49,7 @@ def _trigrams(words: Sequence[str]) -> Iterable[tuple[str, str, str]]:
 
 
 def _by_context(grams: Counter[_Context]) -> dict[_Context, Counter[str]]:
-    """Counts of what follows each context."""
+    """The counts of the words that follow each context."""
     following: dict[_Context, Counter[str]] = defaultdict(Counter)
     for gram, count in grams.items():
         following[gram[:-1]][gram[-1]] += count

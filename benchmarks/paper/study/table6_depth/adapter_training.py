@@ -1,36 +1,36 @@
-"""An adapter on a base that another cell made."""
+"""A training cell on a base that another cell made."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from study.harness.cell import Place
-from study.table6_depth.base_building import Building
+from study.table6_depth.base_building import BaseBuilding
 from study.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)
-class Adapting:
-    """A run of the trainer.
+class AdapterTraining:
+    """Trains an adapter on a base.
 
     Attributes:
-        building: makes the base, where it is not there.
-        made_by: the name of the cell that does.
-        training: on it; `training.base` is how records call it.
+        building: makes the base if it is missing.
+        made_by: name of the cell that makes the base.
+        training: the training; records show its `base`.
     """
 
-    building: Building
+    building: BaseBuilding
     made_by: str
     training: Training
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"on": self.building.settings(), "training": self.training.settings()}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return self.training.command()
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         base = self.building.folder(replace(place, scratch=place.scratch.parent / self.made_by))
         return replace(self.training, base=str(base)).run(place)

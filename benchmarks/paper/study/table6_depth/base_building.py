@@ -1,4 +1,4 @@
-"""A base of the lowest layers of another, as a cell: lorb-build-base's own command."""
+"""A cell that makes a base of the lowest layers of another one with lorb-build-base."""
 
 import fcntl
 import json
@@ -15,15 +15,15 @@ TEXT = "books_librispeech_domain.txt.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Building:
-    """Cuts, teaches on book sentences, and measures on dev without any list seen.
+class BaseBuilding:
+    """Truncates a base, trains it on book sentences, and measures it on dev lists that it never saw.
 
     Attributes:
-        parent: whose lowest layers are kept.
-        num_layers: so many.
-        num_sentences: read.
-        dev: lists.
-        seed: of order and corruptions.
+        parent: base whose lowest layers are kept.
+        num_layers: number of layers kept.
+        num_sentences: number of sentences read.
+        dev: lists to measure on.
+        seed: of the order and the corruptions.
     """
 
     parent: str
@@ -33,16 +33,16 @@ class Building:
     seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"building": asdict(self) | {"text": TEXT}}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         sets = Path("SETS")
         return " ".join(["lorb-build-base", *self._arguments(Place(Path("SCRATCH"), sets, sets), f"TEXT/{TEXT}")])
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it: what the base's report says, and how large it is."""
+        """Makes the base; returns figures of its report, and its size."""
         from lorb_adapters.base.loader import load_base
 
         folder = self.folder(place)
@@ -58,7 +58,7 @@ class Building:
         }
 
     def folder(self, place: Place) -> Path:
-        """The base's, which is made where it is not there; a build that was killed goes on.
+        """The base's folder. A missing base is made; a build that was killed continues.
 
         Cells that need it at once wait for the one that makes it.
         """
@@ -90,7 +90,7 @@ class Building:
 
 
 def book_text(sets: Path) -> Path:
-    """The sentences. Raises FileNotFoundError, saying where they are looked for."""
+    """The file of sentences. Raises FileNotFoundError, which says where to put it."""
     places = [sets / "text" / TEXT, ROOT.parent / "shared" / "data" / "text" / TEXT]
     for path in places:
         if path.exists():

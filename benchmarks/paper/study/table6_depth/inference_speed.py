@@ -1,4 +1,4 @@
-"""How fast a base with one adapter scores lists: one at a time, and gathered into large passes."""
+"""The speed of a base with one adapter: lists one at a time, and in large batches."""
 
 import time
 from collections.abc import Callable
@@ -8,35 +8,35 @@ from typing import Any
 
 from study.harness.cell import Place
 from study.lists.sets import Lists
-from study.table6_depth.base_building import Building
+from study.table6_depth.base_building import BaseBuilding
 
 MAX_TOKENS = 8192  # in a pass
 _ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ServingSpeed:
-    """Times LoRB's engine in fp32 and bf16. The adapter is a fresh one: what its weights are is all one to time.
+class InferenceSpeed:
+    """Times LoRB's engine in fp32 and bf16 with a new adapter, whose weights do not matter for time.
 
     Attributes:
-        building, made_by: as in Adapting.
-        lists: scored, ten-best.
+        building, made_by: the base, and the name of the cell that makes it.
+        lists: ten-best lists to score.
     """
 
-    building: Building
+    building: BaseBuilding
     made_by: str
     lists: Lists
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"speed_of": self.building.settings(), "lists": asdict(self.lists), "rounds": _ROUNDS}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"python benchmarks/paper/table6.py --only speed-layers{self.building.num_layers}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it, by dtype: ms a list and tokens a second, of processor time; on a GPU by the clock."""
+        """Times the engine; returns by dtype ms a list and tokens a second, of processor time or a GPU's clock."""
         import torch
 
         from lorb_adapters.process_memory import keep_freed_pages
@@ -48,11 +48,11 @@ class ServingSpeed:
 
     def _speed(self, folder: str, dtype: Any, place: Place) -> dict[str, Any]:
         import torch
+        from lorb_adapters.lora.sites import fresh_weights
 
         from lorb.formats import read_nbest_lists
         from lorb_adapters.base.loader import load_base
         from lorb_adapters.lora.head import HeadWeights
-        from lorb_adapters.lora.sites import fresh_weights
         from lorb_adapters.lora.weights import LoraConfig
         from lorb_adapters.model import RescoringModel
         from lorb_adapters.text import TextNormalization
@@ -89,7 +89,7 @@ class ServingSpeed:
 
 
 def _seconds(do: Callable[[], object], clock: Callable[[], float]) -> list[float]:
-    """Of _ROUNDS doings after one that warms up."""
+    """Seconds of _ROUNDS calls after one that warms up."""
     do()
     seconds = []
     for _ in range(_ROUNDS):

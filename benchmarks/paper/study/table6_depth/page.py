@@ -1,4 +1,4 @@
-"""Table 6's page."""
+"""The page of Table 6."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from study.statistics.intervals import over_seeds, paired_difference
 
 
 def page(size: Size, records: Records) -> str:
-    """Markdown of the records there are."""
+    """Makes the page from the records."""
     done = list(records.all())
     title = "Table 6: how small the base may be"
     bases = sorted(records.find(of="base"), key=lambda record: int(record.key["layers"]))
@@ -58,7 +58,7 @@ def _row(records: Records, base: Record, runs: list[Record], deepest: list[Recor
 
 
 def _difference(records: Records, runs: list[Record], deepest: list[Record]) -> str:
-    """From the deepest base's runs, in WER; empty for those themselves."""
+    """The difference in WER from the deepest base; empty for that base itself."""
     if not runs or not deepest or runs == deepest:
         return ""
     counts = SetCounts.read(records.results, runs[0].figures["dev"]["set"])

@@ -1,4 +1,4 @@
-"""One peer with so many domains in a process of its own: memory, loading, passes."""
+"""A cell that hosts many domains in one process, and measures memory, loading and batches."""
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -13,22 +13,22 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
     from study.table7_domains.peers import DomainRows
 
-PUBLISHED = "published"  # the folder that all cells load from, beside their own
+PUBLISHED = "published"  # folder that all cells load from
 _ROUNDS = 3
 _MAX_ROW_TOKENS = 512  # MiniLM's
 
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """Loads domain after domain, scores one list for each, and looks at the memory; then scores all lists, timed.
+    """Loads the domains, scores one list for each, measures memory, and times the scoring of all lists.
 
-    Files are mapped, and a page of them is resident once it is read: before memory is looked at, every weight is.
+    Files are memory-mapped and become resident when they are read: every weight is read before memory is measured.
 
     Attributes:
         peer: a name of `peers.PEERS`.
-        num_domains: loaded.
-        lists: scored, dealt out to the domains in turn; at least as many as domains.
-        run: counts repetitions of the same.
+        num_domains: number of domains.
+        lists: the lists to score, assigned to the domains in turn; at least as many as domains.
+        run_number: number of the repetition.
     """
 
     peer: str
@@ -37,15 +37,15 @@ class Hosting:
     run_number: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"hosting": asdict(self)}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"python benchmarks/paper/table7.py --only {self.peer}-domains{self.num_domains}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from lorb_adapters.process_memory import keep_freed_pages
         from study.table7_domains.peers import PEERS
         from study.table7_domains.process_memory import Resident
@@ -96,7 +96,7 @@ class Hosting:
         return dealt
 
     def _disk_bytes(self, folder: Path) -> int:
-        """Files that the peer reads for its domains, the base's included."""
+        """The size of the files that the peer reads, the base included."""
         from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
         from study.table7_domains.published_models import domain_name, full_model
 
@@ -107,7 +107,7 @@ class Hosting:
 
 
 def _read(weights: "Tensor") -> int:
-    """Reads all of a tensor; its size in bytes."""
+    """Reads a tensor; returns its size in bytes."""
     weights.sum()
     return weights.numel() * weights.element_size()
 

@@ -1,4 +1,4 @@
-"""Table 7's page."""
+"""The page of Table 7."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -18,7 +18,7 @@ _MIB = 2**20
 
 
 def page(size: Size, records: Records) -> str:
-    """Markdown of the records there are."""
+    """Makes the page from the records."""
     done = list(records.all())
     counts = sorted({int(record.key["domains"]) for record in done})
     title = "Table 7: many domains in one process"
@@ -121,6 +121,6 @@ def _swaps(records: Records, counts: Sequence[int]) -> str:
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
-    """Median, and the least and the most where there are several."""
+    """The median, with minimum and maximum if there are several values."""
     shown = f"{median(values):,.{digits}f}"
     return shown if len(values) == 1 else f"{shown} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"

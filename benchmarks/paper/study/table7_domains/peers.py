@@ -1,4 +1,4 @@
-"""The ways to have many domains in one process. Each loads domain after domain, and scores rows of any of them."""
+"""Ways to host many domains in one process: adapters on one base, or a model for each domain."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.golden_scores import check_golden_scores
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import EncodedHypothesis, TextEncoder
 from study.table7_domains.published_models import domain_name, full_model
 
@@ -25,25 +25,25 @@ MAX_TOKENS = 8192  # in a pass
 
 @dataclass(frozen=True, slots=True)
 class DomainRows:
-    """Rows of one list, and the number of the domain that they are to be scored for."""
+    """The hypotheses of a list, and the number of its domain."""
 
     domain: int
     rows: tuple[EncodedHypothesis, ...]
 
 
 class Peer(ABC):
-    """One way. `folder` is what `published.publish_all` made."""
+    """A way to host many domains. folder: made by `published_models.publish_all`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @abstractmethod
     def load(self, number: int) -> None:
-        """Has one more domain, the next one, read from disk."""
+        """Reads the next domain from disk."""
 
     @abstractmethod
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """Scores of all rows, in passes of MAX_TOKENS at most."""
+        """Scores all hypotheses in batches of at most MAX_TOKENS."""
 
     @abstractmethod
     def weights(self) -> Iterator[Tensor]:
@@ -51,7 +51,7 @@ class Peer(ABC):
 
 
 class Adapters(Peer):
-    """One base, and an adapter for each domain, loaded and checked as the server does; passes mix domains."""
+    """One base and an adapter for each domain, loaded and checked as the server does; batches mix domains."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -60,7 +60,7 @@ class Adapters(Peer):
         self._adapters: list[AdapterWeights] = []
 
     def load(self, number: int) -> None:
-        """As Peer has it; the first domain brings the base."""
+        """Loads an adapter; with the first one, the base."""
         name = domain_name(number)
         [version] = self._store.versions(name)
         if self._model is None:
@@ -70,7 +70,7 @@ class Adapters(Peer):
         self._adapters.append(adapter.weights)
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Peer has it, lists in the order given."""
+        """Scores the lists in the order given."""
         assert self._model is not None, "nothing is loaded"
         scores: list[float] = []
         for part in passes(lists):
@@ -82,7 +82,7 @@ class Adapters(Peer):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Peer has it."""
+        """The tensors that were read from disk and are kept."""
         if self._model is not None:
             yield from self._model.base.encoder.parameters()
         for adapter in self._adapters:
@@ -90,7 +90,7 @@ class Adapters(Peer):
 
 
 class FullModels(Peer):
-    """A model of its own for each domain, in LoRB's engine: the same passes, but none mixes domains."""
+    """A model for each domain in LoRB's engine; batches do not mix domains."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -98,7 +98,7 @@ class FullModels(Peer):
         self._text_encoder: TextEncoder | None = None
 
     def load(self, number: int) -> None:
-        """As Peer has it; all share the first one's tokenizer."""
+        """Loads a model; all share the first one's tokenizer."""
         base = load_base(str(full_model(self._folder, number)))
         assert base.head is not None, "a full model has a head"
         head = base_only_weights(base.head)
@@ -106,7 +106,7 @@ class FullModels(Peer):
         self._models.append((RescoringModel(replace(base, text_encoder=self._text_encoder)), head))
 
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Peer has it, one domain after the other."""
+        """Scores the lists of one domain after the other."""
         scores: list[float] = []
         for number in sorted({each.domain for each in lists}):
             model, weights = self._models[number]
@@ -116,14 +116,14 @@ class FullModels(Peer):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Peer has it."""
+        """The tensors that were read from disk and are kept."""
         for model, head in self._models:
             yield from model.base.encoder.parameters()
             yield from head.tensors()
 
 
 class PlainModels(Peer):
-    """A model of its own for each domain as transformers loads it: the least that a server of them could hold."""
+    """A model for each domain as transformers loads it: the minimum that a server of them holds."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -131,7 +131,7 @@ class PlainModels(Peer):
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def load(self, number: int) -> None:
-        """As Peer has it, without a check of what is read."""
+        """Loads a model without checking it."""
         from safetensors.torch import load_file
 
         folder = full_model(self._folder, number)
@@ -141,7 +141,7 @@ class PlainModels(Peer):
 
     @torch.inference_mode()
     def score(self, lists: Sequence[DomainRows]) -> list[float]:
-        """As Peer has it, a row at a time: only that it works is looked at, not how fast."""
+        """Scores one hypothesis at a time: its speed is not measured."""
         scores = []
         for each in lists:
             encoder, weight, bias = self._models[each.domain]
@@ -152,7 +152,7 @@ class PlainModels(Peer):
         return scores
 
     def weights(self) -> Iterator[Tensor]:
-        """As Peer has it."""
+        """The tensors that were read from disk and are kept."""
         for encoder, weight, bias in self._models:
             yield from encoder.parameters()
             yield from (weight, bias)
@@ -162,7 +162,7 @@ PEERS: dict[str, type[Peer]] = {"adapters": Adapters, "full": FullModels, "plain
 
 
 def passes(lists: Sequence[DomainRows]) -> Iterator[list[DomainRows]]:
-    """Runs of lists of MAX_TOKENS at most; a longer list is alone."""
+    """Batches of consecutive lists of at most MAX_TOKENS; a longer list is alone."""
     part: list[DomainRows] = []
     tokens = 0
     for each in lists:

@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""The memory of this process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class Resident:
     Attributes:
         rss: resident pages.
         pss: the same, shared pages divided by the processes that share them.
-        anonymous: resident pages that are no file's: what allocations have touched.
+        anonymous: resident pages of allocations, not of files.
     """
 
     rss: int
@@ -24,7 +24,7 @@ class Resident:
 
     @classmethod
     def parse(cls, smaps: str) -> "Resident":
-        """From the text of an smaps_rollup. Raises KeyError where a field is missing."""
+        """Parses the text of an smaps_rollup file. Raises KeyError if a field is missing."""
         fields = {}
         for line in smaps.splitlines()[1:]:
             name, _, value = line.partition(":")
@@ -33,7 +33,7 @@ class Resident:
 
     @classmethod
     def now(cls) -> "Resident":
-        """Of this process, once freed pages are given back."""
+        """Returns freed pages to the kernel, then measures this process."""
         give_back_freed_pages()
         return cls.parse(_SMAPS.read_text(encoding="ascii"))
 

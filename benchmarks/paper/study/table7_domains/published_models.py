@@ -1,8 +1,8 @@
-"""A store with an adapter for each of many domains, and models fine-tuned for some of them, to be loaded from disk.
+"""A store with an adapter for each of 100 domains, and fine-tuned models for some of them.
 
-The first domain has the shipped LibriSpeech adapter. The others have copies with other weights: each B with noise of a
-twentieth of its own size, and golden lists that they truly score so. The full models are the base with the adapters
-merged into it, so that both ways score alike.
+The first domain has the shipped LibriSpeech adapter. The others have copies with noise on each B, a
+twentieth of its size, and golden lists with their own scores. The full models are the base with the adapters merged
+into it, so that both score alike.
 """
 
 import copy
@@ -21,9 +21,9 @@ from lorb_adapters.base.writer import write_base
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import Publication
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.manifest import GoldenList, Manifest
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from study.harness.command import ROOT
 from study.table8_lora_vs_full.updates import adapter_updates
 
@@ -36,12 +36,12 @@ _NOISE = 0.05
 
 
 def domain_name(number: int) -> str:
-    """As the store has it."""
+    """The name of a domain in the store."""
     return f"domain-{number:03d}"
 
 
 def full_model(folder: Path, number: int) -> Path:
-    """The folder of a domain's full model, of those that there are."""
+    """The folder of a domain's full model; domains share the models that exist."""
     models = sorted(folder.glob("full-*"))
     return models[number % len(models)]
 
@@ -49,7 +49,7 @@ def full_model(folder: Path, number: int) -> Path:
 def publish_all(
     folder: Path, num_domains: int = NUM_DOMAINS, num_full_models: int = NUM_FULL_MODELS, shipped: Path = SHIPPED
 ) -> None:
-    """Makes `folder`, with its `store` and its full models, unless it is there; whole or not at all.
+    """Makes `folder` with its store and full models in one step, unless it exists.
 
     shipped: a store with one domain, whose newest version is copied.
     """
@@ -73,12 +73,12 @@ def publish_all(
             write_base(partial / f"full-{number}", merged, own.head)
     try:
         partial.rename(folder)
-    except OSError:  # another process was faster
+    except OSError:  # another process made it first
         shutil.rmtree(partial)
 
 
 def ensure_published(folder: Path) -> None:
-    """The same in a process of its own, so that this one's memory stays as it is."""
+    """Makes the folder in a process of its own, so that the memory of this one does not change."""
     if not folder.exists():
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         subprocess.run(
@@ -87,7 +87,7 @@ def ensure_published(folder: Path) -> None:
 
 
 def altered(weights: AdapterWeights, seed: int) -> AdapterWeights:
-    """A copy with noise on every B."""
+    """A copy with noise on each B."""
     generator = torch.Generator().manual_seed(seed)
 
     def noisy(b: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def altered(weights: AdapterWeights, seed: int) -> AdapterWeights:
 
 
 def publication(domain: str, weights: AdapterWeights, like: Manifest, model: RescoringModel) -> Publication:
-    """Weights to be published as an adapter of `like`'s kind, which `model` serves."""
+    """A publication of these weights with the other fields of `like`."""
     golden = tuple(GoldenList.of(each.nbest, _scores(each, weights, like, model)) for each in like.golden_lists)
     return Publication(
         domain, weights, like.base_name, like.base_fingerprint, like.ranking, like.normalization, like.uses_context,

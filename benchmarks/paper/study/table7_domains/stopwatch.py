@@ -1,4 +1,4 @@
-"""Seconds by the clock and by the processor: what else ran on the machine lengthens the first far more."""
+"""Wall-clock and processor seconds; other load on the machine lengthens the former far more."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,14 @@ Result = TypeVar("Result")
 
 
 class Stopwatch:
-    """Seconds of some doings, in their order."""
+    """The seconds of calls, in their order."""
 
     def __init__(self) -> None:
         self.clock_seconds: list[float] = []
         self.processor_seconds: list[float] = []
 
     def time(self, do: Callable[[], Result]) -> Result:
-        """Does it and notes how long it took."""
+        """Calls a function and records how long it took."""
         clock, processor = time.perf_counter(), time.process_time()
         result = do()
         self.processor_seconds.append(time.process_time() - processor)
@@ -23,7 +23,7 @@ class Stopwatch:
         return result
 
     def to_json(self) -> dict[str, list[float]]:
-        """To a tenth of a millisecond."""
+        """The seconds as JSON, to a tenth of a millisecond."""
         return {
             "clock_seconds": [round(each, 4) for each in self.clock_seconds],
             "processor_seconds": [round(each, 4) for each in self.processor_seconds],

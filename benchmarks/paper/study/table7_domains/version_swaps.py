@@ -1,4 +1,4 @@
-"""How long a new version of one domain takes from being published to being served, in a real server with so many."""
+"""The time from the publication of a version until a real server serves it."""
 
 import os
 import shutil
@@ -18,27 +18,27 @@ _TEXTS = ("they's iron they say", "there's iron they say")
 
 
 @dataclass(frozen=True, slots=True)
-class Swapping:
-    """Publishes version after version of the first domain, tells the server to look, and asks until it answers with it.
+class VersionSwaps:
+    """Publishes versions of the first domain, refreshes the server's registry, and calls until it uses the version.
 
-    A server that nobody tells looks by itself every second (`--poll-seconds`).
+    Without RefreshRegistry the server polls every second (`--poll-seconds`).
 
     Attributes:
-        num_domains: in the server's store, all of them loaded.
+        num_domains: number of domains in the store; the server loads all.
     """
 
     num_domains: int
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"swapping": asdict(self) | {"swaps": NUM_SWAPS}}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"python benchmarks/paper/table7.py --only swap-domains{self.num_domains}"
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it: milliseconds of each swap, and the memory of the server before and after."""
+        """Runs the cell and returns milliseconds of each swap, and the memory of the server before and after."""
         from serving_process import serving_process
         from study.table7_domains.published_models import ensure_published
 
@@ -57,7 +57,7 @@ class Swapping:
 
 
 def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
-    """A copy of the store with the first domains alone."""
+    """A copy of the store with only the first domains."""
     from lorb_adapters.store.store import Store
     from study.table7_domains.published_models import domain_name
 
@@ -70,9 +70,9 @@ def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
 
 
 def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
-    """Milliseconds to publish, to be loaded, checked and flipped to, and to answer the next call, for each swap.
+    """Milliseconds of each swap: to publish, to load, check and switch, and to answer the next call.
 
-    Of the second, what the server's threads worked too: all else is waiting, for a processor that others use as well.
+    For the second also the processor time of the server: the rest is waiting.
     """
     import time
 
@@ -120,6 +120,6 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
 
 
 def _processor_seconds(server: "ServingProcess") -> float:
-    """That the server has used, to a hundredth."""
+    """The processor seconds of the server, to a hundredth."""
     times = server.process.cpu_times()
     return float(times.user + times.system)

@@ -1,4 +1,4 @@
-"""How much two seeds of the same method share: what the overlap of LoRA and full fine-tuning is to be read against."""
+"""The overlap between seeds of one method, for comparison with that of LoRA and full fine-tuning."""
 
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -10,24 +10,24 @@ from study.table8_lora_vs_full.comparison import Comparison
 
 @dataclass(frozen=True, slots=True)
 class AcrossSeeds:
-    """Overlaps between the seeds' updates.
+    """Measures the overlap between the seeds' updates.
 
     Attributes:
-        comparisons: by the name of the cell that trained it; trained anew where its scratch folder is gone.
+        comparisons: with the names of their cells; a missing training is repeated.
     """
 
     comparisons: tuple[tuple[str, Comparison], ...]
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         return {"seeds_of": [comparison.settings() for _, comparison in self.comparisons]}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return " && ".join(comparison.command() for _, comparison in self.comparisons)
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it: for each method a list of pairs' overlaps by site."""
+        """Runs the cell and returns for each method a list of pairs' overlaps by site."""
         from lorb_adapters.base.loader import load_base
         from study.table8_lora_vs_full.layers import overlap
         from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights

@@ -1,4 +1,4 @@
-"""What an encoder computes for some rows, layer by layer: hidden states, and attention maps."""
+"""Hidden states and attention maps of an encoder, layer by layer."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from lorb_adapters.text import EncodedHypothesis
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """Of all rows' tokens, padding left out.
+    """Activations for the tokens of all hypotheses, without padding.
 
     Attributes:
         hidden: for each layer, the embeddings' output first, [tokens, hidden].
-        attention: for each layer, for each row [heads, length, length]; every line a distribution.
+        attention: for each layer and hypothesis [heads, length, length]; each row is a distribution.
     """
 
     hidden: tuple[Tensor, ...]
@@ -26,15 +26,15 @@ class Activations:
 
 
 def plain_encoder(base: Base) -> nn.Module:
-    """A copy of a base's encoder as it was loaded, by transformers' own attention, which can be looked at."""
-    config = copy.deepcopy(base.encoder.config)  # a model writes its attention into the configuration it is made of
+    """A copy of a base's encoder with transformers' eager attention, which returns its maps."""
+    config = copy.deepcopy(base.encoder.config)  # models write their attention into their configuration
     encoder: nn.Module = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)  # type: ignore[no-untyped-call]
     encoder.load_state_dict(base.encoder.state_dict())
     return encoder.eval().requires_grad_(False)
 
 
 def updated(encoder: nn.Module, updates: Mapping[str, Tensor]) -> nn.Module:
-    """`encoder` with updates, [out, in] by the path of its linear layer, added to its weights in place."""
+    """Adds updates, [out, in] by the path of their linear layer, to the weights of `encoder`, and returns it."""
     for path, update in updates.items():
         encoder.get_parameter(f"{path}.weight").data += update
     return encoder
@@ -42,7 +42,7 @@ def updated(encoder: nn.Module, updates: Mapping[str, Tensor]) -> nn.Module:
 
 @torch.inference_mode()
 def activations(encoder: nn.Module, rows: Sequence[EncodedHypothesis]) -> Activations:
-    """One pass a row: nothing is padded. `encoder` is a plain one."""
+    """Runs one pass for each hypothesis, without padding. encoder: from `plain_encoder`."""
     hidden: list[list[Tensor]] = []
     attention: list[tuple[Tensor, ...]] = []
     for row in rows:

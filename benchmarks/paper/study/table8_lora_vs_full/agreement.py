@@ -1,4 +1,4 @@
-"""Whether two rescorers do the same to the same lists."""
+"""The agreement of two rescorers on the same lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Of two rescorers on the same lists.
+    """The agreement of two rescorers on the same lists.
 
     Attributes:
-        same_choice: share of lists for which both put the same text first, of those with more than one; 0 to 1.
-        fixed_in_common: lists with fewer errors than in the first pass by both, over those by either; 0 to 1.
-        broken_in_common: the same of lists with more errors.
-        kappa: Cohen's, of fixed, broken or neither: 0 for agreement by chance, 1 for the same.
+        same_choice: share of lists with more than one text in which both rank the same text first; 0 to 1.
+        fixed_in_common: lists that both improve over lists that either improves; 0 to 1.
+        broken_in_common: lists that both worsen over lists that either worsens; 0 to 1.
+        kappa: Cohen's, of improved, worsened or neither: 0 is agreement by chance, 1 is perfect.
     """
 
     same_choice: float
@@ -28,9 +28,9 @@ def agreement(
     errors: tuple[Sequence[int], Sequence[int]],
     chosen: tuple[Sequence[object], Sequence[object]],
 ) -> Agreement:
-    """Of lists with a choice.
+    """Compares two rescorers on lists with more than one text.
 
-    first_pass and each of errors: [lists] word errors; each of chosen: [lists] texts, or their places in the list.
+    first_pass, errors: [lists] word errors, `errors` of both; chosen: [lists] texts, or their positions, of both.
     """
     before = np.asarray(first_pass)
     one, other = (np.sign(np.asarray(each) - before) for each in errors)  # -1 fixed, 1 broken
@@ -44,13 +44,13 @@ def agreement(
 
 
 def jaccard(one: np.ndarray, other: np.ndarray) -> float:
-    """Members of both over members of either; 1 where neither has any. one, other: [n] bool."""
+    """Members of both over members of either; 1 if neither has any. one, other: [n] bool."""
     either = int((one | other).sum())
     return int((one & other).sum()) / either if either else 1.0
 
 
 def cohen_kappa(one: np.ndarray, other: np.ndarray) -> float:
-    """(p - e) / (1 - e), p the share of equal labels, e what their frequencies give by chance; 1 where e is 1."""
+    """(p - e) / (1 - e), p the share of equal labels, e that expected by chance; 1 if e is 1."""
     labels = np.union1d(one, other)
     expected = float(sum((one == label).mean() * (other == label).mean() for label in labels))
     return 1.0 if expected == 1.0 else (float((one == other).mean()) - expected) / (1.0 - expected)

@@ -1,4 +1,4 @@
-"""Which text a rescorer puts first in each list, by weights that were tuned on the other half of the lists."""
+"""The text that a rescorer ranks first in each list, with weights tuned on the other half of the lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from study.lists.error_counts import half
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Of some lists, in their order.
+    """The choices of a rescorer, in the order of the lists.
 
     Attributes:
-        positions: among the distinct texts, of what comes first; 0 is the first pass's.
-        errors: its word errors.
+        positions: of the chosen texts among the distinct ones; 0 is the first pass's choice.
+        errors: word errors of the chosen texts.
     """
 
     positions: tuple[int, ...]
     errors: tuple[int, ...]
 
     def utterances(self, lists: Sequence[EncodedList]) -> list[tuple[str, str, str]]:
-        """(reference, first pass's text, text chosen) of each list."""
+        """(reference, first pass's text, chosen text) of each list."""
         return [
             (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[position].transcript)
             for each, position in zip(lists, self.positions, strict=True)
@@ -30,7 +30,7 @@ class Choices:
 
 
 def choices(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], prior: RankPrior) -> Choices:
-    """As `study.lists.error_counts.cross_fitted` chooses."""
+    """Tunes weight and switching margin on one half of the lists and chooses in the other, both ways."""
     ranked = scored_lists(lists, scores, prior)
     halves = [half(each.nbest.id) for each in lists]
     tuned = {}

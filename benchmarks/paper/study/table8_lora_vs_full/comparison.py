@@ -1,4 +1,4 @@
-"""One seed of table 8: a LoRA adapter and a full fine-tuning from the same start and data, set side by side."""
+"""A cell of Table 8: LoRA and full fine-tuning from the same start on the same data, compared."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from study.table8_lora_vs_full.trained import Trained
     from study.table8_lora_vs_full.word_changes import WordError
 
-NUM_ROWS = 100  # first-pass texts of which hidden states and attention maps are taken
+NUM_ROWS = 100  # first-pass texts whose hidden states and attention maps are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Comparison:
     """Trains both and compares them.
 
     Attributes:
-        lora, full: the two runs; the same base, lists and seed.
-        dev: lists on which they are compared.
+        lora, full: the two trainings, with the same base, lists and seed.
+        dev: lists to compare them on.
     """
 
     lora: Training
@@ -32,16 +32,16 @@ class Comparison:
     dev: Lists
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that decide the result."""
         runs = {"lora": self.lora.settings(), "full": self.full.settings()}
         return {"compared": runs, "dev": asdict(self.dev), "rows": NUM_ROWS}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         return f"{self.lora.command()} && {self.full.command()}"
 
     def trained(self, place: Place) -> "tuple[Trained, Trained]":
-        """LoRA's run and the full one, from the place's scratch folder or trained there."""
+        """Both trained models, from the scratch folder or trained there."""
         from study.table8_lora_vs_full.trained import trained
 
         runs = [
@@ -51,7 +51,7 @@ class Comparison:
         return runs[0], runs[1]
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from lorb_adapters.base.loader import load_base
 
         lora, full = self.trained(place)
@@ -75,10 +75,10 @@ class Comparison:
 
 def _lists(cut: Lists, place: Place, base: "Base", run: "Trained") -> "list[EncodedList]":
     from lorb.formats import read_nbest_lists
-    from lorb_adapters.training.data.encoded_lists import prepare
+    from lorb_adapters.training.data.encoded_lists import encode_lists
 
     nbests = read_nbest_lists([cut.path(place.sets)], require_references=True)
-    return prepare(nbests, base.text_encoder, run.config.normalization, uses_context=False)
+    return encode_lists(nbests, base.text_encoder, run.config.normalization, uses_context=False)
 
 
 def _cost(run: "Trained") -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _choices(
     counts: Mapping[str, int],
 ) -> dict[str, Any]:
     from lorb_adapters.model import RescoringModel
-    from lorb_adapters.training.data.encoded_lists import score_lists
+    from lorb_adapters.training.methods.scoring import score_lists
     from study.lists.error_counts import packed
     from study.table8_lora_vs_full.choices import choices
 

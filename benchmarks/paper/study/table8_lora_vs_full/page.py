@@ -1,4 +1,4 @@
-"""Table 8's page, and its plot beside it."""
+"""The page of Table 8 and its plot."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from study.pages.markdown import grid
 from study.pages.markdown import page as whole_page
 from study.statistics.intervals import over_seeds
 from study.table8_lora_vs_full.agreement import Agreement, agreement
-from study.table8_lora_vs_full.layers import by_layer, by_site
+from study.table8_lora_vs_full.layer_means import by_layer, by_site
 from study.table8_lora_vs_full.plot import plot
 
 METHODS = {"lora": "LoRA, rank 8", "full": "full fine-tuning"}
@@ -27,7 +27,7 @@ _CLASS_TITLES = {"kind": "", "part": " word", "frequency": " (times in train)"}
 
 
 def page(size: Size, records: Records) -> str:
-    """Markdown of the records there are; writes the plot too."""
+    """Makes the page from the records and writes the plot."""
     compared = _of_one_choice([record for record in records.all() if "seed" in record.key])
     title = "Table 8: what LoRA changed, against full fine-tuning"
     if not compared:
@@ -52,7 +52,7 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
 
 
 def _of_one_choice(found: Sequence[Record]) -> list[Record]:
-    """Those with the learning rates that were taken last: Table 1 may have chosen others since."""
+    """The records with the learning rates of the newest one: Table 1 may have chosen others since."""
     if not found:
         return []
     last = max(found, key=lambda record: str(record.facts["date"]))
@@ -135,7 +135,7 @@ def _by_site(compared: Sequence[Record]) -> str:
 
 
 def _subspaces(compared: Sequence[Record], seeds: Sequence[Record]) -> list[str]:
-    """Overlap of the strongest directions: between the methods, and between seeds of one."""
+    """The overlap of the strongest directions: between the methods, and between seeds of one method."""
 
     def row(title: str, found: Sequence[dict[str, float]]) -> tuple[str, ...]:
         names = ("left", "left_by_chance", "right", "right_by_chance")
@@ -170,7 +170,7 @@ def _words(compared: Sequence[Record]) -> str:
 
 
 def _agreement(compared: Sequence[Record]) -> str:
-    """Of lists with a choice."""
+    """The agreement on lists with more than one text."""
     pairs = {"LoRA and full, same seed": [(each, "lora", each, "full") for each in compared]} | {
         f"{title}, two seeds": [(one, name, other, name) for one, other in combinations(compared, 2)]
         for name, title in METHODS.items()
@@ -198,14 +198,14 @@ def _agree(one: Record, name: str, other: Record, other_name: str) -> Agreement:
 
 
 def _num_lists(record: Record, name: str, sign: int) -> int:
-    """Lists fixed (-1) or broken (1)."""
+    """The number of lists improved (sign -1) or worsened (1)."""
     lists = record.figures["lists"]
     change = unpacked(lists[name]["errors"]) - unpacked(lists["first_pass"])
     return int((change * sign > 0).sum())
 
 
 def _mean(record: Record, name: str, figure: str) -> float:
-    """Over all sites."""
+    """The mean of a figure over all linear layers."""
     return fmean(site[figure] for site in record.figures["weights"]["spectra"][name].values())
 
 

@@ -1,4 +1,4 @@
-"""Table 8's plot: what training changed, layer by layer."""
+"""The plot of Table 8: weight updates and activations, layer by layer."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from study.harness.records import Record
-from study.table8_lora_vs_full.layers import by_layer
+from study.table8_lora_vs_full.layer_means import by_layer
 
 _METHODS = (("lora", "LoRA, rank 8", "C0", "o"), ("full", "full fine-tuning", "C1", "s"))
 _PANELS = ("size of the update (share of the weight's norm)", "effective rank of the update",
@@ -15,7 +15,7 @@ _PANELS = ("size of the update (share of the weight's norm)", "effective rank of
 
 
 def plot(records: Sequence[Record]) -> str:
-    """An SVG of the comparisons' records, means over seeds with the seeds' range."""
+    """Draws an SVG: means over seeds, with the range of the seeds."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ def plot(records: Sequence[Record]) -> str:
 
 
 def _lines(records: Sequence[Record], method: str) -> list[np.ndarray]:
-    """[seeds, layers] for each panel."""
+    """The values of each panel, [seeds, layers]."""
     spectra = [record.figures["weights"]["spectra"][method] for record in records]
     seen = [record.figures["activations"] for record in records]
     return [

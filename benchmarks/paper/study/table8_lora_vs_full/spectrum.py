@@ -1,4 +1,4 @@
-"""The singular values of a weight's update: how many directions it has, how large it is, what it shares with another.
+"""The singular values of a weight update: its effective rank, its size, its overlap with another.
 
 An update is dW [out, in]: B A times its scaling for LoRA, the difference of the weights for full fine-tuning.
 """
@@ -14,7 +14,7 @@ TOP = 8  # directions: the rank of the adapters compared
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """One update's figures.
+    """The figures of an update.
 
     Attributes:
         effective_rank: exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007), from 1.
@@ -32,8 +32,8 @@ class Directions:
     """The leading singular vectors of an update, strongest first.
 
     Attributes:
-        left: [out, k], what it writes.
-        right: [in, k], what it reads.
+        left: [out, k], output directions.
+        right: [in, k], input directions.
     """
 
     left: Tensor
@@ -41,7 +41,7 @@ class Directions:
 
 
 def spectrum(update: Tensor, weight: Tensor) -> Spectrum:
-    """Of an update [out, in] to `weight`, of the same shape. All figures 0 where it changes nothing."""
+    """The spectrum of an update [out, in] to `weight`, of the same shape. All figures are 0 if it is zero."""
     values = torch.linalg.svdvals(update.double())
     total = float(values.sum())
     if total == 0.0:

@@ -1,4 +1,4 @@
-"""A run whose weights are at hand: trained where they are not, and put into an encoder or beside it."""
+"""A trained model of Table 8, read from the scratch folder or trained there."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.ranking import Ranking
-from lorb_adapters.training.cli.arguments import parser, train_config
+from lorb_adapters.training.cli.arguments import parser
+from lorb_adapters.training.cli.train_config import train_config
 from lorb_adapters.training.config import TrainConfig
 from study.harness.cell import Place
 from study.harness.json_lines import write_whole
@@ -25,13 +26,13 @@ _HEAD = "head."
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a run left.
+    """A trained model.
 
     Attributes:
-        config: its configuration.
-        tensors: what it trained, by name, the head's included.
+        config: of the training.
+        tensors: trained tensors by name, the head's included.
         ranking: tuned on dev.
-        figures: as its own cell would have them.
+        figures: of the training.
     """
 
     config: TrainConfig
@@ -45,24 +46,24 @@ class Trained:
         return HeadWeights(self.config.head, self.tensors[f"{_HEAD}weight"], self.tensors[f"{_HEAD}bias"])
 
     def adapter(self) -> AdapterWeights:
-        """Of a run of method lora."""
+        """The adapter of a LoRA training."""
         sites = [name.removesuffix(".A") for name in self.tensors if name.endswith(".A")]
         lora = {site: (self.tensors[f"{site}.A"], self.tensors[f"{site}.B"]) for site in sites}
         return AdapterWeights(self.config.lora, lora, self.head)
 
     def head_alone(self) -> AdapterWeights:
-        """Of a run of method full, whose encoder is another: the head, and no LoRA."""
+        """The head of a full fine-tuning, without LoRA."""
         return AdapterWeights(LoraConfig(), {}, self.head)
 
     @torch.no_grad()
     def put_into(self, encoder: nn.Module) -> None:
-        """Writes the encoder of a run of method full over `encoder`."""
+        """Copies the encoder of a full fine-tuning into `encoder`."""
         for name, parameter in encoder.named_parameters():
             parameter.copy_(self.tensors[name])
 
 
 def trained(training: Training, place: Place) -> Trained:
-    """Trains in the place's scratch folder, unless a run with the same settings was done there."""
+    """Trains in the scratch folder, unless it has a training with the same settings."""
     done, of = place.scratch / FIGURES, place.scratch / _DONE_WITH
     settings = json.dumps(training.settings(), sort_keys=True)
     if not (done.exists() and of.exists() and of.read_text(encoding="utf-8") == settings):

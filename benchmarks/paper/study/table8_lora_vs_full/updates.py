@@ -1,11 +1,11 @@
-"""What a run changed in the encoder, as one matrix for each linear layer."""
+"""The updates that a training made to the encoder, a matrix for each linear layer."""
 
 from collections.abc import Mapping
 
 import torch
+from lorb_adapters.lora.sites import lora_sites
 from torch import Tensor, nn
 
-from lorb_adapters.lora.sites import lora_sites
 from lorb_adapters.lora.weights import ALL_LINEAR, AdapterWeights
 
 
@@ -15,7 +15,7 @@ def adapter_updates(weights: AdapterWeights) -> dict[str, Tensor]:
 
 
 def linear_weights(encoder: nn.Module) -> dict[str, Tensor]:
-    """Copies of the weights that an adapter may change, [out, in], by the path of the linear layer."""
+    """Copies of the weights that an adapter can change, [out, in], by the path of the linear layer."""
     return {path: linear.weight.detach().clone() for path, linear in lora_sites(encoder, ALL_LINEAR).items()}
 
 
@@ -26,7 +26,7 @@ def differences(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> di
 
 @torch.no_grad()
 def outside_norm(after: nn.Module, before: nn.Module) -> float:
-    """Norm of all else that changed (embeddings, biases, LayerNorms) over the norm of all that changed, 0 to 1."""
+    """The norm of the change outside linear weights (embeddings, biases, LayerNorms) over that of all, 0 to 1."""
     linear = {f"{path}.weight" for path in lora_sites(before, ALL_LINEAR)}
     trained = dict(after.named_parameters())
     squares = {name: float((trained[name] - old).square().sum()) for name, old in before.named_parameters()}

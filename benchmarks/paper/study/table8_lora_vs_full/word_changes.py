@@ -1,4 +1,4 @@
-"""Which word errors a rescorer takes away, and which it makes: between the first pass's choice and its own."""
+"""The word errors that a rescorer fixes and makes, compared with the first pass's choice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +12,12 @@ _KINDS = {"replace": SUBSTITUTION, "delete": DELETION, "insert": INSERTION}
 
 @dataclass(frozen=True, slots=True)
 class WordError:
-    """One error of a text.
+    """A word error of a text.
 
     Attributes:
         kind: SUBSTITUTION, DELETION or INSERTION.
-        word: the reference's, or the one inserted.
-        place: of the reference's word; of an insertion, of the word behind it.
+        word: of the reference, or the one inserted.
+        place: position of the reference's word; of an insertion, that of the next word.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class WordError:
 
 @dataclass(frozen=True, slots=True)
 class WordChange:
-    """One error that is there before or after, and not both."""
+    """An error that is only in the first pass's choice, or only in the rescorer's."""
 
     error: WordError
     is_fixed: bool
@@ -35,7 +35,7 @@ class WordChange:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Of one class of words: errors of the first pass, those fixed, those made; counts."""
+    """Counts for a class of words: errors of the first pass, errors fixed, errors made."""
 
     before: int
     fixed: int
@@ -43,7 +43,7 @@ class Balance:
 
 
 def word_errors_of(reference: str, text: str) -> list[WordError]:
-    """By a shortest alignment over white-space words."""
+    """The errors of a shortest alignment of white-space words."""
     words, said = reference.split(), text.split()
     return [
         WordError(_KINDS[edit.tag], said[edit.dest_pos] if edit.tag == "insert" else words[edit.src_pos], edit.src_pos)
@@ -52,9 +52,9 @@ def word_errors_of(reference: str, text: str) -> list[WordError]:
 
 
 def word_changes(reference: str, before: str, after: str) -> Iterator[WordChange]:
-    """Errors fixed and made. A word that is substituted before and deleted after stays an error: no change.
+    """The errors fixed and made. A substitution that becomes a deletion of the same word is no change.
 
-    Insertions are one another's match where they are the same word, wherever in the sentence.
+    Insertions of the same word match wherever they are in the sentence.
     """
     old, new = (word_errors_of(reference, text) for text in (before, after))
     for one, other, is_fixed in ((old, new, True), (new, old, False)):
@@ -71,7 +71,7 @@ def word_changes(reference: str, before: str, after: str) -> Iterator[WordChange
 
 
 def balances(utterances: Iterable[tuple[str, str, str]], class_of: Callable[[WordError], str]) -> dict[str, Balance]:
-    """By class, of (reference, first pass's text, rescored text) of each utterance."""
+    """The balance of each class. utterances: (reference, first pass's text, rescored text)."""
     before: Counter[str] = Counter()
     changed: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for reference, first, rescored in utterances:

@@ -1,4 +1,4 @@
-"""Kinds of words that errors are counted by: by their part in a sentence, and by how often train has them."""
+"""Classes of words: function or content, and by frequency in train."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,22 +7,22 @@ from pathlib import Path
 FUNCTION, CONTENT = "function", "content"
 # Articles, pronouns, prepositions, conjunctions, auxiliaries, negation, and other closed classes of English.
 FUNCTION_WORDS = frozenset(Path(__file__).with_name("function_words.txt").read_text(encoding="ascii").split())
-# (name, least count in train), the rarest last.
+# (name, minimum count in train), the rarest last.
 FREQUENCIES = (("100 or more", 100), ("10 to 99", 10), ("1 to 9", 1), ("not in train", 0))
 
 
 def word_class(word: str) -> str:
-    """FUNCTION or CONTENT; a contraction ("don't", "i'll") is what its part before the apostrophe is, or a negation."""
+    """FUNCTION or CONTENT; the part before the apostrophe decides a contraction, and negations are FUNCTION."""
     stem, apostrophe, ending = word.lower().partition("'")
     is_negation = bool(apostrophe) and ending == "t"
     return FUNCTION if stem in FUNCTION_WORDS or is_negation else CONTENT
 
 
 def word_counts(references: Iterable[str]) -> Counter[str]:
-    """How often each word stands in the references."""
+    """The number of times that each word occurs in the references."""
     return Counter(word for reference in references for word in reference.split())
 
 
 def frequency_class(word: str, counts: Mapping[str, int]) -> str:
-    """One of FREQUENCIES' names."""
+    """The frequency class of a word, a name of FREQUENCIES."""
     return next(name for name, least in FREQUENCIES if counts.get(word, 0) >= least)

@@ -1,8 +1,8 @@
-"""How evenly the features that the head reads fill their space: what the correlation regulariser is to raise.
+"""The isotropy of the features that the head reads, which the correlation regulariser is meant to raise.
 
-- correlation: || Sigma - I ||_F over the rows, as the regulariser has it, divided by the value that independent
-  dimensions have at this number of rows, sqrt(d (d - 1) / (rows - 1)): 1 is no more correlation than chance.
-- mean_cosine: of two rows of different lists; 0 if features point everywhere.
+- correlation: || Sigma - I ||_F over the rows, as in the regulariser, divided by its value for independent
+  dimensions at this number of rows, sqrt(d (d - 1) / (rows - 1)): 1 is no more correlation than chance.
+- mean_cosine: of the features of two lists; 0 for isotropic features.
 - partition: min over max, over the principal directions c, of Z(c) = sum_i exp(c . f_i) with features of mean norm 1
   (Mu and Viswanath 2018, arXiv 1702.01417); 1 is isotropic.
 """
@@ -16,7 +16,7 @@ from lorb_adapters.training.losses import correlation_penalty
 
 
 def isotropy(features: Tensor) -> dict[str, float]:
-    """The three measures of features, [rows, dimensions], a row for each list."""
+    """The three measures. features: [rows, dimensions], a row for each list."""
     features = features.detach().double().cpu()
     rows, dimensions = features.shape
     chance = math.sqrt(dimensions * (dimensions - 1) / max(1, rows - 1))

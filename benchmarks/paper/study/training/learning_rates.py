@@ -8,7 +8,7 @@ from study.training.methods import LORB
 
 
 def chosen_rate(records: Iterable[Record], rates: Sequence[float]) -> float | None:
-    """The rate whose run has the lowest WER on dev; of equals the lower. None while one of them is not done."""
+    """The rate with the lowest dev WER, the lower one of equals. None if a run is missing."""
     wers = {record.key["rate"]: record.figures["best"]["wer"] for record in records}
     if not all(rate in wers for rate in rates):
         return None
@@ -18,7 +18,7 @@ def chosen_rate(records: Iterable[Record], rates: Sequence[float]) -> float | No
 def with_rates(
     records: Records, key: Mapping[str, str], rates: Sequence[float], num_seeds: int
 ) -> list[tuple[dict[str, str | float], float, int]]:
-    """Keys, rates and seeds of one row: each rate on seed 0, and the chosen one on the other seeds once it is known."""
+    """Keys, rates and seeds of a row: each rate on seed 0, and the chosen rate, once known, on the other seeds."""
     cells: list[tuple[dict[str, str | float], float, int]] = [
         ({**key, "rate": rate, "seed": 0}, rate, 0) for rate in rates
     ]
@@ -29,7 +29,7 @@ def with_rates(
 
 
 def chosen_records(records: Sequence[Record], rates: Sequence[float]) -> list[Record]:
-    """Of one row's records those with the best rate of those that are done, by seed."""
+    """The records of a row with the best of the rates that are done, by seed."""
     first = [each for each in records if each.key["seed"] == 0]
     done = [rate for rate in rates if any(each.key["rate"] == rate for each in first)]
     chosen = chosen_rate(first, done) if done else None
@@ -38,6 +38,6 @@ def chosen_records(records: Sequence[Record], rates: Sequence[float]) -> list[Re
 
 
 def lorb_rate(records: Records, size: Size, domain: str) -> float | None:
-    """The learning rate that Table 1 chose for LoRB on a domain; None while it has not."""
+    """The learning rate that Table 1 chose for LoRB on a domain; None if it has not yet."""
     first = Records(records.results, "table1").find(domain=domain, method=LORB.name, seed=0)
     return chosen_rate(first, LORB.rates[: size.rates])

@@ -31,7 +31,7 @@ class MeasuredProgress(TrainingProgress):
     """
 
     def __init__(self, memory: MemoryMark, *, by_clock: bool = False) -> None:
-        """by_clock: minutes are the clock's, not the processor's: it does not know what a GPU does."""
+        """by_clock: count wall-clock minutes: processor time does not include a GPU's."""
         super().__init__()
         self._clock = time.perf_counter if by_clock else time.process_time
         self._by_clock = by_clock
@@ -59,21 +59,21 @@ class MeasuredProgress(TrainingProgress):
 
     @property
     def tokens_per_cpu_second(self) -> float:
-        """Trained on, by processor time: of the cores that were used, whatever else ran."""
+        """Tokens trained on in a second of processor time."""
         return self._timed_tokens / self._timed_cpu if self._timed_cpu else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Trained on, by the clock."""
+        """Tokens trained on in a second of wall-clock time."""
         return self._timed_tokens / self._timed_wall if self._timed_wall else 0.0
 
     def minutes(self, evaluation: MeasuredEvaluation) -> float:
-        """Of training until an evaluation: what came before the first step, and the tokens at the run's speed."""
+        """Minutes of training until an evaluation: preparation, and the tokens at the run's speed."""
         speed = self.tokens_per_second if self._by_clock else self.tokens_per_cpu_second
         return (self.preparing_seconds + (evaluation.tokens / speed if speed else 0.0)) / 60
 
     def __call__(self, report: StepReport | DevEvaluation) -> None:
-        """As TrainingProgress has it."""
+        """Measures a report's step, then handles it as every training does."""
         cpu, wall = time.process_time(), time.perf_counter()
         if isinstance(report, StepReport):
             self._time(report, cpu, wall)
@@ -87,5 +87,5 @@ class MeasuredProgress(TrainingProgress):
             self._timed_tokens += report.num_tokens
             self._timed_cpu += cpu - self._marks[0]
             self._timed_wall += wall - self._marks[1]
-        if not self.measured_evaluations:  # passes over dev are as large for every method, and larger than steps
+        if not self.measured_evaluations:  # evaluations need the same memory with every method, and more than steps
             self.peak_bytes = self._memory.peak_beyond_bytes()

@@ -1,4 +1,4 @@
-"""How much memory a training takes beyond the weights of the model."""
+"""The peak memory of a training beyond the weights of the model."""
 
 import ctypes
 import gc
@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"  # proc(5): VmHWM begins anew at what is resident now
+_RESET_PEAK = "5"  # proc(5): resets VmHWM to what is resident now
 
 
 class MemoryMark:
-    """A place in a run from which the peak is counted: right after the base is loaded.
+    """The start of a peak measurement, right after the base is loaded.
 
-    On the processor: the highest resident set since, minus the resident set at the mark. Freed pages are given back to
-    the kernel before, so that what reading the base took is not room that training gets for nothing. On a GPU the same
-    of torch's allocator.
+    On the processor the peak is the highest resident set since, minus the resident set at the mark. Freed pages are
+    returned to the kernel first, so that training does not reuse memory that loading took. On a GPU it is the same of
+    torch's allocator.
     """
 
     def __init__(self, device: str) -> None:
@@ -24,13 +24,8 @@ class MemoryMark:
         self._reset()
         self._start = self._now()
 
-    @property
-    def start_bytes(self) -> int:
-        """Held at the mark: weights, and on the processor interpreter and libraries too."""
-        return self._start
-
     def peak_beyond_bytes(self) -> int:
-        """The most that was held since, beyond what was held at the mark."""
+        """The peak since the mark, minus the memory held at the mark."""
         peak = torch.cuda.max_memory_allocated() if self._on_gpu else _status("VmHWM")
         return peak - self._start
 
@@ -45,7 +40,7 @@ class MemoryMark:
 
 
 def give_back_freed_pages() -> None:
-    """Python's garbage is collected, and glibc's heap returned where it can be."""
+    """Collects garbage and returns freed pages to the kernel."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -53,7 +48,7 @@ def give_back_freed_pages() -> None:
 
 
 def _status(field: str) -> int:
-    """A field of this process' status, in bytes."""
+    """A field of this process's status, in bytes."""
     for line in _STATUS.read_text(encoding="ascii").splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
 """The methods of Table 1, each with its learning rates.
 
-Two were tried first. The third was added where the better of the two lay on hp_atis: above them for LoRA and full
-fine-tuning, and for what has LoRA's rates, below them for head and prefix.
+Two rates were tried first. The third was added on the side of the better one on hp_atis: higher for LoRA, full
+fine-tuning and the methods with LoRA's rates, lower for head and prefix.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ LORA_RATES = (1e-3, 3e-3, 1e-2)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A row.
+    """A method of Table 1.
 
     Attributes:
         name: in keys.
         title: in tables.
-        trains: as --method has it.
-        rates: peak learning rates that are tried.
-        cost: of a token, 1 is LoRA's.
-        decorrelates: with the correlation regulariser.
+        trains: value of --method.
+        rates: peak learning rates to try.
+        cost: of a token, relative to LoRA.
+        decorrelates: whether it has the correlation regulariser.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Method:
     decorrelates: bool = False
 
     def flags(self, size: Size) -> tuple[str, ...]:
-        """Of lorb-train-adapter."""
+        """The flags of lorb-train-adapter."""
         weight = size.correlation_weight if self.decorrelates else 0.0
         return "--method", self.trains, "--correlation-weight", f"{weight:g}"
 
@@ -48,5 +48,5 @@ METHODS = (LORB, FULL, LORA, HEAD, BITFIT, ADAPTER, PREFIX)
 
 
 def methods_of(size: Size) -> tuple[Method, ...]:
-    """The rows of Table 1 at this size."""
+    """The methods of Table 1 at a size."""
     return tuple(method for method in METHODS if not size.methods or method.name in size.methods)

@@ -1,4 +1,4 @@
-"""Training cells at a study's size: their lists, their flags, and how much work they are."""
+"""Training cells at a size of the study: their lists, flags and cost."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ _ALL = {"librispeech": (4851, 716), "dstc2_live": (11166, 3690), "hp_atis": (354
 
 
 def dev_of(size: Size, domain: str) -> Lists:
-    """A domain's dev at this size."""
+    """The dev lists of a domain at a size."""
     return Lists(domain, DEV, size.counts[domain].dev, size.hypotheses)
 
 
 def train_of(size: Size, domain: str) -> Lists:
-    """A domain's train lists at this size."""
+    """The train lists of a domain at a size."""
     return Lists(domain, TRAIN, size.counts[domain].train, size.hypotheses)
 
 
@@ -35,7 +35,7 @@ def training(
     elsewhere: bool = False,
     keeps: bool = False,
 ) -> Training:
-    """A run at this size: its lists, epochs and evaluations, or those given instead, and further flags."""
+    """A training at a size. Lists, epochs and evaluations are the size's unless they are given."""
     shared = (
         "--epochs", str(epochs or size.epochs), "--evaluations-per-epoch", str(evaluations or size.evaluations),
         "--patience", "0",
@@ -56,7 +56,7 @@ def training(
 
 
 def cost_of(size: Size, domain: str, *, lists: int | None = None, factor: float = 1.0) -> float:
-    """About how many tokens a run trains on and scores; those scored cost half."""
+    """An estimate of the tokens that a run trains on and scores; scored tokens count half."""
     counts, of_list = size.counts[domain], _TOKENS[domain] * (1 if size.hypotheses else 2)
     train = (lists or counts.train or _ALL[domain][0]) * size.epochs
     scored = (counts.dev or _ALL[domain][1]) * size.epochs * size.evaluations / 2

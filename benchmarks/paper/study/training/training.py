@@ -1,4 +1,4 @@
-"""One run of the trainer as a cell: lorb-train-adapter's own flags, and figures on the dev sets of all domains."""
+"""A training as a cell: flags of lorb-train-adapter, and figures on dev sets."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from study.harness.cell import Place
 from study.harness.json_lines import write_whole
 from study.lists.sets import Lists
 
-if TYPE_CHECKING:  # torch takes seconds to import, and the plan needs none
+if TYPE_CHECKING:  # torch takes seconds to import, and --plan does not need it
     from torch import Tensor
 
     from lorb_adapters.training.config import TrainConfig
@@ -30,13 +30,13 @@ class Training:
     """Trains on a cut of a domain's train lists and measures on dev sets.
 
     Attributes:
-        domain: that is trained for.
-        base: as --base has it.
-        flags: further ones of lorb-train-adapter, method and seed among them.
-        train, dev: lists.
-        elsewhere: other domains' dev lists, which the trained model rescores as it is.
-        keeps: whether the trained values stay in the cell's scratch folder, as tensors.safetensors.
-        checkpoints: whether a run that is killed goes on where it was, and not from its start.
+        domain: to train for.
+        base: value of --base.
+        flags: further flags of lorb-train-adapter, method and seed included.
+        train, dev: the lists.
+        elsewhere: dev lists of other domains, which the trained model rescores too.
+        keeps: whether tensors.safetensors stays in the scratch folder.
+        checkpoints: whether a killed run continues from a checkpoint.
     """
 
     domain: str
@@ -49,20 +49,21 @@ class Training:
     checkpoints: bool = True
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it: what is kept changes nothing."""
+        """The settings that decide the result: what is kept does not."""
         return {name: value for name, value in asdict(self).items() if name not in ("keeps", "checkpoints")}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that does the same by hand."""
         files = [str(lists.path(Path("SETS"), make=False)) for lists in (self.train, self.dev)]
         return shlex.join(["lorb-train-adapter", *self._arguments(*files), *self.flags, "--dry-run"])
 
     def run(self, place: Place) -> dict[str, Any]:
-        """As Work has it."""
+        """Runs the cell and returns its figures."""
         from lorb_adapters.base.loader import load_base
         from lorb_adapters.process_memory import keep_freed_pages
-        from lorb_adapters.training.cli.arguments import parser, train_config
-        from lorb_adapters.training.data.reading import DataFiles
+        from lorb_adapters.training.cli.arguments import parser
+        from lorb_adapters.training.cli.train_config import train_config
+        from lorb_adapters.training.data.files import DataFiles
         from lorb_adapters.training.run import run
         from lorb_adapters.training.run_folder import FINISHED
         from study.training.measured_progress import MeasuredProgress
@@ -92,7 +93,7 @@ class Training:
         return ["--domain", self.domain, "--base", self.base, "--train", train, "--dev", dev]
 
     def _keeping(self, place: Place, config: "TrainConfig") -> "CheckpointOptions | None":
-        """Where the run goes on from after a kill; a run of other settings in the folder is thrown away."""
+        """Checkpoint options: a killed run with the same settings continues, another one is discarded."""
         from lorb_adapters.training.run_folder import RESTART, RESUME, TRAINING, CheckpointOptions, RunFolder
 
         caches = config.method == "head" or bool(config.lora.layers and min(config.lora.layers))
@@ -106,7 +107,7 @@ class Training:
         return CheckpointOptions(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
     def _sets(self, finished: "TrainingResult", place: Place) -> dict[str, Any]:
-        """Dev of the own domain, with isotropy; the others' dev, with the own weight and with one tuned there."""
+        """Figures of the own dev set with isotropy, and of other dev sets with the own weight and a fitted one."""
         from lorb_adapters.training.evaluation.evaluation import evaluate
         from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
         from study.training.isotropy import isotropy
@@ -132,14 +133,14 @@ class Training:
 
 
 def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dict[str, Any]:
-    """What a run cost and how it went."""
+    """The costs of a run and its evaluations."""
     report = finished.report
-    best = next(each for each in progress.measured_evaluations if each.step == report.num_steps)
+    best = next(each for each in progress.measured_evaluations if each.step == report.cost.steps)
     return {
         "parameters": {
-            "trained": report.num_trained_parameters,
-            "percent": round(report.trained_percent, 4),
-            "bytes": report.adapter_bytes,
+            "trained": report.parameters.trained,
+            "percent": round(report.parameters.trained_percent, 4),
+            "bytes": report.parameters.adapter_bytes,
         },
         "lists": {"train": report.list_counts["train"]},
         "tokens_per_cpu_second": round(progress.tokens_per_cpu_second, 1),
@@ -154,18 +155,18 @@ def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dic
 
 
 def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[EncodedList]":
-    """A cut's lists, encoded as the run's configuration says."""
+    """The lists of a cut, encoded as the run's configuration says."""
     from lorb.formats import read_nbest_lists
-    from lorb_adapters.training.data.encoded_lists import prepare
+    from lorb_adapters.training.data.encoded_lists import encode_lists
 
-    config = finished.report.config
+    config = finished.method.config
     lists = read_nbest_lists([cut.path(place.sets)], require_references=True)
     encoder = finished.method.base.text_encoder
-    return prepare(lists, encoder, config.normalization, uses_context=config.uses_context)
+    return encode_lists(lists, encoder, config.normalization, uses_context=config.uses_context)
 
 
 def first_features(finished: "TrainingResult", lists: "Sequence[EncodedList]") -> "Tensor":
-    """What the head reads of each list's first hypothesis, [lists, hidden]."""
+    """The features of each list's first hypothesis, [lists, hidden]."""
     import torch
 
     rows = sorted((each.rows[0] for each in lists), key=lambda row: row.num_tokens)
@@ -175,7 +176,7 @@ def first_features(finished: "TrainingResult", lists: "Sequence[EncodedList]") -
 
 
 def keep(finished: "TrainingResult", scratch: Path) -> None:
-    """Keeps what was trained, and how it ranks."""
+    """Keeps the trained tensors and the ranking."""
     from safetensors.torch import save_file
 
     partial = scratch / f".{TENSORS}"

@@ -135,7 +135,7 @@ def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, f
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out
-    assert "the same command goes on" in out
+    assert "run the same command to continue" in out
     assert [record.name for record in Records(folders.results, "table9").all()] == ["n0"]
     assert (folders.results / "table9.md").read_text() == "page\n"
 

@@ -16,8 +16,8 @@ from study.statistics.intervals import (
     over_seeds,
     paired_difference,
     pooled_difference,
-    seed_chance,
-    with_chances,
+    seed_variance,
+    with_variances,
     within,
 )
 from study.statistics.learning_curve import fitted
@@ -67,7 +67,7 @@ def test_an_interval_covers_the_truth_in_nineteen_of_twenty_trials(num_seeds, li
     for _ in range(trials):
         systems = rng.normal(20, 2, (2, num_seeds, 1)) * [0.5, 0.5]
         difference = mean_wer(systems[0], words) - mean_wer(systems[1], words) + rng.normal(0, lists_deviation)
-        interval = with_chances(difference, resampled, [seed_chance(each, words, 1.0) for each in systems])
+        interval = with_variances(difference, resampled, [seed_variance(each, words, 1.0) for each in systems])
         covered += interval.low <= 0 <= interval.high
     assert 0.94 <= covered / trials <= 0.985
 

@@ -16,7 +16,7 @@ from study.harness.sizes import SMALL, Counts
 from study.harness.workers import do
 from study.lists.sets import DEV, Lists
 from study.table6_depth import base_building as building
-from study.table6_depth.base_building import TEXT, Building, book_text
+from study.table6_depth.base_building import TEXT, BaseBuilding, book_text
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_depth_from_its_base_to_the_page(place, tiny_bert, monkeypatch):
 
 def test_cells_that_need_a_base_at_once_make_it_once(place, tiny_bert):
     """Two that ask for it together get one folder, and neither fails."""
-    base = Building(str(tiny_bert), 1, 64, Lists("librispeech", DEV, 12))
+    base = BaseBuilding(str(tiny_bert), 1, 64, Lists("librispeech", DEV, 12))
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawned) as pool:
         first, second = pool.map(base.folder, [place, place])
@@ -79,7 +79,7 @@ def test_the_text_is_looked_for_beside_the_sets(place, monkeypatch, tmp_path):
 
 def test_settings_and_command_name_no_folder_of_this_machine():
     """They are committed."""
-    made = Building("minilm", 2, 100, Lists("librispeech", DEV, 10))
+    made = BaseBuilding("minilm", 2, 100, Lists("librispeech", DEV, 10))
     assert "/" not in json.dumps(made.settings())
     assert made.command().startswith("lorb-build-base --text TEXT/")
     assert "--layers 2" in made.command()

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.table8_lora_vs_full.layers import by_layer, by_site, overlap, place_of
+from study.table8_lora_vs_full.layer_means import by_layer, by_site, place_of
+from study.table8_lora_vs_full.layers import overlap
 from study.table8_lora_vs_full.similarity import jensen_shannon, linear_cka
 from study.table8_lora_vs_full.spectrum import TOP, directions, effective_rank, spectrum, subspace_overlap
 
