@@ -1,59 +1,77 @@
-"""Tuning on dev what an adapter knows about ranking: weights, posterior scales, switching margins."""
+"""Tunes on dev how an adapter's scores are ranked: weight, posterior scale and switching margin."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lorb_adapters.ranking import Ranking, RankPrior, map_order, softmax
-from lorb_adapters.training.data.encoded_lists import ReferencedList, training_first_pass
+from lorb_adapters.ranking import Ranking, RankPrior, first_pass_scores, map_order, softmax
+from lorb_adapters.training.data.encoded_lists import EncodedList
 
-# 0 keeps the first pass; the rest is spaced evenly in the logarithm from 0.05 to 8.
+# Weight 0 keeps the first pass; the others are spaced evenly in the logarithm from 0.05 to 8.
 WEIGHT_GRID: tuple[float, ...] = (0.0, *(0.05 * 160.0 ** (i / 40) for i in range(41)))
 SCALE_GRID: tuple[float, ...] = tuple(0.02 * 1000.0 ** (i / 60) for i in range(61))
+_COARSE_STEP = 6  # grid values between two that the first search of a scale tries
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredList:
-    """What ranking needs of one list, hypotheses in first-pass order.
+    """Scores and word errors of one list's distinct hypotheses, in first-pass order.
 
     Attributes:
-        first_pass: natural log.
-        rescoring: natural log scale.
-        errors: counts.
+        first_pass: first-pass scores, natural log.
+        rescoring: rescoring scores, natural log.
+        errors: word error counts.
     """
 
     first_pass: Sequence[float]
     rescoring: Sequence[float]
     errors: Sequence[int]
 
+    @property
+    def has_contrast(self) -> bool:
+        """Whether the hypotheses differ in word errors."""
+        return len(set(self.errors)) > 1
+
     def combined(self, weight: float) -> list[float]:
-        """First pass + weight * rescoring."""
+        """First-pass score + weight * rescoring score of each hypothesis."""
         return [f + weight * r for f, r in zip(self.first_pass, self.rescoring, strict=True)]
 
     def posteriors(self, weight: float, scale: float) -> list[float]:
         """softmax(scale * combined), 0 to 1."""
         return softmax([scale * score for score in self.combined(weight)])
 
-    def chosen(self, weight: float, switching_margin: float = 0.0) -> int:
-        """Position of the hypothesis that ranking puts first."""
+    def top(self, weight: float, switching_margin: float = 0.0) -> int:
+        """Position of the hypothesis ranked first."""
         return map_order(self.combined(weight), switching_margin)[0]
 
-    def chosen_errors(self, weight: float) -> int:
-        """Word errors of the hypothesis that ranking puts first, without a switching margin."""
-        return self.errors[self.chosen(weight)]
+    def top_errors(self, weight: float) -> int:
+        """Word errors of the hypothesis ranked first, without a switching margin."""
+        return self.errors[self.top(weight)]
 
 
-def scored(
-    lists: Sequence[ReferencedList],
+@dataclass(frozen=True, slots=True)
+class WeightPoint:
+    """The word error rate of a set with one weight on the rescoring score, per cent."""
+
+    weight: float
+    wer: float
+
+
+def scored_lists(
+    lists: Sequence[EncodedList],
     scores: Sequence[Sequence[float]],
     prior: RankPrior,
     *,
     use_prior: bool = False,
 ) -> list[ScoredList]:
-    """Puts lists and their rescoring scores together; `use_prior` hides the recogniser's scores."""
+    """Combines lists with their rescoring scores.
+
+    scores: rescoring scores of each list's distinct hypotheses, natural log. prior: its log-probabilities replace the
+    first-pass scores of lists that have none; with `use_prior` those of all lists.
+    """
     return [
         ScoredList(
-            prior.scores(len(each.distinct)) if use_prior else training_first_pass(each, prior),
+            prior.scores(len(each.distinct)) if use_prior else first_pass_scores(each.distinct, prior),
             rescoring,
             each.errors,
         )
@@ -61,109 +79,116 @@ def scored(
     ]
 
 
+def weight_curve(lists: Sequence[ScoredList], num_words: int) -> tuple[WeightPoint, ...]:
+    """The word error rate at every weight of the grid. num_words: total words of the references."""
+    errors = [(weight, sum(each.top_errors(weight) for each in lists)) for weight in WEIGHT_GRID]
+    return tuple(WeightPoint(weight, 100 * count / max(1, num_words)) for weight, count in errors)
+
+
 def tune_weight(lists: Sequence[ScoredList]) -> float:
-    """The weight with the fewest word errors; among equals the middle one, which is the safest."""
-    contrasting = [each for each in lists if len(set(each.errors)) > 1]
-    errors = [sum(each.chosen_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
+    """The weight with the fewest word errors; the middle one of several with as few."""
+    contrasting = [each for each in lists if each.has_contrast]
+    errors = [sum(each.top_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
     best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
     return best[len(best) // 2]
 
 
 def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
-    """The scale whose posteriors give the hypotheses with the fewest errors the highest likelihood."""
-    contrasting = [each for each in lists if len(set(each.errors)) > 1]
+    """The scale that maximises the likelihood of the hypotheses with the fewest errors of their lists."""
+    contrasting = [each for each in lists if each.has_contrast]
     combined = [each.combined(weight) for each in contrasting]
 
     def negative_log_likelihood(scale: float) -> float:
         total = 0.0
         for each, scores in zip(contrasting, combined, strict=True):
             posteriors = softmax([scale * score for score in scores])
-            fewest = min(each.errors)
-            likelihood = sum(p for p, e in zip(posteriors, each.errors, strict=True) if e == fewest)
+            min_errors = min(each.errors)
+            likelihood = sum(p for p, e in zip(posteriors, each.errors, strict=True) if e == min_errors)
             total -= math.log(max(likelihood, 1e-30))
         return total
 
-    return _refined(negative_log_likelihood, SCALE_GRID)
+    return _grid_minimum(negative_log_likelihood, SCALE_GRID)
 
 
 def tune_switching_margin(lists: Sequence[ScoredList], weight: float) -> float:
-    """The largest margin whose switches given up saved no word error on dev, all in all; 0 where there is none.
+    """The largest margin whose suppressed switches save no word errors in total; 0 if there is none.
 
-    A switch is a list in which another hypothesis than the first pass's best comes first. Of margins that cost no word
-    error on dev this one breaks the fewest lists, and where a model is of no use it keeps the first pass altogether.
-    The sample of LibriSpeech argued for it: with each of dev's four speakers held out in turn, over three seeds,
-    it saved as many word errors as no margin (53) and broke 49 lists, not 53. The largest margin within one standard
-    error of that broke 39, but saved 41 word errors alone.
+    A switch is a list whose top hypothesis is not the first pass's. Of all margins that cost no word error on dev, the
+    largest worsens the fewest lists, and if the model does not help it keeps the first pass in every list.
+
+    Measured on the LibriSpeech sample, with each of dev's four speakers held out in turn and over three seeds: this
+    margin saved as many word errors as no margin (53) and worsened 49 lists instead of 53. The largest margin within
+    one standard error of the best worsened 39 lists but saved only 41 word errors.
     """
     switches = sorted(_switches(lists, weight))
     margin, saved = 0.0, 0
     for switch, larger in zip(switches, [*switches, None][1:], strict=True):
-        saved += switch.gain
+        saved += switch.saved_errors
         if saved <= 0 and (larger is None or larger.lead > switch.lead):
-            margin = switch.lead if larger is None else _between(switch.lead, larger.lead)
+            margin = switch.lead if larger is None else _midpoint(switch.lead, larger.lead)
     return margin
 
 
-def _between(lower: float, upper: float) -> float:
-    """The middle, or `lower` where no number lies between."""
-    middle = lower + (upper - lower) / 2
-    return middle if middle < upper else lower
+def tune_ranking(
+    lists: Sequence[EncodedList],
+    scores: Sequence[Sequence[float]],
+    prior: RankPrior,
+    *,
+    uses_switching_margin: bool = True,
+) -> Ranking:
+    """Weight, scale and margin for lists with first-pass scores, and those of the rank prior for lists without.
+
+    The former are tuned on the lists that have first-pass scores, or on all if none has. The latter are tuned on all
+    lists, with their first-pass scores hidden: more lists tune better.
+    """
+    with_scores = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
+    scored = scored_lists([lists[i] for i in with_scores], [scores[i] for i in with_scores], prior)
+    unscored = scored_lists(lists, scores, prior, use_prior=True)
+    weight, prior_weight = tune_weight(scored), tune_weight(unscored)
+    return Ranking(
+        weight=weight,
+        posterior_scale=tune_posterior_scale(scored, weight),
+        switching_margin=tune_switching_margin(scored, weight) if uses_switching_margin else 0.0,
+        rank_prior=replace(
+            prior,
+            weight=prior_weight,
+            posterior_scale=tune_posterior_scale(unscored, prior_weight),
+            switching_margin=tune_switching_margin(unscored, prior_weight) if uses_switching_margin else 0.0,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Switch:
-    """A list in which another hypothesis than the first pass's best comes first.
+    """A list whose top hypothesis is not the first pass's.
 
     Attributes:
-        lead: its combined score minus that of the first pass's best, natural log scale, above 0.
-        gain: word errors that it saves; below 0 if it makes more.
+        lead: the top hypothesis' combined score minus that of the first pass's best, natural log, above 0.
+        saved_errors: word errors that the switch saves; below 0 if it adds some.
     """
 
     lead: float
-    gain: int
+    saved_errors: int
 
 
 def _switches(lists: Sequence[ScoredList], weight: float) -> list[_Switch]:
     switches = []
     for each in lists:
         combined = each.combined(weight)
-        first = map_order(combined)[0]
-        if first:
-            switches.append(_Switch(combined[first] - combined[0], each.errors[0] - each.errors[first]))
+        top = map_order(combined)[0]
+        if top:
+            switches.append(_Switch(combined[top] - combined[0], each.errors[0] - each.errors[top]))
     return switches
 
 
-def _refined(objective: Callable[[float], float], grid: Sequence[float]) -> float:
-    """The best of a coarse grid (every sixth value), then of the fine values around it."""
-    coarse = min(range(0, len(grid), 6), key=lambda i: objective(grid[i]))
-    around = range(max(0, coarse - 5), min(len(grid), coarse + 6))
+def _midpoint(lower: float, upper: float) -> float:
+    """The midpoint, or `lower` if there is no float between the two."""
+    middle = lower + (upper - lower) / 2
+    return middle if middle < upper else lower
+
+
+def _grid_minimum(objective: Callable[[float], float], grid: Sequence[float]) -> float:
+    """The grid value with the lowest objective: first on a coarse grid, then on the fine values around its best."""
+    coarse = min(range(0, len(grid), _COARSE_STEP), key=lambda i: objective(grid[i]))
+    around = range(max(0, coarse - _COARSE_STEP + 1), min(len(grid), coarse + _COARSE_STEP))
     return grid[min(around, key=lambda i: objective(grid[i]))]
-
-
-def tune_ranking(
-    lists: Sequence[ReferencedList],
-    scores: Sequence[Sequence[float]],
-    prior: RankPrior,
-    *,
-    uses_switching_margin: bool = True,
-) -> Ranking:
-    """Weight, scale and margin for lists with first-pass scores, and the rank prior's own for lists without.
-
-    The former are tuned on lists that have scores, if any do; the latter on all, for a list whose scores are hidden is
-    one without, and more lists tune better.
-    """
-    own = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
-    with_scores = scored([lists[i] for i in own], [scores[i] for i in own], prior)
-    without = scored(lists, scores, prior, use_prior=True)
-    weight, prior_weight = tune_weight(with_scores), tune_weight(without)
-    return Ranking(
-        weight=weight,
-        posterior_scale=tune_posterior_scale(with_scores, weight),
-        switching_margin=tune_switching_margin(with_scores, weight) if uses_switching_margin else 0.0,
-        rank_prior=replace(
-            prior,
-            weight=prior_weight,
-            posterior_scale=tune_posterior_scale(without, prior_weight),
-            switching_margin=tune_switching_margin(without, prior_weight) if uses_switching_margin else 0.0,
-        ),
-    )

@@ -1,4 +1,4 @@
-"""Several runs side by side: what was set differently, and what came of it."""
+"""Compares runs: the settings that differ, the figures of each set, and the costs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.report.saved_report import REPORT_JSON, SavedReport, read_report
-from lorb_adapters.training.report.saved_set import SetFigures
+from lorb_adapters.training.evaluation.set_figures import SetBreakdown
+from lorb_adapters.training.report.report import REPORT_JSON, Report, read_report
 
-_VERSIONS = "versions"  # the folder in a store that holds a domain's versions
+_VERSIONS = "versions"  # the folder of a domain's versions in a store
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows of one table: the name of what is told, and its text for each run."""
+    """A table of a comparison: each row has a name, and a text for each run."""
 
     title: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
@@ -22,38 +22,35 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs by the order in which they were given.
-
-    Attributes:
-        names: of the runs, no two alike.
-    """
+    """Runs in the order in which they were given; `names` holds a unique name for each."""
 
     names: tuple[str, ...]
-    runs: tuple[SavedReport, ...]
+    runs: tuple[Report, ...]
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "Comparison":
-        """Reads a report for each path; raises InvalidInput for the first that is none."""
+        """Reads the report at each path; raises InvalidInput for the first that cannot be read."""
         if len(paths) > len(ascii_uppercase):
             raise InvalidInput(f"{len(paths)} runs are too many for one table: give at most 26", field="run")
-        return cls(_names(paths), tuple(map(read_report, paths)))
+        return cls(_unique_names(paths), tuple(map(read_report, paths)))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A letter for each run, as plots name it."""
+        """A letter for each run, used in plots."""
         return tuple(ascii_uppercase[: len(self.runs)])
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """Every set that some run was measured on."""
+        """The names of all sets that at least one run was evaluated on."""
         return tuple(dict.fromkeys(name for run in self.runs for name in run.sets))
 
-    def having(self, set_name: str) -> list[tuple[int, SetFigures]]:
-        """The runs, by position, that were measured on a set."""
-        return [(i, run.sets[set_name]) for i, run in enumerate(self.runs) if set_name in run.sets]
+    def runs_with(self, set_name: str) -> list[tuple[int, str, SetBreakdown]]:
+        """Number, label and figures of each run that was evaluated on the set."""
+        labelled = zip(self.labels, self.runs, strict=True)
+        return [(i, label, run.sets[set_name]) for i, (label, run) in enumerate(labelled) if set_name in run.sets]
 
     def sections(self) -> list[Section]:
-        """All that is told, as text."""
+        """Settings that differ, one section for each set, and costs."""
         settings = self._settings()
         differing = tuple((name, values) for name, values in settings if len(set(values)) > 1)
         return [
@@ -62,25 +59,26 @@ class Comparison:
             Section("costs", self._costs()),
         ]
 
-    def notices(self) -> list[str]:
-        """What makes figures incomparable."""
-        notices = []
+    def warnings(self) -> list[str]:
+        """One text for each set whose figures cannot be compared."""
+        warnings = []
         for name in self.set_names:
-            lists = {
+            different = {
                 (figures.utterances, figures.words, round(figures.first_pass_wer, 6), round(figures.oracle_wer, 6))
-                for _, figures in self.having(name)
+                for _, _, figures in self.runs_with(name)
             }
-            if len(lists) > 1:
-                notices.append(f"{name} is not the same set in all runs: its word error rates do not compare")
-        return notices
+            if len(different) > 1:
+                warnings.append(f"{name} is not the same set in all runs: its word error rates do not compare")
+        return warnings
 
     def _settings(self) -> list[tuple[str, tuple[str, ...]]]:
-        names = dict.fromkeys(name for run in self.runs for name in run.config)
+        settings = [run.settings for run in self.runs]
+        names = dict.fromkeys(name for each in settings for name in each)
         return [
             self._row("domain", lambda run: run.domain),
-            self._row("base", lambda run: f"{run.base_name} {run.base_fingerprint[:12]}"),
+            self._row("base", lambda run: f"{run.base.name} {run.base.fingerprint[:12]}"),
             *(
-                (name.replace("_", " ").replace(".", ": "), tuple(run.config.get(name, "") for run in self.runs))
+                (name.replace("_", " ").replace(".", ": "), tuple(each.get(name, "") for each in settings))
                 for name in names
             ),
             self._row("lists trained on", lambda run: f"{run.list_counts.get('trained on', 0):,}"),
@@ -88,10 +86,10 @@ class Comparison:
         ]
 
     def _set_section(self, name: str) -> Section:
-        here = dict(self.having(name))
+        by_run = {i: figures for i, _, figures in self.runs_with(name)}
 
-        def row(title: str, text: Callable[[SetFigures], str]) -> tuple[str, tuple[str, ...]]:
-            return title, tuple(text(here[i]) if i in here else "" for i in range(len(self.runs)))
+        def row(title: str, text: Callable[[SetBreakdown], str]) -> tuple[str, tuple[str, ...]]:
+            return title, tuple(text(by_run[i]) if i in by_run else "" for i in range(len(self.runs)))
 
         return Section(
             name,
@@ -99,38 +97,39 @@ class Comparison:
                 row("utterances", lambda each: f"{each.utterances:,}"),
                 row("first pass, WER %", lambda each: f"{each.first_pass_wer:.2f}"),
                 row("rescored, WER %", lambda each: f"{each.rescored_wer:.2f}"),
-                row("change, 95% interval", lambda each: f"{each.low:+.2f} to {each.high:+.2f}"),
-                row("recovered gap, %", lambda each: f"{each.recovered_gap_percent:.1f}"),
-                row("fixed, broken", lambda each: f"{each.lists_fixed:,}, {each.lists_broken:,}"),
+                row("change, 95% interval", lambda each: "{:+.2f} to {:+.2f}".format(*each.change_interval)),
+                row("oracle gap closed, %", lambda each: f"{each.oracle_gap_closed_percent:.1f}"),
+                row("improved, worsened", lambda each: f"{each.lists_improved:,}, {each.lists_worsened:,}"),
                 row("oracle, WER %", lambda each: f"{each.oracle_wer:.2f}"),
             ),
         )
 
     def _costs(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         return (
-            self._row("parameters trained", lambda run: f"{run.num_trained_parameters:,}"),
-            self._row("in % of the base", lambda run: f"{run.trained_percent:.2f}"),
-            self._row("size, bytes", lambda run: f"{run.adapter_bytes:,}"),
-            self._row("steps of what was kept", lambda run: f"{run.num_steps:,}"),
-            self._row("minutes", lambda run: f"{run.train_seconds / 60:.1f}"),
-            self._row("tokens a second", lambda run: f"{run.tokens_per_second:,.0f}"),
-            self._row("peak memory, MiB", lambda run: f"{run.peak_memory_bytes / 2**20:,.0f}"),
-            self._row("weight", lambda run: f"{run.weight:.3f}"),
-            self._row("posterior scale", lambda run: f"{run.posterior_scale:.3f}"),
+            self._row("parameters trained", lambda run: f"{run.parameters.trained:,}"),
+            self._row("in % of the base", lambda run: f"{run.parameters.trained_percent:.2f}"),
+            self._row("size, bytes", lambda run: f"{run.parameters.adapter_bytes:,}"),
+            self._row("steps of what was kept", lambda run: f"{run.cost.steps:,}"),
+            self._row("minutes", lambda run: f"{run.cost.seconds / 60:.1f}"),
+            self._row("tokens a second", lambda run: f"{run.cost.tokens_per_second:,.0f}"),
+            self._row("peak memory, MiB", lambda run: f"{run.cost.peak_memory_bytes / 2**20:,.0f}"),
+            self._row("weight", lambda run: f"{run.ranking.weight:.3f}"),
+            self._row("posterior scale", lambda run: f"{run.ranking.posterior_scale:.3f}"),
         )
 
-    def _row(self, title: str, text: Callable[[SavedReport], str]) -> tuple[str, tuple[str, ...]]:
+    def _row(self, title: str, text: Callable[[Report], str]) -> tuple[str, tuple[str, ...]]:
         return title, tuple(map(text, self.runs))
 
 
-def _names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Short names, or where two are alike the paths as given; the same path twice is numbered."""
-    names = [_name(path) for path in paths]
+def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """A short name for each path. Paths with the same short name keep the whole path; equal paths are numbered."""
+    names = [_short_name(path) for path in paths]
     names = [str(path) if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
     return tuple(f"{name} #{i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names))
 
 
-def _name(path: Path) -> str:
+def _short_name(path: Path) -> str:
+    """The name of the report's folder, or domain@version for a version in a store."""
     whole = path.absolute()
     folder = whole.parent if whole.name == REPORT_JSON else whole
     if folder.parent.name == _VERSIONS:

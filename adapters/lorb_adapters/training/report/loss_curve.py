@@ -1,24 +1,75 @@
-"""The course of the losses in few points."""
+"""Loss curves: the steps of a run averaged over equal stretches."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from lorb_adapters.training.step_report import StepReport
+from msgspec import Struct, field
+
+from lorb_adapters.json_files import Count, Finite
+from lorb_adapters.training.checkpoint import StepReport
+
+PLOT_POINTS = 200  # of the curve that a report stores
 
 
-def loss_curve(steps: Sequence[StepReport], num_points: int) -> list[StepReport]:
-    """At most `num_points` means over equal stretches of the run, each named for its last step; tokens are sums."""
-    num_points = min(num_points, len(steps))
-    ends = [len(steps) * (i + 1) // num_points for i in range(num_points)]
-    return [_mean(steps[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+class LossPoint(Struct, frozen=True):
+    """Means over the steps since the point before, None where a mean is not finite.
+
+    Attributes:
+        step, num_steps: last step of the stretch, from 1, and the steps of the whole run.
+        epoch: passes over the train lists up to `step`.
+        losses: by name, before weighting: "mwer", "mwed", "distillation", "correlation", "r_drop".
+        total: weighted sum of the losses.
+        gradient_norm: before clipping.
+        num_tokens: sum over the steps.
+    """
+
+    step: Count
+    num_steps: Count = 0
+    epoch: Finite = 0.0
+    losses: Mapping[str, Finite | None] = field(default_factory=dict)
+    total: Finite | None = None
+    gradient_norm: Finite | None = None
+    num_tokens: Count = 0
 
 
-def _mean(steps: Sequence[StepReport]) -> StepReport:
-    return replace(
-        steps[-1],
-        losses={name: fmean(step.losses[name] for step in steps) for name in steps[-1].losses},
-        total=fmean(step.total for step in steps),
-        gradient_norm=fmean(step.gradient_norm for step in steps),
-        num_tokens=sum(step.num_tokens for step in steps),
+def step_point(step: StepReport) -> LossPoint:
+    """The point of one step."""
+    return LossPoint(
+        step=step.step,
+        num_steps=step.num_steps,
+        epoch=step.epoch,
+        losses={name: _finite_or_none(value) for name, value in step.losses.items()},
+        total=_finite_or_none(step.total),
+        gradient_norm=_finite_or_none(step.gradient_norm),
+        num_tokens=step.num_tokens,
     )
+
+
+def loss_curve(points: Sequence[LossPoint], num_points: int) -> tuple[LossPoint, ...]:
+    """At most `num_points` points, each the mean over an equal stretch of `points`, weighted by their steps."""
+    num_points = min(num_points, len(points))
+    ends = [len(points) * (i + 1) // num_points for i in range(num_points)]
+    steps_before = (0, *(point.step for point in points))
+    num_steps = [point.step - before for point, before in zip(points, steps_before, strict=False)]
+    return tuple(_mean(points[start:end], num_steps[start:end]) for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _mean(points: Sequence[LossPoint], weights: Sequence[int]) -> LossPoint:
+    def mean(values: Sequence[float | None]) -> float | None:
+        return _finite_or_none(fmean([math.nan if value is None else value for value in values], weights))
+
+    last = points[-1]
+    return LossPoint(
+        step=last.step,
+        num_steps=last.num_steps,
+        epoch=last.epoch,
+        losses={name: mean([point.losses[name] for point in points]) for name in last.losses},
+        total=mean([point.total for point in points]),
+        gradient_norm=mean([point.gradient_norm for point in points]),
+        num_tokens=sum(point.num_tokens for point in points),
+    )
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

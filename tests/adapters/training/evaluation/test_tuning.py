@@ -1,4 +1,4 @@
-"""Tuning on dev: the weight with the fewest errors, the scale of best calibrated posteriors."""
+"""Tuning on dev: the weight with the fewest errors, the best calibrated scale, and the switching margin."""
 
 import math
 import random
@@ -18,22 +18,22 @@ from support.lists.drawn_lists import lists_drawn
 
 
 def test_a_useless_model_gets_weight_zero_or_does_no_harm():
-    """Where the first pass is always right and the model always wrong, the chosen weight keeps the first pass."""
+    """If the first pass is always right and the model always wrong, the tuned weight keeps the first pass."""
     lists = [ScoredList([0.0, -1.0], [0.0, 5.0], [0, 3])] * 10
     weight = tune_weight(lists)
-    assert all(each.chosen_errors(weight) == 0 for each in lists)
+    assert all(each.top_errors(weight) == 0 for each in lists)
 
 
 def test_a_good_model_gets_the_weight_it_needs():
-    """Where the model must outweigh a first-pass lead of 4 but not one of 12, the weight lies between."""
+    """If the model must outweigh a first-pass lead of 4 but not one of 12, the weight lies between 2 and 6."""
     lists = [ScoredList([0.0, -4.0], [0.0, 2.0], [1, 0]), ScoredList([0.0, -12.0], [0.0, 2.0], [0, 1])]
     weight = tune_weight(lists)
     assert 2 < weight < 6
-    assert sum(each.chosen_errors(weight) for each in lists) == 0
+    assert sum(each.top_errors(weight) for each in lists) == 0
 
 
 def test_the_weight_is_never_worse_than_the_first_pass():
-    """0 is on the grid, so tuning cannot lose on the set it is tuned on."""
+    """The tuned weight never has more errors than weight 0 on the lists that it is tuned on."""
     rng = random.Random(0)
     for _ in range(20):
         lists = [
@@ -44,21 +44,21 @@ def test_the_weight_is_never_worse_than_the_first_pass():
             )
             for _ in range(30)
         ]
-        tuned = sum(each.chosen_errors(tune_weight(lists)) for each in lists)
+        tuned = sum(each.top_errors(tune_weight(lists)) for each in lists)
         assert tuned <= sum(each.errors[0] for each in lists)
     assert WEIGHT_GRID[0] == 0.0
 
 
 @pytest.mark.parametrize("true_scale", [0.1, 1.0, 5.0])
 def test_the_scale_is_the_one_the_outcomes_were_drawn_with(true_scale):
-    """Lists whose best hypothesis is drawn from softmax(scale * combined) give that scale back."""
+    """On lists whose best hypothesis is drawn from softmax(scale * combined), tuning finds that scale."""
     lists = lists_drawn(true_scale)
     scale = tune_posterior_scale(lists, weight=1.0)
     assert math.log(scale) == pytest.approx(math.log(true_scale), abs=0.25)
 
 
 def switch(lead, gain):
-    """A list whose second hypothesis leads by `lead` at weight 1, and saves `gain` word errors, or makes more."""
+    """A list whose second hypothesis leads by `lead` at weight 1 and saves `gain` word errors (negative: adds some)."""
     return ScoredList([0.0, -1.0], [0.0, 1.0 + lead], [max(gain, 0), max(-gain, 0)])
 
 
@@ -77,15 +77,15 @@ def switch(lead, gain):
     ],
 )
 def test_the_margin_gives_up_the_switches_that_save_nothing_together(switches, margin):
-    """It lies midway between the last lead given up and the next; equal leads are given up together or not at all."""
+    """The margin lies midway between the last suppressed lead and the next; equal leads are suppressed together."""
     assert tune_switching_margin([switch(*each) for each in switches], 1.0) == pytest.approx(margin)
 
 
 def test_a_model_that_only_breaks_never_switches():
-    """Where every switch costs, the margin is no less than the largest lead."""
+    """If every switch adds errors, the margin suppresses all of them."""
     lists = [switch(lead, -1) for lead in (0.5, 1.0, 3.0)]
     margin = tune_switching_margin(lists, 1.0)
-    assert all(each.chosen(1.0, margin) == 0 for each in lists)
+    assert all(each.top(1.0, margin) == 0 for each in lists)
 
 
 RANDOM_LISTS = st.lists(
@@ -98,14 +98,14 @@ RANDOM_LISTS = st.lists(
 
 @given(RANDOM_LISTS, st.sampled_from(WEIGHT_GRID))
 def test_the_margin_never_costs_on_the_set_it_is_tuned_on(lists, weight):
-    """No more errors and no more broken lists than without it, whatever the lists and the weight."""
+    """The margin never adds errors or worsened lists on the lists that it is tuned on."""
     margin = tune_switching_margin(lists, weight)
 
-    def errors_and_broken(margin):
-        chosen = [each.errors[each.chosen(weight, margin)] for each in lists]
-        broken = sum(errors > each.errors[0] for errors, each in zip(chosen, lists, strict=True))
-        return sum(chosen), broken
+    def errors_and_worsened(margin):
+        chosen = [each.errors[each.top(weight, margin)] for each in lists]
+        worsened = sum(errors > each.errors[0] for errors, each in zip(chosen, lists, strict=True))
+        return sum(chosen), worsened
 
-    with_it, without = errors_and_broken(margin), errors_and_broken(0.0)
+    with_it, without = errors_and_worsened(margin), errors_and_worsened(0.0)
     assert with_it[0] <= without[0]
     assert with_it[1] <= without[1]

@@ -1,133 +1,112 @@
-"""The report: the same figures for people and for programs, and one seam between trainer and server."""
+"""report.json read back: its figures, and one line for each wrong file."""
 
-import gzip
 import json
-from dataclasses import replace
-from statistics import fmean
+from pathlib import Path
 
 import pytest
-import torch
 
-from lorb.formats import Notices, read_nbest_lists
-from lorb.ranked import RescoreOptions
-from lorb.word_errors import word_errors
-from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.weights import LoraConfig
-from lorb_adapters.model import RescoringModel
-from lorb_adapters.ranking import rank
-from lorb_adapters.store.loading import load_adapter
-from lorb_adapters.store.store import Store
-from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import prepare, score_lists
-from lorb_adapters.training.data.reading import DataFiles
-from lorb_adapters.training.evaluation.evaluation import evaluate
-from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.run import publish, run
+from lorb.errors import InvalidInput
+from lorb_adapters.training.report.report import Report, read_report
+
+STORE = Path(__file__).parents[4] / "adapters/store"
 
 
-@pytest.fixture(scope="module")
-def finished(tiny_bert, sample):
-    files = DataFiles(train=(sample / "dev.jsonl.gz",), dev=(sample / "test.jsonl.gz",))
-    config = TrainConfig(lora=LoraConfig(2, 4.0), max_steps=3, lists_per_step=2, learning_rate=1e-2)
-    base = load_base(str(tiny_bert))
-    return base, run("books", base, files, config, TrainingProgress(quiet=True), command="lorb-train-adapter ...")
+def keys_of(value, path=()):
+    """The paths of all keys; the first item of a list stands for all of its items."""
+    pairs = value.items() if isinstance(value, dict) else list(enumerate(value))[:1] if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield (*path, key)
+        yield from keys_of(inner, (*path, key))
 
 
-def test_both_forms_have_the_same_figures(finished):
-    """What the Markdown shows is what the JSON holds."""
-    _, done = finished
-    figures = json.loads(done.report.to_json())
-    markdown = done.report.to_markdown()
+def changed(report_json, path, value):
+    """The report with another value at `path`, or without the key if `value` is None."""
+    figures = json.loads(report_json)
+    parent = figures
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    return json.dumps(figures).encode()
+
+
+def test_figures_come_back_as_they_were_written(report_json, report_folder):
+    """Figures, plot data and settings equal those of the file, given as a file or as its folder."""
+    figures = json.loads(report_json)
+    report = read_report(report_folder)
+    assert report == read_report(report_folder / "report.json")
     dev = figures["sets"]["dev"]
-    assert f"| dev | {dev['utterances']:,} | {dev['words']:,} | {dev['first_pass_wer']:.2f} |" in markdown
-    assert (
-        f"{figures['parameters']['trained']:,} ({figures['parameters']['trained_percent']:.2f}% of the base)"
-        in markdown
-    )
-    assert figures["cost"]["peak_memory_bytes"] > 2**20
-    assert figures["parameters"]["base"] == sum(p.numel() for p in finished[0].encoder.parameters())
-    assert [each["step"] for each in figures["losses"]] == [1, 2, 3]
-    assert set(figures["losses"][0]["losses"]) == {"mwer", "correlation"}
-    assert f"| {dev['mapsswe']['z']:+.2f} | {dev['mapsswe']['p']:.2g} |" in markdown
-    for name, row in (("scale_1", "| scale 1 "), ("tuned", "| scale as tuned ")):
-        line = next(line for line in markdown.splitlines() if line.startswith(row))
-        assert f"{figures['calibration'][name]['expected_calibration_error']:.3f}" in line
-    without = dev["without_switching_margin"]
-    assert f"| dev | without | {without['rescored_wer']:.2f} " in markdown
-    assert figures["ranking"]["switching_margin"] == done.report.ranking.switching_margin
-    assert figures["audit"]["sets"]["dev"]["lists"] == dev["utterances"]
-    assert done.report.audit.to_markdown() in markdown
+    assert report.sets["dev"].rescored_wer == dev["rescored_wer"]
+    assert list(report.sets["dev"].change_interval) == dev["wer_change_interval_95"]
+    assert [each.wer for each in report.weight_curve] == [each["wer"] for each in figures["weight_curve"]]
+    assert [each.losses for each in report.losses] == [each["losses"] for each in figures["losses"]]
+    assert report.parameters.adapter_bytes > 4 * report.parameters.trained
+    assert report.settings["lora.rank"] == "8"
+    assert report.settings["max_steps"] == "4"
 
 
-def test_a_finished_run_has_dev_scored_by_what_was_kept(finished, sample):
-    """Dev's figures in the report are those of its scores, whose tensors the method holds."""
-    base, done = finished
-    lists = prepare(
-        read_nbest_lists([sample / "test.jsonl.gz"]), base.text_encoder, done.report.config.normalization,
-        uses_context=False,
-    )  # fmt: skip
-    again = evaluate(lists, done.trained.dev_scores, done.report.ranking)
-    assert again.rescored.tolist() == done.report.sets["dev"].rescored.tolist()
-    for one, other in zip(done.method.scores(done.trained.tensors, lists[:3]), done.trained.dev_scores, strict=False):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
+def test_a_report_is_written_as_it_was_read(report_json):
+    """Reading and writing report.json gives the same bytes, so no field is lost or renamed."""
+    assert Report.parse(report_json, "report.json").to_json().encode() == report_json
 
 
-def test_lists_with_and_without_scores_are_ranked_by_weights_of_their_own(tiny_bert, sample, tmp_path):
-    """Of a dev set of both kinds the report tells what the server would answer: errors, and posteriors."""
-    with gzip.open(sample / "test.jsonl.gz", "rt", encoding="utf-8") as file:
-        lines = [json.loads(next(file)) for _ in range(60)]
-    for line in lines[:40]:
-        for hypothesis in line["hyps"]:
-            hypothesis.pop("score")
-    (tmp_path / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    files = DataFiles(train=(sample / "dev.jsonl.gz",), dev=(tmp_path / "dev.jsonl",))
-    config = TrainConfig(lora=LoraConfig(2, 4.0), max_steps=6, lists_per_step=2, learning_rate=1e-2)
-    base = load_base(str(tiny_bert))
-    done = run("books", base, files, config, TrainingProgress(quiet=True))
-    ranking = done.report.ranking
-    lists = prepare(files.read(files.dev, Notices()), base.text_encoder, config.normalization, uses_context=False)
-    answers = [
-        rank(each.nbest, each.distinct, scores, [False] * len(scores), ranking, RescoreOptions())
-        for each, scores in zip(lists, done.trained.dev_scores, strict=True)
-    ]
-    errors = [
-        word_errors(each.nbest.reference, answer[0].transcript) for each, answer in zip(lists, answers, strict=True)
-    ]
-    assert ranking.weight != ranking.rank_prior.weight
-    assert done.report.sets["dev"].rescored.tolist() == errors
-    assert sum(errors) == done.report.details["dev"].by_depth[-1].rescored_errors
-    confidences = [
-        max(each.posterior for each in answer)
-        for each, answer in zip(lists, answers, strict=True)
-        if len(set(each.errors)) > 1
-    ]
-    assert done.report.calibration.after.confidence == pytest.approx(fmean(confidences))
+def test_the_keys_are_those_of_published_reports(report_json):
+    """A new report has the keys of a report published by an older LoRB, so that either can read the other's."""
+    published = (STORE / "librispeech/versions/2-d4fb57d63d88/report.json").read_bytes()
+    old, new = json.loads(published), json.loads(report_json)
+    new["sets"].pop("test")
+    for figures in (old, new):
+        for name in ("config", "data_sha256", "audit", "losses"):
+            figures.pop(name)
+    assert list(keys_of(new)) == list(keys_of(old))
+    assert Report.parse(published, "report.json").sets["dev"].oracle_gap_closed_percent == pytest.approx(28.75)
 
 
-def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finished, tiny_bert, tmp_path, sample_dev):
-    """Trainer's scores before publishing equal those of a freshly loaded base and adapter, to 1e-5."""
-    base, done = finished
-    (tmp_path / "store").mkdir()
-    store = Store(str(tmp_path / "store"))
-    version = publish(done, store, force=True, promote=True)
-    lists = prepare(sample_dev[:20], base.text_encoder, done.publication.normalization, uses_context=False)
-    with torch.inference_mode():
-        before = list(score_lists(RescoringModel(load_base(str(tiny_bert))), done.publication.weights, lists))
-    fresh = load_base(str(tiny_bert))
-    adapter = load_adapter(store, "books", version, fresh)
-    after = list(score_lists(RescoringModel(fresh), adapter.weights, lists))
-    for one, other in zip(before, after, strict=True):
-        assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
-    assert any(score != 0.0 for one in after for score in one)
+def test_what_lacks_a_key_is_refused_by_its_name_or_read(report_json):
+    """If any field is missing or has another type, the error is one line that names the file and the field."""
+    complaints = []
+    for path in keys_of(json.loads(report_json)):
+        for value in (None, {"": []}, -1):
+            try:
+                Report.parse(changed(report_json, path, value), "some/report.json")
+            except InvalidInput as error:
+                complaints.append(str(error))
+    assert len(complaints) > 150
+    assert all(each.startswith("some/report.json") and "\n" not in each for each in complaints)
 
 
-def test_a_run_that_helps_is_published_without_force(finished, tmp_path):
-    """What decides is the share of paired resamples with fewer errors on dev."""
-    _, done = finished
-    dev = done.report.sets["dev"]
-    better = replace(dev, rescored=dev.oracle)
-    convinced = replace(done, report=replace(done.report, sets={"dev": better}))
-    convinced.check_helps()
-    (tmp_path / "store").mkdir()
-    store = Store(str(tmp_path / "store"))
-    assert publish(convinced, store, force=False, promote=True) in store.versions("books")
+def test_an_older_report_is_told_from_no_report_and_a_newer_one(report_json):
+    """An older schema, another file, a newer schema, broken JSON and wrong values each have a message of their own."""
+    older = {"command": "", "sets": {}, "losses": []}
+    for content, reason in (
+        (json.dumps(older).encode(), "older LoRB"),
+        (b"{}", "not a report of lorb-train-adapter"),
+        (changed(report_json, ("schema_version",), 99), "schema_version 99, and this LoRB reads 2"),
+        (report_json[:-40], "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[]", "not an object"),
+        (changed(report_json, ("sets", "dev"), None), "has no dev"),
+        (changed(report_json, ("losses",), []), "losses is empty"),
+        (
+            changed(report_json, ("sets", "dev", "by_posterior", 0, "best_share"), 2),
+            r"sets\.dev\.by_posterior\[0\]\.best_share is 2, not a share",
+        ),
+    ):
+        with pytest.raises(InvalidInput, match=reason):
+            Report.parse(content, "report.json")
+
+
+def test_a_place_without_report_is_named(tmp_path):
+    """The error names a folder without a report, and a path that does not exist."""
+    with pytest.raises(InvalidInput, match=r"has no report\.json"):
+        read_report(tmp_path)
+    with pytest.raises(InvalidInput, match=r"nowhere cannot be read: No such file"):
+        read_report(tmp_path / "nowhere")
+
+
+def test_a_loss_that_went_astray_is_no_number(report_json):
+    """null, which the trainer writes for a loss that is not finite, is read as None."""
+    report = Report.parse(report_json.replace(b'"mwer": ', b'"mwer": null, "was": ', 1), "report.json")
+    assert report.losses[0].losses["mwer"] is None

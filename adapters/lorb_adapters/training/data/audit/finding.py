@@ -1,58 +1,58 @@
-"""One thing that the audit found."""
+"""A finding of the audit, with its severity and advice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lorb.nbest import NBest
+from lorb_adapters.json_files import Count
 
 Sets = Mapping[str, Sequence[NBest]]
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding, in ascending order."""
 
-    NOTE = "note"  # good to know
-    WARNING = "warning"  # figures may mislead
-    ERROR = "error"  # training would be meaningless
+    NOTE = "note"  # needs no action
+    WARNING = "warning"  # the run's figures may be misleading
+    ERROR = "error"  # the run stops: training would be meaningless
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row of the audit.
+    """A finding about some lists of a set, or of two sets.
 
     Attributes:
-        severity: an error stops the run.
-        sets: which set of lists, or which two.
-        what: in a few words.
-        count, total: lists concerned, and lists looked at.
-        example: the id of a list concerned.
+        sets: name of the set, or of both.
+        what: what is suspicious, in a few words.
+        count, total: affected lists, and lists examined.
+        example: id of an affected list.
         advice: what to do about it.
     """
 
     severity: Severity
     sets: str
     what: str
-    count: int
-    total: int
+    count: Count
+    total: Count
     example: str
     advice: str
 
     @property
     def message(self) -> str:
-        """The row as a sentence."""
-        return f"{self.sets}: {self.what}: {self.count:,} of {self.total:,}, {self.example!r} among them: {self.advice}"
+        """The finding in one line."""
+        return f"{self.sets}: {self.what}: {self.count:,} of {self.total:,}, such as {self.example!r}: {self.advice}"
 
 
-def found(
-    severity: Severity, sets: str, what: str, concerned: Sequence[NBest], total: int, advice: str
+def findings_about(
+    affected: Sequence[NBest], severity: Severity, sets: str, what: str, total: int, advice: str
 ) -> list[Finding]:
-    """The finding that `concerned` make; none where they are none."""
-    if not concerned:
+    """Returns one finding about the `affected` lists, or nothing if there are none."""
+    if not affected:
         return []
-    return [Finding(severity, sets, what, len(concerned), total, concerned[0].id, advice)]
+    return [Finding(severity, sets, what, len(affected), total, affected[0].id, advice)]
 
 
-def folded(text: str) -> str:
-    """The text without regard to case and white space."""
+def casefolded(text: str) -> str:
+    """Returns the text with case and white space normalised, for comparison."""
     return " ".join(text.casefold().split())

@@ -1,18 +1,18 @@
-"""The page of a run: whole, by itself, of the JSON alone, and safe with any text."""
+"""The page of a run: complete without other files, made of report.json alone, and safe with any text."""
 
 import json
 import subprocess
 import sys
 from html.parser import HTMLParser
 
-from lorb_adapters.training.report.html.run_page import run_page
-from lorb_adapters.training.report.saved_report import SavedReport
+from lorb_adapters.training.report.pages import run_page
+from lorb_adapters.training.report.report import Report
 
 VOID = {"meta", "path", "use", "line", "rect"}
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every element is closed in its order, and its attributes are kept."""
+    """A strict parser: it checks that elements are closed in order, and collects tags, attributes and text."""
 
     def __init__(self, content):
         super().__init__()
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_no_other_file(report_folder):
-    """No script, link, image, import or address; references go to the page itself; no name stands twice."""
+    """A page has no script, link, image, import or address; references stay inside it, and ids are unique."""
     content = (report_folder / "report.html").read_text()
     page = Page(content)
     assert not {"script", "link", "img", "iframe", "object", "image"} & set(page.tags)
@@ -52,13 +52,13 @@ def test_the_page_needs_no_other_file(report_folder):
 
 
 def test_it_is_made_of_the_json_alone_and_again_the_same(report_folder, report_json):
-    """What the trainer wrote beside report.md is what the JSON gives, byte for byte."""
-    again = run_page(SavedReport.parse(report_json, "report.json"))
+    """The page rendered from report.json equals the page that the trainer wrote, byte for byte."""
+    again = run_page(Report.parse(report_json, "report.json"))
     assert again == (report_folder / "report.html").read_text()
 
 
 def test_its_figures_are_the_reports(report_folder, report_json):
-    """The rates of each set, costs, settings and the command stand in it."""
+    """The page shows the rates of each set, costs, settings, findings and the command."""
     text = Page((report_folder / "report.html").read_text()).text
     figures = json.loads(report_json)
     for each in figures["sets"].values():
@@ -79,7 +79,7 @@ def test_its_figures_are_the_reports(report_folder, report_json):
 
 
 def test_texts_are_escaped(report_json):
-    """A transcript, an id, a set's name or a domain that is markup is shown, not obeyed."""
+    """Markup in a transcript, id, set name, domain or other text is shown as text."""
     hostile = "<script>alert('1')</script> & \"x\""
     figures = json.loads(report_json)
     figures["domain"] = figures["command"] = figures["base"]["name"] = figures["config"]["head"] = hostile
@@ -91,13 +91,13 @@ def test_texts_are_escaped(report_json):
     figures["sets"][hostile] = dev | {"fixed": [], "broken": []}
     for step in figures["losses"]:
         step["losses"][hostile] = 1.0
-    page = Page(run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json")))
+    page = Page(run_page(Report.parse(json.dumps(figures).encode(), "report.json")))
     assert "script" not in page.tags
     assert hostile in page.text
 
 
 def test_word_errors_are_marked(report_json):
-    """Words that are wrong or too many are marked, missing ones struck through."""
+    """Wrong and inserted words are marked, and missing words are struck through."""
     figures = json.loads(report_json)
     figures["sets"]["dev"]["broken"] = []
     figures["sets"]["dev"]["fixed"] = [
@@ -106,37 +106,37 @@ def test_word_errors_are_marked(report_json):
             "rescored": "there iron", "rescored_errors": 1,
         }
     ]  # fmt: skip
-    content = run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))
+    content = run_page(Report.parse(json.dumps(figures).encode(), "report.json"))
     assert "<mark>they</mark> is iron <mark>now</mark>" in content
     assert "there <del>is</del> iron" in content
 
 
 def test_a_page_without_examples_says_so(report_json):
-    """Where texts were left out, the page does not pretend that there were no changes."""
+    """If texts were left out of the report, the page says so and does not claim that no list changed."""
     figures = json.loads(report_json)
     dev = figures["sets"]["dev"]
     dev.update(fixed=[], broken=[], lists_fixed=3)
-    assert "Texts were left out" in run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))
+    assert "Texts were left out" in run_page(Report.parse(json.dumps(figures).encode(), "report.json"))
 
 
 def test_a_page_is_made_of_the_least_that_a_run_can_give(report_json):
-    """One loss that is no number, one look, no weights, lists of one text, an empty set, no time."""
+    """A report with one loss that is no number, one evaluation, no weights, an empty set and no time is rendered."""
     figures = json.loads(report_json)
     figures["losses"] = [{"step": 1, "losses": {"mwer": None}}]
     figures["dev"], figures["weight_curve"] = figures["dev"][:1], []
     figures["cost"]["seconds"] = 0
     figures["sets"]["dev"].update(by_length=[], by_depth=[], by_posterior=[], words=0)
-    assert Page(run_page(SavedReport.parse(json.dumps(figures).encode(), "report.json"))).tags.count("svg") == 9
+    assert Page(run_page(Report.parse(json.dumps(figures).encode(), "report.json"))).tags.count("svg") == 9
 
 
 def test_matplotlib_is_imported_late():
-    """Neither the commands' --help nor the modules of a training import it, and it never opens a window."""
+    """Commands and training modules do not import matplotlib; drawing does, and never imports pyplot."""
     code = (
         "import sys, lorb_adapters.training.run\n"
         "import lorb_adapters.training.cli.train_adapter, lorb_adapters.training.cli.compare\n"
-        "import lorb_adapters.training.report.html.run_page, lorb_adapters.training.report.html.comparison_page\n"
+        "import lorb_adapters.training.report.pages\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from lorb_adapters.training.report.html.figure import svg\n"
+        "from lorb_adapters.training.report.svg import svg\n"
         "svg('one', lambda axes: None)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -1,36 +1,38 @@
-"""A set's detail: its parts add up to the whole, and what is counted is what the server would answer."""
+"""The breakdown of a set: its parts add up to the set's figures, and lists are ranked as the server ranks them."""
 
 import random
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from lorb.word_errors import word_errors
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
-from lorb_adapters.training.evaluation.diagnosis import diagnose, weight_curve
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
+from lorb_adapters.training.evaluation.breakdown import break_down
 from lorb_adapters.training.evaluation.evaluation import evaluate
-from lorb_adapters.training.evaluation.tuning import scored, tune_weight
+from lorb_adapters.training.evaluation.tuning import scored_lists, tune_weight, weight_curve
 
 RANKING = Ranking(1.0, 0.7, 0.0, RankPrior((-0.2, -2.0), 1.0, 1.0))
 
 
 @pytest.fixture(scope="module")
 def measured(tiny_bert, sample_dev):
-    """Real lists with scores at random, which fix some and break others."""
+    """Real lists with random scores, which improve some lists and worsen others."""
     encoder = load_base(str(tiny_bert)).text_encoder
-    lists = prepare(sample_dev, encoder, TextNormalization(), uses_context=False)
+    lists = encode_lists(sample_dev, encoder, TextNormalization(), uses_context=False)
     rng = random.Random(0)
     scores = [[rng.gauss(0, 1) for _ in each.rows] for each in lists]
     ranking = replace(RANKING, rank_prior=fit_rank_prior(lists))
     evaluation = evaluate(lists, scores, ranking)
-    return lists, scores, ranking, evaluation, diagnose(lists, scores, ranking, evaluation, examples=True)
+    return lists, scores, ranking, evaluation, break_down(lists, scores, ranking, examples=True)
 
 
 def test_ranges_of_length_add_up_to_the_set(measured):
-    """Utterances, words and errors of all ranges are those of the set, and none is too small to say anything."""
+    """Utterances, words and errors of all ranges add up to the set's, and every range has at least five utterances."""
     _, _, _, evaluation, detail = measured
     assert sum(each.utterances for each in detail.by_length) == evaluation.num_utterances
     assert sum(each.words for each in detail.by_length) == evaluation.words.sum()
@@ -43,7 +45,7 @@ def test_ranges_of_length_add_up_to_the_set(measured):
 
 
 def test_depth_goes_from_the_first_pass_to_the_whole_list(measured):
-    """One hypothesis scored is the first pass; all of them the rescored set; the oracle never loses by depth."""
+    """Depth 1 has the first pass's errors, full depth the rescored errors; oracle errors never rise with depth."""
     _, _, _, evaluation, detail = measured
     first, last = detail.by_depth[0], detail.by_depth[-1]
     assert (first.hypotheses, first.rescored_errors) == (1, evaluation.first_pass.sum())
@@ -54,7 +56,7 @@ def test_depth_goes_from_the_first_pass_to_the_whole_list(measured):
 
 
 def test_posteriors_fall_into_their_ranges(measured):
-    """Every list of two texts or more is counted once, by a posterior that lies in its range."""
+    """Every list with several distinct texts is counted once, in the range that its posterior lies in."""
     lists, _, _, _, detail = measured
     assert sum(each.lists for each in detail.by_posterior) == sum(len(each.errors) > 1 for each in lists)
     for each in detail.by_posterior:
@@ -63,35 +65,35 @@ def test_posteriors_fall_into_their_ranges(measured):
 
 
 def test_examples_are_what_they_are_called(measured):
-    """A fixed list has fewer errors than before and a broken one more, counted on the texts that are shown."""
+    """An improved list has fewer errors than in the first pass and a worsened one more, counted on the texts shown."""
     _, _, _, _, detail = measured
-    assert len(detail.fixed) == len(detail.broken) == 8
-    assert len({each.id for each in detail.fixed}) == 8
-    for each in (*detail.fixed, *detail.broken):
+    assert len(detail.improved) == len(detail.worsened) == 8
+    assert len({each.id for each in detail.improved}) == 8
+    for each in (*detail.improved, *detail.worsened):
         assert word_errors(each.reference, each.first_pass) == each.first_pass_errors
         assert word_errors(each.reference, each.rescored) == each.rescored_errors
-        assert (each.rescored_errors < each.first_pass_errors) == (each in detail.fixed)
+        assert (each.rescored_errors < each.first_pass_errors) == (each in detail.improved)
 
 
 def test_private_texts_stay_out(measured):
-    """Without examples the detail holds no text, and all its figures."""
-    lists, scores, ranking, evaluation, detail = measured
-    private = diagnose(lists, scores, ranking, evaluation, examples=False)
-    assert private == replace(detail, fixed=(), broken=())
+    """Without examples the breakdown holds no text; its figures are the same."""
+    lists, scores, ranking, _, detail = measured
+    private = break_down(lists, scores, ranking, examples=False)
+    assert private == structs.replace(detail, improved=(), worsened=())
 
 
 def test_a_margin_that_nothing_crosses_is_the_first_pass(measured):
-    """Ranking is the server's, its switching margin too."""
+    """With a margin that no lead exceeds, every list keeps its first-pass choice, as in the server."""
     lists, scores, ranking, evaluation, _ = measured
-    kept = diagnose(lists, scores, replace(ranking, switching_margin=1e9), evaluation, examples=True)
-    assert {each.rescored_errors for each in kept.by_depth} == {evaluation.first_pass.sum()}
-    assert kept.fixed == kept.broken == ()
+    unchanged = break_down(lists, scores, replace(ranking, switching_margin=1e9), examples=True)
+    assert {each.rescored_errors for each in unchanged.by_depth} == {evaluation.first_pass.sum()}
+    assert unchanged.improved == unchanged.worsened == ()
 
 
 def test_the_weight_curve_begins_at_the_first_pass_and_dips_at_the_tuned_weight(measured):
-    """Weight 0 is the first pass; no other weight on the curve has a lower rate than the tuned one."""
+    """The curve starts at the first pass's rate at weight 0, and no weight has a lower rate than the tuned one."""
     lists, scores, ranking, evaluation, _ = measured
-    ranked = scored(lists, scores, ranking.rank_prior)
+    ranked = scored_lists(lists, scores, ranking.rank_prior)
     curve = weight_curve(ranked, int(evaluation.words.sum()))
     assert (curve[0].weight, curve[0].wer) == (0.0, evaluation.percent(evaluation.first_pass))
     by_weight = {point.weight: point.wer for point in curve}

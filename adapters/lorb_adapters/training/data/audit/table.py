@@ -1,10 +1,10 @@
-"""Markdown tables that read well on a terminal too."""
+"""A Markdown table with aligned columns, which a terminal shows well too."""
 
 from collections.abc import Sequence
 
 
 def aligned_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; a column sign in a cell is escaped."""
+    """Pads each column to its widest cell and escapes column signs in cells."""
     lines = [[cell.replace("|", "\\|") for cell in line] for line in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

@@ -1,4 +1,4 @@
-"""Plots as SVG inside a page: in its colours, light or dark, and the same bytes for the same figures."""
+"""Draws matplotlib figures as SVG elements in the colours of a page; equal figures give equal bytes."""
 
 import importlib.util
 import io
@@ -11,10 +11,10 @@ from lorb.errors import InvalidInput
 if TYPE_CHECKING:  # matplotlib takes a second to import
     from matplotlib.axes import Axes
 
-# Colours that stand for a variable of the page's style, which is put in their place.
+# Placeholders, replaced by the page's CSS variables, so that plots follow its light and dark colours.
 INK, SOFT = "#010101", "#010102"
-MAX_COLOURS = 6
-SERIES = tuple(f"#0102{i:02x}" for i in range(MAX_COLOURS))
+NUM_COLOURS = 6
+SERIES = tuple(f"#0102{i:02x}" for i in range(NUM_COLOURS))
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _VARIABLES = {INK: "--ink", SOFT: "--soft"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
@@ -47,32 +47,34 @@ _SETTINGS: dict[Any, Any] = {  # matplotlib types the names of its settings one 
 
 
 def colour(i: int) -> str:
-    """Of the i-th line."""
+    """Colour of the i-th line."""
     return SERIES[i % len(SERIES)]
 
 
 def dash(i: int) -> str:
-    """Of the i-th line: another one in each round of the colours."""
+    """Dash style of the i-th line; it changes each time the colours repeat."""
     return DASHES[i // len(SERIES) % len(DASHES)]
 
 
 def marker(i: int) -> str:
-    """Of the i-th line: told apart without colours."""
+    """Marker of the i-th line, to tell lines apart without colours."""
     return MARKERS[i % len(MARKERS)]
 
 
 def check_plots_can_be_made() -> None:
-    """Raises InvalidInput where matplotlib is not installed."""
+    """Raises InvalidInput if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise InvalidInput("matplotlib is missing, which draws the plots: pip install 'lorb[train]'", field="html")
+        raise InvalidInput(
+            "matplotlib, which draws the plots, is not installed: pip install 'lorb[train]'", field="html"
+        )
 
 
 def svg(
     name: str, draw: Callable[["list[Axes]"], None], *, panels: int = 1, height_inches: float = _HEIGHT_INCHES
 ) -> str:
-    """An <svg> element with what `draw` draws on `panels` axes, one above another, that share x.
+    """An <svg> element drawn by `draw` on `panels` axes, one above another, with a shared x axis.
 
-    name: of the plot, alone of its kind in a page; what it holds is named after it.
+    name: unique in the page; prefix of the ids in the element. Raises InvalidInput if matplotlib is not installed.
     """
     check_plots_can_be_made()
     import matplotlib
@@ -90,6 +92,7 @@ def svg(
 
 
 def _for_page(text: str, name: str) -> str:
+    """The <svg> element alone, without its size, with its ids prefixed and the placeholders replaced."""
     text = text[text.index("<svg") :]
     text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1, flags=re.S)
     text = re.sub(r'\bid="', f'id="{name}-', text)

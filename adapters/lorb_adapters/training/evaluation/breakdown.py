@@ -1,0 +1,131 @@
+"""Breaks the word errors of a set down by utterance length, list depth and posterior, and picks examples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec.structs import asdict
+
+from lorb.ranked import RescoreOptions
+from lorb_adapters.ranking import Ranking, rank
+from lorb_adapters.training.data.encoded_lists import EncodedList
+from lorb_adapters.training.evaluation.evaluation import Evaluation, evaluate
+from lorb_adapters.training.evaluation.set_figures import (
+    DepthErrors,
+    Example,
+    LengthRange,
+    PosteriorRange,
+    SetBreakdown,
+)
+
+_FIRST_WORDS = (0, 3, 5, 9, 13, 17, 25, 33)  # of each length range; the last range has no upper end
+_MIN_UTTERANCES = 5
+_DEPTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
+_NUM_POSTERIOR_RANGES = 10
+_NUM_EXAMPLES = 8
+
+
+def break_down(
+    lists: Sequence[EncodedList],
+    scores: Sequence[Sequence[float]],
+    ranking: Ranking,
+    *,
+    examples: bool,
+) -> SetBreakdown:
+    """The set's figures with their breakdown; lists are ranked as the server ranks them.
+
+    scores: rescoring scores of each list's distinct hypotheses, natural log. examples: include texts of lists that
+    rescoring improved or worsened.
+    """
+    evaluation = evaluate(lists, scores, ranking)
+    tops = [_top(each, own, ranking) for each, own in zip(lists, scores, strict=True)]
+    chosen = [top for top, _ in tops]
+    improved = [i for i, each in enumerate(lists) if each.errors[chosen[i]] < each.errors[0]]
+    worsened = [i for i, each in enumerate(lists) if each.errors[chosen[i]] > each.errors[0]]
+    return SetBreakdown(
+        **asdict(evaluation.figures()),
+        by_length=_by_length(evaluation),
+        by_depth=_by_depth(lists, scores, ranking),
+        by_posterior=_by_posterior(lists, tops),
+        improved=_examples(lists, chosen, improved) if examples else (),
+        worsened=_examples(lists, chosen, worsened) if examples else (),
+    )
+
+
+def _by_length(evaluation: Evaluation) -> tuple[LengthRange, ...]:
+    """A range with too few utterances is merged with the next one, the last with the one before."""
+    min_utterances = max(_MIN_UTTERANCES, evaluation.num_utterances // 100)
+    starts = [_FIRST_WORDS[0]]
+    for first in _FIRST_WORDS[1:]:
+        inside = (evaluation.words >= starts[-1]) & (evaluation.words < first)
+        if inside.sum() >= min_utterances and (evaluation.words >= first).sum() >= min_utterances:
+            starts.append(first)
+    ranges = []
+    for first, after in zip(starts, [*starts[1:], None], strict=True):
+        inside = (evaluation.words >= first) & (evaluation.words < (np.inf if after is None else after))
+        sums = (
+            int(counts[inside].sum())
+            for counts in (evaluation.words, evaluation.first_pass, evaluation.rescored, evaluation.oracle)
+        )
+        ranges.append(LengthRange(first, None if after is None else after - 1, int(inside.sum()), *sums))
+    return tuple(ranges)
+
+
+def _by_depth(
+    lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking
+) -> tuple[DepthErrors, ...]:
+    max_depth = max(len(each.errors) for each in lists)
+    depths = [depth for depth in _DEPTHS if depth < max_depth]
+    return tuple(
+        DepthErrors(
+            depth,
+            sum(each.errors[_top(each, own, ranking, depth)[0]] for each, own in zip(lists, scores, strict=True)),
+            sum(min(each.errors[:depth]) for each in lists),
+        )
+        for depth in (*depths, max_depth)
+    )
+
+
+def _by_posterior(lists: Sequence[EncodedList], tops: Sequence[tuple[int, float]]) -> tuple[PosteriorRange, ...]:
+    ranges: list[list[tuple[float, bool]]] = [[] for _ in range(_NUM_POSTERIOR_RANGES)]
+    for each, (top, posterior) in zip(lists, tops, strict=True):
+        if len(each.errors) > 1:
+            number = min(int(posterior * _NUM_POSTERIOR_RANGES), _NUM_POSTERIOR_RANGES - 1)
+            ranges[number].append((posterior, each.errors[top] == min(each.errors)))
+    return tuple(
+        PosteriorRange(
+            i / _NUM_POSTERIOR_RANGES,
+            (i + 1) / _NUM_POSTERIOR_RANGES,
+            len(inside),
+            sum(posterior for posterior, _ in inside) / len(inside),
+            sum(is_best for _, is_best in inside) / len(inside),
+        )
+        for i, inside in enumerate(ranges)
+        if inside
+    )
+
+
+def _examples(lists: Sequence[EncodedList], tops: Sequence[int], candidates: Sequence[int]) -> tuple[Example, ...]:
+    """Up to `_NUM_EXAMPLES` of the lists numbered `candidates`, evenly spaced, so that none is hand-picked."""
+    count = min(len(candidates), _NUM_EXAMPLES)
+    examples = []
+    for i in (candidates[k * len(candidates) // count] for k in range(count)):
+        each, top = lists[i], tops[i]
+        examples.append(
+            Example(
+                each.nbest.id,
+                each.nbest.reference or "",
+                each.distinct[0].transcript,
+                each.errors[0],
+                each.distinct[top].transcript,
+                each.errors[top],
+            )
+        )
+    return tuple(examples)
+
+
+def _top(each: EncodedList, scores: Sequence[float], ranking: Ranking, depth: int | None = None) -> tuple[int, float]:
+    """Position of the distinct hypothesis ranked first if only the first `depth` are scored, and its posterior."""
+    scored = scores[:depth]
+    first = rank(each.nbest, each.distinct, scored, [False] * len(scored), ranking, RescoreOptions())[0]
+    top = next(i for i, text in enumerate(each.distinct) if first.index in text.positions)
+    return top, first.posterior if first.posterior is not None else 1.0

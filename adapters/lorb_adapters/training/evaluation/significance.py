@@ -1,0 +1,111 @@
+"""Significance of a change in word errors: paired bootstrap, and NIST's matched-pairs test (MAPSSWE)."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+NUM_RESAMPLES = 10_000
+_WORDS_BETWEEN_SEGMENTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PairedBootstrap:
+    """The 95% interval of a change in WER, in absolute per cent; a negative change is an improvement.
+
+    Attributes:
+        low, high: ends of the interval.
+        probability_of_improvement: share of the resamples in which the second system has fewer errors, 0 to 1.
+    """
+
+    low: float
+    high: float
+    probability_of_improvement: float
+
+
+def paired_bootstrap(first: np.ndarray, second: np.ndarray, words: np.ndarray, *, seed: int = 0) -> PairedBootstrap:
+    """Resamples utterances with replacement, 10,000 times, and takes the same utterances of both systems each time.
+
+    M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
+
+    first, second: [utterances] word errors of each system. words: [utterances] words of each reference.
+    """
+    difference, num_utterances = second - first, len(words)
+    rng = np.random.default_rng(seed)
+    changes = np.empty(NUM_RESAMPLES)
+    for i in range(NUM_RESAMPLES):
+        sampled = rng.integers(0, num_utterances, num_utterances)
+        changes[i] = 100 * difference[sampled].sum() / max(1, words[sampled].sum())
+    low, high = np.percentile(changes, [2.5, 97.5])
+    return PairedBootstrap(float(low), float(high), float((changes < 0).mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedPairs:
+    """Result of the matched pairs sentence-segment word error test (MAPSSWE).
+
+    L. Gillick and S. Cox, "Some statistical issues in the comparison of speech recognition algorithms", ICASSP 1989;
+    implemented as in NIST's scoring toolkit (SCTK).
+
+    Attributes:
+        num_segments: number of segments.
+        mean_difference: the first system's word errors minus the second's, per segment; above 0, the second is better.
+        z: mean_difference / (s / sqrt(num_segments)), s^2 being the sample variance; 0 if s is 0.
+        p: two-tailed probability of a z at least this large if the systems do not differ (normal distribution).
+    """
+
+    num_segments: int
+    mean_difference: float
+    z: float
+    p: float
+
+    @classmethod
+    def of(cls, differences: Sequence[int]) -> "MatchedPairs":
+        """Tests the segments' differences in word errors, first system minus second."""
+        mean = fmean(differences) if differences else 0.0
+        deviation = stdev(differences) if len(differences) > 1 else 0.0
+        z = mean / (deviation / math.sqrt(len(differences))) if deviation else 0.0
+        return cls(len(differences), mean, z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def matched_pairs(utterances: Iterable[tuple[str, str, str]]) -> MatchedPairs:
+    """Runs the test on (reference, first system's text, second system's text) of each utterance."""
+    return MatchedPairs.of([difference for each in utterances for difference in segment_differences(*each)])
+
+
+def segment_differences(reference: str, first: str, second: str) -> list[int]:
+    """First system's word errors minus the second's, in each segment of one utterance.
+
+    A segment starts at the first error of either system. It ends after two consecutive words that both systems got
+    right, or at the end of the utterance. Outside the segments both systems are right, so the differences add up to
+    the utterance's difference. Errors are placed by a minimum-edit-distance alignment over white-space words. NIST's
+    sclite weighs a substitution 4 and an insertion or deletion 3, so it may place an error elsewhere.
+    """
+    differences: list[int] = []
+    num_correct = _WORDS_BETWEEN_SEGMENTS
+    places = zip(_errors_by_place(reference, first), _errors_by_place(reference, second), strict=True)
+    for place, (first_errors, second_errors) in enumerate(places):
+        if first_errors or second_errors:
+            if num_correct >= _WORDS_BETWEEN_SEGMENTS:
+                differences.append(0)
+            differences[-1] += first_errors - second_errors
+            num_correct = 0
+        elif _is_word(place):
+            num_correct += 1
+    return differences
+
+
+def _errors_by_place(reference: str, text: str) -> list[int]:
+    """[2 * words + 1] errors in the gap before the first word, in that word, in the gap after it, and so on."""
+    words = reference.split()
+    errors = [0] * (2 * len(words) + 1)
+    for edit in Levenshtein.editops(words, text.split()):
+        errors[2 * edit.src_pos + (edit.tag != "insert")] += 1
+    return errors
+
+
+def _is_word(place: int) -> bool:
+    return place % 2 == 1
