@@ -57,9 +57,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory) -> Path:
     """Two key pairs that sign versions: ours, and theirs."""
-    from lorb_adapters.store.signing import make_key
+    from lorb_adapters.store.signing import create_key_pair
 
     folder = tmp_path_factory.mktemp("keys")
     for name in ("ours", "theirs"):
-        make_key(folder / name)
+        create_key_pair(folder / name)
     return folder

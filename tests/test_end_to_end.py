@@ -19,7 +19,7 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
 from lorb_client import Client

@@ -5,14 +5,17 @@ posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        ove
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, to_builtins
 
 from lorb.errors import InvalidAdapter
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.ranked import RankedHypothesis, RescoreOptions, Selection
 from lorb.word_errors import word_errors
+from lorb_adapters.json_files import Finite, NonNegative, from_json
 
 MAX_MBR_HYPOTHESES = 32
 
@@ -28,10 +31,10 @@ class RankPrior:
         switching_margin: as in `Ranking`, tuned on dev with these.
     """
 
-    log_probabilities: tuple[float, ...]
-    weight: float
-    posterior_scale: float
-    switching_margin: float = 0.0
+    log_probabilities: Annotated[tuple[Finite, ...], Meta(min_length=1)]
+    weight: NonNegative
+    posterior_scale: NonNegative
+    switching_margin: NonNegative = 0.0
 
     def scores(self, count: int) -> list[float]:
         """Log probabilities of the first `count` ranks; beyond the known ones they fall as 1 / rank."""
@@ -53,9 +56,9 @@ class Ranking:
         rank_prior: for lists without first-pass scores.
     """
 
-    weight: float
-    posterior_scale: float
-    switching_margin: float
+    weight: NonNegative
+    posterior_scale: NonNegative
+    switching_margin: NonNegative
     rank_prior: RankPrior
 
     def tuned(self, *, has_scores: bool) -> "Ranking | RankPrior":
@@ -63,50 +66,17 @@ class Ranking:
         return self if has_scores else self.rank_prior
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
-        return {
-            "weight": self.weight,
-            "posterior_scale": self.posterior_scale,
-            "switching_margin": self.switching_margin,
-            "rank_prior": {
-                "log_probabilities": list(self.rank_prior.log_probabilities),
-                "weight": self.rank_prior.weight,
-                "posterior_scale": self.rank_prior.posterior_scale,
-                "switching_margin": self.rank_prior.switching_margin,
-            },
-        }
+        """The object `ranking` of a manifest."""
+        fields: dict[str, Any] = to_builtins(self)
+        return fields
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Ranking":
-        """Reads what `to_json` wrote; raises InvalidAdapter naming the key."""
-        prior = value.get("rank_prior")
-        if not isinstance(prior, Mapping):
-            raise InvalidAdapter("ranking.rank_prior is missing", field="ranking.rank_prior")
-        logs = prior.get("log_probabilities")
-        if not isinstance(logs, list) or not logs:
-            field = "ranking.rank_prior.log_probabilities"
-            raise InvalidAdapter(f"{field} is not a list of numbers", field=field)
-        return cls(
-            weight=_number(value, "weight"),
-            posterior_scale=_number(value, "posterior_scale"),
-            switching_margin=_number(value, "switching_margin"),
-            rank_prior=RankPrior(
-                tuple(_number({"log_probabilities": p}, "log_probabilities", lowest=-math.inf) for p in logs),
-                weight=_number(prior, "weight"),
-                posterior_scale=_number(prior, "posterior_scale"),
-                # the first manifests have none here
-                switching_margin=_number(prior, "switching_margin") if "switching_margin" in prior else 0.0,
-            ),
-        )
+    def from_json(cls, value: object) -> "Ranking":
+        """Reads what `to_json` wrote; raises InvalidAdapter naming the field.
 
-
-def _number(value: Mapping[str, Any], key: str, *, lowest: float = 0.0) -> float:
-    number = value.get(key)
-    if not isinstance(number, int | float) or isinstance(number, bool) or not lowest <= number < math.inf:
-        raise InvalidAdapter(f"ranking: {key} is {number!r}, not a finite number", field=f"ranking.{key}")
-    if not math.isfinite(number):
-        raise InvalidAdapter(f"ranking: {key} is not finite", field=f"ranking.{key}")
-    return float(number)
+        A rank prior without a switching margin, as in the first manifests, has margin 0.
+        """
+        return from_json(value, cls, "ranking", InvalidAdapter)
 
 
 def rank(

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_server.app import App
 from lorb_server.build import ServerParts
 from lorb_server.config import ServeConfig

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from msgspec import Struct
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lorb.errors import BaseNotFound, InvalidInput
-from lorb_adapters.json_fields import JsonFields, canonical_json
+from lorb_adapters.json_files import SchemaVersion, canonical_json, from_json, parse_json
 
 _CONFIG, _TENSORS = "lorb_delta.json", "lorb_delta.safetensors"
 _SCHEMA_VERSION = 1
@@ -50,13 +51,11 @@ class BaseDelta:
         if not config.is_file():
             return None
         try:
-            fields = JsonFields.parse(config.read_bytes(), str(config), BaseNotFound)
-            if fields.integer("schema_version") != _SCHEMA_VERSION:
-                fields.fail("schema_version", f"is not {_SCHEMA_VERSION}: a newer LoRB wrote it")
+            file = _parse_config(config.read_bytes(), str(config))
             tensors = load_file(folder / _TENSORS)
         except (OSError, SafetensorError) as error:
             raise BaseNotFound(f"{folder / _TENSORS} cannot be read: {error}", field="base") from error
-        return cls(fields.text("parent"), fields.text("parent_fingerprint"), fields.text("fingerprint"), tensors)
+        return cls(file.parent, file.parent_fingerprint, file.fingerprint, tensors)
 
     def write(self, folder: Path) -> None:
         """Writes the two files into a folder that is there."""
@@ -89,6 +88,21 @@ class BaseDelta:
         if name + _DIFFERENCE in self.tensors:
             return self.tensors[name + _DIFFERENCE]
         return dequantized(self.tensors[name + _LEVELS], self.tensors[name + _SCALES])
+
+
+class _Config(Struct):
+    parent: str
+    parent_fingerprint: str
+    fingerprint: str
+
+
+def _parse_config(content: bytes, place: str) -> _Config:
+    value = parse_json(content, place, BaseNotFound)
+    if from_json(value, SchemaVersion, place, BaseNotFound).schema_version != _SCHEMA_VERSION:
+        raise BaseNotFound(
+            f"{place}: schema_version is not {_SCHEMA_VERSION}: a newer LoRB wrote it", field="schema_version"
+        )
+    return from_json(value, _Config, place, BaseNotFound)
 
 
 def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:

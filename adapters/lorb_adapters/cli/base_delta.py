@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorb.errors import InvalidInput, LorbError
 from lorb_adapters.base.new_folder import check_can_be_made, check_free, new_folder
-from lorb_cli.command import add_common_arguments, needing_extra
+from lorb_cli.command import add_common_arguments, require_extra
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lorb_adapters.base.delta import BaseDelta
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_can_be_made(args.output_base, "output-base")
         check_free(args.output_base)
-        with needing_extra(_PROGRAM, "serve"):
+        with require_extra(_PROGRAM, "serve"):
             delta, rounding = _difference(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)
     except LorbError as error:

@@ -1,4 +1,4 @@
-"""One loaded adapter, the digest that names it, and what a trainer hands over to make one."""
+"""A verified adapter in memory, the digest of its weights, and the contents of a new version."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ class Adapter:
     """A version that has been verified.
 
     Attributes:
-        manifest: what it says about itself.
+        manifest: its manifest.json.
         weights: on the base's device, in the base's dtype.
     """
 
@@ -29,32 +29,43 @@ class Adapter:
 
     @property
     def domain(self) -> str:
-        """Its domain."""
+        """The domain."""
         return self.manifest.domain
 
     @property
     def version(self) -> str:
-        """Its full version id."""
+        """The full version id."""
         return self.manifest.version
 
     @property
     def digest(self) -> str:
-        """sha256 of its weights, in hex."""
+        """sha256 of the weights, in hex."""
         return self.manifest.weights_digest
 
     @property
     def ref(self) -> AdapterRef:
-        """How an answer names it."""
+        """The reference that answers carry."""
         return AdapterRef(self.domain, self.version, self.digest)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """All that a version is made of; the store adds its number, time and digests. Attributes as in Manifest.
+    """The contents of a new version; the store adds its number, time and digests.
 
     Attributes:
-        report_md: the report, for people.
-        report_json: the same, for programs.
+        domain: the adapter's domain.
+        weights: LoRA and head, on any device, in any dtype; stored in fp32.
+        base_name: the base as the trainer named it, for messages.
+        base_fingerprint: sha256 of the base it was trained for, in hex.
+        ranking: weight, posterior scale, switching margin and rank prior.
+        normalization: how transcripts are written before the model reads them.
+        uses_context: whether the model reads the preceding turn.
+        first_pass_statistics: statistics of the training lists' first-pass scores, by name.
+        training_data: sha256 of each training file, in hex, by file name.
+        dev_metrics: the report's metrics on dev, by name.
+        golden_lists: lists with the scores that the adapter must reproduce.
+        report_md: the report for people.
+        report_json: the report for programs.
     """
 
     domain: str
@@ -73,10 +84,10 @@ class Publication:
 
 
 def weights_digest(weights: AdapterWeights) -> str:
-    """sha256 of the weights alone, in hex: the same however the files are laid out.
+    """sha256 of the weights alone, in hex, independent of the layout of the files.
 
-    Covers every tensor in fp32 by sorted name, with its dtype, shape and little-endian bytes, the values of
-    the config that change the function, and the head's kind.
+    Covers every tensor in fp32 by sorted name, with its dtype, shape and little-endian bytes; the rank, alpha and
+    scaling of the configuration; and the head's kind.
     """
     config = weights.config
     digest = hashlib.sha256(b"lorb adapter weights 1\n")
@@ -89,9 +100,9 @@ def weights_digest(weights: AdapterWeights) -> str:
 
 
 def head_state_dict(weights: AdapterWeights) -> dict[str, Tensor]:
-    """The head in fp32, as `head.safetensors` holds it."""
+    """The tensors of `head.safetensors`, in fp32 on the CPU."""
     head = weights.head
-    return {"weight": _plain(head.weight), "bias": _plain(head.bias)}
+    return {"weight": _fp32_on_cpu(head.weight), "bias": _fp32_on_cpu(head.bias)}
 
 
 def _tensors(weights: AdapterWeights) -> dict[str, Tensor]:
@@ -99,10 +110,10 @@ def _tensors(weights: AdapterWeights) -> dict[str, Tensor]:
     return adapter_state_dict(weights) | head
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def _fp32_on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).contiguous()
 
 
 def _add(digest: "hashlib._Hash", header: Mapping[str, object]) -> None:
-    # one line of JSON each: no two different sets of weights spell the same bytes
+    # one line of JSON each, so that no two different adapters give the same bytes
     digest.update(json.dumps(header, sort_keys=True).encode() + b"\n")

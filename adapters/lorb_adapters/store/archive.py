@@ -1,4 +1,4 @@
-"""One version on its way between stores: a plain tar of its files, or a folder. Nothing is ever extracted."""
+"""Exports a version to a tar and imports one from a tar or a folder, without extracting anything."""
 
 import io
 import tarfile
@@ -10,11 +10,14 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
 
-_MAX_MEMBERS = 2 * len(MAX_BYTES)  # a folder or two beside the files
+_MAX_ENTRIES = 2 * len(MAX_BYTES)  # room for a few folders beside the files
 
 
 def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Writes `<domain>/<version>/<file>`; the same version gives the same bytes. Raises InvalidInput."""
+    """Writes a tar of `<domain>/<version>/<file>`; the same version gives the same bytes.
+
+    Raises InvalidInput where `path` cannot be written.
+    """
     partial = path.with_name(f"{path.name}.partial")
     try:
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -29,9 +32,10 @@ def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 
 
 def read_archive(path: Path) -> dict[str, bytes]:
-    """The files of the one version in a tar or folder; raises MalformedFile, InvalidAdapter.
+    """Reads the files of the one version in a tar or folder.
 
-    Refused are links, absolute names, "..", names that do not belong in a version, and files too large.
+    Raises MalformedFile for a broken tar, and InvalidAdapter for links, absolute names, "..", files that do not belong
+    in a version, and files that are too large.
     """
     files = _read_folder(path) if path.is_dir() else _read_tar(path)
     check_names(list(files))
@@ -40,7 +44,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
 
 def _read_folder(path: Path) -> dict[str, bytes]:
     folder = LocalFolder(path)
-    names = folder.names("")
+    names = folder.list_names("")
     check_names(names)
     return {name: folder.read(name, MAX_BYTES[name]) for name in names}
 
@@ -48,15 +52,15 @@ def _read_folder(path: Path) -> dict[str, bytes]:
 def _read_tar(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r:") as tar:  # plain only: a compressed one can be a bomb
+        with tarfile.open(path, "r:") as tar:  # uncompressed only: a small compressed tar can expand without bound
             for count, member in enumerate(tar, start=1):
-                if count > _MAX_MEMBERS:
-                    raise InvalidAdapter(f"{path} has more than {_MAX_MEMBERS} entries", field=str(path))
+                if count > _MAX_ENTRIES:
+                    raise InvalidAdapter(f"{path} has more than {_MAX_ENTRIES} entries", field=str(path))
                 if not member.isdir():
                     name = _checked_name(path, member, files)
                     files[name] = _read_member(path, tar, member)
     except (tarfile.TarError, EOFError, OSError) as problem:
-        raise MalformedFile(path, 0, f"is not a tar that can be read: {problem}") from problem
+        raise MalformedFile(path, 0, f"is not a readable tar: {problem}") from problem
     return files
 
 
@@ -67,9 +71,9 @@ def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes
     if not member.isreg():
         raise InvalidAdapter(f"{path}: {member.name[:80]!r} is not a regular file", field=member.name[:80])
     if place.name in files:
-        raise InvalidAdapter(f"{path}: {place.name} is there twice: one version at a time", field=place.name)
+        raise InvalidAdapter(f"{path}: {place.name} is there twice: pack one version in a tar", field=place.name)
     if place.name not in MAX_BYTES:
-        raise InvalidAdapter(f"{path}: {place.name[:80]!r} has no place in an adapter", field=place.name[:80])
+        raise InvalidAdapter(f"{path}: {place.name[:80]!r} does not belong in a version", field=place.name[:80])
     if member.size > MAX_BYTES[place.name]:
         raise InvalidAdapter(f"{path}: {place.name} is larger than {MAX_BYTES[place.name]} bytes", field=place.name)
     return place.name

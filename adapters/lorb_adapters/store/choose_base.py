@@ -1,4 +1,4 @@
-"""Which base a store's adapters are for: what serves or trains without being told another."""
+"""Chooses the base that most adapters of a store were trained for."""
 
 import logging
 from collections import Counter
@@ -10,33 +10,33 @@ from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 
 AUTO = "auto"
-_MOST_DOMAINS = 100  # each takes a look into its manifest
+_MAX_DOMAINS = 100  # one manifest is read for each
 
 _log = logging.getLogger(__name__)
 
 
-def choose_base(asked: str, store: Store | None, trusted: TrustedKeys | None = None) -> str:
-    """`asked`, a base as `load_base` takes it; where that is "auto", the one that most stable versions name.
+def choose_base(requested: str, store: Store | None, trusted: TrustedKeys | None = None) -> str:
+    """Returns `requested`, or for "auto" the name of the base that most stable versions were trained for.
 
-    Where as many name another, MiniLM goes first, then the alphabet. MiniLM too where none has a readable stable
-    version, or there is no store. With `trusted`, versions that none of those keys signed have no say: whoever can
-    write to the store does not choose what is loaded. Raises StoreUnavailable where the store cannot be reached.
+    A tie goes to MiniLM, then to the first name in alphabetical order. Without a store, or without a readable stable
+    version, the base is MiniLM. With `trusted`, only versions signed by one of those keys count: write access to the
+    store alone does not decide what is loaded. Raises StoreUnavailable where the store cannot be reached.
     """
-    if asked != AUTO:
-        return asked
+    if requested != AUTO:
+        return requested
     if store is None:
         return MINILM
     names: Counter[str] = Counter()
-    for domain in store.possible_domains()[:_MOST_DOMAINS]:
+    for domain in store.candidate_domains()[:_MAX_DOMAINS]:
         try:
             version = store.resolve(DomainSelector.parse(domain))
             names[store.manifest(domain, version, trusted).base_name] += 1
-        except LorbError:  # nothing stable, or a version that will be refused when it is loaded
+        except LorbError:  # no stable version, or one that cannot be loaded
             continue
     chosen = min(names, key=lambda name: (-names[name], name != MINILM, name), default=MINILM)
     if len(names) > 1:
         _log.warning(
-            "the base is %s, as %d of %d stable versions have it; the others cannot serve on it",
+            "the base is %s: %d of %d stable versions were trained for it; the others cannot be served",
             chosen, names[chosen], names.total(),
         )  # fmt: skip
     return chosen

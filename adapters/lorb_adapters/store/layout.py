@@ -1,8 +1,8 @@
-"""Where things lie in a store, and the names that may stand there.
+"""Paths inside a store, and the names that may stand there.
 
-<domain>/versions/<n>-<digest12>/   one version, see version_files.py
-<domain>/aliases.json               see aliases.py
-index.json                          {"generation": g}, g one more with every change: a server polls this file
+<domain>/versions/<n>-<digest12>/   the files of one version
+<domain>/aliases.json               the aliases of a domain and their history
+index.json                          {"generation": g}; g grows by one with every change, and servers poll this file
 """
 
 from lorb.errors import InvalidInput
@@ -12,17 +12,17 @@ INDEX = "index.json"
 
 
 def aliases_path(domain: str) -> str:
-    """A domain's aliases; raises InvalidInput where `domain` is no name."""
+    """The file of a domain's aliases; raises InvalidInput where `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/aliases.json"
 
 
 def versions_path(domain: str) -> str:
-    """The folder of a domain's versions; raises InvalidInput where `domain` is no name."""
+    """The folder of a domain's versions; raises InvalidInput where `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/versions"
 
 
 def version_path(domain: str, version: str) -> str:
-    """The folder of one version; raises InvalidInput where a name is none."""
+    """The folder of one version; raises InvalidInput where a name is not valid."""
     return f"{versions_path(domain)}/{check_version(version)}"
 
 
@@ -34,8 +34,8 @@ def check_publishable(domain: str) -> str:
     return domain
 
 
-def may_be_domain(name: str) -> bool:
-    """Whether an entry of the store's folder may be a domain."""
+def is_publishable(name: str) -> bool:
+    """Whether adapters may be published under `name`."""
     try:
         check_publishable(name)
     except InvalidInput:
@@ -48,6 +48,6 @@ def version_number(version: str) -> int:
     return int(version.partition("-")[0])
 
 
-def by_number(version: str) -> tuple[int, str]:
-    """Sorts versions oldest first."""
+def version_order(version: str) -> tuple[int, str]:
+    """A sort key that puts the oldest version first."""
     return version_number(version), version

@@ -1,7 +1,7 @@
-"""Ed25519 signatures of manifests: who vouches for a version. Needs the package `cryptography`, and only this does.
+"""Signs manifests with Ed25519 and verifies the signatures. Needs the package `cryptography`.
 
-What is signed is the manifest's bytes, and the manifest has the sha256 of every other file of its version, the domain,
-the version and the base: nothing of it can be changed or moved elsewhere. Aliases are not signed.
+A signature covers the bytes of the manifest. The manifest holds the sha256 of every other file of the version, the
+domain, the version and the base, so none of them can be changed. Aliases are not signed.
 """
 
 import base64
@@ -11,73 +11,76 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from lorb.errors import InvalidAdapter, InvalidInput
-from lorb_adapters.json_fields import JsonFields, canonical_json
+from lorb_adapters.json_files import SchemaVersion, canonical_json, from_json, parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE = "manifest.sig"
 _SCHEMA_VERSION = 1
-_PURPOSE = b"lorb manifest 1\n"  # in front of what is signed: no signature made for something else fits
+_PURPOSE = b"lorb manifest 1\n"  # signed with the manifest, so that a signature made for another purpose does not fit
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class SigningKey:
-    """A private key. Its `key_id` is what messages and signatures call it by."""
+    """A private key.
+
+    Attributes:
+        key_id: the name of the key pair in messages and signatures.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidInput where the file holds no Ed25519 private key, or `cryptography` is missing."""
+        """Raises InvalidInput where the file has no Ed25519 private key, or `cryptography` is not installed."""
         self._key = _private_key(path)
         self.key_id = _key_id(self._key.public_key())
 
     def sign(self, manifest: bytes) -> bytes:
-        """The content of SIGNATURE that goes with a manifest's bytes."""
+        """Renders the signature file of a manifest."""
         signature = base64.b64encode(self._key.sign(_PURPOSE + manifest)).decode()
         return canonical_json({"schema_version": _SCHEMA_VERSION, "key": self.key_id, "ed25519": signature})
 
 
 class TrustedKeys:
-    """The public keys of those whose versions are taken."""
+    """The public keys whose signatures are accepted."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidInput where the file holds no Ed25519 public key, or anything else in PEM."""
+        """Raises InvalidInput where the file has no Ed25519 public key in PEM, or another PEM block."""
         self._keys = {_key_id(key): key for key in _public_keys(path)}
 
     def check(self, manifest: bytes, signature: bytes | None) -> None:
-        """Raises InvalidAdapter unless one of the keys signed these bytes; `signature` is SIGNATURE's content."""
+        """Raises InvalidAdapter unless one of the keys signed `manifest`; `signature` is the content of its file."""
         from cryptography.exceptions import InvalidSignature
 
         if signature is None:
             raise InvalidAdapter(
-                f"it is not signed ({SIGNATURE} is missing), and only signed versions are taken: "
-                "'lorb-adapters sign' signs it",
+                f"it is not signed ({SIGNATURE} is missing), and only signed versions are accepted: "
+                "sign it with 'lorb-adapters sign'",
                 field=SIGNATURE,
             )
-        fields = JsonFields.parse(signature, SIGNATURE, InvalidAdapter)
-        if fields.integer("schema_version") != _SCHEMA_VERSION:
-            fields.fail("schema_version", f"is not {_SCHEMA_VERSION}: another LoRB wrote it")
-        key_id = fields.text("key")
-        key = self._keys.get(key_id)
+        file = _parse_signature(signature)
+        key = self._keys.get(file.key)
         if key is None:
             raise InvalidAdapter(
-                f"it is signed with key {key_id[:80]!r}, which is not one of those trusted: "
+                f"it is signed with key {file.key[:80]!r}, which is not one of those trusted: "
                 f"{', '.join(sorted(self._keys))}",
                 field=SIGNATURE,
             )
         try:
-            key.verify(base64.b64decode(fields.text("ed25519"), validate=True), _PURPOSE + manifest)
+            key.verify(base64.b64decode(file.ed25519, validate=True), _PURPOSE + manifest)
         except (InvalidSignature, ValueError):
             raise InvalidAdapter(
-                f"manifest.json is not what key {key_id} signed: one of it and {SIGNATURE} was changed",
+                f"manifest.json is not what key {file.key} signed: either it or {SIGNATURE} was changed",
                 field=SIGNATURE,
             ) from None
 
 
-def make_key(path: Path) -> tuple[Path, str]:
-    """Writes a new private key to `path`, for its owner alone, and the public one beside it, with ".pub" added.
+def create_key_pair(path: Path) -> tuple[Path, str]:
+    """Writes a new private key to `path`, readable by its owner only, and the public key to `path` with ".pub" added.
 
-    Returns the public key's path and its id. Raises InvalidInput where one of the files is there, or cannot be written.
+    Returns the public key's path and the key's id. Raises InvalidInput where a file exists or cannot be written.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization as pem
@@ -93,18 +96,32 @@ def make_key(path: Path) -> tuple[Path, str]:
 
 
 def manifest_sha256(manifest: bytes) -> str:
-    """By which a publisher knows what was published again, in hex."""
+    """sha256 of a manifest's bytes, in hex, by which a publisher recognises a version."""
     return hashlib.sha256(manifest).hexdigest()
 
 
-def check_sha256(manifest: bytes, expected: str) -> None:
-    """Raises InvalidAdapter where a manifest's bytes have another sha256 than `expected`, in hex."""
-    found = manifest_sha256(manifest)
-    if found != expected.lower():
+def check_manifest_sha256(manifest: bytes, expected: str) -> None:
+    """Raises InvalidAdapter where the sha256 of a manifest's bytes is not `expected`, in hex."""
+    actual = manifest_sha256(manifest)
+    if actual != expected.lower():
         raise InvalidAdapter(
-            f"not signed: the sha256 of manifest.json is {found}, not {expected[:80]!r}: it is not what was published",
+            f"not signed: the sha256 of manifest.json is {actual}, not {expected[:80]!r}: it is not what was published",
             field="manifest_sha256",
         )
+
+
+class _SignatureFile(Struct):
+    key: str
+    ed25519: str  # base64
+
+
+def _parse_signature(content: bytes) -> _SignatureFile:
+    value = parse_json(content, SIGNATURE, InvalidAdapter)
+    if from_json(value, SchemaVersion, SIGNATURE, InvalidAdapter).schema_version != _SCHEMA_VERSION:
+        raise InvalidAdapter(
+            f"{SIGNATURE}: schema_version is not {_SCHEMA_VERSION}: another LoRB wrote it", field="schema_version"
+        )
+    return from_json(value, _SignatureFile, SIGNATURE, InvalidAdapter)
 
 
 def _private_key(path: Path) -> "Ed25519PrivateKey":
@@ -116,12 +133,12 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     try:
         key = load_pem_private_key(_content(path), password=None)
     except TypeError:
-        raise InvalidInput(f"{path}: the key has a password: store it without", field="signing_key") from None
+        raise InvalidInput(f"{path}: the key has a password: store it without one", field="signing_key") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise InvalidInput(f"{path}: no private key in PEM", field="signing_key") from None
+        raise InvalidInput(f"{path}: it has no private key in PEM", field="signing_key") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidInput(
-            f"{path}: not an Ed25519 key: 'lorb-adapters keygen' makes one, as does "
+            f"{path}: not an Ed25519 key: create one with 'lorb-adapters keygen' or "
             "'openssl genpkey -algorithm ed25519'",
             field="signing_key",
         )
@@ -141,10 +158,10 @@ def _public_keys(path: Path) -> "list[Ed25519PublicKey]":
         except (ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise InvalidInput(f"{path}: PEM block {number} is no Ed25519 public key", field="trusted_keys")
+            raise InvalidInput(f"{path}: PEM block {number} is not an Ed25519 public key", field="trusted_keys")
         keys.append(key)
     if not keys:
-        raise InvalidInput(f"{path}: no public key in PEM", field="trusted_keys")
+        raise InvalidInput(f"{path}: it has no public key in PEM", field="trusted_keys")
     return keys
 
 

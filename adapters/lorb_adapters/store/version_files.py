@@ -1,4 +1,4 @@
-"""The files of one published version: which there are, how large they may be, and how they are written."""
+"""The files of one version: their names and size limits, how they are rendered, and checks on their digests."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from safetensors.torch import save
 
 from lorb.errors import InvalidAdapter
-from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.json_files import canonical_json
 from lorb_adapters.lora.weights import adapter_state_dict
 from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.store.manifest import SCHEMA_VERSION, Manifest
@@ -33,7 +33,7 @@ _REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
 
 
 def render_version(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
-    """Every file of a version, the manifest last."""
+    """Renders every file of a version, the manifest last."""
     weights = publication.weights
     files = {
         CONFIG: canonical_json(weights.config.to_peft_json(publication.base_name)),
@@ -60,15 +60,15 @@ def render_version(publication: Publication, version: str, created_time: str) ->
         dev_metrics=publication.dev_metrics,
         golden_lists=publication.golden_lists,
     )
-    return files | {MANIFEST: canonical_json(manifest.to_json())}
+    return files | {MANIFEST: canonical_json(manifest)}
 
 
 def check_names(names: list[str]) -> None:
-    """Raises InvalidAdapter where a file does not belong in a version, or a necessary one is missing."""
+    """Raises InvalidAdapter where a file does not belong in a version, or a required one is missing."""
     for name in sorted(names):
         if name not in MAX_BYTES:
             raise InvalidAdapter(
-                f"{name[:80]!r} has no place in an adapter: LoRB reads {', '.join(MAX_BYTES)}, no other file",
+                f"{name[:80]!r} does not belong in a version: the files may be {', '.join(MAX_BYTES)}",
                 field=name[:80],
             )
     for name in _REQUIRED:
@@ -77,7 +77,7 @@ def check_names(names: list[str]) -> None:
 
 
 def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Raises InvalidAdapter naming the first file that is not the one the manifest tells of."""
+    """Raises InvalidAdapter naming the first file whose sha256 is not the one in the manifest."""
     present = files.keys() - {MANIFEST, SIGNATURE}
     for name in sorted(present ^ manifest.file_sha256.keys()):
         problem = "is missing" if name in manifest.file_sha256 else "is not in manifest.json's file_sha256"
@@ -87,18 +87,18 @@ def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
             raise InvalidAdapter(f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name)
 
 
-def placed_manifest(content: bytes, domain: str, version: str) -> Manifest:
-    """Reads manifest.json; raises InvalidAdapter where it tells of another version than the one that it lies in."""
+def parse_manifest(content: bytes, domain: str, version: str) -> Manifest:
+    """Reads the manifest.json in a version's folder; raises InvalidAdapter where it describes another version."""
     manifest = Manifest.parse(content)
-    check_place(manifest, domain, version)
+    check_identity(manifest, domain, version)
     return manifest
 
 
-def check_place(manifest: Manifest, domain: str, version: str) -> None:
-    """Raises InvalidAdapter where the manifest tells of another version than the one it lies in."""
-    for key, said, lies in (("domain", manifest.domain, domain), ("version", manifest.version, version)):
-        if said != lies:
-            raise InvalidAdapter(f"{MANIFEST}: {key} is {said!r}, but it lies in {lies!r}", field=key)
+def check_identity(manifest: Manifest, domain: str, version: str) -> None:
+    """Raises InvalidAdapter where a manifest's domain, version or digest is not that of its folder."""
+    for field, stated, folder in (("domain", manifest.domain, domain), ("version", manifest.version, version)):
+        if stated != folder:
+            raise InvalidAdapter(f"{MANIFEST}: {field} is {stated!r}, but it lies in {folder!r}", field=field)
     if not version.endswith(f"-{manifest.weights_digest[:12]}"):
         raise InvalidAdapter(
             f"{MANIFEST}: weights_digest is {manifest.weights_digest[:12]}..., the version is {version}",

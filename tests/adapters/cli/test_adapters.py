@@ -35,7 +35,7 @@ def run(capsys):
 
 
 def test_list_shows_versions_and_aliases(store, run):
-    """One line for each version, with tabs when another program reads."""
+    """`list` prints one line a version, with tabs when the output is not a terminal."""
     first, second = store.versions("voice")
     store.set_alias("voice", "canary", first, 0.05)
     status, out, _ = run("list")
@@ -46,7 +46,7 @@ def test_list_shows_versions_and_aliases(store, run):
 
 
 def test_list_shows_a_version_that_cannot_be_read(store, run):
-    """A torn manifest does not hide the other versions, and says what is wrong."""
+    """A version with a torn manifest is listed with the reason, and the others are listed as usual."""
     first, second = store.versions("voice")
     (Path(store.url) / "voice/versions" / first / "manifest.json").write_text("{")
     status, out, _ = run("list")
@@ -56,16 +56,16 @@ def test_list_shows_a_version_that_cannot_be_read(store, run):
 
 
 def test_list_draws_a_table_on_a_terminal(store, run, monkeypatch):
-    """People get columns with a heading, and brackets in a text are no markup."""
+    """On a terminal the output has a heading, and brackets in a text are not markup."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     (Path(store.url) / "voice/versions" / store.versions("voice")[0] / "[bold].bin").write_bytes(b"x")
     assert "domain" in run("list")[1]
-    assert "'[bold].bin' has no place" in run("verify")[1]
+    assert "'[bold].bin' does not belong in a version" in run("verify")[1]
 
 
 def test_show_prints_the_manifest(store, run):
-    """The stable version is the default; aliases and versions can be named; JSON is for programs."""
+    """`show` prints the manifest and aliases of a domain's stable version, an alias or a version, also as JSON."""
     first, second = store.versions("voice")
     assert f"version\t{second}" in run("show", "voice")[1]
     assert f"version\t{first}" in run("show", f"voice@{first}")[1]
@@ -78,7 +78,7 @@ def test_show_prints_the_manifest(store, run):
 
 
 def test_verify_finds_the_bad_version(store, run):
-    """Everything is checked by default; a bad version is named with the reason, and the exit status is 1."""
+    """`verify` names a bad version with the reason and exits with status 1."""
     first, second = store.versions("voice")
     assert run("verify")[0] == 0
     (Path(store.url) / "voice/versions" / first / "head.safetensors").write_bytes(b"torn")
@@ -93,13 +93,13 @@ def test_verify_finds_the_bad_version(store, run):
     assert run("verify", "voice@stable")[0] == 0
 
 
-def test_verify_finds_an_alias_that_points_at_nothing(store, run):
-    """A version that is gone while an alias names it, the domain's last one too: named, and the exit status is 1."""
+def test_verify_finds_an_alias_without_a_version(store, run):
+    """`verify` names an alias whose version does not exist and exits with status 1."""
     first, second = store.versions("voice")
     assert run("promote", "voice", first, "--alias", "canary", "--share", "0.1")[0] == 0
     shutil.rmtree(Path(store.url) / "voice/versions" / first)
     advice = "promote another version, or unalias it"
-    gone = f"voice\tcanary\tUnknownVersion: it points at {first}, which is not there: {advice}"
+    gone = f"voice\tcanary\tUnknownVersion: it points at {first}, which does not exist: {advice}"
     for arguments in ((), ("voice",)):
         status, out, _ = run("verify", *arguments)
         assert (status, out.splitlines()) == (1, [f"voice\t{second}\tok", gone])
@@ -109,7 +109,7 @@ def test_verify_finds_an_alias_that_points_at_nothing(store, run):
 
 
 def test_verify_with_a_base_reproduces_golden_scores(store, store_base, tiny_bert, run):
-    """With a base, a version whose scores are not the trainer's is found."""
+    """`verify --base` finds a version that does not reproduce its golden scores."""
     other = make_publication(store_base, seed=5, golden_lists=make_publication(store_base).golden_lists)
     bad = store.publish(other, set_stable=False)
     status, out, _ = run("verify", "--base", tiny_bert)
@@ -119,7 +119,7 @@ def test_verify_with_a_base_reproduces_golden_scores(store, store_base, tiny_ber
 
 
 def test_promote_and_rollback_flip_aliases(store, run):
-    """Promote points an alias, stable by default; rollback takes stable back; unalias ends a canary."""
+    """`promote`, `rollback` and `unalias` change the aliases and print the change."""
     first, second = store.versions("voice")
     assert run("promote", "voice", first)[:2] == (0, f"voice@stable: {second} -> {first}\n")
     assert run("promote", "voice", second, "--alias", "canary", "--share", "0.1")[0] == 0
@@ -130,8 +130,8 @@ def test_promote_and_rollback_flip_aliases(store, run):
     assert set(store.aliases("voice").by_name) == {"stable"}
 
 
-def test_prune_says_what_it_removes(store, store_base, run):
-    """A dry run only says so; there may be nothing to remove."""
+def test_prune_prints_what_it_removes(store, store_base, run):
+    """`prune` prints what it removed, would remove, or that there is nothing to remove."""
     third = store.publish(make_publication(store_base, seed=2, golden_lists=()), set_stable=True)
     first, second, _ = store.versions("voice")
     assert run("prune", "voice", "--keep", "1", "--dry-run")[1] == f"would remove voice {first}\n"
@@ -140,8 +140,8 @@ def test_prune_says_what_it_removes(store, store_base, run):
     assert store.versions("voice") == [second, third]
 
 
-def test_a_version_travels_by_tar(store, run, tmp_path, monkeypatch):
-    """Exported, imported and promoted elsewhere, it is the same version."""
+def test_a_version_can_be_exported_and_imported(store, run, tmp_path, monkeypatch):
+    """A version exported to a tar and imported elsewhere has the same id and the same files."""
     version = store.aliases("voice").version("stable")
     assert run("export", "voice", tmp_path / "voice.tar")[0] == 0
     monkeypatch.setenv("LORB_STORE", str(tmp_path / "other"))
@@ -153,8 +153,8 @@ def test_a_version_travels_by_tar(store, run, tmp_path, monkeypatch):
     assert run("import", folder)[0] == 0
 
 
-def test_a_torn_version_is_not_exported(store, run, tmp_path):
-    """What would not load elsewhere does not leave."""
+def test_a_changed_version_is_not_exported(store, run, tmp_path):
+    """Exporting a version with a changed file fails and writes no tar."""
     version = store.aliases("voice").version("stable")
     (Path(store.url) / "voice/versions" / version / "report.md").write_text("torn")
     status, _, err = run("export", "voice", tmp_path / "voice.tar")
@@ -180,7 +180,7 @@ def test_a_torn_version_is_not_exported(store, run, tmp_path):
     ],
 )
 def test_an_error_is_one_line_and_status_2(store, run, arguments, problem):
-    """What a user got wrong is told in one line on stderr, without a traceback."""
+    """A user's mistake prints one line on stderr and exits with status 2."""
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("lorb-adapters: ")
@@ -189,7 +189,7 @@ def test_an_error_is_one_line_and_status_2(store, run, arguments, problem):
 
 
 def test_the_store_comes_from_the_flag_before_the_environment(store, run, tmp_path, monkeypatch):
-    """--store wins, before or after the command; without either the error says what to give."""
+    """--store before or after the command wins over LORB_STORE; without either the error says what to give."""
     assert run("list", "--store", tmp_path / "nowhere")[0] == 2
     assert run("--store", tmp_path / "nowhere", "list")[0] == 2
     monkeypatch.delenv("LORB_STORE")
@@ -200,7 +200,7 @@ def test_the_store_comes_from_the_flag_before_the_environment(store, run, tmp_pa
 
 
 def test_help_needs_no_store(capsys):
-    """Every command explains itself."""
+    """Every command prints its help without a store."""
     for command in ["list", "show", "verify", "promote", "rollback", "unalias", "prune", "export", "import"]:
         with pytest.raises(SystemExit) as caught:
             cli.main([command, "--help"])

@@ -12,8 +12,8 @@ from lorb_adapters.store.store import Store
 from support.adapters.publications import RANKING, make_publication
 
 
-def test_from_a_key_to_a_verified_signature(tmp_path, store_base, capsys, monkeypatch):
-    """Without a store for keygen; verify tells unsigned from signed, and a wrong key from a right one."""
+def test_keygen_sign_and_verify(tmp_path, store_base, capsys, monkeypatch):
+    """A key pair of `keygen` signs a version, which `verify --trusted-keys` then accepts with that key only."""
     monkeypatch.delenv("LORB_STORE", raising=False)
     store = Store(str(tmp_path / "store"))
     version = store.publish(make_publication(store_base), set_stable=True)
@@ -56,8 +56,8 @@ def flipped(tmp_path, store_base):
 
 
 @pytest.mark.parametrize("selector", ["voice", "voice@stable"])
-def test_what_an_alias_points_at_is_not_signed(run, flipped, keys, selector):
-    """Whoever can write to the store can flip an alias: the refusal asks for the version, and says why."""
+def test_an_alias_is_not_signed(run, flipped, keys, selector):
+    """Signing a domain or an alias is refused: anyone who can write to the store can move an alias."""
     store, ours, forged = flipped
     status, said = run(selector)
     assert (status, "voice@VERSION" in said, "aliases are not signed" in said) == (2, True, True)
@@ -66,8 +66,8 @@ def test_what_an_alias_points_at_is_not_signed(run, flipped, keys, selector):
             store.manifest("voice", version, TrustedKeys(keys / "ours.pub"))
 
 
-def test_a_manifest_of_another_digest_is_not_signed(run, flipped, keys):
-    """The right one is, in capitals too, and the command says what it vouched for; `show` tells the same digest."""
+def test_sign_checks_the_manifests_digest(run, flipped, keys):
+    """`sign --manifest-sha256` refuses another digest, accepts the right one, and prints what was signed."""
     store, ours, forged = flipped
     digest, other = (hashlib.sha256(store.manifest_content("voice", each)).hexdigest() for each in (ours, forged))
     status, said = run(f"voice@{ours}", "--manifest-sha256", other)
@@ -83,7 +83,7 @@ def test_a_manifest_of_another_digest_is_not_signed(run, flipped, keys):
 
 
 def test_without_the_package_the_command_says_what_to_install(tmp_path, capsys, monkeypatch):
-    """One line, not a traceback."""
+    """Without the package cryptography `keygen` prints what to install and exits with status 2."""
     monkeypatch.setitem(sys.modules, "cryptography", None)
     assert cli.main(["keygen", str(tmp_path / "key")]) == 2
     assert "pip install 'lorb[signing]'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def weights(store_base):
 
 
 def test_equal_weights_have_equal_digests(store_base, weights):
-    """The digest depends on the weights' values alone: not on order, strides or device round trips."""
+    """The digest depends only on the weights' values, not on the order or strides of the tensors."""
     reordered = replace(weights, lora=dict(reversed(weights.lora.items())))
     strided = replace(
         weights,
@@ -27,8 +27,8 @@ def test_equal_weights_have_equal_digests(store_base, weights):
     assert weights_digest(strided) == weights_digest(weights)
 
 
-def test_every_value_counts(weights):
-    """Any single number of any tensor changes the digest."""
+def test_every_value_changes_the_digest(weights):
+    """Changing a single number of any tensor changes the digest."""
     digests = {weights_digest(weights)}
     for site, (a, b) in weights.lora.items():
         for changed in ((_nudged(a), b), (a, _nudged(b))):
@@ -36,7 +36,7 @@ def test_every_value_counts(weights):
     assert len(digests) == 1 + 2 * len(weights.lora)
 
 
-def test_the_head_counts(weights):
+def test_the_head_changes_the_digest(weights):
     """The head's kind, weight and bias each change the digest."""
     head = weights.head
     heads = [
@@ -48,15 +48,15 @@ def test_the_head_counts(weights):
     assert len({weights_digest(replace(weights, head=each)) for each in heads}) == 4
 
 
-def test_the_scaling_counts(weights):
-    """Configuration values that change what the adapter computes change the digest."""
+def test_the_scaling_changes_the_digest(weights):
+    """The configuration values that scale the LoRA product change the digest."""
     config = weights.config
     configs = [config, replace(config, alpha=config.alpha * 2), replace(config, use_rslora=True)]
     assert len({weights_digest(replace(weights, config=each)) for each in configs}) == 3
 
 
-def test_tensors_cannot_trade_places(weights):
-    """Two sites with each other's tensors are another adapter."""
+def test_swapped_tensors_change_the_digest(weights):
+    """Exchanging the tensors of two layers changes the digest."""
     first, second = [site for site in weights.lora if site.endswith(("query", "key"))][:2]
     swapped = dict(weights.lora) | {first: weights.lora[second], second: weights.lora[first]}
     assert weights_digest(replace(weights, lora=swapped)) != weights_digest(weights)

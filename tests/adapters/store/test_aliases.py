@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
-from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.json_files import canonical_json
 from lorb_adapters.store.aliases import MAX_CHANGES, Alias, Aliases
 
 VERSIONS = [f"{n}-{n:012x}" for n in range(1, 8)]
@@ -30,15 +30,15 @@ def walk(aliases: Aliases, walked) -> Aliases:
 @settings(deadline=None)
 @given(steps)
 def test_aliases_read_back_as_they_were_written(walked):
-    """Aliases and their history survive their file."""
+    """Aliases and their history survive writing and reading the file."""
     aliases = walk(Aliases(), walked).with_number(9)
-    assert Aliases.from_json(canonical_json(aliases.to_json())) == aliases
+    assert Aliases.parse(canonical_json(aliases.to_json())) == aliases
 
 
 @settings(deadline=None)
 @given(steps)
 def test_a_rollback_undoes_promotions_one_by_one(walked):
-    """Rollbacks walk back through what stable was, as an undo does, whatever other aliases do meanwhile."""
+    """Successive rollbacks undo stable's promotions in reverse order, whatever happens to other aliases."""
     aliases, undo = Aliases(), []
     for what, version in walked:
         if what == "rollback":
@@ -56,7 +56,7 @@ def test_a_rollback_undoes_promotions_one_by_one(walked):
 
 @settings(deadline=None)
 @given(steps, versions)
-def test_a_rollback_takes_a_promotion_back(walked, version):
+def test_a_rollback_undoes_a_promotion(walked, version):
     """Promoting and rolling back leaves stable where it was."""
     before = walk(Aliases(), [("stable", VERSIONS[0]), *walked])
     promoted = before.with_alias("stable", version)
@@ -64,15 +64,15 @@ def test_a_rollback_takes_a_promotion_back(walked, version):
         assert promoted.rolled_back(EXISTING).version("stable") == before.version("stable")
 
 
-def test_a_rollback_passes_over_removed_versions():
-    """A version that is gone is no place to go back to."""
+def test_a_rollback_skips_removed_versions():
+    """A removed version is never the target of a rollback."""
     aliases = walk(Aliases(), [("stable", version) for version in VERSIONS[:3]])
     assert aliases.rollback_target(EXISTING - {VERSIONS[1]}) == VERSIONS[0]
     assert aliases.rollback_target(frozenset({VERSIONS[2]})) is None
 
 
-def test_nothing_to_roll_back_to_is_an_error():
-    """The first version, and a domain without stable, have nothing before them."""
+def test_a_rollback_without_an_earlier_version_fails():
+    """Rolling back a first version, or a domain without stable, raises UnknownVersion."""
     with pytest.raises(UnknownVersion, match="no earlier version"):
         Aliases().rolled_back(EXISTING)
     with pytest.raises(UnknownVersion, match="no earlier version"):
@@ -80,7 +80,7 @@ def test_nothing_to_roll_back_to_is_an_error():
 
 
 def test_the_history_is_bounded_for_each_alias():
-    """A canary that changes its share all day neither grows the file for ever nor forgets stable's past."""
+    """Many canary changes neither grow the file without bound nor push out stable's history."""
     aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("stable", VERSIONS[1])])
     for i in range(MAX_CHANGES + 20):
         aliases = aliases.with_alias("canary", VERSIONS[2], 0.01 + i / 1000)
@@ -88,8 +88,8 @@ def test_the_history_is_bounded_for_each_alias():
     assert aliases.rollback_target(EXISTING) == VERSIONS[0]
 
 
-def test_rollback_works_at_the_historys_bound():
-    """After more promotions than the history holds the last ones can still be taken back."""
+def test_rollback_works_with_a_full_history():
+    """With more promotions than the history holds, the latest ones can still be rolled back."""
     aliases = walk(Aliases(), [("stable", VERSIONS[i % 7]) for i in range(3 * MAX_CHANGES)])
     last = 3 * MAX_CHANGES - 1
     for back in range(1, MAX_CHANGES // 2):
@@ -97,51 +97,51 @@ def test_rollback_works_at_the_historys_bound():
         assert aliases.version("stable") == VERSIONS[(last - back) % 7]
 
 
-def test_an_alias_that_points_there_already_changes_nothing():
-    """Setting what is set leaves no trace in the history."""
+def test_setting_an_alias_to_its_target_changes_nothing():
+    """Pointing an alias at its current target adds nothing to the history."""
     aliases = Aliases().with_alias("stable", VERSIONS[0])
     assert aliases.with_alias("stable", VERSIONS[0]) is aliases
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan"), float("inf"), None])
 def test_a_new_canary_needs_a_share(share):
-    """A canary's share is above 0 and at most 1, and is never guessed."""
+    """A new canary without a share above 0 and at most 1 is refused."""
     with pytest.raises(InvalidInput, match="share"):
         Aliases().with_alias("canary", VERSIONS[0], share)
 
 
 def test_a_canary_keeps_its_share():
-    """Pointing the canary at the next version without a share keeps the one it has."""
+    """Moving the canary without giving a share keeps its current share."""
     aliases = Aliases().with_alias("canary", VERSIONS[0], 0.05).with_alias("canary", VERSIONS[1])
     assert aliases.by_name["canary"] == Alias(VERSIONS[1], 0.05)
 
 
 def test_only_a_canary_has_a_share():
-    """A share on stable would be a misunderstanding."""
+    """A share for stable is refused."""
     with pytest.raises(InvalidInput, match="only the canary"):
         Aliases().with_alias("stable", VERSIONS[0], 0.5)
 
 
 @pytest.mark.parametrize("alias", ["3", "1-beta", "", "../stable", "Stable", "a" * 65])
 def test_an_alias_is_a_name_without_a_leading_digit(alias):
-    """What could be taken for a version, or for a path, is no alias."""
+    """An alias that could be read as a version or as a path is refused."""
     with pytest.raises(InvalidInput):
         Aliases().with_alias(alias, VERSIONS[0])
 
 
 def test_an_alias_points_at_a_full_version():
-    """A bare number is no version id."""
+    """A bare version number is refused as a target."""
     with pytest.raises(InvalidInput, match="not a full version id"):
         Aliases().with_alias("stable", "3")
 
 
-def test_an_alias_can_be_taken_away_but_stable_cannot():
-    """A canary ends; a domain that was stable once stays so."""
+def test_any_alias_but_stable_can_be_removed():
+    """Removing the canary works; removing stable or an unknown alias is refused."""
     aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("canary", VERSIONS[1])])
     ended = aliases.without_alias("canary")
     assert set(ended.by_name) == {"stable"}
     assert (ended.history[-1].from_version, ended.history[-1].to_version) == (VERSIONS[1], "")
-    with pytest.raises(InvalidInput, match="stable cannot"):
+    with pytest.raises(InvalidInput, match="stable cannot be removed"):
         aliases.without_alias("stable")
     with pytest.raises(UnknownVersion, match="no alias 'shadow'"):
         aliases.without_alias("shadow")
@@ -157,11 +157,11 @@ def test_an_alias_can_be_taken_away_but_stable_cannot():
         ([], "aliases"),
     ],
 )
-def test_an_impossible_alias_is_named(aliases, problem):
-    """An edited aliases.json is refused with its path and the key."""
+def test_an_invalid_alias_in_the_file_is_named(aliases, problem):
+    """An invalid alias in aliases.json is refused with the file's path and the field."""
     content = canonical_json(Aliases().to_json() | {"aliases": aliases})
     with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
-        Aliases.from_json(content, "voice/aliases.json")
+        Aliases.parse(content, "voice/aliases.json")
     assert problem in str(caught.value)
 
 
@@ -173,8 +173,8 @@ def test_an_impossible_alias_is_named(aliases, problem):
         (b'{"schema_version": 2, "aliases": [], "versions": {}}', "upgrade LoRB"),
     ],
 )
-def test_a_broken_file_names_itself(content, problem):
-    """A torn aliases.json, or one of another day, is refused with its path and the reason."""
+def test_a_broken_file_is_named(content, problem):
+    """A torn aliases.json, or one of a newer schema, is refused with its path and the reason."""
     with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
-        Aliases.from_json(content, "voice/aliases.json")
+        Aliases.parse(content, "voice/aliases.json")
     assert problem in str(caught.value)

@@ -32,7 +32,7 @@ def write_tar(path, members) -> None:
 
 
 def test_an_archive_reads_back(published, tmp_path):
-    """What export writes, import reads; twice the same version is twice the same tar."""
+    """Import reads what export wrote, and exporting a version twice gives the same bytes."""
     manifest, files = published
     write_archive(tmp_path / "a.tar", manifest, files)
     write_archive(tmp_path / "b.tar", manifest, files)
@@ -42,14 +42,14 @@ def test_an_archive_reads_back(published, tmp_path):
 
 
 def test_a_folder_is_read_like_a_tar(published, tmp_path):
-    """A version's folder can be imported as it is."""
+    """A version's folder can be imported like a tar."""
     for name, content in published[1].items():
         (tmp_path / name).write_bytes(content)
     assert read_archive(tmp_path) == published[1]
 
 
-def test_folders_in_a_tar_are_passed_over(published, tmp_path):
-    """A tar that someone else's program packed, with entries for folders, is read too."""
+def test_folders_in_a_tar_are_ignored(published, tmp_path):
+    """A tar with entries for folders, as other programs write it, can be imported."""
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         folder = tarfile.TarInfo("voice/")
         folder.type = tarfile.DIRTYPE
@@ -71,27 +71,27 @@ def test_folders_in_a_tar_are_passed_over(published, tmp_path):
         (("manifest.json", b"", tarfile.LNKTYPE), "not a regular file"),
         (("manifest.json", b"", tarfile.FIFOTYPE), "not a regular file"),
         (("manifest.json", b"", tarfile.CHRTYPE), "not a regular file"),
-        (("voice/adapter_model.bin", b"x"), "has no place"),
-        (("voice/run.sh", b"x"), "has no place"),
+        (("voice/adapter_model.bin", b"x"), "does not belong in a version"),
+        (("voice/run.sh", b"x"), "does not belong in a version"),
         (("voice/adapter_config.json", b"x" * (MAX_BYTES["adapter_config.json"] + 1)), "is larger than"),
     ],
 )
 def test_a_dangerous_entry_is_refused_by_name(tmp_path, member, problem):
-    """Entries that lead elsewhere, links, devices, foreign names and huge files are refused."""
+    """Paths outside the archive, links, devices, unknown names and huge files are refused by name."""
     write_tar(tmp_path / "a.tar", [member])
     with pytest.raises(InvalidAdapter, match=problem):
         read_archive(tmp_path / "a.tar")
 
 
 def test_two_versions_in_one_tar_are_refused(published, tmp_path):
-    """A file that is there twice would leave open which one counts."""
+    """A file name that appears twice is refused."""
     write_tar(tmp_path / "a.tar", [("1/report.md", b"1"), ("2/report.md", b"2")])
     with pytest.raises(InvalidAdapter, match=r"report\.md is there twice"):
         read_archive(tmp_path / "a.tar")
 
 
-def test_endless_entries_are_refused(tmp_path):
-    """A tar with far more entries than a version has files is not walked to its end."""
+def test_too_many_entries_are_refused(tmp_path):
+    """A tar with many more entries than a version has files is refused before its end is read."""
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for i in range(50):
             folder = tarfile.TarInfo(f"{i}/")
@@ -102,14 +102,14 @@ def test_endless_entries_are_refused(tmp_path):
 
 
 def test_a_tar_with_files_missing_is_refused(published, tmp_path):
-    """Half a version is none."""
+    """A tar without one of the required files is refused, and the file is named."""
     write_tar(tmp_path / "a.tar", [("manifest.json", published[1]["manifest.json"])])
     with pytest.raises(InvalidAdapter, match=r"adapter_config\.json is missing"):
         read_archive(tmp_path / "a.tar")
 
 
 def test_a_torn_tar_is_named(published, tmp_path):
-    """A tar that ends early, is empty, is something else or is not there, is named."""
+    """A tar that is truncated, empty, of another format or missing is refused by name."""
     path = tmp_path / "a.tar"
     write_archive(path, *published)
     whole = path.read_bytes()
@@ -122,8 +122,8 @@ def test_a_torn_tar_is_named(published, tmp_path):
         read_archive(tmp_path / "nowhere.tar")
 
 
-def test_a_place_that_cannot_be_written_is_named(published, tmp_path):
-    """Exporting into a folder that does not exist is a user's error, and leaves nothing behind."""
+def test_an_unwritable_path_is_named(published, tmp_path):
+    """Exporting into a folder that does not exist raises InvalidInput and leaves no file behind."""
     with pytest.raises(InvalidInput, match="cannot be written"):
         write_archive(tmp_path / "nowhere" / "a.tar", *published)
     assert list(tmp_path.iterdir()) == []

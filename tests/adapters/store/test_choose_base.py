@@ -24,46 +24,46 @@ def publish(store_base, tmp_path):
 
 
 def test_the_stable_versions_decide(publish):
-    """A store whose adapters are for one base is served on it."""
+    """If all stable versions name one base, that base is chosen."""
     publish("radio", "rescore-minilm")
     assert choose_base(AUTO, publish("voice", "rescore-minilm")) == "rescore-minilm"
 
 
 def test_an_empty_store_means_minilm(tmp_path):
-    """Nothing published, nothing to fit."""
+    """For an empty store MiniLM is chosen."""
     assert choose_base(AUTO, Store(str(tmp_path))) == "minilm"
 
 
-def test_versions_that_do_not_serve_have_no_say(publish):
-    """What was published without being made stable, and what cannot be read, counts for nothing."""
+def test_only_stable_versions_count(publish):
+    """A version that is not stable does not influence the choice."""
     publish("radio", "rescore-minilm", set_stable=False)
     assert choose_base(AUTO, publish("voice", "a-folder")) == "a-folder"
 
 
-def test_a_torn_manifest_has_no_say(publish, tmp_path):
-    """A version that will be refused does not keep a server from starting."""
+def test_a_torn_manifest_is_ignored(publish, tmp_path):
+    """An unreadable stable version does not influence the choice and raises nothing."""
     publish("radio", "rescore-minilm")
     for manifest in tmp_path.glob("radio/versions/*/manifest.json"):
         manifest.write_bytes(manifest.read_bytes()[:100])
     assert choose_base(AUTO, Store(str(tmp_path))) == "minilm"
 
 
-def test_the_majority_wins_and_the_rest_is_told(publish, caplog):
-    """Domains for different bases cannot all serve in one process: the log says how many do."""
+def test_the_majority_wins_and_the_rest_is_logged(publish, caplog):
+    """The base of most stable versions is chosen, and the log says how many versions it serves."""
     publish("radio", "rescore-minilm")
     publish("tv", "minilm")
     assert choose_base(AUTO, publish("voice", "rescore-minilm")) == "rescore-minilm"
-    assert "as 2 of 3 stable versions have it" in caplog.text
+    assert "2 of 3 stable versions were trained for it" in caplog.text
 
 
-def test_where_none_has_more_minilm_goes_first(publish):
-    """The choice does not hang on the order of domains."""
+def test_a_tie_goes_to_minilm(publish):
+    """A tie goes to MiniLM, independent of the order of the domains."""
     publish("a", "another")
     assert choose_base(AUTO, publish("b", "minilm")) == "minilm"
 
 
-def test_who_has_no_key_has_no_say_where_keys_are_trusted(publish, keys):
-    """Whoever can write to the store alone does not choose what is loaded; without trusted keys all count."""
+def test_with_trusted_keys_only_signed_versions_count(publish, keys):
+    """With trusted keys only versions that they signed count; without them all stable versions count."""
     publish("voice", "minilm", signing_key=SigningKey(keys / "ours"))
     publish("a", "theirs", signing_key=SigningKey(keys / "theirs"))
     publish("b", "theirs")
@@ -72,8 +72,8 @@ def test_who_has_no_key_has_no_say_where_keys_are_trusted(publish, keys):
     assert choose_base(AUTO, store) == "theirs"
 
 
-def test_a_forged_manifest_behind_a_signature_has_no_say(publish, keys, tmp_path):
-    """What is counted is what was signed."""
+def test_a_changed_manifest_with_an_old_signature_is_ignored(publish, keys, tmp_path):
+    """A manifest that was changed after it was signed does not influence the choice."""
     store = publish("voice", "rescore-minilm", signing_key=SigningKey(keys / "ours"))
     for manifest in tmp_path.glob("voice/versions/*/manifest.json"):
         forged = manifest.read_bytes().replace(b"rescore-minilm", b"theirs")
@@ -82,6 +82,6 @@ def test_a_forged_manifest_behind_a_signature_has_no_say(publish, keys, tmp_path
     assert choose_base(AUTO, store, TrustedKeys(keys / "ours.pub")) == "minilm"
 
 
-def test_a_named_base_is_taken_as_it_is(publish):
-    """`auto` is the only name with a meaning of its own."""
+def test_a_named_base_is_returned_unchanged(publish):
+    """Any name but "auto" is returned without reading the store."""
     assert choose_base("minilm", publish("radio", "rescore-minilm")) == "minilm"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lorb.errors import InvalidAdapter
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.json_fields import canonical_json
+from lorb_adapters.json_files import canonical_json
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.manifest import SCHEMA_VERSION, GoldenList, Manifest
 from lorb_adapters.text import TextNormalization
@@ -22,7 +22,7 @@ names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 
 @st.composite
 def nbests(draw):
-    """Lists that a request could carry."""
+    """Valid N-best lists."""
     scored = draw(st.booleans())
     hypothesis = st.builds(
         Hypothesis, texts, finite if scored else st.none(), st.dictionaries(texts, finite, max_size=2)
@@ -38,10 +38,10 @@ def nbests(draw):
 
 @st.composite
 def golden_lists(draw):
-    """Lists with a score for each distinct text."""
+    """Golden lists: a score for each distinct text."""
     nbest = draw(nbests())
     size = len(nbest.distinct())
-    return GoldenList(nbest, tuple(draw(st.lists(finite, min_size=size, max_size=size))))
+    return GoldenList.of(nbest, tuple(draw(st.lists(finite, min_size=size, max_size=size))))
 
 
 manifests = st.builds(
@@ -77,9 +77,9 @@ manifests = st.builds(
 
 
 def example() -> dict:
-    """A manifest as it stands in its file."""
+    """The fields of a manifest."""
     ranking = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3,), 0.7, 0.9))
-    golden = GoldenList(NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id="u"), (0.5, 0.25))
+    golden = GoldenList.of(NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id="u"), (0.5, 0.25))
     return Manifest(
         schema_version=SCHEMA_VERSION,
         domain="voice",
@@ -100,38 +100,43 @@ def example() -> dict:
     ).to_json()
 
 
+def parse(value: dict) -> Manifest:
+    """Reads `value` as a manifest's content."""
+    return Manifest.parse(json.dumps(value).encode())
+
+
 @settings(deadline=None)
 @given(manifests)
 def test_a_manifest_reads_back_as_it_was_written(manifest):
-    """Every manifest survives its file, byte for byte of every text and number."""
+    """Every manifest survives writing and reading the file."""
     assert Manifest.parse(canonical_json(manifest.to_json())) == manifest
 
 
 @pytest.mark.parametrize("key", sorted(example()))
 def test_a_missing_key_is_named(key):
-    """A manifest without one of its keys is refused, and the key is named."""
+    """A manifest without one of its fields is refused, and the field is named."""
     value = example()
     del value[key]
     with pytest.raises(InvalidAdapter, match=key):
-        Manifest.from_json(value)
+        parse(value)
 
 
 @pytest.mark.parametrize("key", sorted(example()))
 def test_a_mistyped_value_is_named(key):
-    """A value of a type that no key has is refused, and the key is named."""
+    """A value of the wrong type is refused, and the field is named."""
     with pytest.raises(InvalidAdapter, match=key):
-        Manifest.from_json(example() | {key: [[]]})
+        parse(example() | {key: [[]]})
 
 
 def test_a_newer_schema_says_to_upgrade():
-    """A manifest that a newer LoRB wrote is refused with what to do about it."""
+    """A manifest of a newer schema is refused with the advice to upgrade LoRB."""
     with pytest.raises(InvalidAdapter, match=r"schema_version is 2.*upgrade LoRB"):
-        Manifest.from_json(example() | {"schema_version": SCHEMA_VERSION + 1})
+        parse(example() | {"schema_version": SCHEMA_VERSION + 1})
 
 
-def test_a_key_of_a_later_day_is_passed_over():
-    """Keys that this LoRB does not know do not keep it from loading what it does know."""
-    assert Manifest.from_json(example() | {"note": "new"}) == Manifest.from_json(example())
+def test_an_unknown_key_is_ignored():
+    """A field that this LoRB does not know does not change what is read."""
+    assert parse(example() | {"note": "new"}) == parse(example())
 
 
 @pytest.mark.parametrize(
@@ -148,24 +153,24 @@ def test_a_key_of_a_later_day_is_passed_over():
         ("normalization", {"lowercase": "yes"}),
     ],
 )
-def test_an_impossible_value_is_named(key, value):
-    """Names, digests and kinds that cannot be are refused, and the key is named."""
+def test_an_invalid_value_is_named(key, value):
+    """Invalid names, digests and kinds are refused, and the field is named."""
     with pytest.raises(InvalidAdapter, match=key):
-        Manifest.from_json(example() | {key: value})
+        parse(example() | {key: value})
 
 
 @pytest.mark.parametrize("scores", [[0.5], [0.5, 0.25, 0.1], [0.5, None]])
 def test_golden_scores_must_fit_their_list(scores):
-    """A golden list has one number for each of its distinct texts."""
+    """A golden list without exactly one number for each distinct text is refused."""
     value = json.loads(json.dumps(example()))
     value["golden_lists"][0]["rescoring_scores"] = scores
     with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\]\.rescoring_scores"):
-        Manifest.from_json(value)
+        parse(value)
 
 
-def test_a_golden_list_must_be_a_list_that_a_request_could_be():
-    """Hypotheses of which only some have scores are refused as they are over the wire."""
+def test_a_golden_list_must_be_a_valid_nbest_list():
+    """A golden list of which only some hypotheses have scores is refused."""
     value = json.loads(json.dumps(example()))
     del value["golden_lists"][0]["hypotheses"][1]["first_pass_score"]
     with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\].*first_pass_score is missing"):
-        Manifest.from_json(value)
+        parse(value)

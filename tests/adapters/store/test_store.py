@@ -31,7 +31,7 @@ FILES = {
 
 
 def test_a_version_is_named_by_number_and_digest(store, publication):
-    """The id is the next number and the first 12 digits of the weights' digest; so is the folder."""
+    """A version's id and folder name are its number and the first 12 digits of the weights' digest."""
     first = store.publish(publication, set_stable=True)
     second = store.publish(publication, set_stable=False)
     digest = weights_digest(publication.weights)
@@ -42,8 +42,8 @@ def test_a_version_is_named_by_number_and_digest(store, publication):
     assert store.aliases("voice").version("stable") == first
 
 
-def test_the_manifest_tells_what_was_published(store, publication):
-    """Everything of a publication stands in the manifest, under its domain and version."""
+def test_the_manifest_describes_the_publication(store, publication):
+    """The manifest holds every field of the publication, the domain and the version."""
     version = store.publish(publication, set_stable=True)
     manifest = store.manifest("voice", version)
     assert (manifest.domain, manifest.version) == ("voice", version)
@@ -66,7 +66,7 @@ def test_the_manifest_tells_what_was_published(store, publication):
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 @pytest.mark.parametrize("has_pooler", [False, True])
 def test_peft_loads_a_version_folder(store, store_base, tiny_bert, has_pooler):
-    """The library peft reads a version as its own, and its model then computes what the adapter says."""
+    """The library peft loads a version's folder, and its model computes the same score as ours."""
     weights = random_weights(store_base)
     version = store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)
     encoder = BertModel.from_pretrained(tiny_bert, add_pooling_layer=has_pooler)
@@ -82,7 +82,7 @@ def test_peft_loads_a_version_folder(store, store_base, tiny_bert, has_pooler):
 
 
 def test_the_generation_grows_with_every_change(store, store_base):
-    """Publishing, flipping, rolling back, ending an alias and removing each count one on."""
+    """Publishing, promoting, rolling back, removing an alias and removing a version each add one to the generation."""
     first = publish(store, store_base, seed=1)
     seen = [store.generation()]
     second = publish(store, store_base, seed=2)
@@ -99,15 +99,15 @@ def test_the_generation_grows_with_every_change(store, store_base):
     assert store.versions("voice") == [first]
 
 
-def test_setting_what_is_set_changes_nothing(store, store_base):
-    """An alias that points there already causes no new generation, and still says where it points."""
+def test_setting_an_alias_to_its_target_keeps_the_generation(store, store_base):
+    """Pointing an alias at its current target adds no generation and still reports the target."""
     version = publish(store, store_base)
     change = store.set_alias("voice", "stable", version)
     assert (change.from_version, change.to_version, store.generation()) == (version, version, 1)
 
 
-def test_rollback_goes_back_and_again_further_back(store, store_base):
-    """Each rollback is one flip to the stable version before."""
+def test_each_rollback_goes_one_version_further_back(store, store_base):
+    """Each rollback points stable one version further back, until none is left."""
     versions = [publish(store, store_base, seed=seed) for seed in range(3)]
     change = store.rollback("voice")
     assert (change.from_version, change.to_version) == (versions[2], versions[1])
@@ -117,8 +117,8 @@ def test_rollback_goes_back_and_again_further_back(store, store_base):
     assert store.aliases("voice").version("stable") == versions[0]
 
 
-def test_aliases_point_at_what_is_there(store, store_base):
-    """An alias of no version or of no domain is refused and changes nothing."""
+def test_an_alias_must_point_at_an_existing_version(store, store_base):
+    """Pointing an alias at an unknown version, or in an unknown domain, is refused and changes nothing."""
     publish(store, store_base)
     with pytest.raises(UnknownVersion, match="no version 9-0123456789ab"):
         store.set_alias("voice", "canary", "9-0123456789ab", 0.5)
@@ -130,7 +130,7 @@ def test_aliases_point_at_what_is_there(store, store_base):
 
 
 def test_selectors_are_resolved(store, store_base):
-    """A domain alone is its stable version; aliases and full versions name theirs."""
+    """A domain alone resolves to its stable version; aliases and versions resolve to theirs."""
     first, second = publish(store, store_base, seed=1), publish(store, store_base, seed=2, set_stable=False)
     store.set_alias("voice", "canary", second, 0.1)
     for text, version in (("voice", first), ("voice@canary", second), (f"voice@{second}", second)):
@@ -141,7 +141,7 @@ def test_selectors_are_resolved(store, store_base):
 
 
 def test_domains_are_folders_with_versions(store, store_base):
-    """Files, links, foreign names and empty folders in the store's folder are no domains."""
+    """Files, links, invalid names and empty folders in the store are not listed as domains."""
     publish(store, store_base, domain="voice")
     publish(store, store_base, domain="0-digits.are_fine")
     root = Path(store.url)
@@ -154,7 +154,7 @@ def test_domains_are_folders_with_versions(store, store_base):
 
 
 def test_a_reader_needs_no_write_access(store, store_base):
-    """A copy without lock file, with all write bits off, reads in full and stays as it is."""
+    """A store without write permissions and without a lock file can be read and stays unchanged."""
     version = publish(store, store_base)
     root = Path(store.url)
     (root / ".lock").unlink()
@@ -174,7 +174,7 @@ def test_a_reader_needs_no_write_access(store, store_base):
 
 
 def test_threads_that_publish_at_once_all_succeed(store, store_base):
-    """Publishers in one process get a number each, and the generation counts every one."""
+    """Concurrent publishers in one process get distinct numbers, and every change is counted."""
     publication = make_publication(store_base, golden_lists=())
     with ThreadPoolExecutor(4) as pool:
         versions = list(pool.map(lambda _: store.publish(publication, set_stable=True), range(8)))
@@ -185,7 +185,7 @@ def test_threads_that_publish_at_once_all_succeed(store, store_base):
 
 
 def test_processes_that_publish_at_once_all_succeed(store, publication):
-    """So do publishers in different processes."""
+    """Concurrent publishers in two processes get distinct numbers, and every change is counted."""
     context = multiprocessing.get_context("spawn")
     is_ready = context.Event()
     other = context.Process(target=publish_often, args=(store.url, publication, is_ready, _OFTEN))
@@ -200,8 +200,8 @@ def test_processes_that_publish_at_once_all_succeed(store, publication):
     assert store.generation() == len(store.aliases("voice").history) == 2 * _OFTEN
 
 
-def test_a_version_travels_between_stores(store, publication, tmp_path):
-    """A version added to another store keeps its id; added again, only the alias asked for changes."""
+def test_a_version_can_be_added_to_another_store(store, publication, tmp_path):
+    """A version added to another store keeps its id; adding it again changes at most the alias."""
     version = store.publish(publication, set_stable=True)
     files = store.read_files("voice", version)
     other = Store(str(tmp_path / "other"))

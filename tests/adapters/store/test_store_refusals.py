@@ -13,8 +13,8 @@ from support.adapters.publications import make_publication, publish, random_weig
 
 
 @pytest.mark.parametrize("name", ["../../etc", "..", ".", "", "a/b", "Voice", "-x", "voice@stable", "a" * 65])
-def test_a_domain_is_a_name(store, publication, name):
-    """Whatever could leave the store's folder is refused before any file is touched."""
+def test_an_invalid_domain_name_is_refused(store, publication, name):
+    """A domain name that could leave the store's folder is refused before any file is touched."""
     for call in (
         lambda: store.versions(name),
         lambda: store.aliases(name),
@@ -29,20 +29,20 @@ def test_a_domain_is_a_name(store, publication, name):
 
 @pytest.mark.parametrize("version", ["..", "1", "1-0123456789ab/..", "0-0123456789ab", "stable"])
 def test_a_version_is_a_full_id(store, version):
-    """Only "<n>-<digest12>" names a version's folder."""
+    """Only a full version id selects a version's folder."""
     with pytest.raises(InvalidInput, match="version"):
         store.read_files("voice", version)
 
 
 @pytest.mark.parametrize("domain", ["base", "index.json"])
 def test_reserved_domains_cannot_be_published(store, publication, domain):
-    """The base's own head and the index file keep their names."""
+    """The names of the base and of the index file cannot be published as domains."""
     with pytest.raises(InvalidInput, match="reserved"):
         store.publish(replace(publication, domain=domain), set_stable=True)
 
 
 def test_only_finite_weights_are_published(store, store_base):
-    """A diverged training cannot reach the store."""
+    """Weights with NaN are refused, and no store is created."""
     weights = random_weights(store_base)
     next(iter(weights.lora.values()))[1][0, 0] = float("nan")
     with pytest.raises(InvalidAdapter, match=r"lora_B\.weight holds values that are not finite"):
@@ -54,8 +54,8 @@ def test_only_finite_weights_are_published(store, store_base):
     "changes",
     [{"dev_metrics": {"wer": float("nan")}}, {"base_name": "\ud800"}, {"training_data": {"f": "x"}}],
 )
-def test_what_could_not_be_read_back_is_not_published(store, publication, changes):
-    """A manifest that no reader would take is refused at once, and leaves no version."""
+def test_a_manifest_that_cannot_be_read_back_is_not_published(store, publication, changes):
+    """A publication whose manifest no reader would accept is refused and leaves no version."""
     with pytest.raises(InvalidAdapter):
         store.publish(replace(publication, **changes), set_stable=True)
     assert store.domains() == []
@@ -63,7 +63,7 @@ def test_what_could_not_be_read_back_is_not_published(store, publication, change
 
 @pytest.mark.parametrize("file", ["index.json", "voice/aliases.json"])
 def test_a_torn_file_is_named(store, store_base, file):
-    """A store whose index or aliases are torn says which file it is, to readers and to writers."""
+    """A torn index or aliases file is named to readers and to writers."""
     version = publish(store, store_base)
     path = Path(store.url) / file
     path.write_bytes(path.read_bytes()[:20])
@@ -76,8 +76,8 @@ def test_a_torn_file_is_named(store, store_base, file):
 
 
 @pytest.mark.parametrize("name", ["adapter_model.bin", "extra.pkl", "notes.txt", ".hidden"])
-def test_foreign_files_are_refused_by_name(store, store_base, name):
-    """A pickle, or any other file that has no place in a version, makes it unreadable, and is named."""
+def test_unknown_files_are_refused_by_name(store, store_base, name):
+    """A version with a pickle, or any other unknown file, is refused, and the file is named."""
     version = publish(store, store_base)
     (Path(store.url) / "voice/versions" / version / name).write_bytes(b"\x80\x04.")
     with pytest.raises(InvalidAdapter, match=name):
@@ -86,7 +86,7 @@ def test_foreign_files_are_refused_by_name(store, store_base, name):
 
 @pytest.mark.parametrize("name", ["head.safetensors", "adapter_model.safetensors", "adapter_config.json"])
 def test_missing_files_are_named(store, store_base, name):
-    """A version without one of its files is refused, and the file is named."""
+    """A version without one of its required files is refused, and the file is named."""
     version = publish(store, store_base)
     (Path(store.url) / "voice/versions" / version / name).unlink()
     with pytest.raises(InvalidAdapter, match=f"{name} is missing"):
@@ -112,7 +112,7 @@ def test_links_are_refused_at_every_level(store, store_base, tmp_path):
 
 
 def test_a_version_that_moved_is_refused(store, store_base):
-    """A manifest that lies under another version or domain than its own is refused."""
+    """A version under another id or domain than its manifest's is refused."""
     version = publish(store, store_base)
     root = Path(store.url)
     shutil.copytree(root / "voice/versions" / version, root / f"voice/versions/7{version[1:]}")
@@ -123,8 +123,8 @@ def test_a_version_that_moved_is_refused(store, store_base):
         store.manifest("video", version)
 
 
-def test_a_changed_version_does_not_travel(store, publication, tmp_path):
-    """Files that are not the manifest's, or a version that differs from the one there, are refused."""
+def test_a_changed_version_cannot_be_added(store, publication, tmp_path):
+    """Files that do not match the manifest, or another version under an existing id, are refused."""
     version = store.publish(publication, set_stable=True)
     files = dict(store.read_files("voice", version))
     other = Store(str(tmp_path / "other"))

@@ -10,7 +10,7 @@ from support.adapters.publications import publish
 
 
 def test_a_number_is_never_given_twice(store, store_base):
-    """A removed version's number is not used again: its id stays unmistakable."""
+    """The number of a removed version is not used again."""
     publish(store, store_base, seed=1)
     second = publish(store, store_base, seed=2, set_stable=False)
     store.remove("voice", second)
@@ -19,8 +19,8 @@ def test_a_number_is_never_given_twice(store, store_base):
     assert third != second
 
 
-def test_a_leftover_of_a_killed_publisher_is_not_listed(store, store_base):
-    """A half-written version is under .tmp, where no reader looks; prune takes it away."""
+def test_files_of_a_killed_publisher_are_ignored_and_pruned(store, store_base):
+    """A half-written version is not listed, and prune removes it."""
     version = publish(store, store_base)
     left = Path(store.url) / ".tmp" / "dead" / "0"
     shutil.copytree(Path(store.url) / "voice" / "versions" / version, left)
@@ -32,8 +32,8 @@ def test_a_leftover_of_a_killed_publisher_is_not_listed(store, store_base):
     assert not left.exists()
 
 
-def test_prune_keeps_what_is_needed(store, store_base):
-    """The newest, the aliased and the rollback's target stay; a dry run removes nothing."""
+def test_prune_keeps_the_versions_in_use(store, store_base):
+    """The newest versions, those with aliases and the rollback's target stay; a dry run removes nothing."""
     versions = [publish(store, store_base, seed=seed) for seed in range(4)]
     versions += [publish(store, store_base, seed=seed, set_stable=False) for seed in range(4, 7)]
     store.set_alias("voice", "shadow", versions[0])
@@ -49,7 +49,7 @@ def test_prune_keeps_what_is_needed(store, store_base):
 
 
 def test_an_aliased_version_cannot_be_removed(store, store_base):
-    """Removing what serves is refused, and says which alias serves it."""
+    """Removing a version with an alias is refused, and the alias is named."""
     version = publish(store, store_base)
     with pytest.raises(InvalidInput, match="is stable: point the alias elsewhere"):
         store.remove("voice", version)

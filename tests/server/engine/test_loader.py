@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+import msgspec
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from lorb.errors import InvalidAdapter, ModelFailed, Unavailable, UnknownVersion
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
@@ -66,7 +67,7 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
     """Intact files whose scores come out otherwise do not serve."""
     publication = make_publication(publishing_base, "voice", seed=2)
     golden = golden_list(publishing_base, publication.weights)
-    wrong = replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
+    wrong = msgspec.structs.replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
     version = store.publish(replace(publication, golden_lists=(wrong,)), set_stable=False)
 
     async def test(loader, residents, metrics):
@@ -92,7 +93,7 @@ def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
 def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
     """Whatever a version makes the loader raise, it does not serve; the reason says no more than the type."""
     [version] = store.versions("voice")
-    monkeypatch.setattr("lorb_server.engine.loader.check_golden", lambda *_: [][1])
+    monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", lambda *_: [][1])
 
     async def test(loader, residents, metrics):
         with pytest.raises(InvalidAdapter, match="IndexError"):
@@ -133,7 +134,7 @@ def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypat
     def die(*_):
         raise SystemExit
 
-    monkeypatch.setattr("lorb_server.engine.loader.check_golden", die)
+    monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", die)
 
     async def test(loader, residents, metrics):
         with pytest.raises(ModelFailed):

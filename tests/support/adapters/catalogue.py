@@ -37,14 +37,14 @@ class Catalogue:
         for domain in domains:
             self.stamps[domain] = str(self.number)
 
-    def stamp(self, domain):
+    def change_token(self, domain):
         return self.stamps.get(domain)
 
     def generation(self):
         self._raise("generation")
         return self.number
 
-    def possible_domains(self):
+    def candidate_domains(self):
         return list(self.content)
 
     def versions(self, domain):

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from lorb_adapters.lora.sites import lora_sites
 
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import Base
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import lora_sites
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
@@ -55,7 +55,7 @@ def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST
     rows = base.text_encoder.encode(texts, nbest.context, NORMALIZATION, False)
     own_base = replace(base, encoder=copy.deepcopy(base.encoder))  # a model takes its encoder over
     scores = RescoringModel(own_base).score(rows, [weights], [0] * len(rows))
-    return GoldenList(nbest, tuple(scores.tolist()))
+    return GoldenList.of(nbest, tuple(scores.tolist()))
 
 
 def make_publication(base: Base, domain: str = "voice", seed: int = 0, **changes: Any) -> Publication:

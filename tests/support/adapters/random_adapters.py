@@ -1,9 +1,9 @@
 """Adapters that change something: every matrix random, where a fresh adapter's B is zero."""
 
 import torch
+from lorb_adapters.lora.sites import lora_sites
 
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import lora_sites
 from lorb_adapters.lora.weights import AdapterWeights, LoraConfig, base_only_weights
 
 HIDDEN, INNER = 32, 64  # of the tiny BERT, as the inputs and the outputs of a part at each join of its two layers

@@ -1,5 +1,6 @@
-"""The adapter loader on published versions that are not quite right: refused, or the same adapter."""
+"""Edits the files of a published version and checks that the loader refuses it or loads the same adapter."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from lorb.errors import LorbError
 from lorb_adapters.base.loader import Base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
-from lorb_adapters.store.loading import check_golden, load_adapter
+from lorb_adapters.store.golden_scores import check_golden_scores
 from lorb_adapters.store.signing import SIGNATURE, TrustedKeys
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.version_files import MANIFEST, MAX_BYTES
 from support.faulty_input.mutations import edited, edits
 
@@ -19,13 +21,10 @@ cases = st.tuples(st.sampled_from([name for name in MAX_BYTES if name != "report
 
 
 class FuzzedVersion:
-    """One published version whose files are edited, one at a time, and put back.
-
-    Attributes:
-        trusted: the keys that one of them was signed with.
-    """
+    """A published version whose files are edited one at a time and then restored."""
 
     def __init__(self, store: Store, version: str, base: Base, trusted: TrustedKeys) -> None:
+        """`trusted`: the keys that signed the version."""
         self._store = store
         self._version = version
         self._base = base
@@ -35,34 +34,33 @@ class FuzzedVersion:
         self._trusted = trusted
         self._expected = load_adapter(store, "voice", version, base, trusted)
 
-    def load_edited(self, name: str, made: list, forged: bool) -> str:
-        """Loads the version with one file edited; returns what became of it. Raises what the loader never should.
+    def load_edited(self, name: str, edits_of_file: list, forged: bool) -> str:
+        """Loads the version with one file edited; returns "refused" or "loaded".
 
-        `forged`: with its sha256 made right in the manifest, so that only its content can give it away.
+        With `forged` the manifest gets the edited file's sha256, so that only its content can give it away. Raises
+        AssertionError where an edit goes unnoticed, and whatever the loader raises beside LorbError.
         """
-        changed = {name: edited(self._files[name], made)}
+        changed = {name: edited(self._files[name], edits_of_file)}
         if forged and name not in (MANIFEST, SIGNATURE):
-            changed[MANIFEST] = self._forged(name, changed[name])
+            changed[MANIFEST] = self._forged_manifest(name, changed[name])
         try:
             for each, content in changed.items():
                 (self._folder / each).write_bytes(content)
             is_same = all(content == self._files[each] for each, content in changed.items())
             if not is_same:
-                self._check_signed(changed)
+                self._check_signature_refuses(changed)
             return self._load(is_same)
         finally:
             for each in changed:
                 (self._folder / each).write_bytes(self._files[each])
 
-    def _forged(self, name: str, content: bytes) -> bytes:
-        from hashlib import sha256
-
+    def _forged_manifest(self, name: str, content: bytes) -> bytes:
         manifest = json.loads(self._files[MANIFEST])
-        manifest["file_sha256"][name] = sha256(content).hexdigest()
+        manifest["file_sha256"][name] = hashlib.sha256(content).hexdigest()
         return json.dumps(manifest).encode()
 
-    def _check_signed(self, changed: dict[str, bytes]) -> None:
-        """No edit gets past a demand for signatures, but white space in the signature's own file."""
+    def _check_signature_refuses(self, changed: dict[str, bytes]) -> None:
+        """With trusted keys every edit is refused, except white space in the signature file."""
         try:
             loaded = load_adapter(self._store, "voice", self._version, self._base, self._trusted)
         except LorbError:
@@ -73,7 +71,7 @@ class FuzzedVersion:
     def _load(self, is_same: bool) -> str:
         try:
             loaded = load_adapter(self._store, "voice", self._version, self._base)
-            check_golden(loaded, self._model, self._base.text_encoder)
+            check_golden_scores(loaded, self._model, self._base.text_encoder)
         except LorbError:
             if is_same:
                 raise

@@ -1,4 +1,4 @@
-"""A real S3-speaking server on loopback, moto's; older ones, which know no conditional writes, are played by it too."""
+"""A real S3 server on loopback, moto's. It can also behave like an old server without conditional writes."""
 
 from contextlib import contextmanager
 
@@ -10,47 +10,47 @@ _CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
 
 class S3Server:
-    """Where it is, and what it is asked.
+    """The server's address, its log of PUTs and its settings.
 
     Attributes:
         url: its endpoint.
         puts: the path of every PUT, in order.
-        knows_conditions: whether If-Match and If-None-Match are read; a server that does not know them ignores them.
+        supports_conditions: whether it reads If-Match and If-None-Match; an old server ignores them.
         before_put, after_put: called with the path of every PUT, before and after it is done.
     """
 
     def __init__(self, url):
         self.url = url
         self.puts = []
-        self.knows_conditions = True
+        self.supports_conditions = True
         self.before_put = self.after_put = lambda path: None
 
-    def watch(self, app):
-        """The server's application, watched."""
+    def wrap(self, app):
+        """Wraps the server's WSGI application so that PUTs are logged and the settings apply."""
 
-        def watched(environ, start_response):
+        def wrapped(environ, start_response):
             if environ["REQUEST_METHOD"] != "PUT":
                 return app(environ, start_response)
             path = environ["PATH_INFO"]
             self.before_put(path)
             self.puts.append(path)
-            if not self.knows_conditions:
+            if not self.supports_conditions:
                 environ = {key: value for key, value in environ.items() if key not in _CONDITIONS}
-            answer = app(environ, start_response)
+            response = app(environ, start_response)
             self.after_put(path)
-            return answer
+            return response
 
-        return watched
+        return wrapped
 
 
 @contextmanager
 def s3_server(setenv):
-    """A server, and an environment in which s3:// means it; `setenv` is monkeypatch's."""
+    """Starts a server and makes s3:// URLs lead to it; `setenv` is monkeypatch's."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     s3 = S3Server(f"http://{host}:{port}")
-    server._server.app = s3.watch(server._server.app)
+    server._server.app = s3.wrap(server._server.app)
     for variable, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3.url}.items():
         setenv(variable, value)
     s3fs.S3FileSystem.clear_instance_cache()

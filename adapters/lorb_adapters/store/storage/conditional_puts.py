@@ -1,38 +1,44 @@
-"""Writes that an object store does only while an object is what the writer read: what replaces a lock there."""
+"""Conditional writes of S3: an object is replaced only while it is what the writer read."""
 
 from collections.abc import Callable
 from typing import Any
 
 from lorb.errors import StoreConflict
 
-_PROBE = ".conditional-writes"  # no name of a domain: readers pass over it
+_PROBE = ".conditional-writes"  # not a valid domain name, so readers ignore it
 _NO_ETAG = '"00000000000000000000000000000000"'
 _REFUSALS = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
-# Whoever sees this has two writers at once.
-MOVED = "another writer changed {path} meanwhile: nothing of yours counts yet, try again"
+CHANGED_MEANWHILE = "another writer changed {path} meanwhile: nothing of yours took effect, try again"
 
 
 class ConditionalPuts:
-    """If-Match and If-None-Match of an S3 file system (s3fs). Holds what it found out about the server."""
+    """If-Match and If-None-Match of an S3 file system (s3fs). Remembers whether the server supports them."""
 
     def __init__(self, files: Any, at: Callable[[str], str]) -> None:  # noqa: ANN401 - fsspec is untyped
+        """`files`: an fsspec file system. `at`: turns a path of the store into one of the file system."""
         self._files = files
         self._at = at
-        self._offered: bool | None = None
+        self._supported: bool | None = None
 
     @property
-    def offered(self) -> bool:
-        """Whether the server refuses a write whose condition does not hold. Asks it, once, by writing.
+    def supported(self) -> bool:
+        """Whether the server refuses a write whose condition does not hold.
 
-        A server that does not know the headers takes the write as if they were not there.
+        Asks the server once, by writing: a server that does not know the headers ignores them.
         """
-        if self._offered is None:
-            self._offered = self.speaks_s3 and self._refuses()
-        return self._offered
+        if self._supported is None:
+            self._supported = self.is_s3 and self._server_refuses()
+        return self._supported
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether the file system is S3."""
+        protocol = self._files.protocol
+        return "s3" in ((protocol,) if isinstance(protocol, str) else protocol)
 
     def etag(self, path: str) -> str | None:
-        """What an object is now; None where there is none."""
+        """An object's current ETag; None where there is no object."""
         self._files.invalidate_cache()
         try:
             return str(self._files.info(self._at(path))["ETag"])
@@ -40,22 +46,19 @@ class ConditionalPuts:
             return None
 
     def put(self, path: str, content: bytes, etag: str | None) -> None:
-        """Writes if the object is still the one with `etag`, or still not there; raises StoreConflict otherwise."""
+        """Writes if the object still has `etag`, or still does not exist where `etag` is None.
+
+        Raises StoreConflict otherwise.
+        """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
             self._files.pipe_file(self._at(path), content, **condition)
         except Exception as problem:
             if _is_refusal(problem):
-                raise StoreConflict(MOVED.format(path=path)) from problem
+                raise StoreConflict(CHANGED_MEANWHILE.format(path=path)) from problem
             raise
 
-    @property
-    def speaks_s3(self) -> bool:
-        """Whether it is an object store of that kind."""
-        protocol = self._files.protocol
-        return "s3" in ((protocol,) if isinstance(protocol, str) else protocol)
-
-    def _refuses(self) -> bool:
+    def _server_refuses(self) -> bool:
         if self.etag(_PROBE) is None:
             self._files.pipe_file(self._at(_PROBE), b"")
         return all(self._is_refused(etag) for etag in (None, _NO_ETAG))
@@ -65,13 +68,13 @@ class ConditionalPuts:
             self.put(_PROBE, b"", etag)
         except StoreConflict:
             return True
-        except Exception:  # the server says that it has no such header
+        except Exception:  # the server rejects the header
             return False
         return False
 
 
 def _is_refusal(problem: BaseException | None) -> bool:
-    """Whether the server found the condition broken: botocore's error, or what s3fs makes of it."""
+    """Whether the server found the condition false; s3fs wraps botocore's error in its own."""
     while problem is not None:
         response = getattr(problem, "response", None)
         if isinstance(response, dict) and response.get("Error", {}).get("Code") in _REFUSALS:

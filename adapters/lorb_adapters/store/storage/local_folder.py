@@ -1,7 +1,7 @@
-"""A store in a local folder: reads that follow no link, and changes that happen wholly or not at all.
+"""A store in a local folder: reads follow no links, and writers exclude each other by a lock file.
 
-A change is written and synced under .tmp, then renamed into place, while .lock is held. A writer that is
-killed leaves no more than a folder under .tmp, which nobody reads; its lock dies with it. Reading needs none.
+A change is written under .tmp and renamed into place while .lock is held. A killed writer leaves a folder under .tmp,
+which no reader looks at, and loses its lock. Readers need no lock.
 """
 
 import errno
@@ -11,34 +11,35 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
-from lorb_adapters.store.storage.storage import Change
+from lorb_adapters.store.storage.folder_change import FolderChange, refuse_link
+from lorb_adapters.store.storage.protocol import Change
 
 _LOCK = ".lock"
 _STAGING = ".tmp"
 _LOCK_POLL_SECONDS = 0.02
 _READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: a named pipe must not hang us
-_LOCK_FILE = _READ_FILE | os.O_CREAT  # read-only will do: another user's publisher made it
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a blocking open of a named pipe would hang
+_LOCK_FILE = _READ_FILE | os.O_CREAT  # not for writing: it may belong to another user's publisher
 
 
 class LocalFolder:
-    """A folder. The folder itself may be a link, as an operator put it there; nothing in it may."""
+    """A Storage in a folder. The folder itself may be a link; nothing inside it may be one."""
 
     def __init__(self, root: Path, *, lock_seconds: float = 30.0) -> None:
+        """`lock_seconds`: how long a writer waits for another one."""
         self.root = root
         self._lock_seconds = lock_seconds
 
     def read(self, path: str, max_bytes: int) -> bytes:
-        """One file's bytes, read once."""
+        """Reads a regular file of at most `max_bytes`."""
         *parents, name = path.split("/")
         with (
-            _explained(path),
+            _read_errors(path),
             self._opened(parents) as folder,
             open(os.open(name, _READ_FILE, dir_fd=folder), "rb") as file,
         ):
@@ -49,71 +50,71 @@ class LocalFolder:
             raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
         return content
 
-    def names(self, path: str) -> list[str]:
-        """Everything in a folder, sorted."""
-        with _explained(path), self._opened(_parts(path)) as folder:
+    def list_names(self, path: str) -> list[str]:
+        """Lists a folder, sorted."""
+        with _read_errors(path), self._opened(_parts(path)) as folder:
             return sorted(os.listdir(folder))
 
-    def folders_with(self, path: str, file: str) -> list[str]:
-        """The real folders in a folder that hold a real file `file`, sorted."""
-        with _explained(path), self._opened(_parts(path)) as folder:
+    def list_folders_with(self, path: str, file: str) -> list[str]:
+        """Lists the folders, not links, that hold `file`, sorted."""
+        with _read_errors(path), self._opened(_parts(path)) as folder:
             return sorted(name for name in os.listdir(folder) if _holds(folder, name, file))
 
-    def stamp(self, paths: Sequence[str]) -> str | None:
-        """Of what stands in the folders that hold `paths`: inode, size and times."""
-        return " ".join(self._stamp(path) for path in paths)
+    def change_token(self, paths: Sequence[str]) -> str | None:
+        """Inode, size and times of each of `paths`."""
+        return " ".join(self._file_token(path) for path in paths)
 
-    def found(self) -> None:
-        """Makes the folder where there is none."""
-        with _written(self.root):
+    def create(self) -> None:
+        """Creates the folder where it does not exist."""
+        with _write_errors(self.root):
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as file:
-                raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
+            except (FileExistsError, NotADirectoryError) as problem:
+                raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from problem
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Begins a change, alone among all writers; what it wrote is undone where anything fails."""
-        with _written(self.root), self._locked():
+        """Begins a change as the only writer; any failure undoes it."""
+        with _write_errors(self.root), self._locked():
             staging = self.root / _STAGING / uuid.uuid4().hex
             staging.mkdir(parents=True)
             try:
-                change = _FolderChange(self.root, staging)
+                change = FolderChange(self.root, staging)
                 yield change
                 change.apply()
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-                with suppress(OSError):  # others' leftovers are prune's to sweep
+                with suppress(OSError):  # a killed writer's leftovers may lie beside it
                     staging.parent.rmdir()
 
-    def sweep(self, *, dry_run: bool) -> list[str]:
-        """Removes what killed writers left: with the lock held, everything under .tmp is theirs."""
-        with _written(self.root), self._locked():
+    def remove_leftovers(self, *, dry_run: bool) -> list[str]:
+        """Removes everything under .tmp: while this writer holds the lock, it belongs to killed writers."""
+        with _write_errors(self.root), self._locked():
             try:
                 with self._opened([_STAGING]) as staging:
-                    left = sorted(os.listdir(staging))
-                    for name in left if not dry_run else ():
-                        shutil.rmtree(name, dir_fd=staging)  # not by its path, which may become a link meanwhile
+                    names = sorted(os.listdir(staging))
+                    for name in names if not dry_run else ():
+                        shutil.rmtree(name, dir_fd=staging)  # not by its path, which could be replaced by a link
             except FileNotFoundError:
                 return []
-            return [f"{_STAGING}/{name}" for name in left]
+            return [f"{_STAGING}/{name}" for name in names]
 
-    def _stamp(self, path: str) -> str:
+    def _file_token(self, path: str) -> str:
         try:
-            found = os.stat(self.root / path, follow_symlinks=False)
-        except OSError as missing:
-            return f"{type(missing).__name__}"
-        return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+            status = os.stat(self.root / path, follow_symlinks=False)
+        except OSError as problem:
+            return f"{type(problem).__name__}"
+        return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
     @contextmanager
     def _opened(self, parts: Sequence[str]) -> Iterator[int]:
-        """Walks down without following a link; yields the last folder's descriptor."""
+        """Opens each folder relative to the one above, without following links; yields the last one's descriptor."""
         try:
             folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError as missing:
-            raise StoreUnavailable(f"the store {self.root} does not exist", field="store") from missing
-        except NotADirectoryError as file:
-            raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from file
+        except FileNotFoundError as problem:
+            raise StoreUnavailable(f"the store {self.root} does not exist", field="store") from problem
+        except NotADirectoryError as problem:
+            raise StoreUnavailable(f"the store {self.root} is not a folder", field="store") from problem
         try:
             for part in parts:
                 inner = os.open(part, _READ_FOLDER, dir_fd=folder)
@@ -125,101 +126,18 @@ class LocalFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.found()
+        self.create()
         for name in (_LOCK, _STAGING):
-            _refuse_link(self.root / name)
+            refuse_link(self.root / name)
         with open(os.open(self.root / _LOCK, _LOCK_FILE, 0o666), "rb") as lock:
             give_up = time.monotonic() + self._lock_seconds
             while not _try_lock(lock.fileno()):
                 if time.monotonic() > give_up:
                     raise StoreConflict(
-                        f"another writer holds {self.root / _LOCK} for {self._lock_seconds:.0f} s: try again"
+                        f"another writer has held {self.root / _LOCK} for {self._lock_seconds:.0f} s: try again"
                     )
                 time.sleep(_LOCK_POLL_SECONDS)
-            yield  # closing the file gives the lock back
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """One rename, and the rename that takes it back."""
-
-    source: Path
-    target: Path
-    back_from: Path
-    back_to: Path
-
-
-class _FolderChange:
-    """Everything is on the disk before the first rename, so that a full disk is found out in time."""
-
-    def __init__(self, root: Path, staging: Path) -> None:
-        self._root = root
-        self._staging = staging
-        self._moves: list[_Move] = []
-
-    def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        staged, target = self._staged(), self._root / path
-        staged.mkdir()
-        for name, content in files.items():
-            _write_synced(staged / name, content)
-        _sync_folder(staged)
-        self._moves.append(_Move(staged, target, target, staged))
-
-    def put_file(self, path: str, content: bytes) -> None:
-        staged, target = self._staged(), self._root / path
-        _write_synced(staged, content)
-        if not target.exists():
-            self._moves.append(_Move(staged, target, target, staged))
-            return
-        previous = staged.with_suffix(".previous")
-        _write_synced(previous, target.read_bytes())
-        self._moves.append(_Move(staged, target, previous, target))
-
-    def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
-        self.put_file(path, render())  # with the lock held nobody comes in between
-
-    def remove_folder(self, path: str, first: str) -> None:
-        staged, source = self._staged(), self._root / path  # one rename takes all at once
-        self._moves.append(_Move(source, staged, staged, source))
-
-    def apply(self) -> None:
-        done: list[_Move] = []
-        try:
-            for move in self._moves:
-                self._make_parents(move.target)
-                os.replace(move.source, move.target)
-                done.append(move)
-                _sync_folder(move.target.parent)
-                _sync_folder(move.source.parent)
-        except Exception as problem:
-            _take_back(done)
-            if isinstance(problem, OSError) and problem.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                raise StoreConflict(f"{move.target} was there first: try again") from problem
-            raise
-
-    def _staged(self) -> Path:
-        return self._staging / str(len(self._moves))
-
-    def _make_parents(self, target: Path) -> None:
-        """Makes the folders above `target`, each one safe on the disk; refuses to write through a link."""
-        folder = self._root
-        for part in target.parent.relative_to(self._root).parts:
-            folder = folder / part
-            _refuse_link(folder)
-            if not folder.exists():
-                folder.mkdir()
-                _sync_folder(folder.parent)
-
-
-def _refuse_link(path: Path) -> None:
-    if path.is_symlink():
-        raise StoreUnavailable(f"{path} is a symbolic link; LoRB follows none inside a store: remove it", field="store")
-
-
-def _take_back(done: Sequence[_Move]) -> None:
-    for move in reversed(done):
-        with suppress(OSError):
-            os.replace(move.back_from, move.back_to)
+            yield  # closing the file releases the lock
 
 
 def _parts(path: str) -> list[str]:
@@ -234,23 +152,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _holds(folder: int, name: str, file: str) -> bool:
-    """Whether `name` is a real folder (no link) with an entry `file`."""
+    """Whether `name` is a folder, not a link, with an entry `file`."""
     try:
         inner = os.open(name, _READ_FOLDER, dir_fd=folder)
     except OSError:
@@ -265,7 +168,7 @@ def _holds(folder: int, name: str, file: str) -> bool:
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _read_errors(path: str) -> Iterator[None]:
     """Tells a link from a missing file, and both from a store that cannot be read."""
     try:
         yield
@@ -274,13 +177,13 @@ def _explained(path: str) -> Iterator[None]:
     except OSError as problem:
         if problem.errno in (errno.ELOOP, errno.ENOTDIR):
             raise InvalidAdapter(
-                f"{path} is a symbolic link, or lies behind one; LoRB follows none inside a store", field=path
+                f"{path} is a symbolic link or lies behind one; LoRB follows no links inside a store", field=path
             ) from problem
         raise StoreUnavailable(f"{path} cannot be read: {problem.strerror}", field="store") from problem
 
 
 @contextmanager
-def _written(root: Path) -> Iterator[None]:
+def _write_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:

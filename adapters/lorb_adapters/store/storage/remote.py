@@ -1,8 +1,8 @@
-"""A store on any fsspec file system. Such places have no lock.
+"""A store on any fsspec file system, such as "s3://" or "gs://". Such places have no lock.
 
-On S3 whose server offers conditional writes any number of publishers may work at once: who comes second is told to try
-again. Elsewhere one at a time. Readers are safe everywhere: a version counts once its manifest is there, and that is
-written last.
+On S3 with conditional writes any number of publishers may write at once: the slower one is told to try again. Elsewhere
+only one may write at a time. Readers are safe everywhere: a version exists once its manifest does, and a writer writes
+the manifest last.
 """
 
 import threading
@@ -13,15 +13,16 @@ import fsspec
 
 from lorb.errors import InvalidAdapter, LorbError, StoreUnavailable
 from lorb_adapters.store.storage.conditional_puts import ConditionalPuts
+from lorb_adapters.store.storage.protocol import Change
 from lorb_adapters.store.storage.remote_change import Reading, RemoteChange
-from lorb_adapters.store.storage.storage import Change
 
 
 class RemoteStorage:
-    """A folder on an fsspec file system, "memory://", "s3://", "gs://" and so on."""
+    """A Storage in a folder of an fsspec file system."""
 
     def __init__(self, url: str) -> None:
-        with _explained(url):
+        """Raises StoreUnavailable where no file system serves the URL's scheme."""
+        with _as_unavailable(url):
             self._files, root = fsspec.core.url_to_fs(url)
         self._url = url
         self._root = str(root).rstrip("/")
@@ -29,46 +30,46 @@ class RemoteStorage:
         self._writing = threading.local()  # `readings`, while this thread prepares a change
 
     def read(self, path: str, max_bytes: int) -> bytes:
-        """One file's bytes; its size is asked for first."""
+        """Reads a file; asks for its size first."""
         with self._fresh(path):
             try:
-                about = self._files.info(self._at(path))
-                size = about["size"]
+                info = self._files.info(self._at(path))
+                size = info["size"]
                 if size is None or size > max_bytes:
                     raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
                 content = bytes(self._files.cat_file(self._at(path)))
             except FileNotFoundError:
                 self._note(path, Reading(None, None))
                 raise
-        self._note(path, Reading(about.get("ETag"), content))
+        self._note(path, Reading(info.get("ETag"), content))
         return content
 
-    def names(self, path: str) -> list[str]:
-        """Everything in a folder, sorted."""
+    def list_names(self, path: str) -> list[str]:
+        """Lists a folder, sorted."""
         with self._fresh(path):
-            found = self._files.ls(self._at(path), detail=False)
-        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+            paths = self._files.ls(self._at(path), detail=False)
+        return sorted(str(each).rstrip("/").rpartition("/")[2] for each in paths)
 
-    def folders_with(self, path: str, file: str) -> list[str]:
-        """The folders in a folder that hold `file`, sorted; one listing, however many they are."""
+    def list_folders_with(self, path: str, file: str) -> list[str]:
+        """Lists the folders that hold `file`, sorted, with one listing of the whole tree."""
         folder = self._at(path).rstrip("/")
         with self._fresh(path):
             if not self._files.exists(folder):
                 raise FileNotFoundError(path)
-            found = [str(each) for each in self._files.find(folder)]
-        inner = [each[len(folder) :].lstrip("/") for each in found]
+            files = [str(each) for each in self._files.find(folder)]
+        inner = [each[len(folder) :].lstrip("/") for each in files]
         return sorted({each.split("/")[0] for each in inner if each.split("/")[1:] == [file]})
 
-    def stamp(self, paths: Sequence[str]) -> str | None:
-        """None: what such places tell of an object differs from one to the other."""
+    def change_token(self, paths: Sequence[str]) -> str | None:
+        """None: file systems differ in what they report about an object."""
         return None
 
-    def found(self) -> None:
-        """Needs nothing: a file is enough for all the folders above it."""
+    def create(self) -> None:
+        """Does nothing: writing a file creates the folders above it."""
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Collects writes and does them, in order, at the end; what is read meanwhile must still be so then."""
+        """Collects writes and applies them in order at the end; files read meanwhile must not have changed by then."""
         readings: dict[str, Reading] = {}
         change = RemoteChange(self._files, self._at, self._puts, readings)
         self._writing.readings = readings
@@ -76,14 +77,14 @@ class RemoteStorage:
             yield change
         finally:
             del self._writing.readings
-        with _explained(self._url):
+        with _as_unavailable(self._url):
             try:
                 change.apply()
-            except FileNotFoundError as missing:
-                raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from missing
+            except FileNotFoundError as problem:
+                raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from problem
 
-    def sweep(self, *, dry_run: bool) -> list[str]:
-        """Leaves all as it is: what a killed publisher left cannot be told from what one is writing now."""
+    def remove_leftovers(self, *, dry_run: bool) -> list[str]:
+        """Removes nothing: a killed writer's files look like those of a writer at work."""
         return []
 
     def _note(self, path: str, reading: Reading) -> None:
@@ -96,20 +97,20 @@ class RemoteStorage:
 
     @contextmanager
     def _fresh(self, path: str) -> Iterator[None]:
-        """Forgets cached listings, so that another machine's changes are seen."""
-        with _explained(f"{self._url}: {path}"):
+        """Drops cached listings, so that changes by other machines are seen."""
+        with _as_unavailable(f"{self._url}: {path}"):
             self._files.invalidate_cache()
             yield
 
 
 @contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """File systems raise errors of their own libraries; to a caller they are all one."""
+def _as_unavailable(place: str) -> Iterator[None]:
+    """Turns whatever a file system's library raises into StoreUnavailable."""
     try:
         yield
     except (LorbError, FileNotFoundError):
         raise
-    except ImportError as missing:
-        raise StoreUnavailable(f"{place}: {missing} (s3://: pip install 'lorb[s3]')", field="store") from missing
+    except ImportError as problem:
+        raise StoreUnavailable(f"{place}: {problem} (s3://: pip install 'lorb[s3]')", field="store") from problem
     except Exception as problem:
         raise StoreUnavailable(f"{place} cannot be reached: {problem}", field="store") from problem

@@ -1,4 +1,4 @@
-"""What a writer does to a store on an fsspec file system, in order, and how it finds out about another writer."""
+"""A change of a remote store: the writes in order, and the detection of another writer."""
 
 import random
 import time
@@ -9,22 +9,22 @@ from functools import partial
 from typing import Any
 
 from lorb.errors import StoreConflict
-from lorb_adapters.store.storage.conditional_puts import MOVED, ConditionalPuts
+from lorb_adapters.store.storage.conditional_puts import CHANGED_MEANWHILE, ConditionalPuts
 
-_RENEWALS = 30
-_RENEWAL_PAUSE_SECONDS = 0.2
-_ALONE = (
-    "{path} was written by another publisher at the same time; this store has no conditional writes, so one publisher "
-    "at a time: look at `lorb-adapters list`, then try again"
+_MAX_UPDATE_ATTEMPTS = 30
+_MAX_UPDATE_PAUSE_SECONDS = 0.2
+_OVERWRITTEN = (
+    "{path} was written by another publisher at the same time; this store has no conditional writes, so let one "
+    "publisher at a time write: check `lorb-adapters list`, then try again"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a writer read before it changed it.
+    """A file as a writer read it before changing it.
 
     Attributes:
-        etag: the file's, where the file system tells one.
+        etag: its ETag; None where the file system has none, or there was no file.
         content: None where there was no file.
     """
 
@@ -35,9 +35,9 @@ class Reading:
 class RemoteChange:
     """Collects writes; `apply` does them.
 
-    Where the server offers conditional writes, a file is replaced only while it is what this writer read, and a version
-    whose alias could not be set is taken away again. Elsewhere it is compared just before and just after: two writers
-    at once are mostly found out, not kept apart.
+    With conditional writes a file is replaced only while it is what this writer read, and a new version whose alias
+    could not be set is removed again. Without them the file is compared just before and just after the write: that
+    detects most writers at the same time, but does not prevent them.
     """
 
     def __init__(
@@ -47,53 +47,53 @@ class RemoteChange:
         puts: ConditionalPuts,
         readings: Mapping[str, Reading],
     ) -> None:
-        """`readings`: by path, what is read until `apply`."""
+        """`at` turns a path of the store into one of `files`; `readings` fills, by path, until `apply`."""
         self._files = files
         self._at = at
         self._puts = puts
         self._readings = readings
         self._steps: list[Callable[[], None]] = []
-        self._added: list[str] = []  # folders that count by now
+        self._added: list[str] = []  # new folders that no alias can name yet
 
     def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        """See Change."""
+        """Adds a new folder, its last file last."""
         *others, last = files
         self._steps.append(partial(self._check_absent, path, last))
         self._steps += [partial(self._write, f"{path}/{name}", files[name]) for name in others]
         self._steps.append(partial(self._complete, path, last, files[last]))
 
     def put_file(self, path: str, content: bytes) -> None:
-        """See Change."""
+        """Writes or replaces a file, which must still be what was read of it."""
         self._steps.append(partial(self._replace, path, content))
 
-    def renew_file(self, path: str, render: Callable[[], bytes]) -> None:
-        """See Change."""
-        self._steps.append(partial(self._renew, path, render))
+    def update_file(self, path: str, render: Callable[[], bytes]) -> None:
+        """Replaces a file by what `render` returns; renders again where another writer was faster."""
+        self._steps.append(partial(self._update, path, render))
 
     def remove_folder(self, path: str, first: str) -> None:
-        """See Change."""
+        """Removes a folder, `first` before its other files."""
         self._steps.append(lambda: self._files.rm_file(self._at(f"{path}/{first}")))
         self._steps.append(partial(self._remove_rest, path))
 
     def apply(self) -> None:
-        """Does it all; raises StoreConflict where another writer was in between."""
+        """Does all writes in order; raises StoreConflict where another writer interfered."""
         for step in self._steps:
             step()
 
     def _check_absent(self, path: str, last_file: str) -> None:
         if self._files.exists(self._at(f"{path}/{last_file}")):
-            raise _published(path)
+            raise _exists(path)
 
     def _complete(self, path: str, last_file: str, content: bytes) -> None:
-        """Writes the file that makes a folder count."""
+        """Writes the file that makes a folder exist for readers."""
         file = f"{path}/{last_file}"
-        if not self._puts.offered:
+        if not self._puts.supported:
             self._write(file, content)
         else:
             try:
                 self._put(file, content, None)
             except StoreConflict as conflict:
-                raise _published(path) from conflict
+                raise _exists(path) from conflict
         self._added.append(path)
 
     def _replace(self, path: str, content: bytes) -> None:
@@ -101,60 +101,60 @@ class RemoteChange:
         try:
             if before is None:
                 self._write(path, content)
-            elif self._puts.offered:
+            elif self._puts.supported:
                 self._put(path, content, before.etag)
             else:
-                self._replace_alone(path, content, before)
+                self._replace_compared(path, content, before)
         except StoreConflict:
-            self._take_back()
+            self._remove_added()
             raise
-        self._added.clear()  # from here on readers may have been led to them
+        self._added.clear()  # from here on an alias may name them
 
     def _put(self, path: str, content: bytes, etag: str | None) -> None:
         try:
             self._puts.put(path, content, etag)
         except StoreConflict:
-            # a write whose answer was lost is sent again by the library, and finds itself in its way
+            # the library repeats a write whose answer was lost, and the server refuses the repetition
             if self._content(path) != content:
                 raise
 
-    def _replace_alone(self, path: str, content: bytes, before: Reading) -> None:
+    def _replace_compared(self, path: str, content: bytes, before: Reading) -> None:
         if self._content(path) != before.content:
-            raise StoreConflict(MOVED.format(path=path))
+            raise StoreConflict(CHANGED_MEANWHILE.format(path=path))
         self._write(path, content)
         if self._content(path) != content:
-            raise StoreConflict(_ALONE.format(path=path))
+            raise StoreConflict(_OVERWRITTEN.format(path=path))
 
-    def _renew(self, path: str, render: Callable[[], bytes]) -> None:
-        if not self._puts.offered:
+    def _update(self, path: str, render: Callable[[], bytes]) -> None:
+        if not self._puts.supported:
             self._write(path, render())
             return
-        for attempt in range(_RENEWALS):
+        for attempt in range(_MAX_UPDATE_ATTEMPTS):
             etag = self._puts.etag(path)
             try:
                 self._puts.put(path, render(), etag)
             except StoreConflict:
-                if attempt == _RENEWALS - 1:
+                if attempt == _MAX_UPDATE_ATTEMPTS - 1:
                     raise
-                time.sleep(random.uniform(0, _RENEWAL_PAUSE_SECONDS))  # noqa: S311 - no secret
+                time.sleep(random.uniform(0, _MAX_UPDATE_PAUSE_SECONDS))  # noqa: S311 - no secret
             else:
                 return
 
     def _remove_rest(self, path: str) -> None:
         self._files.invalidate_cache()
-        with suppress(FileNotFoundError):  # it was all there was
+        with suppress(FileNotFoundError):  # there were no other files
             self._files.rm(self._at(path), recursive=True)
 
-    def _take_back(self) -> None:
-        """Nothing points at these folders: their writer was told to try again."""
+    def _remove_added(self) -> None:
+        """Removes the new folders; no alias names them, and their writer is told to try again."""
         for path in self._added:
-            with suppress(Exception):  # then a version is left that no alias names
+            with suppress(Exception):  # a version without an alias does no harm
                 self._files.rm(self._at(path), recursive=True)
         self._added.clear()
 
     def _write(self, path: str, content: bytes) -> None:
         place = self._at(path)
-        if not self._puts.speaks_s3:  # which has no folders, and where a mistyped bucket would be made
+        if not self._puts.is_s3:  # S3 has no folders, and a mistyped bucket would be created
             self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(place, content)
 
@@ -166,5 +166,5 @@ class RemoteChange:
             return None
 
 
-def _published(path: str) -> StoreConflict:
+def _exists(path: str) -> StoreConflict:
     return StoreConflict(f"{path} was published by another writer: try again")

@@ -7,10 +7,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.storage.opening import open_storage
 from lorb_adapters.store.storage.remote import RemoteStorage
-from lorb_adapters.store.storage.storage import open_storage
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from support.adapters.publications import make_publication
 
 
@@ -20,15 +20,15 @@ def url() -> str:
     return f"memory://{uuid.uuid4().hex}/store"  # the memory file system is one for all tests
 
 
-def test_an_empty_store_has_nothing(url):
-    """A place that nobody published to yet reads as an empty store."""
+def test_an_empty_store_lists_nothing(url):
+    """An empty place reads as a store without domains, with generation 0 and no change token."""
     store = Store(url)
     assert (store.domains(), store.generation()) == ([], 0)
-    assert store.stamp("voice") is None  # such a place cannot tell
+    assert store.change_token("voice") is None  # such a place cannot tell
 
 
-def test_a_store_works_as_in_a_folder(url, store_base):
-    """Publishing, flipping, loading, rolling back and pruning do what they do in a folder."""
+def test_a_store_works_like_a_folder(url, store_base):
+    """Publishing, loading, promoting, rolling back and pruning work as in a local folder."""
     store = Store(url)
     versions = [
         store.publish(make_publication(store_base, seed=seed, golden_lists=()), set_stable=True) for seed in range(3)
@@ -45,7 +45,7 @@ def test_a_store_works_as_in_a_folder(url, store_base):
 
 
 def test_a_version_without_its_manifest_is_not_listed(url, store_base):
-    """A publisher that died before the manifest has published nothing."""
+    """A version without its manifest, as a killed publisher leaves it, is not listed."""
     store = Store(url)
     version = store.publish(make_publication(store_base, golden_lists=()), set_stable=False)
     storage = RemoteStorage(url)
@@ -55,7 +55,7 @@ def test_a_version_without_its_manifest_is_not_listed(url, store_base):
 
 
 def test_the_manifest_is_written_last(url, store_base, monkeypatch):
-    """A version's manifest follows all its other files, then come the aliases, then the index."""
+    """A version's manifest is written after its other files, then the aliases, then the index."""
     order, put = [], MemoryFileSystem.pipe_file
 
     def noted(self, path, value, **options):
@@ -72,19 +72,19 @@ def test_the_manifest_is_written_last(url, store_base, monkeypatch):
 
 
 def test_listings_are_never_stale(url, monkeypatch):
-    """File systems that remember listings are made to look again before every reading."""
+    """Cached listings are dropped before every read."""
     storage, forgotten = RemoteStorage(url), []
     with storage.change() as change:
         change.put_folder("d/v", {"m": b"1"})
     monkeypatch.setattr(storage._files, "invalidate_cache", lambda: forgotten.append(True))
-    storage.names("d")
-    storage.folders_with("d", "m")
+    storage.list_names("d")
+    storage.list_folders_with("d", "m")
     storage.read("d/v/m", 10)
     assert len(forgotten) == 3
 
 
-def test_a_second_publisher_is_told(url):
-    """A folder that is complete is never written again."""
+def test_a_second_publisher_is_told_to_try_again(url):
+    """Adding a folder that is complete raises StoreConflict and leaves the first one."""
     storage = RemoteStorage(url)
     with storage.change() as change:
         change.put_folder("d/v", {"m": b"1"})
@@ -94,7 +94,7 @@ def test_a_second_publisher_is_told(url):
 
 
 def test_a_file_over_the_limit_is_refused(url):
-    """The size is looked at before the bytes are fetched."""
+    """A file that is larger than the limit is refused."""
     storage = RemoteStorage(url)
     with storage.change() as change:
         change.put_file("d/file", b"12345")
@@ -103,13 +103,13 @@ def test_a_file_over_the_limit_is_refused(url):
 
 
 def test_an_unknown_scheme_is_unavailable():
-    """A URL that no file system answers to says so, without a traceback."""
+    """A URL with an unknown scheme raises StoreUnavailable with the scheme's name."""
     with pytest.raises(StoreUnavailable, match="nosuch"):
         open_storage("nosuch://bucket/store")
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    """Without s3fs an s3:// store says what to install."""
+    """Without s3fs an s3:// URL raises StoreUnavailable with what to install."""
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(StoreUnavailable, match=r"pip install 'lorb\[s3\]'"):
@@ -117,7 +117,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def test_a_file_system_that_fails_is_unavailable(url, monkeypatch):
-    """Whatever a file system's library raises reads as a store out of reach."""
+    """An error of a file system's library becomes StoreUnavailable with its message."""
     storage = RemoteStorage(url)
 
     def broken(path):

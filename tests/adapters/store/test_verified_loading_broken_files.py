@@ -1,4 +1,4 @@
-"""lorb_adapters.store.loading: whatever is wrong with a version's files is found out, and named."""
+"""lorb_adapters.store.verified_loading: whatever is wrong with a version's files is found out, and named."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load, save
 
 from lorb.errors import InvalidAdapter
-from lorb_adapters.store.loading import load_adapter
+from lorb_adapters.store.verified_loading import load_adapter
 
 LORA, HEAD, CONFIG = "adapter_model.safetensors", "head.safetensors", "adapter_config.json"
 SITE = "base_model.model.encoder.layer.1.attention.self.query"
@@ -43,14 +43,14 @@ def edit_tensors(folder: Path, file: str, edit) -> None:
 
 @pytest.mark.parametrize("file", [LORA, HEAD, CONFIG, "report.md", "report.json"])
 def test_a_torn_file_is_named(store, version, folder, store_base, file):
-    """A file that ends too early, as after a broken copy, is refused by name."""
+    """A truncated file is refused by name."""
     (folder / file).write_bytes((folder / file).read_bytes()[:-1])
     with pytest.raises(InvalidAdapter, match=f"{file} is torn or changed"):
         load_adapter(store, "voice", version, store_base)
 
 
 def test_a_torn_manifest_is_named(store, version, folder, store_base):
-    """Half a manifest is refused by name."""
+    """A truncated manifest is refused by name."""
     (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:200])
     with pytest.raises(InvalidAdapter, match=r"manifest\.json is not JSON"):
         load_adapter(store, "voice", version, store_base)
@@ -62,24 +62,24 @@ def test_a_torn_manifest_is_named(store, version, folder, store_base):
     [b"", b"\0" * 64, (1 << 60).to_bytes(8, "little") + b"{}", pickle.dumps({"a": 1})],
     ids=["empty", "zeros", "endless header", "pickle"],
 )
-def test_what_is_not_safetensors_is_named(store, version, folder, store_base, file, content):
-    """Bytes under the right name with the right sha256 are still not weights."""
+def test_a_file_that_is_not_safetensors_is_named(store, version, folder, store_base, file, content):
+    """A weights file with a correct sha256 that is not safetensors is refused by name."""
     forge(folder, file, content)
     with pytest.raises(InvalidAdapter, match=f"{file} is not a safetensors file"):
         load_adapter(store, "voice", version, store_base)
 
 
 def test_a_torn_safetensors_with_a_right_sha256_is_named(store, version, folder, store_base):
-    """A file that was torn before it was hashed is refused too."""
+    """A weights file that was truncated before it was hashed is refused by name."""
     forge(folder, LORA, (folder / LORA).read_bytes()[:-100])
     with pytest.raises(InvalidAdapter, match=f"{LORA} is not a safetensors file"):
         load_adapter(store, "voice", version, store_base)
 
 
 def test_a_pickle_beside_the_weights_is_refused_by_name(store, version, folder, store_base):
-    """The older format of peft is never read, not even looked at."""
+    """A version with peft's older pickle file is refused, and the file is named."""
     (folder / "adapter_model.bin").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(InvalidAdapter, match=r"'adapter_model\.bin' has no place"):
+    with pytest.raises(InvalidAdapter, match=r"'adapter_model\.bin' does not belong in a version"):
         load_adapter(store, "voice", version, store_base)
 
 
@@ -88,14 +88,14 @@ def test_a_pickle_beside_the_weights_is_refused_by_name(store, version, folder, 
 )
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_that_are_not_finite_are_named(store, version, folder, store_base, file, key, value):
-    """One NaN or infinity in any tensor is refused, and the tensor is named."""
+    """One NaN or infinity in a tensor is refused, and the tensor is named."""
     edit_tensors(folder, file, lambda tensors: tensors[key].view(-1)[3:4].fill_(value))
     with pytest.raises(InvalidAdapter, match=f"{file}: {key} "):
         load_adapter(store, "voice", version, store_base)
 
 
-def test_a_missing_or_foreign_key_is_named(store, version, folder, store_base):
-    """Tensors that should be there and are not, or should not and are, are refused by name."""
+def test_a_missing_or_unknown_tensor_is_named(store, version, folder, store_base):
+    """A missing or unknown tensor is refused by name."""
     key = f"{SITE}.lora_A.weight"
     edit_tensors(folder, LORA, lambda tensors: tensors.update({"pooler.weight": tensors[key].clone()}))
     with pytest.raises(InvalidAdapter, match=r"pooler\.weight"):
@@ -106,7 +106,7 @@ def test_a_missing_or_foreign_key_is_named(store, version, folder, store_base):
 
 
 def test_a_wrong_shape_is_named(store, version, folder, store_base):
-    """A tensor of another size than the base's layer is refused by name."""
+    """A tensor whose shape does not fit the base's layer is refused by name."""
     key = f"{SITE}.lora_B.weight"
     edit_tensors(folder, LORA, lambda tensors: tensors.update({key: tensors[key][:-1].contiguous()}))
     with pytest.raises(InvalidAdapter, match=f"{key} has shape"):
@@ -114,14 +114,14 @@ def test_a_wrong_shape_is_named(store, version, folder, store_base):
 
 
 def test_weights_of_another_digest_are_refused(store, version, folder, store_base):
-    """Good weights that are not those that the version is named after are refused."""
+    """Valid weights whose digest is not the manifest's are refused."""
     edit_tensors(folder, LORA, lambda tensors: tensors[f"{SITE}.lora_A.weight"].mul_(1.01))
     with pytest.raises(InvalidAdapter, match="weights_digest"):
         load_adapter(store, "voice", version, store_base)
 
 
-def test_a_scaling_that_was_changed_is_refused(store, version, folder, store_base):
-    """The configuration is part of what the digest names."""
+def test_a_changed_scaling_is_refused(store, version, folder, store_base):
+    """A changed alpha in the configuration is refused by the weights' digest."""
     config = json.loads((folder / CONFIG).read_text()) | {"lora_alpha": 64}
     forge(folder, CONFIG, json.dumps(config).encode())
     with pytest.raises(InvalidAdapter, match="weights_digest"):
@@ -129,14 +129,14 @@ def test_a_scaling_that_was_changed_is_refused(store, version, folder, store_bas
 
 
 def test_a_head_of_another_kind_is_refused(store, version, folder, store_base):
-    """So is the head's kind."""
+    """A changed head kind in the manifest is refused by the weights' digest."""
     edit_manifest(folder, lambda manifest: manifest.update(head_kind="mean"))
     with pytest.raises(InvalidAdapter, match="weights_digest"):
         load_adapter(store, "voice", version, store_base)
 
 
 def test_a_digest_that_is_not_the_versions_is_refused(store, version, folder, store_base):
-    """A manifest whose digest the version's name does not end with is refused."""
+    """A manifest whose digest does not match the version's id is refused."""
     edit_manifest(folder, lambda manifest: manifest.update(weights_digest="0" * 64))
     with pytest.raises(InvalidAdapter, match="weights_digest is 000000000000"):
         load_adapter(store, "voice", version, store_base)
@@ -155,7 +155,7 @@ def test_a_digest_that_is_not_the_versions_is_refused(store, version, folder, st
     ],
 )
 def test_a_configuration_beyond_plain_lora_is_refused_by_key(store, version, folder, store_base, change, key):
-    """Options of peft that LoRB does not compute, or must not obey, are refused by name."""
+    """An option of peft that LoRB does not support is refused by name."""
     config = json.loads((folder / CONFIG).read_text()) | change
     forge(folder, CONFIG, json.dumps(config).encode())
     with pytest.raises(InvalidAdapter, match=f"adapter_config.json: {key} "):
@@ -163,16 +163,16 @@ def test_a_configuration_beyond_plain_lora_is_refused_by_key(store, version, fol
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b"null"])
-def test_a_configuration_that_is_no_object_is_named(store, version, folder, store_base, content):
-    """A configuration that is JSON of another kind, or none, is refused by name."""
+def test_a_configuration_that_is_not_an_object_is_named(store, version, folder, store_base, content):
+    """A configuration that is not a JSON object is refused by name."""
     forge(folder, CONFIG, content)
     with pytest.raises(InvalidAdapter, match=r"adapter_config\.json"):
         load_adapter(store, "voice", version, store_base)
 
 
 @pytest.mark.parametrize("change", ["unlisted", "absent"])
-def test_files_and_manifest_must_tell_of_each_other(store, version, folder, store_base, change):
-    """A file that the manifest does not list, and a listed one that is not there, are refused by name."""
+def test_files_and_manifest_must_list_each_other(store, version, folder, store_base, change):
+    """A file that the manifest does not list, and a listed file that is missing, are refused by name."""
     if change == "unlisted":
         edit_manifest(folder, lambda manifest: manifest["file_sha256"].pop("report.md"))
     else:
@@ -182,7 +182,7 @@ def test_files_and_manifest_must_tell_of_each_other(store, version, folder, stor
 
 
 def test_a_newer_manifest_says_to_upgrade(store, version, folder, store_base):
-    """What a newer LoRB published is refused with what to do."""
+    """A version with a manifest of a newer schema is refused with the advice to upgrade LoRB."""
     edit_manifest(folder, lambda manifest: manifest.update(schema_version=2))
     with pytest.raises(InvalidAdapter, match="upgrade LoRB"):
         load_adapter(store, "voice", version, store_base)

@@ -1,24 +1,27 @@
-"""What is published: domains, their versions, the aliases that point at them. Reads only."""
+"""Reads a store: its domains, their versions and aliases."""
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from lorb.errors import InvalidAdapter, StoreUnavailable, UnknownDomain, UnknownVersion
 from lorb.names import STABLE, DomainSelector, check_version, is_version
-from lorb_adapters.json_fields import JsonFields
+from lorb_adapters.json_files import Count, read_json
 from lorb_adapters.store.aliases import Aliases
-from lorb_adapters.store.layout import INDEX, aliases_path, by_number, may_be_domain, version_path, versions_path
+from lorb_adapters.store.layout import INDEX, aliases_path, is_publishable, version_order, version_path, versions_path
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.signing import SIGNATURE, TrustedKeys
-from lorb_adapters.store.storage.storage import Storage, open_storage
-from lorb_adapters.store.version_files import MANIFEST, MAX_BYTES, check_names, placed_manifest
+from lorb_adapters.store.storage.opening import open_storage
+from lorb_adapters.store.storage.protocol import Storage
+from lorb_adapters.store.version_files import MANIFEST, MAX_BYTES, check_names, parse_manifest
 
 _MAX_JSON_BYTES = 4 * 1024 * 1024
 
 
-class StoreView:
-    """A store at a path or fsspec URL, as it is read. Holds no state of its own: safe to share between threads.
+class ReadOnlyStore:
+    """A store at a path or fsspec URL, for reading. Keeps no state: threads may share it.
 
-    Raises UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, and InvalidInput for names that are none.
+    Methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, and InvalidInput for invalid names.
     """
 
     def __init__(self, url: str) -> None:
@@ -26,41 +29,41 @@ class StoreView:
         self._storage: Storage = open_storage(self.url)
 
     def generation(self) -> int:
-        """Grows with every change; 0 in a store that never had one."""
+        """A number that grows with every change; 0 in a store that never changed."""
         try:
             content = self._storage.read(INDEX, _MAX_JSON_BYTES)
         except FileNotFoundError:
             return 0
-        return JsonFields.parse(content, INDEX, StoreUnavailable).integer("generation")
+        return read_json(content, _Index, INDEX, StoreUnavailable).generation
 
     def domains(self) -> list[str]:
         """Domains with at least one version, sorted."""
-        return [name for name in self.possible_domains() if self._has_versions(name)]
+        return [name for name in self.candidate_domains() if self._has_versions(name)]
 
-    def possible_domains(self) -> list[str]:
-        """All that may be domains, sorted, without a look into each."""
+    def candidate_domains(self) -> list[str]:
+        """Entries of the store's folder whose names may be domains, sorted. Does not look inside them."""
         try:
-            return list(filter(may_be_domain, self._storage.names("")))
+            return list(filter(is_publishable, self._storage.list_names("")))
         except FileNotFoundError:
             return []
 
-    def stamp(self, domain: str) -> str | None:
-        """Other than before where the domain's aliases or versions have changed.
+    def change_token(self, domain: str) -> str | None:
+        """Differs after the domain's aliases or versions have changed.
 
-        None where the store's place cannot tell without reading them.
+        None where the storage cannot tell without reading them.
         """
-        return self._storage.stamp([aliases_path(domain), versions_path(domain)])
+        return self._storage.change_token([aliases_path(domain), versions_path(domain)])
 
     def versions(self, domain: str) -> list[str]:
-        """A domain's versions, oldest first."""
+        """A domain's versions, oldest first; raises UnknownDomain where there is no such domain."""
         try:
-            found = self._storage.folders_with(versions_path(domain), MANIFEST)
+            folders = self._storage.list_folders_with(versions_path(domain), MANIFEST)
         except FileNotFoundError:
             raise UnknownDomain(f"the store has no domain {domain!r}", field="domain") from None
-        return sorted(filter(is_version, found), key=by_number)
+        return sorted(filter(is_version, folders), key=version_order)
 
-    def existing_versions(self, domain: str) -> list[str]:
-        """As `versions`; empty where there is none."""
+    def versions_or_empty(self, domain: str) -> list[str]:
+        """A domain's versions, oldest first; empty where there is no such domain."""
         try:
             return self.versions(domain)
         except UnknownDomain:
@@ -70,40 +73,43 @@ class StoreView:
         """A domain's aliases."""
         path = aliases_path(domain)
         try:
-            return Aliases.from_json(self._storage.read(path, _MAX_JSON_BYTES), path)
+            return Aliases.parse(self._storage.read(path, _MAX_JSON_BYTES), path)
         except FileNotFoundError:
             self.versions(domain)
             return Aliases()
 
     def resolve(self, selector: DomainSelector) -> str:
-        """The version that "name", "name@alias" or "name@version" means; "name" alone is the stable one."""
+        """The version that "name", "name@alias" or "name@version" selects; "name" alone selects the stable one."""
         if selector.version is None:
             return self.aliases(selector.domain).version(selector.alias or STABLE)
         self._check_exists(selector.domain, selector.version)
         return selector.version
 
     def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
-        """What a version says about itself; its other files are not looked at, but with `trusted` its signature is."""
+        """A version's manifest; its other files are not read. With `trusted`, one of those keys must have signed it."""
         content = self.manifest_content(domain, version)
         if trusted is not None:
             trusted.check(content, self._signature(domain, version))
-        return placed_manifest(content, domain, version)
+        return parse_manifest(content, domain, version)
 
     def manifest_content(self, domain: str, version: str) -> bytes:
-        """A version's manifest.json as it stands there: what a signature is of."""
-        return self._read_known(domain, version, MANIFEST)
+        """The bytes of a version's manifest.json, which are what a key signs."""
+        return self._read_file(domain, version, MANIFEST)
 
     def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
-        """Every file of a version, each read once; refuses links, foreign names and files too large."""
+        """Every file of a version, each read once.
+
+        Raises InvalidAdapter for links, files that do not belong in a version, and files that are too large.
+        """
         folder = version_path(domain, version)
         try:
-            names = self._storage.names(folder)
+            names = self._storage.list_names(folder)
             check_names(names)
             return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
         except FileNotFoundError:
             raise _unknown_version(domain, version) from None
 
-    def _read_known(self, domain: str, version: str, name: str) -> bytes:
+    def _read_file(self, domain: str, version: str, name: str) -> bytes:
         try:
             return self._storage.read(f"{version_path(domain, version)}/{name}", MAX_BYTES[name])
         except FileNotFoundError:
@@ -111,20 +117,24 @@ class StoreView:
 
     def _signature(self, domain: str, version: str) -> bytes | None:
         try:
-            return self._read_known(domain, version, SIGNATURE)
+            return self._read_file(domain, version, SIGNATURE)
         except UnknownVersion:
             return None
 
     def _has_versions(self, name: str) -> bool:
         try:
-            return bool(self.existing_versions(name))
-        except InvalidAdapter:  # a link, or a file where a folder should be: no domain of ours
+            return bool(self.versions_or_empty(name))
+        except InvalidAdapter:  # a link, or a file in the place of a folder
             return False
 
     def _check_exists(self, domain: str, version: str) -> None:
         check_version(version)
         if version not in self.versions(domain):
             raise _unknown_version(domain, version)
+
+
+class _Index(Struct):
+    generation: Count
 
 
 def _unknown_version(domain: str, version: str) -> UnknownVersion:

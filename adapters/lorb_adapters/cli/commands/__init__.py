@@ -1,0 +1,1 @@
+"""The subcommands of `lorb-adapters`, one module a group."""

@@ -1,0 +1,162 @@
+"""Reads and writes LoRB's JSON files; an error names the file and the field's path."""
+
+import json
+import re
+import sys
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from lorb.errors import LorbError
+
+_T = TypeVar("_T")
+_Json = Any
+
+_SHA256 = "^[0-9a-f]{64}$"
+
+# JSON has no infinity, but 1e999 parses as one.
+Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Count = Annotated[int, Meta(ge=0)]
+Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # $ alone allows a line feed behind it
+
+# What msgspec's messages say was expected, and the same in words; the first that fits counts.
+_EXPECTED = {
+    _SHA256: "64 lower-case hex digits",
+    "`float` <= 1.0": "a share from 0 to 1",
+    str(sys.float_info.max): "a finite number",
+    "out of range": "a finite number",
+    "`str` of length <= 64": "64 lower-case hex digits",
+    "`float` >= 0": "a number from 0",
+    "`int` >= 0": "a whole number from 0",
+    "`str`": "a string",
+    "`bool`": "true or false",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`object`": "an object",
+    "`array` of length": "an array that is long enough",
+    "`array`": "an array",
+}
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+
+
+class SchemaVersion(msgspec.Struct):
+    """The field that every file of LoRB has. Read it first: the other fields of a newer file may have other types."""
+
+    schema_version: Count
+
+
+def read_json(content: bytes, kind: type[_T], place: str, error: type[LorbError]) -> _T:
+    """Parses a whole file and converts it to `kind`.
+
+    Unknown fields are ignored. Nothing is coerced but a whole number to a float.
+
+    Args:
+        content: the file's bytes.
+        kind: a msgspec struct, a dataclass or a plain type.
+        place: the file's name, for messages.
+        error: raised for anything wrong; its `field` is the path of the value, such as "history[2].time".
+    """
+    return from_json(parse_json(content, place, error), kind, place, error)
+
+
+def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
+    """Parses a whole file; raises `error`, which names `place`, where it is not JSON or contains NaN."""
+    try:
+        return json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{place} is not JSON: {problem}", field=place) from problem
+
+
+def from_json(value: object, kind: type[_T], place: str, error: type[LorbError], path: str = "") -> _T:
+    """Converts parsed JSON to `kind`; `path` is where `value` stands in the file `place`.
+
+    A struct or dataclass checks its own values in `__post_init__` and raises a ValueError that begins with the field's
+    name, as in "share is 7, not above 0 and at most 1".
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as problem:
+        where, complaint = _explain(value, kind, problem)
+        where = f"{path}{where}".removeprefix(".")
+        raise error(f"{place}: {where or 'its top'} {complaint}", field=where) from problem
+    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair where it expects no string
+        raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
+
+
+def canonical_json(value: object) -> bytes:
+    """Renders a value as a file: indented, fields in their order.
+
+    Raises ValueError for NaN and infinity, and for a string with half a surrogate pair.
+    """
+    return (json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tuple[str, str]:
+    """The path of the refused value and what is wrong with it, from msgspec's "Expected ... - at `$.a[0].b`"."""
+    own = str(problem.__cause__ or "")  # the ValueError of a __post_init__; it may quote any text of the file
+    message, _, steps = str(problem).removeprefix(own).partition(" - at `$")
+    path, refused = _resolve(value, kind, problem, steps)
+    if own:
+        name, _, complaint = own.partition(" ")
+        return f"{path}.{name}", complaint
+    if missing := _MISSING.fullmatch(message):
+        return f"{path}.{missing[1]}", "is missing"
+    shown = json.dumps(refused)[:80]
+    expected = message.partition(", got ")[0]
+    for part, words in _EXPECTED.items():
+        if part in expected:
+            return path, f"is {shown}, not {words}"
+    return path, f"is {shown}: {message}"
+
+
+def _resolve(root: _Json, kind: type, problem: msgspec.ValidationError, steps: str) -> tuple[str, _Json]:
+    """The path with the keys of mappings, which msgspec writes as [...], and the value that stands there."""
+    path, value = "", root
+    keys: list[str | int] = []
+    for name, index in _STEP.findall(steps):
+        key: str | int = int(index) if index.isdigit() else name
+        if index == "...":
+            key = _refused_key(root, keys, value, kind, problem)
+        keys.append(key)
+        path += f"[{key}]" if index.isdigit() else f".{key}"
+        value = value[key]
+    return path, value
+
+
+def _refused_key(
+    root: _Json,
+    path: list[str | int],
+    mapping: dict[str, _Json],
+    kind: type,
+    problem: msgspec.ValidationError,
+) -> str:
+    """The first key of the mapping at `path` whose value is refused.
+
+    Bisects, as a hostile file may have millions of keys: the mapping with half of its keys is refused or not.
+    """
+    keys = list(mapping)
+    while len(keys) > 1:
+        half = keys[: len(keys) // 2]
+        try:
+            msgspec.convert(_replaced(root, path, {key: mapping[key] for key in half}), kind)
+            is_refused = False
+        except (msgspec.ValidationError, UnicodeEncodeError) as found:
+            is_refused = str(found) == str(problem)
+        keys = half if is_refused else keys[len(half) :]
+    return keys[0]
+
+
+def _replaced(value: _Json, path: list[str | int], part: _Json) -> _Json:
+    """A copy of `value` with `part` at `path`."""
+    if not path:
+        return part
+    changed = value.copy()
+    changed[path[0]] = _replaced(value[path[0]], path[1:], part)
+    return changed

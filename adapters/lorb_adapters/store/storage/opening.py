@@ -1,0 +1,21 @@
+"""Opens the storage that a URL names."""
+
+from pathlib import Path
+
+from lorb.errors import InvalidInput
+from lorb_adapters.store.storage.local_folder import LocalFolder
+from lorb_adapters.store.storage.protocol import Storage
+from lorb_adapters.store.storage.remote import RemoteStorage
+
+
+def open_storage(url: str) -> Storage:
+    """Opens a local folder for a path or a file URL, and an fsspec file system for any other URL.
+
+    Raises InvalidInput for an empty URL, and StoreUnavailable.
+    """
+    if not url:
+        raise InvalidInput("the store is empty: name a folder or an fsspec URL", field="store")
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme not in ("file", "local"):
+        return RemoteStorage(url)
+    return LocalFolder(Path(rest if separator else url).expanduser())
