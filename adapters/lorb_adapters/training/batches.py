@@ -1,69 +1,72 @@
-"""Which lists and which of their hypotheses each step sees."""
+"""Batches of training lists: their order, the hypotheses drawn for each step, and their split over processes."""
 
 import random
 from collections.abc import Iterator, Sequence
 
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import ReferencedList
+from lorb_adapters.training.data.encoded_lists import EncodedList
 
-# Lists change places within so many steps alone: enough to even lengths out, and the order stays a draw.
-_STEPS_EVENED_OUT = 8
+# Lists swap batches only within a window of this many steps: batches get equal lengths, and the order stays random.
+_BALANCING_WINDOW_STEPS = 8
 
 
 def steps_per_epoch(num_lists: int, config: TrainConfig) -> int:
-    """Steps in one pass over the lists."""
+    """Returns the number of steps in one pass over the lists."""
     return -(-num_lists // config.lists_per_step)
 
 
-def batches(lists: Sequence[ReferencedList], config: TrainConfig, num_steps: int) -> Iterator[list[ReferencedList]]:
-    """`num_steps` batches; every epoch has its own order and its own hypotheses, drawn from the seed.
+def batches(lists: Sequence[EncodedList], config: TrainConfig, num_steps: int) -> Iterator[list[EncodedList]]:
+    """Yields `num_steps` batches; each epoch draws a new order and new hypotheses from the seed.
 
-    Batches have about equally many tokens: a step's time is steady, and no step learns from short lists alone.
+    Batches have about equal numbers of tokens, so step times are steady and every step has lists of all lengths.
     """
     rng = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     lengths = [each.num_tokens for each in lists]
     while True:
         order = rng.sample(range(len(lists)), len(lists))
-        for chosen in _evened_out(order, lengths, config.lists_per_step):
+        for positions in _length_balanced(order, lengths, config.lists_per_step):
             if num_steps == 0:
                 return
             num_steps -= 1
-            yield [draw_hypotheses(lists[i], config.hypotheses_per_list, rng).with_reference() for i in chosen]
+            yield [sample_hypotheses(lists[i], config.hypotheses_per_list, rng).with_reference() for i in positions]
 
 
-def draw_hypotheses(each: ReferencedList, count: int, rng: random.Random) -> ReferencedList:
-    """The list with its first pass's best and `count` - 1 of the others, in first-pass order."""
+def sample_hypotheses(each: EncodedList, count: int, rng: random.Random) -> EncodedList:
+    """Returns the list with its first-pass best and `count` - 1 random others, in first-pass order."""
     if len(each.rows) <= count:
         return each
-    return each.keeping([0, *sorted(rng.sample(range(1, len(each.rows)), count - 1))])
+    return each.select([0, *sorted(rng.sample(range(1, len(each.rows)), count - 1))])
 
 
-def shares(lengths: Sequence[int], num_shares: int) -> list[list[int]]:
-    """Splits things of these lengths into shares of about equal length; each share's positions, ascending.
+def balanced_partition(lengths: Sequence[int], num_parts: int) -> list[list[int]]:
+    """Splits items of these lengths into parts of about equal total length; returns each part's positions, ascending.
 
-    The longest goes first, to the share that is shortest so far.
+    Greedy: the longest item goes first, to the part with the smallest total.
     """
-    parts: list[list[int]] = [[] for _ in range(num_shares)]
-    totals = [0] * num_shares
+    parts: list[list[int]] = [[] for _ in range(num_parts)]
+    totals = [0] * num_parts
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        lightest = min(range(num_shares), key=lambda part: totals[part])
+        lightest = min(range(num_parts), key=lambda part: totals[part])
         parts[lightest].append(i)
         totals[lightest] += lengths[i]
     return [sorted(part) for part in parts]
 
 
-def _evened_out(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """`order` in batches of `size`, the last one shorter; lists of like length are dealt to different batches."""
-    window = _STEPS_EVENED_OUT * size
+def _length_balanced(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yields `order` in batches of about equal total length; the epoch's last batch may have fewer lists.
+
+    Within a window the lists are sorted by length and dealt to the batches back and forth.
+    """
+    window = _BALANCING_WINDOW_STEPS * batch_size
     for start in range(0, len(order), window):
-        drawn = order[start : start + window]
-        whole, rest = divmod(len(drawn), size)
-        by_length = sorted(drawn[: whole * size], key=lambda i: -lengths[i])
-        dealt: list[list[int]] = [[] for _ in range(whole)]
-        for turn in range(size):
-            hand = by_length[turn * whole : (turn + 1) * whole]
-            for part, i in zip(dealt, hand if turn % 2 == 0 else reversed(hand), strict=True):
-                part.append(i)
+        in_window = order[start : start + window]
+        num_full, rest = divmod(len(in_window), batch_size)
+        by_length = sorted(in_window[: num_full * batch_size], key=lambda i: -lengths[i])
+        dealt: list[list[int]] = [[] for _ in range(num_full)]
+        for turn in range(batch_size):
+            similar = by_length[turn * num_full : (turn + 1) * num_full]
+            for batch, i in zip(dealt, similar if turn % 2 == 0 else reversed(similar), strict=True):
+                batch.append(i)
         yield from dealt
         if rest:
-            yield list(drawn[whole * size :])
+            yield list(in_window[num_full * batch_size :])

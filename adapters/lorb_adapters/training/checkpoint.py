@@ -1,7 +1,7 @@
-"""Where a training run stands: all that it needs to go on as if it had never stopped."""
+"""The state of a training run: trained values, optimiser state and history, with their checkpoint format."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -10,22 +10,64 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.step_report import DevReport, StepReport
 
 _SCHEMA = 1
-_JSON = "state"
-_DEV_SCORES = "best dev scores"
-_GROUPS = ("now", "mean", "square", "average", "best", "made")
+_JSON_KEY = "state"
+_DEV_SCORES_KEY = "best dev scores"
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """The figures of one optimiser step.
+
+    Attributes:
+        step, num_steps: this step, counted from 1, and the last one.
+        epoch: passes over the train lists so far, with fractions.
+        losses: each loss before its weight, by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
+        total: the weighted sum of the losses.
+        gradient_norm: before clipping.
+        num_tokens: tokens in the step's lists.
+    """
+
+    step: int
+    num_steps: int
+    epoch: float
+    losses: Mapping[str, float]
+    total: float
+    gradient_norm: float
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DevEvaluation:
+    """One evaluation on dev.
+
+    Attributes:
+        step: the step it follows.
+        epoch: passes over the train lists so far, with fractions.
+        weight: of the rescoring score, tuned on dev.
+        wer: word error rate with that weight, per cent.
+        is_best: whether it has fewer word errors than every earlier evaluation.
+    """
+
+    step: int
+    epoch: float
+    weight: float
+    wer: float
+    is_best: bool
+
+
+ReportCallback = Callable[[StepReport | DevEvaluation], None]
 
 
 @dataclass(slots=True)
-class Best:
-    """What did best on dev so far.
+class BestOnDev:
+    """The trained values with the fewest word errors on dev so far.
 
     Attributes:
         tensors: trained values by name.
-        dev_scores: of dev's lists by them.
-        step: after which they were taken.
+        dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
+        step: the step that the values were taken after.
         errors: word errors on dev.
     """
 
@@ -37,108 +79,108 @@ class Best:
 
 @dataclass(slots=True)
 class TrainingState:
-    """After `step` whole steps, of the present stage where a run has several.
+    """Everything that a run needs to continue to the same bits: its state after `step` steps of the current stage.
 
     Attributes:
-        now: trained values by name.
-        mean, square: AdamW's moments, by the same names; empty before the first step.
-        average: the moving average of the values; empty without one.
-        best: on dev; None before the first look.
-        looks_without_gain: since the best.
-        steps, looks: the run's course.
-        seconds: spent so far.
-        is_done: whether the loop has ended.
-        stage_ends: what `seconds` was when each earlier stage ended; the present stage's number is their count.
-        made: what earlier stages made for later ones, by name.
+        tensors: trained values by name.
+        step: completed steps of the current stage.
+        first_moments, second_moments: AdamW's, by the same names; empty before the first step.
+        moving_average: of the trained values, by the same names; empty without one.
+        best: on dev; None before the first evaluation.
+        evaluations_without_gain: dev evaluations since `best`.
+        steps, evaluations: the reports so far, in order.
+        seconds: spent training so far.
+        is_done: whether the training loop has ended.
+        stage_end_seconds: `seconds` at the end of each earlier stage; its length is the current stage's number.
+        artifacts: tensors that earlier stages computed for later ones, by name.
     """
 
-    now: dict[str, Tensor]
+    tensors: dict[str, Tensor]
     step: int = 0
-    mean: dict[str, Tensor] = field(default_factory=dict)
-    square: dict[str, Tensor] = field(default_factory=dict)
-    average: dict[str, Tensor] = field(default_factory=dict)
-    best: Best | None = None
-    looks_without_gain: int = 0
+    first_moments: dict[str, Tensor] = field(default_factory=dict)
+    second_moments: dict[str, Tensor] = field(default_factory=dict)
+    moving_average: dict[str, Tensor] = field(default_factory=dict)
+    best: BestOnDev | None = None
+    evaluations_without_gain: int = 0
     steps: list[StepReport] = field(default_factory=list)
-    looks: list[DevReport] = field(default_factory=list)
+    evaluations: list[DevEvaluation] = field(default_factory=list)
     seconds: float = 0.0
     is_done: bool = False
-    stage_ends: list[float] = field(default_factory=list)
-    made: dict[str, Tensor] = field(default_factory=dict)
+    stage_end_seconds: list[float] = field(default_factory=list)
+    artifacts: dict[str, Tensor] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """A safetensors file: tensors, and the rest as JSON in its header."""
-        tensors = {
-            f"{group}/{name}": tensor.detach().cpu().contiguous()
-            for group in _GROUPS
-            for name, tensor in self._group(group).items()
+        """Returns a safetensors file: the tensors, and everything else as JSON in its header."""
+        # These keys, and those of the header, are the file format: they stay when the fields are renamed.
+        groups = {
+            "now": self.tensors,
+            "mean": self.first_moments,
+            "square": self.second_moments,
+            "average": self.moving_average,
+            "best": {} if self.best is None else self.best.tensors,
+            "made": self.artifacts,
         }
-        rest: dict[str, object] = {
+        tensors = {
+            f"{prefix}/{name}": tensor.detach().cpu().contiguous()
+            for prefix, group in groups.items()
+            for name, tensor in group.items()
+        }
+        header: dict[str, object] = {
             "schema": _SCHEMA,
             "step": self.step,
-            "looks_without_gain": self.looks_without_gain,
+            "looks_without_gain": self.evaluations_without_gain,
             "steps": [asdict(each) for each in self.steps],
-            "looks": [asdict(each) for each in self.looks],
+            "looks": [asdict(each) for each in self.evaluations],
             "seconds": self.seconds,
             "is_done": self.is_done,
-            "stage_ends": self.stage_ends,
+            "stage_ends": self.stage_end_seconds,
         }
         if self.best is not None:
             scores = [score for each in self.best.dev_scores for score in each]
-            tensors[_DEV_SCORES] = torch.tensor(scores, dtype=torch.float64)
+            tensors[_DEV_SCORES_KEY] = torch.tensor(scores, dtype=torch.float64)
             sizes = [len(each) for each in self.best.dev_scores]
-            rest["best"] = {"step": self.best.step, "errors": self.best.errors, "sizes": sizes}
-        return save(tensors, {_JSON: json.dumps(rest)})
+            header["best"] = {"step": self.best.step, "errors": self.best.errors, "sizes": sizes}
+        return save(tensors, {_JSON_KEY: json.dumps(header)})
 
     @classmethod
     def from_bytes(cls, content: bytes, place: str) -> "TrainingState":
-        """Reads what `to_bytes` wrote; raises InvalidInput naming `place` where it is torn."""
+        """Reads the content of a checkpoint. Raises InvalidInput, naming `place`, if it is damaged."""
         try:
-            tensors = load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            rest = json.loads(header["__metadata__"][_JSON])
-            if rest["schema"] != _SCHEMA:
-                raise ValueError(f"schema {rest['schema']} is unknown")
-            groups = _grouped(tensors)
-            best = rest.get("best")
-            return cls(
-                now=groups["now"],
-                step=rest["step"],
-                mean=groups["mean"],
-                square=groups["square"],
-                average=groups["average"],
-                best=None
-                if best is None
-                else Best(groups["best"], _split(tensors[_DEV_SCORES], best["sizes"]), best["step"], best["errors"]),
-                looks_without_gain=rest["looks_without_gain"],
-                steps=[StepReport(**each) for each in rest["steps"]],
-                looks=[DevReport(**each) for each in rest["looks"]],
-                seconds=rest["seconds"],
-                is_done=rest["is_done"],
-                stage_ends=rest.get("stage_ends", []),
-                made=groups["made"],
-            )
+            return cls._parse(content)
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
             raise InvalidInput(
-                f"{place} is no checkpoint that this version can read ({problem}): start over with --restart",
+                f"{place} is not a checkpoint that this version can read ({problem}): start over with --restart",
                 field="resume",
             ) from problem
 
-    def _group(self, name: str) -> Mapping[str, Tensor]:
-        if name == "best":
-            return {} if self.best is None else self.best.tensors
-        group: Mapping[str, Tensor] = getattr(self, name)
-        return group
+    @classmethod
+    def _parse(cls, content: bytes) -> "TrainingState":
+        tensors = load(content)
+        file_header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        header = json.loads(file_header["__metadata__"][_JSON_KEY])
+        if header["schema"] != _SCHEMA:
+            raise ValueError(f"unknown schema {header['schema']}")
+        best = header.get("best")
+        if best is not None:
+            dev_scores = [part.tolist() for part in torch.split(tensors[_DEV_SCORES_KEY], best["sizes"])]
+            best = BestOnDev(_group(tensors, "best"), dev_scores, best["step"], best["errors"])
+        return cls(
+            tensors=_group(tensors, "now"),
+            step=header["step"],
+            first_moments=_group(tensors, "mean"),
+            second_moments=_group(tensors, "square"),
+            moving_average=_group(tensors, "average"),
+            best=best,
+            evaluations_without_gain=header["looks_without_gain"],
+            steps=[StepReport(**each) for each in header["steps"]],
+            evaluations=[DevEvaluation(**each) for each in header["looks"]],
+            seconds=header["seconds"],
+            is_done=header["is_done"],
+            stage_end_seconds=header.get("stage_ends", []),
+            artifacts=_group(tensors, "made"),
+        )
 
 
-def _grouped(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
-    for key, tensor in tensors.items():
-        group, _, name = key.partition("/")
-        if group in groups:
-            groups[group][name] = tensor
-    return groups
-
-
-def _split(scores: Tensor, sizes: Sequence[int]) -> list[list[float]]:
-    return [part.tolist() for part in torch.split(scores, list(sizes))]
+def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

@@ -1,4 +1,4 @@
-"""The training loop: steps, looks at dev, checkpoints; the best on dev is kept."""
+"""The training loop: steps, evaluations on dev, checkpoints, early stopping; returns the best values on dev."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,31 +11,28 @@ from torch import Tensor
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.process_memory import KeptPages
 from lorb_adapters.ranking import RankPrior
-from lorb_adapters.training.batches import batches, shares, steps_per_epoch
-from lorb_adapters.training.checkpoint import Best, TrainingState
+from lorb_adapters.training.batches import balanced_partition, batches, steps_per_epoch
+from lorb_adapters.training.checkpoint import BestOnDev, DevEvaluation, ReportCallback, StepReport, TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import ReferencedList
-from lorb_adapters.training.evaluation.tuning import scored, tune_weight
+from lorb_adapters.training.data.encoded_lists import EncodedList
+from lorb_adapters.training.evaluation.tuning import scored_lists, tune_weight
 from lorb_adapters.training.methods import Lora, Method
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.processes import Processes
-from lorb_adapters.training.step_report import DevReport, Report, StepReport
-
-__all__ = ["DevReport", "Report", "StepReport", "Trained", "train"]
 
 CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What did best on dev.
+class TrainedModel:
+    """The best trained values on dev.
 
     Attributes:
         tensors: trained values by name.
-        dev_scores: dev's lists by them.
-        num_steps: after which they were taken.
-        weights: the same as an adapter; None for methods that make none.
+        dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
+        num_steps: the step that the values were taken after.
+        weights: the values as an adapter; None for methods that do not make one.
     """
 
     tensors: Mapping[str, Tensor]
@@ -47,54 +44,53 @@ class Trained:
 def train(
     method: Method,
     config: TrainConfig,
-    train_lists: Sequence[ReferencedList],
-    dev_lists: Sequence[ReferencedList],
+    train_lists: Sequence[EncodedList],
+    dev_lists: Sequence[EncodedList],
     prior: RankPrior,
-    report: Report,
+    report: ReportCallback,
     *,
     state: TrainingState | None = None,
-    keep: Callable[[TrainingState], None] | None = None,
+    save: Callable[[TrainingState], None] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     processes: Processes | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Trained:
-    """Trains `method` and keeps what is best on dev.
+) -> TrainedModel:
+    """Trains `method`; returns its best values on dev, the same in all processes.
 
-    train_lists: those with contrast. `report` hears of every step and every look at dev. state: where an earlier run of
-    the same configuration and lists stood; from there the course is the same to the bit. keep: takes the state after
-    every look at dev, and after a step when `checkpoint_seconds` have passed since it last did. All processes return
-    the same.
+    train_lists: lists whose hypotheses differ in word errors. report: receives every step and every evaluation.
+    state: of an earlier run with the same configuration and lists; training continues from it to the same bits.
+    save: receives the state after every evaluation, and after a step when `checkpoint_seconds` have passed.
     """
     training = _Training(method, config, prior, processes or Processes(), state)
     now = training.state
-    started, last_kept = clock() - now.seconds, clock()
+    started, last_saved = clock() - now.seconds, clock()
     pages = KeptPages()
-    per_epoch = steps_per_epoch(len(train_lists), config)
-    num_steps = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
-    evaluate_every = max(1, per_epoch // config.evaluations_per_epoch)
-    left = () if now.is_done else islice(batches(train_lists, config, num_steps), now.step, None)
-    for step, batch in enumerate(left, start=now.step + 1):
-        done = training.step(batch, step, num_steps, step / per_epoch)
+    epoch_steps = steps_per_epoch(len(train_lists), config)
+    num_steps = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
+    evaluate_every = max(1, epoch_steps // config.evaluations_per_epoch)
+    remaining = () if now.is_done else islice(batches(train_lists, config, num_steps), now.step, None)
+    for step, batch in enumerate(remaining, start=now.step + 1):
+        done = training.step(batch, step, num_steps, step / epoch_steps)
         pages.bound()
         report(done)
-        looks = step % evaluate_every == 0 or step == num_steps
-        if looks:
-            report(training.evaluate_dev(dev_lists, step / per_epoch))
-            now.is_done = step == num_steps or 0 < config.patience <= now.looks_without_gain
-        if keep and (looks or clock() - last_kept >= checkpoint_seconds):
+        evaluates = step % evaluate_every == 0 or step == num_steps
+        if evaluates:
+            report(training.evaluate_dev(dev_lists, step / epoch_steps))
+            now.is_done = step == num_steps or 0 < config.patience <= now.evaluations_without_gain
+        if save and (evaluates or clock() - last_saved >= checkpoint_seconds):
             now.seconds = clock() - started
-            keep(training.whole_state())
-            last_kept = clock()
+            save(training.checkpoint_state())
+            last_saved = clock()
         if now.is_done:
             break
     if now.best is None:
-        raise ValueError("there was nothing to train on")
+        raise ValueError("no list to train on")
     weights = method.weights(now.best.tensors) if isinstance(method, Lora) else None
-    return Trained(now.best.tensors, now.best.dev_scores, now.best.step, weights)
+    return TrainedModel(now.best.tensors, now.best.dev_scores, now.best.step, weights)
 
 
 class _Training:
-    """A method in training, with its optimiser and where it stands."""
+    """A method in training, with its objective, optimiser and state."""
 
     def __init__(
         self,
@@ -105,23 +101,23 @@ class _Training:
         state: TrainingState | None,
     ) -> None:
         if state is not None:
-            method.restore(state.now)
-        self.state = state or TrainingState(now={})
+            method.restore(state.tensors)
+        self.state = state or TrainingState(tensors={})
         self._method, self._prior, self._processes = method, prior, processes
         self._objective = Objective(method, config, prior, processes)
         self._optimizer = Optimizer(method.tensors, config, self.state)
 
-    def step(self, batch: Sequence[ReferencedList], step: int, num_steps: int, epoch: float) -> StepReport:
-        """Forward, backward, one move of the optimiser; the same one in all processes."""
-        self._optimizer.clear()
+    def step(self, batch: Sequence[EncodedList], step: int, num_steps: int, epoch: float) -> StepReport:
+        """Runs forward, backward and one optimiser step, which is the same in all processes."""
+        self._optimizer.zero_grad()
         losses = self._objective(batch, step)
         if losses.total is not None:
             losses.total.backward()  # type: ignore[no-untyped-call]
         self._processes.sum(self._optimizer.gradients)
-        told = torch.stack([*losses.values.values(), losses.weighted]).detach()
-        self._processes.sum([told])
-        norm = self._optimizer.move(step, num_steps)
-        *values, total = told.tolist()
+        reported = torch.stack([*losses.values.values(), losses.weighted]).detach()
+        self._processes.sum([reported])
+        norm = self._optimizer.step(step, num_steps)
+        *values, total = reported.tolist()
         done = StepReport(
             step=step,
             num_steps=num_steps,
@@ -135,35 +131,36 @@ class _Training:
         self.state.steps.append(done)
         return done
 
-    def evaluate_dev(self, dev_lists: Sequence[ReferencedList], epoch: float) -> DevReport:
-        """Scores dev, each process its share, tunes the weight, and keeps what is better than all before."""
-        state, tensors = self.state, self._optimizer.evaluated()
+    def evaluate_dev(self, dev_lists: Sequence[EncodedList], epoch: float) -> DevEvaluation:
+        """Scores dev with all processes, tunes the weight, and keeps the values if they are the best so far."""
+        state, tensors = self.state, self._optimizer.evaluation_tensors()
         scores = self._dev_scores(tensors, dev_lists)
-        ranked = scored(dev_lists, scores, self._prior)
+        ranked = scored_lists(dev_lists, scores, self._prior)
         weight = tune_weight(ranked)
-        errors = sum(each.chosen_errors(weight) for each in ranked)
+        errors = sum(each.top_errors(weight) for each in ranked)
         is_best = state.best is None or errors < state.best.errors
-        state.looks_without_gain = 0 if is_best else state.looks_without_gain + 1
+        state.evaluations_without_gain = 0 if is_best else state.evaluations_without_gain + 1
         if is_best:
-            state.best = Best(tensors, scores, state.step, errors)
+            state.best = BestOnDev(tensors, scores, state.step, errors)
         num_words = sum(each.num_words for each in dev_lists)
-        look = DevReport(state.step, epoch, weight, 100 * errors / max(1, num_words), is_best)
-        state.looks.append(look)
-        return look
+        evaluation = DevEvaluation(state.step, epoch, weight, 100 * errors / max(1, num_words), is_best)
+        state.evaluations.append(evaluation)
+        return evaluation
 
-    def whole_state(self) -> TrainingState:
-        """The state with the values as they are now; to be written before the next step changes them."""
-        self.state.now = dict(self._method.tensors)
-        self.state.mean, self.state.square, self.state.average = self._optimizer.moments()
-        return self.state
+    def checkpoint_state(self) -> TrainingState:
+        """Returns the state with references to the current tensors: write it before the next step changes them."""
+        state = self.state
+        state.tensors = dict(self._method.tensors)
+        state.first_moments, state.second_moments, state.moving_average = self._optimizer.state_tensors()
+        return state
 
-    def _dev_scores(self, tensors: Mapping[str, Tensor], dev_lists: Sequence[ReferencedList]) -> list[list[float]]:
+    def _dev_scores(self, tensors: Mapping[str, Tensor], dev_lists: Sequence[EncodedList]) -> list[list[float]]:
         processes = self._processes
         if processes.size == 1:
             return self._method.scores(tensors, dev_lists)
-        own = shares([each.num_tokens for each in dev_lists], processes.size)[processes.rank]
-        mine = dict(zip(own, self._method.scores(tensors, [dev_lists[i] for i in own]), strict=True))
-        flat = [score for i, each in enumerate(dev_lists) for score in mine.get(i, [0.0] * len(each.rows))]
-        together = torch.tensor(flat, dtype=torch.float64, device=self._method.base.device)
-        processes.sum([together])
-        return [part.tolist() for part in torch.split(together, [len(each.rows) for each in dev_lists])]
+        own = balanced_partition([each.num_tokens for each in dev_lists], processes.size)[processes.rank]
+        own_scores = dict(zip(own, self._method.scores(tensors, [dev_lists[i] for i in own]), strict=True))
+        flat = [score for i, each in enumerate(dev_lists) for score in own_scores.get(i, [0.0] * len(each.rows))]
+        all_scores = torch.tensor(flat, dtype=torch.float64, device=self._method.base.device)
+        processes.sum([all_scores])
+        return [part.tolist() for part in torch.split(all_scores, [len(each.rows) for each in dev_lists])]

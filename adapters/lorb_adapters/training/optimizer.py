@@ -1,4 +1,4 @@
-"""AdamW with its schedule, clipping and moving average, in a form that stops and goes on to the bit."""
+"""AdamW with its learning-rate schedule, gradient clipping and moving average; resumes to the same bits."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,47 +11,51 @@ from lorb_adapters.training.config import TrainConfig
 
 
 class Optimizer:
-    """Moves trained values by their gradients."""
+    """Updates the trained tensors in place from their gradients."""
 
     def __init__(self, tensors: Mapping[str, Tensor], config: TrainConfig, state: TrainingState) -> None:
-        """tensors: leaves with gradients, which hold what `state` says already."""
+        """Continues from `state`.
+
+        tensors: leaves that require gradients and already hold `state.tensors`.
+        """
         self._names, self._tensors, self._config = list(tensors), list(tensors.values()), config
         self._adam = torch.optim.AdamW(
             self._tensors, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         for name, tensor in tensors.items():
-            if name in state.mean:
+            if name in state.first_moments:
                 self._adam.state[tensor] = {
-                    "step": torch.tensor(float(state.step), device=_step_device(tensor)),
-                    "exp_avg": state.mean[name].to(tensor.device, copy=True),
-                    "exp_avg_sq": state.square[name].to(tensor.device, copy=True),
+                    # the fused implementation counts steps on the tensor's own device
+                    "step": torch.tensor(float(state.step), device=tensor.device),
+                    "exp_avg": state.first_moments[name].to(tensor.device, copy=True),
+                    "exp_avg_sq": state.second_moments[name].to(tensor.device, copy=True),
                 }
         self._average: list[Tensor] = []
         if config.ema_decay:
-            start = state.average or tensors
+            start = state.moving_average or tensors
             self._average = [start[name].detach().clone().to(tensor.device) for name, tensor in tensors.items()]
 
     @property
     def gradients(self) -> Sequence[Tensor]:
-        """Of every value, in order; zeros where the last loss did not read it."""
+        """The gradient of every tensor, in order; zeros for tensors that the last loss did not depend on."""
         for tensor in self._tensors:
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)
         return [tensor.grad for tensor in self._tensors if tensor.grad is not None]
 
-    def clear(self) -> None:
-        """Forgets the gradients."""
+    def zero_grad(self) -> None:
+        """Clears the gradients."""
         self._adam.zero_grad()
 
-    def move(self, step: int, num_steps: int) -> float:
-        """One step from the gradients that are there; returns their norm before it was clipped.
+    def step(self, step: int, num_steps: int) -> float:
+        """Applies the current gradients as step `step` of `num_steps`; returns their norm before clipping.
 
-        Raises InvalidInput where they are not finite: nothing good comes after that.
+        Raises InvalidInput if the norm is not finite: AdamW's moments could not recover from it.
         """
         for group in self._adam.param_groups:
             group["lr"] = self._config.learning_rate * schedule(step, num_steps, self._config.warmup_fraction)
         norm = float(torch.nn.utils.clip_grad_norm_(self._tensors, self._config.max_gradient_norm))
-        if not norm < float("inf"):  # this way round NaN too
+        if not norm < float("inf"):  # true for NaN too
             raise InvalidInput(
                 f"the gradient of step {step} is not finite: lower --learning-rate, and look for lists with extreme "
                 "first-pass scores",
@@ -59,33 +63,30 @@ class Optimizer:
             )
         self._adam.step()
         if self._average:
-            # early averages would be mostly the beginning (as in TensorFlow's ExponentialMovingAverage)
+            # The decay starts low, or early averages would be mostly the initial values (TensorFlow's
+            # ExponentialMovingAverage, num_updates).
             decay = min(self._config.ema_decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self._average, [tensor.detach() for tensor in self._tensors], 1 - decay)
         return norm
 
-    def evaluated(self) -> dict[str, Tensor]:
-        """A copy of what dev judges: the average where there is one, or the values as they are."""
+    def evaluation_tensors(self) -> dict[str, Tensor]:
+        """Returns a copy of the values to evaluate: the moving average if there is one, else the current values."""
         values = self._average or self._tensors
         return {name: tensor.detach().clone() for name, tensor in zip(self._names, values, strict=True)}
 
-    def moments(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Mean, square and moving average by name, as a TrainingState has them; not copied."""
+    def state_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Returns first moments, second moments and moving average by name, without copying them."""
         states = {
             name: self._adam.state[tensor]
             for name, tensor in zip(self._names, self._tensors, strict=True)
             if tensor in self._adam.state
         }
-        mean = {name: each["exp_avg"] for name, each in states.items()}
-        square = {name: each["exp_avg_sq"] for name, each in states.items()}
-        return mean, square, dict(zip(self._names, self._average, strict=False))
+        first_moments = {name: each["exp_avg"] for name, each in states.items()}
+        second_moments = {name: each["exp_avg_sq"] for name, each in states.items()}
+        return first_moments, second_moments, dict(zip(self._names, self._average, strict=False))
 
 
 def schedule(step: int, num_steps: int, warmup_fraction: float) -> float:
-    """Share of the peak learning rate: linear up to the warm-up's end, then linear to 0 after the last step."""
+    """Returns the fraction of the peak learning rate: linear warm-up, then linear decay to 0 after the last step."""
     warmup = max(1, round(warmup_fraction * num_steps))
     return step / warmup if step <= warmup else (num_steps - step + 1) / (num_steps - warmup + 1)
-
-
-def _step_device(tensor: Tensor) -> torch.device:
-    return tensor.device  # the fused step counts where the values are

@@ -1,4 +1,4 @@
-"""The processes of a run: one alone, or several that torchrun or `accelerate launch --multi_gpu` started."""
+"""The processes of a distributed run, started by torchrun or `accelerate launch --multi_gpu`; or the only one."""
 
 import importlib
 import os
@@ -13,19 +13,19 @@ from torch import distributed as dist
 
 from lorb.errors import InvalidInput, ModelFailed
 
-# The first process may build a cache or look at large sets while the others wait.
+# The main process may take hours to build a cache or to score large sets while the others wait.
 _TIMEOUT = timedelta(days=1)
-_FAILURE = "lorb/failure"
+_FAILURE_KEY = "lorb/failure"
 
 
 class Processes:
-    """Sums and gathers over all processes of a run. Every process calls the same methods in the same order.
+    """Collective operations of a run. Every process calls the same methods in the same order.
 
-    Where one fails the others' next call raises ModelFailed with its reason.
+    If one process fails, the next call in each other process raises ModelFailed with its reason.
 
     Attributes:
-        rank: this process, from 0; 0 alone writes, reports and publishes.
-        size: how many there are.
+        rank: of this process, from 0. Only process 0 writes, reports and publishes.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -33,15 +33,16 @@ class Processes:
 
     @classmethod
     def join(cls, device: str = "cpu") -> "Processes":
-        """The run's processes, as the launcher's environment tells (RANK, WORLD_SIZE); one alone without.
+        """Connects to the other processes named by the launcher's variables (RANK, WORLD_SIZE), if they are set.
 
-        Raises InvalidInput where they do not find each other.
+        Raises InvalidInput if the connection fails.
         """
         size = os.environ.get("WORLD_SIZE", "1")
         if size == "1":
             return cls()
         if not dist.is_initialized():
-            # Imported later, as AdamW does, it keeps the group: gloo's threads outlive `leave`, which may abort.
+            # AdamW imports this module later otherwise, and it then keeps a reference to the group: gloo's threads
+            # survive `close` and may abort the process at exit.
             importlib.import_module("torch._dynamo")
             try:
                 dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)
@@ -54,97 +55,100 @@ class Processes:
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
-    def is_first(self) -> bool:
-        """Whether this one writes, reports and publishes."""
+    def is_main(self) -> bool:
+        """Whether this process writes, reports and publishes."""
         return self.rank == 0
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replaces each tensor with its sum over all processes, the same bits everywhere. All of one dtype."""
+        """Replaces each tensor by its sum over all processes, with the same bits everywhere.
+
+        The tensors must have one dtype.
+        """
         if self.size == 1 or not tensors:
             return
-        together = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        self._collective(lambda: dist.all_reduce(together))
-        for tensor, part in zip(tensors, torch.split(together, [each.numel() for each in tensors]), strict=True):
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        self._collective(lambda: dist.all_reduce(flat))
+        for tensor, part in zip(tensors, torch.split(flat, [each.numel() for each in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def gather_rows(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
-        """Every process' rows in the order of the processes; the gradient is that of this process' own.
+        """Returns the rows of all processes, [sum(counts), width], in the order of the processes.
 
-        rows: [counts[rank], width]. Where all processes compute the same of what they get, the sum of their gradients
-        is the whole one.
+        rows: [counts[rank], width]. Backward gives this process only the gradient of its own rows: if all processes
+        compute the same loss from the result, their gradients sum up to the full gradient.
         """
         if self.size == 1:
             return rows
-        gathered: Tensor = _Gather.apply(rows, list(counts), self)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _GatherRows.apply(rows, list(counts), self)  # type: ignore[no-untyped-call]
         return gathered
 
-    def share(self, content: bytes) -> bytes:
-        """What the first process has, in all of them."""
+    def broadcast(self, content: bytes) -> bytes:
+        """Returns the main process's `content` in every process."""
         if self.size == 1:
             return content
         length = torch.tensor([len(content)])
-        self._broadcast(length)
+        self._broadcast_tensor(length)
         buffer = torch.empty(int(length), dtype=torch.uint8)
-        if self.is_first and content:
+        if self.is_main and content:
             buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        self._broadcast(buffer)
+        self._broadcast_tensor(buffer)
         return buffer.numpy().tobytes()
 
-    def wait(self) -> None:
-        """Returns when every process has come here."""
+    def barrier(self) -> None:
+        """Waits until every process has called it."""
         if self.size > 1:
-            self.sum([torch.zeros(1, device=_device())])
+            self.sum([torch.zeros(1, device=_collective_device())])
 
-    def tell_failure(self, reason: str) -> None:
-        """Leaves this process' reason for the others, which will find that it has gone."""
+    def report_failure(self, reason: str) -> None:
+        """Stores why this process ends, for the error message of the others."""
         if self.size > 1:
-            with suppress(Exception):  # there is no more to be done here
-                _store().set(_FAILURE, f"process {self.rank}: {reason}")
+            with suppress(Exception):  # the original error matters more than a lost connection
+                _key_value_store().set(_FAILURE_KEY, f"process {self.rank}: {reason}")
 
-    def leave(self) -> None:
-        """Ends the connection."""
+    def close(self) -> None:
+        """Disconnects from the other processes."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
-    def _broadcast(self, tensor: Tensor) -> None:
-        there = tensor.to(_device())
-        self._collective(lambda: dist.broadcast(there, 0))
-        tensor.copy_(there)
+    def _broadcast_tensor(self, tensor: Tensor) -> None:
+        on_device = tensor.to(_collective_device())
+        self._collective(lambda: dist.broadcast(on_device, 0))
+        tensor.copy_(on_device)
 
     def _collective(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except RuntimeError as error:  # gloo and nccl have no type of their own for a lost peer
+        except RuntimeError as error:  # gloo and nccl have no error type of their own for a lost peer
             raise ModelFailed(
-                f"another process of this run has ended ({_reason() or str(error).splitlines()[0]})"
+                f"another process of this run has ended ({_stored_failure() or str(error).splitlines()[0]})"
             ) from error
 
 
-class _Gather(torch.autograd.Function):
+class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, counts: list[int], processes: Processes) -> Tensor:  # noqa: ANN401
         start = sum(counts[: processes.rank])
-        ctx.own = slice(start, start + counts[processes.rank])
+        ctx.own_rows = slice(start, start + counts[processes.rank])
         gathered = rows.new_zeros(sum(counts), rows.shape[1])
-        gathered[ctx.own] = rows
+        gathered[ctx.own_rows] = rows
         processes.sum([gathered])
         return gathered
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        return grad[ctx.own], None, None
+        return grad[ctx.own_rows], None, None
 
 
-def _device() -> torch.device:
+def _collective_device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def _store() -> Any:  # noqa: ANN401 - torch's own, without a public name
+def _key_value_store() -> Any:  # noqa: ANN401 - torch's own, without a public name
     return dist.distributed_c10d._get_default_store()
 
 
-def _reason() -> str:
+def _stored_failure() -> str:
     with suppress(Exception):
-        if _store().check([_FAILURE]):
-            return str(_store().get(_FAILURE).decode())
+        if _key_value_store().check([_FAILURE_KEY]):
+            return str(_key_value_store().get(_FAILURE_KEY).decode())
     return ""

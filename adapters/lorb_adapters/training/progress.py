@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar with the time left on a terminal, a line now and then elsewhere."""
+"""Progress of a run on stderr: a bar with the remaining time on a terminal, a line every ten seconds elsewhere."""
 
 import time
 from types import TracebackType
@@ -6,20 +6,25 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lorb_adapters.training.checkpoint import TrainingState
-from lorb_adapters.training.step_report import DevReport, StepReport
+from lorb_adapters.training.checkpoint import DevEvaluation, StepReport, TrainingState
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SMOOTHING = 0.05
+_LOSS_SMOOTHING = 0.05  # weight of the newest step in the moving average of the losses shown
 
 
 class TrainingProgress:
-    """Listens to a training loop. Writes to stderr; `quiet` keeps silent and still counts."""
+    """Shows and records the reports of a training loop.
+
+    Attributes:
+        steps, dev_evaluations: all reports of the run, in order.
+        num_tokens: tokens trained on.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        """quiet: writes nothing, but still records."""
         self.num_tokens = 0
         self.steps: list[StepReport] = []
-        self.looks_at_dev: list[DevReport] = []
+        self.dev_evaluations: list[DevEvaluation] = []
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bar = Progress(
             TextColumn("training"),
@@ -33,90 +38,95 @@ class TrainingProgress:
         )
         self._task = self._bar.add_task("", total=None)
         self._started = self._last_line = time.monotonic()
-        self._seconds_before = 0.0
-        self._stage = (0.0, 0, 0)  # seconds, steps of it and tokens so far when this process began the present stage
-        self._preparing_since: tuple[float, int] | None = None
-        self._smoothed: dict[str, float] = {}
+        self._ended: float | None = None
+        self._seconds_before_resume = 0.0
+        # seconds, steps and tokens when this process began the current stage
+        self._stage_start = (0.0, 0, 0)
+        self._preparation_start: tuple[float, int] | None = None
+        self._smoothed_losses: dict[str, float] = {}
 
     def resume(self, state: TrainingState) -> None:
-        """Takes over the course of a run that goes on."""
-        self.steps, self.looks_at_dev = list(state.steps), list(state.looks)
+        """Takes over the reports and the time of the run that `state` continues."""
+        self.steps, self.dev_evaluations = list(state.steps), list(state.evaluations)
         self.num_tokens = sum(step.num_tokens for step in state.steps)
-        self._seconds_before = state.seconds
-        self.say(f"resumed after step {state.step}")
+        self._seconds_before_resume = state.seconds
+        self.log(f"resumed after step {state.step}")
 
     def __enter__(self) -> "TrainingProgress":
         self._started = self._last_line = time.monotonic()
+        self._ended = None
         self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended = time.monotonic()
         self._bar.stop()
 
     @property
     def seconds(self) -> float:
-        """Spent in the loop, in earlier parts of a resumed run too."""
-        return self._seconds_before + time.monotonic() - self._started
+        """Seconds spent in the loop, including those before the run was resumed."""
+        now = time.monotonic() if self._ended is None else self._ended
+        return self._seconds_before_resume + now - self._started
 
-    def say(self, text: str) -> None:
-        """A line of its own."""
+    def log(self, text: str) -> None:
+        """Prints a line."""
         self._console.print(text, markup=False, soft_wrap=True)
 
     def begin_stage(self, name: str, steps_done: int) -> None:
-        """The steps to come are of another stage, and count from `steps_done`; its pace is its own."""
-        self._stage = (self.seconds, steps_done, self.num_tokens)
-        self._smoothed = {}
+        """Starts a new stage with its own speed and remaining time; its steps count on from `steps_done`."""
+        self._stage_start = (self.seconds, steps_done, self.num_tokens)
+        self._smoothed_losses = {}
         self._bar.reset(self._task, total=None)
-        self.say(f"stage: {name}")
+        self.log(f"stage: {name}")
 
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """A line now and then about what comes before steps; `done` grows from call to call."""
+    def report_preparation(self, what: str, done: int, total: int) -> None:
+        """Prints a line every ten seconds about work before the steps; `done` grows from call to call."""
         now = time.monotonic()
-        if self._preparing_since is None:
-            self._preparing_since, self._last_line = (now, done), now
+        if self._preparation_start is None:
+            self._preparation_start, self._last_line = (now, done), now
         if now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            started, done_then = self._preparing_since
-            left = (total - done) * (now - started) / (done - done_then)
-            self.say(f"{what}: {100 * done // total}%  {clock(left)} left")
+            started, done_before = self._preparation_start
+            seconds_left = (total - done) * (now - started) / (done - done_before)
+            self.log(f"{what}: {100 * done // total}%  {format_duration(seconds_left)} left")
 
-    def __call__(self, report: StepReport | DevReport) -> None:
-        """Takes what the loop reports."""
-        if isinstance(report, DevReport):
-            self._look_at_dev(report)
+    def __call__(self, report: StepReport | DevEvaluation) -> None:
+        """Records and shows a report of the loop."""
+        if isinstance(report, DevEvaluation):
+            self._show_evaluation(report)
         else:
-            self._step(report)
+            self._show_step(report)
 
-    def _step(self, report: StepReport) -> None:
+    def _show_step(self, report: StepReport) -> None:
         self.steps.append(report)
         self.num_tokens += report.num_tokens
         for name, value in report.losses.items():
-            before = self._smoothed.get(name, value)
-            self._smoothed[name] = before + _SMOOTHING * (value - before)
-        losses = "  ".join(f"{name} {value:+.4g}" for name, value in self._smoothed.items())
+            before = self._smoothed_losses.get(name, value)
+            self._smoothed_losses[name] = before + _LOSS_SMOOTHING * (value - before)
+        losses = "  ".join(f"{name} {value:+.4g}" for name, value in self._smoothed_losses.items())
         self._bar.update(self._task, completed=report.step, total=report.num_steps, description=losses)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            seconds_then, step_then, tokens_then = self._stage
-            seconds = self.seconds - seconds_then
-            left = (report.num_steps - report.step) * seconds / (report.step - step_then)
-            self.say(
+            start_seconds, start_step, start_tokens = self._stage_start
+            seconds = self.seconds - start_seconds
+            seconds_left = (report.num_steps - report.step) * seconds / (report.step - start_step)
+            self.log(
                 f"step {report.step}/{report.num_steps}  epoch {report.epoch:.2f}  {losses}  "
-                f"{(self.num_tokens - tokens_then) / seconds:.0f} tokens/s  {clock(left)} left"
+                f"{(self.num_tokens - start_tokens) / seconds:.0f} tokens/s  {format_duration(seconds_left)} left"
             )
 
-    def _look_at_dev(self, report: DevReport) -> None:
-        self.looks_at_dev.append(report)
-        best = "  best so far" if report.is_best else ""
-        self.say(
-            f"dev after step {report.step} (epoch {report.epoch:.2f}): "
-            f"WER {report.wer:.2f} with weight {report.weight:.2f}{best}"
+    def _show_evaluation(self, evaluation: DevEvaluation) -> None:
+        self.dev_evaluations.append(evaluation)
+        best = "  best so far" if evaluation.is_best else ""
+        self.log(
+            f"dev after step {evaluation.step} (epoch {evaluation.epoch:.2f}): "
+            f"WER {evaluation.wer:.2f} with weight {evaluation.weight:.2f}{best}"
         )
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, as 3:05."""
+def format_duration(seconds: float) -> str:
+    """Returns minutes and seconds, such as 3:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,36 +1,53 @@
-"""The folder of a run: what it is a run of, and its last checkpoint. A kill at any moment leaves it whole."""
+"""The folder of a run: its record, its last checkpoint and its lock. It stays consistent if the process is killed."""
 
 import fcntl
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from lorb.errors import InvalidInput
 from lorb_adapters.training.encoder.layer_cache import LayerCache
 
-_RUN, _CHECKPOINT, _LOCK = "run.json", "checkpoint.safetensors", ".lock"
+START, RESUME, RESTART = "start", "resume", "restart"
 TRAINING, TRAINED, FINISHED = "training", "trained", "finished"
+_RECORD, _CHECKPOINT, _LOCK = "run.json", "checkpoint.safetensors", ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """Where and how a run keeps its checkpoints.
+
+    Attributes:
+        folder: holds the checkpoint and the cached hidden states of frozen layers.
+        start_mode: "start" begins a run, "resume" continues the one in the folder, "restart" discards that one first.
+        checkpoint_seconds: between checkpoints.
+    """
+
+    folder: Path
+    start_mode: str = START
+    checkpoint_seconds: float = 60.0
 
 
 class RunFolder:
-    """One run's folder, held by one process at a time.
+    """The folder of one run, locked by one process at a time.
 
-    run.json says what the run is (`identity`), how far it is (`status`: "training"; "trained", but not published;
-    "finished"), how often it was resumed, and the store's last number before it published. checkpoint.safetensors
-    is a TrainingState.
+    run.json records what decides the run's result (`identity`), its `status` ("training"; "trained", but not published;
+    "finished"), how often it was resumed, and the domain's last version number before the run published.
+    checkpoint.safetensors is a TrainingState.
     """
 
     def __init__(self, path: Path) -> None:
-        """Makes the folder where there is none; raises InvalidInput where another process holds it."""
+        """Creates the folder if necessary and locks it. Raises InvalidInput if another process has locked it."""
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: TextIO = open(path / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
+            self._lock: TextIO = open(path / _LOCK, "w")  # noqa: SIM115 - open as long as the folder is locked
         except OSError as error:
             raise InvalidInput(
-                f"run-dir {path} cannot be made or written: {error.strerror}", field="run-dir"
+                f"run-dir {path} cannot be created or written: {error.strerror}", field="run-dir"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,73 +60,81 @@ class RunFolder:
 
     @property
     def num_resumes(self) -> int:
-        """How often the run has gone on after a stop."""
+        """How often the run was resumed."""
         return int(self._record["resumed"])
 
+    def begin(self, start_mode: str, identity: Mapping[str, Any]) -> None:
+        """Starts, resumes or restarts a run that `identity` describes. Raises InvalidInput if the folder forbids it."""
+        {START: self.start, RESUME: self.resume, RESTART: self.restart}[start_mode](identity)
+
     def start(self, identity: Mapping[str, Any]) -> None:
-        """Begins a run that is new. Raises InvalidInput where one stopped here that has a checkpoint to go on from."""
-        before = self._read()
-        if before is not None and before["status"] == TRAINING and (self.path / _CHECKPOINT).exists():
+        """Starts a run. Raises InvalidInput if the folder has an unfinished run with a checkpoint."""
+        record = self._read()
+        if record is not None and record["status"] == TRAINING and (self.path / _CHECKPOINT).exists():
             raise InvalidInput(
-                f"{self.path} holds a run that has not ended: go on with it with --resume, start over with --restart, "
-                "or give another --run-dir",
+                f"{self.path} holds an unfinished run: continue it with --resume, start over with --restart, or give "
+                "another --run-dir",
                 field="run-dir",
             )
         self.restart(identity)
 
     def restart(self, identity: Mapping[str, Any]) -> None:
-        """Begins anew, whatever is here."""
+        """Starts a run; discards an earlier one."""
         (self.path / _CHECKPOINT).unlink(missing_ok=True)
         LayerCache.remove(self.path)
-        self._write({"status": TRAINING, "resumed": 0, "outcome": "", "identity": _plain(identity)})
+        self._write({"status": TRAINING, "resumed": 0, "outcome": "", "identity": _as_json(identity)})
 
     def resume(self, identity: Mapping[str, Any]) -> None:
-        """Goes on. Raises InvalidInput where there is nothing to go on with, or naming what differs."""
-        before = self._read()
-        if before is None:
+        """Resumes the run. Raises InvalidInput if there is none, if it has finished, or naming what differs."""
+        record = self._read()
+        if record is None:
             raise InvalidInput(f"{self.path} holds no run to resume: start one without --resume", field="resume")
-        if before["status"] == FINISHED:
+        if record["status"] == FINISHED:
             raise InvalidInput(
-                f"the run in {self.path} has finished ({before['outcome']}): there is nothing to resume", field="resume"
-            )
-        differences = _differences(before["identity"], _plain(identity))
-        if differences:
-            raise InvalidInput(
-                f"the run in {self.path} cannot be resumed by this command: {'; '.join(differences)}. Give what it was "
-                "begun with, or start over with --restart",
+                f"the run in {self.path} has finished ({record['outcome']}): there is nothing to resume",
                 field="resume",
             )
-        self._write(before | {"status": TRAINING, "resumed": before["resumed"] + 1})
+        differences = _differences(record["identity"], _as_json(identity))
+        if differences:
+            raise InvalidInput(
+                f"the run in {self.path} cannot be resumed by this command: {'; '.join(differences)}. Repeat the "
+                "run's own settings, or start over with --restart",
+                field="resume",
+            )
+        self._write(record | {"status": TRAINING, "resumed": record["resumed"] + 1})
 
     def load(self) -> bytes:
-        """The last checkpoint; empty where there is none yet."""
+        """Returns the last checkpoint; empty if there is none."""
         path = self.path / _CHECKPOINT
         return path.read_bytes() if path.exists() else b""
 
     def save(self, checkpoint: bytes) -> None:
-        """Keeps a checkpoint; the one before it stays until this one is whole on the disk.
+        """Replaces the checkpoint; the old one remains until the new one is on disk.
 
-        Raises InvalidInput where it cannot be written.
+        Raises InvalidInput if it cannot be written.
         """
         try:
             _replace(self.path / _CHECKPOINT, checkpoint)
         except OSError as error:
             raise InvalidInput(
                 f"a checkpoint of {len(checkpoint) / 2**20:,.0f} MiB cannot be written to {self.path} "
-                f"({error.strerror}): mend that, and go on from the one before with --resume",
+                f"({error.strerror}): fix that, and continue from the last checkpoint with --resume",
                 field="run-dir",
             ) from error
 
-    def publishing_after(self, place: str, last_number: int) -> int:
-        """The last number in `place` when this run first set out to publish there; `last_number`, if that is now."""
-        note = self._record.get("publishing", {})
-        if note.get("place") != place:
-            note = {"place": place, "after": last_number}
-            self._write(self._record | {"publishing": note})
-        return int(note["after"])
+    def last_number_before_publishing(self, place: str, last_number: int) -> int:
+        """Returns the last version number in `place` before this run first tried to publish there.
+
+        last_number: the current one; recorded if this is the first try.
+        """
+        attempt = self._record.get("publishing", {})
+        if attempt.get("place") != place:
+            attempt = {"place": place, "after": last_number}
+            self._write(self._record | {"publishing": attempt})
+        return int(attempt["after"])
 
     def end(self, status: str, outcome: str) -> None:
-        """Says how the run ended. What is only needed to go on with it is removed; "trained" keeps the checkpoint."""
+        """Records how the run ended and removes its caches; only "trained" keeps the checkpoint."""
         self._write(self._record | {"status": status, "outcome": outcome})
         LayerCache.remove(self.path)
         if status == FINISHED:
@@ -122,33 +147,34 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Lets another process have the folder."""
+        """Unlocks the folder."""
         self._lock.close()
 
     @staticmethod
     def status(path: Path) -> str:
-        """How far the run in a folder is; empty where there is none."""
+        """Returns the status of the run in a folder; empty if there is no run."""
         try:
-            return str(json.loads((path / _RUN).read_text(encoding="utf-8"))["status"])
+            return str(json.loads((path / _RECORD).read_text(encoding="utf-8"))["status"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads((self.path / _RECORD).read_text(encoding="utf-8"))
             if not {"status", "resumed", "outcome", "identity"} <= record.keys():
                 raise ValueError("a key is missing")
         except FileNotFoundError:
             return None
         except (ValueError, AttributeError) as problem:
             raise InvalidInput(
-                f"{self.path / _RUN} is not a run's record ({problem}): start over with --restart", field="run-dir"
+                f"{self.path / _RECORD} is not the record of a run ({problem}): start over with --restart",
+                field="run-dir",
             ) from problem
         return record
 
     def _write(self, record: dict[str, Any]) -> None:
         self._record = record
-        _replace(self.path / _RUN, json.dumps(record, indent=2).encode())
+        _replace(self.path / _RECORD, json.dumps(record, indent=2).encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -160,13 +186,13 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(partial, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name too
+        os.fsync(folder)  # makes the new name durable too
     finally:
         os.close(folder)
 
 
-def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """As it reads back from a file: tuples are lists."""
+def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `identity` as it reads back from JSON: tuples become lists."""
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
 

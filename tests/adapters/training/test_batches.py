@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lorb.formats import read_nbest_lists
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.batches import batches, shares, steps_per_epoch
+from lorb_adapters.training.batches import balanced_partition, batches, steps_per_epoch
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import prepare
+from lorb_adapters.training.data.encoded_lists import encode_lists
 
 CONFIG = TrainConfig(lists_per_step=4, hypotheses_per_list=3)
 
@@ -20,7 +20,7 @@ CONFIG = TrainConfig(lists_per_step=4, hypotheses_per_list=3)
 @pytest.fixture(scope="module")
 def lists(tiny_bert, sample):
     nbests = read_nbest_lists([sample / "train.jsonl.gz"], require_references=True)[:90]
-    return prepare(nbests, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
+    return encode_lists(nbests, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
 
 
 def test_an_epoch_has_every_list_once(lists):
@@ -52,7 +52,7 @@ def test_lengths_are_evened_out(lists):
 @given(st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 5))
 def test_shares_cover_everything_and_none_is_overlong(lengths, num_shares):
     """Each position is in one share; the fullest exceeds the emptiest by no more than the longest single thing."""
-    parts = shares(lengths, num_shares)
+    parts = balanced_partition(lengths, num_shares)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
     totals = [sum(lengths[i] for i in part) for part in parts]
     assert max(totals) - min(totals) <= max(lengths, default=0)

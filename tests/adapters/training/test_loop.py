@@ -9,15 +9,17 @@ from lorb.errors import InvalidInput
 from lorb.formats import read_nbest_lists
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.batches import draw_hypotheses
-from lorb_adapters.training.checkpoint import TrainingState
+from lorb_adapters.training.batches import sample_hypotheses
+from lorb_adapters.training.checkpoint import DevEvaluation, StepReport, TrainingState
 from lorb_adapters.training.config import METHODS, TrainConfig
-from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare, score_lists
-from lorb_adapters.training.loop import DevReport, StepReport, train
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
+from lorb_adapters.training.loop import train
 from lorb_adapters.training.methods import make_method
+from lorb_adapters.training.methods.scoring import score_lists
 
 CONFIG = TrainConfig(
     lora=LoraConfig(rank=4, alpha=8),
@@ -37,7 +39,7 @@ def base(tiny_bert):
 @pytest.fixture(scope="module")
 def lists(base, sample):
     nbests = read_nbest_lists([sample / "train.jsonl.gz"], require_references=True)[:60]
-    prepared = prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+    prepared = encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False)
     return [each for each in prepared if each.has_contrast]
 
 
@@ -68,13 +70,13 @@ def test_all_losses_are_reported_apart_at_every_step(base, lists):
     for each in steps:
         weighted = each.losses["mwer"] + CONFIG.correlation_weight * each.losses["correlation"]
         assert each.total == pytest.approx(weighted, rel=1e-5)
-    assert any(isinstance(each, DevReport) and each.is_best for each in reports)
+    assert any(isinstance(each, DevEvaluation) and each.is_best for each in reports)
 
 
 def test_the_adapter_kept_is_the_best_on_dev(base, lists):
     """The weights returned reproduce the dev scores that were best."""
     trained, reports = trained_with(base, lists, CONFIG)
-    looks = [each for each in reports if isinstance(each, DevReport)]
+    looks = [each for each in reports if isinstance(each, DevEvaluation)]
     assert min(looks, key=lambda each: each.wer).step == trained.num_steps
     assert list(score_lists(RescoringModel(base), trained.weights, lists[40:])) == trained.dev_scores
 
@@ -90,17 +92,17 @@ def test_training_learns_a_rule_that_the_first_pass_gets_wrong(base):
         for a in nouns
         for b in nouns
     ]
-    lists = prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+    lists = encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False)
     config = replace(CONFIG, max_steps=40, epochs=4, learning_rate=1e-2, evaluations_per_epoch=1)
     _, reports = trained_with(base, lists[::2] + lists[1::2], config)
-    assert min(each.wer for each in reports if isinstance(each, DevReport)) == 0.0
+    assert min(each.wer for each in reports if isinstance(each, DevEvaluation)) == 0.0
 
 
 def test_dev_without_gain_stops_the_run(base, lists):
     """With a patience of two looks, a learning rate of almost nothing ends the run early."""
     config = replace(CONFIG, epochs=10, max_steps=None, learning_rate=1e-12, patience=2)
     _, reports = trained_with(base, lists, config)
-    looks = [each for each in reports if isinstance(each, DevReport)]
+    looks = [each for each in reports if isinstance(each, DevEvaluation)]
     assert [each.is_best for each in looks] == [True, False, False]
 
 
@@ -109,13 +111,13 @@ def test_drawn_hypotheses_keep_the_first_pass_best_and_their_errors(lists):
     import random
 
     whole = max(lists, key=lambda each: len(each.rows))
-    drawn = draw_hypotheses(whole, 4, random.Random(0))
+    drawn = sample_hypotheses(whole, 4, random.Random(0))
     assert len(drawn.rows) == 4
     assert drawn.rows[0] == whole.rows[0]
     pairs = list(zip(whole.rows, whole.errors, strict=True))
     places = [pairs.index(pair) for pair in zip(drawn.rows, drawn.errors, strict=True)]
     assert places == sorted(places)
-    assert draw_hypotheses(whole, 99, random.Random(0)) is whole
+    assert sample_hypotheses(whole, 99, random.Random(0)) is whole
 
 
 def test_lists_without_scores_train_with_the_rank_prior(base, lists):
@@ -123,7 +125,7 @@ def test_lists_without_scores_train_with_the_rank_prior(base, lists):
     unscored = [
         replace(each.nbest, hypotheses=tuple(Hypothesis(h.transcript) for h in each.nbest.hypotheses)) for each in lists
     ]
-    prepared = prepare(unscored, base.text_encoder, TextNormalization(), uses_context=False)
+    prepared = encode_lists(unscored, base.text_encoder, TextNormalization(), uses_context=False)
     prior = fit_rank_prior(prepared)
     assert list(prior.log_probabilities) == sorted(prior.log_probabilities, reverse=True)
     trained, _ = trained_with(base, prepared, replace(CONFIG, max_steps=2))
@@ -154,9 +156,9 @@ def test_going_on_from_any_step_ends_the_same_to_the_bit(base, lists, stop):
     assert same(rest.tensors, whole.tensors)
     assert rest.dev_scores == whole.dev_scores
     assert later == reports[len(reports) - len(later) :]
-    assert state.steps + state.looks == [
+    assert state.steps + state.evaluations == [
         *(each for each in reports if isinstance(each, StepReport)),
-        *(each for each in reports if isinstance(each, DevReport)),
+        *(each for each in reports if isinstance(each, DevEvaluation)),
     ]
 
 

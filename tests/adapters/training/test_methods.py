@@ -7,14 +7,15 @@ from lorb.errors import InvalidInput
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.base.writer import write_base
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
+from lorb_adapters.training.checkpoint import DevEvaluation
 from lorb_adapters.training.config import LEARNING_RATES, METHODS, TrainConfig
-from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.loop import train
 from lorb_adapters.training.methods import make_method
-from lorb_adapters.training.step_report import DevReport
 from support.adapters.publications import random_weights
 
 
@@ -38,7 +39,7 @@ def zebra_lists(base):
         for a in nouns
         for b in nouns
     ]
-    return prepare(nbests, base.text_encoder, TextNormalization(), uses_context=False)
+    return encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -54,7 +55,7 @@ def test_every_method_learns_a_rule(base, method):
         lists[::2],
         lists[1::2],
         fit_rank_prior(lists),
-        lambda report: looks.append(report) if isinstance(report, DevReport) else None,
+        lambda report: looks.append(report) if isinstance(report, DevEvaluation) else None,
     )
     assert min(look.wer for look in looks) == 0.0
     assert (trained.weights is None) == (method != "lora")
@@ -88,13 +89,13 @@ def test_a_fresh_method_scores_as_the_base(base, method, tiny_bert):
 )
 def test_what_is_trained_is_counted(base, method, count):
     """Trained parameters by each method's own arithmetic, for 2 layers of 32 dimensions, 64 within, rank 4."""
-    assert make_method(base, config_of(method)).num_trained == count
+    assert make_method(base, config_of(method)).num_trained_parameters == count
 
 
 def test_full_trains_every_parameter(base):
     """The encoder's own, and the head."""
     expected = sum(parameter.numel() for parameter in base.encoder.parameters()) + 33
-    assert make_method(base, config_of("full")).num_trained == expected
+    assert make_method(base, config_of("full")).num_trained_parameters == expected
 
 
 @pytest.mark.parametrize("method", ["lora", "bitfit", "adapter", "prefix"])
@@ -124,9 +125,9 @@ def test_biases_of_some_layers_leave_what_is_below_them_to_the_cache(base, tiny_
     whole = make_method(base, config_of("bitfit", lora=LoraConfig(layers=(0, 1))))
     upper = make_method(load_base(str(tiny_bert)), config_of("bitfit", lora=LoraConfig(layers=(1,))))
     assert set(upper.tensors) == {name for name in whole.tensors if "layer.0." not in name}
-    assert (whole.lowest_layer, upper.lowest_layer) == (0, 1)
-    assert whole.below(rows).requires_grad is False
-    assert upper.below(rows).requires_grad is False
+    assert (whole.first_trained_layer, upper.first_trained_layer) == (0, 1)
+    assert whole.frozen_hidden_states(rows).requires_grad is False
+    assert upper.frozen_hidden_states(rows).requires_grad is False
     found = []
     for method in (whole, upper):
         features, _ = method.forward(rows, None)

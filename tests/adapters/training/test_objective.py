@@ -7,10 +7,11 @@ import torch
 
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.losses import correlation_penalty
 from lorb_adapters.training.methods import make_method
 from lorb_adapters.training.objective import Objective
@@ -36,7 +37,7 @@ def lists(base):
     ]
     return [
         each.with_reference()
-        for each in prepare(
+        for each in encode_lists(
             made, base.text_encoder, TextNormalization(), uses_context=False, uses_references=True, teacher="pll"
         )
     ]

@@ -13,7 +13,7 @@ CONFIG = TrainConfig(learning_rate=0.1, warmup_fraction=0.0, weight_decay=0.0)
 
 def made(config=CONFIG, state=None):
     tensors = {"a": torch.tensor([3.0, 4.0], requires_grad=True), "b": torch.tensor(1.0, requires_grad=True)}
-    return tensors, Optimizer(tensors, config, state or TrainingState(now={}))
+    return tensors, Optimizer(tensors, config, state or TrainingState(tensors={}))
 
 
 def test_the_schedule_rises_to_its_peak_and_falls_to_nothing():
@@ -28,8 +28,8 @@ def test_long_gradients_are_clipped_and_their_length_is_told():
     for scale in (1.0, 5.0):
         tensors, optimizer = made()
         (tensors["a"] * torch.tensor([0.6, 0.8]) * scale).sum().backward()
-        assert optimizer.move(1, 10) == pytest.approx(scale)
-        mean, square, _ = optimizer.moments()
+        assert optimizer.step(1, 10) == pytest.approx(scale)
+        mean, square, _ = optimizer.state_tensors()
         assert mean["a"].tolist() == pytest.approx([0.06, 0.08], rel=1e-4)
         assert square["a"].tolist() == pytest.approx([0.36e-3, 0.64e-3], rel=1e-4)
 
@@ -46,9 +46,9 @@ def test_the_average_lags_behind_and_early_ones_forget_the_beginning():
     tensors, optimizer = made(TrainConfig(learning_rate=0.1, warmup_fraction=0.0, ema_decay=0.99))
     before = tensors["a"].detach().clone()
     tensors["a"].sum().backward()
-    optimizer.move(1, 10)
+    optimizer.step(1, 10)
     expected = before + (1 - 2 / 11) * (tensors["a"].detach() - before)
-    torch.testing.assert_close(optimizer.evaluated()["a"], expected)
+    torch.testing.assert_close(optimizer.evaluation_tensors()["a"], expected)
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing():
@@ -57,5 +57,5 @@ def test_a_gradient_that_is_not_finite_moves_nothing():
         tensors, optimizer = made()
         (tensors["a"] * value).sum().backward()
         with pytest.raises(InvalidInput, match="gradient of step 1 is not finite"):
-            optimizer.move(1, 10)
+            optimizer.step(1, 10)
         assert tensors["a"].tolist() == [3.0, 4.0]

@@ -151,10 +151,10 @@ def test_a_launchers_half_environment_is_one_line(monkeypatch, capsys, files, ti
 
 
 def test_one_process_alone_needs_no_others():
-    """Sums, gathers and shares are what goes in."""
+    """Sums, gathers and broadcasts are what goes in."""
     alone = Processes()
     tensor = torch.arange(3.0)
     alone.sum([tensor])
     assert torch.equal(alone.gather_rows(tensor[None], [1]), torch.arange(3.0)[None])
-    assert alone.share(b"x") == b"x"
-    assert alone.is_first
+    assert alone.broadcast(b"x") == b"x"
+    assert alone.is_main

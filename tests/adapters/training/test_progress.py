@@ -3,9 +3,8 @@
 import pytest
 
 from lorb_adapters.training import progress as progress_module
-from lorb_adapters.training.checkpoint import TrainingState
-from lorb_adapters.training.progress import TrainingProgress, clock
-from lorb_adapters.training.step_report import DevReport, StepReport
+from lorb_adapters.training.checkpoint import DevEvaluation, StepReport, TrainingState
+from lorb_adapters.training.progress import TrainingProgress, format_duration
 
 
 class SimulatedClock:
@@ -65,14 +64,14 @@ def test_a_resumed_stage_counts_the_steps_of_this_process(simulated, capsys):
 
 def test_looks_at_dev_are_told_and_kept(simulated, capsys):
     """Each look at dev is one line, the best one marked, and all are kept in order."""
-    looks = [DevReport(50, 1.0, 0.7, 16.25, True), DevReport(100, 2.0, 0.8, 16.5, False)]
+    looks = [DevEvaluation(50, 1.0, 0.7, 16.25, True), DevEvaluation(100, 2.0, 0.8, 16.5, False)]
     with TrainingProgress() as progress:
         for look in looks:
             progress(look)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "dev after step 50 (epoch 1.00): WER 16.25 with weight 0.70  best so far"
     assert "best" not in lines[1]
-    assert progress.looks_at_dev == looks
+    assert progress.dev_evaluations == looks
 
 
 def test_what_comes_before_the_first_step_tells_its_time_left(simulated, capsys):
@@ -80,7 +79,7 @@ def test_what_comes_before_the_first_step_tells_its_time_left(simulated, capsys)
     progress = TrainingProgress()
     simulated.now += 1000
     for done in range(1, 4):
-        progress.preparing("frozen layers", 10 * done, 100)
+        progress.report_preparation("frozen layers", 10 * done, 100)
         simulated.now += 6
     assert capsys.readouterr().err.splitlines() == ["frozen layers: 30%  0:42 left"]
 
@@ -96,7 +95,7 @@ def test_quiet_says_nothing_and_still_counts(simulated, capsys):
 
 def test_a_resumed_run_counts_what_came_before(simulated, capsys):
     """Steps, tokens and seconds of the first part are in the totals."""
-    state = TrainingState(now={}, step=2, steps=[step(1), step(2)], looks=[], seconds=30.0)
+    state = TrainingState(tensors={}, step=2, steps=[step(1), step(2)], looks=[], seconds=30.0)
     with TrainingProgress() as progress:
         progress.resume(state)
         simulated.now += 10
@@ -109,4 +108,4 @@ def test_a_resumed_run_counts_what_came_before(simulated, capsys):
 
 def test_clock_reads_minutes_and_seconds():
     """Seconds are always two digits."""
-    assert [clock(0), clock(65.9), clock(3600)] == ["0:00", "1:05", "60:00"]
+    assert [format_duration(0), format_duration(65.9), format_duration(3600)] == ["0:00", "1:05", "60:00"]

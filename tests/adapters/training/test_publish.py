@@ -4,7 +4,7 @@ import pytest
 
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.text import EncodedHypothesis
-from lorb_adapters.training.data.encoded_lists import ReferencedList
+from lorb_adapters.training.data.encoded_lists import EncodedList
 from lorb_adapters.training.publish import short_lists_with_contrast
 
 
@@ -12,7 +12,7 @@ def of_length(num_tokens, errors=(1, 0)):
     """A list of two texts of so many tokens each."""
     nbest = NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id=str(num_tokens), reference="b")
     row = EncodedHypothesis((0,) * num_tokens, (0,) * num_tokens, 0, truncated=False)
-    return ReferencedList(nbest, nbest.distinct(), (row, row), errors, 1)
+    return EncodedList(nbest, nbest.distinct(), (row, row), errors, 1)
 
 
 def lengths(chosen):

@@ -51,13 +51,13 @@ def test_where_publishing_began_is_kept_until_a_restart(opened):
     """The first number that was told stays, through resumes; another place has its own, and a restart forgets."""
     folder = opened()
     folder.start(IDENTITY)
-    assert folder.publishing_after("books in store", 3) == 3
+    assert folder.last_number_before_publishing("books in store", 3) == 3
     folder = opened()
     folder.resume(IDENTITY)
-    assert folder.publishing_after("books in store", 4) == 3
-    assert folder.publishing_after("books in another", 7) == 7
+    assert folder.last_number_before_publishing("books in store", 4) == 3
+    assert folder.last_number_before_publishing("books in another", 7) == 7
     folder.restart(IDENTITY)
-    assert folder.publishing_after("books in another", 8) == 8
+    assert folder.last_number_before_publishing("books in another", 8) == 8
 
 
 def test_what_differs_is_named(opened):

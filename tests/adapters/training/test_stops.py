@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lorb_adapters.store.signing import SIGNATURE, make_key
+from lorb_adapters.store.signing import SIGNATURE, create_key_pair
 from lorb_adapters.store.store import Store
 from lorb_adapters.training.cli.train_adapter import main
 from lorb_adapters.training.run_folder import RunFolder
@@ -135,7 +135,7 @@ def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_p
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "end", stops)
         assert main([*without_margin, "--resume"]) == 130
-    make_key(tmp_path / "key")
+    create_key_pair(tmp_path / "key")
     assert main([*without_margin, "--resume", "--signing-key", str(tmp_path / "key")]) == 0
     first, second = store.versions("books")
     assert (first, second[2:]) == (version, version[2:])

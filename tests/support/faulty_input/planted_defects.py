@@ -34,9 +34,9 @@ def written(nbest, change):
     return replace(nbest, hypotheses=tuple(replace(h, transcript=change(h.transcript)) for h in nbest.hypotheses))
 
 
-def ids_twice(sets):
+def duplicate_ids(sets):
     sets["train"].append(replace(sets["dev"][0], id=sets["train"][3].id, reference="nobody said this"))
-    return ERROR, "train", "ids that come twice", 1, 101, sets["train"][3].id
+    return ERROR, "train", "duplicate ids", 1, 101, sets["train"][3].id
 
 
 def train_ids_in_test(sets):
@@ -87,31 +87,31 @@ def references_of_other_lists(sets):
 
 def costs(sets):
     sets["train"][:] = [scored(each, lambda score: -score) for each in sets["train"]]
-    return ERROR, "train", "scores that rise from the best to the worst", 100, 100, sets["train"][0].id
+    return ERROR, "train", "scores rise from best to worst", 100, 100, sets["train"][0].id
 
 
 def positive_scores(sets):
     sets["dev"][:] = [scored(each, lambda score: score + 1000) for each in sets["dev"]]
-    return WARNING, "dev", "scores that are all positive", 100, 100, sets["dev"][0].id
+    return WARNING, "dev", "only positive scores", 100, 100, sets["dev"][0].id
 
 
 def probabilities(sets):
     sets["train"][:] = [scored(each, math.exp) for each in sets["train"]]
-    return WARNING, "train", "scores from 0 to 1, as probabilities", 100, 100, sets["train"][0].id
+    return WARNING, "train", "scores from 0 to 1, like probabilities", 100, 100, sets["train"][0].id
 
 
 def a_shuffled_order(sets):
     for i in (4, 8):
         best, second, *others = sets["test"][i].hypotheses
         sets["test"][i] = replace(sets["test"][i], hypotheses=(second, best, *others))
-    return NOTE, "test", "first hypothesis not the best by score", 2, 100, sets["test"][4].id
+    return NOTE, "test", "first hypothesis has not the best score", 2, 100, sets["test"][4].id
 
 
 def an_order_that_others_made(sets):
     for i in range(20, 40):
         best, second, *others = sets["test"][i].hypotheses
         sets["test"][i] = replace(sets["test"][i], hypotheses=(second, best, *others))
-    return WARNING, "test", "first hypothesis not the best by score", 20, 100, sets["test"][20].id
+    return WARNING, "test", "first hypothesis has not the best score", 20, 100, sets["test"][20].id
 
 
 def two_lists_turned_round(sets):
@@ -120,13 +120,13 @@ def two_lists_turned_round(sets):
         for each in sets["test"]
         if each.reference in {h.transcript for h in each.hypotheses}
     ][:2]
-    return WARNING, "test", "first hypothesis not the best by score", 2, 2, sets["test"][0].id
+    return WARNING, "test", "first hypothesis has not the best score", 2, 2, sets["test"][0].id
 
 
 def another_scale(sets):
     train, dev = Audit.of(sets).facts["train"].score_spread, Audit.of(sets).facts["dev"].score_spread
     sets["dev"][:] = [scored(each, lambda score: score / 10) for each in sets["dev"]]
-    what = f"scores {dev / 10:.3g} apart in dev, {train:.3g} in train"
+    what = f"score spread {dev / 10:.3g} in dev, {train:.3g} in train"
     return WARNING, "train and dev", what, 100, 100, sets["dev"][0].id
 
 
@@ -134,7 +134,7 @@ def a_decoders_mark(sets):
     likely, *others, last = sets["train"][9].hypotheses
     hypotheses = (likely, *others, replace(last, first_pass_score=-5e9))
     sets["train"][9] = replace(sets["train"][9], hypotheses=hypotheses)
-    return NOTE, "train", "scores 10,000 and more behind the best", 1, 100, sets["train"][9].id
+    return NOTE, "train", "scores 10,000 or more below the best", 1, 100, sets["train"][9].id
 
 
 def scores_missing_from_some(sets):
@@ -144,17 +144,17 @@ def scores_missing_from_some(sets):
 
 def uppercase_references(sets):
     sets["test"][:] = [replace(each, reference=each.reference.upper()) for each in sets["test"]]
-    return WARNING, "test", "errors of case alone", 100, 100, sets["test"][0].id
+    return WARNING, "test", "word errors of case only", 100, 100, sets["test"][0].id
 
 
 def one_capital(sets):
     sets["test"][2] = replace(sets["test"][2], reference=sets["test"][2].hypotheses[0].transcript.capitalize())
-    return NOTE, "test", "errors of case alone", 1, 100, sets["test"][2].id
+    return NOTE, "test", "word errors of case only", 1, 100, sets["test"][2].id
 
 
 def uppercase_dev(sets):
     sets["dev"][:] = [replace(written(each, str.upper), reference=each.reference.upper()) for each in sets["dev"]]
-    return WARNING, "train and dev", "hypotheses in upper case, in train in lower case", 100, 100, sets["dev"][0].id
+    return WARNING, "train and dev", "hypotheses in upper case, train's in lower case", 100, 100, sets["dev"][0].id
 
 
 def one_hypothesis(sets):
@@ -178,7 +178,7 @@ def empty_references(sets):
 
 
 DEFECTS = [
-    ids_twice, train_ids_in_test, only_dev_ids_in_train, dev_ids_in_test, long_references_of_train_in_dev,
+    duplicate_ids, train_ids_in_test, only_dev_ids_in_train, dev_ids_in_test, long_references_of_train_in_dev,
     short_references_of_train_in_test, absent_references, references_of_other_lists, costs, positive_scores,
     probabilities, a_shuffled_order, an_order_that_others_made, two_lists_turned_round, another_scale, a_decoders_mark,
     scores_missing_from_some, uppercase_references, one_capital, uppercase_dev, one_hypothesis, mostly_one_hypothesis,

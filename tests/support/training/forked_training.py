@@ -26,7 +26,7 @@ def fork(arguments, environment):
     status = 99
     try:
         from lorb_adapters.pretraining import cli as base_building
-        from lorb_adapters.training.cli.train_adapter import train_adapter as cli
+        from lorb_adapters.training.cli import train_adapter as cli
 
         status = (base_building if "--text" in arguments else cli).main(arguments)
     finally:

@@ -1,4 +1,4 @@
-"""`lorb-compare`: puts reports of lorb-train-adapter side by side."""
+"""`lorb-compare`: compares reports of lorb-train-adapter in the terminal and on an HTML page."""
 
 import argparse
 import os
@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lorb.errors import InvalidInput, LorbError
-from lorb_cli.command import add_common_arguments, needing_extra
+from lorb_cli.command import add_common_arguments, require_extra
 
-with needing_extra("lorb-compare", "train"):
+with require_extra("lorb-compare", "train"):
     from lorb_adapters.training.report.comparison import Comparison
 
 _PROGRAM = "lorb-compare"
@@ -20,7 +20,7 @@ _USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 2 where a file is wrong or cannot be written."""
+    """Runs the command; returns its exit status: 0, or 2 if a file is wrong or cannot be written."""
     args = parser().parse_args(argv)
     try:
         comparison = Comparison.read(args.runs)
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _USAGE_ERROR
     console = Console(markup=False, highlight=False)
     console.print(_table(comparison))
-    for notice in comparison.notices():
+    for notice in comparison.warnings():
         console.print(notice)
     if args.html:
         console.print(f"wrote {args.html}", soft_wrap=True)
@@ -39,21 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags."""
-    made = argparse.ArgumentParser(
+    """Returns the parser of the command line."""
+    parser = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Puts training runs side by side: settings that differ, word error rates with intervals, costs. "
+        description="Compares training runs: settings that differ, word error rates with intervals, costs. "
         "Change: 95% interval of rescored minus first pass over paired resamples of utterances; below 0 is better.",
     )
-    made.add_argument(
+    parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN",
-        help="a report.json, a folder that has one, or a version's folder in a store",
+        help="a report.json, a folder with one, or the folder of a version in a store",
     )  # fmt: skip
-    made.add_argument(
-        "--html", type=Path, metavar="FILE", help="also write a page with plots; of one run, the page of its report"
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write a page with plots; for one run, the page of its report"
     )
-    add_common_arguments(made)
-    return made
+    add_common_arguments(parser)
+    return parser
 
 
 def _table(comparison: Comparison) -> Table:
@@ -70,13 +70,13 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _write_page(path: Path, comparison: Comparison) -> None:
-    """Raises InvalidInput where the page cannot be drawn or written."""
+    """Writes the page. Raises InvalidInput if it cannot be drawn or written."""
     if len(comparison.runs) == 1:
-        from lorb_adapters.training.report.html.run_page import run_page
+        from lorb_adapters.training.report.pages import run_page
 
         content = run_page(comparison.runs[0])
     else:
-        from lorb_adapters.training.report.html.comparison_page import comparison_page
+        from lorb_adapters.training.report.pages import comparison_page
 
         content = comparison_page(comparison)
     partial = path.with_name(f".{path.name}.partial")

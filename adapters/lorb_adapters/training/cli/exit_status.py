@@ -1,36 +1,37 @@
-"""How a command that trains ends: an exit status, and a line on stderr for whatever stopped it."""
+"""Exit statuses of the training commands, and the line on stderr for each way to fail."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from lorb.errors import LorbError, NotPublished
-from lorb_cli.command import needing_extra
+from lorb_cli.command import require_extra
 
 USAGE_ERROR, NOT_PUBLISHED, INTERRUPTED = 2, 3, 130
 
 
 def exit_status(name: str, run: Callable[[], int], *, lost: str, folder: Path) -> int:
-    """Runs the command `name`; returns what `run` does, or the status of what it raised.
+    """Calls `run`; returns its exit status, or that of the error it raised, after printing the error on stderr.
 
-    lost: what an interrupt says did not come about. folder: the run's, to say how to go on.
+    name: the command, which starts the line. lost: what an interrupt prevented. folder: of the run, for the hint how
+    to resume it.
     """
     try:
-        with needing_extra(name, "train"):
+        with require_extra(name, "train"):
             return run()
     except NotPublished as error:
-        status, said = NOT_PUBLISHED, str(error)
+        status, message = NOT_PUBLISHED, str(error)
     except LorbError as error:
-        status, said = USAGE_ERROR, str(error)
+        status, message = USAGE_ERROR, str(error)
     except KeyboardInterrupt:
-        status, said = INTERRUPTED, f"interrupted, {lost}{_how_to_go_on(folder)}"
-    print(f"{name}: {said}", file=sys.stderr)
+        status, message = INTERRUPTED, f"interrupted, {lost}{_resume_hint(folder)}"
+    print(f"{name}: {message}", file=sys.stderr)
     return status
 
 
-def _how_to_go_on(folder: Path) -> str:
+def _resume_hint(folder: Path) -> str:
     from lorb_adapters.training.run_folder import TRAINING, RunFolder
 
     if RunFolder.status(folder) != TRAINING:
         return ""
-    return f"; its checkpoints are in {folder}: the same command with --resume goes on from the last"
+    return f"; its checkpoint is in {folder}: repeat the command with --resume to continue"

@@ -1,4 +1,4 @@
-"""`lorb-train-adapter`: makes an adapter from a domain's lists, proves that it helps, and publishes it."""
+"""`lorb-train-adapter`: trains an adapter on a domain's lists, measures it, and publishes it if dev improves."""
 
 import argparse
 import os
@@ -9,19 +9,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorb.errors import InvalidInput, NotPublished
+from lorb.errors import NotPublished
 from lorb.names import check_name
-from lorb_adapters.base.new_folder import check_can_be_made, check_free
-from lorb_adapters.training.cli.arguments import parser, train_config
+from lorb_adapters.training.cli.arguments import parser
+from lorb_adapters.training.cli.checks import check_device, check_output
 from lorb_adapters.training.cli.exit_status import exit_status
+from lorb_adapters.training.cli.train_config import train_config
 from lorb_cli.nbest_arguments import format_options
 
-if TYPE_CHECKING:  # torch takes seconds to import: --help and a mistyped flag answer at once
+if TYPE_CHECKING:  # torch takes seconds to import, which --help and wrong flags need not wait for
     from lorb_adapters.training.config import TrainConfig
-    from lorb_adapters.training.data.reading import DataFiles
+    from lorb_adapters.training.data.files import DataFiles
     from lorb_adapters.training.processes import Processes
     from lorb_adapters.training.publish import TrainingResult
-    from lorb_adapters.training.report.report import RunReport
+    from lorb_adapters.training.run_folder import CheckpointOptions
 
 _PROGRAM = "lorb-train-adapter"
 
@@ -48,8 +49,8 @@ def _train(args: argparse.Namespace, command: str) -> int:
     config = train_config(args)
     if args.audit_only:
         return _audit(args)
-    check_machine(args)
-    _check_output(args)
+    check_device(args)
+    check_output(args)
     from lorb_adapters.process_memory import keep_freed_pages
 
     keep_freed_pages()
@@ -57,17 +58,17 @@ def _train(args: argparse.Namespace, command: str) -> int:
 
     processes = Processes.join(args.device)
     try:
-        finished = _run(args, domain, config, command, processes)
-        return 0 if finished is None else _conclude(args, domain, finished)
+        result = _run(args, domain, config, command, processes)
+        return 0 if result is None else _finish(args, domain, result)
     except Exception as error:
-        processes.tell_failure(str(error))
+        processes.report_failure(str(error))
         raise
     finally:
-        processes.leave()
+        processes.close()
 
 
 def _audit(args: argparse.Namespace) -> int:
-    """Prints what the audit says of all lists; an error in them is the exit status, as it would be of a run."""
+    """Prints the audit of all lists. Raises InvalidInput for an error in them, as a run would."""
     from lorb.formats import Notices
     from lorb_adapters.training.data.audit import Audit
 
@@ -81,13 +82,14 @@ def _audit(args: argparse.Namespace) -> int:
 def _run(
     args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
 ) -> "TrainingResult | None":
+    """Trains and measures; returns None in all processes but the main one."""
     import torch
 
     from lorb_adapters.base.loader import load_base
     from lorb_adapters.store.choose_base import choose_base
     from lorb_adapters.store.store import Store
     from lorb_adapters.training.progress import TrainingProgress
-    from lorb_adapters.training.run import RESTART, RESUME, START, Keeping, run
+    from lorb_adapters.training.run import run
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -100,29 +102,26 @@ def _run(
         load_base(choose_base(args.base, Store(args.store) if args.store else None), device=device),
         _files(args),
         config,
-        TrainingProgress(quiet=args.quiet or not processes.is_first),
+        TrainingProgress(quiet=args.quiet or not processes.is_main),
         command=command,
         golden_lists=not args.no_golden_lists,
-        keeping=Keeping(
-            _run_folder(args),
-            RESUME if args.resume else RESTART if args.restart else START,
-            args.checkpoint_seconds,
-        ),
+        checkpoints=_checkpoints(args),
         processes=processes,
     )
 
 
-def _conclude(args: argparse.Namespace, domain: str, finished: "TrainingResult") -> int:
-    """Reports, and publishes or writes what was made; the run's folder says which."""
+def _finish(args: argparse.Namespace, domain: str, result: "TrainingResult") -> int:
+    """Writes the report, publishes or writes the result, and records the outcome in the run's folder."""
+    from lorb_adapters.training.report.pages import report_markdown
     from lorb_adapters.training.run_folder import FINISHED, TRAINED
 
-    with finished.folder or nullcontext() as folder:
-        print(finished.report.to_markdown())
+    with result.folder or nullcontext() as folder:
+        print(report_markdown(result.report))
         if args.report_dir:
-            _write_report(args.report_dir, finished.report)
+            _write_report(args.report_dir, result)
         status, outcome = FINISHED, ""
         try:
-            outcome = _deliver(args, domain, finished)
+            outcome = _deliver(args, domain, result)
         except NotPublished as error:
             status, outcome = TRAINED, error.message
             raise
@@ -133,8 +132,8 @@ def _conclude(args: argparse.Namespace, domain: str, finished: "TrainingResult")
     return 0
 
 
-def _deliver(args: argparse.Namespace, domain: str, finished: "TrainingResult") -> str:
-    """Writes a base, publishes an adapter, or neither; says which."""
+def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") -> str:
+    """Writes a base, publishes an adapter, or neither; returns the line that says which."""
     from lorb_adapters.store.signing import SigningKey, manifest_sha256
     from lorb_adapters.store.store import Store
     from lorb_adapters.training.publish import publish
@@ -142,72 +141,32 @@ def _deliver(args: argparse.Namespace, domain: str, finished: "TrainingResult") 
     if args.output_base:
         from lorb_adapters.base.writer import write_base
 
-        write_base(args.output_base, finished.method.base, finished.method.head)
+        write_base(args.output_base, result.method.base, result.method.head)
         return f"wrote a base, not an adapter: use it with --base {args.output_base} in trainer and server"
     if args.dry_run:
         return "published nothing (--dry-run)"
     key = SigningKey(args.signing_key) if args.signing_key else None
     store = Store(args.store)
-    version = publish(finished, store, force=args.force, promote=not args.no_promote, signing_key=key)
-    # the one moment at which it is known to be what was trained: who signs it later compares
+    version = publish(result, store, force=args.force, promote=not args.no_promote, signing_key=key)
+    # Only now is the version known to be the one just trained; whoever signs it later compares this digest.
     digest = manifest_sha256(store.manifest_content(domain, version))
     stable = "" if args.no_promote else ", now stable"
     return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"
 
 
-def check_machine(args: argparse.Namespace) -> None:
-    """Raises InvalidInput where there is no such device, or the numbers that go with it cannot be."""
-    import torch
-
-    if args.threads < 0:
-        raise InvalidInput(f"threads is {args.threads}: it must be 0 (all) or more", field="threads")
-    if not args.checkpoint_seconds >= 0:  # this way round NaN too
-        raise InvalidInput(
-            f"checkpoint-seconds is {args.checkpoint_seconds}: it must be 0 or more", field="checkpoint-seconds"
-        )
-    kind, colon, number = args.device.partition(":")
-    there = torch.cuda.device_count()
-    index = int(number) if number.isdecimal() else there if colon else 0
-    if args.device != "cpu" and (kind != "cuda" or index >= there):
-        raise InvalidInput(f"device is {args.device!r}: here is cpu, and {there or 'no'} cuda", field="device")
-
-
-def _check_output(args: argparse.Namespace) -> None:
-    """Raises InvalidInput where what is asked for could not be given after hours of training."""
-    from lorb_adapters.store.signing import SigningKey
-    from lorb_adapters.store.store import Store
-
-    for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
-        if folder is not None:
-            check_can_be_made(folder, field)
-    if args.report_dir:
-        from lorb_adapters.training.report.html.figure import check_plots_can_be_made
-
-        check_plots_can_be_made()
-    if args.output_base:
-        if args.method != "full":
-            raise InvalidInput(
-                f"output-base is for method full, which changes the base; {args.method} does not", field="output-base"
-            )
-        check_free(args.output_base)
-    elif not args.dry_run:
-        if args.method != "lora":
-            from lorb_adapters.training.publish import unpublishable
-
-            raise InvalidInput(unpublishable(args.method), field="method")
-        if not args.store:
-            raise InvalidInput("store is missing: say where to publish, or --dry-run to publish nothing", field="store")
-        Store(args.store).found()
-        if args.signing_key:
-            SigningKey(args.signing_key)
-
-
 def _files(args: argparse.Namespace) -> "DataFiles":
-    from lorb_adapters.training.data.reading import DataFiles
+    from lorb_adapters.training.data.files import DataFiles
 
     return DataFiles(
         tuple(args.train), tuple(args.dev), tuple(args.test), tuple(args.ood), args.format, format_options(args)
     )
+
+
+def _checkpoints(args: argparse.Namespace) -> "CheckpointOptions":
+    from lorb_adapters.training.run_folder import RESTART, RESUME, START, CheckpointOptions
+
+    start_mode = RESUME if args.resume else RESTART if args.restart else START
+    return CheckpointOptions(_run_folder(args), start_mode, args.checkpoint_seconds)
 
 
 def _run_folder(args: argparse.Namespace) -> Path:
@@ -215,14 +174,14 @@ def _run_folder(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _write_report(folder: Path, report: "RunReport") -> None:
-    from lorb_adapters.training.report.html.run_page import run_page
-    from lorb_adapters.training.report.saved_report import REPORT_JSON, SavedReport
+def _write_report(folder: Path, result: "TrainingResult") -> None:
+    from lorb_adapters.training.report.pages import report_markdown, run_page
+    from lorb_adapters.training.report.report import REPORT_JSON
 
-    json_text = report.to_json()
-    page = run_page(SavedReport.parse(json_text.encode(), REPORT_JSON))
+    report = result.report
+    texts = {"report.md": report_markdown(report), REPORT_JSON: report.to_json(), "report.html": run_page(report)}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("report.md", report.to_markdown()), (REPORT_JSON, json_text), ("report.html", page)):
+    for name, text in texts.items():
         partial = folder / f".{name}.partial"
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, folder / name)

@@ -1,4 +1,4 @@
-"""The encoder's forward with gradients: packed rows, from any layer on, with whatever a method adds to it."""
+"""The encoder's forward pass with gradients: packed rows through any range of layers, with hooks of a method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,27 +7,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lorb.errors import InvalidInput
 from lorb_adapters.encoder import onednn
-from lorb_adapters.encoder.bert_layer import BertLayer, Linear
-from lorb_adapters.encoder.lora_matrices import Projection
+from lorb_adapters.encoder.bert_layer import BertLayer
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
 from lorb_adapters.encoder.packing import PackedRows
+from lorb_adapters.encoder.projections import Linear, Projection
+from lorb_adapters.training.config import AUTO, BF16, FP32
 from lorb_adapters.training.encoder.attention import Prefix, TrainingAttention
 
 
 class LayerHooks:
-    """What a method adds to the base at each place; this one adds nothing."""
+    """What a training method changes in each layer. This class changes nothing."""
 
-    def product(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
-        """X weight^T + bias of one of a layer's four products, query, key and value being one; [tokens, out]."""
+    def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs]. Query, key and value are one projection."""
         return functional.linear(x, linear.weight, linear.bias)
 
-    def sublayer(self, layer: int, join: Projection, out: Tensor) -> Tensor:
-        """What is put onto the residual instead of `out`, [tokens, hidden]; join: ATTENTION_OUT or DOWN."""
+    def sublayer_output(self, layer: int, projection: Projection, out: Tensor) -> Tensor:
+        """Returns what is added to the residual instead of `out`, [tokens, hidden].
+
+        projection: the one that computed `out`, ATTENTION_OUT or DOWN.
+        """
         return out
 
     def prefix(self, layer: int) -> Prefix | None:
-        """Keys and values that every row attends to beside its own."""
+        """Returns keys and values that every row attends to besides its own, or None."""
         return None
 
 
@@ -38,82 +43,101 @@ class _Layer:
 
 
 class TrainingEncoder:
-    """BERT, RoBERTa, XLM-R, CamemBERT and ELECTRA with gradients. Equal to their own forward up to rounding.
+    """A BERT, RoBERTa, XLM-R, CamemBERT or ELECTRA encoder with gradients; equal to transformers' up to rounding.
 
-    Dropout of the base's own stays off: a frozen part is the function that will be served.
+    The base's own dropout stays off: frozen layers compute the function that will be served.
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype, *, trains_encoder: bool = False) -> None:
-        """`encoder` must be supported. dtype: of products. trains_encoder: its parameters change between passes."""
+        """encoder: one that is supported. dtype: of activations. trains_encoder: parameters change between passes."""
         self._encoder, self.dtype = encoder, dtype
         self._modules = list(encoder.get_submodule("encoder.layer").children())
-        self._kept = None if trains_encoder else self._read(range(self.num_layers))
+        self._frozen_layers = None if trains_encoder else self._read(range(self.num_layers))
 
     @staticmethod
     def supports(encoder: nn.Module) -> bool:
-        """Whether the encoder's forward is embeddings and then BERT layers, by its structure."""
+        """Whether the encoder consists of embeddings and BERT layers."""
         return PackedEncoder.supports(encoder)
 
     @property
     def num_layers(self) -> int:
-        """How many layers the encoder has."""
+        """The number of layers."""
         return len(self._modules)
 
     def embed(self, packed: PackedRows) -> Tensor:
-        """What the first layer reads, [tokens, hidden]."""
+        """Returns the input of the first layer, [tokens, hidden]."""
         x: Tensor = self._encoder.get_submodule("embeddings")(
             input_ids=packed.token_ids, token_type_ids=packed.type_ids, position_ids=packed.position_ids
         )
         projection = getattr(self._encoder, "embeddings_project", None)
         return (x if projection is None else projection(x))[0].to(self.dtype)
 
-    def forward(self, packed: PackedRows, x: Tensor, layers: range, additions: LayerHooks) -> Tensor:
-        """Runs `layers` on what the first of them reads, [tokens, hidden]; returns what the last writes."""
+    def forward(self, packed: PackedRows, x: Tensor, layers: range, hooks: LayerHooks) -> Tensor:
+        """Runs `layers` on `x`, the input of the first of them; returns the output of the last, [tokens, hidden]."""
         if not layers:
             return x
-        read = self._kept or self._read(layers)
-        heads = read[layers[0]].weights.num_heads
+        weights = self._frozen_layers or self._read(layers)
+        heads = weights[layers[0]].weights.num_heads
         attention = TrainingAttention(packed, heads, x.shape[1] // heads)
         num_tokens = len(x)
-        x = self._in_steps(x)
+        x = self._pad(x)
         for number in layers:
-            x = self._layer(number, read[number], x, attention, additions)
+            x = self._layer(number, weights[number], x, attention, hooks)
         return x[:num_tokens]
 
-    def _in_steps(self, x: Tensor) -> Tensor:
-        """With oneDNN, as many tokens more as make a length that many passes share; no row attends to them.
+    def _pad(self, x: Tensor) -> Tensor:
+        """Pads to one of few lengths where oneDNN computes the products; no row attends to the padding.
 
-        For a length of its own each pass would have its twelve products compiled, and the kernels, kept in oneDNN's and
-        torch's caches, stand between the freed tensors of the heap: it grew to 7 GiB.
+        oneDNN compiles twelve products for each new length, and caches the kernels. They fragmented the heap between
+        freed tensors: it grew to 7 GiB.
         """
-        if not onednn.computes(x.device, self.dtype):
+        if not onednn.supports(x.device, self.dtype):
             return x
-        return functional.pad(x, (0, 0, 0, onednn.token_step_up(len(x)) - len(x)))
+        return functional.pad(x, (0, 0, 0, onednn.padded_length(len(x)) - len(x)))
 
-    def _layer(
-        self, number: int, layer: _Layer, x: Tensor, attention: TrainingAttention, additions: LayerHooks
-    ) -> Tensor:
+    def _layer(self, number: int, layer: _Layer, x: Tensor, attention: TrainingAttention, hooks: LayerHooks) -> Tensor:
         weights = layer.weights
-        context = attention(additions.product(number, Projection.QKV, x, weights.qkv), additions.prefix(number))
-        out = additions.product(number, Projection.ATTENTION_OUT, context, weights.attention_out)
-        x = weights.attention_norm(x + additions.sublayer(number, Projection.ATTENTION_OUT, out))
-        up = layer.activation(additions.product(number, Projection.UP, x, weights.up))
-        out = additions.product(number, Projection.DOWN, up, weights.down)
-        return weights.norm(x + additions.sublayer(number, Projection.DOWN, out))
+        context = attention(hooks.project(number, Projection.QKV, x, weights.qkv), hooks.prefix(number))
+        out = hooks.project(number, Projection.ATTENTION_OUT, context, weights.attention_out)
+        x = weights.attention_norm(x + hooks.sublayer_output(number, Projection.ATTENTION_OUT, out))
+        up = layer.activation(hooks.project(number, Projection.UP, x, weights.up))
+        out = hooks.project(number, Projection.DOWN, up, weights.down)
+        return weights.norm(x + hooks.sublayer_output(number, Projection.DOWN, out))
 
     def _read(self, layers: range) -> dict[int, _Layer]:
         return {
             number: _Layer(
-                _in_dtype(BertLayer.read(self._modules[number], self.dtype), self.dtype),
-                # BertLayer's may work in place, which autograd forbids
+                _with_dtype(BertLayer.read(self._modules[number], self.dtype), self.dtype),
+                # BertLayer's activation may work in place, which autograd forbids
                 self._modules[number].get_submodule("intermediate.intermediate_act_fn"),
             )
             for number in layers
         }
 
 
-def _in_dtype(layer: BertLayer, dtype: torch.dtype) -> BertLayer:
-    """The layer with its four weights in `dtype` too; biases and norms are read in it."""
+def product_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Returns the dtype of activations and frozen weights; trained values and losses are always fp32.
+
+    precision: "fp32", "bf16", or "auto": bf16 if the processor has instructions for it. Raises InvalidInput for "bf16"
+    if it has none: emulated bf16 takes eight times as long as fp32.
+    """
+    supported = _has_bf16(device)
+    if precision == BF16 and not supported:
+        raise InvalidInput(
+            f"precision is {BF16}, and this {device.type} device has no instructions for it: use {FP32}",
+            field="precision",
+        )
+    return torch.bfloat16 if supported and precision in (AUTO, BF16) else torch.float32
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _with_dtype(layer: BertLayer, dtype: torch.dtype) -> BertLayer:
+    """Returns the layer with its four weight matrices in `dtype`; biases and norms have it already."""
 
     def cast(linear: Linear) -> Linear:
         return Linear(linear.weight.to(dtype), linear.bias)

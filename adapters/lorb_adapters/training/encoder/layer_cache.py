@@ -1,4 +1,4 @@
-"""What frozen layers make of each row, computed once and kept on disk."""
+"""A cache on disk of the hidden states that frozen layers compute for each row."""
 
 import hashlib
 import json
@@ -17,23 +17,23 @@ from lorb_adapters.text import EncodedHypothesis
 
 _VECTORS, _INDEX = "hidden.bin", "hidden.json"
 _TOKENS_PER_PASS = 8192
-_SPARE_BYTES = 64 << 20  # beside the cache: checkpoints, a report
-# numpy has no bfloat16: its bits are kept as integers
-_STORED = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
+_RESERVED_BYTES = 64 << 20  # left free on the disk for checkpoints and a report
+# numpy has no bfloat16: its bits are stored as integers.
+_STORED_DTYPES = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
 
-# Vectors of rows, end to end.
-Compute = Callable[[Sequence[EncodedHypothesis]], Tensor]
+# Computes the vectors of rows, end to end.
+ComputeVectors = Callable[[Sequence[EncodedHypothesis]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """What a cache holds: where two are equal so are their contents.
+class CacheLayout:
+    """The contents of a cache: caches with equal layouts hold equal vectors.
 
     Attributes:
-        key: digest of what computes the vectors (base, layers) and in which precision.
-        rows: distinct, sorted by length.
-        counts: vectors of each row.
-        width: numbers in a vector.
+        key: identifies what computes the vectors: base, layers, head.
+        rows: distinct rows, sorted by length.
+        counts: vectors per row.
+        width: length of a vector.
         dtype: of the vectors.
     """
 
@@ -46,20 +46,20 @@ class Layout:
     @classmethod
     def of(
         cls, key: str, rows: Sequence[EncodedHypothesis], width: int, dtype: torch.dtype, *, per_token: bool
-    ) -> "Layout":
-        """For rows, in any order and with repetitions; one vector a token, or one a row."""
+    ) -> "CacheLayout":
+        """Returns the layout of rows in any order, which may repeat; per_token: a vector per token, not per row."""
         distinct = tuple(sorted(dict.fromkeys(rows), key=lambda row: (row.num_tokens, row.token_ids)))
         counts = tuple(row.num_tokens if per_token else 1 for row in distinct)
         return cls(key, distinct, counts, width, dtype)
 
     @property
     def size_bytes(self) -> int:
-        """Of the file."""
+        """Size of the file, in bytes."""
         return sum(self.counts) * self.width * self.dtype.itemsize
 
     @property
     def digest(self) -> str:
-        """sha256 of all that decides what the file holds, in hex."""
+        """sha256 of everything that decides the contents, in hex."""
         digest = hashlib.sha256(f"{self.key} {self.width} {self.dtype}\n".encode())
         for row, count in zip(self.rows, self.counts, strict=True):
             digest.update(f"{row.token_ids}{row.type_ids}{row.scored_from} {count}\n".encode())
@@ -67,34 +67,34 @@ class Layout:
 
 
 class LayerCache:
-    """Vectors of rows from a file."""
+    """Reads the vectors of rows from a file."""
 
-    def __init__(self, folder: Path, layout: Layout) -> None:
-        """`folder` has what `make` left there."""
+    def __init__(self, folder: Path, layout: CacheLayout) -> None:
+        """folder: one for which `is_complete` is true."""
         stored = np.memmap(
             folder / _VECTORS,
             dtype=np.int16 if layout.dtype == torch.bfloat16 else np.float32,
-            mode="c",  # nothing writes; torch would warn of memory that it must not write to
+            mode="c",  # copy-on-write: torch warns about read-only memory; nothing writes
             shape=(sum(layout.counts), layout.width),
         )
-        self._stored, self._dtype = torch.from_numpy(stored), layout.dtype
+        self._vectors, self._dtype = torch.from_numpy(stored), layout.dtype
         ends = np.cumsum(layout.counts).tolist()
-        self._places = {
+        self._spans = {
             row: (end - count, end) for row, end, count in zip(layout.rows, ends, layout.counts, strict=True)
         }
 
-    def holds(self, rows: Sequence[EncodedHypothesis]) -> bool:
-        """Whether it has the vectors of all of them."""
-        return all(row in self._places for row in rows)
+    def contains(self, rows: Sequence[EncodedHypothesis]) -> bool:
+        """Whether all rows are cached."""
+        return all(row in self._spans for row in rows)
 
     def vectors(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Those of `rows`, all of which it holds, end to end, [vectors, width] in memory."""
-        parts = [self._stored[start:stop] for start, stop in map(self._places.__getitem__, rows)]
+        """Returns the vectors of cached rows, end to end, [vectors, width], copied into memory."""
+        parts = [self._vectors[start:stop] for start, stop in map(self._spans.__getitem__, rows)]
         return torch.cat(parts).view(self._dtype)
 
     @staticmethod
-    def is_made(folder: Path, layout: Layout) -> bool:
-        """Whether the folder's file holds what `layout` says."""
+    def is_complete(folder: Path, layout: CacheLayout) -> bool:
+        """Whether the folder has a complete cache with this layout."""
         try:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
             size = (folder / _VECTORS).stat().st_size
@@ -103,14 +103,14 @@ class LayerCache:
         return bool(size == layout.size_bytes and index.get("digest") == layout.digest)
 
     @staticmethod
-    def make(folder: Path, layout: Layout, compute: Compute) -> None:
-        """Computes all vectors and writes them, whole or not at all.
+    def build(folder: Path, layout: CacheLayout, compute: ComputeVectors) -> None:
+        """Computes and writes all vectors; an interrupted build leaves no complete cache.
 
-        Raises InvalidInput where there is not room enough for them.
+        Raises InvalidInput if the disk has not enough space.
         """
         LayerCache.remove(folder)
         free = shutil.disk_usage(folder).free
-        if layout.size_bytes + _SPARE_BYTES > free:
+        if layout.size_bytes + _RESERVED_BYTES > free:
             raise InvalidInput(
                 f"the hidden states of {len(layout.rows):,} rows take {layout.size_bytes / 2**20:,.0f} MiB, and "
                 f"{folder} has {free / 2**20:,.0f} MiB free: give another --run-dir, or --no-layer-cache to compute "
@@ -122,7 +122,7 @@ class LayerCache:
             for rows in _passes(layout):
                 with torch.inference_mode():
                     vectors = compute(rows)
-                stored = vectors.to(layout.dtype).cpu().contiguous().view(_STORED[layout.dtype])
+                stored = vectors.to(layout.dtype).cpu().contiguous().view(_STORED_DTYPES[layout.dtype])
                 file.write(stored.numpy().tobytes())
             file.flush()
             os.fsync(file.fileno())
@@ -132,12 +132,13 @@ class LayerCache:
 
     @staticmethod
     def remove(folder: Path) -> None:
-        """Removes what `make` left, whole or in part."""
+        """Removes a cache, complete or partial."""
         for name in (_INDEX, _VECTORS, f"{_VECTORS}.partial"):
             (folder / name).unlink(missing_ok=True)
 
 
-def _passes(layout: Layout) -> Iterator[list[EncodedHypothesis]]:
+def _passes(layout: CacheLayout) -> Iterator[list[EncodedHypothesis]]:
+    """Yields the rows in passes of bounded size."""
     rows: list[EncodedHypothesis] = []
     num_tokens = 0
     for row in layout.rows:

@@ -1,4 +1,4 @@
-"""What of the model is trained: LoRA, all of it, the head, the biases, bottleneck adapters or prefixes."""
+"""The training methods: LoRA, full fine-tuning, head only, BitFit, bottleneck adapters and prefix tuning."""
 
 from lorb_adapters.base.loader import Base
 from lorb_adapters.training.config import TrainConfig
@@ -18,8 +18,8 @@ _METHODS: dict[str, type[Method]] = {
 
 
 def make_method(base: Base, config: TrainConfig) -> Method:
-    """The method that the configuration names, at its start on `base`, which it takes over.
+    """Creates the method that the configuration names, with initial values; it takes `base` over.
 
-    Raises InvalidInput where the base has no such layers, or is none that the method can train.
+    Raises InvalidInput if the base cannot be trained, or lacks a layer that the configuration names.
     """
     return _METHODS[config.method](base, config)

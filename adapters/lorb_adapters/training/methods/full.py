@@ -1,4 +1,4 @@
-"""All of the encoder: what it makes is a base of its own, not an adapter."""
+"""Full fine-tuning: trains all of the encoder; the result is a base, not an adapter."""
 
 from typing import ClassVar
 
@@ -8,16 +8,16 @@ from lorb_adapters.training.methods.method import Method, Tensors
 
 
 class Full(Method):
-    """Every parameter of the encoder, embeddings included, changed in place."""
+    """Trains every parameter of the encoder in place, embeddings included."""
 
     name = "full"
     trains_encoder: ClassVar[bool] = True
 
     @property
-    def lowest_layer(self) -> int:
-        """As Method has it: the embeddings change too."""
+    def first_trained_layer(self) -> int:
+        """Always 0: the embeddings change, so no layer's input is constant."""
         return 0
 
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
         del generator  # starts from the base
         return dict(self.base.encoder.named_parameters())

@@ -1,4 +1,4 @@
-"""The score head alone: the encoder runs once over every row."""
+"""Trains the score head only; the encoder runs once over every row."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -6,33 +6,33 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lorb_adapters.encoder.head_scores import pool
 from lorb_adapters.encoder.packing import PackedRows
-from lorb_adapters.lora import head
 from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.methods.method import Method, Tensors
 
 
 class HeadOnly(Method):
-    """Its cache keeps what the head reads, one vector a row."""
+    """Trains the head on the frozen base. The layer cache holds the head's input, one vector per row."""
 
     name = "head"
-    caches_tokens: ClassVar[bool] = False
+    caches_per_token: ClassVar[bool] = False
 
     @property
-    def lowest_layer(self) -> int:
-        """As Method has it: behind the last."""
+    def first_trained_layer(self) -> int:
+        """The number of layers: all of them are frozen."""
         return self.encoder.num_layers
 
-    def below(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """As Method has it."""
+    def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
+        """Computes what the layer cache holds for rows sorted by length: the head's input, [rows, hidden]."""
         return self._features(rows, self._pack(rows), None)
 
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
-        del generator  # nothing is drawn
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
+        del generator  # there are no tensors but the head's
         return {}
 
     def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
-        if self.cache is not None and self.cache.holds(rows):
-            return self.cache.vectors(rows).to(self.base.device)
-        return head.features(self._below(rows, packed), packed, self.config.head)
+        if self.layer_cache is not None and self.layer_cache.contains(rows):
+            return self.layer_cache.vectors(rows).to(self.base.device)
+        return pool(self._frozen_hidden_states(rows, packed), packed, self.config.head)

@@ -1,4 +1,4 @@
-"""Low-rank matrices beside the frozen linear layers (Hu et al. 2021): the one method that makes an adapter."""
+"""LoRA: low-rank matrices added to frozen linear layers (Hu et al. 2021); the only method that makes an adapter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,77 +8,81 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.base.loader import Base
-from lorb_adapters.encoder.bert_layer import Linear
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection
+from lorb_adapters.encoder.projections import Linear, Projection, module_paths
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import adapted_sites, fresh_weights
-from lorb_adapters.lora.weights import AdapterWeights
+from lorb_adapters.lora.weights import AdapterWeights, adapted_modules, initial_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import ReferencedList, score_lists
+from lorb_adapters.training.data.encoded_lists import EncodedList
 from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.encoder.forward import LayerHooks
 from lorb_adapters.training.methods.method import Method, Tensors, head_of
+from lorb_adapters.training.methods.scoring import score_lists
 
 
 class Lora(Method):
-    """A and B at every site of the configuration. Dev and the golden lists are scored as the server scores."""
+    """Trains A and B of every linear module that the configuration adapts. Scores lists with the server's model."""
 
     name = "lora"
 
     def __init__(self, base: Base, config: TrainConfig) -> None:
         self.model = RescoringModel(base)
-        self._sites = adapted_sites(base.encoder, config.lora)
+        self._paths = tuple(adapted_modules(base.encoder, config.lora))
         super().__init__(base, config)
 
     def weights(self, tensors: Tensors) -> AdapterWeights:
-        """Trained values as an adapter."""
-        lora = {site: (tensors[f"{site}.A"], tensors[f"{site}.B"]) for site in self._sites}
+        """Returns trained values as an adapter."""
+        lora = {path: (tensors[f"{path}.A"], tensors[f"{path}.B"]) for path in self._paths}
         return AdapterWeights(self.config.lora, lora, head_of(tensors, self.config.head))
 
-    def scores(self, tensors: Tensors, lists: Sequence[ReferencedList]) -> list[list[float]]:
-        """As Method has it, by the passes of the server."""
+    def scores(self, tensors: Tensors, lists: Sequence[EncodedList]) -> list[list[float]]:
+        """Returns the rescoring scores of each list's distinct hypotheses with `tensors`, as the server computes them.
+
+        The adapter's golden lists must agree with the server's scores.
+        """
         return list(score_lists(self.model, self.weights(tensors), lists))
 
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
         head = HeadWeights.zeros(self.config.head, self.base.hidden_size)
-        fresh = fresh_weights(self.base.encoder, self.config.lora, head, generator).to(self.base.device, torch.float32)
+        initial = initial_weights(self.base.encoder, self.config.lora, head, generator)
+        initial = initial.to(self.base.device, torch.float32)
         return {
-            f"{site}.{name}": matrix
-            for site, pair in fresh.lora.items()
+            f"{path}.{name}": matrix
+            for path, pair in initial.lora.items()
             for name, matrix in zip(("A", "B"), pair, strict=True)
         }
 
-    def _additions(self, dropout: Dropout | None) -> LayerHooks:
-        return _LoraAdditions(self.weights(self.tensors), dropout)
+    def _hooks(self, dropout: Dropout | None) -> LayerHooks:
+        return _LoraHooks(self.weights(self.tensors), dropout)
 
 
-class _LoraAdditions(LayerHooks):
-    """B A x beside each product; query, key and value of a layer, which read the same x, share a draw of dropout."""
+class _LoraHooks(LayerHooks):
+    """Adds scaling * B A x to each projection. Query, key and value of a layer share x and its dropout mask."""
 
     def __init__(self, weights: AdapterWeights, dropout: Dropout | None) -> None:
         self._lora: Mapping[str, tuple[Tensor, Tensor]] = weights.lora
         self._scaling = weights.config.scaling
         self._dropout = dropout
 
-    def product(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
-        """As Additions has it, plus scaling * B A dropout(x)."""
-        sites = [(part, f"encoder.layer.{layer}.{site}") for part, site in enumerate(JOINED_SITES[join])]
-        parts = [(part, *self._lora[path]) for part, path in sites if path in self._lora]
-        if not parts:
+    def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns x W^T + bias + scaling * B A dropout(x), [tokens, outputs]; x: [tokens, inputs]."""
+        paths = enumerate(module_paths(layer, projection))
+        adapted = [(part, *self._lora[path]) for part, path in paths if path in self._lora]
+        if not adapted:
             return functional.linear(x, linear.weight, linear.bias)
-        a = torch.cat([a for _, a, _ in parts]).to(x.dtype)  # [sites * rank, in]
-        b = torch.stack([b for _, _, b in parts]).to(x.dtype)  # [sites, out of a part, rank]
+        a = torch.cat([a for _, a, _ in adapted]).to(x.dtype)  # [modules * rank, inputs]
+        b = torch.stack([b for _, _, b in adapted]).to(x.dtype)  # [modules, outputs of a module, rank]
         mask = None if self._dropout is None else self._dropout.mask(x)
-        which = tuple(part for part, _, _ in parts)
-        out: Tensor = _LoraProduct.apply(x, linear.weight, linear.bias, a, b, which, self._scaling, mask)  # type: ignore[no-untyped-call]
+        parts = tuple(part for part, _, _ in adapted)
+        out: Tensor = _LoraProduct.apply(x, linear.weight, linear.bias, a, b, parts, self._scaling, mask)  # type: ignore[no-untyped-call]
         return out
 
 
 class _LoraProduct(torch.autograd.Function):
-    """y = x W^T + bias, with scaling (m x A_i^T) B_i^T added to some equal parts of y; gradients to x, A and B alone.
+    """y = x W^T + bias, with scaling (m x A_i^T) B_i^T added to the outputs of each adapted module i.
 
-    Autograd's own operators would compute the same with a temporary of x's size for each scaling and each sum.
+    Gradients go to x, A and B. Autograd's own operators would allocate a temporary as large as x for each scaling and
+    each sum.
     """
 
     @staticmethod
@@ -93,22 +97,22 @@ class _LoraProduct(torch.autograd.Function):
         scaling: float,
         mask: Tensor | None,
     ) -> Tensor:
-        read = x if mask is None else x * mask
-        low_rank = read @ a.T  # [tokens, sites * rank]
-        ctx.save_for_backward(read, weight, a, b, low_rank, mask)
+        masked_x = x if mask is None else x * mask
+        low_rank = masked_x @ a.T  # [tokens, modules * rank]
+        ctx.save_for_backward(masked_x, weight, a, b, low_rank, mask)
         ctx.parts, ctx.scaling = parts, scaling
         out = functional.linear(x, weight, bias)
-        for site, (outputs, ranks) in enumerate(_slices(b, parts)):
-            out[:, outputs].addmm_(low_rank[:, ranks], b[site].T, alpha=scaling)
+        for i, (outputs, ranks) in enumerate(_slices(b, parts)):
+            out[:, outputs].addmm_(low_rank[:, ranks], b[i].T, alpha=scaling)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        read, weight, a, b, low_rank, mask = ctx.saved_tensors
+        masked_x, weight, a, b, low_rank, mask = ctx.saved_tensors
         grad_low_rank, grad_b = torch.empty_like(low_rank), torch.empty_like(b)
-        for site, (outputs, ranks) in enumerate(_slices(b, ctx.parts)):
-            torch.mm(grad[:, outputs], b[site], out=grad_low_rank[:, ranks])
-            torch.mm(grad[:, outputs].T, low_rank[:, ranks], out=grad_b[site])
+        for i, (outputs, ranks) in enumerate(_slices(b, ctx.parts)):
+            torch.mm(grad[:, outputs], b[i], out=grad_low_rank[:, ranks])
+            torch.mm(grad[:, outputs].T, low_rank[:, ranks], out=grad_b[i])
         grad_low_rank *= ctx.scaling
         grad_x = None
         if ctx.needs_input_grad[0]:
@@ -117,13 +121,13 @@ class _LoraProduct(torch.autograd.Function):
                 grad_x.addmm_(grad_low_rank, a)
             else:
                 grad_x.addcmul_(grad_low_rank @ a, mask)
-        return grad_x, None, None, grad_low_rank.T @ read, grad_b * ctx.scaling, None, None, None
+        return grad_x, None, None, grad_low_rank.T @ masked_x, grad_b * ctx.scaling, None, None, None
 
 
 def _slices(b: Tensor, parts: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """For each site the outputs it adds to, and its share of the low-rank columns. b: [sites, outputs, rank]."""
+    """Returns each adapted module's slice of the outputs and of the low-rank columns.
+
+    b: [modules, outputs, rank]. parts: each module's place among the projection's equal parts.
+    """
     _, size, rank = b.shape
-    return [
-        (slice(part * size, (part + 1) * size), slice(site * rank, (site + 1) * rank))
-        for site, part in enumerate(parts)
-    ]
+    return [(slice(part * size, (part + 1) * size), slice(i * rank, (i + 1) * rank)) for i, part in enumerate(parts)]

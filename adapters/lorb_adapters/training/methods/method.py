@@ -1,4 +1,4 @@
-"""What every way of training has: named tensors to train, features and scores from them, and how to keep them."""
+"""The base class of all training methods: trained tensors, forward pass with gradients, scoring, and their copies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +11,16 @@ from torch import Tensor
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
+from lorb_adapters.encoder.head_scores import pool, pooled_scores
 from lorb_adapters.encoder.packing import PackedRows, pack
-from lorb_adapters.lora import head
 from lorb_adapters.lora.head import SUM, HeadWeights
 from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import ReferencedList, score_in_passes
+from lorb_adapters.training.data.encoded_lists import EncodedList
 from lorb_adapters.training.encoder.dropout import Dropout
-from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder
+from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder, product_dtype
 from lorb_adapters.training.encoder.layer_cache import LayerCache
-from lorb_adapters.training.encoder.precision import product_dtype
+from lorb_adapters.training.methods.scoring import score_in_passes
 
 # Trained values by name.
 Tensors = Mapping[str, Tensor]
@@ -28,152 +28,153 @@ HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
 
 class Method(ABC):
-    """A way of training. Its `tensors` are the leaves that an optimiser moves.
+    """A training method: which tensors are trained, and how they change the base's function.
 
     Attributes:
-        name: as `--method` has it.
-        trains_encoder: whether the encoder's own parameters change.
-        caches_tokens: whether the cache has a vector for each token of a row, or one for the row.
-        tensors: everything trained, by name, fp32, in a fixed order, the head's last.
-        cache: what the layers below the lowest trained one give for each row, where that is kept on disk.
+        name: the value of `--method`.
+        trains_encoder: whether the encoder's own parameters are trained.
+        caches_per_token: whether the layer cache has a vector per token, or one per row.
+        base: the base, which the method takes over.
+        tensors: all trained tensors by name: fp32 leaves in a fixed order, the head's last.
+        layer_cache: hidden states below `first_trained_layer`, if they are cached.
+        dtype: of activations and frozen weights.
     """
 
     name: ClassVar[str]
     trains_encoder: ClassVar[bool] = False
-    caches_tokens: ClassVar[bool] = True
+    caches_per_token: ClassVar[bool] = True
 
     def __init__(self, base: Base, config: TrainConfig) -> None:
-        """Takes `base` over. Raises InvalidInput where it has no such layers, or is none this method can train."""
+        """Raises InvalidInput if the base cannot be trained, or lacks a layer that `config` names."""
         self.base, self.config = base, config
-        self.cache: LayerCache | None = None
+        self.layer_cache: LayerCache | None = None
         self.dtype = product_dtype(config.precision, base.device)
         generator = torch.Generator().manual_seed(config.seed)
         self.encoder = self._training_encoder()
-        self.tensors = dict(self._fresh_tensors(generator)) | self._fresh_head()
+        self.tensors = dict(self._initial_tensors(generator)) | self._initial_head()
         for tensor in self.tensors.values():
             tensor.requires_grad_(True)
 
     @abstractmethod
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
-        """What is trained beside the head, as training begins, fp32 on the base's device."""
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
+        """Returns the initial values of everything trained but the head, fp32, on the base's device."""
 
-    def _additions(self, dropout: Dropout | None) -> LayerHooks:
-        """What it adds to the base in a pass."""
+    def _hooks(self, dropout: Dropout | None) -> LayerHooks:
+        """Returns what the method changes in each layer during one pass."""
         return LayerHooks()
 
     @property
-    def lowest_layer(self) -> int:
-        """The first layer whose output training changes; its input is the same for a row in every step."""
+    def first_trained_layer(self) -> int:
+        """The lowest layer with trained tensors: its input is constant for each row."""
         return self._layers[0]
 
     @property
-    def num_trained(self) -> int:
-        """Trained parameters, the head's included."""
+    def num_trained_parameters(self) -> int:
+        """Trained parameters, including the head's."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
-    def forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
-        """Features that the head reads, before dropout, [rows, hidden], and rescoring scores, [rows]; fp32.
+    @property
+    def head(self) -> HeadWeights:
+        """The current score head."""
+        head = head_of(self.tensors, self.config.head)
+        if head.kind == SUM or self.config.uses_teacher:
+            return head
+        # This bias is the same for all hypotheses of a list, so only a teacher's loss depends on it. Without one its
+        # gradient is rounding noise, which AdamW would scale up to full steps.
+        return replace(head, bias=head.bias.detach())
 
-        With gradients to `tensors`; in the order of `rows`, which is best sorted by length.
+    def forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
+        """Returns the head's input before dropout, [rows, hidden], and the rescoring scores, [rows]; both fp32.
+
+        Differentiable with respect to `tensors`. Sort `rows` by length for speed.
         """
         packed = self._pack(rows)
         features = self._features(rows, packed, dropout)
-        read = features if dropout is None else dropout(features)
-        return features, head.scores(read, packed, self.head)
+        head_input = features if dropout is None else dropout(features)
+        return features, pooled_scores(head_input, packed, self.head)
 
-    def scores(self, tensors: Tensors, lists: Sequence[ReferencedList]) -> list[list[float]]:
-        """Rescoring scores of every distinct hypothesis of each list by `tensors`, without dropout."""
-        with self._holding(tensors):
+    def scores(self, tensors: Tensors, lists: Sequence[EncodedList]) -> list[list[float]]:
+        """Returns the rescoring scores of each list's distinct hypotheses with `tensors`, without dropout."""
+        with self._replaced(tensors):
             return list(score_in_passes(self._score, lists))
 
     def snapshot(self) -> dict[str, Tensor]:
-        """A copy of what is trained as it is now."""
+        """Returns a copy of the trained tensors."""
         return {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
 
     def restore(self, tensors: Tensors) -> None:
-        """Sets what is trained to `tensors`."""
+        """Sets the trained tensors to these values."""
         with torch.no_grad():
             for name, tensor in self.tensors.items():
                 tensor.copy_(tensors[name])
 
-    def below(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """What the cache keeps of rows, sorted by length: vectors end to end."""
-        return self._below(rows, self._pack(rows))
+    def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
+        """Computes what the layer cache holds for rows sorted by length: their vectors, end to end."""
+        return self._frozen_hidden_states(rows, self._pack(rows))
 
     def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
-        hidden = self._hidden(rows, packed, dropout)
-        return head.features(hidden, packed, self.config.head)
+        """Returns the head's input, [rows, hidden], fp32."""
+        return pool(self._hidden_states(rows, packed, dropout), packed, self.config.head)
 
-    def _hidden(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
-        """The encoder's last hidden states, [tokens, hidden]."""
-        layers = range(self.lowest_layer, self.encoder.num_layers)
-        return self.encoder.forward(packed, self._below(rows, packed), layers, self._additions(dropout))
+    def _hidden_states(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
+        """Returns the output of the encoder's last layer, [tokens, hidden]."""
+        layers = range(self.first_trained_layer, self.encoder.num_layers)
+        return self.encoder.forward(packed, self._frozen_hidden_states(rows, packed), layers, self._hooks(dropout))
 
-    def _below(self, rows: Sequence[EncodedHypothesis], packed: PackedRows) -> Tensor:
-        """What the lowest trained layer reads, [tokens, hidden]."""
-        if self.cache is not None and self.cache.holds(rows):
-            return self.cache.vectors(rows).to(self.base.device, self.dtype)
-        return self.encoder.forward(packed, self.encoder.embed(packed), range(self.lowest_layer), LayerHooks())
+    def _frozen_hidden_states(self, rows: Sequence[EncodedHypothesis], packed: PackedRows) -> Tensor:
+        """Returns the input of the first trained layer, [tokens, hidden], from the cache if possible."""
+        if self.layer_cache is not None and self.layer_cache.contains(rows):
+            return self.layer_cache.vectors(rows).to(self.base.device, self.dtype)
+        return self.encoder.forward(packed, self.encoder.embed(packed), range(self.first_trained_layer), LayerHooks())
 
     @torch.inference_mode()
     def _score(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Scores of rows in any order, [rows] fp32 on the CPU."""
+        """Returns the scores of rows in any order, [rows], fp32, on the CPU."""
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
         _, scores = self.forward([rows[i] for i in by_length], None)
         return torch.empty(len(rows)).index_copy_(0, torch.tensor(by_length), scores.float().cpu())
 
     @contextmanager
-    def _holding(self, tensors: Tensors) -> Iterator[None]:
-        kept = self.snapshot()
+    def _replaced(self, tensors: Tensors) -> Iterator[None]:
+        current = self.snapshot()
         self.restore(tensors)
         try:
             yield
         finally:
-            self.restore(kept)
+            self.restore(current)
 
     @property
     def _layers(self) -> tuple[int, ...]:
-        """Numbers of the layers that may change."""
+        """The numbers of the layers with trained tensors."""
         return self.config.lora.layers or tuple(range(self.encoder.num_layers))
 
     def _training_encoder(self) -> TrainingEncoder:
         if not TrainingEncoder.supports(self.base.encoder):
             raise InvalidInput(
-                f"base {self.base.name!r} is no stack of BERT encoder layers: nothing can be trained on it",
+                f"base {self.base.name!r} does not consist of BERT layers and cannot be trained: give another base",
                 field="base",
             )
         encoder = TrainingEncoder(self.base.encoder, self.dtype, trains_encoder=self.trains_encoder)
-        check_layers(self.config.lora.layers, encoder.num_layers)
+        _check_layers(self.config.lora.layers, encoder.num_layers)
         return encoder
 
     def _pack(self, rows: Sequence[EncodedHypothesis]) -> PackedRows:
         return pack(rows, first_position=self.base.first_position, device=self.base.device)
 
-    @property
-    def head(self) -> HeadWeights:
-        """The score head as it is now."""
-        made = head_of(self.tensors, self.config.head)
-        if made.kind == SUM or self.config.uses_teacher:
-            return made
-        # The same for all of a list, which only a teacher sees: else its gradient is rounding alone, and AdamW would
-        # make whole steps of that.
-        return replace(made, bias=made.bias.detach())
-
-    def _fresh_head(self) -> dict[str, Tensor]:
-        start = self.base.head
-        if start is None or start.kind != self.config.head:
-            start = HeadWeights.zeros(self.config.head, self.base.hidden_size)
+    def _initial_head(self) -> dict[str, Tensor]:
+        head = self.base.head
+        if head is None or head.kind != self.config.head:
+            head = HeadWeights.zeros(self.config.head, self.base.hidden_size)
         device = self.base.device
-        return {HEAD_WEIGHT: start.weight.clone().to(device), HEAD_BIAS: start.bias.clone().to(device)}
+        return {HEAD_WEIGHT: head.weight.clone().to(device), HEAD_BIAS: head.bias.clone().to(device)}
 
 
 def head_of(tensors: Tensors, kind: str) -> HeadWeights:
-    """The score head among trained values."""
+    """Returns the score head among trained tensors."""
     return HeadWeights(kind, tensors[HEAD_WEIGHT], tensors[HEAD_BIAS])
 
 
-def check_layers(layers: tuple[int, ...] | None, num_layers: int) -> None:
-    """Raises InvalidInput where the base has no layer of such a number."""
+def _check_layers(layers: tuple[int, ...] | None, num_layers: int) -> None:
     if layers is not None and not all(0 <= n < num_layers for n in layers):
         raise InvalidInput(
             f"layers is {', '.join(map(str, layers))}: the base's layers are numbered from 0 to {num_layers - 1}",

@@ -1,8 +1,7 @@
-"""Prefix tuning (Li and Liang 2021, arXiv 2101.00190): keys and values that every row attends to in every layer.
+"""Prefix tuning: keys and values that every row attends to in every layer (Li and Liang 2021, arXiv 2101.00190).
 
-peft hands prefixes over as past keys and values of a padded batch; rows without padding have no place for them, so they
-join the keys and values here. The keys and values themselves are trained, without the network that the paper makes them
-with.
+The keys and values themselves are trained, without the paper's reparametrisation network. peft's prefixes need the past
+keys and values of a padded batch; packed rows have none, so the training attention takes prefixes directly.
 """
 
 import torch
@@ -17,11 +16,11 @@ _INITIAL_DEVIATION = 0.02
 
 
 class PrefixTuning(Method):
-    """`rank` keys and values a layer. A fresh prefix is no identity: attention leaks to values of zero."""
+    """Trains `rank` keys and values per layer. The initial prefix changes scores: its values are 0, but get weight."""
 
     name = "prefix"
 
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
         shape = (self.config.lora.rank, self.base.hidden_size)
         tensors: dict[str, Tensor] = {}
         for layer in self._layers:
@@ -29,17 +28,17 @@ class PrefixTuning(Method):
             tensors |= {f"layer.{layer}.keys": keys, f"layer.{layer}.values": torch.zeros(shape)}
         return {name: tensor.to(self.base.device) for name, tensor in tensors.items()}
 
-    def _additions(self, dropout: Dropout | None) -> LayerHooks:
-        del dropout  # on the head's features alone
-        return _Prefixes(self.tensors)
+    def _hooks(self, dropout: Dropout | None) -> LayerHooks:
+        del dropout  # only the head's features get dropout
+        return _PrefixHooks(self.tensors)
 
 
-class _Prefixes(LayerHooks):
+class _PrefixHooks(LayerHooks):
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
 
     def prefix(self, layer: int) -> Prefix | None:
-        """As Additions has it."""
+        """Returns the layer's keys and values, or None if the layer is not trained."""
         if f"layer.{layer}.keys" not in self._tensors:
             return None
         return self._tensors[f"layer.{layer}.keys"], self._tensors[f"layer.{layer}.values"]

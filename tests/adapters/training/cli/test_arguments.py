@@ -4,7 +4,8 @@ import pytest
 
 from lorb.errors import InvalidInput
 from lorb_adapters.lora.weights import ALL_LINEAR
-from lorb_adapters.training.cli.arguments import layer_numbers, parser, train_config
+from lorb_adapters.training.cli.arguments import parser
+from lorb_adapters.training.cli.train_config import layer_numbers, train_config
 from lorb_adapters.training.config import LEARNING_RATES, TrainConfig
 
 REQUIRED = ["--domain", "books", "--train", "train.jsonl", "--dev", "dev.jsonl"]

@@ -9,9 +9,10 @@ import pytest
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store.loading import check_golden, load_adapter, verified_files
-from lorb_adapters.store.signing import TrustedKeys, make_key
+from lorb_adapters.store.golden_scores import check_golden_scores
+from lorb_adapters.store.signing import TrustedKeys, create_key_pair
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter, read_verified_files
 from lorb_adapters.training.cli.train_adapter import main
 
 
@@ -43,7 +44,7 @@ def test_a_forced_run_publishes_what_a_server_can_load(command, files, tiny_bert
     assert store.aliases("books").version("stable") == version
     assert hashlib.sha256(store.read_files("books", version)["manifest.json"]).hexdigest() == digest
     adapter = load_adapter(store, "books", version, base)
-    check_golden(adapter, RescoringModel(base), base.text_encoder)
+    check_golden_scores(adapter, RescoringModel(base), base.text_encoder)
     assert len(adapter.manifest.golden_lists) > 0
     report = json.loads(store.read_files("books", version)["report.json"])
     assert list(report["sets"]) == ["dev", "test", "other domain"]
@@ -100,21 +101,21 @@ def test_the_audit_can_be_had_alone(command, files, tmp_path, capsys):
     twice.write_text(dev + "".join(dev.splitlines(keepends=True)[:2]))
     assert main([*alone, "--dev", str(twice), "--test", str(files / "dev.jsonl")]) == 2
     told = capsys.readouterr()
-    assert "ids that come twice | 2 of 18" in told.out
-    assert "ids in both         | 18 of 18" in told.out
-    assert told.err.startswith("lorb-train-adapter: dev: ids that come twice: 2 of 18, ")
+    assert "duplicate ids | 2 of 18" in told.out
+    assert "ids in both   | 18 of 18" in told.out
+    assert told.err.startswith("lorb-train-adapter: dev: duplicate ids: 2 of 18, ")
     assert not (tmp_path / "run").exists()
 
 
 def test_what_is_published_is_signed(command, tmp_path, capsys):
     """With the key given; a file that is no key is found out before training."""
-    public, _ = make_key(tmp_path / "key")
+    public, _ = create_key_pair(tmp_path / "key")
     assert main([*command, "--force", "--signing-key", str(public)]) == 2
     assert "no private key" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert main([*command, "--force", "--signing-key", str(tmp_path / "key")]) == 0
     store = Store(str(tmp_path / "store"))
-    verified_files(store, "books", store.versions("books")[0], TrustedKeys(public))
+    read_verified_files(store, "books", store.versions("books")[0], TrustedKeys(public))
 
 
 def test_the_margin_can_be_switched_off(command, tmp_path):

@@ -6,7 +6,9 @@ from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.data.encoded_lists import fit_rank_prior, prepare, score_lists
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.first_pass import fit_rank_prior
+from lorb_adapters.training.methods.scoring import score_lists
 from support.adapters.publications import random_weights
 
 PLAIN = TextNormalization()
@@ -20,7 +22,7 @@ def base(tiny_bert):
 def prepared(base, reference, *transcripts, uses_references=False):
     hypotheses = tuple(Hypothesis(text, -float(i)) for i, text in enumerate(transcripts))
     nbest = NBest(hypotheses, reference=reference)
-    [each] = prepare([nbest], base.text_encoder, PLAIN, uses_context=False, uses_references=uses_references)
+    [each] = encode_lists([nbest], base.text_encoder, PLAIN, uses_context=False, uses_references=uses_references)
     return each
 
 

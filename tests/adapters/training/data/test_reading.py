@@ -11,8 +11,10 @@ from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.data.encoded_lists import prepare
-from lorb_adapters.training.data.reading import DataFiles, first_pass_statistics, read_data, unseen_references
+from lorb_adapters.training.data.dataset import read_dataset, unseen_references
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.data.files import DataFiles
+from lorb_adapters.training.data.first_pass import first_pass_statistics
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_train_gives_up_what_dev_and_test_hold(tmp_path, encoder):
         dev=written(tmp_path, "dev", nbest("2", "a", -1.0, -2.0)),
         test=written(tmp_path, "test", nbest("3", "a", -1.0, -2.0)),
     )
-    data = read_data(files, encoder, TrainConfig())
+    data = read_dataset(files, encoder, TrainConfig())
     assert [each.nbest.id for each in data.train] == ["1", "4"]
     assert data.num_overlapping == 2
 
@@ -48,7 +50,7 @@ OPTIONS = FormatOptions(reference_texts=(FORMATS / "references" / "text",), acou
 def test_other_formats_are_read_with_their_options(encoder):
     """Kaldi's archives train, with references from a file of their own; what was normalised is kept to be said."""
     dev = FORMATS / "srilm" / "bytelog" / "5338-284437-0002"
-    data = read_data(DataFiles((FORMATS / "kaldi",), (dev,), format_options=OPTIONS), encoder, TrainConfig())
+    data = read_dataset(DataFiles((FORMATS / "kaldi",), (dev,), format_options=OPTIONS), encoder, TrainConfig())
     assert [each.nbest.reference for each in data.train] == [
         "exclaimed trot of course",
         "of course it ain't said missus bozzle",
@@ -89,7 +91,7 @@ def test_the_audit_is_said_before_it_stops_anything(tmp_path, encoder):
     )
     said = []
     with pytest.raises(InvalidInput):
-        read_data(files, encoder, TrainConfig(), said.append)
+        read_dataset(files, encoder, TrainConfig(), said.append)
     assert "ids in both" in said[-1]
 
 
@@ -102,12 +104,12 @@ def test_dev_and_test_may_not_share_a_list(tmp_path, encoder):
         test=written(tmp_path, "test", same),
     )
     with pytest.raises(InvalidInput, match="dev and test: ids in both: 1 of 1, '7'"):
-        read_data(files, encoder, TrainConfig())
+        read_dataset(files, encoder, TrainConfig())
 
 
 def test_statistics_describe_the_first_pass_scores(encoder):
     """Mean and spread of all scores, and how far the others stand behind the best."""
-    lists = prepare(
+    lists = encode_lists(
         [nbest("1", "a", -1.0, -3.0), nbest("2", "b", -2.0, -4.0, -6.0)],
         encoder,
         TextNormalization(),
@@ -123,7 +125,7 @@ def test_statistics_describe_the_first_pass_scores(encoder):
 def test_a_decoders_mark_is_no_score(encoder):
     """Minus five billion says that a hypothesis was pruned; means and spread are of the others."""
     marked = nbest("1", "a", -1.0, -3.0, -5e9)
-    statistics = first_pass_statistics(prepare([marked], encoder, TextNormalization(), uses_context=False))
+    statistics = first_pass_statistics(encode_lists([marked], encoder, TextNormalization(), uses_context=False))
     assert statistics["mean"] == -2.0
     assert statistics["std"] == 1.0
     assert statistics["mean_behind_best"] == 2.0
@@ -131,14 +133,14 @@ def test_a_decoders_mark_is_no_score(encoder):
 
 def test_lists_without_scores_have_no_score_statistics(encoder):
     """Where the recogniser gives none, nothing is made up."""
-    lists = prepare([nbest("1", "a", None, None)], encoder, TextNormalization(), uses_context=False)
+    lists = encode_lists([nbest("1", "a", None, None)], encoder, TextNormalization(), uses_context=False)
     assert first_pass_statistics(lists) == {"scored_fraction": 0.0, "mean_hypotheses": 2.0}
 
 
 def test_unseen_references_are_those_train_has_not(encoder):
     """White space aside, a test reference counts as seen when any train list has it."""
-    train = prepare([nbest("1", "a b", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False)
-    test = prepare(
+    train = encode_lists([nbest("1", "a b", -1.0, -2.0)], encoder, TextNormalization(), uses_context=False)
+    test = encode_lists(
         [nbest("2", "a  b", -1.0, -2.0), nbest("3", "a c", -1.0, -2.0)],
         encoder,
         TextNormalization(),

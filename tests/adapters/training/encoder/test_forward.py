@@ -128,8 +128,8 @@ def test_layers_may_be_run_in_parts(base, sample_dev):
 def test_no_gradient_is_computed_below_the_lowest_trained_layer(base, sample_dev):
     """With layer 1 alone adapted, what layer 1 reads carries no graph."""
     method = random_lora(base, lora=LoraConfig(rank=2, layers=(1,)))
-    assert method.lowest_layer == 1
-    assert not method.below(rows_of(base, sample_dev)).requires_grad
+    assert method.first_trained_layer == 1
+    assert not method.frozen_hidden_states(rows_of(base, sample_dev)).requires_grad
 
 
 def test_dropout_draws_by_its_key_alone(base, sample_dev):

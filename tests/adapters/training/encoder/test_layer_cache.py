@@ -8,7 +8,7 @@ import torch
 from lorb.errors import InvalidInput
 from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.encoder import layer_cache
-from lorb_adapters.training.encoder.layer_cache import LayerCache, Layout
+from lorb_adapters.training.encoder.layer_cache import CacheLayout, LayerCache
 
 
 def row(*ids):
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def layout(dtype=torch.float32, rows=ROWS, key="base", per_token=True):
-    return Layout.of(key, rows, 4, dtype, per_token=per_token)
+    return CacheLayout.of(key, rows, 4, dtype, per_token=per_token)
 
 
 def compute(rows):
@@ -69,18 +69,18 @@ def test_one_vector_a_row(tmp_path):
 
 def test_a_file_is_reused_only_for_what_it_holds(tmp_path):
     """Another base, other rows, another precision or a torn file is computed anew; rows not in it are known as such."""
-    assert not LayerCache.is_made(tmp_path, layout())
+    assert not LayerCache.is_complete(tmp_path, layout())
     LayerCache.make(tmp_path, layout(), compute)
-    assert LayerCache.is_made(tmp_path, layout())
-    assert LayerCache.is_made(tmp_path, layout(rows=[*reversed(ROWS)]))
+    assert LayerCache.is_complete(tmp_path, layout())
+    assert LayerCache.is_complete(tmp_path, layout(rows=[*reversed(ROWS)]))
     for other in (layout(key="other"), layout(rows=ROWS[:2]), layout(torch.bfloat16), layout(per_token=False)):
-        assert not LayerCache.is_made(tmp_path, other)
+        assert not LayerCache.is_complete(tmp_path, other)
     cache = LayerCache(tmp_path, layout())
     assert cache.holds(ROWS)
     assert not cache.holds([row(4, 4)])
     with open(tmp_path / "hidden.bin", "ab") as file:
         file.write(b"x")
-    assert not LayerCache.is_made(tmp_path, layout())
+    assert not LayerCache.is_complete(tmp_path, layout())
 
 
 def test_a_stop_while_it_is_written_leaves_nothing_that_is_believed(tmp_path):
@@ -91,9 +91,9 @@ def test_a_stop_while_it_is_written_leaves_nothing_that_is_believed(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         LayerCache.make(tmp_path, layout(), stops)
-    assert not LayerCache.is_made(tmp_path, layout())
+    assert not LayerCache.is_complete(tmp_path, layout())
     (tmp_path / "hidden.json").write_text(json.dumps({"digest": layout().digest}))
-    assert not LayerCache.is_made(tmp_path, layout())
+    assert not LayerCache.is_complete(tmp_path, layout())
 
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import torch
 
 from lorb.errors import InvalidInput
 from lorb_adapters.training.encoder import precision
-from lorb_adapters.training.encoder.precision import product_dtype
+from lorb_adapters.training.encoder.forward import product_dtype
 
 CPU = torch.device("cpu")
 

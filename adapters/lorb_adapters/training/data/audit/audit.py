@@ -1,45 +1,48 @@
-"""The audit of a run's lists: what each set is like, and what is suspicious about it."""
+"""The audit of a run's lists: facts about each set, and findings about what is suspicious."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
+
+from msgspec import Struct, field
 
 from lorb.errors import InvalidInput
 from lorb.nbest import NBest
-from lorb_adapters.json_fields import JsonFields
+from lorb_adapters.json_files import Count, Finite
+from lorb_adapters.training.data.audit.duplicates import duplicate_id_findings, overlap_findings
 from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity
-from lorb_adapters.training.data.audit.identity import ids_twice, overlaps
-from lorb_adapters.training.data.audit.scores import score_suspicions, spread
-from lorb_adapters.training.data.audit.texts import first_pass_rate, holds_reference, oracle_rate, text_suspicions
-from lorb_adapters.training.report.tables import aligned_table
+from lorb_adapters.training.data.audit.scores import score_findings, score_spread
+from lorb_adapters.training.data.audit.table import aligned_table
+from lorb_adapters.training.data.audit.texts import contains_reference, first_pass_rate, oracle_rate, text_findings
 
 NOTHING_FOUND = "Nothing suspicious was found."
-_SHOWN_ID_CHARS = 40
+_MAX_SHOWN_ID_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class SetFacts:
-    """What a set is like.
+    """Facts about a set.
 
     Attributes:
-        lists, words: counts; words of references.
-        hypotheses: distinct ones in a list, on average.
+        lists: number of lists.
+        words: words in their references.
+        hypotheses: mean number of distinct hypotheses per list.
         first_pass_wer, oracle_wer: per cent, pooled.
-        with_reference_percent: lists with the reference among their hypotheses, case aside.
-        score_spread: how far hypotheses stand behind their list's best, the median, natural log; None without scores.
+        with_reference_percent: lists with the reference among their hypotheses, ignoring case.
+        score_spread: median distance of hypotheses from their list's best score, natural log; None without scores.
     """
 
-    lists: int
-    words: int
-    hypotheses: float
-    first_pass_wer: float
-    oracle_wer: float
-    with_reference_percent: float
-    score_spread: float | None
+    lists: Count
+    words: Count
+    hypotheses: Finite
+    first_pass_wer: Finite
+    oracle_wer: Finite
+    with_reference_percent: Finite
+    score_spread: Finite | None = None
 
     @classmethod
     def of(cls, lists: Sequence[NBest]) -> "SetFacts":
-        """Counts them; `lists` is not empty."""
+        """Computes the facts; `lists` must not be empty."""
         rate = first_pass_rate(lists)
         scored = [nbest for nbest in lists if nbest.has_scores]
         return cls(
@@ -48,65 +51,56 @@ class SetFacts:
             hypotheses=fmean(len(nbest.distinct()) for nbest in lists),
             first_pass_wer=rate.percent,
             oracle_wer=oracle_rate(lists).percent,
-            with_reference_percent=100 * fmean(map(holds_reference, lists)),
-            score_spread=spread(scored) if scored else None,
+            with_reference_percent=100 * fmean(map(contains_reference, lists)),
+            score_spread=score_spread(scored) if scored else None,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What is known of a run's lists before it.
+class Audit(Struct, frozen=True):
+    """Facts and findings about the lists of a run.
 
     Attributes:
-        facts: by set.
-        findings: the worst first.
+        facts: by set name.
+        findings: the most severe first.
     """
 
-    facts: dict[str, SetFacts]
+    facts: dict[str, SetFacts] = field(name="sets")
     findings: tuple[Finding, ...]
 
     @classmethod
     def of(cls, sets: Sets) -> "Audit":
-        """Audits sets by name ("train", "dev", ...), train first, none empty, every list with its reference."""
-        findings = [*ids_twice(sets), *overlaps(sets), *score_suspicions(sets), *text_suspicions(sets)]
-        worst_first = sorted(findings, key=lambda each: list(Severity).index(each.severity), reverse=True)
-        return cls({name: SetFacts.of(lists) for name, lists in sets.items()}, tuple(worst_first))
+        """Audits sets by name ("train", "dev", ...), train first. Sets must not be empty; lists need references."""
+        findings = [
+            *duplicate_id_findings(sets),
+            *overlap_findings(sets),
+            *score_findings(sets),
+            *text_findings(sets),
+        ]
+        by_severity = sorted(findings, key=lambda each: list(Severity).index(each.severity), reverse=True)
+        return cls({name: SetFacts.of(lists) for name, lists in sets.items()}, tuple(by_severity))
 
     @property
     def errors(self) -> list[Finding]:
-        """What training would be meaningless with."""
+        """Findings that make training meaningless."""
         return [each for each in self.findings if each.severity is Severity.ERROR]
 
     def check(self) -> None:
-        """Raises InvalidInput with the first error, if there is one."""
+        """Raises InvalidInput for the first error, if there is one."""
         for each in self.errors:
             raise InvalidInput(each.message, field=each.sets)
 
-    @classmethod
-    def from_fields(cls, fields: JsonFields) -> "Audit":
-        """Reads what `to_json` wrote; raises what `fields` do."""
-        facts = {name: _facts(each) for name, each in fields.field_map("sets").items()}
-        return cls(facts, tuple(map(_finding, fields.field_list("findings"))))
-
-    def to_json(self) -> dict[str, object]:
-        """All figures and rows."""
-        return {
-            "sets": {name: asdict(facts) for name, facts in self.facts.items()},
-            "findings": [asdict(each) for each in self.findings],
-        }
-
     def to_markdown(self) -> str:
-        """Two tables, aligned to be read on a terminal too."""
+        """Returns two Markdown tables, aligned for terminals."""
         facts = aligned_table(FACT_COLUMNS, self.fact_rows())
         findings = aligned_table(FINDING_COLUMNS, self.finding_rows()) if self.findings else NOTHING_FOUND
         return f"{facts}\n\n{findings}"
 
     def fact_rows(self) -> list[tuple[str, ...]]:
-        """For a table under FACT_COLUMNS."""
+        """Returns the facts as rows of texts under FACT_COLUMNS."""
         return [_fact_row(*each) for each in self.facts.items()]
 
     def finding_rows(self) -> list[tuple[str, ...]]:
-        """For a table under FINDING_COLUMNS."""
+        """Returns the findings as rows of texts under FINDING_COLUMNS."""
         return [_finding_row(each) for each in self.findings]
 
 
@@ -135,33 +129,6 @@ def _finding_row(finding: Finding) -> tuple[str, ...]:
         finding.sets,
         finding.what,
         f"{finding.count:,} of {finding.total:,}",
-        finding.example[:_SHOWN_ID_CHARS],
+        finding.example[:_MAX_SHOWN_ID_CHARS],
         finding.advice,
-    )
-
-
-def _facts(fields: JsonFields) -> SetFacts:
-    return SetFacts(
-        lists=fields.integer("lists"),
-        words=fields.integer("words"),
-        hypotheses=fields.number("hypotheses"),
-        first_pass_wer=fields.number("first_pass_wer"),
-        oracle_wer=fields.number("oracle_wer"),
-        with_reference_percent=fields.number("with_reference_percent"),
-        score_spread=fields.optional_number("score_spread"),
-    )
-
-
-def _finding(fields: JsonFields) -> Finding:
-    severity = fields.text("severity")
-    if severity not in set(Severity):
-        fields.fail("severity", f"is {severity!r}, not one of {', '.join(Severity)}")
-    return Finding(
-        Severity(severity),
-        fields.text("sets"),
-        fields.text("what"),
-        fields.integer("count"),
-        fields.integer("total"),
-        fields.text("example"),
-        fields.text("advice"),
     )

@@ -1,101 +1,101 @@
-"""First-pass scores that are not what they should be: natural log, higher is better, best first, on one scale."""
+"""Finds first-pass scores that are not natural logs, higher being better, best first, on one scale."""
 
 from collections.abc import Sequence
 from statistics import median
 
 from lorb.nbest import NBest
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, found
+from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, findings_about
 
-# So large a part of the lists, and so many, make a rule of it.
-_MOST = 0.9
-_ENOUGH_LISTS = 10
-# Above this share, lists whose first hypothesis is not their best are no accident.
-_MANY = 0.1
-_FAR = 3.0
-# Utterances have hundreds of words at most, and a wrong word costs some ten.
+# Scores count as costs if they rise in this share of the lists and in at least this number of lists.
+_COST_SHARE = 0.9
+_MIN_COST_LISTS = 10
+# If the best score is not first in a larger share of the lists, the scores did not make the recogniser's order.
+_UNSORTED_SHARE = 0.1
+_MAX_SPREAD_RATIO = 3.0
+# Utterances have hundreds of words at most, and a wrong word costs about ten nats.
 IMPOSSIBLE_GAP = 1e4
 
 
-def score_suspicions(sets: Sets) -> list[Finding]:
-    """Signs, logarithms, orders, spreads and gaps, set by set."""
-    findings = _missing(sets) + _impossible(sets)
-    sound: dict[str, Sequence[NBest]] = {}
+def score_findings(sets: Sets) -> list[Finding]:
+    """Finds missing scores, impossible gaps, wrong signs, probabilities, wrong orders and different scales."""
+    findings = _missing(sets) + _impossible_gaps(sets)
+    unsuspicious: dict[str, Sequence[NBest]] = {}
     for name, lists in sets.items():
         scored = [nbest for nbest in lists if nbest.has_scores]
-        suspicions = _suspicions(name, scored)
-        findings += suspicions
-        if scored and not suspicions:  # else its spread says the same once more
-            sound[name] = scored
-    return findings + _spreads(sound)
+        set_findings = _wrong_scores(name, scored)
+        findings += set_findings
+        if scored and not set_findings:  # a wrong sign or logarithm changes the spread too
+            unsuspicious[name] = scored
+    return findings + _different_scales(unsuspicious)
 
 
 def scores_of(nbest: NBest) -> list[float]:
-    """The list's first-pass scores in its order; empty without."""
+    """Returns the list's first-pass scores in order; empty without scores."""
     return [h.first_pass_score for h in nbest.hypotheses if h.first_pass_score is not None]
 
 
-def spread(lists: Sequence[NBest]) -> float:
-    """How far the other hypotheses stand behind their list's best, the median, natural log; 0 without others."""
-    behind = [max(scores) - score for scores in map(scores_of, lists) for score in sorted(scores)[:-1]]
-    return median(behind) if behind else 0.0
+def score_spread(lists: Sequence[NBest]) -> float:
+    """Returns the median distance of hypotheses from their list's best score, natural log; 0 without other ones."""
+    behind_best = [max(scores) - score for scores in map(scores_of, lists) for score in sorted(scores)[:-1]]
+    return median(behind_best) if behind_best else 0.0
 
 
 def _missing(sets: Sets) -> list[Finding]:
-    without = {name: [nbest for nbest in lists if not nbest.has_scores] for name, lists in sets.items()}
-    is_everywhere = all(len(without[name]) == len(lists) for name, lists in sets.items())
+    unscored = {name: [nbest for nbest in lists if not nbest.has_scores] for name, lists in sets.items()}
+    is_everywhere = all(len(unscored[name]) == len(lists) for name, lists in sets.items())
     severity = Severity.NOTE if is_everywhere else Severity.WARNING
     advice = (
-        "nothing: the rank stands in for the score"
+        "none needed: the rank replaces the score"
         if is_everywhere
-        else "score all lists or none: lists without scores are ranked by weights of their own"
+        else "score all lists or none: lists without scores are ranked with their own weight"
     )
     return [
         finding
         for name, lists in sets.items()
-        for finding in found(severity, name, "lists without scores", without[name], len(lists), advice)
+        for finding in findings_about(unscored[name], severity, name, "lists without scores", len(lists), advice)
     ]
 
 
-def _impossible(sets: Sets) -> list[Finding]:
+def _impossible_gaps(sets: Sets) -> list[Finding]:
     findings = []
     for name, lists in sets.items():
-        concerned = [n for n in lists if n.has_scores and max(scores_of(n)) - min(scores_of(n)) > IMPOSSIBLE_GAP]
-        advice = "leave such hypotheses out: that is a decoder's mark, not a logarithm"
-        what = f"scores {IMPOSSIBLE_GAP:,.0f} and more behind the best"
-        findings += found(Severity.NOTE, name, what, concerned, len(lists), advice)
+        affected = [n for n in lists if n.has_scores and max(scores_of(n)) - min(scores_of(n)) > IMPOSSIBLE_GAP]
+        advice = "leave such hypotheses out: the decoder marked them, and the score is not a logarithm"
+        what = f"scores {IMPOSSIBLE_GAP:,.0f} or more below the best"
+        findings += findings_about(affected, Severity.NOTE, name, what, len(lists), advice)
     return findings
 
 
-def _suspicions(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    """About one set; `lists` all have scores. The worst alone, for the others follow from it."""
+def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
+    """Returns the most severe finding about a set whose lists all have scores; the others would follow from it."""
     scores = [score for nbest in lists for score in scores_of(nbest)]
     differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
     total = len(lists)
-    turned = [nbest for nbest in differing if scores_of(nbest)[0] == min(scores_of(nbest))]
-    if len(turned) >= max(_ENOUGH_LISTS, _MOST * len(differing)):
-        advice = "negate them: they are costs; a score is better the higher it is"
-        return found(Severity.ERROR, name, "scores that rise from the best to the worst", turned, total, advice)
+    rising = [nbest for nbest in differing if scores_of(nbest)[0] == min(scores_of(nbest))]
+    if len(rising) >= max(_MIN_COST_LISTS, _COST_SHARE * len(differing)):
+        advice = "negate them: they are costs, and a higher score must be better"
+        return findings_about(rising, Severity.ERROR, name, "scores rise from best to worst", total, advice)
     if scores and min(scores) >= 0 and 0 < max(scores) <= 1:
-        advice = "give their natural logarithm: the weight is tuned for sums of logs"
-        return found(Severity.WARNING, name, "scores from 0 to 1, as probabilities", lists, total, advice)
+        advice = "give their natural logarithm: the weight is tuned for sums of logarithms"
+        return findings_about(lists, Severity.WARNING, name, "scores from 0 to 1, like probabilities", total, advice)
     if scores and min(scores) > 0:
         advice = "check sign and logarithm: log probabilities are below 0"
-        return found(Severity.WARNING, name, "scores that are all positive", lists, total, advice)
+        return findings_about(lists, Severity.WARNING, name, "only positive scores", total, advice)
     unsorted = [nbest for nbest in differing if scores_of(nbest)[0] < max(scores_of(nbest))]
-    severity = Severity.WARNING if len(unsorted) > _MANY * total else Severity.NOTE
-    advice = "check that these scores made the recogniser's order: the highest counts as its choice"
-    return found(severity, name, "first hypothesis not the best by score", unsorted, total, advice)
+    severity = Severity.WARNING if len(unsorted) > _UNSORTED_SHARE * total else Severity.NOTE
+    advice = "check that these scores made the recogniser's order: the highest score counts as its choice"
+    return findings_about(unsorted, severity, name, "first hypothesis has not the best score", total, advice)
 
 
-def _spreads(sound: Sets) -> list[Finding]:
-    """Sets on another scale than the first of them, which is train unless it has no sound scores."""
+def _different_scales(sets: Sets) -> list[Finding]:
+    """Compares each set's spread with that of the first set, which is train unless its scores are suspicious."""
     findings: list[Finding] = []
-    spreads = {name: size for name, lists in sound.items() if (size := spread(lists)) > 0}
+    spreads = {name: spread for name, lists in sets.items() if (spread := score_spread(lists)) > 0}
     for name in list(spreads)[1:]:
         first = next(iter(spreads))
-        if max(spreads[name], spreads[first]) > _FAR * min(spreads[name], spreads[first]):
-            what = f"scores {spreads[name]:.3g} apart in {name}, {spreads[first]:.3g} in {first}"
+        if max(spreads[name], spreads[first]) > _MAX_SPREAD_RATIO * min(spreads[name], spreads[first]):
+            what = f"score spread {spreads[name]:.3g} in {name}, {spreads[first]:.3g} in {first}"
             advice = "check that one recogniser with one scale made both: a weight fits one scale"
-            lists = sound[name]
-            findings += found(Severity.WARNING, f"{first} and {name}", what, lists, len(lists), advice)
+            lists, names = sets[name], f"{first} and {name}"
+            findings += findings_about(lists, Severity.WARNING, names, what, len(lists), advice)
     return findings

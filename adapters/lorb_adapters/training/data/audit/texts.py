@@ -1,103 +1,106 @@
-"""References and hypotheses that do not go together."""
+"""Finds references that do not fit the hypotheses, differences of case, and lists of one hypothesis."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from lorb.nbest import NBest
 from lorb.word_errors import WordErrorRate, oracle_errors, word_errors
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, folded, found
+from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, casefolded, findings_about
 
-# Ten-best lists of good recognisers hold half of the references; hardly any is suspicious.
-_NEARLY_ALL = 0.9
-_MANY = 0.05
+# Ten-best lists of good recognisers contain half of the references; a set with hardly any is suspicious.
+_MISSING_REFERENCE_SHARE = 0.9
+_CASE_ERROR_SHARE = 0.05
 
 
-def text_suspicions(sets: Sets) -> list[Finding]:
-    """Absent and empty references, case, and lists with nothing to choose from, set by set."""
+def text_findings(sets: Sets) -> list[Finding]:
+    """Finds absent and empty references, errors of case, and lists of one hypothesis."""
     findings: list[Finding] = []
     for name, lists in sets.items():
-        findings += _without_reference(name, lists)
+        findings += _missing_references(name, lists)
         findings += _empty_references(name, lists)
-        findings += _case_of_references(name, lists)
-        findings += _lone_hypotheses(name, lists)
-    return findings + _case_between_sets(sets)
+        findings += _case_errors(name, lists)
+        findings += _single_hypotheses(name, lists)
+    return findings + _different_case(sets)
 
 
-def holds_reference(nbest: NBest) -> bool:
-    """Whether the reference is among the hypotheses, case aside."""
-    return folded(nbest.reference or "") in {folded(h.transcript) for h in nbest.hypotheses}
+def contains_reference(nbest: NBest) -> bool:
+    """Whether the reference is among the hypotheses, ignoring case."""
+    return casefolded(nbest.reference or "") in {casefolded(h.transcript) for h in nbest.hypotheses}
 
 
 def first_pass_rate(lists: Sequence[NBest]) -> WordErrorRate:
-    """Of the recogniser's choices."""
+    """Returns the pooled word error rate of the recogniser's choices."""
     return sum((WordErrorRate.of(n.reference or "", n.distinct()[0].transcript) for n in lists), WordErrorRate())
 
 
 def oracle_rate(lists: Sequence[NBest]) -> WordErrorRate:
-    """What perfect re-ranking would leave."""
+    """Returns the pooled word error rate of the best hypothesis of each list."""
     rates = (
-        WordErrorRate.counted(n.reference or "", oracle_errors(n.reference or "", [h.transcript for h in n.hypotheses]))
+        WordErrorRate.from_errors(
+            n.reference or "", oracle_errors(n.reference or "", [h.transcript for h in n.hypotheses])
+        )
         for n in lists
     )
     return sum(rates, WordErrorRate())
 
 
-def _without_reference(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    lacking = [nbest for nbest in lists if (nbest.reference or "").split() and not holds_reference(nbest)]
-    if len(lacking) < _NEARLY_ALL * len(lists):
+def _missing_references(name: str, lists: Sequence[NBest]) -> list[Finding]:
+    missing = [nbest for nbest in lists if (nbest.reference or "").split() and not contains_reference(nbest)]
+    if len(missing) < _MISSING_REFERENCE_SHARE * len(lists):
         return []
     what = f"reference not among the hypotheses (oracle WER {oracle_rate(lists).percent:.1f})"
     advice = (
-        "check that references are written as hypotheses are and belong to these lists; --references learns from them"
+        "check that references belong to these lists and are written like the hypotheses; --references trains on them"
     )
-    return found(Severity.WARNING, name, what, lacking, len(lists), advice)
+    return findings_about(missing, Severity.WARNING, name, what, len(lists), advice)
 
 
 def _empty_references(name: str, lists: Sequence[NBest]) -> list[Finding]:
     empty = [nbest for nbest in lists if not (nbest.reference or "").split()]
     if len(empty) == len(lists):
-        return found(Severity.ERROR, name, "empty references", empty, len(lists), "give what was said in them")
-    advice = "leave them out unless nothing was said: all that was recognised counts as errors"
-    return found(Severity.WARNING, name, "empty references", empty, len(lists), advice)
+        severity, advice = Severity.ERROR, "give the words that were said"
+    else:
+        severity, advice = Severity.WARNING, "leave them out unless nothing was said: every recognised word is an error"
+    return findings_about(empty, severity, name, "empty references", len(lists), advice)
 
 
-def _case_of_references(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    def has_errors_of_case(nbest: NBest) -> bool:
+def _case_errors(name: str, lists: Sequence[NBest]) -> list[Finding]:
+    def has_case_errors(nbest: NBest) -> bool:
         reference, best = nbest.reference or "", nbest.distinct()[0].transcript
-        return word_errors(folded(reference), folded(best)) < word_errors(reference, best)
+        return word_errors(casefolded(reference), casefolded(best)) < word_errors(reference, best)
 
-    wrong = [nbest for nbest in lists if has_errors_of_case(nbest)]
-    severity = Severity.WARNING if len(wrong) > _MANY * len(lists) else Severity.NOTE
-    what, advice = "errors of case alone", "write references in the recogniser's case: word errors count it"
-    return found(severity, name, what, wrong, len(lists), advice)
+    affected = [nbest for nbest in lists if has_case_errors(nbest)]
+    severity = Severity.WARNING if len(affected) > _CASE_ERROR_SHARE * len(lists) else Severity.NOTE
+    what, advice = "word errors of case only", "write references in the recogniser's case: word errors count it"
+    return findings_about(affected, severity, name, what, len(lists), advice)
 
 
-def _case_between_sets(sets: Sets) -> list[Finding]:
-    """Sets most of whose hypotheses are written in another case than most of the first set's."""
+def _different_case(sets: Sets) -> list[Finding]:
+    """Finds sets most of whose hypotheses are written in another case than most of the first set's."""
     findings: list[Finding] = []
-    usual: dict[str, str] = {}
+    usual_case: dict[str, str] = {}
     for name, lists in sets.items():
         cases = [case for nbest in lists if (case := _case(nbest))]
         if not cases:
             continue
-        usual[name] = Counter(cases).most_common(1)[0][0]
-        first = next(iter(usual))
-        if usual[name] != usual[first]:
-            others = [nbest for nbest in lists if _case(nbest) not in ("", usual[first])]
-            what = f"hypotheses in {usual[name]} case, in {first} in {usual[first]} case"
-            advice = "write all as the recogniser will when it is served; --keep-case would see the difference"
-            findings += found(Severity.WARNING, f"{first} and {name}", what, others, len(lists), advice)
+        usual_case[name] = Counter(cases).most_common(1)[0][0]
+        first = next(iter(usual_case))
+        if usual_case[name] != usual_case[first]:
+            affected = [nbest for nbest in lists if _case(nbest) not in ("", usual_case[first])]
+            what = f"hypotheses in {usual_case[name]} case, {first}'s in {usual_case[first]} case"
+            advice = "write all as the recogniser will when served; with --keep-case the model sees the difference"
+            findings += findings_about(affected, Severity.WARNING, f"{first} and {name}", what, len(lists), advice)
     return findings
 
 
 def _case(nbest: NBest) -> str:
-    """Of the first hypothesis; empty where its script has none."""
+    """Returns "lower", "upper" or "mixed" for the first hypothesis; empty if its script has no case."""
     text = nbest.hypotheses[0].transcript
     return "lower" if text.islower() else "upper" if text.isupper() else "mixed" if text.lower() != text.upper() else ""
 
 
-def _lone_hypotheses(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    lone = [nbest for nbest in lists if len(nbest.distinct()) == 1]
-    severity = Severity.WARNING if 2 * len(lone) > len(lists) else Severity.NOTE
-    advice = "ask the recogniser for more hypotheses: there is nothing to choose from"
-    return found(severity, name, "lists of one hypothesis", lone, len(lists), advice)
+def _single_hypotheses(name: str, lists: Sequence[NBest]) -> list[Finding]:
+    single = [nbest for nbest in lists if len(nbest.distinct()) == 1]
+    severity = Severity.WARNING if 2 * len(single) > len(lists) else Severity.NOTE
+    advice = "ask the recogniser for more hypotheses: rescoring has no choice"
+    return findings_about(single, severity, name, "lists of one hypothesis", len(lists), advice)

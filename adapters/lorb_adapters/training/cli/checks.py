@@ -1,0 +1,57 @@
+"""Checks of the training commands' arguments that can be made before hours of training."""
+
+import argparse
+
+from lorb.errors import InvalidInput
+from lorb_adapters.base.new_folder import check_can_be_made, check_free
+
+
+def check_device(args: argparse.Namespace) -> None:
+    """Raises InvalidInput if the device does not exist, or --threads or --checkpoint-seconds is negative."""
+    import torch
+
+    if args.threads < 0:
+        raise InvalidInput(f"threads is {args.threads}: it must be 0 (all) or more", field="threads")
+    if not args.checkpoint_seconds >= 0:  # true for NaN too
+        raise InvalidInput(
+            f"checkpoint-seconds is {args.checkpoint_seconds}: it must be 0 or more", field="checkpoint-seconds"
+        )
+    kind, colon, number = args.device.partition(":")
+    num_gpus = torch.cuda.device_count()
+    index = int(number) if number.isdecimal() else num_gpus if colon else 0
+    if args.device != "cpu" and (kind != "cuda" or index >= num_gpus):
+        raise InvalidInput(
+            f"device is {args.device!r}: this machine has cpu and {num_gpus or 'no'} cuda devices", field="device"
+        )
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Raises InvalidInput if the report, the base or the adapter could not be written at the end of the run."""
+    from lorb_adapters.store.signing import SigningKey
+    from lorb_adapters.store.store import Store
+
+    for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
+        if folder is not None:
+            check_can_be_made(folder, field)
+    if args.report_dir:
+        from lorb_adapters.training.report.svg import check_plots_can_be_made
+
+        check_plots_can_be_made()
+    if args.output_base:
+        if args.method != "full":
+            raise InvalidInput(
+                f"output-base is for method full, which changes the base: {args.method} does not", field="output-base"
+            )
+        check_free(args.output_base)
+    elif not args.dry_run:
+        if args.method != "lora":
+            from lorb_adapters.training.publish import unpublishable_reason
+
+            raise InvalidInput(unpublishable_reason(args.method), field="method")
+        if not args.store:
+            raise InvalidInput(
+                "store is missing: name the store to publish in, or give --dry-run to publish nothing", field="store"
+            )
+        Store(args.store).create()
+        if args.signing_key:
+            SigningKey(args.signing_key)
