@@ -1,8 +1,8 @@
-"""Draws the dashboard's panels as one picture, from a Prometheus' data: what Grafana would show, without Grafana.
+"""Draws the panels of the Grafana dashboard as one picture, from the data of a Prometheus server.
 
     python benchmarks/draw_dashboard.py --prometheus http://127.0.0.1:9090 --minutes 30 -o dashboard.png
 
-Exit status 1, naming the panel, where one has no data.
+The exit status is 1 if a panel has no data; its name is printed.
 """
 
 import argparse
@@ -39,7 +39,7 @@ STAT_COLORS = {"green": "#2e9e5b", "yellow": "#d9a514", "red": "#c23b3b", "blue"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a panel: Unix times in seconds, values (NaN where there is none), and its name in the legend."""
+    """A line of a panel: Unix times in seconds, values (NaN if missing), and its name in the legend."""
 
     name: str
     times: tuple[float, ...]
@@ -48,24 +48,24 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time, whole Unix seconds."""
+    """A time window in whole Unix seconds."""
 
     start: int
     end: int
 
     @property
     def step(self) -> int:
-        """Seconds between two points: whole, as the API's times then are."""
+        """Whole seconds between two points."""
         return max(1, round((self.end - self.start) / NUM_POINTS))
 
     @property
     def times(self) -> tuple[float, ...]:
-        """All points."""
+        """The times of all points."""
         return tuple(float(time) for time in range(int(self.start), int(self.end) + 1, self.step))
 
 
 class NoData(Exception):
-    """A panel whose queries give nothing."""
+    """A panel has no data."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def panel_series(prometheus: str, panel: Mapping[str, Any], window: Window) -> Iterator[Series]:
-    """What each of a panel's queries gives. Raises NoData where none gives a number."""
+    """The series of a panel's queries. Raises NoData if none has a value."""
     found = False
     for target in panel["targets"]:
         for result in query_range(prometheus, target["expr"], window):
@@ -103,7 +103,7 @@ def panel_series(prometheus: str, panel: Mapping[str, Any], window: Window) -> I
 
 
 def query_range(prometheus: str, expression: str, window: Window) -> list[dict[str, Any]]:
-    """A query over the window, with Grafana's variables filled in; OSError where Prometheus refuses it."""
+    """Runs a query over the window, with Grafana's variables filled in. Raises OSError if Prometheus refuses it."""
     filled = expression.replace("$__rate_interval", RATE_INTERVAL).replace("$domain", ".*")
     asked = {"query": filled, "start": window.start, "end": window.end, "step": window.step}
     url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
@@ -120,7 +120,7 @@ def legend(pattern: str, labels: Mapping[str, str]) -> str:
 
 
 def draw(panels: Sequence[Mapping[str, Any]], data: Mapping[int, Sequence[Series]], window: Window, path: Path) -> None:
-    """One picture with the panels where the dashboard has them."""
+    """Draws the panels in one picture, in the layout of the dashboard."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     width, height = COLUMNS * CELL_INCHES[0], rows * CELL_INCHES[1]
     figure = pyplot.figure(figsize=(width, height), facecolor=BACKGROUND)
@@ -204,14 +204,14 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], 
 
 
 def _value_ticks(top: float, defaults: Mapping[str, Any]) -> Locator:
-    """At most six, at round numbers: of bytes, powers of two."""
+    """At most six ticks at round numbers; at powers of two for bytes."""
     if defaults["unit"] == "bytes":
         return MultipleLocator(2 ** math.ceil(math.log2(top / 5)))
     return MaxNLocator(5, integer=defaults.get("decimals") == 0)
 
 
 def _stack(axes: Axes, series: Sequence[Series]) -> None:
-    """Series on one another, the largest below; where one has no value it counts nothing."""
+    """Stacks series, the largest at the bottom; missing values count as zero."""
     heights = {one.name: [value if math.isfinite(value) else 0.0 for value in one.values] for one in series}
     names = sorted(heights, key=lambda name: -sum(heights[name]))
     moments = [datetime.fromtimestamp(time, UTC) for time in series[0].times]
@@ -220,7 +220,7 @@ def _stack(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def formatted(value: float, defaults: Mapping[str, Any]) -> str:
-    """A value in a panel's unit, as short as it is clear."""
+    """Formats a value in a panel's unit."""
     unit = defaults["unit"]
     if unit == "percentunit":
         return f"{100 * value:.3g} %"

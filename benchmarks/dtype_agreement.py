@@ -1,6 +1,6 @@
-"""How often bfloat16 puts first what float32 puts first, and how many word errors each makes.
+"""Compares bfloat16 with float32: how often both rank the same hypothesis first, and word errors of each.
 
-The shipped LibriSpeech adapter on the sample lists of tests/data, dev and train; none of them is a test list.
+The shipped LibriSpeech adapter on the sample lists of tests/data, dev and train; no test lists.
 
     python benchmarks/dtype_agreement.py
 """

@@ -38,7 +38,7 @@ def speaker(record: Record) -> str:
 
 
 def shuffled_speakers(records: list[Record]) -> list[str]:
-    """All speakers in an order that depends on their names alone."""
+    """All speakers, in an order by a hash of their names."""
     return sorted({speaker(r) for r in records}, key=lambda s: hashlib.sha256(s.encode()).digest())
 
 

@@ -1,4 +1,4 @@
-"""A real `lorb-serve` on free ports, for the benchmarks: its memory, threads and metrics; and the closed loop on it."""
+"""A `lorb-serve` process for the benchmarks, with its memory, threads and metrics, and a closed loop on it."""
 
 import asyncio
 import json
@@ -30,8 +30,8 @@ class ServingProcess:
     """A running server.
 
     Attributes:
-        process: it; front processes are its children.
-        ports: what its ready file says.
+        process: the server; front processes are its children.
+        ports: of its ready file.
     """
 
     process: psutil.Process
@@ -39,26 +39,26 @@ class ServingProcess:
 
     @property
     def target(self) -> str:
-        """Where it serves."""
+        """The address of the server."""
         return f"127.0.0.1:{self.ports['port']}"
 
     def rss_mib(self) -> float:
-        """Resident memory of it and its children."""
+        """Resident memory of the process and its children."""
         return sum(each.memory_info().rss for each in self._all()) / MIB
 
     def num_threads(self) -> int:
-        """Threads of it and its children."""
+        """The number of threads of the process and its children."""
         return sum(each.num_threads() for each in self._all())
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Every sample: by name and labels."""
+        """The value of each sample, by name and labels."""
         with urlopen(f"http://127.0.0.1:{self.ports['metrics_port']}/metrics", timeout=30) as response:
             text = response.read().decode()
         families = text_string_to_metric_families(text)
         return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples with these labels, whatever their others."""
+        """The sum of a metric's samples that have these labels."""
         wanted = set(labels.items())
         return sum(value for (of, has), value in self.metrics().items() if of == name and wanted <= has)
 
@@ -68,7 +68,7 @@ class ServingProcess:
 
 @contextmanager
 def serving_process(*flags: object, command: Sequence[str] = LORB_SERVE) -> Iterator[ServingProcess]:
-    """Starts a server with these flags and ends it. Raises SystemExit with its last words where it does not start."""
+    """Starts a server with these flags and stops it at the end. Raises SystemExit with its output if it fails."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
         ready = Path(folder) / "ready.json"
         fixed = ("--port", 0, "--admin-port", 0, "--metrics-port", free_port(), "--drain-seconds", 0)
@@ -85,7 +85,7 @@ def serving_process(*flags: object, command: Sequence[str] = LORB_SERVE) -> Iter
 
 
 def free_port() -> int:
-    """A port that nobody listens on; --metrics-port 0 would turn them off."""
+    """A free port: --metrics-port 0 would turn metrics off."""
     import socket
 
     with socket.socket() as probe:
@@ -95,14 +95,14 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """What callers found that each wait for an answer before they ask again."""
+    """The result of callers that each wait for an answer before the next call."""
 
     seconds: float
     latencies_seconds: list[float]
     num_scored: int
 
     def __add__(self, other: "ClosedLoop") -> "ClosedLoop":
-        """Both, one after the other."""
+        """The sum of two loops."""
         return ClosedLoop(
             self.seconds + other.seconds,
             self.latencies_seconds + other.latencies_seconds,
@@ -111,24 +111,24 @@ class ClosedLoop:
 
     @property
     def calls_per_second(self) -> float:
-        """All of them."""
+        """Calls a second."""
         return len(self.latencies_seconds) / self.seconds
 
     @property
     def hypotheses_per_second(self) -> float:
-        """With a rescoring score."""
+        """Hypotheses rescored a second."""
         return self.num_scored / self.seconds
 
     @property
     def median_seconds(self) -> float:
-        """Of a call."""
+        """The median latency."""
         return statistics.median(self.latencies_seconds)
 
 
 def closed_loop(
     target: str, requests: Sequence[bytes], num_callers: int, seconds: float, num_connections: int = 4
 ) -> ClosedLoop:
-    """`num_callers` ask without pause for about `seconds`. Raises SystemExit where an answer is not rescored."""
+    """Calls from `num_callers` callers without pause for `seconds`. Raises SystemExit if an answer is not rescored."""
     return asyncio.run(_closed_loop(target, requests, num_callers, seconds, min(num_connections, num_callers)))
 
 

@@ -1,9 +1,9 @@
-"""Word error rates of a file that `lorb-rescore` wrote: all lists, and those whose reference does not occur in train.
+"""Word error rates of a file written by lorb-rescore: of all lists, and of those whose reference is not in train.
 
     python benchmarks/word_errors_of_file.py ORIGINAL RESCORED [--train FILE...]
 
-A table of the training references alone could correct an utterance that train has; the second row shows the rest.
-Prints a Markdown table with paired bootstrap intervals, one row a part.
+Prints a Markdown table with paired bootstrap intervals. The second row leaves out utterances whose words are in train:
+a model could have memorised them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from lorb_adapters.training.evaluation.evaluation import Evaluation
 
 
 def evaluation(original: list[NBest], rescored: list[NBest]) -> Evaluation:
-    """Pairs lists by id; every list of the one must be in the other."""
+    """Pairs the lists of both by id. Raises SystemExit if the ids differ."""
     by_id = {nbest.id: nbest for nbest in rescored}
     if by_id.keys() != {nbest.id for nbest in original}:
         raise SystemExit("the two files do not hold the same ids")

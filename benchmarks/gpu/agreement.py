@@ -1,4 +1,4 @@
-"""How far bfloat16 is from float32 on real lists: launched one by one, recorded, and many adapters in one pass."""
+"""The error of bfloat16 on real lists: eager, by CUDA graphs, and with many adapters in a batch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,14 +24,14 @@ from results_file import ROOT
 
 DOMAIN = "librispeech"  # of the shipped adapter
 MAX_ERROR = 0.02  # of the spread in a list
-LEAST_SAME_BEST = 0.995
+MIN_SAME_BEST = 0.995
 MIXED_LISTS = 64
 
 Scores = list[list[float]]  # of each list
 
 
 def shipped_adapter(setting: Setting) -> Iterator[Record]:
-    """The shipped adapter on the sample's lists, none of which it is tested on: errors, and choices of the best."""
+    """Error and best hypotheses with the shipped adapter on the sample's lists, no test lists."""
     paths = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]
     lists = [nbest for nbest in read_nbest_lists(paths) if len(nbest.distinct()) > 1]
     lists = lists[: setting.amount.agreement_lists]
@@ -39,22 +39,22 @@ def shipped_adapter(setting: Setting) -> Iterator[Record]:
     rounded = _Shipped(setting, torch.bfloat16)
     works = exact.works(lists)
     expected = run_all(exact.model, works)
-    for name, passes in (("eager", None), ("recorded", record(rounded.model, setting.amount.shapes))):
+    for name, passes in (("eager", None), ("CUDA graphs", record(rounded.model, setting.amount.shapes))):
         found = run_all(rounded.model, rounded.works(lists), passes)
         best = [
             exact.best(nbest, a) == exact.best(nbest, b) for nbest, a, b in zip(lists, expected, found, strict=True)
         ]
         note = f"{len(lists)} lists, the shipped adapter"
         yield Record(
-            f"error of bfloat16, {name}", MINILM, error(found, expected), "of spread", most=MAX_ERROR, note=note
+            f"error of bfloat16, {name}", MINILM, error(found, expected), "of spread", maximum=MAX_ERROR, note=note
         )
-        yield Record(f"same best, {name}", MINILM, sum(best) / len(best), "of lists", least=LEAST_SAME_BEST, note=note)
+        yield Record(f"same best, {name}", MINILM, sum(best) / len(best), "of lists", minimum=MIN_SAME_BEST, note=note)
 
 
 def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
-    """A random encoder under its adapters: errors, and what it matters who else is in a pass.
+    """Error of a random encoder with its adapters, alone and with other adapters in the batch.
 
-    A score is a sum over tokens here: of a random encoder the first token alone tells next to nothing of the rest.
+    The head sums over tokens: the first token of a random encoder hardly depends on the others.
     """
     lists = setting.take(0, min(300, setting.amount.agreement_lists))
     loaded, exact = (_summing(LoadedModel(prepared(name), dtype, setting.device)) for dtype in (
@@ -65,7 +65,7 @@ def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
     alone = run_all(loaded.model, one_by_one)
     note = f"{len(lists)} lists, random weights"
     passes = record(loaded.model, setting.amount.shapes)
-    for way, found in (("eager", alone), ("recorded", run_all(loaded.model, one_by_one, passes))):
+    for way, found in (("eager", alone), ("CUDA graphs", run_all(loaded.model, one_by_one, passes))):
         yield Record(f"error of bfloat16, {way}", name, error(found, expected), "of spread", note=note)
     mixed = Engine(loaded, setting.amount.pass_tokens[0]).works(lists[:MIXED_LISTS])
     together = [
@@ -81,7 +81,7 @@ def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def error(found: Scores, expected: Scores) -> float:
-    """The median over lists of the differences' deviation, as a share of the deviation of the scores themselves."""
+    """The median over lists of the difference's standard deviation over that of the scores."""
     return median(
         pstdev(a - b for a, b in zip(of_found, of_expected, strict=True)) / max(pstdev(of_expected), 1e-12)
         for of_found, of_expected in zip(found, expected, strict=True)
@@ -90,13 +90,13 @@ def error(found: Scores, expected: Scores) -> float:
 
 
 def _summing(loaded: LoadedModel) -> LoadedModel:
-    """The same with every head adding up."""
+    """The adapters with sum heads."""
     loaded.adapters = [replace(each, head=replace(each.head, kind=SUM)) for each in loaded.adapters]
     return loaded
 
 
 class _Shipped:
-    """The shipped adapter on its own base, in one dtype."""
+    """The shipped adapter on its base in one dtype."""
 
     def __init__(self, setting: Setting, dtype: torch.dtype) -> None:
         store = Store(str(ROOT / "adapters/store"))
@@ -105,7 +105,7 @@ class _Shipped:
         self.model = RescoringModel(base)
 
     def works(self, lists: Sequence[NBest]) -> list[Work]:
-        """One pass for each list."""
+        """A batch for each list."""
         encoder, normalization = self.model.base.text_encoder, self._adapter.manifest.normalization
         works = []
         for nbest in lists:
@@ -115,7 +115,7 @@ class _Shipped:
         return works
 
     def best(self, nbest: NBest, scores: Sequence[float]) -> int:
-        """Which hypothesis comes first."""
+        """The index of the hypothesis that is ranked first."""
         weight = self._adapter.manifest.ranking.weight
         first_pass = [each.first_pass_score for each in nbest.distinct()]
         return map_order([f + weight * s for f, s in zip(first_pass, scores, strict=True)])[0]

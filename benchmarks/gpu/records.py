@@ -1,4 +1,4 @@
-"""What benchmarks/gpu/run.py finds: one record a figure, a file that grows as it goes, and a table."""
+"""The figures of benchmarks/gpu/run.py: records, their file and their table."""
 
 import platform
 from collections.abc import Sequence
@@ -15,36 +15,37 @@ PACKAGES = ("lorb", "torch", "transformers", "peft", "grpcio")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One figure.
+    """A figure.
 
     Attributes:
         name: what was measured.
-        model: on what.
-        value, unit: a median, unless the name says otherwise.
-        least, most: what the project asks of it; None where it asks nothing.
-        note: what else is to be known.
+        model: that was measured.
+        value, unit: a median unless the name says otherwise.
+        minimum, maximum: bounds that the project sets; None: none.
+        note: further information.
     """
 
     name: str
     model: str
     value: float
     unit: str
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     note: str = ""
 
     @property
     def verdict(self) -> str:
-        """Whether it is what was asked for."""
-        if self.least is None and self.most is None:
+        """Whether the bound is met; empty without a bound."""
+        if self.minimum is None and self.maximum is None:
             return ""
-        met = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
-        bound = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        above = self.minimum is None or self.value >= self.minimum
+        met = above and (self.maximum is None or self.value <= self.maximum)
+        bound = f">= {self.minimum:g}" if self.minimum is not None else f"<= {self.maximum:g}"
         return f"{bound} {'met' if met else 'NOT MET'}"
 
 
 def device_name(device: str) -> str:
-    """Of the accelerator, or the processor."""
+    """The name of the GPU or the processor."""
     return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
 
 
@@ -56,7 +57,7 @@ def write(path: Path, device: str, records: Sequence[Record], failures: Sequence
 
 
 def table(records: Sequence[Record]) -> str:
-    """The records as text, with what is asked of each and whether it is met."""
+    """The records as text, with bounds and whether they are met."""
     rows = [(each.name, each.model, f"{each.value:.4g}", each.unit, each.verdict, each.note) for each in records]
     widths = [max(len(row[i]) for row in rows) for i in range(5)] if rows else []
     return "\n".join(

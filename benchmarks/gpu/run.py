@@ -2,13 +2,13 @@
 
     python benchmarks/gpu/run.py                       everything, on CUDA
     python benchmarks/gpu/run.py --only light,mixed    some parts
-    python benchmarks/gpu/run.py --device cpu --quick  a tiny model on the processor: that the script works, no figures
+    python benchmarks/gpu/run.py --device cpu --quick  a tiny model on the processor: a smoke test
 
 Parts: `shipped` and `random` compare scores with float32; `peak`, `light`, `saturation`, `mixed`, `shapes`, `peft` are
 the engine without a server; `grpc` is `lorb-serve` with front processes. BERT-base has random weights of a fixed seed,
 all lists are real. MiniLM needs its package; without it BERT-base takes a tokenizer from LORB_BENCHMARK_TOKENIZER (a
-folder) and MiniLM's parts are listed as failed. A part that fails leaves the others alone, and none begins after
---minutes; the status is then 1.
+folder) and MiniLM's parts are listed as failed. A part that fails does not stop the others, and no part starts
+after --minutes; the exit status is then 1.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Part = Callable[[], Iterator[Record]]
 
 
 def parts(setting: Setting) -> list[tuple[str, str, Part]]:
-    """(part, model, what it measures), in the order in which they run: what matters most comes first."""
+    """(part, model, function), in the order in which they run, the most important first."""
     peak = cache(lambda: matrix_peak(setting))
 
     def peak_record() -> Iterator[Record]:
@@ -68,7 +68,7 @@ def parts(setting: Setting) -> list[tuple[str, str, Part]]:
 def measure(
     listed: Sequence[tuple[str, str, Part]], minutes: float, keep: Callable[[Sequence[Record], Sequence[str]], None]
 ) -> tuple[list[Record], list[str]]:
-    """What all parts find, and which failed or were not begun; `keep` is told after each."""
+    """Runs the parts; returns records and failures, and calls `keep` with both after each part."""
     records: list[Record] = []
     failures: list[str] = []
     began = time.perf_counter()
@@ -76,9 +76,9 @@ def measure(
         started = time.perf_counter()
         try:
             if started - began > 60 * minutes:
-                raise TimeoutError(f"not begun, {minutes:g} minutes are over")
+                raise TimeoutError(f"not started: {minutes:g} minutes are over")
             for record in figures():
-                records.append(record)  # at once: what was found before a failure counts
+                records.append(record)  # at once: records from before a failure are kept
         except (Exception, SystemExit) as error:
             failures.append(f"{part} {model}: {type(error).__name__}: {error}")
         print(f"[{part} {model}] {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
@@ -106,13 +106,13 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="a tiny model and little of everything")
+    parser.add_argument("--quick", action="store_true", help="a tiny model and short measurements")
     parser.add_argument("--only", default="", help="parts, comma-separated; default: all")
-    parser.add_argument("--minutes", type=float, default=7.0, help="no part begins later than this")
+    parser.add_argument("--minutes", type=float, default=7.0, help="start no part later")
     parser.add_argument("--results", type=Path, default=OUTPUT, help="file of the figures")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("torch finds no CUDA device; --device cpu --quick shows whether the script works")
+        parser.error("torch finds no CUDA device; --device cpu --quick is a smoke test")
     return args
 
 

@@ -1,4 +1,4 @@
-"""What `lorb-serve` answers on the device over gRPC: by front processes, and with recorded passes or without."""
+"""Throughput and latency of lorb-serve on the device over gRPC, by front processes and CUDA graphs."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ LISTS = 500
 
 
 def over_grpc(setting: Setting, name: str) -> Iterator[Record]:
-    """Calls a second of many callers and the latency of one, by number of front processes."""
+    """Throughput of many callers and latency of one, by number of front processes."""
     amount = setting.amount
     lists = setting.take(0, LISTS)
     requests = [
@@ -49,7 +49,7 @@ def over_grpc(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def _together(clients: ProcessPoolExecutor, target: str, requests: Sequence[bytes], callers: int, amount) -> float:
-    """Hypotheses rescored a second by all clients, after a loop that is not counted."""
+    """Hypotheses rescored a second by all clients, after a warm-up."""
     rate = 0.0
     for seconds in (amount.serving_seconds / 4, amount.serving_seconds):
         ask = partial(closed_loop, target, requests, callers, seconds, CONNECTIONS)

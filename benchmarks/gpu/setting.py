@@ -1,4 +1,4 @@
-"""What the parts of benchmarks/gpu/run.py share: how much is measured, on what, and the models there."""
+"""The setting of benchmarks/gpu/run.py: amounts, device and loaded models."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,17 +24,17 @@ class Amount:
     """How much is measured.
 
     Attributes:
-        models: by name, those whose speed is measured.
-        pass_tokens: of large passes.
-        shapes: of the recorded ones.
-        agreement_lists: real lists whose scores are compared.
-        mixed_adapters: numbers of adapters in one pass.
-        repetitions: of a timed pass.
-        latency_lists: scored one at a time.
-        matrix_size: of the square product that the peak is read from.
+        models: names of the models whose speed is measured.
+        pass_tokens: token counts of large batches.
+        shapes: of the CUDA graphs.
+        agreement_lists: number of real lists whose scores are compared.
+        mixed_adapters: numbers of adapters in a batch.
+        repetitions: of a timed batch.
+        latency_lists: number of lists scored one at a time.
+        matrix_size: of the square product that measures the peak.
         fronts: numbers of front processes; empty for no servers.
         serving_seconds: of each loop of calls.
-        clients, callers: processes that call, and callers in each.
+        clients, callers: number of client processes, and of callers in each.
     """
 
     models: tuple[str, ...]
@@ -63,7 +63,7 @@ QUICK = Amount(
 
 
 class Setting:
-    """One run's device and the models on it, each loaded when it is first asked for."""
+    """The device and the models on it, loaded on first use."""
 
     def __init__(self, device: str, amount: Amount) -> None:
         self.device = device
@@ -73,11 +73,11 @@ class Setting:
         self.recorded = cache(self._record)
 
     def take(self, start: int, count: int) -> list[TaggedList]:
-        """Real lists."""
+        """Takes `count` real lists."""
         return Workload().take(start, count)
 
     def works(self, name: str, lists: Sequence[TaggedList], max_tokens: int) -> list[Work]:
-        """The passes that an engine of this budget makes of some lists."""
+        """The batches that an engine with this token budget makes of some lists."""
         return Engine(self.loaded(name), max_tokens).works(lists)
 
     def synchronize(self) -> None:
@@ -86,7 +86,7 @@ class Setting:
             torch.cuda.synchronize()
 
     def seconds(self, function: Callable[[], object], repetitions: int | None = None) -> float:
-        """The median of a function's times, the device's work included, after two untimed ones."""
+        """The median seconds of a function, the device's work included, after two warm-up calls."""
         times = []
         for number in range((repetitions or self.amount.repetitions) + 2):
             self.synchronize()
@@ -105,20 +105,20 @@ class Setting:
 
 
 def record(model: RescoringModel, shapes: Sequence[GraphBucket]) -> CudaGraphRunner:
-    """A model's small passes: CUDA graphs, and on the CPU what these are made of."""
+    """A model's CUDA graphs; on the CPU their static buffers without graphs."""
     if model.base.device.type == "cuda":
         return model.small_passes(shapes, captured)
     return model.small_passes(shapes)
 
 
 def launch(model: RescoringModel, work: Work, passes: CudaGraphRunner | None = None) -> ScoresFuture:
-    """Starts a pass: by the recorded ones where they are given and have room."""
+    """Starts a batch, by a CUDA graph if one is given and large enough."""
     pending = passes.launch(work.rows, work.adapters, work.row_adapters) if passes is not None else None
     return pending or model.launch(work.rows, work.adapters, work.row_adapters)
 
 
 def run_all(model: RescoringModel, works: Sequence[Work], passes: CudaGraphRunner | None = None) -> list[list[float]]:
-    """The scores of passes run as the engine's thread runs them: each is launched while the one before is under way."""
+    """The scores of batches, each launched while the one before runs, as in the engine."""
     scores: list[list[float]] = []
     under_way = None
     for work in works:

@@ -1,4 +1,4 @@
-"""How fast passes are: against the device's own matrix products, one list at a time, and with many adapters."""
+"""The speed of batches: compared with the device's matrix products, for lists alone, and with many adapters."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from lorb_server.engine.batch import Work
 from models import RANK, prepared, random_adapter
 from workload import NUM_DOMAINS
 
-LEAST_SHARE_OF_PEAK = 0.4
+MIN_SHARE_OF_PEAK = 0.4
 TERA = 1e12
 HYPOTHESES_PER_SECOND = "hypotheses/s"
 PEFT_LISTS = 40
 
 
 def matrix_peak(setting: Setting) -> float:
-    """Operations a second of one large bfloat16 product of random matrices; the best of several."""
+    """Operations a second of a large bfloat16 matrix product; the best of several."""
     size = setting.amount.matrix_size
     left, right = (torch.randn(size, size, device=setting.device, dtype=torch.bfloat16) for _ in range(2))
     out = torch.empty_like(left)
@@ -29,7 +29,7 @@ def matrix_peak(setting: Setting) -> float:
 
 
 def saturation(setting: Setting, name: str, peak: float) -> Iterator[Record]:
-    """Passes one behind the other over real lists of eight domains, by size of a pass."""
+    """Consecutive batches over real lists of eight domains, by batch size."""
     loaded = setting.loaded(name)
     for tokens in setting.amount.pass_tokens:
         lists = setting.take(0, 12 * tokens // 200)  # a list has about 200 tokens
@@ -38,16 +38,16 @@ def saturation(setting: Setting, name: str, peak: float) -> Iterator[Record]:
         rate = sum(len(work.rows) for work in works) / seconds
         share = operations(loaded, works) / seconds / peak
         yield Record(f"engine, passes of {tokens}", name, rate, HYPOTHESES_PER_SECOND)
-        least = LEAST_SHARE_OF_PEAK if tokens == LARGE_BATCH_TOKENS else None
-        yield Record(f"share of the matrix peak, passes of {tokens}", name, share, "", least=least)
+        minimum = MIN_SHARE_OF_PEAK if tokens == LARGE_BATCH_TOKENS else None
+        yield Record(f"share of the matrix peak, passes of {tokens}", name, share, "", minimum=minimum)
 
 
 def light_load(setting: Setting, name: str) -> Iterator[Record]:
-    """One list at a time, from its rows to its scores: recorded passes and ordinary ones in turn."""
+    """One list at a time, from encoded hypotheses to scores: CUDA graphs and eager in turn."""
     loaded = setting.loaded(name)
     lists = [each for each in setting.take(0, 4 * setting.amount.latency_lists) if len(each.texts) >= 8]
     works = [setting.works(name, [each], 1)[0] for each in lists[: setting.amount.latency_lists]]
-    ways = {"recorded": setting.recorded(name), "eager": None}
+    ways = {"CUDA graphs": setting.recorded(name), "eager": None}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for number, work in enumerate([*works[:5], *works]):
         for way, passes in ways.items():
@@ -65,7 +65,7 @@ def light_load(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def shapes(setting: Setting, name: str) -> Iterator[Record]:
-    """A full pass of each recorded shape, and the same rows launched one by one."""
+    """A full batch of each CUDA graph, and the same hypotheses eagerly."""
     loaded, passes = setting.loaded(name), setting.recorded(name)
     rows = [row for work in setting.works(name, setting.take(0, 40), 1) for row in work.rows]
     for shape in reversed(passes.shapes):
@@ -74,13 +74,13 @@ def shapes(setting: Setting, name: str) -> Iterator[Record]:
             if shape.holds(work.num_tokens + row.num_tokens, len(work.rows) + 1, row.num_tokens):
                 work.rows.append(row)
         work.row_adapters.extend([0] * len(work.rows))
-        for way, used in (("recorded", passes), ("eager", None)):
+        for way, used in (("CUDA graphs", passes), ("eager", None)):
             taken = setting.seconds(lambda work=work, used=used: launch(loaded.model, work, used).collect())
             yield Record(f"pass of {shape.tokens} tokens, {way}", name, 1000 * taken, "ms")
 
 
 def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
-    """One pass of 8192 tokens by the number of adapters that its rows are spread over."""
+    """A batch of 8192 tokens, by the number of adapters in it."""
     loaded = setting.loaded(name)
     base = loaded.base
     for seed in range(len(loaded.adapters), max(setting.amount.mixed_adapters)):
@@ -94,7 +94,7 @@ def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
-    """For scale: peft's mixed batches of 64 padded rows, on the same lists."""
+    """For comparison: peft's mixed batches of 64 padded hypotheses on the same lists."""
     from peers.peft_model import ScoringPeftModel
     from peers.peft_padded import PeftPadded
 
@@ -107,7 +107,7 @@ def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def operations(loaded: LoadedModel, works: Sequence[Work]) -> float:
-    """Multiplications and additions of the passes' products: linear layers, attention, and LoRA on every layer."""
+    """Multiplications and additions of the batches: linear layers, attention, and LoRA on every layer."""
     joins = PackedEncoder(loaded.base.encoder).joins
     parts = (3, 1, 1, 1)
     linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(joins))

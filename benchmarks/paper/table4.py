@@ -25,7 +25,7 @@ from study.training.learning_rates import chosen_records, with_rates
 from study.training.methods import LORB
 from study.training.sized_runs import cost_of, dev_of, training
 
-_LISTS_SEEN, _MOST_EPOCHS = 600, 4
+_LISTS_SEEN, _MAX_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate chosen for each number on seed 0. Mean over seeds with Student's interval. The line
 is change = a + b log10(lists) through the means of the change from the first pass; b is what ten times the lists bring.
 Intervals are over dev lists and seeds, paired with the first pass. A domain with fewer lists than a column's has all of
@@ -37,7 +37,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
     made = []
     for count in size.curve:
         for domain in size.domains:
-            epochs = max(size.epochs, min(_MOST_EPOCHS, -(-_LISTS_SEEN // (count or _LISTS_SEEN))))
+            epochs = max(size.epochs, min(_MAX_EPOCHS, -(-_LISTS_SEEN // (count or _LISTS_SEEN))))
             row = {"domain": domain, "lists": count or 0}
             for key, rate, seed in with_rates(records, row, LORB.rates[: size.rates], size.seeds):
                 work = training(

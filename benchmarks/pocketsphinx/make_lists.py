@@ -4,9 +4,9 @@
     python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FRESH --train 0 --dev 0 --seed 1 --without FOLDER
 
 TEXT has one sentence a line. FOLDER gets test-000.jsonl.gz, dev-000.jsonl.gz, train-000.jsonl.gz, ... of 25 lists each,
-in this order; a run that was stopped goes on with the first that is missing. No sentence is in two sets; the second
-command makes a test set of sentences that FOLDER, as far as it is filled, has not. The voices slt and rms take turns.
-Decoded as examples/rescore_pocketsphinx.py decodes. Text and lists are under the text's licence.
+in this order; a stopped run continues with the first missing file. No sentence is in two sets; the second command makes
+a test set of sentences that FOLDER does not have. The voices slt and rms alternate. Decoding is that of
+examples/rescore_pocketsphinx.py. The licence of the text applies to the lists.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SENTENCES_A_CELL = 25
 
 
 def sentences_of(text: Path, seed: int, without: Path | None) -> list[str]:
-    """The distinct sentences of a text, but for those of a folder, shuffled."""
+    """The distinct sentences of a text without those of a folder, shuffled."""
     heard = sentences_in(without) if without else frozenset()
     with gzip.open(text, "rt", encoding="utf-8") as lines:
         sentences = list(dict.fromkeys(" ".join(line.split()) for line in lines))
@@ -45,7 +45,7 @@ def sentences_of(text: Path, seed: int, without: Path | None) -> list[str]:
 
 
 def cells_of(sentences: list[str], sizes: dict[str, int]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """(name, its utterances), an utterance being (id, voice, sentence)."""
+    """Names of files with their utterances: (id, voice, sentence)."""
     rest = iter(sentences)
     for part, size in sizes.items():
         spoken = [(f"{part}-{i:04}", VOICES[i % 2], sentence) for i, sentence in zip(range(size), rest, strict=False)]
@@ -54,7 +54,7 @@ def cells_of(sentences: list[str], sizes: dict[str, int]) -> Iterator[tuple[str,
 
 
 def speech(voice: str, sentence: str) -> bytes:
-    """The sentence as flite says it: samples."""
+    """The audio samples of a sentence spoken by flite."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "said.wav"
         subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", recording], check=True)  # noqa: S607 - Debian's

@@ -1,10 +1,10 @@
-"""Word errors of PocketSphinx on a domain's spoken sentences, before and after an adapter trained on others of them.
+"""Word errors of PocketSphinx on a domain's spoken sentences, before and after rescoring with an adapter.
 
     python benchmarks/pocketsphinx/run.py FOLDER --base minilm            dev: what to train with
     python benchmarks/pocketsphinx/run.py FOLDER --base minilm --test     the final figure, once
 
-FOLDER is what make_lists.py filled; every whole cell of it is used. Its test set, once looked at, is no test set any
-more: --test-folder gives a fresh one, none of whose sentences is in FOLDER.
+make_lists.py fills FOLDER; all of its complete files are used. A test set must not be used twice: --test-folder names a
+fresh one, without sentences of FOLDER.
 
 Trains into FOLDER/NAME with lorb-train-adapter (flags after `--` go to it), serves the published adapter, rescores dev
 and, with --test, the test lists through the server with lorb-rescore, and writes benchmarks/results/pocketsphinx.jsonl.
@@ -39,7 +39,7 @@ DOMAIN = "pocketsphinx"
 
 
 def lists_of(folder: Path, part: str) -> list[NBest]:
-    """The lists of a part's cells."""
+    """The lists of a part."""
     cells = sorted(folder.glob(f"{part}-*.jsonl.gz"))
     if not cells:
         sys.exit(f"{folder} has no {part}-*.jsonl.gz: run make_lists.py")
@@ -47,14 +47,14 @@ def lists_of(folder: Path, part: str) -> list[NBest]:
 
 
 def own_best_errors(folder: Path, part: str) -> int:
-    """Word errors of PocketSphinx' own best path, which its N-best list does not always begin with."""
+    """Word errors of PocketSphinx's own best path, which is not always the first of its N-best list."""
     cells = [gzip.decompress(cell.read_bytes()) for cell in sorted(folder.glob(f"{part}-*.jsonl.gz"))]
     records = [json.loads(line) for cell in cells for line in cell.splitlines()]
     return sum(word_errors(record["ref"], record["decoder_best"]) for record in records)
 
 
 def call(program: str, *arguments: object) -> str:
-    """Runs one of the project's commands; returns what it printed."""
+    """Runs one of the project's commands; returns its output."""
     command = [str(BIN / program), *(str(argument) for argument in arguments)]
     print(f"$ {shlex.join([program, *command[1:]])}", flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -65,7 +65,7 @@ def call(program: str, *arguments: object) -> str:
 
 
 def rescored(target: str, lists: list[NBest], place: Path) -> tuple[dict[str, object], Counter[str]]:
-    """The figures of these lists through a server, and what it said it did."""
+    """The figures of these lists rescored by a server, and the outcomes it reported."""
     before, after = place.with_suffix(".before.jsonl.gz"), place.with_suffix(".after.jsonl.gz")
     write_native(before, (native_record(nbest) for nbest in lists))
     printed = call("lorb-rescore", before, "--target", target, "--domain", DOMAIN, "-o", after, "--fail")
@@ -78,9 +78,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base", default="minilm")
-    parser.add_argument("--name", default="adapter", help="of the training run, so that several can be compared on dev")
+    parser.add_argument("--name", default="adapter", help="name of the training run, to compare several on dev")
     parser.add_argument("--test", action="store_true")
-    parser.add_argument("--test-folder", type=Path, metavar="FRESH", help="where its test lists are (FOLDER)")
+    parser.add_argument("--test-folder", type=Path, metavar="FRESH", help="folder of the test lists (default: FOLDER)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     flags_at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args, training_flags = parser.parse_args(sys.argv[1:flags_at]), sys.argv[flags_at + 1 :]

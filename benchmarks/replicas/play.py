@@ -1,4 +1,4 @@
-"""One play: three replicas under load, one killed, one added, one drained; who answered, and whether a call failed."""
+"""A scenario: three replicas under load, one killed, one added, one drained; the calls that failed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,14 +16,14 @@ from replica import PATIENCE_SECONDS, Fleet, Replica
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it.
+    """The load of a scenario.
 
     Attributes:
-        lists, options: what is asked.
-        callers: how many ask at once.
-        pause_seconds: of a caller between two calls.
+        lists, options: of the calls.
+        callers: number of concurrent callers.
+        pause_seconds: between two calls of a caller.
         timeout_seconds: of each call.
-        phase_seconds: how long calls go on after each event.
+        phase_seconds: of load after each event.
     """
 
     lists: Sequence[NBest]
@@ -35,7 +35,7 @@ class Plan:
 
 
 class Places:
-    """How clients find replicas: a name that is looked up, or a list that never changes."""
+    """How clients find replicas: a name that is resolved, or a fixed list."""
 
     def __init__(self, fleet: Fleet, names: NameServer | None) -> None:
         self._fleet = fleet
@@ -43,25 +43,25 @@ class Places:
 
     @property
     def target(self) -> str:
-        """What the client is given. A list has a place for a replica that is not there yet: it cannot grow."""
+        """The target of the client. A list includes the address of the replica that is added later."""
         if self._names is not None:
             return self._names.target(self._fleet.port)
         return "ipv4:" + ",".join(f"127.0.0.{last}:{self._fleet.port}" for last in range(2, 6))
 
     @property
     def dns_port(self) -> int:
-        """Of the name server."""
+        """The port of the name server."""
         return self._names.port
 
     def show(self, *replicas: Replica) -> None:
-        """From now on these are found."""
+        """Makes these replicas findable."""
         if self._names is not None:
             self._names.addresses = [replica.address for replica in replicas]
 
 
 @contextmanager
 def places(fleet: Fleet, kind: str) -> Iterator[Places]:
-    """`kind`: "dns" or "list"."""
+    """The places of a fleet. kind: "dns" or "list"."""
     if kind == "list":
         yield Places(fleet, None)
         return
@@ -72,9 +72,9 @@ def places(fleet: Fleet, kind: str) -> Iterator[Places]:
 async def play(
     fleet: Fleet, where: Places, plan: Plan, make_client: Callable[[str], AioClient] = AioClient
 ) -> tuple[Seen, dict[str, int]]:
-    """Plays it; what the callers saw, and by replica how many lists each answered.
+    """Runs the scenario; returns the outcomes, and the number of lists that each replica answered.
 
-    The replica that is killed was asked just before.
+    The killed replica's count is read just before it is killed.
     """
     killed, drained, stays = (fleet.add() for _ in range(3))
     for replica in (killed, drained, stays):
@@ -119,7 +119,7 @@ async def _has_answered(replica: Replica) -> bool:
 
 
 async def _answers(client: AioClient, plan: Plan) -> bool:
-    """Whether the client, or the proxy that it calls, has found a replica yet."""
+    """Whether the client, or its proxy, has found a replica."""
     try:
         await client.rescore(plan.lists[0], plan.options, timeout_seconds=PATIENCE_SECONDS)
     except Unavailable:

@@ -1,11 +1,11 @@
-"""Ports for replicas, which share one number on several addresses."""
+"""Free ports for replicas, which share one port on several addresses."""
 
 import socket
 from contextlib import ExitStack
 
 
 def free_port(addresses: int = 8) -> int:
-    """A TCP port that nobody listens on at 127.0.0.1, 127.0.0.2 and so on."""
+    """A TCP port that is free at 127.0.0.1, 127.0.0.2 and so on."""
     while True:
         with ExitStack() as probes:
             port = 0

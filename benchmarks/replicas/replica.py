@@ -1,4 +1,4 @@
-"""One replica: a real server process on an address of its own."""
+"""A replica: a server process on an address of its own."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ PATIENCE_SECONDS = 600.0  # how long anything may take that must come
 
 @dataclass
 class Replica:
-    """A server that was started.
+    """A server process.
 
     Attributes:
         address: 127.0.0.x.
         pid: of its process.
-        ready_file: there once it serves.
+        ready_file: exists once it serves.
         metrics_port: on its own address.
-        answered: lists it had answered when it was last asked, by outcome.
+        answered: lists answered when last read, by outcome.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Replica:
     answered: dict[str, int] = field(default_factory=dict)
 
     def wait_until_ready(self) -> None:
-        """Returns when it serves; raises TimeoutError."""
+        """Waits until the replica serves; raises TimeoutError."""
         limit = time.monotonic() + PATIENCE_SECONDS
         while not self.ready_file.exists():
             if time.monotonic() > limit:
@@ -40,7 +40,7 @@ class Replica:
             time.sleep(0.05)
 
     def count(self) -> int:
-        """Lists answered so far, errors aside."""
+        """Reads the number of lists answered, without errors."""
         with urlopen(f"http://{self.address}:{self.metrics_port}/metrics", timeout=60) as page:
             families = text_string_to_metric_families(page.read().decode())
         answered: dict[str, int] = {}
@@ -53,11 +53,11 @@ class Replica:
         return sum(number for outcome, number in answered.items() if outcome != "error")
 
     def kill(self) -> None:
-        """SIGKILL: as when a node is lost."""
+        """Sends SIGKILL, as if a node failed."""
         os.kill(self.pid, signal.SIGKILL)
 
     def drain(self) -> None:
-        """SIGTERM: as when a pod is taken away."""
+        """Sends SIGTERM, as when a pod is deleted."""
         os.kill(self.pid, signal.SIGTERM)
 
 
@@ -69,13 +69,13 @@ def flags(address: str, port: int, metrics_port: int, ready_file: Path, more: Se
 
 @dataclass
 class Fleet:
-    """Starts replicas on 127.0.0.2, .3 and so on, all on one port.
+    """Replicas on 127.0.0.2, .3 and so on, all on one port.
 
     Attributes:
         start: starts a server process with these flags and returns its id.
         folder: for ready files.
         port, metrics_port: on every address.
-        more_flags: of every server.
+        more_flags: further flags of every server.
         replicas: in the order of their start.
     """
 
@@ -87,7 +87,7 @@ class Fleet:
     replicas: list[Replica] = field(default_factory=list)
 
     def add(self) -> Replica:
-        """One more; it is not ready yet."""
+        """Starts another replica and returns at once."""
         address = f"127.0.0.{len(self.replicas) + 2}"
         ready_file = self.folder / f"{address}.json"
         pid = self.start(flags(address, self.port, self.metrics_port, ready_file, self.more_flags))

@@ -1,12 +1,12 @@
-"""Three replicas under load, one killed, one added, one drained: does a call fail?
+"""Three replicas under load: one is killed, one added, one drained, and no call may fail.
 
     python benchmarks/replicas/run.py                  by name, by list and through Envoy
     python benchmarks/replicas/run.py --only dns       only one of them
 
 Real `lorb-serve` processes with MiniLM on 127.0.0.2, .3, .4 and .5, real lists (tests/data), and lorb_client.AioClient
-with its own settings. "dns": a name that a DNS server on loopback answers, to which the added replica comes while the
-client runs, as with a headless Service. "list": ipv4:A,B,C,D with D not there yet. "envoy": one connection that cannot
-balance, without retries, to the Envoy of deploy/kubernetes. Writes benchmarks/results/replicas.jsonl.
+with its own settings. "dns": a DNS server on loopback resolves a name and gains the added replica while the client
+runs, as with a headless Service. "list": ipv4:A,B,C,D, where D is started later. "envoy": one connection without
+balancing and retries to the Envoy of deploy/kubernetes. Writes benchmarks/results/replicas.jsonl.
 """
 
 import argparse
@@ -37,7 +37,7 @@ KINDS = ("dns", "list", "envoy")
 
 @contextmanager
 def lorb_serve() -> Iterator[Callable[[list[str]], int]]:
-    """Starts `lorb-serve`; all are killed at the end."""
+    """Starts `lorb-serve` processes and kills them at the end."""
     children: list[subprocess.Popen[bytes]] = []
 
     def start(flags: list[str]) -> int:
@@ -54,7 +54,7 @@ def lorb_serve() -> Iterator[Callable[[list[str]], int]]:
 
 
 def run(kind: str, plan: Plan) -> dict[str, object]:
-    """One play with new servers."""
+    """Runs the scenario with new servers."""
     with tempfile.TemporaryDirectory() as folder, lorb_serve() as start:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), (*FLAGS, *AGE))
         with places(fleet, "list" if kind == "list" else "dns") as where:
@@ -78,11 +78,11 @@ def run(kind: str, plan: Plan) -> dict[str, object]:
 
 
 def main() -> int:
-    """Plays, prints a line each, writes the records; 1 where a call failed."""
+    """Runs the scenarios, prints a line for each and writes the results; returns 1 if a call failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=KINDS, action="append", help="only these")
+    parser.add_argument("--only", choices=KINDS, action="append", help="run only this kind; may be repeated")
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--phase-seconds", type=float, default=8.0, help="how long calls go on after each event")
+    parser.add_argument("--phase-seconds", type=float, default=8.0, help="seconds of load after each event")
     arguments = parser.parse_args()
     lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
     plan = Plan(

@@ -14,7 +14,7 @@ DOMAIN = "librispeech"
 
 
 def corrupt(store: Store, version: str, how: str) -> None:
-    """Damages a published version on disk, in one of five ways, so far that only the check that is meant finds it."""
+    """Damages a published version on disk so that only the intended check finds it. how: a key of CORRUPTIONS."""
     folder = Path(store.url) / DOMAIN / "versions" / version
     weights, manifest = folder / "adapter_model.safetensors", folder / "manifest.json"
     if how == "torn file":
@@ -36,13 +36,13 @@ def corrupt(store: Store, version: str, how: str) -> None:
 
 
 def renew_sha256(manifest: Path, file: Path) -> None:
-    """Makes the manifest tell of the file as it is now."""
+    """Updates the file's digest in the manifest."""
     content = json.loads(manifest.read_text())
     content["file_sha256"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
     manifest.write_text(json.dumps(content))
 
 
-# Each with words of the reason that it must be refused for.
+# Each with words of the expected reason for its refusal.
 CORRUPTIONS = {
     "torn file": "is torn or changed",
     "wrong digest": "is not that of the weights",

@@ -1,4 +1,4 @@
-"""The callers of a fault's run: what they get, and whether a score is another text's."""
+"""The callers of a fault run: outcomes of calls, and a check of every score."""
 
 import asyncio
 import time
@@ -23,16 +23,16 @@ CALLERS = 16
 
 @dataclass
 class Seen:
-    """What the callers of one run saw.
+    """The outcomes of a run.
 
     Attributes:
-        calls: by outcome, or by status where there was none.
-        failed_begun_before: of the failed calls, how many had begun before the fault.
-        past_deadline: calls that their own deadline had to end: the server kept them waiting.
-        wrong_scores: hypotheses that carried another text's score.
-        longest_seconds: of any call.
-        health: SERVING or not at the end, as grpc.health says.
-        exit_status: of the server; None where it had to be told to end.
+        calls: number by outcome, or by status if the call failed.
+        failed_begun_before: failed calls that were sent before the fault.
+        past_deadline: calls that the client's deadline ended.
+        wrong_scores: hypotheses with the score of another text.
+        longest_seconds: of the slowest call.
+        health: status of grpc.health at the end.
+        exit_status: of the server; None if it still ran.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
@@ -46,7 +46,7 @@ class Seen:
 
 
 class Callers:
-    """Sixteen callers without pause, who check every score they get."""
+    """Sixteen callers without pause that check every score."""
 
     def __init__(self, lists: list[NBest], tells: bool) -> None:
         self.seen = Seen()
@@ -62,7 +62,7 @@ class Callers:
         }
 
     async def call_until(self, target: str, until: float) -> None:
-        """Calls the server until the monotonic clock says so."""
+        """Calls the server until a time of the monotonic clock."""
         channels = [grpc.aio.insecure_channel(target, [*CHANNEL_OPTIONS, ("lorb.n", i)]) for i in range(4)]
         stubs = [RescoringServiceStub(channel) for channel in channels]
         await asyncio.gather(*(self._call_on(stubs[i % 4], i, until) for i in range(CALLERS)))

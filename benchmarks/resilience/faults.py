@@ -1,10 +1,10 @@
-"""What callers see when the server breaks: does anyone wait past the deadline, or get another list's scores?
+"""Faults of a running server: no call may outlast its deadline or get the scores of another list.
 
     python benchmarks/resilience/faults.py            every fault, about 15 s each
     python benchmarks/resilience/faults.py --only poison --seconds 5
 
-MiniLM on real lists (tests/data), 16 callers without pause, each call with a deadline of 2 s; the fault comes a third
-into the run. Writes benchmarks/results/faults.jsonl.
+MiniLM on real lists (tests/data), 16 callers without pause, each call with a deadline of 2 s; the fault is injected
+after a third of the run. Writes benchmarks/results/faults.jsonl.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FAULTS = ("dead-thread", "poison", "out-of-memory", "clock", "sigterm", "killed-
 
 
 def run(fault: str, seconds: float) -> Seen:
-    """One server, one fault, the same callers."""
+    """Runs a server with callers and injects a fault."""
     lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
     if fault == "poison":
         lists += [NBest(tuple(h for h in _poisoned(lists[0])), id="poison")]
@@ -100,7 +100,7 @@ def _inflict(fault: str, server: ServingProcess, store: Path, seen: Seen) -> Non
 
 
 def _publish_onto_full_disk(store: Path) -> dict[str, object]:
-    """Fills the store's disk, points a canary at a version, which must be refused; frees it and tries again."""
+    """Fills the store's disk and sets an alias, which must fail; frees the disk and sets it again."""
     filler = store / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -113,7 +113,7 @@ def _publish_onto_full_disk(store: Path) -> dict[str, object]:
 
 
 class _store_for:  # noqa: N801 - reads as the function it is
-    """The shipped store; for a full disk a copy on a small file system of its own (needs root)."""
+    """The shipped store; for a full disk a copy on a small file system (needs root)."""
 
     def __init__(self, fault: str, folder: Path) -> None:
         self._full_disk, self._folder = fault == "full-disk", folder
@@ -146,15 +146,15 @@ def _fixed_flags(store: Path, ready: Path) -> list[object]:
 
 
 def main() -> int:
-    """Runs the faults, prints a table, writes the records."""
+    """Runs the faults, prints a table and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=FAULTS, action="append", help="only these faults")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each run")
+    parser.add_argument("--only", choices=FAULTS, action="append", help="run only this fault; may be repeated")
+    parser.add_argument("--seconds", type=float, default=12.0, help="duration of each run")
     arguments = parser.parse_args()
     lines = []
     for fault in arguments.only or FAULTS:
         if fault == "full-disk" and os.geteuid() != 0:
-            print("full-disk: left out, mounting a small file system needs root")
+            print("full-disk: skipped, mounting a file system needs root")
             continue
         seen = run(fault, arguments.seconds)
         settings = {"deadline_seconds": DEADLINE_SECONDS, "callers": CALLERS, "seconds": arguments.seconds}

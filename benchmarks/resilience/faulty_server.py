@@ -1,4 +1,4 @@
-"""A `lorb-serve` whose model tells the text in its scores after SIGUSR2, and breaks in a chosen way after SIGUSR1.
+"""A `lorb-serve` whose scores identify their texts after SIGUSR2, and that breaks in a chosen way after SIGUSR1.
 
     python benchmarks/resilience/faulty_server.py FAULT [flags of lorb-serve]
 
@@ -16,14 +16,14 @@ import torch
 FAULTS = ("none", "dead-thread", "poison", "out-of-memory", "clock")
 POISON_WORD = "arsenic"
 JUMP_SECONDS = 3600.0
-MEMORY_ROWS = 6  # what the device holds once it is short of memory
+MEMORY_ROWS = 6  # that fit on the device once it is short of memory
 
 armed = False
 telling = False
 
 
 def telling_score(token_ids: Sequence[int]) -> float:
-    """A number that another text is unlikely to have."""
+    """A number that identifies a text."""
     mixed = 0
     for token_id in token_ids:
         mixed = (31 * mixed + token_id) % 999_983
@@ -41,7 +41,7 @@ def _tell(*_: object) -> None:
 
 
 def _break_clock() -> None:
-    """Lets the process' monotonic clock jump ahead by an hour once it is armed. Before anything has read it."""
+    """Makes the monotonic clock jump ahead by an hour once armed. Call it before anything reads the clock."""
     true_clock = time.monotonic
     time.monotonic = lambda: true_clock() + (JUMP_SECONDS if armed else 0.0)
 
@@ -72,10 +72,10 @@ def _break_model(fault: str) -> None:
 
 
 def main() -> int:
-    """Breaks what the first argument says, then serves."""
+    """Prepares the fault named by the first argument, then serves."""
     fault = sys.argv[1]
     if fault not in FAULTS:
-        sys.exit(f"faulty_server: {fault} is none of {', '.join(FAULTS)}")
+        sys.exit(f"faulty_server: {fault} is no fault; choose from {', '.join(FAULTS)}")
     signal.signal(signal.SIGUSR1, _arm)
     signal.signal(signal.SIGUSR2, _tell)
     if fault == "clock":

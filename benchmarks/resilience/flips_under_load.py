@@ -1,7 +1,7 @@
-"""Publishes 20 versions and flips between them, and offers 5 corrupt ones, while 8 clients call without pause.
+"""Publishes 20 versions and 5 corrupt ones and moves `stable` between them, while 8 clients call without pause.
 
-Shows that no call fails, that every answer comes from a version that was stable during the call, and that every corrupt
-version is refused by name. Prints a table and writes `benchmarks/results/flips_under_load.jsonl`.
+Checks that no call fails, that every answer comes from a version that was stable during the call, and that the reason
+of every refusal names the corruption. Prints a table and writes `benchmarks/results/flips_under_load.jsonl`.
 
     python benchmarks/resilience/flips_under_load.py [--base minilm] [--num-versions 20] [--num-clients 8]
 """
@@ -9,7 +9,6 @@ version is refused by name. Prints a table and writes `benchmarks/results/flips_
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import threading
@@ -39,6 +38,7 @@ from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
 from lorb_client import Client
 from results_file import RESULTS, ROOT, write_results
+from serving_process import serving_process
 
 NORMALIZATION = TextNormalization()
 RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
@@ -46,12 +46,12 @@ RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
 
 @dataclass
 class History:
-    """Which version was stable when: a new one from the moment its flip began, an old one until it was replaced."""
+    """The times at which versions were stable: from the start of their flip until the end of the next."""
 
     flips: list[tuple[float, float, str]] = field(default_factory=list)  # began, ended, version
 
     def may_answer(self, version: str, began: float, ended: float) -> bool:
-        """Whether `version` was stable at some time of a call."""
+        """Whether `version` was stable at some time during a call."""
         for i, (flip_began, _, of) in enumerate(self.flips):
             replaced = self.flips[i + 1][1] if i + 1 < len(self.flips) else math.inf
             if of == version and flip_began <= ended and began <= replaced:
@@ -60,7 +60,7 @@ class History:
 
 
 def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int) -> Publication:
-    """A random adapter with golden lists that it truly scores so."""
+    """A random adapter with golden lists and its scores for them."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
     weights = fresh_weights(base.encoder, LoraConfig(), head, generator)
@@ -79,7 +79,7 @@ def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int
 
 
 class Caller(threading.Thread):
-    """Calls without pause; remembers each answer's version with its time, and each failure."""
+    """Calls without pause and records each answer's version and time, and each failure."""
 
     def __init__(self, target: str, lists: list[NBest], stop: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -89,7 +89,7 @@ class Caller(threading.Thread):
         self._target, self._lists, self._stop_event = target, lists, stop
 
     def run(self) -> None:
-        """Until told to stop."""
+        """Calls until stopped."""
         with Client(self._target) as client:
             i = 0
             while not self._stop_event.is_set():
@@ -118,38 +118,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"{folder}/store")
         Path(store.url).mkdir()
-        figures = run(args, store, base, model, lists, Path(folder) / "ready.json")
+        figures = run(args, store, base, model, lists)
     write_results(RESULTS / "flips_under_load.jsonl", [figures], ("base",))
     print(json.dumps(figures, indent=2))
     return 0 if passed(figures) else 1
 
 
 def passed(figures: dict[str, Any]) -> bool:
-    """Whether no call failed, no wrong version answered, and each corrupt one was refused for its own reason."""
+    """Whether no call failed, no wrong version answered, and each corrupt one was refused for the right reason."""
     refused = figures["refused"]
     reasons_are_right = all(words in refused.get(how, "") for how, words in CORRUPTIONS.items())
     return not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and reasons_are_right
 
 
-def run(args, store, base, model, lists, ready: Path) -> dict[str, Any]:
+def run(args, store, base, model, lists) -> dict[str, Any]:
+    """Serves, calls and flips; returns the figures."""
     first = store.publish(publication(base, model, lists[:2], seed=0), set_stable=True)
     history = History([(time.monotonic(), time.monotonic(), first)])
-    metrics_port = 19464
-    command = [
-        Path(sys.executable).parent / "lorb-serve", "--base", args.base, "--store", store.url, "--port", "0",
-        "--admin-port", "0", "--metrics-port", str(metrics_port), "--poll-seconds", "0.1", "--ready-file", ready,
-        "--default-deadline-seconds", "30", "--drain-seconds", "0",
-    ]  # fmt: skip
-    server = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
-    try:
-        while not ready.exists():
-            if server.poll() is not None:
-                sys.exit("the server did not start")
-            time.sleep(0.1)
-        ports = json.loads(ready.read_text())
-        admin = admin_pb2_grpc.AdapterAdminServiceStub(grpc.insecure_channel(f"127.0.0.1:{ports['admin_port']}"))
+    flags = ("--base", args.base, "--store", store.url, "--poll-seconds", 0.1, "--default-deadline-seconds", 30)
+    with serving_process(*flags) as server:
+        admin = admin_pb2_grpc.AdapterAdminServiceStub(grpc.insecure_channel(f"127.0.0.1:{server.ports['admin_port']}"))
         stop = threading.Event()
-        callers = [Caller(f"127.0.0.1:{ports['port']}", lists, stop) for _ in range(args.num_clients)]
+        callers = [Caller(server.target, lists, stop) for _ in range(args.num_clients)]
         began = time.monotonic()
         for caller in callers:
             caller.start()
@@ -163,10 +153,7 @@ def run(args, store, base, model, lists, ready: Path) -> dict[str, Any]:
             for each in admin.ListAdapters(admin_pb2.ListAdaptersRequest(domain=DOMAIN, page_size=1000)).adapters
             if each.state == admin_pb2.ADAPTER_STATE_REFUSED
         }
-        metric = refused_metric(metrics_port)
-    finally:
-        server.terminate()
-        exit_status = server.wait(timeout=60)
+        refused = server.total("lorb_adapter_loads_total", result="refused")
     answers = [answer for caller in callers for answer in caller.answers]
     return {
         "base": args.base,
@@ -179,13 +166,12 @@ def run(args, store, base, model, lists, ready: Path) -> dict[str, Any]:
         "versions_that_answered": len({version for version, _, _ in answers}),
         "answers_from_a_wrong_version": sum(not history.may_answer(*answer) for answer in answers),
         "refused": {how: listed.get(version, "NOT REFUSED") for how, version in offered.items()},
-        "refused_in_metric": metric,
-        "server_exit_status": exit_status,
+        "refused_in_metric": refused,
     }
 
 
 def flip(args, store, base, model, lists, admin, history: History) -> dict[str, str]:
-    """Publishes and promotes; every few versions offers a corrupt one. Returns the corrupt versions by kind."""
+    """Publishes and promotes versions, some of them corrupt. Returns the corrupt versions by kind."""
     offered: dict[str, str] = {}
     pending = list(CORRUPTIONS)
     for i in range(1, args.num_versions + 1):
@@ -205,22 +191,6 @@ def flip(args, store, base, model, lists, admin, history: History) -> dict[str, 
             admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
         time.sleep(0.3)
     return offered
-
-
-def refused_metric(port: int) -> float:
-    """Refused loads as the server's metrics count them."""
-    from urllib.request import urlopen
-
-    from prometheus_client.parser import text_string_to_metric_families
-
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-        text = response.read().decode()
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "lorb_adapter_loads_total" and sample.labels.get("result") == "refused"
-    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Does anything fall over under input that is not quite right? The fuzz tests of `tests/`, for as long as is asked.
+"""Fuzzes file readers, calls and adapter loading for a given time, with the strategies of `tests/`.
 
     python benchmarks/resilience/fuzz.py --minutes 5 [--only files calls versions] [--seed 0]
 
 Each target gets its share of the time: `files` edits the real files of every format and reads them, `calls` sends
-edited and arbitrary requests to a running server, `versions` edits a published adapter and loads it. What fails is
-shrunk by hypothesis and printed; the exit status is 1. Prints a table and writes benchmarks/results/fuzz.jsonl.
+edited and arbitrary requests to a running server, `versions` edits a published adapter and loads it. Hypothesis
+shrinks a failure, which is printed; the exit status is then 1. Prints a table and writes benchmarks/results/fuzz.jsonl.
 """
 
 import argparse
@@ -32,18 +32,18 @@ from support.servers.serving import running_server
 
 EXAMPLES_A_ROUND = 500
 
-Check = Callable[[tuple], str]  # from one case to what became of it
+Check = Callable[[tuple], str]  # from a case to its outcome
 
 
 @contextmanager
 def files(folder: Path) -> Iterator[tuple[object, Check]]:
-    """Readers of N-best files."""
+    """Fuzzes the readers of N-best files."""
     yield fuzzed_files.cases, lambda case: fuzzed_files.read_edited(folder, *case)
 
 
 @contextmanager
 def calls(folder: Path) -> Iterator[tuple[object, Check]]:
-    """A running server; it must answer at the end as it did at the beginning."""
+    """Fuzzes a running server; its scores must be the same at the end as at the start."""
     store = Store(str(folder / "store"))
     base = make_bert(folder)
     store.publish(make_publication(load_base(str(base)), "voice", seed=1), set_stable=True)
@@ -59,7 +59,7 @@ def calls(folder: Path) -> Iterator[tuple[object, Check]]:
 
 @contextmanager
 def adapters(folder: Path) -> Iterator[tuple[object, Check]]:
-    """The loader, with and without a demand for signatures."""
+    """Fuzzes the loading of versions, with and without signatures."""
     public, _ = create_key_pair(folder / "key")
     store, base = Store(str(folder / "store")), make_bert(folder)
     publication = make_publication(load_base(str(base)), "voice")
@@ -72,7 +72,7 @@ TARGETS = {"files": files, "calls": calls, "versions": adapters}
 
 
 def fuzz(name: str, seconds: float, first_seed: int) -> Counter[str]:
-    """Runs one target for so long, a seed each round; returns what became of its cases. Raises what it finds."""
+    """Fuzzes a target for a time, with a new seed each round; returns the outcomes. Raises what a case raises."""
     endings: Counter[str] = Counter()
     give_up = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, TARGETS[name](Path(folder)) as (cases, check):
@@ -101,7 +101,7 @@ def main() -> int:
     """Runs the targets one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=0, help="of the first round: another one, other cases")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first round")
     parser.add_argument("--only", nargs="+", choices=[*TARGETS], default=[*TARGETS])
     arguments = parser.parse_args()
     lines, failed = [], False
@@ -109,7 +109,7 @@ def main() -> int:
         started = time.monotonic()
         try:
             endings = fuzz(name, 60 * arguments.minutes / len(arguments.only), arguments.seed)
-        except Exception as error:  # what was found: hypothesis has printed the shrunk case in its notes
+        except Exception as error:  # hypothesis adds the shrunk case to its notes
             failed = True
             print(f"{name}: FAILED {type(error).__name__}: {error}", *getattr(error, "__notes__", ()), sep="\n")
             lines.append({"target": name, "failed": f"{type(error).__name__}: {error}"[:500]})

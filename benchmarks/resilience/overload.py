@@ -1,10 +1,10 @@
-"""Offers a server two and four times what it can do, each call with a deadline of four unloaded medians.
+"""Overload: offers a server twice and four times its capacity, each call with a deadline of four unloaded medians.
 
-A real `lorb-serve` (the shipped base and LibriSpeech adapter, no score cache) and real lists. For each factor: the
-unloaded median, one call at a time; the capacity, 12 patient callers; the overload, open loop; and the capacity once
-more, since a shared machine does not keep its speed: what was scored is compared with both together. Targets: every
-call ends with a list, at least 95 % of the calls within their deadline, hypotheses rescored in time at least 0.8 of the
-capacity, memory flat. Prints a table and writes `benchmarks/results/overload.jsonl`.
+A real `lorb-serve` (the shipped base and LibriSpeech adapter, no score cache) and real lists. For each factor it
+measures the unloaded median with one caller, the capacity with 12 callers, the overload in an open loop, and the
+capacity again: the speed of a shared machine varies, and throughput is compared with both capacities together. Targets:
+every call returns a list, at least 95 % of the calls within their deadline, hypotheses rescored in time at least 0.8 of
+the capacity, constant memory. Prints a table and writes `benchmarks/results/overload.jsonl`.
 
     python benchmarks/resilience/overload.py [--seconds 60] [--factors 2,4] [--quick] [--dtype float32]
 """
@@ -61,12 +61,12 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each overload")
-    parser.add_argument("--measure-seconds", type=float, default=15.0, help="of each measurement around it")
-    parser.add_argument("--callers", type=int, default=12, help="of the closed loop that finds the capacity")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of each overload")
+    parser.add_argument("--measure-seconds", type=float, default=15.0, help="duration of each measurement around it")
+    parser.add_argument("--callers", type=int, default=12, help="callers that measure the capacity")
     parser.add_argument("--factors", type=lambda text: [float(part) for part in text.split(",")], default=[2.0, 4.0])
     parser.add_argument("--dtype", default="float32", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--quick", action="store_true", help="a few seconds, nothing written: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a few seconds that writes nothing")
     args = parser.parse_args()
     if args.quick:
         args.seconds, args.measure_seconds = 5.0, 3.0
@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
 def overloaded(
     server: ServingProcess, lists, unloaded: ClosedLoop, before: ClosedLoop, factor: float, seconds: float
 ) -> tuple[LoadResult, list[float]]:
-    """The open loop's result, and the server's memory in MiB once a second."""
+    """Runs the open loop; returns its result and the server's memory in MiB, sampled once a second."""
     config = LoadConfig(
         server.target,
         lists,
@@ -112,7 +112,7 @@ def memory_watched(server: ServingProcess) -> Iterator[list[float]]:
 def figures_of(
     result: LoadResult, memory: list[float], unloaded: ClosedLoop, saturated: ClosedLoop
 ) -> dict[str, dict[str, object]]:
-    """Each figure by name, with what it is compared to."""
+    """The figures by name, each with what it is compared to."""
     whole = result.rescored_hypotheses_per_second
     scored = whole + result.partial_hypotheses_per_second
     capacity = saturated.hypotheses_per_second
@@ -152,7 +152,7 @@ def print_baseline(unloaded: ClosedLoop, before: ClosedLoop, after: ClosedLoop) 
 
 
 def print_verdicts(result: LoadResult, figures, factor: float) -> bool:
-    """The load's table and a line for each target; returns whether all are met."""
+    """Prints the load's table and a line for each target; returns whether all are met."""
     print(f"--- offered {factor:g} times the capacity")
     print("\n".join(report(result)), "\n", sep="")
     scored = figures["hypotheses_scored_in_time"]["ratio"]

@@ -1,8 +1,8 @@
-"""100,000 calls with random deadlines and cancellations on a tiny model, while its adapters are flipped.
+"""100,000 calls with random deadlines and cancellations on a tiny model, while its adapters change.
 
-A real server process with a tiny random BERT and several domains; another thread publishes versions and points
-`stable` elsewhere all the while. Shows that memory, threads and asyncio tasks are at the end what they were after the
-first fifth, and that client's and server's counters add up. Prints a table and writes `benchmarks/results/soak.jsonl`.
+A server process with a tiny random BERT and several domains; a thread publishes versions and moves `stable` during the
+run. Checks that memory, threads and asyncio tasks do not grow after the first fifth, and that the counters of client
+and server agree. Prints a table and writes `benchmarks/results/soak.jsonl`.
 
     python benchmarks/resilience/soak.py [--calls 100000] [--callers 16] [--quick]
 """
@@ -46,7 +46,7 @@ _TASKS_FILE = "tasks"
 
 @dataclass
 class Flipper:
-    """Publishes and flips from a thread of its own."""
+    """Publishes versions and moves `stable` from a thread."""
 
     store: Store
     base: object
@@ -61,7 +61,7 @@ class Flipper:
 
     @contextmanager
     def flipping(self) -> Iterator[None]:
-        """Flips until the end of the block."""
+        """Flips during the block."""
         over = threading.Event()
         thread = threading.Thread(target=self._flip_on, args=(over,), daemon=True)
         thread.start()
@@ -89,7 +89,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--quick", action="store_true", help="2,000 calls, nothing written: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of 2,000 calls that writes nothing")
     args = parser.parse_args()
     if args.quick:
         args.calls = 2000
@@ -126,7 +126,7 @@ def soak(args: argparse.Namespace, folder: Path):
 
 
 def soak_requests() -> list[bytes]:
-    """Real lists for each domain, under either policy, and a hundredth for a domain that is not there."""
+    """Real lists for each domain with both policies, and a hundredth for an unknown domain."""
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:100]
     options = [RescoreOptions(domain=domain, fallback_policy=policy) for domain in DOMAINS for policy in FallbackPolicy]
     requests = [serialised(nbest, each) for nbest in lists for each in options]
@@ -138,7 +138,7 @@ def serialised(nbest: NBest, options: RescoreOptions) -> bytes:
 
 
 async def watched(server: ServingProcess, calls: SoakCalls) -> list[Sample]:
-    """Makes the calls; samples the server at every twentieth of them."""
+    """Makes the calls and samples the server at every twentieth of them."""
     before = sample(server, 0.0)
     run = asyncio.ensure_future(calls.run())
     samples = [before]
@@ -159,14 +159,14 @@ def sample(server: ServingProcess, share: float) -> Sample:
 
 
 def num_tasks(server: ServingProcess) -> int:
-    """Asks the server for its asyncio tasks; callers' own calls are among them while there are callers."""
+    """The server's number of asyncio tasks, those of running calls included."""
     told = Path(os.environ["TASKS_FILE"])
     told.unlink(missing_ok=True)
     server.process.send_signal(signal.SIGUSR1)
     give_up_at = time.monotonic() + 30
     while not told.exists():
         if time.monotonic() > give_up_at:
-            sys.exit("the server's event loop has not answered for 30 s")
+            sys.exit("the server's event loop did not answer within 30 s")
         time.sleep(0.01)
     return int(told.read_text())
 

@@ -1,4 +1,4 @@
-"""The callers of a soak: random deadlines, some so short that nobody can meet them, and changes of mind."""
+"""The callers of a soak: random deadlines, some impossibly short, and cancellations."""
 
 import asyncio
 import math
@@ -18,12 +18,12 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.003, 3.0  # deadlines, evenly spread on a 
 
 @dataclass
 class SoakCalls:
-    """Sends `num_calls` from `num_callers` callers that never pause. Its counts may be read meanwhile.
+    """Sends `num_calls` calls from `num_callers` callers without pause. Counts may be read during the run.
 
     Attributes:
-        num_sent: calls begun.
-        num_over: of them, those that have ended in any way.
-        ends: by "ending reason"; CANCELLED where the caller left before the answer came.
+        num_sent: calls sent.
+        num_over: calls that have ended.
+        ends: number by "ending reason"; CANCELLED if the caller cancelled.
     """
 
     target: str
@@ -35,7 +35,7 @@ class SoakCalls:
     ends: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """To the last call's end."""
+        """Makes all calls."""
         self._connections = Connections(CallSettings(self.target), 4)
         await self._connections.open(10.0)
         chances = [random.Random(seed) for seed in range(self.num_callers)]  # noqa: S311 - a load, not a secret
@@ -43,13 +43,13 @@ class SoakCalls:
         await self._connections.close()
 
     def num_ending(self, *endings: OutcomeKind) -> int:
-        """Calls that ended in one of these ways."""
+        """The number of calls with one of these endings."""
         names = {ending.value for ending in endings}
         return sum(count for end, count in self.ends.items() if end.split()[0] in names)
 
     @property
     def num_answered(self) -> int:
-        """Calls whose list came back."""
+        """The number of calls that returned a list."""
         return self.num_ending(*ANSWERED)
 
     async def _call_on(self, chance: random.Random) -> None:

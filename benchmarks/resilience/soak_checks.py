@@ -1,4 +1,4 @@
-"""What must hold after a soak: nothing grew, and client and server counted the same calls."""
+"""The checks of a soak: nothing grew, and client and server counted the same calls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from lorb_client.load.call_outcome import OutcomeKind
 SETTLED = 0.2  # of the calls: caches and arenas have their size
 MAX_GROWTH = 0.1
 
-Check = tuple[str, str, bool]  # what, found, whether it is as it must be
+Check = tuple[str, str, bool]  # name, value, whether it is met
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The server at one moment.
+    """The state of the server at one moment.
 
     Attributes:
-        share: of the calls that are over, 0 to 1.
+        share: of the calls that have ended, 0 to 1.
         rss_mib: resident memory.
         num_threads, num_tasks: threads, and tasks of its event loop.
     """
@@ -30,7 +30,7 @@ class Sample:
 
 
 def settled_of(samples: Sequence[Sample]) -> Sample:
-    """The first one after a fifth of the calls."""
+    """The first sample after a fifth of the calls."""
     return next(each for each in samples if each.share >= SETTLED)
 
 
@@ -41,7 +41,7 @@ def checks_of(
     num_flips: int,
     flip_failures: Sequence[str],
 ) -> list[Check]:
-    """All checks. The first sample was taken before the first call, the last one after the last call's end."""
+    """All checks. The first sample is from before the first call, the last one from after the last call."""
     return [
         *_growth_checks(samples),
         *_count_checks(calls, counters),
@@ -63,7 +63,7 @@ def _growth_checks(samples: Sequence[Sample]) -> list[Check]:
 
 
 def _count_checks(calls: SoakCalls, counters: Mapping[str, float]) -> list[Check]:
-    """A call that the client gave up may have been answered, refused or abandoned by the server, or never seen."""
+    """Compares counts. The server may have answered, refused, abandoned or never received a cancelled call."""
     cancelled, refused = calls.ends[CANCELLED], calls.num_ending(OutcomeKind.REFUSED)
     no_answer = calls.num_ending(OutcomeKind.NO_ANSWER)
     given_up = cancelled + no_answer
@@ -97,7 +97,7 @@ def _outcome_gaps(calls: SoakCalls, counters: Mapping[str, float]) -> str:
 
 
 def _lost(calls: SoakCalls) -> str:
-    """Ends that no deadline, full queue or unknown domain explains."""
+    """Endings that no deadline, full queue or unknown domain explains."""
     fair = ("deadline_exceeded", "resource_exhausted", "not_found")
     ends = {end: count for end, count in calls.ends.items() if end.startswith(("refused", "no_answer"))}
     return ", ".join(f"{end} {count}" for end, count in ends.items() if not end.endswith(fair))

@@ -1,4 +1,4 @@
-"""`lorb-serve` that writes, at every SIGUSR1, how many asyncio tasks it has into the file that TASKS_FILE names."""
+"""A `lorb-serve` that writes its number of asyncio tasks to the file TASKS_FILE at every SIGUSR1."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from lorb_server.cli import main
 
 
 def tell(*_: object) -> None:
-    """Python runs signal handlers on the main thread, which is the event loop's."""
+    """Writes the number of tasks. Signal handlers run on the main thread, that of the event loop."""
     out = Path(os.environ["TASKS_FILE"])
     unfinished = out.with_suffix(".unfinished")
     unfinished.write_text(str(len(asyncio.all_tasks())))

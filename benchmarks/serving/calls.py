@@ -1,4 +1,4 @@
-"""Calls of the servers under test: requests are bytes made beforehand, answers are read after the clock has stopped."""
+"""Calls to the servers under test: requests are serialised beforehand, answers are parsed after the timing."""
 
 import asyncio
 import json
@@ -13,24 +13,24 @@ from lorb.wire import request_from_nbest
 from workload import TaggedList, domain_name
 
 METHOD = "/lorb.v1.RescoringService/Rescore"
-TIMEOUT_SECONDS = 300.0  # so long that everything is rescored; deadlines are another benchmark's subject
+TIMEOUT_SECONDS = 300.0  # long enough for everything to be rescored
 
 
 class Caller(Protocol):
     """Sends prepared requests to one server."""
 
     async def call(self, number: int) -> bytes:
-        """Sends the `number`-th request and returns its answer; raises where there is none."""
+        """Sends the `number`-th request and returns its answer; raises if it fails."""
 
     def scores(self, number: int, answer: bytes) -> list[float]:
-        """The scores in an answer, in the request's order; raises ValueError where it was not rescored in full."""
+        """The scores in an answer, in the request's order; raises ValueError if it was not rescored in full."""
 
     async def close(self) -> None:
         """Closes the connections."""
 
 
 class GrpcCaller:
-    """Calls LoRB's Rescore method, here or at the plain server. Make it inside the event loop."""
+    """Calls LoRB's Rescore method over gRPC. Create it in the event loop."""
 
     def __init__(self, port: int, lists: Sequence[TaggedList], domain_name: Callable[[int], str] = domain_name) -> None:
         self._requests = [
@@ -41,12 +41,12 @@ class GrpcCaller:
         self._method = self._channel.unary_unary(METHOD)
 
     async def call(self, number: int) -> bytes:
-        """See Caller."""
+        """Sends the `number`-th request and returns its answer; raises if it fails."""
         answer: bytes = await self._method(self._requests[number % len(self._requests)], timeout=TIMEOUT_SECONDS)
         return answer
 
     def scores(self, number: int, answer: bytes) -> list[float]:
-        """See Caller."""
+        """The scores in an answer, in the request's order; raises ValueError if it was not rescored in full."""
         response = pb.RescoreResponse.FromString(answer)
         if response.outcome != pb.OUTCOME_RESCORED:
             raise ValueError(f"call {number}: {pb.Outcome.Name(response.outcome)}")
@@ -54,12 +54,12 @@ class GrpcCaller:
         return [hypothesis.rescoring_score for hypothesis in by_index]
 
     async def close(self) -> None:
-        """See Caller."""
+        """Closes the connections."""
         await self._channel.close()
 
 
 class HttpCaller:
-    """Posts JSON over connections kept open; no HTTP library takes time from the server."""
+    """Posts JSON over persistent connections, without an HTTP library."""
 
     def __init__(self, port: int, lists: Sequence[TaggedList]) -> None:
         self._port = port
@@ -67,7 +67,7 @@ class HttpCaller:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, number: int) -> bytes:
-        """See Caller."""
+        """Sends the `number`-th request and returns its answer; raises if it fails."""
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(self._requests[number % len(self._requests)])
         head = await reader.readuntil(b"\r\n\r\n")
@@ -80,12 +80,12 @@ class HttpCaller:
         return body
 
     def scores(self, number: int, answer: bytes) -> list[float]:
-        """See Caller."""
+        """The scores in an answer, in the request's order; raises ValueError if it was not rescored in full."""
         scores: list[float] = json.loads(answer)["scores"]
         return scores
 
     async def close(self) -> None:
-        """See Caller."""
+        """Closes the connections."""
         for _, writer in self._idle:
             writer.close()
 

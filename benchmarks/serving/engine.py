@@ -1,4 +1,4 @@
-"""LoRB's engine without its server: whole lists gathered into passes and scored, as the model thread does it."""
+"""LoRB's engine without its server: whole lists are gathered into batches and scored, as in the model thread."""
 
 import itertools
 import math
@@ -24,16 +24,16 @@ DOMAINS = range(NUM_ADAPTERS)
 
 
 class Engine:
-    """A model with its adapters, and passes of at most `max_batch_tokens`."""
+    """A model with its adapters and batches of at most `max_batch_tokens`."""
 
     def __init__(self, loaded: "LoadedModel", max_batch_tokens: int, *, as_pairs: bool = False) -> None:
-        """`as_pairs`: tokenises within the timed part, as (empty context, hypothesis), as a CrossEncoder reads it."""
+        """as_pairs: tokenise (empty context, hypothesis) within the timed part, as a CrossEncoder does."""
         self._loaded = loaded
         self._max_batch_tokens = max_batch_tokens
         self._as_pairs = as_pairs
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Tokenises, unless that is to be timed too."""
+        """Tokenises the lists, unless that is timed too."""
         rows = self.encode(lists)
         tokens = sum(row.num_tokens for of_list in rows for row in of_list)
         num_rows = sum(map(len, rows))
@@ -42,18 +42,18 @@ class Engine:
         return Prepared(lambda: self._score(lists, rows), num_rows, tokens)
 
     def encode(self, lists: Sequence[TaggedList]) -> list[list[EncodedHypothesis]]:
-        """Each list's rows."""
+        """The encoded hypotheses of each list."""
         encoder = self._loaded.base.text_encoder
         return [encoder.encode(each.texts, "", TextNormalization(), uses_context=self._as_pairs) for each in lists]
 
     def passes(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[list[Share]]:
-        """The lists of each pass, in the order in which they came."""
+        """The lists of each batch, in the given order."""
         shares = [self._share(each, of_list) for each, of_list in zip(lists, rows, strict=True)]
         sizes = [share.request.cumulative_tokens[-1] for share in shares]
         return [shares[run] for run in cut(sizes, self._max_batch_tokens)]
 
     def works(self, lists: Sequence[TaggedList]) -> list[Work]:
-        """What the model reads in each pass."""
+        """The model's input for each batch."""
         return [gather(shares) for shares in self.passes(lists, self.encode(lists))]
 
     def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[float]:
@@ -78,7 +78,7 @@ class Engine:
 
 
 def filling(rows: Sequence[EncodedHypothesis], num_tokens: int) -> Sequence[EncodedHypothesis]:
-    """The first rows that make a pass of so many tokens; ValueError where all of them do not."""
+    """The first hypotheses that fill a batch of `num_tokens`. Raises ValueError if there are too few."""
     sizes = [row.num_tokens for row in rows]
     if sum(sizes) < num_tokens:
         raise ValueError(f"{len(rows)} rows have {sum(sizes)} tokens, the pass {num_tokens}")
@@ -86,14 +86,14 @@ def filling(rows: Sequence[EncodedHypothesis], num_tokens: int) -> Sequence[Enco
 
 
 class MixedPass:
-    """One pass of 8192 tokens, its rows spread evenly over some adapters."""
+    """A batch of 8192 tokens, its hypotheses spread evenly over some adapters."""
 
     def __init__(self, loaded: "LoadedModel", num_adapters: int) -> None:
         self._loaded = loaded
         self._num_adapters = num_adapters
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Takes the first rows of the lists, which have to fill the pass."""
+        """Takes the first hypotheses of the lists, which must fill the batch."""
         by_list = Engine(self._loaded, LARGE_BATCH_TOKENS).encode(lists)
         rows = filling([row for of_list in by_list for row in of_list], LARGE_BATCH_TOKENS)
         row_adapters = [i * self._num_adapters // len(rows) for i in range(len(rows))]
@@ -109,7 +109,7 @@ class LoadedModel:
     """The base, the model and all adapters in one dtype."""
 
     def __init__(self, prepared: PreparedModel, dtype: torch.dtype, device: str = "cpu") -> None:
-        keep_freed_pages()  # as lorb-serve does; peers are in a process of their own
+        keep_freed_pages()  # as lorb-serve does; peers have a process of their own
         self.base = load_base(str(prepared.base), device=device, dtype=dtype)
         store = Store(str(prepared.store))
         loaded = [load_adapter(store, name, store.versions(name)[-1], self.base) for name in map(domain_name, DOMAINS)]

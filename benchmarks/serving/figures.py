@@ -1,4 +1,4 @@
-"""The figures: one record each, kept in benchmarks/results/serving.jsonl, and the table with the targets."""
+"""The figures of the serving benchmarks: their file, and the table with the targets."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "mosec", "
 HYPOTHESES_PER_SECOND = "hypotheses/s"
 LORB = "grpc"  # lorb-serve, called over gRPC
 
-# What is measured against what. Same round, same lists, same dtype; LoRB is the first.
+# Systems that are compared in the same round with the same lists and dtype; LoRB is the first.
 COMPARISONS = (
     ("engine", "floor"),
     ("engine_8192", "floor_8192"),
@@ -30,8 +30,8 @@ COMPARISONS = (
 )
 
 
-def least_ratio(name: str, ratio_to: str, model: str, dtype: str) -> float | None:
-    """The least ratio that the project set itself; None where it set none."""
+def minimum_ratio(name: str, ratio_to: str, model: str, dtype: str) -> float | None:
+    """The minimum ratio that the project sets; None if there is none."""
     exact, small = dtype == "float32", model == "minilm"
     return {
         ("engine", "floor"): 0.85 if exact else 0.7,
@@ -48,14 +48,14 @@ def least_ratio(name: str, ratio_to: str, model: str, dtype: str) -> float | Non
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One figure.
+    """A figure.
 
     Attributes:
-        name: of the peer, or of its latency at a load.
+        name: of the system, or of its latency at a load.
         model, dtype: what was run.
         value, unit: a median.
-        ratio, ratio_to: the median of the rounds' ratios to another peer in the same round, or None.
-        calls: of a latency's open loop.
+        ratio, ratio_to: the median over rounds of the ratio to another system, and its name; None: no comparison.
+        calls: number of calls behind a latency.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Record:
 
     @property
     def target(self) -> str:
-        """What the ratio is to be; empty where nothing was set."""
+        """The bound of the ratio; empty if there is none."""
         if self.unit == "s":
             return "<= 1" if self.ratio is not None else ""
-        least = least_ratio(self.name, self.ratio_to or "", self.model, self.dtype)
-        return f">= {least:g}" if least is not None else ""
+        minimum = minimum_ratio(self.name, self.ratio_to or "", self.model, self.dtype)
+        return f">= {minimum:g}" if minimum is not None else ""
 
     @property
     def verdict(self) -> str:
@@ -85,9 +85,9 @@ class Record:
 
 
 def throughput_records(model: str, dtype: str, rounds: dict[str, list[float]]) -> list[Record]:
-    """Each peer's record against each other that it is measured against, or one alone.
+    """The records of all systems, one for each comparison.
 
-    rounds: hypotheses a second in every round, by peer; the n-th rounds of all belong together.
+    rounds: hypotheses a second in each round, by system.
     """
     records = []
     for name, values in rounds.items():
@@ -106,7 +106,7 @@ def write(records: Iterable[Record], path: Path = OUTPUT) -> None:
 
 
 def table(records: Sequence[Record]) -> str:
-    """The records as text, with each ratio's target and whether it is met."""
+    """The records as text, with targets and whether they are met."""
     rows = [("what", "model", "dtype", "value", "", "ratio", "to", "target", "")]
     for record in records:
         ratio = "" if record.ratio is None else f"{record.ratio:.2f}"

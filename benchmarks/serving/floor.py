@@ -1,8 +1,8 @@
-"""The floor: every matrix product of LoRB's passes and nothing else, into preallocated outputs.
+"""The floor: the matrix products of LoRB's batches and nothing else, into preallocated outputs.
 
-Products of a pass, for its token count: fused query, key and value, attention's output, the two of the feed-forward
-network; attention's two for each group of equally long rows; LoRA's A and B for each adapter's run of tokens. Weights
-are the model's own, so that each layer's come from memory as in a real pass. No embedding, normalisation, softmax,
+The products of a batch: fused query, key and value, attention's output, the two of the feed-forward
+network; attention's two for each group of equally long rows; LoRA's A and B for the tokens of each adapter. The weights
+are the model's own, so that they are read from memory as in a real batch. No embedding, normalisation, softmax,
 activation, addition, copy or score head. On a CPU that emulates bfloat16 the products are of fp32, which is faster.
 """
 
@@ -27,7 +27,7 @@ _OUT, _UP, _DOWN = "attention.output.dense", "intermediate.dense", "output.dense
 
 
 class Floor:
-    """Runs the products of the passes that `engine` would make."""
+    """Runs the products of the batches that `engine` makes."""
 
     def __init__(self, prepared: PreparedModel, engine: Engine, dtype: torch.dtype) -> None:
         if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -36,7 +36,7 @@ class Floor:
         self._engine = engine
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Lays out every product of every pass."""
+        """Prepares the products of all batches."""
         works = self._engine.works(lists)
         with torch.inference_mode():
             products = [product for work in works for product in self._products(work)]
@@ -68,7 +68,7 @@ class Floor:
 
 
 def _attention_products(work: Work, heads: int, hidden_size: int, dtype: torch.dtype) -> list[Product]:
-    """Query times key, and that times value, for each group of equally long rows, whatever their adapters."""
+    """Query times key, and that times value, for each group of equally long hypotheses."""
     products: list[Product] = []
     for length, count in Counter(row.num_tokens for row in work.rows).items():
         states = torch.randn(count * heads, length, hidden_size // heads, dtype=dtype)
@@ -81,7 +81,7 @@ def _attention_products(work: Work, heads: int, hidden_size: int, dtype: torch.d
 def _lora_products(
     adapter: AdapterWeights, layer: str, buffers: dict[int, Tensor], hidden: Tensor, tokens: slice
 ) -> list[Product]:
-    """A and B of one adapter's six sites for its tokens; query, key and value share one product with their As."""
+    """A and B of an adapter's six linear layers for its tokens; the As of query, key and value are one product."""
     groups = [[layer + path for path in _QKV], [layer + _OUT], [layer + _UP], [layer + _DOWN]]
     products: list[Product] = []
     for sites in groups:
@@ -96,7 +96,7 @@ def _lora_products(
 
 
 def _segments(work: Work) -> list[tuple[int, int, AdapterWeights]]:
-    """Runs of tokens for each adapter, as long as if rows were sorted by it."""
+    """The tokens of each adapter as consecutive runs."""
     tokens: Counter[int] = Counter()
     for row, which in zip(work.rows, work.row_adapters, strict=True):
         tokens[which] += row.num_tokens

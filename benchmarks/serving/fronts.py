@@ -1,8 +1,8 @@
-"""What front processes cost and bring: the hand-over of a list alone, and whole servers with 0, 1 and 2 fronts.
+"""The cost and benefit of front processes: handing a list to the engine, and servers with 0, 1 and 2 fronts.
 
-The model is tiny, so that taking calls is all the work there is; on a GPU it is much of it. Servers take turns in every
-round, on the same real lists; ratios are medians of the rounds' ratios to the server of one process. Callers run on the
-same cores as the servers. Prints a table and writes `benchmarks/results/fronts.jsonl`, one record a figure.
+The model is tiny, so that handling calls is nearly all of the work, as it is much of it on a GPU. Servers take turns in
+each round with the same real lists; ratios are medians of the rounds' ratios to the server without fronts. Callers run
+on the same cores. Prints a table and writes `benchmarks/results/fronts.jsonl`.
 
     python benchmarks/serving/fronts.py [--rounds 3] [--seconds 3]
 """
@@ -25,8 +25,6 @@ from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
-from lorb_client.calls import CallSettings
-from lorb_client.load.call_outcome import Connections, OutcomeKind
 from lorb_server.adapter import Route
 from lorb_server.call import Job, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
@@ -36,7 +34,7 @@ from lorb_server.fronts.front_peer import Desk, FrontPeer
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 from results_file import RESULTS, ROOT, write_results
-from serving_process import serving_process
+from serving_process import closed_loop, serving_process
 from support.adapters.publications import make_publication
 from support.adapters.tiny_bases import make_bert
 from support.servers.serving import adapter_handle
@@ -44,18 +42,18 @@ from support.servers.serving import adapter_handle
 OUTPUT = RESULTS / "fronts.jsonl"
 FRONTS = (0, 1, 2)
 CALLERS = 32
-CONNECTIONS = 16  # the kernel deals them out among the fronts
+CONNECTIONS = 16  # the kernel distributes them over the fronts
 HANDED_OVER = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One figure.
+    """A figure.
 
     Attributes:
         name: what was measured.
         value, unit: a median.
-        ratio, ratio_to: the median of the rounds' ratios to another figure of the same round, or None.
+        ratio, ratio_to: the median over rounds of the ratio to another figure, and its name; or None.
     """
 
     name: str
@@ -66,34 +64,34 @@ class Record:
 
 
 class InstantScoring:
-    """Scores without a model: what is left is the hand-over."""
+    """Returns zeros at once, so that only the hand-over takes time."""
 
     def check_room(self, domain, lane, **_):
-        """There always is."""
+        """Accepts every call."""
 
     async def score(self, job):
-        """Zeros."""
+        """Zeros for all hypotheses."""
         return Scored((0.0,) * len(job.rows), 0.0, 0.0)
 
 
 class OneRoute:
-    """One adapter for everybody."""
+    """Routes every call to one adapter."""
 
     async def route(self, domain, routing_key):
-        """It."""
+        """The adapter."""
         return Route(adapter_handle(1))
 
     def depends_on_key(self, domain):
-        """It does not."""
+        """False: there is one adapter."""
         return False
 
     def served_domains(self):
-        """One."""
+        """The only domain."""
         return ["voice"]
 
 
 async def hand_over(rows) -> list[Record]:
-    """A ten-best list to the engine and its scores back, both ends in one process and on one core."""
+    """Times a ten-best list to the engine and its scores back, both ends in one process on one core."""
     state = EngineState(1, is_serving=True, has_served=True)
     metrics = Metrics()
     link = EngineLink(Health(()), metrics)
@@ -119,28 +117,8 @@ async def hand_over(rows) -> list[Record]:
     ]
 
 
-async def load(target: str, requests: list[bytes], num_callers: int, seconds: float) -> list[float]:
-    """Latencies of callers that each wait for an answer before they ask again; seconds."""
-    connections = Connections(CallSettings(target), min(CONNECTIONS, num_callers))
-    await connections.open(30.0)
-    latencies: list[float] = []
-    numbers = iter(range(10**9))
-    ends_at = time.monotonic() + seconds
-
-    async def call_on() -> None:
-        while (sent_at := time.monotonic()) < ends_at:
-            end = await connections.send(requests[next(numbers) % len(requests)], 60.0)
-            if end.ending is not OutcomeKind.RESCORED:
-                raise RuntimeError(f"a patient call was not rescored: {end}")
-            latencies.append(time.monotonic() - sent_at)
-
-    await asyncio.gather(*(call_on() for _ in range(num_callers)))
-    await connections.close()
-    return latencies
-
-
 def measure(args, base_folder: Path, store: Store, requests: list[bytes]) -> list[Record]:
-    """Servers with 0, 1 and 2 fronts, in turn."""
+    """Measures servers with 0, 1 and 2 fronts in turn."""
     rates: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
     medians: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
     flags = ("--base", base_folder, "--store", store.url, "--device", "cpu", "--threads", 1, "--score-cache-bytes", 0,
@@ -150,20 +128,17 @@ def measure(args, base_folder: Path, store: Store, requests: list[bytes]) -> lis
             fronts: stack.enter_context(serving_process(*flags, "--front-processes", fronts)) for fronts in FRONTS
         }
         for server in servers.values():
-            asyncio.run(load(server.target, requests, CALLERS, 0.5))
+            closed_loop(server.target, requests, CALLERS, 0.5, CONNECTIONS)
         for _ in range(args.rounds):
             for fronts, server in servers.items():
-                rates[fronts].append(
-                    len(asyncio.run(load(server.target, requests, CALLERS, args.seconds))) / args.seconds
-                )
-                medians[fronts].append(
-                    statistics.median(asyncio.run(load(server.target, requests, 1, args.seconds / 2)))
-                )
+                many = closed_loop(server.target, requests, CALLERS, args.seconds, CONNECTIONS)
+                rates[fronts].append(many.calls_per_second)
+                medians[fronts].append(closed_loop(server.target, requests, 1, args.seconds / 2).median_seconds)
     return [*records("calls", "calls/s", rates), *records("p50, one caller", "s", medians)]
 
 
 def records(name: str, unit: str, values: dict[int, list[float]]) -> list[Record]:
-    """One for each number of fronts, with its ratio to the server of one process."""
+    """A record for each number of fronts, with its ratio to the server without fronts."""
     made = []
     for fronts, each in values.items():
         ratio = statistics.median(a / b for a, b in zip(each, values[0], strict=True)) if fronts else None

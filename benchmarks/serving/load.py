@@ -1,4 +1,4 @@
-"""Closed- and open-loop load on one server through a Caller. Latency counts from when a call was due."""
+"""Closed- and open-loop load on a server. Latency counts from the time at which a call was due."""
 
 import asyncio
 import math
@@ -13,25 +13,25 @@ from calls import Caller
 
 CALLERS = 32  # concurrent ones in the closed loop
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-LEAST_BEYOND = 5
+MIN_SLOWER_CALLS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of an open loop's calls.
+    """The latencies of calls.
 
     Attributes:
-        seconds: of each answered call, from the moment it was due to be sent; sorted.
+        seconds: of each call, from the time at which it was due; sorted.
     """
 
     seconds: Sequence[float]
 
-    def told(self) -> dict[str, float]:
-        """p50, p90 and p99 in seconds; each only where at least five calls took longer."""
+    def shown(self) -> dict[str, float]:
+        """p50, p90 and p99 in seconds, each only if at least five calls took longer."""
         return {
             label: self.quantile(share)
             for label, share in QUANTILES.items()
-            if round((1 - share) * len(self.seconds)) >= LEAST_BEYOND
+            if round((1 - share) * len(self.seconds)) >= MIN_SLOWER_CALLS
         }
 
     def quantile(self, share: float) -> float:
@@ -40,7 +40,7 @@ class Latencies:
 
 
 async def first_answer(caller: Caller, timeout_seconds: float = 300.0) -> bytes:
-    """Calls until there is a good answer to call 0; raises the last problem after the time-out."""
+    """Repeats call 0 until it succeeds; raises the last error after the time-out."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
@@ -55,9 +55,9 @@ async def first_answer(caller: Caller, timeout_seconds: float = 300.0) -> bytes:
 
 
 async def closed_loop(caller: Caller, num_calls: int, num_callers: int = CALLERS) -> float:
-    """Seconds that `num_callers`, each with one call at a time, need for calls 0 to `num_calls` - 1.
+    """The seconds that `num_callers` callers need for calls 0 to `num_calls` - 1.
 
-    Raises what a call raises, and ValueError where an answer was not rescored in full.
+    Raises what a call raises, and ValueError if an answer was not rescored in full.
     """
     await first_answer(caller)  # connects
     numbers = iter(range(num_calls))
@@ -76,9 +76,9 @@ async def closed_loop(caller: Caller, num_calls: int, num_callers: int = CALLERS
 
 
 async def open_loop(caller: Caller, calls_per_second: float, num_calls: int, seed: int = 0) -> Latencies:
-    """Sends calls at random (exponential) intervals, whatever becomes of them, and waits for every answer.
+    """Sends calls at exponential intervals without waiting for answers; returns when all are answered.
 
-    Raises as `closed_loop` does.
+    Raises what a call raises, and ValueError if an answer was not rescored in full.
     """
     await first_answer(caller)
     source = random.Random(seed)  # noqa: S311 - arrivals, not a secret

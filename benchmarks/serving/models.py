@@ -1,7 +1,7 @@
 """The two encoders of the benchmarks and 32 random adapters for each, published in a LoRB store.
 
-A published version is in peft's own file format, so that LoRB and every peer read the same files. What is made here
-is kept in LORB_BENCHMARK_CACHE (default: a folder in the system's temporary one) and made again if it is not whole.
+Published versions have peft's file format, so that LoRB and every peer read the same files. They are kept in
+LORB_BENCHMARK_CACHE (default: a folder in the system's temporary folder) and made again if incomplete.
 Random encoders take their tokenizer from MiniLM's package, or from the folder LORB_BENCHMARK_TOKENIZER.
 """
 
@@ -36,13 +36,13 @@ RANK = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CACHE = Path(os.environ.get("LORB_BENCHMARK_CACHE", Path(tempfile.gettempdir()) / "lorb-benchmarks"))
 
-_FORMAT = "1"  # changes where what is made here does
+_FORMAT = "1"  # changes with the content
 _RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A model ready to be loaded.
+    """A model on disk.
 
     Attributes:
         name: of the model.
@@ -61,7 +61,7 @@ class Prepared:
 
 
 def prepared(name: str) -> Prepared:
-    """The model's folders, made if need be; `name` is one of MODELS or TINY."""
+    """The model's folders, made if they are missing. name: one of MODELS, or TINY."""
     folder = CACHE / name
     marker = folder / "complete"
     if not marker.is_file() or marker.read_text() != _FORMAT:
@@ -100,7 +100,7 @@ def _publication(base: Base, number: int) -> Publication:
 
 
 def random_adapter(base: Base, seed: int) -> AdapterWeights:
-    """Rank 8 on all six linear layers of every block. The head reads the first token, which every peer can do."""
+    """A random adapter of rank 8 on all six linear layers of each block, with a first-token head, as peers have."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights(CLS, torch.randn(base.hidden_size, generator=generator), torch.zeros(()))
     weights = fresh_weights(base.encoder, LoraConfig(rank=RANK, alpha=2.0 * RANK), head, generator)

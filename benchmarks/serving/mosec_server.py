@@ -1,10 +1,9 @@
-"""mosec, a general model server, around the same model, with its dynamic batching.
+"""A mosec server, a general model server with dynamic batching, around the same model.
 
-A request is one list as JSON. The model's worker takes a batch of them and scores it padded, with mixed adapters; one
-list alone has its adapter made active, which is faster.
-mosec's README: find the best `max_batch_size` for the model, and keep `max_wait_time` below a batch's duration. So
-`run.py` tries several sizes, and the wait is mosec's default. The settings come in the environment because the worker
-is a process that mosec starts; mosec reads --address, --port and --timeout itself.
+A request is a list as JSON. The worker scores a batch of them padded, with mixed adapters; for a single list it
+activates the adapter, which is faster. As mosec's README recommends, `run.py` tries several values of `max_batch_size`;
+`max_wait_time` is mosec's default. Settings come from the environment, because mosec starts the worker process; mosec
+reads --address, --port and --timeout itself.
 """
 
 import os
@@ -32,7 +31,7 @@ class Rescorer(Worker):
     def forward(self, data: Any) -> Any:
         """data: requests {"texts": [...], "domain": number}; returns {"scores": [...]} for each.
 
-        With batches of one, mosec gives and takes the request itself.
+        With batches of one, data is the request itself.
         """
         if isinstance(data, dict):
             return {"scores": self._model.score_list(data["texts"], data["domain"])}

@@ -1,10 +1,10 @@
-"""A process of offline peers: it is told on stdin what to run, one JSON line each, and answers on stdout.
+"""A process of offline systems: reads an order from each line of stdin, as JSON, and answers on stdout.
 
 {"run": "engine", "start": 0, "count": 48}   ->  {"seconds": ..., "hypotheses": ..., "tokens": ...}
 {"scores": "engine", "start": 0, "count": 2, "domain": 0} ->  {"scores": [...]}
 {"tune": "peft_padded", "start": 0, "count": 16} -> {"batch_size": ..., "seconds": {...}}
 {"folder": true}                             ->  {"folder": where the base and the store are}
-{"auto": true}                               ->  {"dtype": what lorb-serve takes of itself on this CPU}
+{"auto": true}                               ->  {"dtype": of --dtype auto on this CPU}
 """
 
 import argparse
@@ -31,7 +31,7 @@ THREADS = 2
 
 
 class Offline:
-    """The peers of one model in one dtype; each is loaded when it is first asked for."""
+    """The systems of one model in one dtype, loaded on first use."""
 
     def __init__(self, model: str, dtype: str) -> None:
         self._prepared = prepared(model)
@@ -44,7 +44,7 @@ class Offline:
         self._peft = cache(self._load_peft)
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Times one peer on some lists."""
+        """Times a system on some lists."""
         work = self._peer(order["run"]).prepare(self._lists(order))
         started = time.perf_counter()
         with torch.inference_mode():
@@ -53,13 +53,13 @@ class Offline:
         return {"seconds": seconds, "hypotheses": work.num_hypotheses, "tokens": work.num_tokens}
 
     def tune(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Lets a padded peer choose its batch size."""
+        """Chooses the batch size of a padded peer."""
         peer: Any = self._peer(order["tune"])
         seconds = peer.tune(self._lists(order))
         return {"batch_size": peer.batch_size, "seconds": seconds}
 
     def scores(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What one peer makes of some lists; all for one domain where the order names one."""
+        """The scores of a system for some lists; for one domain if the order names it."""
         lists = self._lists(order)
         if "domain" in order:
             lists = [replace(each, domain=order["domain"]) for each in lists]
@@ -67,7 +67,7 @@ class Offline:
             return {"scores": list(self._peer(order["scores"]).prepare(lists).run())}
 
     def folder(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Where the base and the store are."""
+        """The folder of base and store."""
         return {"folder": str(self._prepared.base.parent)}
 
     def auto(self, order: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A plain gRPC server that calls transformers and peft for each request, as a team would write it in an afternoon.
+"""A simple gRPC server that calls transformers and peft for each request.
 
-It serves LoRB's own Rescore method so that one driver calls both: a thread pool, one padded batch a request, the
-request's adapter, a lock around the model. Scores only: no first pass, no deadline, no queue.
+It serves LoRB's Rescore method, so that the same client calls both, with a thread pool, a padded batch for each request
+and a lock around the model. It has no first-pass scores, deadlines or queue.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class PlainService(rescoring_pb2_grpc.RescoringServiceServicer):
         self._lock = threading.Lock()  # of threads that share two cores, the first to come is best served alone
 
     def Rescore(self, request: pb.RescoreRequest, context: grpc.ServicerContext) -> pb.RescoreResponse:  # noqa: N802
-        """One padded batch for one list."""
+        """Scores a list as a padded batch."""
         texts = [hypothesis.transcript for hypothesis in request.hypotheses]
         with self._lock:
             scores = self._model.score_list(texts, DOMAINS[request.domain])

@@ -1,4 +1,4 @@
-"""What a run of the serving benchmarks measures: systems, rounds and lists for each model and dtype."""
+"""The plans of the serving benchmarks: systems, rounds and lists for each model and dtype."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run for one model in one dtype.
+    """The measurements of one model in one dtype.
 
     Attributes:
         systems: in the order of their turns.
-        rounds: turns of each.
+        rounds: turns of each system.
         lists: in each turn.
-        latency_seconds: of each open loop; 0 for none.
+        latency_seconds: duration of each open loop; 0: none.
     """
 
     model: str
@@ -51,7 +51,7 @@ FULL = (
 
 
 def amount_of(arguments: argparse.Namespace) -> Amount:
-    """How much --against measures."""
+    """The amount that --against measures."""
     default = QUICK_AMOUNT if arguments.quick else Amount()
     return replace(
         default,

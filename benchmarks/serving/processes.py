@@ -1,4 +1,4 @@
-"""The processes of a run: the offline peers, and the servers, each alone on the machine while it is measured."""
+"""The processes of a run: offline systems and servers; only one works at a time."""
 
 import json
 import os
@@ -20,16 +20,16 @@ HERE = Path(__file__).resolve().parent
 START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 LORB_SERVE = Path(sys.executable).parent / "lorb-serve"
-# No cache, and nothing refused while 32 callers wait.
+# No score cache, and no refusals while 32 callers wait.
 MEASURING_FLAGS = ("--score-cache-bytes", 0, "--max-queue-seconds", 1000)
 _given: set[int] = set()  # ports
-# The floor's products in bfloat16 have more shapes than oneDNN keeps kernels; the engine's have not.
+# The floor's products in bfloat16 have more shapes than oneDNN caches by default; the engine's have fewer.
 _FLOOR_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "65536"}
 _ENVIRONMENT = {"OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
 class _Process:
-    """A child with its output in a file, so that a failure can be told."""
+    """A child process whose errors go to a file."""
 
     def __init__(self, command: Sequence[object], environment: dict[str, str], **pipes: Any) -> None:
         self.name = Path(str(command[1] if command[0] == sys.executable else command[0])).stem
@@ -38,18 +38,18 @@ class _Process:
             [str(part) for part in command],
             env=os.environ | _ENVIRONMENT | environment,
             stderr=self._errors,
-            start_new_session=True,  # mosec has children of its own: the group is what is ended
+            start_new_session=True,  # mosec has children: the whole group is ended
             **pipes,
         )
 
     def failure(self) -> str:
-        """The last lines that it wrote."""
+        """The last lines of its errors."""
         self._errors.seek(0)
         last = self._errors.read().decode(errors="replace").splitlines()[-15:]
         return "\n".join([f"{self.name} ended with status {self.child.poll()}:", *last])
 
     def stop(self) -> None:
-        """Ends it and all that it started."""
+        """Ends the process and its children."""
         if self.child.poll() is None:
             os.killpg(self.child.pid, signal.SIGTERM)
         try:
@@ -66,7 +66,7 @@ class _Process:
 
 
 class OfflineProcess(_Process):
-    """The process of `offline.py`; blocks on its stdin, and takes no time, when it has nothing to do."""
+    """The process of offline.py; it waits for orders on its stdin."""
 
     def __init__(self, model: str, dtype: str) -> None:
         command = (sys.executable, HERE / "offline.py", "--model", model, "--dtype", dtype)
@@ -76,7 +76,7 @@ class OfflineProcess(_Process):
         return self
 
     def ask(self, **order: object) -> dict[str, Any]:
-        """One order and its answer; raises RuntimeError with its last words where it has ended."""
+        """Sends an order and returns the answer. Raises RuntimeError with the last errors if the process has ended."""
         pipe_in, pipe_out = self.child.stdin, self.child.stdout
         assert pipe_in is not None
         assert pipe_out is not None
@@ -91,7 +91,7 @@ class OfflineProcess(_Process):
 
 
 class ServerProcess(_Process):
-    """A server under test, listening."""
+    """A running server under test."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class ServerProcess(_Process):
         self._make_caller = make_caller
         try:
             self._wait()
-        except BaseException:  # also where this run is told to end
+        except BaseException:  # on signals too
             self.stop()
             raise
 
@@ -113,7 +113,7 @@ class ServerProcess(_Process):
         return self
 
     def caller(self, lists: Sequence[TaggedList]) -> Caller:
-        """Calls with these lists. Make it inside the event loop."""
+        """A caller with these lists. Create it in the event loop."""
         return self._make_caller(self._port, lists)
 
     def _wait(self) -> None:
@@ -129,7 +129,7 @@ class ServerProcess(_Process):
 
 
 def lorb_server(base: Path, store: Path, dtype: str) -> ServerProcess:
-    """lorb-serve as it comes, but for the cache, which would answer what was asked before."""
+    """Starts lorb-serve with default settings but without the score cache, as lists repeat."""
     port = free_port()
     command = (
         LORB_SERVE, "--base", base, "--store", store, "--device", "cpu", "--dtype", dtype, "--port", port,
@@ -139,18 +139,18 @@ def lorb_server(base: Path, store: Path, dtype: str) -> ServerProcess:
 
 
 def plain_server(model: str, dtype: str) -> ServerProcess:
-    """The server of `plain_grpc.py`."""
+    """Starts the server of plain_grpc.py."""
     port = free_port()
     command = (sys.executable, HERE / "plain_grpc.py", "--model", model, "--dtype", dtype, "--port", port)
     return ServerProcess(command, {}, port, GrpcCaller)
 
 
 def mosec_server(model: str, dtype: str, batch_lists: int) -> ServerProcess:
-    """The server of `mosec_server.py`."""
+    """Starts the server of mosec_server.py."""
     port = free_port()
     command = (
         sys.executable, HERE / "mosec_server.py", "--address", "127.0.0.1", "--port", port,
-        "--timeout", 300_000,  # ms; its default of 3 s would refuse what waits under load
+        "--timeout", 300_000,  # ms; the default of 3 s would refuse calls under load
     )  # fmt: skip
     environment = {
         "BENCHMARK_MODEL": model, "BENCHMARK_DTYPE": dtype, "BENCHMARK_BATCH_LISTS": str(batch_lists),
@@ -159,7 +159,7 @@ def mosec_server(model: str, dtype: str, batch_lists: int) -> ServerProcess:
 
 
 def free_port() -> int:
-    """Below the ports that the kernel gives to others meanwhile."""
+    """A free port below the kernel's ephemeral ports."""
     for port in range(20_000 + os.getpid() % 10_000, 32_000):
         with socket.socket() as probe:
             if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:

@@ -1,11 +1,11 @@
-"""The serving benchmarks: LoRB's engine and server against a floor and the peers, on the same real lists.
+"""The serving benchmarks: LoRB's engine and server compared with a floor and peers on the same real lists.
 
-The systems take turns (A B C A B C ...), one at work at a time, each on two threads; a figure is the median of the
-rounds, a ratio the median of the ratios of the same round. Before anything is timed, all must give the same scores.
+The systems take turns (A B C A B C ...), one at a time, each on two threads. A figure is the median of the rounds, a
+ratio the median of the ratios in the same round. Before the timing, all systems must give the same scores.
 Prints a table with the project's targets and adds the figures to benchmarks/results/serving.jsonl.
 
-    python benchmarks/serving/run.py --quick            the essential ones, under 8 minutes on 2 cores
-    python benchmarks/serving/run.py                    all
+    python benchmarks/serving/run.py --quick            the essential figures, under 8 minutes on 2 cores
+    python benchmarks/serving/run.py                    all figures
     python benchmarks/serving/run.py --model minilm --dtype float32 --only engine,floor --rounds 3
     python benchmarks/serving/run.py --against FOLDER   this checkout's server against another checkout's
 """
@@ -31,16 +31,16 @@ from served import Served, latency_records
 from workload import Workload
 
 CHECKED_LISTS = 3
-# Greatest difference of a score, in standard deviations. bfloat16 keeps 8 bits: there the check finds gross mistakes.
+# Largest difference of a score, in standard deviations; in bfloat16 the check finds only gross mistakes.
 TOLERANCE = {FLOAT32: 1e-3, BFLOAT16: 0.5}
 MOSEC_BATCH_LISTS = (1, 2, 4, 8)  # the fastest is taken
-LEAST_TUNING_LISTS = 26  # 256 hypotheses: two of the largest padded batches
+MIN_TUNING_LISTS = 26  # 256 hypotheses: two of the largest padded batches
 LISTS_OF_8192 = 48  # at least, where a pass of so many tokens is to be full
 FAILURES = (RuntimeError, OSError, EOFError, ValueError, aio.AioRpcError)
 
 
 class Run:
-    """One plan: its processes, their rounds, its records."""
+    """A run of one plan."""
 
     def __init__(self, plan: Plan, stack: contextlib.ExitStack) -> None:
         self.failures: list[str] = []
@@ -49,14 +49,14 @@ class Run:
         self._workload = Workload()
         self._runner = stack.enter_context(asyncio.Runner())
         self._ours = stack.enter_context(OfflineProcess(plan.model, plan.dtype))
-        self._auto = self._ours.ask(auto=True)["dtype"]  # once it answers, the model's folders are there for all
-        # without LoRB's settings of the allocator, which a team would not have
+        self._auto = self._ours.ask(auto=True)["dtype"]  # makes the model's folders
+        # a process without LoRB's allocator settings
         self._peers = stack.enter_context(OfflineProcess(plan.model, plan.dtype))
         self._served: dict[str, Served] = {}
         self._systems = list(plan.systems)
 
     def records(self) -> list[figures.Record]:
-        """Prepares and checks the systems, lets them take turns, and then measures latency."""
+        """Prepares and checks the systems, measures them in turn, then measures latency."""
         plan = self._plan
         for name in self._systems[:]:
             self._attempt(name, lambda name=name: self._make_ready(name))
@@ -75,7 +75,7 @@ class Run:
         return records
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
-        """Leaves out a system that fails, and goes on."""
+        """Runs an action and leaves out the system if it fails."""
         try:
             action()
         except FAILURES as error:
@@ -87,7 +87,7 @@ class Run:
         if name in SERVERS:
             self._served[name] = Served(name, self._stack.enter_context(self._server(name)), self._runner)
         elif name.startswith("peft"):
-            tuned = self._peers.ask(tune=name, start=0, count=max(LEAST_TUNING_LISTS, self._plan.lists // 3))
+            tuned = self._peers.ask(tune=name, start=0, count=max(MIN_TUNING_LISTS, self._plan.lists // 3))
             self._say(f"{name}: batches of {tuned['batch_size']} hypotheses, the fastest of {[*tuned['seconds']]}")
         else:
             self._offline(name).ask(run=name, start=0, count=LISTS_OF_8192 if name in FULL_PASSES else CHECKED_LISTS)
@@ -95,13 +95,13 @@ class Run:
             self._check(name)
 
     def _check(self, name: str) -> None:
-        """Raises ValueError where its scores are not LoRB's."""
+        """Raises ValueError if its scores differ from LoRB's."""
         lists: dict[str, Any] = {"start": 0, "count": CHECKED_LISTS}
-        if name in ("cross_encoder", "engine_pairs"):  # read pairs, and the former has one adapter
+        if name in ("cross_encoder", "engine_pairs"):  # both read pairs, and the former has one adapter
             lists["domain"] = 0
         reference = {"cross_encoder": "engine_pairs", "engine_pairs": "cross_encoder"}.get(name, "engine")
         if reference == "cross_encoder":
-            return  # checked in its turn
+            return  # checked with the other one
         expected = self._ours.ask(scores=reference, **lists)["scores"]
         if name in self._served:
             scores = self._served[name].scores(self._workload.take(0, CHECKED_LISTS))
@@ -113,14 +113,14 @@ class Run:
             raise ValueError(f"scores differ by {difference:.1e}, allowed are {TOLERANCE[self._plan.dtype]:.0e}")
 
     def _turn(self, name: str, number: int) -> float:
-        """Hypotheses a second in one turn."""
+        """Measures hypotheses a second in one turn."""
         count = max(self._plan.lists, LISTS_OF_8192 if name in FULL_PASSES else 0)
         start = number * count
         if name in self._served:
             value = self._served[name].throughput(self._workload.take(start, count))
         else:
             if name == "engine_pairs_auto" and self._auto == self._plan.dtype:
-                name = "engine_pairs"  # the very same; timed once more for its own round
+                name = "engine_pairs"  # the same system, timed again for its own round
             answer = self._offline(name).ask(run=name, start=start, count=count)
             value = answer["hypotheses"] / answer["seconds"]
         self._say(f"round {number + 1}/{self._plan.rounds} {name}: {value:.1f} hypotheses/s")
@@ -139,9 +139,9 @@ class Run:
         return mosec_server(plan.model, plan.dtype, self._best_mosec_batch())
 
     def _best_mosec_batch(self) -> int:
-        """Lists in a batch with which mosec answers most, as its documentation says to find out."""
+        """The batch size with which mosec is fastest, found as its documentation recommends."""
         plan = self._plan
-        lists = self._workload.take(0, max(LEAST_TUNING_LISTS, plan.lists // 3))
+        lists = self._workload.take(0, max(MIN_TUNING_LISTS, plan.lists // 3))
         rates = {}
         for batch_lists in MOSEC_BATCH_LISTS:
             with mosec_server(plan.model, plan.dtype, batch_lists) as process:
@@ -156,7 +156,7 @@ class Run:
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the servers
     if arguments.against:
         return compare_with(arguments.against, amount_of(arguments))
     records: list[figures.Record] = []
@@ -175,16 +175,16 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the essential figures only")
+    parser.add_argument("--quick", action="store_true", help="measure only the essential figures")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout; . for the machine's noise")
     parser.add_argument("--seconds", type=float, help="with --against: of each of the three loads in a round")
     parser.add_argument("--model", help="minilm or bert-base, with --against minilm or rescore-minilm; default: both")
     parser.add_argument("--dtype", help="float32 or bfloat16, with --against float32 or auto; default: both")
     parser.add_argument("--only", default="", help="systems, comma-separated; default: the plan's")
-    parser.add_argument("--rounds", type=int, help="turns of each peer")
+    parser.add_argument("--rounds", type=int, help="turns of each system, or rounds of --against")
     parser.add_argument("--lists", type=int, help="lists in each turn")
-    parser.add_argument("--latency-seconds", type=float, help="of each open loop; 0 for none")
-    parser.add_argument("--out", type=Path, default=figures.OUTPUT, help="file of the figures")
+    parser.add_argument("--latency-seconds", type=float, help="duration of each open loop; 0: none")
+    parser.add_argument("--out", type=Path, default=figures.OUTPUT, help="file of the results")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Measures the servers: throughput of 32 concurrent callers, and latency at shares of a server's capacity."""
+"""Measures servers: throughput with 32 callers, and latency at shares of their capacity."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from load import Latencies, closed_loop, first_answer, open_loop
 from processes import ServerProcess
 from workload import TaggedList
 
-LEAST_CALLS = 500  # of an open loop, however slow the server: a p99 has five calls beyond it
+MIN_CALLS = 500  # of an open loop, so that five calls are beyond its p99
 SHARES = (0.5, 0.8)  # of capacity
 
 
 class Served:
-    """One server under test, called from this process's event loop."""
+    """A server under test, called from this process's event loop."""
 
     def __init__(self, name: str, process: ServerProcess, runner: asyncio.Runner) -> None:
         self.name = name
@@ -24,22 +24,22 @@ class Served:
 
     @property
     def capacity(self) -> float:
-        """Lists a second that it answers to 32 callers; the median of the rounds."""
+        """Lists a second with 32 callers; the median of the rounds."""
         return median(self.lists_per_second)
 
     def scores(self, lists: Sequence[TaggedList]) -> list[float]:
-        """What it makes of some lists; waits until it answers."""
+        """The server's scores of some lists; waits until it answers."""
         return self._runner.run(self._scores(lists))
 
     def throughput(self, lists: Sequence[TaggedList]) -> float:
-        """Hypotheses a second with 32 callers, all the lists once."""
+        """Measures hypotheses a second with 32 callers and each list once."""
         seconds = self._runner.run(self._closed_loop(lists))
         self.lists_per_second.append(len(lists) / seconds)
         return sum(len(each.texts) for each in lists) / seconds
 
     def latencies(self, lists: Sequence[TaggedList], calls_per_second: float, seconds: float) -> Latencies:
-        """With calls that come at random times, so many a second on average, for about so many seconds."""
-        num_calls = max(LEAST_CALLS, round(calls_per_second * seconds))
+        """Measures latencies of calls at random times, at a rate and for a duration."""
+        num_calls = max(MIN_CALLS, round(calls_per_second * seconds))
         return self._runner.run(self._open_loop(lists, calls_per_second, num_calls))
 
     async def _scores(self, lists: Sequence[TaggedList]) -> list[float]:
@@ -68,7 +68,7 @@ class Served:
 def latency_records(
     model: str, dtype: str, servers: Sequence[Served], lists: Sequence[TaggedList], seconds: float
 ) -> list[Record]:
-    """Latencies at shares of every server's capacity: that server's own, and LoRB's under the same calls."""
+    """Latencies at shares of each server's capacity: of that server, and of LoRB under the same load."""
     [lorb] = [server for server in servers if server.name == LORB]
     records = []
     for owner in servers:
@@ -77,9 +77,9 @@ def latency_records(
             own = owner.latencies(lists, rate, seconds)
             lorbs = own if owner is lorb else lorb.latencies(lists, rate, seconds)
             calls = len(own.seconds)
-            for label, peer in own.told().items():
+            for label, peer in own.shown().items():
                 where = f"{label}_at_{share:.0%}_of_{owner.name}"
-                value = lorbs.told()[label]
+                value = lorbs.shown()[label]
                 if owner is lorb:
                     records.append(Record(f"grpc_{where}", model, dtype, value, "s", calls=calls))
                 else:

@@ -1,4 +1,4 @@
-"""The lists that every peer scores: real ten-best lists in a seeded order, each assigned to one adapter."""
+"""The lists that every system scores: real ten-best lists in a seeded order, each assigned to an adapter."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,19 @@ SEED = 20
 
 @dataclass(frozen=True, slots=True)
 class TaggedList:
-    """One list and the number of the domain it is rescored for."""
+    """A list and the number of its domain."""
 
     nbest: NBest
     domain: int
 
     @property
     def texts(self) -> list[str]:
-        """Its distinct transcripts, which are what is scored."""
+        """The distinct transcripts, which are scored."""
         return [distinct.transcript for distinct in self.nbest.distinct()]
 
 
 class Workload:
-    """The same lists in the same order in every process, for as long as one asks."""
+    """An endless sequence of lists, the same in every process."""
 
     def __init__(self, num_domains: int = NUM_DOMAINS, seed: int = SEED) -> None:
         paths = [path for path in FULL if path.is_file()] or list(SAMPLE)
@@ -41,17 +41,17 @@ class Workload:
         self._lists = [TaggedList(nbest, source.randrange(num_domains)) for nbest in lists]
 
     def take(self, start: int, count: int) -> list[TaggedList]:
-        """`count` lists from the `start`-th; the last is followed by the first again."""
+        """`count` lists from the `start`-th; after the last one it starts again."""
         return [self._lists[(start + i) % len(self._lists)] for i in range(count)]
 
 
 def domain_name(number: int) -> str:
-    """The domain as the store and the requests name it."""
+    """The name of a domain in store and requests."""
     return f"domain-{number:02d}"
 
 
 def cut(sizes: Sequence[int], max_size: int) -> Iterator[slice]:
-    """Runs of consecutive items whose sizes add up to `max_size` at most; an item larger than that is alone."""
+    """Slices of consecutive items with sizes of at most `max_size` together; a larger item is alone."""
     start = total = 0
     for i, size in enumerate(sizes):
         if i > start and total + size > max_size:

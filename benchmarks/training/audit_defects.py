@@ -1,4 +1,4 @@
-"""Plants each defect that the tests know in real lists and prints the table of what the audit says of it.
+"""Plants each defect of the tests in real lists and prints the findings of the audit as a table.
 
 python benchmarks/training/audit_defects.py > benchmarks/results/audit_defects.md
 """

@@ -1,11 +1,11 @@
-"""Both objectives of lorb-build-base at equal cost: word error rate of dev without any list seen in training.
+"""The two objectives of lorb-build-base at equal cost: dev WER of each base without adaptation.
 
     python benchmarks/training/base_objectives.py --text books.txt.gz --lists runs/librispeech
 
-Each run has its own process, one thread, the same text, lists and seed. Cost is processor time of the training stages,
-not of reading and measuring: it stays the same when others use the machine. The budgets in sentences below are about
-seven minutes of one core; the processor time that each run took stands in the result. LISTS has
-train.jsonl.gz and dev.jsonl.gz as benchmarks/prepare_librispeech.py cuts them: nothing of a test set is read.
+Each run has a process of its own, one thread, and the same text, lists and seed. Cost is the processor time of the
+training stages, which other load on the machine does not change. The budgets in sentences are about seven minutes of
+one core; the result has the processor time of each run. LISTS has train.jsonl.gz and dev.jsonl.gz of
+benchmarks/prepare_librispeech.py; no test set is read.
 """
 
 import argparse
@@ -39,7 +39,7 @@ BUDGETS = {
 
 
 class ProcessorProgress(TrainingProgress):
-    """Counts the processor's seconds in place of the clock's."""
+    """Counts processor seconds instead of wall-clock seconds."""
 
     def __enter__(self) -> "ProcessorProgress":
         self._processor_started = time.process_time()
@@ -48,12 +48,12 @@ class ProcessorProgress(TrainingProgress):
 
     @property
     def seconds(self) -> float:
-        """Of this process, since the loop began."""
+        """Processor seconds since the training started."""
         return time.process_time() - self._processor_started
 
 
 def run(base: str, text: Path, lists: Path, share: float, values: dict[str, Any]) -> dict[str, Any]:
-    """One base made and measured; its report."""
+    """Makes and measures a base; returns its report."""
     keep_freed_pages()
     torch.set_num_threads(1)
     budgets = {
@@ -73,13 +73,15 @@ def run(base: str, text: Path, lists: Path, share: float, values: dict[str, Any]
 
 
 def main() -> None:
-    """Runs both and writes what they gave."""
+    """Runs both objectives and writes their results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="minilm")
-    parser.add_argument("--text", type=Path, required=True, help="a sentence a line")
+    parser.add_argument("--text", type=Path, required=True, help="text with one sentence on each line")
     parser.add_argument("--lists", type=Path, required=True, help="folder with train.jsonl.gz and dev.jsonl.gz")
-    parser.add_argument("--share", type=float, default=1.0, help="of every budget in sentences")
-    parser.add_argument("--only", choices=tuple(BUDGETS), help="one of them; the other's figures stay in the output")
+    parser.add_argument("--share", type=float, default=1.0, help="share of each budget in sentences")
+    parser.add_argument(
+        "--only", choices=tuple(BUDGETS), help="run only this objective; the other's results stay in the file"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
     for objective, budgets in BUDGETS.items():

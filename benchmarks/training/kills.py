@@ -1,11 +1,10 @@
-"""Ten kills: a run of lorb-train-adapter is ended by SIGKILL at random moments, resumed each time, and compared.
+"""Kills a run of lorb-train-adapter ten times at random moments, resumes it, and compares the result.
 
     python benchmarks/training/kills.py [--base minilm] [--kills 10] [--lists 160] [--seed 0] [--threads 2]
 
-The same command runs once undisturbed. Then it is started anew, killed after a random time, resumed, killed again, ten
-times in all, and left to end. Every fifth kill comes while it starts, the others at any moment of its work: in a step,
-a look at dev or a checkpoint. Compared are the bytes of the adapter and the head, and the course that both reports
-tell.
+The command runs once undisturbed. A second run is killed by SIGKILL after a random time and resumed, ten times, and
+then runs to its end. Every fifth kill comes during the start, the others during a step, an evaluation or a checkpoint.
+The bytes of adapter and head are compared, and losses, evaluations and ranking of the reports.
 """
 
 import argparse
@@ -29,20 +28,20 @@ OUTPUT = RESULTS / "training_kills.jsonl"
 
 
 def cut(source: Path, target: Path, count: int) -> Path:
-    """The first lists of a file."""
+    """Writes the first lists of a file to another one."""
     with gzip.open(source, "rt", encoding="utf-8") as lines:
         target.write_text("".join(line for line, _ in zip(lines, range(count), strict=False)))
     return target
 
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Starts the command."""
+    """Starts lorb-train-adapter."""
     command = [sys.executable, "-m", "lorb_adapters.training.cli.train_adapter", *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def undisturbed(arguments: list[str], folder: Path) -> tuple[float, float]:
-    """Runs the command to its end; seconds to the first step, and in all."""
+    """Runs the command to its end; returns the seconds to the first step and in all."""
     started = time.monotonic()
     process = start(arguments)
     while process.poll() is None and not (folder / "run.json").exists():
@@ -53,9 +52,9 @@ def undisturbed(arguments: list[str], folder: Path) -> tuple[float, float]:
 
 
 def run(arguments: list[str], folder: Path, kill_after_seconds: float | None, *, at_work: bool = False) -> int:
-    """Runs the command, to its end or to its kill; its exit status.
+    """Runs the command until it ends or is killed; returns its exit status.
 
-    at_work: the seconds count from when it has taken up its folder, not from its start.
+    at_work: count the seconds from the start of training, not of the process.
     """
     before = written(folder)
     process = start(arguments)
@@ -70,13 +69,13 @@ def run(arguments: list[str], folder: Path, kill_after_seconds: float | None, *,
 
 
 def written(folder: Path) -> int:
-    """When the folder's record was last written, in nanoseconds; 0 where there is none."""
+    """The time of the last write to the folder's record, in nanoseconds; 0 if there is none."""
     path = folder / "run.json"
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def outcome(store: Path) -> dict[str, str]:
-    """Digests of what was published, and of the course that its report tells."""
+    """Digests of the published files and of the training history in the report."""
     [version] = Store(str(store)).versions("books")
     files = Store(str(store)).read_files("books", version)
     report = json.loads(files["report.json"])
@@ -89,7 +88,7 @@ def outcome(store: Path) -> dict[str, str]:
 
 
 def step_of(folder: Path) -> int:
-    """The step of the folder's last checkpoint; 0 where there is none."""
+    """The step of the folder's last checkpoint; 0 if there is none."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0
@@ -99,7 +98,7 @@ def step_of(folder: Path) -> int:
 
 
 def main() -> None:
-    """Kills, resumes, compares, and writes the table."""
+    """Kills, resumes, compares and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--kills", type=int, default=10)
@@ -129,14 +128,14 @@ def main() -> None:
         while len(table) < args.kills:
             begun = (folder / "run.json").exists()
             at_work = len(table) % 5 != 4
-            # on average two thirds of the work pass before the last kill, and steps since a checkpoint are done again
+            # on average two thirds of the work are done before the last kill; steps since a checkpoint are repeated
             longest = 1.6 * (seconds - startup) / args.kills if at_work else startup
             moment = rng.uniform(0.0, longest)
             status = run([*arguments("killed"), *(["--resume"] if begun else [])], folder, moment, at_work=at_work)
             if status == 0:
                 break
             assert status == -9, f"ended with status {status}, not by a kill"
-            if RunFolder.status(folder) == FINISHED:  # killed behind its last line
+            if RunFolder.status(folder) == FINISHED:  # killed after it was done
                 status = 0
                 break
             during = "work" if at_work else "start"

@@ -1,10 +1,10 @@
-"""Tokens a second of training steps on real lists, against the floor of their matrix products.
+"""Training speed in tokens a second on real lists, compared with the floor of the matrix products alone.
 
     python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
 
-Three variants read the same steps in turn, round after round; figures are medians over the rounds:
-- step: the trainer's own, with losses, backward pass and optimiser;
-- module: the same losses over transformers' own modules, as the trainer was before (fp32 alone);
+Three variants run the same steps in turn in each round; figures are medians over the rounds:
+- step: that of the trainer, with losses, backward pass and optimiser;
+- module: the same losses over transformers' modules (only fp32);
 - floor: the products alone, into preallocated outputs: forward and input gradients of the frozen linear layers (query,
   key and value as one), LoRA's forward and backward, attention's forward and backward for each group of equally long
   rows. No embedding, normalisation, softmax, activation, addition, copy, loss or optimiser; nothing below the first
@@ -51,14 +51,14 @@ Product = Callable[[], object]
 
 
 class Step:
-    """The trainer's own step."""
+    """A step of the trainer."""
 
     def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[EncodedList]) -> None:
         self._objective = Objective(method, config, fit_rank_prior(lists), Processes())
         self._optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
 
     def __call__(self, batch: Batch, number: int) -> None:
-        """One step."""
+        """Runs a step."""
         self._optimizer.zero_grad()
         losses = self._objective(batch, number)
         assert losses.total is not None
@@ -74,7 +74,7 @@ class ModuleStep:
         self._optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
 
     def __call__(self, batch: Batch, number: int) -> None:
-        """One step."""
+        """Runs a step."""
         self._optimizer.zero_grad()
         rows = [row for each in batch for row in each.rows]
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
@@ -89,7 +89,7 @@ class ModuleStep:
 
 
 class Floor:
-    """The products of a step and nothing else."""
+    """The matrix products of a step and nothing else."""
 
     def __init__(self, base: Base, config: TrainConfig) -> None:
         self._encoder, self._config = base.encoder, config
@@ -97,13 +97,13 @@ class Floor:
         self._products: dict[int, list[Product]] = {}
 
     def __call__(self, batch: Batch, number: int) -> None:
-        """The products of one step."""
+        """Runs the products of a step."""
         with torch.inference_mode():
             for product in self._products[number]:
                 product()
 
     def lay_out(self, batch: Batch, number: int) -> None:
-        """Allocates every operand and output of the step."""
+        """Allocates all operands and outputs of a step."""
         rows = [row for each in batch for row in each.rows]
         torch.set_default_dtype(self._dtype)
         with torch.inference_mode():
@@ -170,14 +170,14 @@ def _attention(rows: Sequence[EncodedHypothesis], heads: int, size: int) -> list
 
 
 def main() -> None:
-    """Runs the rounds and writes the figures."""
+    """Runs the rounds and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--lists", type=Path, default=LISTS)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the step and of the floor")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="precision of step and floor")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=6, help="in a round")
+    parser.add_argument("--steps", type=int, default=6, help="steps in each round")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file of the results (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

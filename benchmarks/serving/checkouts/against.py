@@ -1,11 +1,11 @@
-"""Compares two checkouts of this repository on one machine: the servers that they start, under the same load.
+"""Compares two checkouts of this repository on one machine: their servers under the same load.
 
-Both servers run all the time and are measured in turn, in each round in the other order. A figure is the median of its
-rounds; a ratio is this checkout's figure over the other's in the same round. `--against .` compares a checkout with
-itself: the spread of its ratios is the machine's noise.
+Both servers run during the whole comparison and are measured in turn, in an order that alternates between rounds. A
+figure is the median of its rounds; a ratio is this checkout's figure over the other's in the same round. `--against .`
+compares a checkout with itself: the range of the ratios is the noise of the machine.
 
-Nothing here imports the other checkout. Its server is the command that its pyproject.toml names `lorb-serve`, started
-with its folders first on PYTHONPATH, and it is called by this checkout's client.
+Nothing is imported from the other checkout, which may be older. Its server is the command `lorb-serve` of its
+pyproject.toml, started with its source folders first on PYTHONPATH; this checkout's client calls both servers.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def _rounded(comparison: Comparison) -> dict[str, object]:
 
 
 def revision(folder: Path) -> str:
-    """A checkout's folder and commit, with a plus where files were changed since."""
+    """A checkout's folder and commit, with a plus if files have changed."""
     git = shutil.which("git")
     if git is None:
         return str(folder.resolve())

@@ -1,4 +1,4 @@
-"""Two servers measured in turn under the same load: the figures of both, their ratios, and the ratios' spread."""
+"""Measures two servers in turn under the same load: figures of both, ratios, and the ratios' range."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class Amount:
     """How much is measured.
 
     Attributes:
-        models: bases with their adapters.
+        models: names of the bases, each with adapters.
         dtypes: of the servers.
-        rounds: in each, both checkouts are measured once.
-        seconds: of each of the three loads in a round.
+        rounds: number of measurements of each checkout.
+        seconds: duration of each of the three loads in a round.
     """
 
     models: tuple[str, ...] = (MINILM, RESCORE_MINILM)
@@ -41,7 +41,7 @@ QUICK = Amount(dtypes=("float32",), rounds=3, seconds=3.0)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One figure of both checkouts.
+    """A figure of both checkouts.
 
     Attributes:
         model, dtype, name, unit: what was measured.
@@ -82,7 +82,7 @@ def compare(
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Comparison]:
     """Measures two servers in turn. servers: "this" and "other"."""
-    capacity = min(server.throughput(amount.seconds)[1] for server in servers.values())  # warms up too
+    capacity = min(server.throughput(amount.seconds)[1] for server in servers.values())  # a warm-up too
     rate = SHARE_OF_CAPACITY * capacity
     rounds: dict[str, list[list[float]]] = {name: [] for name in servers}
     for number in range(amount.rounds):

@@ -1,4 +1,4 @@
-"""The `lorb-serve` of a checkout, and the loads on it."""
+"""The `lorb-serve` of a checkout, and the load on it."""
 
 import asyncio
 import os
@@ -22,23 +22,23 @@ _PYTHON = (sys.executable, "-P", "-c")  # -P: the working directory is not on th
 
 
 class CheckoutServer:
-    """The `lorb-serve` of a checkout, running, called from this process's event loop."""
+    """The running server of a checkout, called from this process's event loop."""
 
     def __init__(self, process: ServerProcess, lists: Sequence[TaggedList], runner: asyncio.Runner) -> None:
         self._process, self._lists, self._runner = process, lists, runner
 
     def throughput(self, seconds: float) -> tuple[float, float]:
-        """See Server."""
+        """Hypotheses and lists a second with 32 callers."""
         numbers, latencies, took = self._closed(CALLERS, seconds)
         hypotheses = sum(len(self._lists[number % len(self._lists)].texts) for number in numbers)
         return hypotheses / took, len(latencies.seconds) / took
 
     def alone(self, seconds: float) -> Latencies:
-        """See Server."""
+        """The latencies of one caller."""
         return self._closed(1, seconds)[1]
 
     def offered(self, lists_per_second: float, seconds: float) -> Latencies:
-        """See Server."""
+        """The latencies of calls at random times."""
         num_calls = max(1, round(lists_per_second * seconds))
         return self._with_caller(lambda caller: open_loop(caller, lists_per_second, num_calls))
 
@@ -57,7 +57,7 @@ class CheckoutServer:
 
 
 async def _closed_loop(caller: Caller, num_callers: int, seconds: float) -> tuple[list[int], Latencies, float]:
-    """Numbers of the calls, their latencies, and the seconds that all took. Raises where one is not rescored."""
+    """Returns the calls' numbers, their latencies and the seconds in all. Raises if one is not rescored."""
     await first_answer(caller)
     numbers, answers, latencies = iter(range(10**9)), dict[int, bytes](), list[float]()
     began = time.perf_counter()
@@ -76,7 +76,7 @@ async def _closed_loop(caller: Caller, num_callers: int, seconds: float) -> tupl
 
 
 class Checkout:
-    """A checkout of the repository, whose server is started without importing anything of it here.
+    """A checkout of the repository.
 
     Raises:
         SystemExit: the folder has no `lorb-serve`, or Python would import another checkout's modules.
@@ -92,7 +92,7 @@ class Checkout:
             env=os.environ | self._environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if found.returncode or not Path(found.stdout.strip()).is_relative_to(folder):
-            sys.exit(f"{folder} is no checkout that can be served: {found.stdout}{found.stderr}")
+            sys.exit(f"{folder} is no checkout of this repository: {found.stdout}{found.stderr}")
 
     def start(self, model: str, dtype: str) -> ServerProcess:
         """Starts its server."""

@@ -1,6 +1,6 @@
-"""sentence-transformers' CrossEncoder with one merged adapter; `predict()` as it comes: batches of 32, by length.
+"""sentence-transformers' CrossEncoder with a merged adapter and default `predict()`: batches of 32, by length.
 
-It reads pairs; a hypothesis is the second of a pair whose first is empty. LoRB reads the same pairs beside it.
+It reads pairs of an empty text and a hypothesis; LoRB is measured on the same pairs.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from workload import TaggedList
 
 
 class MergedCrossEncoder:
-    """Scores every list under the first domain's adapter, which is part of its weights. Tokenisation is timed."""
+    """Scores every list with the first domain's adapter, merged into its weights. Tokenisation is timed."""
 
     def __init__(self, prepared: PreparedModel, dtype: torch.dtype) -> None:
         self._model = CrossEncoder(str(prepared.base), num_labels=1, activation_fn=nn.Identity(), device="cpu")
@@ -29,13 +29,13 @@ class MergedCrossEncoder:
         self._model.to(dtype)
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Flattens the lists to pairs."""
+        """Flattens the lists into pairs."""
         pairs = [("", text) for each in lists for text in each.texts]
         return Prepared(lambda: self._model.predict(pairs, show_progress_bar=False).tolist(), len(pairs), 0)
 
 
 class _FirstToken(nn.Module):
-    """Hands the first token's state to the classifier."""
+    """Takes the first token's state for the classifier."""
 
     def forward(self, states: Tensor) -> Tensor:
         """states: [rows, tokens, hidden]; returns [rows, hidden]."""

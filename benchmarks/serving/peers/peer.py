@@ -1,4 +1,4 @@
-"""What the offline peers have in common: they are given lists, and are timed while they score them."""
+"""The interface of offline systems, which are timed while they score lists."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Prepared:
     """Work that is ready to run.
 
     Attributes:
-        run: what is timed; returns the score of every hypothesis, list by list, or nothing where it makes none.
-        num_hypotheses, num_tokens: how much work it is.
+        run: the timed function; returns the scores of all hypotheses, or nothing if it computes none.
+        num_hypotheses, num_tokens: the amount of work.
     """
 
     run: Callable[[], Sequence[float]]
@@ -22,7 +22,7 @@ class Prepared:
 
 
 class Peer(Protocol):
-    """One way to score lists in this process."""
+    """A way to score lists in this process."""
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Does what is not to be timed."""
+        """Does the work that is not timed."""

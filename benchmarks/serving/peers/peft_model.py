@@ -1,4 +1,4 @@
-"""The peers' model: transformers' encoder under peft, with LoRB's own adapter files and score heads."""
+"""The model of the peers: transformers' encoder with peft, LoRB's adapter files and score heads."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from workload import domain_name
 
 
 class ScoringPeftModel:
-    """Scores padded batches; each row may name its own adapter (peft's `adapter_names`)."""
+    """Scores padded batches; each hypothesis names its adapter (peft's `adapter_names`)."""
 
     def __init__(self, prepared: Prepared, dtype: torch.dtype, num_adapters: int, device: str = "cpu") -> None:
         self._device = device
@@ -30,7 +30,7 @@ class ScoringPeftModel:
         self._head_biases = torch.stack([head["bias"] for head in heads]).to(device)
 
     def merge(self) -> torch.nn.Module:
-        """The encoder with the first adapter added into its weights; this object is of no use afterwards."""
+        """Merges the first adapter into the encoder and returns it; this object is unusable afterwards."""
         merged: torch.nn.Module = self.model.merge_and_unload(adapter_names=[domain_name(0)])
         return merged
 
@@ -39,7 +39,7 @@ class ScoringPeftModel:
         return self._head_weights[domain], self._head_biases[domain]
 
     def score_list(self, texts: Sequence[str], domain: int) -> list[float]:
-        """Scores one padded batch under one adapter, made active, which is faster than naming it. Not thread-safe."""
+        """Scores a padded batch with one active adapter, which is faster than naming it. Not thread-safe."""
         if self._active != domain:
             self.model.set_adapter(domain_name(domain))
             self._active = domain
@@ -47,7 +47,7 @@ class ScoringPeftModel:
         return self._score(batch["input_ids"], batch["attention_mask"], [domain] * len(texts))
 
     def score_texts(self, texts: Sequence[str], domains: Sequence[int]) -> list[float]:
-        """Scores one padded batch of texts, each under its domain's adapter."""
+        """Scores a padded batch of texts, each with its domain's adapter."""
         batch = self._tokenized(texts)
         return self.score_batch(batch["input_ids"], batch["attention_mask"], domains)
 

@@ -1,4 +1,4 @@
-"""peft's own mixed batch (`adapter_names`) over padded rows, in the order they come or sorted by length."""
+"""peft's mixed batches (`adapter_names`) of padded hypotheses, in the given order or sorted by length."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ BATCH_SIZES = (32, 64, 128)  # hypotheses; the fastest is taken
 
 
 class PeftPadded:
-    """Batches of a fixed number of hypotheses. Tokenisation is not timed, padding is: as for LoRB's engine."""
+    """Batches of a fixed number of hypotheses. Padding is timed, tokenisation is not, as for LoRB's engine."""
 
     def __init__(self, model: ScoringPeftModel, text_encoder: TextEncoder, *, sort_by_length: bool) -> None:
         self.batch_size = BATCH_SIZES[0]
@@ -23,7 +23,7 @@ class PeftPadded:
         self._sort_by_length = sort_by_length
 
     def tune(self, lists: Sequence[TaggedList]) -> dict[int, float]:
-        """Takes the fastest of BATCH_SIZES on `lists`; returns the seconds of each."""
+        """Chooses the fastest of BATCH_SIZES on `lists`; returns the seconds of each."""
         seconds = {}
         self.prepare(lists[:4]).run()
         for self.batch_size in BATCH_SIZES:
@@ -32,7 +32,7 @@ class PeftPadded:
         return seconds
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
-        """Tokenises, with the same tokens as LoRB."""
+        """Tokenises the lists as LoRB does."""
         rows, domains = [], []
         for each in lists:
             encoded = self._text_encoder.encode(each.texts, "", TextNormalization(), uses_context=False)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[3]
 
 # How the figures' names begin, one at least for each part.
 EXPECTED = (
-    "error of bfloat16, recorded", "same best, recorded", "mixed pass against", "matrix peak",
-    "list alone, recorded, p99", "engine, passes of", "share of the matrix peak", "pass of 8192 tokens, 4",
+    "error of bfloat16, CUDA graphs", "same best, CUDA graphs", "mixed pass against", "matrix peak",
+    "list alone, CUDA graphs, p99", "engine, passes of", "share of the matrix peak", "pass of 8192 tokens, 4",
     "pass of 512 tokens, eager", "peft", "gRPC, 1 fronts, one caller",
 )  # fmt: skip
 
@@ -53,12 +53,12 @@ def test_every_part_gives_figures(measured):
     assert all(line["value"] > 0 for line in lines)
 
 
-def test_recorded_and_ordinary_passes_agree_on_real_lists(measured):
+def test_cuda_graphs_and_eager_passes_agree_on_real_lists(measured):
     """The shipped adapter in bfloat16, here on the processor, is as near to float32 as the project asks."""
     _, lines = measured
-    asked = {line["name"]: line for line in lines if line.keys() & {"least", "most"}}
-    assert asked["same best, recorded"]["value"] == asked["same best, eager"]["value"] == 1.0
-    assert asked["error of bfloat16, recorded"]["value"] < 0.05
+    asked = {line["name"]: line for line in lines if line.keys() & {"minimum", "maximum"}}
+    assert asked["same best, CUDA graphs"]["value"] == asked["same best, eager"]["value"] == 1.0
+    assert asked["error of bfloat16, CUDA graphs"]["value"] < 0.05
 
 
 def test_every_line_says_when_where_and_with_what(measured):
@@ -73,6 +73,6 @@ def test_every_line_says_when_where_and_with_what(measured):
 
 def test_the_table_tells_what_is_met():
     """A bound on either side, and none."""
-    bounds = ({"least": 0.4}, {"most": 0.4}, {"note": "n"})
+    bounds = ({"minimum": 0.4}, {"maximum": 0.4}, {"note": "n"})
     lines = table([Record("a", "m", 0.5, "s", **bound) for bound in bounds]).splitlines()
     assert [line.split(" s ", 1)[1].strip() for line in lines] == [">= 0.4 met", "<= 0.4 NOT MET", "n"]

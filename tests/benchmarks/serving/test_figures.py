@@ -14,7 +14,7 @@ from lorb_adapters.text import EncodedHypothesis
 def test_a_quantile_is_told_only_where_five_calls_took_longer(num_calls, labels):
     """Else it is the slowest call or two of one run."""
     latencies = Latencies([call / 1000 for call in range(num_calls)])
-    assert list(latencies.told()) == labels
+    assert list(latencies.shown()) == labels
 
 
 def test_a_figure_keeps_the_machine_that_it_was_measured_on(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from study.harness.table import Table
 from study.harness.workers import Outcome, Workers, device_name
 
 Say = Callable[[str], None]
-_MOST_TRIES = 2
+_MAX_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +104,14 @@ class Run:
                     self._take(outcome)
         finally:
             workers.close()
-        return sum(tries >= _MOST_TRIES for tries in self._tries.values())
+        return sum(tries >= _MAX_TRIES for tries in self._tries.values())
 
     def _startable(self, workers: Workers) -> Iterator[Cell]:
         busy = {cell.name for cell in workers.cells}
         for cell in self.left():
             if not workers.has_room:
                 return
-            if cell.name not in busy and self._tries.get(cell.name, 0) < _MOST_TRIES:
+            if cell.name not in busy and self._tries.get(cell.name, 0) < _MAX_TRIES:
                 yield cell
 
     def _place(self, cell: Cell) -> Place:

@@ -56,7 +56,7 @@ class Size:
 # Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
 _FEW = {"librispeech": Counts(300, 150, 300), "dstc2_live": Counts(600, 600, 1500), "hp_atis": Counts(500, 250, 500)}
 SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 3, 3, (150, 500, 1500), 1e-3)
-# More steps, for the methods that the claims are about, and the correlation weight that Table 3 found to cost least.
+# More steps, for the methods that the claims are about, and the correlation weight with the lowest WER in Table 3.
 _MORE = {
     "librispeech": Counts(1500, 300, 2000),
     "dstc2_live": Counts(2000, 1200, 4000),

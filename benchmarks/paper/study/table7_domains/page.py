@@ -34,7 +34,7 @@ def _head(done: Sequence[Record]) -> str:
     loads = [load for record in done for load in record.facts["load_average"]]
     return (
         "The shipped LibriSpeech adapter (rank 8, all linear layers) and copies with other weights; MiniLM in fp32. "
-        "Full models are the base with an adapter merged into it. Medians, in parentheses the least and the most: over "
+        "Full models are the base with an adapter merged into it. Medians, in parentheses minimum and maximum: over "
         "processes for memory, over domains and processes for loading, over rounds for passes. Seconds are the "
         "processor's on one core, files are in the page cache; swaps are by the clock. The load average of the two "
         f"cores was {min(loads):.1f} to {max(loads):.1f}."

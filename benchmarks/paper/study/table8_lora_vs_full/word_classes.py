@@ -25,4 +25,4 @@ def word_counts(references: Iterable[str]) -> Counter[str]:
 
 def frequency_class(word: str, counts: Mapping[str, int]) -> str:
     """The frequency class of a word, a name of FREQUENCIES."""
-    return next(name for name, least in FREQUENCIES if counts.get(word, 0) >= least)
+    return next(name for name, minimum in FREQUENCIES if counts.get(word, 0) >= minimum)
