@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -91,7 +92,23 @@ def canonical_json(value: object) -> bytes:
 
     Raises ValueError for NaN and infinity, and for a string with half a surrogate pair.
     """
-    return (json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
+    return (json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def to_json(value: object) -> dict[str, Any]:
+    """The fields of a struct or dataclass as parsed JSON: dictionaries, lists, strings and numbers."""
+    fields: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(value, enc_hook=_to_builtin)))
+    return fields
+
+
+def _to_builtin(value: object) -> object:
+    """Converts the values that msgspec does not know: NumPy's float64, which is a float, and other mappings."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a type of JSON")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from msgspec import Meta, to_builtins
+from msgspec import Meta
 
 from lorb.errors import InvalidAdapter
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.ranked import RankedHypothesis, RescoreOptions, Selection
 from lorb.word_errors import word_errors
-from lorb_adapters.json_files import Finite, NonNegative, from_json
+from lorb_adapters.json_files import Finite, NonNegative, from_json, to_json
 
 MAX_MBR_HYPOTHESES = 32
 
@@ -67,8 +67,7 @@ class Ranking:
 
     def to_json(self) -> dict[str, Any]:
         """The object `ranking` of a manifest."""
-        fields: dict[str, Any] = to_builtins(self)
-        return fields
+        return to_json(self)
 
     @classmethod
     def from_json(cls, value: object) -> "Ranking":

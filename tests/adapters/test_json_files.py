@@ -2,15 +2,17 @@
 
 import json
 import math
+from types import MappingProxyType
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
 from lorb.errors import InvalidAdapter, StoreUnavailable
-from lorb_adapters.json_files import Count, Finite, NonNegative, Sha256, canonical_json, read_json
+from lorb_adapters.json_files import Count, Finite, NonNegative, Sha256, canonical_json, read_json, to_json
 
 
 class Inner(Struct):
@@ -153,6 +155,12 @@ def test_written_json_reads_back():
     """What canonical_json writes, read_json reads."""
     value = Example("naïve \u2028", numbers={"x": 0.1})
     assert read(canonical_json(value)) == value
+
+
+def test_values_of_other_libraries_are_written():
+    """A NumPy float and a read-only mapping are written as a number and an object."""
+    value = {"a": numpy.float64(0.1), "b": MappingProxyType({"c": 1})}
+    assert json.loads(canonical_json(value)) == to_json(value) == {"a": 0.1, "b": {"c": 1}}
 
 
 def test_nan_is_never_written():

@@ -1,4 +1,4 @@
-"""`lorb-base-delta`: keeps a base as what changed in another one's weights, a fifteenth of its size or less."""
+"""`lorb-base-delta`: stores a base as its difference from another base, in a fifteenth of the size or less."""
 
 import argparse
 import shutil
@@ -16,32 +16,32 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 _PROGRAM = "lorb-base-delta"
 _USAGE_ERROR = 2
-# Of a base's folder, beside the encoder: its score head, and what it was made from.
-_KEPT = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report.json")
+# The files of a base's folder that are copied: its score head and its report.
+_COPIED_FILES = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, or 2 where a value or a file is wrong."""
+    """Runs the command; returns the exit status: 0, or 2 where a value or a file is wrong."""
     args = parser().parse_args(argv)
     try:
         check_can_be_made(args.output_base, "output-base")
         check_free(args.output_base)
         with require_extra(_PROGRAM, "serve"):
-            delta, rounding = _difference(args.folder, args.of)
+            delta, rounding_error = _delta(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)
     except LorbError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return _USAGE_ERROR
     print(
-        f"wrote {args.output_base}: {size:,} bytes; rounding is off by {rounding:.1%} of the norm of the difference "
-        f"from {args.of}"
+        f"wrote {args.output_base}: {size:,} bytes; "
+        f"rounding is off by {rounding_error:.1%} of the norm of the difference from {args.of}"
     )
-    print("an adapter trained on the whole base does not fit the rounded one: train on this")
+    print("an adapter trained on the original base does not fit the rounded one: train on this one")
     return 0
 
 
-def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
-    """The delta, and by how much the rounded difference is off, as a share of the difference's norm."""
+def _delta(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
+    """The delta, and the norm of its rounding error relative to the norm of the difference."""
     import torch
     from transformers.modeling_utils import PreTrainedModel
 
@@ -53,25 +53,25 @@ def _difference(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
     tokenizers = [base.text_encoder.to_json()["tokenizer"] for base in (changed, parent)]
     encoder = parent.encoder
     if not isinstance(encoder, PreTrainedModel) or not isinstance(changed.encoder, PreTrainedModel):
-        raise TypeError("the encoder is no model of transformers")
+        raise TypeError("the encoder is not a model of transformers")
     if base_fingerprint(encoder, encoder.config, tokenizers[0]) != parent.fingerprint or (
         base_fingerprint(changed.encoder, encoder.config, tokenizers[1]) != changed.fingerprint
     ):
         raise InvalidInput(f"{folder} has another tokenizer or configuration than {parent_name}", field="of")
-    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    parent_weights = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     tensors = differences(encoder, changed.encoder)
     delta = BaseDelta(parent_name, parent.fingerprint, "", tensors)
     delta.add_to(encoder)
-    after, wanted = encoder.state_dict(), changed.encoder.state_dict()
-    off = torch.stack([(after[name] - wanted[name]).square().sum() for name in before]).sum().sqrt()
-    norm = torch.stack([(wanted[name] - before[name]).square().sum() for name in before]).sum().sqrt()
+    rounded, exact = encoder.state_dict(), changed.encoder.state_dict()
+    error = torch.stack([(rounded[name] - exact[name]).square().sum() for name in parent_weights]).sum().sqrt()
+    norm = torch.stack([(exact[name] - parent_weights[name]).square().sum() for name in parent_weights]).sum().sqrt()
     fingerprint = base_fingerprint(encoder, encoder.config, tokenizers[1])
-    rounding = float(off / norm) if norm else 0.0
-    return BaseDelta(_lasting(parent_name), parent.fingerprint, fingerprint, tensors), rounding
+    rounding_error = float(error / norm) if norm else 0.0
+    return BaseDelta(_portable_name(parent_name), parent.fingerprint, fingerprint, tensors), rounding_error
 
 
-def _lasting(name: str) -> str:
-    """A base's name that means the same in every working folder."""
+def _portable_name(name: str) -> str:
+    """A base's name that is valid in every working folder: an absolute path for a folder."""
     from lorb_adapters.base.named import base_source
 
     is_folder = base_source(name) == name and Path(name).is_dir()
@@ -79,10 +79,10 @@ def _lasting(name: str) -> str:
 
 
 def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
-    """Writes the folder, whole or not at all; returns its size in bytes."""
+    """Writes the folder as a whole or not at all; returns its size in bytes."""
     with new_folder(output) as partial:
         delta.write(partial)
-        for name in _KEPT:
+        for name in _COPIED_FILES:
             if (source / name).is_file():
                 shutil.copyfile(source / name, partial / name)
     return sum(file.stat().st_size for file in output.iterdir())
@@ -90,16 +90,18 @@ def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All flags."""
-    made = argparse.ArgumentParser(
+    result = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Writes a base as the difference from the one that it was made of, four bits a weight: a folder "
-        "for --base like any other, wherever the other base can be loaded.",
+        description="Writes a base as its difference from the base it was trained from, with four bits a weight. The "
+        "result is a folder for --base, wherever the other base can be loaded.",
     )
-    add_common_arguments(made)
-    made.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")
-    made.add_argument("--of", required=True, metavar="BASE", help="what it was made from, as --base has it")
-    made.add_argument("--output-base", type=Path, required=True, metavar="DIR", help="the new folder to write")
-    return made
+    add_common_arguments(result)
+    result.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")
+    result.add_argument(
+        "--of", required=True, metavar="BASE", help="the base it was trained from, as --base takes it: a name or folder"
+    )
+    result.add_argument("--output-base", type=Path, required=True, metavar="DIR", help="the new folder to write")
+    return result
 
 
 if __name__ == "__main__":

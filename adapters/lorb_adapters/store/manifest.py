@@ -1,16 +1,15 @@
 """manifest.json: what a published version states about itself."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType
 
 from lorb.errors import InvalidAdapter, LorbError
 from lorb.names import check_name, is_version
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.json_files import Finite, SchemaVersion, Sha256, from_json, parse_json
+from lorb_adapters.json_files import Finite, SchemaVersion, Sha256, from_json, parse_json, to_json
 from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
@@ -155,9 +154,8 @@ class Manifest:
         return from_json(value, cls, _FILE, InvalidAdapter)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of manifest.json as plain JSON values."""
-        fields: dict[str, Any] = json.loads(json.dumps(to_builtins(self)))  # arrays as lists, not tuples
-        return fields
+        """The fields of manifest.json as parsed JSON."""
+        return to_json(self)
 
 
 class _RequiredNormalization(Struct):

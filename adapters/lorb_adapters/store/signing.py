@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "manifest.sig"
 _SCHEMA_VERSION = 1
-_PURPOSE = b"lorb manifest 1\n"  # signed with the manifest, so that a signature made for another purpose does not fit
+_PURPOSE = b"lorb manifest 1\n"  # signed in front of the manifest: a signature made for another purpose is not valid
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 

@@ -70,9 +70,8 @@ class Store(ReadOnlyStore):
         check_digests(files, parse_manifest(files[MANIFEST], domain, version))
         with self._storage.change() as change:
             change.put_file(f"{version_path(domain, version)}/{SIGNATURE}", key.sign(files[MANIFEST]))
-            self._put_aliases(
-                change, domain, self.aliases(domain)
-            )  # a new generation, so that servers read the signature
+            # a new generation, so that servers read the signature
+            self._put_aliases(change, domain, self.aliases(domain))
         return files[MANIFEST]
 
     def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
@@ -114,9 +113,10 @@ class Store(ReadOnlyStore):
     def remove(self, domain: str, version: str) -> None:
         """Removes a version; raises InvalidInput where an alias points at it.
 
-        In a local folder no other writer can interfere. Elsewhere another writer may point an alias at the version
-        meanwhile. Before this method has written aliases.json that raises StoreConflict and nothing is removed; after
-        it, the alias is left without a version and `lorb-adapters verify` reports it. The same holds for `prune`.
+        In a local folder no other writer can interfere. Elsewhere another writer may point an alias at the version at
+        the same time. If it does so before this method has written aliases.json, StoreConflict is raised and nothing is
+        removed. If it does so later, the alias is left without a version, and `lorb-adapters verify` reports it. The
+        same holds for `prune`.
         """
         with self._storage.change() as change:
             self._check_exists(domain, version)

@@ -1,4 +1,4 @@
-"""lorb-adapters keygen, sign and verify --trusted-keys, one after the other."""
+"""lorb_adapters.cli.commands.signing."""
 
 import hashlib
 import sys
@@ -26,60 +26,60 @@ def test_keygen_sign_and_verify(tmp_path, store_base, capsys, monkeypatch):
     assert run("keygen", key)[0] == run("keygen", other)[0] == 0
     assert run("keygen", key)[0] == 2
     verify = ("verify", "--store", store.url, "--trusted-keys")
-    status, said = run(*verify, f"{key}.pub")
-    assert (status, "not signed" in said) == (1, True)
+    status, output = run(*verify, f"{key}.pub")
+    assert (status, "not signed" in output) == (1, True)
     assert run("sign", f"voice@{version}", "--signing-key", key, "--store", store.url)[0] == 0
     assert run(*verify, f"{key}.pub")[0] == 0
-    status, said = run(*verify, f"{other}.pub")
-    assert (status, "not one of those trusted" in said) == (1, True)
+    status, output = run(*verify, f"{other}.pub")
+    assert (status, "not one of those trusted" in output) == (1, True)
     assert run("verify", "--store", store.url)[0] == 0
     assert run("sign", f"voice@{version}", "--signing-key", f"{key}.pub", "--store", store.url)[0] == 2
 
 
 @pytest.fixture
-def run(tmp_path, keys, capsys):
-    """Runs `sign` with our key: (status, all that it said)."""
+def sign(tmp_path, keys, capsys):
+    """Runs `sign` with our key; returns the exit status and the output."""
 
-    def run(*arguments):
+    def sign(*arguments):
         status = cli.main(["sign", *arguments, "--signing-key", str(keys / "ours"), "--store", str(tmp_path / "store")])
         return status, "".join(capsys.readouterr())
 
-    return run
+    return sign
 
 
 @pytest.fixture
 def flipped(tmp_path, store_base):
-    """A store in which `stable` was pointed from what a publisher trained at another whole version: (store, both)."""
+    """A store, our version, and another valid version that `stable` was moved to."""
     store = Store(str(tmp_path / "store"))
     ours = store.publish(make_publication(store_base), set_stable=True)
     return store, ours, store.publish(make_publication(store_base, seed=7), set_stable=True)
 
 
 @pytest.mark.parametrize("selector", ["voice", "voice@stable"])
-def test_an_alias_is_not_signed(run, flipped, keys, selector):
+def test_an_alias_is_not_signed(sign, flipped, keys, selector):
     """Signing a domain or an alias is refused: anyone who can write to the store can move an alias."""
     store, ours, forged = flipped
-    status, said = run(selector)
-    assert (status, "voice@VERSION" in said, "aliases are not signed" in said) == (2, True, True)
+    status, output = sign(selector)
+    assert (status, "voice@VERSION" in output, "aliases are not signed" in output) == (2, True, True)
     for version in (ours, forged):
         with pytest.raises(InvalidAdapter, match="not signed"):
             store.manifest("voice", version, TrustedKeys(keys / "ours.pub"))
 
 
-def test_sign_checks_the_manifests_digest(run, flipped, keys):
+def test_sign_checks_the_manifests_digest(sign, flipped, keys):
     """`sign --manifest-sha256` refuses another digest, accepts the right one, and prints what was signed."""
     store, ours, forged = flipped
     digest, other = (hashlib.sha256(store.manifest_content("voice", each)).hexdigest() for each in (ours, forged))
-    status, said = run(f"voice@{ours}", "--manifest-sha256", other)
-    assert (status, digest in said, other in said) == (2, True, True)
+    status, output = sign(f"voice@{ours}", "--manifest-sha256", other)
+    assert (status, digest in output, other in output) == (2, True, True)
     with pytest.raises(InvalidAdapter, match="not signed"):
         store.manifest("voice", ours, TrustedKeys(keys / "ours.pub"))
-    status, said = run(f"voice@{ours}", "--manifest-sha256", digest.upper())
+    status, output = sign(f"voice@{ours}", "--manifest-sha256", digest.upper())
     manifest = store.manifest("voice", ours, TrustedKeys(keys / "ours.pub"))
     assert status == 0
-    for told in (digest, manifest.created_time, manifest.base_fingerprint[:12], f"weight          {RANKING.weight}"):
-        assert told in said
-    assert all(f"{name} ({sha256[:12]})" in said for name, sha256 in manifest.training_data.items())
+    for fact in (digest, manifest.created_time, manifest.base_fingerprint[:12], f"weight          {RANKING.weight}"):
+        assert fact in output
+    assert all(f"{name} ({sha256[:12]})" in output for name, sha256 in manifest.training_data.items())
 
 
 def test_without_the_package_the_command_says_what_to_install(tmp_path, capsys, monkeypatch):
