@@ -13,7 +13,7 @@ from lorb_client import AioClient
 
 
 @dataclass
-class Seen:
+class CallCounts:
     """The outcomes of all calls.
 
     Attributes:
@@ -45,7 +45,7 @@ class Callers:
         pause_seconds: float,
         timeout_seconds: float,
     ) -> None:
-        self.seen = Seen()
+        self.counts = CallCounts()
         self._client = client
         self._lists = lists
         self._options = options
@@ -71,9 +71,9 @@ class Callers:
                 ranked = await self._client.rescore(
                     self._lists[turn % len(self._lists)], self._options, timeout_seconds=self._timeout_seconds
                 )
-                self.seen.calls[ranked.outcome.value] += 1
+                self.counts.calls[ranked.outcome.value] += 1
             except LorbError as error:
-                self.seen.failed[f"{type(error).__name__}: {error.message}"] += 1
-            self.seen.longest_seconds = max(self.seen.longest_seconds, time.monotonic() - began)
+                self.counts.failed[f"{type(error).__name__}: {error.message}"] += 1
+            self.counts.longest_seconds = max(self.counts.longest_seconds, time.monotonic() - began)
             turn += self._number
             await asyncio.sleep(self._pause_seconds)

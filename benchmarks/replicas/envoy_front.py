@@ -13,9 +13,9 @@ import yaml
 from lorb_client import AioClient
 from lorb_client.channel_pool import ChannelPool
 from name_server import NAME
-from play import Places
 from ports import free_port
 from replica import PATIENCE_SECONDS, Fleet, Replica
+from scenario import Discovery
 
 BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" / "envoy" / "bootstrap.yaml"
 
@@ -23,13 +23,13 @@ BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" /
 class Front:
     """The address of Envoy, which does not change, and the name server where it finds replicas."""
 
-    def __init__(self, target: str, where: Places) -> None:
+    def __init__(self, target: str, where: Discovery) -> None:
         self.target = target
         self._where = where
 
-    def show(self, *replicas: Replica) -> None:
+    def announce(self, *replicas: Replica) -> None:
         """Makes these replicas findable."""
-        self._where.show(*replicas)
+        self._where.announce(*replicas)
 
 
 def envoy_program() -> Path | None:
@@ -61,7 +61,7 @@ def local_bootstrap(port: int, admin_port: int, replicas_port: int, dns_port: in
 
 
 @contextmanager
-def through_envoy(where: Places, fleet: Fleet, folder: Path) -> Iterator[Front]:
+def through_envoy(where: Discovery, fleet: Fleet, folder: Path) -> Iterator[Front]:
     """Runs an Envoy that finds the fleet by name."""
     program, port, admin_port = envoy_program(), free_port(), free_port()
     if program is None:

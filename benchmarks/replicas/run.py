@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 from envoy_front import plain_client, through_envoy
 from lorb.formats.reading import read_nbest_lists
 from lorb.ranked import RescoreOptions
-from play import Plan, places, play
 from ports import free_port
 from replica import Fleet
 from results_file import RESULTS, ROOT, write_results
+from scenario import Plan, discovery, run_scenario
 
 LISTS = ROOT / "tests" / "data" / "librispeech" / "dev.jsonl.gz"
 STORE = ROOT / "adapters" / "store"
@@ -57,22 +57,22 @@ def run(kind: str, plan: Plan) -> dict[str, object]:
     """Runs the scenario with new servers."""
     with tempfile.TemporaryDirectory() as folder, lorb_serve() as start:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), (*FLAGS, *AGE))
-        with places(fleet, "list" if kind == "list" else "dns") as where:
+        with discovery(fleet, "list" if kind == "list" else "dns") as where:
             if kind == "envoy":
                 with through_envoy(where, fleet, Path(folder)) as front:
-                    seen, answered = asyncio.run(play(fleet, front, plan, plain_client))
+                    counts, answered = asyncio.run(run_scenario(fleet, front, plan, plain_client))
             else:
-                seen, answered = asyncio.run(play(fleet, where, plan))
+                counts, answered = asyncio.run(run_scenario(fleet, where, plan))
             target = "envoy" if kind == "envoy" else where.target
-    print(f"{kind}: {seen.num_calls} calls, failed {dict(seen.failed)}, {dict(seen.calls)}, answered {answered}")
+    print(f"{kind}: {counts.num_calls} calls, failed {dict(counts.failed)}, {dict(counts.calls)}, answered {answered}")
     return {
         "kind": kind,
         "target": target,
         "callers": plan.callers,
-        "calls": seen.num_calls,
-        "failed": dict(seen.failed),
-        "outcomes": dict(seen.calls),
-        "longest_seconds": round(seen.longest_seconds, 3),
+        "calls": counts.num_calls,
+        "failed": dict(counts.failed),
+        "outcomes": dict(counts.calls),
+        "longest_seconds": round(counts.longest_seconds, 3),
         "answered": answered,
     }
 

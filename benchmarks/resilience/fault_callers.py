@@ -22,7 +22,7 @@ CALLERS = 16
 
 
 @dataclass
-class Seen:
+class RunOutcome:
     """The outcomes of a run.
 
     Attributes:
@@ -49,7 +49,7 @@ class Callers:
     """Sixteen callers without pause that check every score."""
 
     def __init__(self, lists: list[NBest], tells: bool) -> None:
-        self.seen = Seen()
+        self.outcome = RunOutcome()
         self.tells = tells
         self.fault_at = float("inf")
         self._requests = [request_from_nbest(each, RescoreOptions(domain="librispeech")) for each in lists]
@@ -81,16 +81,16 @@ class Callers:
                 await asyncio.sleep(0.05)
             else:
                 self._note_answer(response)
-            self.seen.longest_seconds = max(self.seen.longest_seconds, time.monotonic() - began)
+            self.outcome.longest_seconds = max(self.outcome.longest_seconds, time.monotonic() - began)
 
     def _note_error(self, error: grpc.aio.AioRpcError, began: float) -> None:
-        self.seen.calls[error.code().name] += 1
-        self.seen.failed_begun_before += began < self.fault_at
-        self.seen.past_deadline += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        self.outcome.calls[error.code().name] += 1
+        self.outcome.failed_begun_before += began < self.fault_at
+        self.outcome.past_deadline += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
     def _note_answer(self, response: pb.RescoreResponse) -> None:
-        self.seen.calls[pb.Outcome.Name(response.outcome)] += 1
+        self.outcome.calls[pb.Outcome.Name(response.outcome)] += 1
         for one in response.hypotheses:
             expected = self._expected.get(one.transcript)
             if expected is not None and one.HasField("rescoring_score"):
-                self.seen.wrong_scores += abs(one.rescoring_score - expected) > 1e-6
+                self.outcome.wrong_scores += abs(one.rescoring_score - expected) > 1e-6

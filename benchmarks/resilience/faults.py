@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
-from fault_callers import CALLERS, DEADLINE_SECONDS, Callers, Seen
+from fault_callers import CALLERS, DEADLINE_SECONDS, Callers, RunOutcome
 from faulty_server import POISON_WORD
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
@@ -38,7 +38,7 @@ STORE = ROOT / "adapters" / "store"
 FAULTS = ("dead-thread", "poison", "out-of-memory", "clock", "sigterm", "killed-front", "full-disk")
 
 
-def run(fault: str, seconds: float) -> Seen:
+def run(fault: str, seconds: float) -> RunOutcome:
     """Runs a server with callers and injects a fault."""
     lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
     if fault == "poison":
@@ -58,7 +58,7 @@ def run(fault: str, seconds: float) -> Seen:
             child.wait()
 
 
-def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> Seen:
+def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> RunOutcome:
     while not ready.exists():
         if child.poll() is not None:
             sys.exit(f"faults: the server for {fault} did not start")
@@ -72,29 +72,29 @@ def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> Se
         calling = asyncio.create_task(callers.call_until(server.target, until))
         await asyncio.sleep(seconds / 3)
         callers.fault_at = time.monotonic()
-        await asyncio.to_thread(_inflict, fault, server, store, callers.seen)
+        await asyncio.to_thread(_inflict, fault, server, store, callers.outcome)
         await calling
 
     asyncio.run(play())
-    seen = callers.seen
-    seen.health = "SERVING" if is_serving(server.target) else "NOT_SERVING"
+    outcome = callers.outcome
+    outcome.health = "SERVING" if is_serving(server.target) else "NOT_SERVING"
     try:
-        seen.exit_status = child.wait(timeout=0.1)
+        outcome.exit_status = child.wait(timeout=0.1)
     except subprocess.TimeoutExpired:
-        seen.exit_status = None
+        outcome.exit_status = None
     if fault == "killed-front":
-        seen.notes["front restarts"] = server.total("lorb_front_restarts_total")
-    return seen
+        outcome.notes["front restarts"] = server.total("lorb_front_restarts_total")
+    return outcome
 
 
-def _inflict(fault: str, server: ServingProcess, store: Path, seen: Seen) -> None:
+def _inflict(fault: str, server: ServingProcess, store: Path, outcome: RunOutcome) -> None:
     if fault == "sigterm":
         server.process.terminate()
     elif fault == "killed-front":
         fronts = [each for each in server.process.children() if "lorb_server.fronts" in " ".join(each.cmdline())]
         fronts[0].send_signal(signal.SIGKILL)
     elif fault == "full-disk":
-        seen.notes |= _publish_onto_full_disk(store)
+        outcome.notes |= _publish_onto_full_disk(store)
     else:
         server.process.send_signal(signal.SIGUSR1)
 
@@ -156,12 +156,14 @@ def main() -> int:
         if fault == "full-disk" and os.geteuid() != 0:
             print("full-disk: skipped, mounting a file system needs root")
             continue
-        seen = run(fault, arguments.seconds)
+        outcome = run(fault, arguments.seconds)
         settings = {"deadline_seconds": DEADLINE_SECONDS, "callers": CALLERS, "seconds": arguments.seconds}
-        lines.append({"fault": fault, **settings, **asdict(replace(seen, calls=Counter())), "calls": dict(seen.calls)})
-        print(f"{fault:14} {dict(seen.calls)} longest {seen.longest_seconds:.2f} s", end=" ")
-        print(f"past deadline {seen.past_deadline} wrong scores {seen.wrong_scores}", end=" ")
-        print(f"{seen.health} exit {seen.exit_status} {seen.notes or ''}", flush=True)
+        lines.append(
+            {"fault": fault, **settings, **asdict(replace(outcome, calls=Counter())), "calls": dict(outcome.calls)}
+        )
+        print(f"{fault:14} {dict(outcome.calls)} longest {outcome.longest_seconds:.2f} s", end=" ")
+        print(f"past deadline {outcome.past_deadline} wrong scores {outcome.wrong_scores}", end=" ")
+        print(f"{outcome.health} exit {outcome.exit_status} {outcome.notes or ''}", flush=True)
     write_results(RESULTS / "faults.jsonl", lines, ("fault",))
     return 0
 

@@ -1,4 +1,4 @@
-"""The GPU's benchmark: that every part of it works, on the processor and with a tiny model."""
+"""The GPU benchmark: every part works on the processor with a tiny model."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ EXPECTED = (
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """What the script printed and wrote."""
+    """The finished process of the script and the lines that it wrote."""
     folder = tmp_path_factory.mktemp("gpu-benchmark")
     results = folder / "gpu.jsonl"
     done = subprocess.run(  # noqa: S603 - our own script
@@ -38,12 +38,12 @@ def measured(tmp_path_factory):
 
 
 def path():
-    """Where the child finds what this process imports, installed or not."""
+    """PYTHONPATH for the child: the import path of this process."""
     return os.pathsep.join(filter(None, sys.path))
 
 
 def test_every_part_gives_figures(measured):
-    """None fails, and each has its records: scores first, then speed, then the server."""
+    """No part fails and each has records: scores, speed and server."""
     done, lines = measured
     assert [line for line in lines if "failed" in line] == []
     assert done.returncode == 0, done.stderr[-3000:]
@@ -54,7 +54,7 @@ def test_every_part_gives_figures(measured):
 
 
 def test_cuda_graphs_and_eager_passes_agree_on_real_lists(measured):
-    """The shipped adapter in bfloat16, here on the processor, is as near to float32 as the project asks."""
+    """The shipped adapter in bfloat16 on the processor is within the project's bounds of float32."""
     _, lines = measured
     asked = {line["name"]: line for line in lines if line.keys() & {"minimum", "maximum"}}
     assert asked["same best, CUDA graphs"]["value"] == asked["same best, eager"]["value"] == 1.0
@@ -72,7 +72,7 @@ def test_every_line_says_when_where_and_with_what(measured):
 
 
 def test_the_table_tells_what_is_met():
-    """A bound on either side, and none."""
+    """With a minimum, a maximum and no bound."""
     bounds = ({"minimum": 0.4}, {"maximum": 0.4}, {"note": "n"})
     lines = table([Record("a", "m", 0.5, "s", **bound) for bound in bounds]).splitlines()
     assert [line.split(" s ", 1)[1].strip() for line in lines] == [">= 0.4 met", "<= 0.4 NOT MET", "n"]

@@ -1,4 +1,4 @@
-"""What the study's tests share: a size of seconds on the tiny real encoder and LibriSpeech's sample."""
+"""Fixtures of the study's tests: a tiny size with a tiny encoder and LibriSpeech's sample."""
 
 import gzip
 import json
@@ -11,13 +11,13 @@ from study.harness.sizes import Counts, Size
 
 @pytest.fixture
 def folders(tmp_path):
-    """Empty ones."""
+    """Empty folders of a study."""
     return Folders(tmp_path / "results", tmp_path / "scratch", tmp_path / "sets")
 
 
 @pytest.fixture(scope="session")
 def sample_sets(sample, tmp_path_factory):
-    """Prepared sets of three domains, all of them LibriSpeech's sample under another id."""
+    """Prepared sets of three domains, each LibriSpeech's sample with other ids."""
     sets = tmp_path_factory.mktemp("sets")
     for domain in ("librispeech", "dstc2_live", "hp_atis"):
         (sets / domain).mkdir()

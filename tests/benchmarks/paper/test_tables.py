@@ -1,4 +1,4 @@
-"""Tables on a tiny real encoder: Table 1 from plan to test, what the others take over, and every page."""
+"""Tables with a tiny encoder: Table 1 from plan to test, shared records, and every page."""
 
 import importlib
 import re
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from study.harness.cell import Cell, Place
+from study.harness.cell import Cell, CellContext
 from study.harness.records import Records
 from study.harness.runner import Run
 from study.harness.workers import do
@@ -16,7 +16,7 @@ from study.training.training import Training
 
 
 def test_a_size_names_its_methods_and_the_weight_of_lorb(tiny_size, folders):
-    """Table 1 has the rows that a size asks for, LoRB with that size's correlation weight and LoRA with none."""
+    """Table 1 has the methods of the size; LoRB has its correlation weight, LoRA has 0."""
     size = replace(tiny_size, methods=("lorb", "lora"), correlation_weight=1e-4)
     cells = load("table1").cells(size, Records(folders.results, "table1"))
     flags = {each.key["method"]: each.work.flags for each in cells if isinstance(each.work, Training)}
@@ -27,7 +27,7 @@ def test_a_size_names_its_methods_and_the_weight_of_lorb(tiny_size, folders):
 
 @pytest.fixture
 def in_this_process(tiny_size, sample_sets, folders):
-    """Does cells here, without a process for each: what a test of seconds can afford."""
+    """Runs cells in this process, for speed."""
 
     def done(table, wanted):
         run = Run(table, tiny_size, folders, print)
@@ -36,7 +36,7 @@ def in_this_process(tiny_size, sample_sets, folders):
             if wanted(cell):
                 scratch = folders.scratch / table.name / cell.name
                 scratch.mkdir(parents=True, exist_ok=True)
-                outcome = do(cell, Place(scratch, sample_sets, folders.results))
+                outcome = do(cell, CellContext(scratch, sample_sets, folders.results))
                 assert outcome.figures is not None, outcome.problem
                 run.records.write(cell, outcome.figures, outcome.facts)
         return table.page(tiny_size, run.records)
@@ -45,7 +45,7 @@ def in_this_process(tiny_size, sample_sets, folders):
 
 
 def load(name):
-    """A table's module, anew."""
+    """The module of a table."""
     return importlib.import_module(name)
 
 
@@ -54,7 +54,7 @@ def of(*methods, domain="hp_atis"):
 
 
 def test_table_1_then_test_and_the_tables_that_build_on_it(in_this_process, tiny_size, folders, monkeypatch, tmp_path):
-    """The chosen rate names further seeds; their figures make a page; --test rescores with what was kept."""
+    """The chosen rate adds seeds, their figures make a page, and --test rescores with the kept tensors."""
     table1 = load("table1")
     in_this_process(table1.TABLE, of("lorb", "full", "trigram", "untrained"))
     page = in_this_process(table1.TABLE, of("lorb", "full"))  # the seeds that the choice named
@@ -98,7 +98,7 @@ def test_table_1_then_test_and_the_tables_that_build_on_it(in_this_process, tiny
 
 
 def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size, sample_sets, folders, monkeypatch):
-    """It ends with the errors of a run that was not disturbed; other settings in the folder begin anew."""
+    """The result equals that of an undisturbed run; other settings in the folder start again."""
     flags = ("--method", "lora", "--layers", "1", "--lists-per-step", "2")
     cell = Cell({"n": 0}, training(tiny_size, "hp_atis", flags, seed=0, rate=1e-2))
     other = Cell({"n": 1}, training(tiny_size, "hp_atis", flags, seed=1, rate=1e-2))
@@ -110,9 +110,9 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
             raise RuntimeError("stopped")
 
     def scratch(name):
-        place = Place(folders.scratch / name, sample_sets, folders.results)
-        place.scratch.mkdir(parents=True, exist_ok=True)
-        return place
+        context = CellContext(folders.scratch / name, sample_sets, folders.results)
+        context.scratch.mkdir(parents=True, exist_ok=True)
+        return context
 
     with monkeypatch.context() as patch:
         patch.setattr(MeasuredProgress, "__call__", fail_at_step_5)
@@ -126,7 +126,7 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5"])
 def test_a_page_without_records_says_so(name, tiny_size, folders):
-    """And the cells that need no choice are named."""
+    """Cells that need no choice are listed."""
     table = load(name).TABLE
     records = Records(folders.results, name)
     assert "nothing is done yet" in table.page(tiny_size, records)

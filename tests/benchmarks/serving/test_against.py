@@ -1,4 +1,4 @@
-"""Two checkouts compared: the statistics, the order of turns, and a small real run of a checkout against itself."""
+"""The comparison of two checkouts: statistics, order of turns, and a small real run."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class FakeServer:
-    """Answers with a speed of its own, and notes the loads."""
+    """A server with a given speed that logs its loads."""
 
     def __init__(self, name, speed, log):
         self.name, self.speed, self.log = name, speed, log
@@ -32,7 +32,7 @@ class FakeServer:
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios():
-    """Its range is theirs, and the values are medians of their own."""
+    """The range is that of the ratios; the values are medians."""
     found = compared("minilm", "float32", "one caller, p50", [10.0, 20.0, 60.0], [10.0, 10.0, 20.0])
     assert (found.this, found.other, found.unit) == (20.0, 10.0, "ms")
     assert (found.ratio, found.lowest, found.highest) == (2.0, 1.0, 3.0)
@@ -40,7 +40,7 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios():
 
 
 def test_servers_take_turns_in_changing_order_under_the_same_load():
-    """The open loop offers both half of what the slower one can do."""
+    """The open loop offers both half of the slower one's capacity."""
     log = []
     servers = {"this": FakeServer("this", 20.0, log), "other": FakeServer("other", 10.0, log)}
     found = compare("minilm", "float32", servers, Amount(rounds=2, seconds=1.0))
@@ -50,7 +50,7 @@ def test_servers_take_turns_in_changing_order_under_the_same_load():
 
 
 def test_a_checkout_is_compared_with_itself(tmp_path, monkeypatch, capsys):
-    """Real servers with a tiny model: each figure as a row and in the JSON of the last line."""
+    """Real servers with a tiny model: each figure is in the table and in the JSON."""
     monkeypatch.setattr(models, "CACHE", tmp_path)
     assert main(ROOT, Amount(models=(models.TINY,), dtypes=("float32",), rounds=1, seconds=0.3)) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -61,7 +61,7 @@ def test_a_checkout_is_compared_with_itself(tmp_path, monkeypatch, capsys):
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
-    """Before a server is started, with the folder's name: Python would import another checkout's modules."""
+    """The error names the folder, and no server is started."""
     (tmp_path / "pyproject.toml").write_text('[project.scripts]\nlorb-serve = "lorb_server.cli:main"\n')
     with pytest.raises(SystemExit, match=f"{tmp_path} is no checkout"):
         main(tmp_path, Amount(models=("rescore-minilm",), dtypes=("float32",)))

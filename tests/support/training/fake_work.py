@@ -19,9 +19,9 @@ class FakeWork:
         """As Work has it."""
         return f"fake {self.number}"
 
-    def run(self, place) -> dict[str, Any]:
+    def run(self, context) -> dict[str, Any]:
         """As Work has it."""
-        tries = place.scratch / "tries"
+        tries = context.scratch / "tries"
         done = int(tries.read_text()) if tries.exists() else 0
         tries.write_text(str(done + 1))
         if done < self.failures:

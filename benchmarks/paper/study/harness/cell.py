@@ -11,7 +11,7 @@ _ODD_CHARACTERS = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CellContext:
     """The folders and the device of a cell.
 
     Attributes:
@@ -38,7 +38,7 @@ class Work(Protocol):
     def command(self) -> str:
         """The command that does the same by hand, for the record."""
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the work and returns its figures, as JSON."""
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from study.harness.cell import Cell, Place
+from study.harness.cell import Cell, CellContext
 from study.harness.records import Record, Records, settings_digest
 from study.harness.sizes import Size
 from study.harness.table import Table
@@ -97,7 +97,7 @@ class Run:
                 for cell in self._startable(workers):
                     if self.minutes and time.monotonic() - started > 60 * self.minutes:
                         break
-                    workers.start(cell, self._place(cell))
+                    workers.start(cell, self._context(cell))
                 if not workers.cells:
                     break
                 for outcome in workers.wait():
@@ -114,15 +114,15 @@ class Run:
             if cell.name not in busy and self._tries.get(cell.name, 0) < _MAX_TRIES:
                 yield cell
 
-    def _place(self, cell: Cell) -> Place:
+    def _context(self, cell: Cell) -> CellContext:
         scratch = self.folders.scratch / self.table.name / cell.name
-        return Place(scratch, self.folders.sets, self.folders.results, self.device, self.threads)
+        return CellContext(scratch, self.folders.sets, self.folders.results, self.device, self.threads)
 
     def _take(self, outcome: Outcome) -> None:
         cell = outcome.cell
         if outcome.figures is None:
             self._tries[cell.name] = self._tries.get(cell.name, 0) + 1
-            log = self._place(cell).scratch / "log.txt"
+            log = self._context(cell).scratch / "log.txt"
             self.say(f"{cell.name}: failed, {outcome.problem} (try {self._tries[cell.name]}; {log})")
             return
         self._tries.pop(cell.name, None)

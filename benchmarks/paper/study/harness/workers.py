@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from study.harness.cell import Cell, Place
+from study.harness.cell import Cell, CellContext
 
 _PRELOADED = ["lorb_adapters.training.run", "lorb_adapters.training.cli.arguments"]
 _LIBRARIES = ("torch", "transformers", "numpy")
@@ -59,10 +59,10 @@ class Workers:
         """Whether another cell may be started."""
         return len(self._at_work) < self._jobs
 
-    def start(self, cell: Cell, place: Place) -> None:
+    def start(self, cell: Cell, context: CellContext) -> None:
         """Starts a cell."""
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_do, args=(cell, place, theirs), name=cell.name)
+        process = self._context.Process(target=_do, args=(cell, context, theirs), name=cell.name)
         process.start()
         theirs.close()
         self._at_work[ours] = (cell, process)
@@ -91,29 +91,29 @@ class Workers:
         return outcome
 
 
-def _do(cell: Cell, place: Place, out: Connection) -> None:
-    place.scratch.mkdir(parents=True, exist_ok=True)
-    _redirect(place.scratch / "log.txt")
+def _do(cell: Cell, context: CellContext, out: Connection) -> None:
+    context.scratch.mkdir(parents=True, exist_ok=True)
+    _redirect(context.scratch / "log.txt")
     with suppress(KeyboardInterrupt):  # the parent was interrupted too and reports it
-        out.send(do(cell, place))
+        out.send(do(cell, context))
 
 
-def do(cell: Cell, place: Place) -> Outcome:
+def do(cell: Cell, context: CellContext) -> Outcome:
     """Runs a cell in this process."""
     import torch
 
-    torch.set_num_threads(place.threads)
+    torch.set_num_threads(context.threads)
     load, started, cpu_started = os.getloadavg()[0], time.perf_counter(), time.process_time()
     try:
-        figures = cell.work.run(place)
+        figures = cell.work.run(context)
     except Exception as error:  # the other cells go on
         traceback.print_exc()
         return Outcome(cell, None, {}, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     facts = {
         "command": cell.work.command(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "device": device_name(place.device),
-        "threads": place.threads,
+        "device": device_name(context.device),
+        "threads": context.threads,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
         "seconds": round(time.perf_counter() - started, 2),
         "cpu_seconds": round(time.process_time() - cpu_started, 2),

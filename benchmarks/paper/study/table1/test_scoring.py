@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.lists.sets import Lists
 from study.training.training import RANKING, TENSORS
 
@@ -32,7 +32,7 @@ class TestScoring:
         """The command that does the same by hand."""
         return f"python benchmarks/paper/table1.py --test --only {self.trained.partition('/')[2]}"
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns its figures."""
         from safetensors.torch import load_file
 
@@ -46,19 +46,19 @@ class TestScoring:
         from lorb_adapters.training.methods import make_method
         from study.lists.error_counts import SetCounts, set_figures
 
-        folder = place.scratch.parents[1] / self.trained
+        folder = context.scratch.parents[1] / self.trained
         if not (folder / TENSORS).exists():
             raise FileNotFoundError(
                 f"{folder / TENSORS} is missing: train it again with --again and the name of its cell"
             )
         files = ["--domain", self.test.domain, "--train", "-", "--dev", "-"]
         config = train_config(parser().parse_args([*files, *self.flags]))
-        method = make_method(load_base(self.base, device=place.device), config)
-        read = read_nbest_lists([self.test.path(place.sets)], require_references=True)
+        method = make_method(load_base(self.base, device=context.device), config)
+        read = read_nbest_lists([self.test.path(context.sets)], require_references=True)
         lists = encode_lists(read, method.base.text_encoder, config.normalization, uses_context=config.uses_context)
         counts = SetCounts.of(self.test.name, [each.num_words for each in lists], [each.errors for each in lists])
-        counts.write(place.results)
-        scores = method.scores(load_file(folder / TENSORS, place.device), lists)
+        counts.write(context.results)
+        scores = method.scores(load_file(folder / TENSORS, context.device), lists)
         ranking = Ranking.from_json(json.loads((folder / RANKING).read_text(encoding="utf-8")))
         here = evaluate(lists, scores, ranking)
         return {"test": set_figures(counts, here.rescored.tolist())}

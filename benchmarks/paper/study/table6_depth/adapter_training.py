@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.table6_depth.base_building import BaseBuilding
 from study.training.training import Training
 
@@ -30,7 +30,7 @@ class AdapterTraining:
         """The command that does the same by hand."""
         return self.training.command()
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns its figures."""
-        base = self.building.folder(replace(place, scratch=place.scratch.parent / self.made_by))
-        return replace(self.training, base=str(base)).run(place)
+        base = self.building.folder(replace(context, scratch=context.scratch.parent / self.made_by))
+        return replace(self.training, base=str(base)).run(context)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.harness.command import ROOT
 from study.lists.sets import TRAIN, Lists
 
@@ -39,13 +39,13 @@ class BaseBuilding:
     def command(self) -> str:
         """The command that does the same by hand."""
         sets = Path("SETS")
-        return " ".join(["lorb-build-base", *self._arguments(Place(Path("SCRATCH"), sets, sets), f"TEXT/{TEXT}")])
+        return " ".join(["lorb-build-base", *self._arguments(CellContext(Path("SCRATCH"), sets, sets), f"TEXT/{TEXT}")])
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Makes the base; returns figures of its report, and its size."""
         from lorb_adapters.base.loader import load_base
 
-        folder = self.folder(place)
+        folder = self.folder(context)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         encoder = load_base(str(folder)).encoder
         counts = {name: parameter.numel() for name, parameter in encoder.named_parameters()}
@@ -57,7 +57,7 @@ class BaseBuilding:
             "dev": report["dev"],
         }
 
-    def folder(self, place: Place) -> Path:
+    def folder(self, context: CellContext) -> Path:
         """The base's folder. A missing base is made; a build that was killed continues.
 
         Cells that need it at once wait for the one that makes it.
@@ -65,27 +65,27 @@ class BaseBuilding:
         from lorb_adapters.pretraining.cli import main
         from lorb_adapters.training.run_folder import TRAINING, RunFolder
 
-        folder = place.scratch / BASE
-        place.scratch.mkdir(parents=True, exist_ok=True)
-        with (place.scratch / "lock").open("w") as lock:
+        folder = context.scratch / BASE
+        context.scratch.mkdir(parents=True, exist_ok=True)
+        with (context.scratch / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                arguments = self._arguments(place, str(book_text(place.sets)))
-                begin = "--resume" if RunFolder.status(place.scratch / "run") == TRAINING else "--restart"
-                settings = ["--device", place.device, "--threads", str(place.threads), "--quiet"]
+                arguments = self._arguments(context, str(book_text(context.sets)))
+                begin = "--resume" if RunFolder.status(context.scratch / "run") == TRAINING else "--restart"
+                settings = ["--device", context.device, "--threads", str(context.threads), "--quiet"]
                 status = main([*arguments, begin, *settings])
                 if status != 0:
                     raise RuntimeError(f"lorb-build-base ended with status {status}")
         return folder
 
-    def _arguments(self, place: Place, text: str) -> list[str]:
-        make = place.sets.exists()
-        train, dev = (lists.path(place.sets, make=make) for lists in (Lists("librispeech", TRAIN), self.dev))
+    def _arguments(self, context: CellContext, text: str) -> list[str]:
+        make = context.sets.exists()
+        train, dev = (lists.path(context.sets, make=make) for lists in (Lists("librispeech", TRAIN), self.dev))
         return [
             "--text", text, "--confusions", str(train), "--dev", str(dev), "--base", self.parent,
             "--layers", str(self.num_layers), "--sentences", str(self.num_sentences), "--freeze-embeddings",
-            "--seed", str(self.seed), "--output-base", str(place.scratch / BASE),
-            "--run-dir", str(place.scratch / "run"),
+            "--seed", str(self.seed), "--output-base", str(context.scratch / BASE),
+            "--run-dir", str(context.scratch / "run"),
         ]  # fmt: skip
 
 

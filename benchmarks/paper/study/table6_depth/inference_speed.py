@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.lists.sets import Lists
 from study.table6_depth.base_building import BaseBuilding
 
@@ -35,18 +35,18 @@ class InferenceSpeed:
         """The command that does the same by hand."""
         return f"python benchmarks/paper/table6.py --only speed-layers{self.building.num_layers}"
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Times the engine; returns by dtype ms a list and tokens a second, of processor time or a GPU's clock."""
         import torch
 
         from lorb_adapters.process_memory import keep_freed_pages
 
         keep_freed_pages()
-        folder = str(self.building.folder(replace(place, scratch=place.scratch.parent / self.made_by)))
+        folder = str(self.building.folder(replace(context, scratch=context.scratch.parent / self.made_by)))
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
-        return {name: self._speed(folder, dtype, place) for name, dtype in dtypes.items()}
+        return {name: self._speed(folder, dtype, context) for name, dtype in dtypes.items()}
 
-    def _speed(self, folder: str, dtype: Any, place: Place) -> dict[str, Any]:
+    def _speed(self, folder: str, dtype: Any, context: CellContext) -> dict[str, Any]:
         import torch
         from lorb_adapters.lora.sites import fresh_weights
 
@@ -57,13 +57,13 @@ class InferenceSpeed:
         from lorb_adapters.model import RescoringModel
         from lorb_adapters.text import TextNormalization
 
-        base = load_base(folder, device=place.device, dtype=dtype)
+        base = load_base(folder, device=context.device, dtype=dtype)
         head = HeadWeights.zeros("sum", base.hidden_size)
         adapter = fresh_weights(base.encoder, LoraConfig(), head, torch.Generator()).to(base.device, dtype)
         model = RescoringModel(base)
         lists = [
             base.text_encoder.encode([each.transcript for each in nbest.distinct()], "", TextNormalization(), False)
-            for nbest in read_nbest_lists([self.lists.path(place.sets)])
+            for nbest in read_nbest_lists([self.lists.path(context.sets)])
         ]
         together = [row for rows in lists for row in rows]
         num_tokens, taken = 0, []
@@ -72,7 +72,7 @@ class InferenceSpeed:
                 break
             num_tokens += row.num_tokens
             taken.append(row)
-        clock = time.process_time if place.device == "cpu" else time.perf_counter
+        clock = time.process_time if context.device == "cpu" else time.perf_counter
         by_list = [
             median(_seconds(lambda rows=rows: model.score(rows, [adapter], [0] * len(rows)), clock))  # type: ignore[misc]
             for rows in lists

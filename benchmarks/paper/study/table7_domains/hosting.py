@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.lists.sets import Lists
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -44,7 +44,7 @@ class Hosting:
         """The command that does the same by hand."""
         return f"python benchmarks/paper/table7.py --only {self.peer}-domains{self.num_domains}"
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns its figures."""
         from lorb_adapters.process_memory import keep_freed_pages
         from study.table7_domains.peers import PEERS
@@ -52,9 +52,9 @@ class Hosting:
         from study.table7_domains.published_models import ensure_published
         from study.table7_domains.stopwatch import Stopwatch
 
-        folder = place.scratch.parent / PUBLISHED
+        folder = context.scratch.parent / PUBLISHED
         ensure_published(folder)
-        lists = self._rows(place)
+        lists = self._rows(context)
         import_module("transformers.models.bert.modeling_bert")  # which transformers puts off until the first model
         empty = Resident.now()
         peer = PEERS[self.peer](folder)
@@ -78,7 +78,7 @@ class Hosting:
             | {"lists": len(lists), "tokens": sum(row.num_tokens for each in lists for row in each.rows)},
         }
 
-    def _rows(self, place: Place) -> "list[DomainRows]":
+    def _rows(self, context: CellContext) -> "list[DomainRows]":
         from tokenizers import Tokenizer
 
         from lorb.formats import read_nbest_lists
@@ -89,7 +89,7 @@ class Hosting:
         tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # every peer's
         encoder = TextEncoder(tokenizer, max_tokens=_MAX_ROW_TOKENS)
         dealt = []
-        for number, nbest in enumerate(read_nbest_lists([self.lists.path(place.sets)])):
+        for number, nbest in enumerate(read_nbest_lists([self.lists.path(context.sets)])):
             texts = [each.transcript for each in nbest.distinct()]
             rows = encoder.encode(texts, "", TextNormalization(), uses_context=False)
             dealt.append(DomainRows(number % self.num_domains, tuple(rows)))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.table7_domains.hosting import PUBLISHED
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ class VersionSwaps:
         """The command that does the same by hand."""
         return f"python benchmarks/paper/table7.py --only swap-domains{self.num_domains}"
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns milliseconds of each swap, and the memory of the server before and after."""
         from serving_process import serving_process
         from study.table7_domains.published_models import ensure_published
 
-        published = place.scratch.parent / PUBLISHED
+        published = context.scratch.parent / PUBLISHED
         ensure_published(published)
-        folder = place.scratch / "store"
+        folder = context.scratch / "store"
         store = _cut(published / "store", folder, self.num_domains)
-        os.environ["OMP_NUM_THREADS"] = str(place.threads)
+        os.environ["OMP_NUM_THREADS"] = str(context.threads)
         flags = ("--base", "rescore-minilm", "--store", folder, "--poll-seconds", 3600, "--score-cache-bytes", 0)
-        with serving_process(*flags, "--threads", place.threads) as server:
+        with serving_process(*flags, "--threads", context.threads) as server:
             before = server.rss_mib()
             swaps = _swap(store, server)
             after = server.rss_mib()
@@ -91,7 +91,7 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
     manifest = store.manifest(domain, version)
     model = RescoringModel(load_base(manifest.base_name))
     weights = load_adapter(store, domain, version, model.base).weights
-    nbest = NBest(tuple(Hypothesis(text, -5.0 - place) for place, text in enumerate(_TEXTS)))
+    nbest = NBest(tuple(Hypothesis(text, -5.0 - rank) for rank, text in enumerate(_TEXTS)))
     seen: dict[str, list[float]] = {"publish_ms": [], "load_and_flip_ms": [], "call_ms": []}
     worked: list[float] = []
     with (

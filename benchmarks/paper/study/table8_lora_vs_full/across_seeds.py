@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.table8_lora_vs_full.comparison import Comparison
 
 
@@ -26,7 +26,7 @@ class AcrossSeeds:
         """The command that does the same by hand."""
         return " && ".join(comparison.command() for _, comparison in self.comparisons)
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns for each method a list of pairs' overlaps by site."""
         from lorb_adapters.base.loader import load_base
         from study.table8_lora_vs_full.layers import overlap
@@ -36,7 +36,7 @@ class AcrossSeeds:
         before = linear_weights(base.encoder)
         updates: dict[str, list[Any]] = {"lora": [], "full": []}
         for name, comparison in self.comparisons:
-            lora, full = comparison.trained(replace(place, scratch=place.scratch.parent / name))
+            lora, full = comparison.trained(replace(context, scratch=context.scratch.parent / name))
             updates["lora"].append(adapter_updates(lora.adapter()))
             full.put_into(base.encoder)
             updates["full"].append(differences(linear_weights(base.encoder), before))

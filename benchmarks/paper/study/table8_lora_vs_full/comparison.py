@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.lists.sets import Lists
 from study.training.training import Training
 
@@ -40,44 +40,44 @@ class Comparison:
         """The command that does the same by hand."""
         return f"{self.lora.command()} && {self.full.command()}"
 
-    def trained(self, place: Place) -> "tuple[Trained, Trained]":
+    def trained(self, context: CellContext) -> "tuple[Trained, Trained]":
         """Both trained models, from the scratch folder or trained there."""
         from study.table8_lora_vs_full.trained import trained
 
         runs = [
-            trained(training, replace(place, scratch=place.scratch / name))
+            trained(training, replace(context, scratch=context.scratch / name))
             for name, training in (("lora", self.lora), ("full", self.full))
         ]
         return runs[0], runs[1]
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns its figures."""
         from lorb_adapters.base.loader import load_base
 
-        lora, full = self.trained(place)
+        lora, full = self.trained(context)
         base = load_base(self.lora.base)
         tuned = replace(base, encoder=copy.deepcopy(base.encoder))
         full.put_into(tuned.encoder)
-        lists = _lists(self.dev, place, base, lora)
+        lists = _lists(self.dev, context, base, lora)
         return {
             "runs": {"lora": _cost(lora), "full": _cost(full)},
             "weights": _weights(base, tuned, lora),
             "activations": _activations(base, tuned, lora, lists),
-            "lists": _choices(base, tuned, lora, full, lists, self._word_counts(place)),
+            "lists": _choices(base, tuned, lora, full, lists, self._word_counts(context)),
         }
 
-    def _word_counts(self, place: Place) -> Mapping[str, int]:
+    def _word_counts(self, context: CellContext) -> Mapping[str, int]:
         from study.lists.sets import read
         from study.table8_lora_vs_full.word_classes import word_counts
 
-        return word_counts(record["ref"] for record in read(self.lora.train.path(place.sets)))
+        return word_counts(record["ref"] for record in read(self.lora.train.path(context.sets)))
 
 
-def _lists(cut: Lists, place: Place, base: "Base", run: "Trained") -> "list[EncodedList]":
+def _lists(cut: Lists, context: CellContext, base: "Base", run: "Trained") -> "list[EncodedList]":
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import encode_lists
 
-    nbests = read_nbest_lists([cut.path(place.sets)], require_references=True)
+    nbests = read_nbest_lists([cut.path(context.sets)], require_references=True)
     return encode_lists(nbests, base.text_encoder, run.config.normalization, uses_context=False)
 
 

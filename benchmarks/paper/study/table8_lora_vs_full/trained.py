@@ -16,7 +16,7 @@ from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.cli.arguments import parser
 from lorb_adapters.training.cli.train_config import train_config
 from lorb_adapters.training.config import TrainConfig
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.harness.json_lines import write_whole
 from study.training.training import RANKING, TENSORS, Training
 
@@ -62,16 +62,16 @@ class Trained:
             parameter.copy_(self.tensors[name])
 
 
-def trained(training: Training, place: Place) -> Trained:
+def trained(training: Training, context: CellContext) -> Trained:
     """Trains in the scratch folder, unless it has a training with the same settings."""
-    done, of = place.scratch / FIGURES, place.scratch / _DONE_WITH
+    done, of = context.scratch / FIGURES, context.scratch / _DONE_WITH
     settings = json.dumps(training.settings(), sort_keys=True)
     if not (done.exists() and of.exists() and of.read_text(encoding="utf-8") == settings):
         of.unlink(missing_ok=True)
-        place.scratch.mkdir(parents=True, exist_ok=True)
-        write_whole(done, json.dumps(replace(training, keeps=True).run(place)))
+        context.scratch.mkdir(parents=True, exist_ok=True)
+        write_whole(done, json.dumps(replace(training, keeps=True).run(context)))
         write_whole(of, settings)
-    return _read(training, place.scratch)
+    return _read(training, context.scratch)
 
 
 def _read(training: Training, folder: Path) -> Trained:

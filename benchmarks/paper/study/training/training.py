@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.harness.json_lines import write_whole
 from study.lists.sets import Lists
 
@@ -57,7 +57,7 @@ class Training:
         files = [str(lists.path(Path("SETS"), make=False)) for lists in (self.train, self.dev)]
         return shlex.join(["lorb-train-adapter", *self._arguments(*files), *self.flags, "--dry-run"])
 
-    def run(self, place: Place) -> dict[str, Any]:
+    def run(self, context: CellContext) -> dict[str, Any]:
         """Runs the cell and returns its figures."""
         from lorb_adapters.base.loader import load_base
         from lorb_adapters.process_memory import keep_freed_pages
@@ -70,20 +70,20 @@ class Training:
         from study.training.memory import MemoryMark
 
         keep_freed_pages()
-        train, dev = (lists.path(place.sets) for lists in (self.train, self.dev))
+        train, dev = (lists.path(context.sets) for lists in (self.train, self.dev))
         arguments = [*self._arguments(str(train), str(dev)), *self.flags]
         config = train_config(parser().parse_args(arguments))
-        base = load_base(self.base, device=place.device)
-        memory = MemoryMark(place.device)
-        progress = MeasuredProgress(memory, by_clock=place.device != "cpu")
+        base = load_base(self.base, device=context.device)
+        memory = MemoryMark(context.device)
+        progress = MeasuredProgress(memory, by_clock=context.device != "cpu")
         finished = run(
             self.domain, base, DataFiles((train,), (dev,)), config, progress,
-            command=self.command(), golden_lists=False, checkpoints=self._keeping(place, config),
+            command=self.command(), golden_lists=False, checkpoints=self._keeping(context, config),
         )  # fmt: skip
         assert finished is not None, "there is one process"
-        figures = run_figures(finished, progress) | self._sets(finished, place)
+        figures = run_figures(finished, progress) | self._sets(finished, context)
         if self.keeps:
-            keep(finished, place.scratch)
+            keep(finished, context.scratch)
         if finished.folder is not None:
             with finished.folder as folder:
                 folder.end(FINISHED, "a cell of the study")
@@ -92,21 +92,21 @@ class Training:
     def _arguments(self, train: str, dev: str) -> list[str]:
         return ["--domain", self.domain, "--base", self.base, "--train", train, "--dev", dev]
 
-    def _keeping(self, place: Place, config: "TrainConfig") -> "CheckpointOptions | None":
+    def _keeping(self, context: CellContext, config: "TrainConfig") -> "CheckpointOptions | None":
         """Checkpoint options: a killed run with the same settings continues, another one is discarded."""
         from lorb_adapters.training.run_folder import RESTART, RESUME, TRAINING, CheckpointOptions, RunFolder
 
         caches = config.method == "head" or bool(config.lora.layers and min(config.lora.layers))
         if not self.checkpoints and not caches:
             return None
-        folder, identity = place.scratch / "run", place.scratch / "settings.json"
-        settings = json.dumps(self.settings() | {"device": place.device, "threads": place.threads}, sort_keys=True)
+        folder, identity = context.scratch / "run", context.scratch / "settings.json"
+        settings = json.dumps(self.settings() | {"device": context.device, "threads": context.threads}, sort_keys=True)
         same = identity.exists() and identity.read_text(encoding="utf-8") == settings
         write_whole(identity, settings)
         goes_on = same and RunFolder.status(folder) == TRAINING
         return CheckpointOptions(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
-    def _sets(self, finished: "TrainingResult", place: Place) -> dict[str, Any]:
+    def _sets(self, finished: "TrainingResult", context: CellContext) -> dict[str, Any]:
         """Figures of the own dev set with isotropy, and of other dev sets with the own weight and a fitted one."""
         from lorb_adapters.training.evaluation.evaluation import evaluate
         from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
@@ -115,9 +115,9 @@ class Training:
         figures: dict[str, Any] = {"elsewhere": {}}
         method, ranking = finished.method, finished.report.ranking
         for cut in (self.dev, *self.elsewhere):
-            lists = read_lists(cut, finished, place)
+            lists = read_lists(cut, finished, context)
             counts = SetCounts.of(cut.name, [each.num_words for each in lists], [each.errors for each in lists])
-            counts.write(place.results)
+            counts.write(context.results)
             own = cut == self.dev
             scores = finished.trained.dev_scores if own else method.scores(finished.trained.tensors, lists)
             fitted = set_figures(counts, cross_fitted_errors(lists, scores, ranking.rank_prior))
@@ -154,13 +154,13 @@ def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dic
     }
 
 
-def read_lists(cut: Lists, finished: "TrainingResult", place: Place) -> "list[EncodedList]":
+def read_lists(cut: Lists, finished: "TrainingResult", context: CellContext) -> "list[EncodedList]":
     """The lists of a cut, encoded as the run's configuration says."""
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import encode_lists
 
     config = finished.method.config
-    lists = read_nbest_lists([cut.path(place.sets)], require_references=True)
+    lists = read_nbest_lists([cut.path(context.sets)], require_references=True)
     encoder = finished.method.base.text_encoder
     return encode_lists(lists, encoder, config.normalization, uses_context=config.uses_context)
 

@@ -1,4 +1,4 @@
-"""Records of cells: names, lines that are appended whole, and lines that are no records."""
+"""Records of cells: names, appended lines, torn and invalid lines."""
 
 import multiprocessing
 
@@ -13,13 +13,13 @@ FACTS = {"date": "2026-01-01", "device": "none", "threads": 1, "versions": {"tor
 
 
 def test_a_cells_name_is_its_key():
-    """Texts as they are, numbers behind the name of what they are, odd characters replaced."""
+    """Texts unchanged, numbers after the name of their field, odd characters replaced."""
     cell = Cell({"domain": "hp_atis", "with": "a b/c", "lambda": 1e-4, "seed": 2}, FakeWork())
     assert cell.name == "hp_atis-a_b_c-lambda0.0001-seed2"
 
 
 def test_a_record_reads_back_and_is_found_by_its_key(tmp_path):
-    """A line for each cell; of a cell that was done twice the later one counts."""
+    """Each cell has a line; the later line of the same cell counts."""
     records = Records(tmp_path, "table9")
     cell = Cell({"domain": "a", "seed": 1}, FakeWork(7))
     assert records.get(cell) is None
@@ -33,7 +33,7 @@ def test_a_record_reads_back_and_is_found_by_its_key(tmp_path):
 
 
 def test_records_are_forgotten_by_a_part_of_their_names(tmp_path):
-    """The other lines stay."""
+    """Other records stay."""
     records = Records(tmp_path, "table9")
     for seed in range(3):
         records.write(Cell({"domain": "a", "seed": seed}, FakeWork(seed)), {}, FACTS)
@@ -42,7 +42,7 @@ def test_records_are_forgotten_by_a_part_of_their_names(tmp_path):
 
 
 def test_a_torn_last_line_is_noticed_and_its_cell_is_not_done(tmp_path):
-    """A warning names the file; the next line does not join the torn one."""
+    """A warning names the file, and the next record is appended as a line of its own."""
     records = Records(tmp_path, "table9")
     cells = [Cell({"n": n}, FakeWork(n)) for n in range(3)]
     for cell in cells[:2]:
@@ -57,14 +57,14 @@ def test_a_torn_last_line_is_noticed_and_its_cell_is_not_done(tmp_path):
 
 @pytest.mark.parametrize("content", ["{\n", "{}\n", "[]\n", '{"key": {}}\n'])
 def test_a_line_that_is_no_record_is_named(tmp_path, content):
-    """File and line are in the error."""
+    """The error names file and line."""
     (tmp_path / "torn.jsonl").write_text(content)
     with pytest.raises(ValueError, match=r"torn\.jsonl:1"):
         list(Records(tmp_path, "torn").all())
 
 
 def append_many(path, writer):
-    """Some lines of one writer."""
+    """Appends lines as one writer."""
     for number in range(50):
         append_line(path, {"writer": writer, "number": number, "text": "x" * 5000})
 

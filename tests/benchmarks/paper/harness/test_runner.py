@@ -1,4 +1,4 @@
-"""A table's cells: done once, skipped, taken over, tried again, named by choices; each in a process of its own."""
+"""The runner: cells are done once, skipped, shared between tables, tried again, and added by choices."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def tries(folders, cell, name="table9"):
 
 @pytest.fixture
 def run(folders):
-    """A run over cells, and what it said."""
+    """Makes a run over cells; its messages are in `make.said`."""
     said = []
 
     def make(*cells, **options):
@@ -41,7 +41,7 @@ def run(folders):
 
 
 def test_a_cell_is_done_once_and_a_failing_one_is_tried_again(run, folders):
-    """A failure is told with its reason; what failed twice is left for the next command, which does that alone."""
+    """The reason of a failure is reported; a cell that failed twice is left for the next command."""
     good, shy, bad = (Cell({"n": n}, FakeWork(n, failures)) for n, failures in enumerate((0, 1, 2)))
     assert run(good, shy, bad, jobs=2).do() == 1
     assert {each.key["n"] for each in Records(folders.results, "table9").all()} == {0, 1}
@@ -54,7 +54,7 @@ def test_a_cell_is_done_once_and_a_failing_one_is_tried_again(run, folders):
 
 
 def test_what_another_table_has_done_is_taken_over(run, folders):
-    """Equal settings are one work: no process is started for it, and the record says where it was done."""
+    """A cell with the same settings is not run again; its record names the other table."""
     ours, theirs = Cell({"n": 1}, FakeWork(5)), Cell({"m": 2}, FakeWork(5))
     run(ours).do()
     again = replace(run(theirs), table=table(theirs, name="table8"))
@@ -66,7 +66,7 @@ def test_what_another_table_has_done_is_taken_over(run, folders):
 
 
 def test_what_was_done_on_another_processor_is_done_again(run, folders):
-    """Its times would stand beside those of this one."""
+    """Times of different processors are not mixed in a table."""
     ours, theirs = Cell({"n": 1}, FakeWork(5)), Cell({"m": 2}, FakeWork(5))
     run(ours).do()
     records = Records(folders.results, "table9")
@@ -78,7 +78,7 @@ def test_what_was_done_on_another_processor_is_done_again(run, folders):
 
 
 def test_cells_that_a_choice_names_are_done_in_the_same_run(folders):
-    """The table is asked again after each cell."""
+    """The cells are listed again after each finished one."""
     first = Cell({"n": 0}, FakeWork(0))
     chosen = Cell({"n": 1}, FakeWork(1))
     made = Table("table9", lambda size, records: [first, *([chosen] if records.get(first) else [])], lambda *_: "")
@@ -89,7 +89,7 @@ def test_cells_that_a_choice_names_are_done_in_the_same_run(folders):
 
 
 def test_no_cell_is_started_after_the_minutes(run, folders):
-    """What is left waits for the next command."""
+    """The other cells are left for the next command."""
     run(Cell({"n": 0}, FakeWork(0)), Cell({"n": 1}, FakeWork(1)), minutes=1e-9).do()
     assert list(Records(folders.results, "table9").all()) == []
 
@@ -111,16 +111,16 @@ import time
 from support.training.fake_work import FakeWork
 
 class SlowWork(FakeWork):
-    def run(self, place):
+    def run(self, context):
         if self.number:
-            (place.scratch / "began").touch()
+            (context.scratch / "began").touch()
             time.sleep(60)
-        return FakeWork.run(self, place)
+        return FakeWork.run(self, context)
 """
 
 
 def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, folders):
-    """Ctrl-C: status 130, the page of what is done is written, nothing half done is recorded."""
+    """Ctrl-C: status 130, the page is written, and unfinished cells have no record."""
     paths = [str(PAPER), str(Path(__file__).parents[3]), str(tmp_path)]
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(paths=paths))
@@ -141,7 +141,7 @@ def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, f
 
 
 def test_a_command_without_sets_says_how_to_make_them(tmp_path, folders, capsys):
-    """One line and status 2, not a failure of every cell."""
+    """It prints a line and returns status 2."""
     table = Table("table9", lambda size, records: [], lambda size, records: "page\n")
     flags = ["--results", str(folders.results), "--scratch", str(folders.scratch), "--sets", str(tmp_path / "none")]
     assert main(table, flags) == 2

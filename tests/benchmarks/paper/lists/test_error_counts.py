@@ -1,4 +1,4 @@
-"""Word errors list by list: kept as text, and with weights from the other half alone."""
+"""Word errors of each list: as packed text, and with weights from the other half."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from study.lists.sets import Lists, prepare, write
 
 
 def test_counts_read_back(tmp_path):
-    """A set's counts in their file, and as a text."""
+    """The counts of a set in their file, and as packed text."""
     counts = SetCounts.of("a-dev", [3, 5], [[1, 0, 2], [0, 1]])
     counts.write(tmp_path)
     read = SetCounts.read(tmp_path, "a-dev")
@@ -18,7 +18,7 @@ def test_counts_read_back(tmp_path):
 
 
 def test_a_half_is_ranked_with_what_the_other_half_says():
-    """In one half rescoring is right, in the other it is wrong: each is ranked as the other wants it."""
+    """Rescoring is right in one half and wrong in the other: each is ranked with the weight of the other."""
     right = ScoredList([0.0, -1.0], [0.0, 9.0], [1, 0])
     wrong = ScoredList([0.0, -1.0], [0.0, 9.0], [0, 1])
     assert cross_fitted([right, right, wrong, wrong], [0, 0, 1, 1]) == [1, 1, 1, 1]
@@ -26,14 +26,14 @@ def test_a_half_is_ranked_with_what_the_other_half_says():
 
 
 def test_halves_are_drawn_by_id():
-    """About as many lists in each, and always the same."""
+    """The halves have similar sizes and do not change."""
     halves = [half(f"list-{i}") for i in range(1000)]
     assert 400 < sum(halves) < 600
     assert halves == [half(f"list-{i}") for i in range(1000)]
 
 
 def test_sets_are_made_from_the_three_collections_and_cut(tmp_path):
-    """Speakers and ids of dev are not in train, a smaller cut is part of a larger one, depth is cut from behind."""
+    """Dev shares no speaker or id with train, larger cuts contain smaller ones, the last hypotheses are cut."""
     hyps = [{"text": text, "score": -1.0} for text in ("a", "b", "c")]
 
     def lists(*ids):

@@ -1,4 +1,4 @@
-"""The study's sets are written whole, by any number of cells at once."""
+"""Sets are written in one step, also by several cells at once."""
 
 import multiprocessing
 
@@ -8,7 +8,7 @@ RECORDS = [{"id": "1", "hyps": ["a"]}, {"id": "2", "hyps": ["b"]}]
 
 
 def test_a_cut_that_two_cells_make_at_once_is_whole(tmp_path):
-    """Another process that writes the same file meanwhile takes nothing away from this one."""
+    """A second process that writes the same file does not damage it."""
     path = tmp_path / "cuts" / "some-2.jsonl.gz"
 
     def slowly():

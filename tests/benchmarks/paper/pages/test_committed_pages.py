@@ -20,7 +20,7 @@ def table_of(name):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(RESULTS).with_suffix("")))
 def test_a_page_is_made_of_its_records(page, tmp_path):
-    """Byte for byte, plots included."""
+    """The bytes are equal, plots included."""
     size = SIZES[SMALL.name if page.parent == RESULTS else page.parent.name]
     for path in page.parent.glob("*.jsonl"):
         (tmp_path / path.name).symlink_to(path)
@@ -31,7 +31,7 @@ def test_a_page_is_made_of_its_records(page, tmp_path):
 
 
 def test_every_result_and_plot_has_a_page():
-    """No file of a table that is no longer shown."""
+    """There are no files without a page."""
     shown = {path.with_suffix("") for path in PAGES} | {path.parent / "sets" for path in PAGES}
     assert {path.with_suffix("") for path in RESULTS.rglob("*") if path.is_file()} == shown
     assert PAGES
@@ -41,7 +41,7 @@ def test_every_result_and_plot_has_a_page():
     "path", sorted(RESULTS.rglob("table1*.jsonl")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_no_cell_of_table_1_is_left_from_an_abandoned_choice(path):
-    """Every record is a cell that the table still names, with the settings that it has today."""
+    """Every record is a current cell of the table with its current settings."""
     from study.harness.records import settings_digest
 
     table, size = table_of(path.stem), SIZES[SMALL.name if path.parent == RESULTS else path.parent.name]

@@ -1,4 +1,4 @@
-"""Intervals and verdicts: the textbook's numbers, and what a difference on the same lists says."""
+"""Intervals and verdicts: textbook numbers, and paired differences."""
 
 import math
 
@@ -32,14 +32,14 @@ def test_students_interval_of_three_seeds():
 
 
 def test_one_seed_has_no_interval_and_decides_nothing():
-    """Its text is the figure alone."""
+    """It is shown as a value alone."""
     interval = over_seeds([2.5])
     assert interval.text(1) == "2.5"
     assert at_most(interval, 3.0) == OPEN
 
 
 def test_a_paired_difference_sees_what_unpaired_ones_hide():
-    """One error less in every list is the same difference in every resample, however much lists differ."""
+    """One error fewer in every list gives the same difference in every resample."""
     words = np.full(50, 10)
     theirs = np.arange(50) % 7 + 1
     interval = paired_difference([theirs - 1], [theirs], words)
@@ -49,7 +49,7 @@ def test_a_paired_difference_sees_what_unpaired_ones_hide():
 
 
 def test_seeds_widen_a_paired_difference():
-    """Seeds that disagree are part of the chance."""
+    """The variance over seeds is included."""
     words, theirs = np.full(20, 10), np.full(20, 2)
     agreeing = paired_difference([theirs, theirs], [theirs], words)
     disagreeing = paired_difference([theirs - 1, theirs + 1], [theirs], words)
@@ -60,7 +60,7 @@ def test_seeds_widen_a_paired_difference():
 
 @pytest.mark.parametrize(("num_seeds", "lists_deviation"), [(3, 0.0), (3, 3.0), (5, 1.0)])
 def test_an_interval_covers_the_truth_in_nineteen_of_twenty_trials(num_seeds, lists_deviation):
-    """Whether the chance is that of training, deviation 2 per cent of WER, or that of lists."""
+    """With variance of training (2 per cent WER) and with variance of lists."""
     rng = np.random.default_rng(0)
     words, trials, covered = np.full(2, 50), 3000, 0
     resampled = rng.normal(0, lists_deviation, 1000)
@@ -90,7 +90,7 @@ def test_verdicts_need_the_whole_interval(ends, most, least, equal):
 
 
 def test_a_learning_curve_on_a_line_is_found():
-    """WER 20, 15, 10 at 10, 100, 1000 lists: five less for ten times as many, 5 at 10,000, without doubt."""
+    """WER 20, 15, 10 at 10, 100, 1000 lists: slope -5, WER 5 at 10,000, intervals of width 0."""
     words = np.full(40, 20)
     errors = {10: [np.full(40, 4)], 100: [np.full(40, 3)], 1000: [np.full(40, 2)]}
     line = fitted(errors, words)

@@ -1,4 +1,4 @@
-"""The trigram: a distribution, by the formula, and better on what it has seen."""
+"""The trigram: it is a distribution, follows the formula, and prefers seen texts."""
 
 import math
 
@@ -10,7 +10,7 @@ TEXTS = [text.split() for text in ("a b c", "a b d", "b c", "a")]
 
 
 def test_what_follows_a_context_sums_to_one():
-    """Over all words it knows, the end, and one unknown word, whatever came before."""
+    """The probabilities of known words, the end and one unknown word sum to one in any context."""
     trigram = Trigram(TEXTS)
     words = ["a", "b", "c", "d", "</s>", "unknown"]
     for context in [("<s>", "<s>"), ("a", "b"), ("b", "c"), ("d", "a"), ("x", "y")]:
@@ -27,7 +27,7 @@ def test_a_probability_is_the_formula():
 
 
 def test_a_text_is_likelier_than_its_words_in_another_order():
-    """Natural log, its end included; unknown words are possible."""
+    """Log probabilities include the end; unknown words have probability."""
     trigram = Trigram(TEXTS)
     assert trigram.log_probability(["a", "b", "c"]) > trigram.log_probability(["c", "b", "a"])
     assert -math.inf < trigram.log_probability(["never", "seen"]) < trigram.log_probability(["a"]) < 0

@@ -1,4 +1,4 @@
-"""Bases of fewer layers and adapters on them, from a tiny base to the page; and what is looked for where."""
+"""Table 6 from a tiny base to its page, and where its text is searched."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 import table6
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.harness.records import Records
 from study.harness.sizes import SMALL, Counts
 from study.harness.workers import do
@@ -20,8 +20,8 @@ from study.table6_depth.base_building import TEXT, BaseBuilding, book_text
 
 
 @pytest.fixture
-def place(sample, tmp_path):
-    """A study's folders: the sample's lists, and its references as text."""
+def context(sample, tmp_path):
+    """The context of cells: the sample's lists, and its references as text."""
     sets = tmp_path / "sets"
     (sets / "librispeech").mkdir(parents=True)
     (sets / "text").mkdir()
@@ -30,25 +30,25 @@ def place(sample, tmp_path):
     with gzip.open(sample / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         text = "".join(json.loads(line)["ref"] + "\n" for line in lines)
     (sets / "text" / TEXT).write_bytes(gzip.compress(text.encode()))
-    return Place(tmp_path / "scratch", sets, tmp_path / "results")
+    return CellContext(tmp_path / "scratch", sets, tmp_path / "results")
 
 
-def test_a_depth_from_its_base_to_the_page(place, tiny_bert, monkeypatch):
-    """One layer of a tiny base is taught, timed and adapted; the page has its row, and says what is missing."""
+def test_a_depth_from_its_base_to_the_page(context, tiny_bert, monkeypatch):
+    """One layer of a tiny base is trained, timed and adapted; the page has its row and names what is missing."""
     monkeypatch.setattr(table6, "PARENT", str(tiny_bert))
     monkeypatch.setattr(table6, "LAYERS", (1, 2))
     monkeypatch.setattr(table6, "SENTENCES", {"small": 64})
     monkeypatch.setattr(table6, "DEV_LISTS", 12)
     size = replace(SMALL, counts={"librispeech": Counts(24, 12)}, seeds=1, epochs=1)
-    records = Records(place.results, "table6")
+    records = Records(context.results, "table6")
     assert [cell.name for cell in table6.cells(size, records)] == ["base-layers1", "base-layers2"]
     for name in ("base-layers1", "lorb-layers1-rate0.001-seed0", "speed-layers1", "base-layers2"):
         cells = {cell.name: cell for cell in table6.cells(size, records)}
-        outcome = do(cells[name], replace(place, scratch=place.scratch / name))
+        outcome = do(cells[name], replace(context, scratch=context.scratch / name))
         assert outcome.problem == ""
         records.write(cells[name], outcome.figures, outcome.facts)
     made = records.find(of="base", layers=1)[0]
-    assert str(place.scratch) not in json.dumps([made.settings, made.facts])
+    assert str(context.scratch) not in json.dumps([made.settings, made.facts])
     assert 0 < made.figures["parameters"]["layers"] < made.figures["parameters"]["all"]
     [first, second] = [
         line.split(" | ") for line in table6.page(size, records).splitlines() if line[:4] in ("| 1 ", "| 2 ")
@@ -58,27 +58,27 @@ def test_a_depth_from_its_base_to_the_page(place, tiny_bert, monkeypatch):
     assert second[4] == "not done"
 
 
-def test_cells_that_need_a_base_at_once_make_it_once(place, tiny_bert):
-    """Two that ask for it together get one folder, and neither fails."""
+def test_cells_that_need_a_base_at_once_make_it_once(context, tiny_bert):
+    """Both get the same folder, and neither fails."""
     base = BaseBuilding(str(tiny_bert), 1, 64, Lists("librispeech", DEV, 12))
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawned) as pool:
-        first, second = pool.map(base.folder, [place, place])
-    assert first == second == place.scratch / "base"
+        first, second = pool.map(base.folder, [context, context])
+    assert first == second == context.scratch / "base"
     assert (first / "report.json").exists()
 
 
-def test_the_text_is_looked_for_beside_the_sets(place, monkeypatch, tmp_path):
-    """Then beside the repository; where it is nowhere, the error says where it belongs."""
-    assert book_text(place.sets) == place.sets / "text" / TEXT
-    (place.sets / "text" / TEXT).unlink()
+def test_the_text_is_looked_for_beside_the_sets(context, monkeypatch, tmp_path):
+    """Then beside the repository; without the file the error says where to put it."""
+    assert book_text(context.sets) == context.sets / "text" / TEXT
+    (context.sets / "text" / TEXT).unlink()
     monkeypatch.setattr(building, "ROOT", tmp_path / "repository")
-    with pytest.raises(FileNotFoundError, match=f"no {TEXT}: put it into {place.sets}"):
-        book_text(place.sets)
+    with pytest.raises(FileNotFoundError, match=f"no {TEXT}: put it into {context.sets}"):
+        book_text(context.sets)
 
 
 def test_settings_and_command_name_no_folder_of_this_machine():
-    """They are committed."""
+    """Both are committed."""
     made = BaseBuilding("minilm", 2, 100, Lists("librispeech", DEV, 10))
     assert "/" not in json.dumps(made.settings())
     assert made.command().startswith("lorb-build-base --text TEXT/")

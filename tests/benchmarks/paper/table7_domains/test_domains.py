@@ -1,4 +1,4 @@
-"""Many domains in one process: what is published for them, who loads it, and what is counted."""
+"""Table 7: published adapters and models, the peers that load them, and memory."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ Anonymous:           400 kB
 
 @pytest.fixture(scope="module")
 def published(tiny_bert, tmp_path_factory):
-    """Three domains' adapters and two full models of a tiny base."""
+    """Adapters of three domains and two full models of a tiny base."""
     place = tmp_path_factory.mktemp("published")
     (place / "shipped").mkdir()
     Store(str(place / "shipped")).publish(make_publication(load_base(str(tiny_bert))), set_stable=True)
@@ -39,14 +39,14 @@ def lists(tiny_bert):
 
 
 def loaded(peer, count=2):
-    """With so many domains."""
+    """A peer with `count` domains loaded."""
     for number in range(count):
         peer.load(number)
     return peer
 
 
 def test_each_domain_has_an_adapter_of_its_own(published):
-    """The first is the shipped one's copy, the others differ, and all load with their golden lists."""
+    """The first is a copy of the shipped one, the others differ, and all pass their golden lists."""
     store = Store(str(published / "store"))
     assert store.domains() == [domain_name(number) for number in range(3)]
     digests = {store.manifest(name, store.versions(name)[0]).weights_digest for name in store.domains()}
@@ -55,7 +55,7 @@ def test_each_domain_has_an_adapter_of_its_own(published):
 
 
 def test_adapters_and_models_with_them_merged_score_alike(published, lists):
-    """In LoRB's engine and by transformers, mixed or one domain after the other."""
+    """In LoRB's engine and in transformers, with mixed batches or one domain after the other."""
     mixed = loaded(Adapters(published)).score(lists)
     by_domain = sorted(lists, key=lambda each: each.domain)
     apart = loaded(FullModels(published)).score(lists)
@@ -64,7 +64,7 @@ def test_adapters_and_models_with_them_merged_score_alike(published, lists):
 
 
 def test_adapters_share_the_weights_of_their_base(published):
-    """A second adapter brings its own few; a second model brings all once more."""
+    """A second adapter adds its own weights; a second model adds all weights again."""
 
     def sizes(kind):
         return [sum(each.numel() for each in loaded(kind(published), count).weights()) for count in (1, 2)]
@@ -77,14 +77,14 @@ def test_adapters_share_the_weights_of_their_base(published):
 
 
 def test_full_models_stand_in_for_more_domains_than_there_are_on_disk(published, lists):
-    """The third domain has the first one's weights, in a model of its own."""
+    """The third domain has the weights of the first one in a model of its own."""
     model = loaded(PlainModels(published), 3)
     third = [DomainRows(2, each.rows) for each in lists if each.domain == 0]
     assert model.score(third) == model.score([each for each in lists if each.domain == 0])
 
 
 def test_altered_weights_are_near_and_of_the_same_shape(tiny_bert):
-    """The same seed gives the same noise, another one other noise; A stays."""
+    """Noise depends on the seed; A does not change."""
     weights = random_weights(load_base(str(tiny_bert)))
     one, again, other = altered(weights, 1), altered(weights, 1), altered(weights, 2)
     for site, (a, b) in weights.lora.items():
@@ -95,7 +95,7 @@ def test_altered_weights_are_near_and_of_the_same_shape(tiny_bert):
 
 
 def test_passes_hold_as_many_tokens_as_they_may():
-    """Whole lists in their order; one that is too long is alone."""
+    """Batches have whole lists in order; a list that is too long is alone."""
     row = EncodedHypothesis((1,) * (MAX_TOKENS // 4), (0,) * (MAX_TOKENS // 4), 1, False)
     lists = [DomainRows(0, (row,) * count) for count in (2, 2, 1, 5, 1)]
     assert [[len(each.rows) for each in part] for part in passes(lists)] == [[2, 2], [1], [5], [1]]
@@ -103,13 +103,13 @@ def test_passes_hold_as_many_tokens_as_they_may():
 
 
 def test_memory_is_read_in_bytes():
-    """From the kernel's table, whose unit is a KiB."""
+    """The kernel's file has KiB."""
     assert Resident.parse(SMAPS) == Resident(1000 * 1024, 600 * 1024, 400 * 1024)
     assert Resident(3, 2, 1) - Resident(1, 1, 1) == Resident(2, 1, 0)
 
 
 def test_memory_held_is_seen():
-    """Sixty-four MiB more are, and are gone when they are let go."""
+    """64 MiB are measured while held, and not after they are freed."""
     before = Resident.now()
     held = torch.ones(2**24)
     with_it = Resident.now() - before
@@ -119,7 +119,7 @@ def test_memory_held_is_seen():
 
 
 def test_a_stopwatch_keeps_clock_and_processor_apart():
-    """In the order of the doings, whose results it hands on."""
+    """Times are in the order of the calls, whose results are returned."""
     watch = Stopwatch()
     assert watch.time(lambda: sum(range(10))) == 45
     watch.time(lambda: None)

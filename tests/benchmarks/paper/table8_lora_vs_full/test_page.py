@@ -1,4 +1,4 @@
-"""Table 8 from a tiny base to its page: both runs are trained, compared, and kept for the comparison of seeds."""
+"""Table 8 from a tiny base to its page: training, comparison, and comparison of seeds."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import table8
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from study.harness.cell import Place
+from study.harness.cell import CellContext
 from study.harness.records import Records
 from study.harness.sizes import SMALL, Counts
 from study.harness.workers import do
@@ -22,7 +22,7 @@ from support.adapters.random_adapters import random_adapter
 
 
 def test_an_encoder_with_updates_added_computes_what_the_adapter_does(tiny_bert):
-    """The last hidden states of a plain encoder with B A in its weights are the served ones."""
+    """A plain encoder with B A added to its weights has the hidden states of the served model."""
     base = load_base(str(tiny_bert))
     rows = base.text_encoder.encode(["the old man", "is"], "", TextNormalization(), False)
     adapter = random_adapter(base, 1)
@@ -39,7 +39,7 @@ def test_an_encoder_with_updates_added_computes_what_the_adapter_does(tiny_bert)
 
 
 def test_what_changed_outside_the_linear_layers_is_counted(tiny_bert):
-    """Of a change of an embedding alone all of it, of a weight alone nothing."""
+    """It is 1 for a change of an embedding and 0 for a change of a linear weight."""
     before, after = load_base(str(tiny_bert)).encoder, load_base(str(tiny_bert)).encoder
     assert outside_norm(after, before) == 0.0
     weights = linear_weights(before)
@@ -54,7 +54,7 @@ def test_what_changed_outside_the_linear_layers_is_counted(tiny_bert):
 
 @pytest.fixture(scope="module")
 def done(sample, tiny_bert, tmp_path_factory):
-    """Two seeds and their comparison: the records' folder and the page."""
+    """Two seeds and their comparison: the folder of records and the page."""
     folder = tmp_path_factory.mktemp("table8")
     (folder / "sets" / "librispeech").mkdir(parents=True)
     for part in ("train", "dev"):
@@ -65,8 +65,8 @@ def done(sample, tiny_bert, tmp_path_factory):
         patched.setattr(table8, "DEV_LISTS", 20)
         patched.setattr(table8, "RATES", {"lora": 0.05, "full": 0.01})
         for cell in table8.cells(size, records):
-            place = Place(folder / "scratch" / cell.name, folder / "sets", folder / "results")
-            outcome = do(cell, place)
+            context = CellContext(folder / "scratch" / cell.name, folder / "sets", folder / "results")
+            outcome = do(cell, context)
             assert outcome.problem == ""
             records.write(cell, outcome.figures, outcome.facts)
         page = table8.page(size, records)
@@ -74,7 +74,7 @@ def done(sample, tiny_bert, tmp_path_factory):
 
 
 def test_runs_and_measures_are_recorded(done):
-    """For each linear layer a spectrum of each method; LoRA's rank bounds it; no folder of this machine."""
+    """Each linear layer has a spectrum of each method, LoRA's bounded by its rank; no local path is recorded."""
     folder, records, _ = done
     for seed in range(2):
         [record] = records.find(domain="librispeech", seed=seed)
@@ -88,7 +88,7 @@ def test_runs_and_measures_are_recorded(done):
 
 
 def test_the_page_has_every_part_and_a_plot(done):
-    """Small enough to be committed."""
+    """The page and a plot small enough to commit."""
     folder, _, page = done
     for part in ("By layer", "By kind of layer", "Directions", "Which words", "Whether they do the same"):
         assert f"## {part}" in page

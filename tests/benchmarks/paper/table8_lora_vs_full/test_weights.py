@@ -1,4 +1,4 @@
-"""The measures of what training changed, on matrices whose answers are known."""
+"""Measures of weight updates on matrices with known answers."""
 
 import math
 
@@ -26,7 +26,7 @@ def orthonormal(seed, size, count):
 
 
 def test_the_effective_rank_of_equal_singular_values_is_their_number():
-    """Five directions of the same strength are five; one is one."""
+    """Five equal singular values have effective rank 5, one has 1."""
     assert effective_rank(torch.tensor([2.0] * 5 + [0.0] * 3)) == pytest.approx(5.0)
     assert effective_rank(torch.tensor([7.0, 0.0])) == pytest.approx(1.0)
     assert effective_rank(torch.tensor([0.5, 0.25, 0.25])) == pytest.approx(math.exp(1.5 * math.log(2)))
@@ -34,7 +34,7 @@ def test_the_effective_rank_of_equal_singular_values_is_their_number():
 
 @given(seeds, st.integers(1, 12))
 def test_a_spectrum_of_a_product_is_within_its_rank(seed, rank):
-    """Up to TOP directions hold all of the energy, and the effective rank is from 1 to the rank."""
+    """TOP directions hold all energy, and the effective rank is between 1 and the rank."""
     update = drawn(seed, 20, rank) @ drawn(seed + 1, rank, 30)
     found = spectrum(update, drawn(seed + 2, 20, 30))
     assert 1.0 <= found.effective_rank <= rank + 1e-6
@@ -53,7 +53,7 @@ def test_a_spectrum_of_a_known_update():
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
 def test_overlap_is_symmetric_and_between_0_and_1(seed, count, other_count):
-    """Whatever the subspaces; a subspace lies whole in itself, however its axes are turned."""
+    """For any subspaces; a subspace overlaps fully with a rotation of itself."""
     one, other = orthonormal(seed, 16, count), orthonormal(seed + 1, 16, other_count)
     shared = subspace_overlap(one, other)
     assert -1e-9 <= shared <= 1 + 1e-9
@@ -63,7 +63,7 @@ def test_overlap_is_symmetric_and_between_0_and_1(seed, count, other_count):
 
 
 def test_orthogonal_subspaces_share_nothing_and_random_ones_what_chance_gives():
-    """The first axes against others: 0. Random ones of 8 in 64 dimensions: an eighth on average."""
+    """Different axes: 0. Random 8 of 64 dimensions: 1/8 on average."""
     axes = torch.eye(64, dtype=torch.float64)
     assert subspace_overlap(axes[:, :8], axes[:, 8:12]) == 0.0
     mean = sum(subspace_overlap(axes[:, :8], orthonormal(seed, 64, 8)) for seed in range(50)) / 50
@@ -71,7 +71,7 @@ def test_orthogonal_subspaces_share_nothing_and_random_ones_what_chance_gives():
 
 
 def test_directions_are_those_an_update_was_made_of():
-    """What it writes and what it reads, the strongest first."""
+    """Output and input directions, the strongest first."""
     left, right = orthonormal(1, 12, 2), orthonormal(2, 20, 2)
     found = directions(left @ torch.diag(torch.tensor([5.0, 1.0], dtype=torch.float64)) @ right.T, 1)
     assert subspace_overlap(found.left, left[:, :1]) == pytest.approx(1.0)
@@ -80,7 +80,7 @@ def test_directions_are_those_an_update_was_made_of():
 
 @given(seeds, st.floats(0.1, 10.0), st.floats(-5.0, 5.0))
 def test_cka_is_1_for_a_rotation_a_scaling_and_a_shift(seed, scale, shift):
-    """The same states in other axes are the same; it is symmetric, and less than 1 for others."""
+    """CKA is invariant to the axes, symmetric, and below 1 for other states."""
     states = drawn(seed, 40, 6)
     turned = scale * states @ orthonormal(seed + 1, 6, 6) + shift
     assert linear_cka(states, turned) == pytest.approx(1.0, abs=1e-6)
@@ -91,7 +91,7 @@ def test_cka_is_1_for_a_rotation_a_scaling_and_a_shift(seed, scale, shift):
 
 @given(seeds)
 def test_divergence_is_symmetric_within_0_and_1_bit(seed):
-    """Of any distributions; 0 of one with itself, zeros included."""
+    """For any distributions; 0 for equal ones, with zeros too."""
     one, other = (torch.softmax(4 * drawn(seed + i, 5, 7), -1) for i in range(2))
     one[:, 0] = 0.0
     one /= one.sum(-1, keepdim=True)
@@ -103,14 +103,14 @@ def test_divergence_is_symmetric_within_0_and_1_bit(seed):
 
 
 def test_divergence_of_distributions_apart_is_1_bit():
-    """And that of a fair coin from a certain one is 3/4 log2(4/3)."""
+    """And that of a fair coin from a certain outcome is known."""
     one, other, fair = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.5])
     assert float(jensen_shannon(one, other)) == pytest.approx(1.0)
     assert float(jensen_shannon(one, fair)) == pytest.approx(0.75 * math.log2(4 / 3))
 
 
 def test_figures_of_sites_are_averaged_by_layer_and_by_site():
-    """Layers in their order, though the tenth sorts before the second as text."""
+    """Layers are sorted by number."""
     figures = {
         f"encoder.layer.{n}.{site}": {"x": n + extra} for n in (0, 2, 10) for site, extra in (("a", 0), ("b", 1))
     }
@@ -121,7 +121,7 @@ def test_figures_of_sites_are_averaged_by_layer_and_by_site():
 
 
 def test_overlap_is_beside_what_chance_gives():
-    """An update shares all of its directions with itself."""
+    """An update overlaps fully with itself."""
     updates = {"encoder.layer.0.x": drawn(3, 32, 16)}
     found = overlap(updates, updates)
     assert found["left"] == pytest.approx(1.0)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from callers import Callers, Seen
+from callers import CallCounts, Callers
 from lorb.errors import Unavailable
 from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
@@ -34,7 +34,7 @@ class Plan:
     phase_seconds: float = 8.0
 
 
-class Places:
+class Discovery:
     """How clients find replicas: a name that is resolved, or a fixed list."""
 
     def __init__(self, fleet: Fleet, names: NameServer | None) -> None:
@@ -53,25 +53,25 @@ class Places:
         """The port of the name server."""
         return self._names.port
 
-    def show(self, *replicas: Replica) -> None:
+    def announce(self, *replicas: Replica) -> None:
         """Makes these replicas findable."""
         if self._names is not None:
             self._names.addresses = [replica.address for replica in replicas]
 
 
 @contextmanager
-def places(fleet: Fleet, kind: str) -> Iterator[Places]:
-    """The places of a fleet. kind: "dns" or "list"."""
+def discovery(fleet: Fleet, kind: str) -> Iterator[Discovery]:
+    """The discovery of a fleet. kind: "dns" or "list"."""
     if kind == "list":
-        yield Places(fleet, None)
+        yield Discovery(fleet, None)
         return
     with name_server() as names:
-        yield Places(fleet, names)
+        yield Discovery(fleet, names)
 
 
-async def play(
-    fleet: Fleet, where: Places, plan: Plan, make_client: Callable[[str], AioClient] = AioClient
-) -> tuple[Seen, dict[str, int]]:
+async def run_scenario(
+    fleet: Fleet, where: Discovery, plan: Plan, make_client: Callable[[str], AioClient] = AioClient
+) -> tuple[CallCounts, dict[str, int]]:
     """Runs the scenario; returns the outcomes, and the number of lists that each replica answered.
 
     The killed replica's count is read just before it is killed.
@@ -79,7 +79,7 @@ async def play(
     killed, drained, stays = (fleet.add() for _ in range(3))
     for replica in (killed, drained, stays):
         await asyncio.to_thread(replica.wait_until_ready)
-    where.show(killed, drained, stays)
+    where.announce(killed, drained, stays)
     async with make_client(where.target) as client:
         await _until(lambda: _answers(client, plan))
         callers = Callers(
@@ -96,22 +96,22 @@ async def play(
         await asyncio.sleep(plan.phase_seconds)
         await asyncio.to_thread(killed.count)
         killed.kill()
-        where.show(drained, stays)
+        where.announce(drained, stays)
         await asyncio.sleep(plan.phase_seconds)
         added = fleet.add()
         await asyncio.to_thread(added.wait_until_ready)
-        where.show(drained, stays, added)
+        where.announce(drained, stays, added)
         await _until(lambda: _has_answered(added))
         await asyncio.sleep(plan.phase_seconds)
         await asyncio.to_thread(drained.count)
         drained.drain()
-        where.show(stays, added)
+        where.announce(stays, added)
         await asyncio.sleep(plan.phase_seconds)
         await callers.stop()
     for replica in (stays, added):
         await asyncio.to_thread(replica.count)
     roles = {"killed": killed, "drained": drained, "stays": stays, "added": added}
-    return callers.seen, {role: sum(replica.answered.values()) for role, replica in roles.items()}
+    return callers.counts, {role: sum(replica.answered.values()) for role, replica in roles.items()}
 
 
 async def _has_answered(replica: Replica) -> bool:
