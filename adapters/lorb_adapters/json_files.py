@@ -12,7 +12,7 @@ from msgspec import Meta
 from lorb.errors import LorbError
 
 _T = TypeVar("_T")
-_Json = Any
+_Json = Any  # a result of json.loads
 
 _SHA256 = "^[0-9a-f]{64}$"
 
@@ -22,7 +22,7 @@ NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # $ alone allows a line feed behind it
 
-# What msgspec's messages say was expected, and the same in words; the first that fits counts.
+# The expected type in msgspec's messages, and in words. The first entry that is part of a message counts.
 _EXPECTED = {
     _SHA256: "64 lower-case hex digits",
     "`float` <= 1.0": "a share from 0 to 1",

@@ -17,11 +17,11 @@ steps = st.lists(
 )
 
 
-def walk(aliases: Aliases, walked) -> Aliases:
+def apply_steps(aliases: Aliases, steps_to_apply) -> Aliases:
     """Sets aliases and rolls back, step by step."""
-    for what, version in walked:
-        if what != "rollback":
-            aliases = aliases.with_alias(what, version, 0.1 if what == "canary" else None)
+    for action, version in steps_to_apply:
+        if action != "rollback":
+            aliases = aliases.with_alias(action, version, 0.1 if action == "canary" else None)
         elif aliases.rollback_target(EXISTING):
             aliases = aliases.rolled_back(EXISTING)
     return aliases
@@ -29,36 +29,36 @@ def walk(aliases: Aliases, walked) -> Aliases:
 
 @settings(deadline=None)
 @given(steps)
-def test_aliases_read_back_as_they_were_written(walked):
+def test_aliases_read_back_as_they_were_written(drawn_steps):
     """Aliases and their history survive writing and reading the file."""
-    aliases = walk(Aliases(), walked).with_number(9)
+    aliases = apply_steps(Aliases(), drawn_steps).with_number(9)
     assert Aliases.parse(canonical_json(aliases.to_json())) == aliases
 
 
 @settings(deadline=None)
 @given(steps)
-def test_a_rollback_undoes_promotions_one_by_one(walked):
+def test_a_rollback_undoes_promotions_one_by_one(drawn_steps):
     """Successive rollbacks undo stable's promotions in reverse order, whatever happens to other aliases."""
     aliases, undo = Aliases(), []
-    for what, version in walked:
-        if what == "rollback":
+    for action, version in drawn_steps:
+        if action == "rollback":
             if len(undo) < 2:
                 assert aliases.rollback_target(EXISTING) is None
                 continue
             undo.pop()
             aliases = aliases.rolled_back(EXISTING)
         else:
-            aliases = walk(aliases, [(what, version)])
-            if what == "stable" and undo[-1:] != [version]:
+            aliases = apply_steps(aliases, [(action, version)])
+            if action == "stable" and undo[-1:] != [version]:
                 undo.append(version)
         assert aliases.by_name.get("stable") == (Alias(undo[-1]) if undo else None)
 
 
 @settings(deadline=None)
 @given(steps, versions)
-def test_a_rollback_undoes_a_promotion(walked, version):
+def test_a_rollback_undoes_a_promotion(drawn_steps, version):
     """Promoting and rolling back leaves stable where it was."""
-    before = walk(Aliases(), [("stable", VERSIONS[0]), *walked])
+    before = apply_steps(Aliases(), [("stable", VERSIONS[0]), *drawn_steps])
     promoted = before.with_alias("stable", version)
     if promoted is not before:
         assert promoted.rolled_back(EXISTING).version("stable") == before.version("stable")
@@ -66,7 +66,7 @@ def test_a_rollback_undoes_a_promotion(walked, version):
 
 def test_a_rollback_skips_removed_versions():
     """A removed version is never the target of a rollback."""
-    aliases = walk(Aliases(), [("stable", version) for version in VERSIONS[:3]])
+    aliases = apply_steps(Aliases(), [("stable", version) for version in VERSIONS[:3]])
     assert aliases.rollback_target(EXISTING - {VERSIONS[1]}) == VERSIONS[0]
     assert aliases.rollback_target(frozenset({VERSIONS[2]})) is None
 
@@ -81,7 +81,7 @@ def test_a_rollback_without_an_earlier_version_fails():
 
 def test_the_history_is_bounded_for_each_alias():
     """Many canary changes neither grow the file without bound nor push out stable's history."""
-    aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("stable", VERSIONS[1])])
+    aliases = apply_steps(Aliases(), [("stable", VERSIONS[0]), ("stable", VERSIONS[1])])
     for i in range(MAX_CHANGES + 20):
         aliases = aliases.with_alias("canary", VERSIONS[2], 0.01 + i / 1000)
     assert len(aliases.history) == MAX_CHANGES + 2
@@ -90,7 +90,7 @@ def test_the_history_is_bounded_for_each_alias():
 
 def test_rollback_works_with_a_full_history():
     """With more promotions than the history holds, the latest ones can still be rolled back."""
-    aliases = walk(Aliases(), [("stable", VERSIONS[i % 7]) for i in range(3 * MAX_CHANGES)])
+    aliases = apply_steps(Aliases(), [("stable", VERSIONS[i % 7]) for i in range(3 * MAX_CHANGES)])
     last = 3 * MAX_CHANGES - 1
     for back in range(1, MAX_CHANGES // 2):
         aliases = aliases.rolled_back(EXISTING)
@@ -137,7 +137,7 @@ def test_an_alias_points_at_a_full_version():
 
 def test_any_alias_but_stable_can_be_removed():
     """Removing the canary works; removing stable or an unknown alias is refused."""
-    aliases = walk(Aliases(), [("stable", VERSIONS[0]), ("canary", VERSIONS[1])])
+    aliases = apply_steps(Aliases(), [("stable", VERSIONS[0]), ("canary", VERSIONS[1])])
     ended = aliases.without_alias("canary")
     assert set(ended.by_name) == {"stable"}
     assert (ended.history[-1].from_version, ended.history[-1].to_version) == (VERSIONS[1], "")

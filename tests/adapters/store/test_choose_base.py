@@ -1,4 +1,4 @@
-"""Which base is taken where none is named: the store's adapters decide."""
+"""lorb_adapters.store.choose_base."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from support.adapters.publications import make_publication
 
 @pytest.fixture
 def publish(store_base, tmp_path):
-    """Publishes a stable version of a domain whose trainer called its base by a name."""
+    """Returns a function that publishes a version for a base of the given name and returns the store."""
     store = Store(str(tmp_path))
 
     def publish(domain, base_name, *, set_stable=True, signing_key=None):

@@ -1,4 +1,4 @@
-"""The adapter loader on a version with a few edits: refused by a LorbError, or the same weights."""
+"""lorb_adapters.store.verified_loading on randomly edited versions."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

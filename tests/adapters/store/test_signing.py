@@ -1,4 +1,4 @@
-"""lorb_adapters.store.signing: only what a trusted key signed, byte for byte, is taken."""
+"""lorb_adapters.store.signing, and loading with trusted keys."""
 
 import json
 import shutil

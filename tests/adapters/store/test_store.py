@@ -1,7 +1,6 @@
-"""lorb_adapters.store.store: versions, aliases and domains, by whoever publishes them."""
+"""lorb_adapters.store.store: publishing versions and flipping aliases."""
 
 import multiprocessing
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +10,13 @@ import torch
 from transformers import BertModel
 
 from lorb.errors import UnknownDomain, UnknownVersion
-from lorb.names import DomainSelector
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
-from lorb_adapters.store.aliases import Alias
 from lorb_adapters.store.store import Store
 from support.adapters.publications import NORMALIZATION, make_publication, publish, random_weights
 from support.adapters.publisher import publish_often
 
-_OFTEN = 10
+_NUM_VERSIONS = 10
 FILES = {
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -129,50 +126,6 @@ def test_an_alias_must_point_at_an_existing_version(store, store_base):
     assert store.generation() == 1
 
 
-def test_selectors_are_resolved(store, store_base):
-    """A domain alone resolves to its stable version; aliases and versions resolve to theirs."""
-    first, second = publish(store, store_base, seed=1), publish(store, store_base, seed=2, set_stable=False)
-    store.set_alias("voice", "canary", second, 0.1)
-    for text, version in (("voice", first), ("voice@canary", second), (f"voice@{second}", second)):
-        assert store.resolve(DomainSelector.parse(text)) == version
-    for text in ("voice@shadow", "voice@9-0123456789ab"):
-        with pytest.raises(UnknownVersion):
-            store.resolve(DomainSelector.parse(text))
-
-
-def test_domains_are_folders_with_versions(store, store_base):
-    """Files, links, invalid names and empty folders in the store are not listed as domains."""
-    publish(store, store_base, domain="voice")
-    publish(store, store_base, domain="0-digits.are_fine")
-    root = Path(store.url)
-    (root / "empty").mkdir()
-    (root / "lost+found").mkdir()
-    (root / "file").write_text("x")
-    (root / "linked").symlink_to(root / "voice")
-    shutil.copytree(root / "voice", root / "base")
-    assert store.domains() == ["0-digits.are_fine", "voice"]
-
-
-def test_a_reader_needs_no_write_access(store, store_base):
-    """A store without write permissions and without a lock file can be read and stays unchanged."""
-    version = publish(store, store_base)
-    root = Path(store.url)
-    (root / ".lock").unlink()
-    before = sorted(root.rglob("*"))
-    for path in [root, *before]:
-        path.chmod(path.stat().st_mode & ~0o222)
-    try:
-        reader = Store(store.url)
-        reader.read_files("voice", version)
-        assert reader.domains() == ["voice"]
-        assert reader.aliases("voice").by_name == {"stable": Alias(version)}
-        assert reader.generation() == 1
-        assert sorted(root.rglob("*")) == before
-    finally:
-        for path in [root, *before]:
-            path.chmod(path.stat().st_mode | 0o200)
-
-
 def test_threads_that_publish_at_once_all_succeed(store, store_base):
     """Concurrent publishers in one process get distinct numbers, and every change is counted."""
     publication = make_publication(store_base, golden_lists=())
@@ -188,16 +141,16 @@ def test_processes_that_publish_at_once_all_succeed(store, publication):
     """Concurrent publishers in two processes get distinct numbers, and every change is counted."""
     context = multiprocessing.get_context("spawn")
     is_ready = context.Event()
-    other = context.Process(target=publish_often, args=(store.url, publication, is_ready, _OFTEN))
+    other = context.Process(target=publish_often, args=(store.url, publication, is_ready, _NUM_VERSIONS))
     other.start()
     assert is_ready.wait(120)
-    for _ in range(_OFTEN):
+    for _ in range(_NUM_VERSIONS):
         store.publish(publication, set_stable=True)
     other.join(120)
     assert other.exitcode == 0
     numbers = [int(version.partition("-")[0]) for version in store.versions("voice")]
-    assert numbers == list(range(1, 2 * _OFTEN + 1))
-    assert store.generation() == len(store.aliases("voice").history) == 2 * _OFTEN
+    assert numbers == list(range(1, 2 * _NUM_VERSIONS + 1))
+    assert store.generation() == len(store.aliases("voice").history) == 2 * _NUM_VERSIONS
 
 
 def test_a_version_can_be_added_to_another_store(store, publication, tmp_path):

@@ -1,4 +1,4 @@
-"""lorb_adapters.store.store: what cannot be published, and what is not read."""
+"""lorb_adapters.store.store: publications and files that are refused."""
 
 import re
 import shutil

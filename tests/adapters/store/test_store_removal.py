@@ -1,4 +1,4 @@
-"""lorb_adapters.store.store: which versions are taken away, and which stay."""
+"""lorb_adapters.store.store: removing and pruning versions."""
 
 import shutil
 from pathlib import Path

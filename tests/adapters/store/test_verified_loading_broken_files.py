@@ -1,4 +1,4 @@
-"""lorb_adapters.store.verified_loading: whatever is wrong with a version's files is found out, and named."""
+"""lorb_adapters.store.verified_loading on broken files."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ SITE = "base_model.model.encoder.layer.1.attention.self.query"
 
 @pytest.fixture
 def folder(store, version) -> Path:
-    """Where the version's files lie."""
+    """The version's folder."""
     return Path(store.url) / "voice/versions" / version
 
 
 def forge(folder: Path, file: str, content: bytes) -> None:
-    """Changes a file and the manifest's sha256 of it, so that only what is in the file can give it away."""
+    """Changes a file and its sha256 in the manifest, so that only the file's content is wrong."""
     (folder / file).write_bytes(content)
     edit_manifest(folder, lambda manifest: manifest["file_sha256"].update({file: hashlib.sha256(content).hexdigest()}))
 
@@ -35,7 +35,7 @@ def edit_manifest(folder: Path, edit) -> None:
 
 
 def edit_tensors(folder: Path, file: str, edit) -> None:
-    """Changes a file's tensors in place, and the manifest's sha256 of it."""
+    """Changes a file's tensors in place, and its sha256 in the manifest."""
     tensors = load((folder / file).read_bytes())
     edit(tensors)
     forge(folder, file, save(tensors))

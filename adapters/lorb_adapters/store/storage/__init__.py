@@ -1,1 +1,1 @@
-"""Where the bytes of a store lie: a local folder or an fsspec file system."""
+"""The storage of a store's files: a local folder or an fsspec file system."""

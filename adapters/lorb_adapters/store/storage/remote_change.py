@@ -47,7 +47,10 @@ class RemoteChange:
         puts: ConditionalPuts,
         readings: Mapping[str, Reading],
     ) -> None:
-        """`at` turns a path of the store into one of `files`; `readings` fills, by path, until `apply`."""
+        """`readings` holds what was read of each path; its owner may add to it until `apply`.
+
+        `at` turns a path of the store into a path of the file system `files`.
+        """
         self._files = files
         self._at = at
         self._puts = puts

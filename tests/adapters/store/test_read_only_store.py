@@ -1,0 +1,56 @@
+"""lorb_adapters.store.read_only_store."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lorb.errors import UnknownVersion
+from lorb.names import DomainSelector
+from lorb_adapters.store.aliases import Alias
+from lorb_adapters.store.read_only_store import ReadOnlyStore
+from support.adapters.publications import publish
+
+
+def test_selectors_are_resolved(store, store_base):
+    """A domain alone resolves to its stable version; aliases and versions resolve to theirs."""
+    first, second = publish(store, store_base, seed=1), publish(store, store_base, seed=2, set_stable=False)
+    store.set_alias("voice", "canary", second, 0.1)
+    for text, version in (("voice", first), ("voice@canary", second), (f"voice@{second}", second)):
+        assert store.resolve(DomainSelector.parse(text)) == version
+    for text in ("voice@shadow", "voice@9-0123456789ab"):
+        with pytest.raises(UnknownVersion):
+            store.resolve(DomainSelector.parse(text))
+
+
+def test_domains_are_folders_with_versions(store, store_base):
+    """Files, links, invalid names and empty folders in the store are not listed as domains."""
+    publish(store, store_base, domain="voice")
+    publish(store, store_base, domain="0-digits.are_fine")
+    root = Path(store.url)
+    (root / "empty").mkdir()
+    (root / "lost+found").mkdir()
+    (root / "file").write_text("x")
+    (root / "linked").symlink_to(root / "voice")
+    shutil.copytree(root / "voice", root / "base")
+    assert store.domains() == ["0-digits.are_fine", "voice"]
+
+
+def test_a_reader_needs_no_write_access(store, store_base):
+    """A store without write permissions and without a lock file can be read and stays unchanged."""
+    version = publish(store, store_base)
+    root = Path(store.url)
+    (root / ".lock").unlink()
+    before = sorted(root.rglob("*"))
+    for path in [root, *before]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        reader = ReadOnlyStore(store.url)
+        reader.read_files("voice", version)
+        assert reader.domains() == ["voice"]
+        assert reader.aliases("voice").by_name == {"stable": Alias(version)}
+        assert reader.generation() == 1
+        assert sorted(root.rglob("*")) == before
+    finally:
+        for path in [root, *before]:
+            path.chmod(path.stat().st_mode | 0o200)
