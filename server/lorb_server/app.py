@@ -22,7 +22,7 @@ from lorb_server.rpc.health import Health
 from lorb_server.rpc.interceptors import admin_interceptors, check_credential_files
 from lorb_server.rpc.server import ADMIN, RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
-from lorb_server.telemetry.logs import log_unawaited
+from lorb_server.telemetry.logs import log_event_loop_error
 from lorb_server.telemetry.metrics import Metrics, MetricsServer
 from lorb_server.thread_pool import full_pool
 
@@ -75,7 +75,7 @@ class App:
         self._calls = self.fronts or CallServer(*needs)
         if self.fronts is not None:
             self.health.on_change = self.fronts.note_change
-            self.registry.domains.watch(self.fronts.note_change)
+            self.registry.domains.add_listener(self.fronts.note_change)
         self._admin_server: grpc.aio.Server | None = None
         self._metrics_server: MetricsServer | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -159,7 +159,7 @@ class App:
         self.engine.start()
         ports = await self._open_ports()
         self._ready_file.clear()  # only now: the server that wrote the file may still hold the ports
-        await self.registry.refresh_if_possible()
+        await self.registry.try_refresh()
         await self._runtime.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
         self.health.serve()
@@ -227,7 +227,7 @@ def serve(config: ServeConfig) -> int:
 async def _serve(config: ServeConfig, parts: ServerParts) -> int:
     app = App(config, parts)
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(log_unawaited)
+    loop.set_exception_handler(log_event_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
     return await app.run()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorb.errors import LorbError
-from lorb_cli.command import add_common_arguments, needing_extra
+from lorb_cli.command import add_common_arguments, require_extra
 from lorb_server.config import ServeConfig, environment_settings
 from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = read_config(arguments, os.environ)
         # late, because torch takes seconds to import and --help should not
-        with needing_extra("lorb-serve", "serve"):
+        with require_extra("lorb-serve", "serve"):
             from lorb_server.app import serve
-        from lorb_server.telemetry.logs import configure_logs, log_uncaught
+        from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors
 
         configure_logs(config.log_format, config.log_level)
-        log_uncaught()
+        log_uncaught_errors()
         return serve(config)
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)

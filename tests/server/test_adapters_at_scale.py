@@ -12,8 +12,8 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
 from lorb_adapters.store.aliases import Aliases
 from lorb_adapters.store.layout import INDEX, aliases_path, version_path
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.version_files import render_version
 from support.adapters.publications import make_publication, random_weights
 from support.servers.serving import running_server

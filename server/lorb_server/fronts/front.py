@@ -15,7 +15,7 @@ from lorb_server.fronts.settings import FrontSettings
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
-from lorb_server.telemetry.logs import configure_logs, log_unawaited, log_uncaught
+from lorb_server.telemetry.logs import configure_logs, log_event_loop_error, log_uncaught_errors
 from lorb_server.telemetry.metrics import Metrics
 
 LOST_GRACE_SECONDS = 1.0  # for calls whose answer is on its way when the engine process ends
@@ -41,8 +41,8 @@ async def _serve(to_engine: socket.socket) -> int:
         return 1
     settings = FrontSettings.from_json(link.hello.result())
     configure_logs(settings.config.log_format, settings.config.log_level)
-    log_uncaught()
-    asyncio.get_running_loop().set_exception_handler(log_unawaited)
+    log_uncaught_errors()
+    asyncio.get_running_loop().set_exception_handler(log_event_loop_error)
     try:
         server = CallServer(
             settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True

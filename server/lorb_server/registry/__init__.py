@@ -1,1 +1,1 @@
-"""Which adapter versions serve, in step with the store."""
+"""Which adapter versions serve, kept in step with the store."""

@@ -1,82 +1,86 @@
-"""All domains as they serve now. Each one's picture is replaced whole; the others are not touched."""
+"""Holds the snapshot of every domain; a change replaces one domain's snapshot as a whole."""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from lorb_server.adapter import AdapterHandle
-from lorb_server.registry.snapshot import DomainSnapshot, VersionKey, version_order
+from lorb_server.registry.snapshot import DomainSnapshot, VersionKey, key_order
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 
-_NONE = DomainSnapshot()
+_EMPTY = DomainSnapshot()
 
 
 class Domains:
-    """Domains by name. Belongs to the event loop.
+    """Domain snapshots by name. Belongs to the event loop.
 
     Attributes:
-        generation: of the store when it was read in full; -1 before.
-        state: grows with every change of what serves.
+        generation: the store's generation when it was last read in full; -1 before the first reading.
+        revision: a number that increases with every change of any domain.
     """
 
-    def __init__(self, metrics: AdapterMetrics, on_leave: Callable[[AdapterHandle], None]) -> None:
-        """`on_leave` is told of adapters that no domain has any more."""
+    def __init__(self, metrics: AdapterMetrics, on_unload: Callable[[AdapterHandle], None]) -> None:
+        """`on_unload` is called for each adapter that no snapshot holds any more."""
         self.generation = -1
-        self.state = 0
+        self.revision = 0
         self._metrics = metrics
-        self._on_leave = on_leave
+        self._on_unload = on_unload
         self._domains: dict[str, DomainSnapshot] = {}
-        self._watchers: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def by_name(self) -> Mapping[str, DomainSnapshot]:
-        """All of them; follows what happens."""
+        """A live, read-only view of all domains."""
         return MappingProxyType(self._domains)
 
     def get(self, name: str) -> DomainSnapshot:
-        """A domain, empty if it is not there."""
-        return self._domains.get(name, _NONE)
+        """A domain's snapshot; an empty one for an unknown domain."""
+        return self._domains.get(name, _EMPTY)
 
-    def replace(self, name: str, domain: DomainSnapshot) -> None:
-        """The one place where what serves changes: a reference is replaced."""
+    def replace(self, name: str, snapshot: DomainSnapshot) -> None:
+        """Replaces a domain's snapshot. Nothing else changes what serves."""
         before = self.get(name)
-        self._domains[name] = domain
-        self._follow(name, before, domain)
+        self._domains[name] = snapshot
+        self._publish_change(name, before, snapshot)
 
     def remove(self, name: str) -> None:
-        """Takes a domain away."""
-        self._follow(name, self._domains.pop(name), _NONE)
+        """Removes a domain."""
+        self._publish_change(name, self._domains.pop(name), _EMPTY)
 
-    def read(self, generation: int) -> None:
-        """Notes that the store of this generation has been read in full."""
+    def set_generation(self, generation: int) -> None:
+        """Records that the store was read in full at this generation."""
         self.generation = generation
         self._metrics.generation.set(generation)
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` after every change of what serves."""
-        self._watchers.append(changed)
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` after every change."""
+        self._listeners.append(listener)
 
     @property
     def refused(self) -> dict[VersionKey, str]:
-        """Why each refused version is, of all domains."""
-        return {(name, version): why for name, one in self._domains.items() for version, why in one.refused.items()}
+        """The reason for each refused version of all domains."""
+        return {
+            (name, version): reason
+            for name, snapshot in self._domains.items()
+            for version, reason in snapshot.refused.items()
+        }
 
     def known_versions(self, domain: str = "") -> list[VersionKey]:
-        """All versions listed, loaded or refused, of one domain or of all; by domain, then by number."""
+        """All versions in the store, loaded or refused, of one domain or of all; by domain, then by number."""
         names = [domain] if domain else list(self._domains)
-        return sorted((key for name in names for key in self._keys(name)), key=version_order)
+        return sorted((key for name in names for key in self._keys(name)), key=key_order)
 
     def _keys(self, name: str) -> Iterator[VersionKey]:
-        one = self.get(name)
-        for version in {*one.versions, *one.loaded, *one.refused}:
+        snapshot = self.get(name)
+        for version in {*snapshot.versions, *snapshot.loaded, *snapshot.refused}:
             yield name, version
 
-    def _follow(self, name: str, before: DomainSnapshot, after: DomainSnapshot) -> None:
+    def _publish_change(self, name: str, before: DomainSnapshot, after: DomainSnapshot) -> None:
         for version, adapter in before.loaded.items():
             if after.loaded.get(version) is not adapter:
-                self._on_leave(adapter)
-        self._metrics.show_refused(name, before.refused, after.refused)
-        self._metrics.show_aliases(name, before.aliases, after.aliases)
-        self._metrics.show_canary(name, before.active_share, after.active_share)
-        self.state += 1
-        for changed in self._watchers:
-            changed()
+                self._on_unload(adapter)
+        self._metrics.update_refused(name, before.refused, after.refused)
+        self._metrics.update_aliases(name, before.aliases, after.aliases)
+        self._metrics.update_canary_share(name, before.active_canary_share, after.active_canary_share)
+        self.revision += 1
+        for listener in self._listeners:
+            listener()

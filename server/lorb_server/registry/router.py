@@ -1,4 +1,4 @@
-"""From the domain that a call names to the adapters that it has to do with."""
+"""Chooses the adapters of a call from the domain that it names, and the callers that a canary serves."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ _HASH_RANGE = 2**64
 
 
 class Routing(Protocol):
-    """Decides which adapter answers: a Registry, or `lorb_server.fronts.engine_link.EngineLink`."""
+    """What admits calls: the Registry, or in a front process `lorb_server.fronts.engine_link.EngineLink`."""
 
     async def route(self, domain: str, routing_key: str) -> Route:
-        """Which adapters a call for `domain` has to do with; raises InvalidInput, UnknownDomain or UnknownVersion."""
+        """The adapters for a call to `domain`. Raises InvalidInput, UnknownDomain or UnknownVersion."""
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """Gives this canary no more calls."""
+        """Sends this canary no more calls."""
 
     def served_domains(self) -> Sequence[str]:
-        """The domains that can be asked for, sorted."""
+        """The domains that a request may name, sorted."""
 
 
 class Router:
-    """Selects adapters. Belongs to the event loop. What it does for a call depends on no number of adapters."""
+    """Chooses the adapters of calls. Belongs to the event loop. A choice takes constant time."""
 
     def __init__(
         self,
@@ -40,38 +40,43 @@ class Router:
         default_domain: str,
         allow_pinned_versions: bool,
         base_adapter: AdapterHandle | None,
-        chance: Callable[[], float] = random.random,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`chance`, 0 to 1, decides for callers that cannot be told from each other."""
+        """`draw` returns a number from 0 to 1, which decides for calls without a routing key."""
         self._domains = domains
         self._verification = verification
         self._metrics = metrics
         self._default_domain = default_domain
         self._allow_pinned_versions = allow_pinned_versions
         self._base_adapter = base_adapter
-        self._chance = chance
+        self._draw = draw
 
     async def route(self, domain: str, routing_key: str) -> Route:
-        """See `lorb_server.registry.registry.Registry.route`."""
+        """The adapters for a call that names `domain`: "name", "name@alias", "name@version", or "" for the default.
+
+        A name alone means its stable version, or its canary for the canary's share of routing keys. A cold version is
+        loaded first. Raises InvalidInput, UnknownDomain, UnknownVersion, or the transient error that kept the version
+        from being loaded.
+        """
         selector = self._selector(domain)
         if selector.domain == BASE_DOMAIN:
             return Route(self._base())
         if selector.alias is not None or selector.version is not None:
-            return Route(await self._selected(selector))
-        stable = await self._selected(selector)
+            return Route(await self._load(selector))
+        stable = await self._load(selector)
         canary = self._canary(selector.domain, routing_key)
         if canary is not None:
             self._metrics.canary_requests.labels(selector.domain).inc()
             return Route(canary, stable=stable)
-        shadow = self._at_hand(selector.domain, SHADOW)
+        shadow = self._loaded_or_started(selector.domain, SHADOW)
         return Route(stable, shadow=shadow if shadow is not stable else None)
 
     def depends_on_key(self, domain: str) -> bool:
-        """Whether calls that name `domain` so may get one route or another by their routing keys, as things stand."""
+        """Whether the route of calls that name `domain` depends on their routing key now."""
         selector = self._selector(domain)
         if selector.alias is not None or selector.version is not None:
             return False
-        return self._domains.get(selector.domain).active_share > 0
+        return self._domains.get(selector.domain).active_canary_share > 0
 
     def _selector(self, domain: str) -> DomainSelector:
         selector = DomainSelector.parse(domain or self._default())
@@ -93,42 +98,43 @@ class Router:
             raise UnknownDomain("the base has no score head of its own: name a domain", field="domain")
         return self._base_adapter
 
-    async def _selected(self, selector: DomainSelector) -> AdapterHandle:
-        one = self._domains.by_name.get(selector.domain)
-        if one is None:
+    async def _load(self, selector: DomainSelector) -> AdapterHandle:
+        snapshot = self._domains.by_name.get(selector.domain)
+        if snapshot is None:
             raise UnknownDomain(f"no domain {selector.domain!r} is served here", field="domain")
-        version = one.version(selector)
+        version = snapshot.resolve(selector)
         try:
-            return one.loaded.get(version) or await self._verification.verified(selector.domain, version)
+            return snapshot.loaded.get(version) or await self._verification.verify_for_call(selector.domain, version)
         except TRANSIENT_ERRORS:
             raise
         except LorbError as error:
-            raise self._domains.get(selector.domain).missing(selector) from error
+            raise self._domains.get(selector.domain).not_served(selector) from error
 
     def _canary(self, domain: str, routing_key: str) -> AdapterHandle | None:
-        """The canary, where this call is among its share."""
-        share = self._domains.get(domain).active_share
+        """The canary, if this call is in its share."""
+        share = self._domains.get(domain).active_canary_share
         if not share:
             return None
-        is_chosen = is_in_share(domain, routing_key, share) if routing_key else self._chance() < share
-        return self._at_hand(domain, CANARY) if is_chosen else None
+        is_chosen = is_in_share(domain, routing_key, share) if routing_key else self._draw() < share
+        return self._loaded_or_started(domain, CANARY) if is_chosen else None
 
-    def _at_hand(self, domain: str, alias: str) -> AdapterHandle | None:
-        """An alias' adapter if it is verified. If not it is from now on on its way: nobody waits for a trial."""
-        one = self._domains.get(domain)
-        version = one.aliases.get(alias)
+    def _loaded_or_started(self, domain: str, alias: str) -> AdapterHandle | None:
+        """The alias's adapter if it is loaded. If not, starts loading it: no call waits for a canary or a shadow."""
+        snapshot = self._domains.get(domain)
+        version = snapshot.aliases.get(alias)
         if version is None:
             return None
-        adapter = one.loaded.get(version)
+        adapter = snapshot.loaded.get(version)
         if adapter is None:
-            self._verification.begin(domain, version)
+            self._verification.start(domain, version)
         return adapter
 
 
 def is_in_share(domain: str, key: str, share: float) -> bool:
-    """Whether the calls of `key` are among the `share` (0 to 1) of the domain's calls that the canary takes.
+    """Whether calls with the routing key `key` are in the `share` (0 to 1) of the domain's calls.
 
-    A larger share keeps those already in it; domains split their callers each in its own way.
+    A key stays on its side: it depends on a hash of domain and key alone, and a larger share includes every key of a
+    smaller one. Different domains split the same keys differently.
     """
     digest = sha256(f"{domain}\0{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * _HASH_RANGE

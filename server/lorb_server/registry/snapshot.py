@@ -1,18 +1,26 @@
-"""One domain as it serves, as an immutable picture: a call that pinned an adapter of it keeps that adapter."""
+"""One domain as it serves, as an immutable snapshot: a call keeps the adapter that it was admitted with."""
 
+import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lorb.errors import InvalidInput, LorbError, UnknownDomain, UnknownVersion
 from lorb.names import CANARY, STABLE, DomainSelector
-from lorb_adapters.store.layout import by_number
+from lorb_adapters.store.layout import version_order
 from lorb_server.adapter import AdapterHandle
 from lorb_server.registry.store_reader import DomainReading
 
 VersionKey = tuple[str, str]  # domain and full version id
 
-# In this order versions are loaded before anybody asks for them.
-FLIP, STABLE_ALIAS, OTHER_ALIAS, ROLLBACK, PINNED = range(5)
+
+class LoadPriority(enum.IntEnum):
+    """Why a version is loaded before a call asks for it; the lowest value is loaded first."""
+
+    FLIP = 0  # replaces a version that serves
+    STABLE_ALIAS = 1
+    OTHER_ALIAS = 2
+    ROLLBACK = 3  # the previous stable version, so that a rollback needs no loading
+    PINNED = 4  # callers may ask for it by its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,92 +29,95 @@ class DomainSnapshot:
 
     Attributes:
         loaded: adapters verified by this server, by version; their weights may have left the device.
-        aliases: the version that each alias serves. Behind the store's where a new one is refused or not verified
-            yet; one that is not in `loaded` is cold: the first call that asks for it loads it.
-        wanted: the version that each alias of the store points at.
-        canary_share: of the calls, 0 to 1; as the store says.
-        versions: all that the store lists.
-        asked_for: versions that are to be at hand, with how urgently: FLIP to PINNED.
-        refused: why each refused version is.
-        withdrawn: why a canary gets no calls until its alias points elsewhere, by version.
+        aliases: the version that each alias serves here. It stays the old one while the store's new one is refused or
+            not verified. A version that is not in `loaded` is cold: the first call that needs it loads it.
+        store_aliases: the version that each alias points at in the store.
+        canary_share: the share of calls for the canary, 0 to 1, as the store has it.
+        versions: all versions in the store.
+        requested: the versions to hold ready, with the priority of loading them.
+        refused: the reason for each refused version.
+        withdrawn: the reason for each withdrawn canary; it gets no calls until its alias points elsewhere.
     """
 
     loaded: Mapping[str, AdapterHandle] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
-    wanted: Mapping[str, str] = field(default_factory=dict)
+    store_aliases: Mapping[str, str] = field(default_factory=dict)
     canary_share: float = 0.0
     versions: frozenset[str] = frozenset()
-    asked_for: Mapping[str, int] = field(default_factory=dict)
+    requested: Mapping[str, LoadPriority] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     withdrawn: Mapping[str, str] = field(default_factory=dict)
 
-    def version(self, selector: DomainSelector) -> str:
-        """The version that a selector means, verified or cold; raises UnknownDomain or UnknownVersion."""
+    def resolve(self, selector: DomainSelector) -> str:
+        """The version that a selector names, loaded or cold. Raises UnknownDomain or UnknownVersion."""
         version = selector.version or self.aliases.get(selector.alias or STABLE, "")
         if version in self.loaded:
             return version
         if not version or version in self.refused or (selector.version and version not in self.versions):
-            raise self.missing(selector)
+            raise self.not_served(selector)
         return version
 
-    def missing(self, selector: DomainSelector) -> LorbError:
-        """The error for a selector that nothing serves: it tells why, where that is known."""
+    def not_served(self, selector: DomainSelector) -> LorbError:
+        """The error for a selector that nothing serves, with the reason if it is known."""
         alias = selector.alias or STABLE
-        reason = self.refused.get(selector.version or self.wanted.get(alias, ""), "")
+        reason = self.refused.get(selector.version or self.store_aliases.get(alias, ""), "")
         why = f"{reason}; see ListAdapters" if reason else "see ListAdapters"
         if selector.alias is None and selector.version is None:
             return UnknownDomain(f"domain {selector.domain!r} has no version that serves: {why}", field="domain")
-        which = selector.version or alias
-        return UnknownVersion(f"domain {selector.domain!r} serves no {which!r}: {why}", field="domain")
+        name = selector.version or alias
+        return UnknownVersion(f"domain {selector.domain!r} serves no {name!r}: {why}", field="domain")
 
     @property
-    def active_share(self) -> float:
-        """The share of calls that go to the canary now."""
+    def active_canary_share(self) -> float:
+        """The share of calls that the canary gets now, 0 to 1."""
         version = self.aliases.get(CANARY, "")
         if not version or version in self.withdrawn or version == self.aliases.get(STABLE):
             return 0.0
         return self.canary_share
 
-    def read(self, reading: DomainReading, *, pinned: bool) -> "DomainSnapshot":
-        """The same after a reading of the store; `pinned`: every version may be asked for."""
-        wanted = {alias: target.version for alias, target in reading.aliases.by_name.items()}
+    def with_reading(self, reading: DomainReading, *, allow_pinned_versions: bool) -> "DomainSnapshot":
+        """A copy that follows a reading of the store. With `allow_pinned_versions`, all versions are requested."""
+        store_aliases = {alias: target.version for alias, target in reading.aliases.by_name.items()}
         versions = frozenset(reading.versions)
         refused = {version: reason for version, reason in self.refused.items() if version in versions}
         canary = reading.aliases.by_name.get(CANARY)
         after = replace(
             self,
-            wanted=wanted,
+            store_aliases=store_aliases,
             canary_share=canary.share if canary else 0.0,
             versions=versions,
             refused=refused,
-            withdrawn={version: why for version, why in self.withdrawn.items() if version == wanted.get(CANARY)},
+            withdrawn={
+                version: reason for version, reason in self.withdrawn.items() if version == store_aliases.get(CANARY)
+            },
         )
         rollback = reading.aliases.rollback_target(versions - refused.keys())
-        return after._asking(rollback, versions if pinned else frozenset())._serving()._cleared()
+        pinned = versions if allow_pinned_versions else frozenset[str]()
+        return after._with_requested(rollback, pinned)._with_aliases()._without_unused()
 
     def with_verified(self, version: str, adapter: AdapterHandle) -> "DomainSnapshot":
-        """The same with a version that can serve."""
-        return replace(self.forgiving(version), loaded={**self.loaded, version: adapter})._serving()
+        """A copy in which a version can serve."""
+        return replace(self.without_refusal(version), loaded={**self.loaded, version: adapter})._with_aliases()
 
     def with_refused(self, version: str, reason: str) -> "DomainSnapshot":
-        """The same with a version that cannot."""
-        return replace(self, refused={**self.refused, version: reason})._serving()
+        """A copy in which a version is refused."""
+        return replace(self, refused={**self.refused, version: reason})._with_aliases()
 
-    def forgiving(self, version: str) -> "DomainSnapshot":
-        """The same with a version no longer refused: it may be tried again."""
+    def without_refusal(self, version: str) -> "DomainSnapshot":
+        """A copy in which a version is not refused: it may be verified again."""
         refused = {other: reason for other, reason in self.refused.items() if other != version}
-        return replace(self, refused=refused)._serving()
+        return replace(self, refused=refused)._with_aliases()
 
-    def withdrawing(self, version: str, reason: str) -> "DomainSnapshot":
-        """The same with a canary that gets no more of the calls that do not name it."""
+    def with_withdrawn_canary(self, version: str, reason: str) -> "DomainSnapshot":
+        """A copy in which a canary gets only the calls that name it."""
         return replace(self, withdrawn={**self.withdrawn, version: reason})
 
-    def reinstating(self) -> "DomainSnapshot":
-        """The same with no canary withdrawn."""
+    def with_canary_reinstated(self) -> "DomainSnapshot":
+        """A copy in which no canary is withdrawn."""
         return replace(self, withdrawn={})
 
-    def without(self, domain: str, version: str) -> "DomainSnapshot":
-        """The same with a version taken off; raises InvalidInput where an alias serves it."""
+    def without_version(self, domain: str, version: str) -> "DomainSnapshot":
+        """A copy in which a version is not loaded. Raises InvalidInput if an alias serves it."""
         serving = sorted(alias for alias, target in self.aliases.items() if target == version)
         if serving:
             raise InvalidInput(
@@ -115,52 +126,53 @@ class DomainSnapshot:
             )
         if version not in self.loaded:
             raise UnknownVersion(f"version {version} of {domain!r} is not loaded", field="version")
-        return replace(self, loaded={v: a for v, a in self.loaded.items() if v != version})
+        return replace(self, loaded={other: adapter for other, adapter in self.loaded.items() if other != version})
 
-    def unverified(self) -> Iterator[tuple[int, str]]:
-        """Versions that are asked for and not verified, each with how urgently."""
-        for version, urgency in self.asked_for.items():
+    def unverified(self) -> Iterator[tuple[LoadPriority, str]]:
+        """The requested versions that are not verified, each with its priority."""
+        for version, priority in self.requested.items():
             if version not in self.loaded:
-                yield urgency, version
+                yield priority, version
 
-    def _asking(self, rollback: str | None, pinned: frozenset[str]) -> "DomainSnapshot":
-        """Says what is to be at hand: aliases' targets, and the stable before, so that a rollback is instant."""
-        asked_for = dict.fromkeys(sorted(pinned), PINNED)
+    def _with_requested(self, rollback: str | None, pinned: frozenset[str]) -> "DomainSnapshot":
+        """Requests the targets of the aliases, the previous stable version, and the pinned versions."""
+        requested = dict.fromkeys(sorted(pinned), LoadPriority.PINNED)
         if rollback is not None:
-            asked_for[rollback] = ROLLBACK
-        for alias, version in self.wanted.items():
-            urgency = STABLE_ALIAS if alias == STABLE else OTHER_ALIAS
+            requested[rollback] = LoadPriority.ROLLBACK
+        for alias, version in self.store_aliases.items():
+            priority = LoadPriority.STABLE_ALIAS if alias == STABLE else LoadPriority.OTHER_ALIAS
             if self.aliases.get(alias) in self.loaded:
-                urgency = FLIP  # what it serves now stays until the new one is verified
-            asked_for[version] = min(urgency, asked_for.get(version, urgency))
-        return replace(self, asked_for=asked_for)
+                priority = LoadPriority.FLIP  # the alias serves its old version until the new one is verified
+            requested[version] = min(priority, requested.get(version, priority))
+        return replace(self, requested=requested)
 
-    def _serving(self) -> "DomainSnapshot":
-        """Points each alias at what it can serve: the version wanted, else the one before."""
-        serving = {alias: self._target(alias, version) for alias, version in self.wanted.items()}
-        return replace(self, aliases={alias: version for alias, version in serving.items() if version})
+    def _with_aliases(self) -> "DomainSnapshot":
+        """Points each alias at the version that it can serve."""
+        served = {alias: self._served_version(alias, target) for alias, target in self.store_aliases.items()}
+        return replace(self, aliases={alias: version for alias, version in served.items() if version})
 
-    def _target(self, alias: str, wanted: str) -> str:
+    def _served_version(self, alias: str, target: str) -> str:
+        """The alias's target; while the target is not loaded, the loaded version before; "" if it is refused."""
         current = self.aliases.get(alias, "")
-        if wanted not in self.loaded and current in self.loaded:
+        if target not in self.loaded and current in self.loaded:
             return current
-        return "" if wanted in self.refused and wanted not in self.loaded else wanted
+        return "" if target in self.refused and target not in self.loaded else target
 
-    def _cleared(self) -> "DomainSnapshot":
-        """Lets go of adapters that nothing asks for any more."""
-        kept = {*self.asked_for, *self.aliases.values()}
-        return replace(self, loaded={version: one for version, one in self.loaded.items() if version in kept})
+    def _without_unused(self) -> "DomainSnapshot":
+        """Drops adapters that are neither requested nor served."""
+        used = {*self.requested, *self.aliases.values()}
+        return replace(self, loaded={version: one for version, one in self.loaded.items() if version in used})
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a reading of the store found: versions loaded by it, and versions refused in it."""
+class RefreshResult:
+    """The outcome of one refresh: the store's generation, and the versions that it loaded and refused."""
 
     generation: int
     loaded: tuple[VersionKey, ...] = ()
     refused: tuple[VersionKey, ...] = ()
 
 
-def version_order(key: VersionKey) -> tuple[str, tuple[int, str]]:
-    """Sorts by domain, then by number."""
-    return key[0], by_number(key[1])
+def key_order(key: VersionKey) -> tuple[str, tuple[int, str]]:
+    """A sort key: by domain, then by version number."""
+    return key[0], version_order(key[1])

@@ -1,4 +1,4 @@
-"""A look at all domains of the store at once, off the event loop: only those that changed are read."""
+"""Reads the domains of the store that changed since the last reading."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,80 +10,82 @@ from lorb_adapters.store.aliases import Aliases
 
 
 class AdapterCatalogue(Protocol):
-    """What the registry needs of `lorb_adapters.store.store.Store`. All of it may block."""
+    """What the registry reads of a store (`lorb_adapters.store.store.Store`). Every method may block."""
 
     def generation(self) -> int:
-        """Changes with every publication and every alias flip."""
+        """A number that changes with every publication and every change of an alias."""
 
-    def possible_domains(self) -> Iterable[str]:
-        """All that may be domains."""
+    def candidate_domains(self) -> Iterable[str]:
+        """Names that may be domains."""
 
-    def stamp(self, domain: str) -> str | None:
-        """Other than before where the domain changed; None where that cannot be told without reading it."""
+    def change_token(self, domain: str) -> str | None:
+        """A token that changes when the domain changes; None if only a reading can tell."""
 
     def versions(self, domain: str) -> Iterable[str]:
         """A domain's versions."""
 
     def aliases(self, domain: str) -> Aliases:
-        """Where its aliases point."""
+        """A domain's aliases."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainReading:
-    """One domain as the store has it.
+    """One domain of the store.
 
     Attributes:
-        aliases: where they point.
-        versions: all of them.
-        stamp: the store's, from before these were read.
+        aliases: the versions that its aliases point at.
+        versions: all its versions.
+        change_token: the store's token for the domain, taken before the rest was read; None if the store has none.
     """
 
     aliases: Aliases
     versions: tuple[str, ...]
-    stamp: str | None
+    change_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreReading:
-    """What a look at the store found.
+    """The result of one reading of the store.
 
     Attributes:
-        domains: those that changed, or of which that cannot be told.
-        unchanged: the others.
-        troubles: why a domain could not be read.
+        domains: the domains that were read, by name.
+        unchanged: the domains that have not changed, and were not read.
+        errors: why a domain could not be read, by name.
     """
 
     domains: dict[str, DomainReading] = field(default_factory=dict)
     unchanged: set[str] = field(default_factory=set)
-    troubles: dict[str, LorbError] = field(default_factory=dict)
+    errors: dict[str, LorbError] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
-        """Whether the store has this domain, or may have."""
-        return name in self.domains or name in self.unchanged or name in self.troubles
+        """Whether the store has this domain, or may have it."""
+        return name in self.domains or name in self.unchanged or name in self.errors
 
 
-def read_store(catalogue: AdapterCatalogue, stamps: Mapping[str, str], unsettled: Container[str]) -> StoreReading:
-    """Reads all domains but those whose stamp is still the same; `unsettled` ones in any case. Blocks.
+def read_store(
+    catalogue: AdapterCatalogue, change_tokens: Mapping[str, str], always_read: Container[str]
+) -> StoreReading:
+    """Reads the domains whose change token is not the one in `change_tokens`, and those in `always_read`. Blocks.
 
-    Raises LorbError where the store as a whole cannot be read.
+    Raises LorbError if the store as a whole is not readable.
     """
-    found = StoreReading()
-    for name in catalogue.possible_domains():
+    reading = StoreReading()
+    for name in catalogue.candidate_domains():
         if name == BASE_DOMAIN:
             continue
         try:
-            stamp = catalogue.stamp(name)
-            if stamp is not None and stamp == stamps.get(name) and name not in unsettled:
-                found.unchanged.add(name)
-            elif versions := _versions(lambda: catalogue.versions(name)):  # noqa: B023 - called here
-                found.domains[name] = DomainReading(catalogue.aliases(name), versions, stamp)
-        except LorbError as error:  # the other domains are not to suffer
-            found.troubles[name] = error
-    return found
+            token = catalogue.change_token(name)
+            if token is not None and token == change_tokens.get(name) and name not in always_read:
+                reading.unchanged.add(name)
+            elif versions := _versions(lambda: catalogue.versions(name)):  # noqa: B023 - called in this iteration
+                reading.domains[name] = DomainReading(catalogue.aliases(name), versions, token)
+        except LorbError as error:  # the other domains are still read
+            reading.errors[name] = error
+    return reading
 
 
 def _versions(read: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """None where it is no domain of ours: a folder without versions, a link, a file in a folder's place."""
+    """The versions; none if the folder is not a domain: without versions, a link, or a file."""
     try:
         return tuple(read())
     except (UnknownDomain, InvalidAdapter):

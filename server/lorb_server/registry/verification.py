@@ -1,4 +1,8 @@
-"""Versions on their way to serving: each is verified once, whoever asks for it, and a refusal is remembered."""
+"""Verifies adapter versions before they serve: each once, however many callers wait, and refusals are remembered.
+
+`engine/loader.py` does the verification itself: it checks and reads the files (`store/verified_loading.py` in
+lorb_adapters), puts the weights on the device and reproduces the golden scores.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -14,10 +18,10 @@ Load = Callable[[str, str], Awaitable[AdapterHandle]]
 
 
 class Verification:
-    """Verifies versions and notes in the domains how that went. Belongs to the event loop.
+    """Verifies versions and records the outcome in the domains. Belongs to the event loop.
 
     Attributes:
-        generation: of the store, as it is being read or was read last.
+        generation: the store's generation of the current or last reading.
     """
 
     def __init__(
@@ -28,58 +32,60 @@ class Verification:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` verifies and stages a version, or raises the LorbError that says why not."""
+        """`load` verifies a version and puts it on the device. It raises the LorbError that says why it cannot."""
         self.generation = -1
         self._domains = domains
         self._load = load
         self._loads: SingleFlight[VersionKey, AdapterHandle] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
         )
-        self._refused_at: dict[VersionKey, int] = {}  # the store's generation in which each was refused
+        self._refused_at: dict[VersionKey, int] = {}  # the store's generation at each refusal
 
-    async def verified(self, domain: str, version: str) -> AdapterHandle:
-        """A version for a call that waits for it; raises LorbError where it cannot serve.
+    async def verify_for_call(self, domain: str, version: str) -> AdapterHandle:
+        """Verifies a version that a call waits for. Raises the LorbError that keeps it from serving.
 
-        For a moment after a store or model in trouble, callers get that error without another attempt.
+        Within the back-off time after a transient error, it raises that error again without another attempt.
         """
         adapter = self._domains.get(domain).loaded.get(version)
         return adapter or await self._loads.join((domain, version), partial(self._verify, domain, version))
 
     async def verify(self, domain: str, version: str) -> AdapterHandle:
-        """The same for an operator or a reading of the store, who try again at once."""
+        """Verifies a version for an operator or a refresh, without the back-off. Raises LorbError."""
         adapter = self._domains.get(domain).loaded.get(version)
         load = partial(self._verify, domain, version)
         return adapter or await self._loads.join((domain, version), load, is_patient=False)
 
-    def begin(self, domain: str, version: str) -> None:
-        """Verifies a version in the background: no call waits for it."""
+    def start(self, domain: str, version: str) -> None:
+        """Verifies a version in the background."""
         self._loads.start((domain, version), partial(self._verify, domain, version))
 
     def is_refused(self, domain: str, version: str) -> bool:
-        """Whether it was refused since the store last changed."""
+        """Whether the version was refused at the store's current generation."""
         return version in self._domains.get(domain).refused and (
             self._refused_at.get((domain, version)) == self.generation
         )
 
-    def forgive(self, domain: str, version: str) -> None:
-        """Lets the next call for a version try it again, refused though it was."""
-        one = self._domains.get(domain)
+    def clear_refusal(self, domain: str, version: str) -> None:
+        """Lets the next call for a version verify it again."""
+        snapshot = self._domains.get(domain)
         self._loads.forget((domain, version))
-        if version in one.refused:
-            self._domains.replace(domain, one.forgiving(version))
+        if version in snapshot.refused:
+            self._domains.replace(domain, snapshot.without_refusal(version))
 
-    def forget_refusals(self) -> None:
-        """Lets every refused version be tried again."""
+    def retry_refused(self) -> None:
+        """Lets the next refresh verify every refused version again."""
         self._refused_at.clear()
 
     def prune(self) -> None:
-        """Forgets when versions were refused that are no longer."""
+        """Drops the generations of refusals that no longer hold."""
         self._refused_at = {
-            key: at for key, at in self._refused_at.items() if key[1] in self._domains.get(key[0]).refused
+            key: generation
+            for key, generation in self._refused_at.items()
+            if key[1] in self._domains.get(key[0]).refused
         }
 
     async def close(self) -> None:
-        """Gives up what is being verified."""
+        """Cancels the verifications that run."""
         await self._loads.close()
 
     async def _verify(self, domain: str, version: str) -> AdapterHandle:
@@ -92,12 +98,12 @@ class Verification:
             self._refuse(domain, version, generation, error.message)
             raise
         self._refused_at.pop((domain, version), None)
-        one = self._domains.get(domain)
-        self._domains.replace(domain, one.with_verified(version, adapter))
+        self._domains.replace(domain, self._domains.get(domain).with_verified(version, adapter))
         return adapter
 
     def _refuse(self, domain: str, version: str, generation: int, reason: str) -> None:
-        one = self._domains.get(domain)
-        if version in one.asked_for:  # not one that an operator had looked at before any alias points at it
+        snapshot = self._domains.get(domain)
+        # a version that an operator verifies before any alias points at it is not requested, and not recorded
+        if version in snapshot.requested:
             self._refused_at[domain, version] = generation
-            self._domains.replace(domain, one.with_refused(version, reason))
+            self._domains.replace(domain, snapshot.with_refused(version, reason))

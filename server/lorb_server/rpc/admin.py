@@ -18,7 +18,7 @@ from lorb.v1 import admin_pb2_grpc
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.store import Store
 from lorb_server.registry.registry import Registry
-from lorb_server.registry.snapshot import VersionKey, version_order
+from lorb_server.registry.snapshot import VersionKey, key_order
 from lorb_server.rpc.errors import Context, map_errors
 from lorb_server.rpc.tokens import caller_name
 
@@ -148,7 +148,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
 
     async def _refreshed(self) -> int:
         """Applies a change of the store, as far as the store can be read now; returns the store's generation."""
-        await self._registry.refresh_if_possible()
+        await self._registry.try_refresh()
         await self._applied()
         return await asyncio.to_thread(self._store.generation)
 
@@ -175,7 +175,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         info = pb.AdapterInfo(
             domain=key[0],
             version=key[1],
-            aliases=sorted(alias for alias, version in domain.wanted.items() if version == key[1]),
+            aliases=sorted(alias for alias, version in domain.store_aliases.items() if version == key[1]),
             state=pb.ADAPTER_STATE_AVAILABLE,
         )
         if adapter is not None:
@@ -207,8 +207,8 @@ def _after(keys: list[VersionKey], page_token: str) -> list[VersionKey]:
     domain, _, version = page_token.partition("@")
     if not is_version(version):
         raise InvalidInput("page_token is invalid: send the next_page_token of an answer", field="page_token")
-    last = version_order((domain, version))
-    return [key for key in keys if version_order(key) > last]
+    last = key_order((domain, version))
+    return [key for key in keys if key_order(key) > last]
 
 
 def _selector(domain: str, version: str) -> DomainSelector:

@@ -1,4 +1,4 @@
-"""Ends a failed call with the gRPC status that `lorb.status` (the table, proto/lorb/status.py) gives its error.
+"""Ends a failed call with the gRPC status of its error; the table of statuses is `proto/lorb/error_status.py`.
 
 A LorbError reaches the caller with its message. Any other error is logged, and the caller is told INTERNAL only.
 """
@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Never, Protocol, TypeVar
 
 from grpc.aio import ServicerContext
-from lorb.status import status_code, status_from_error, trailers
 from prometheus_client import Counter
 
+from lorb.error_status import status_code, status_from_error, trailing_metadata
 from lorb.errors import LorbError, ModelFailed
 from lorb_server.telemetry.logs import log_failure
 
@@ -54,7 +54,7 @@ def map_errors(
 async def abort(context: Context, error: LorbError) -> Never:
     """Ends a call with an error's status and details."""
     message = status_from_error(error).message
-    await context.abort(status_code(error), message, trailing_metadata=trailers(error))
+    await context.abort(status_code(error), message, trailing_metadata=trailing_metadata(error))
 
 
 def internal_error(error: Exception, where: str, internal_errors: Counter) -> LorbError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from lorb.credential_files import CredentialFile, Stamp, check_ca, check_pair
+from lorb.credential_files import ChangeToken, CredentialFile, check_ca, check_pair
 from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig
 
@@ -37,9 +37,9 @@ class TlsFiles:
             *_pair(config, "admin_tls" if config.admin_tls_certificate else "tls"), _client_ca(config, "admin_tls")
         )
 
-    def change_token(self) -> tuple[Stamp | None, ...]:
+    def change_token(self) -> tuple[ChangeToken | None, ...]:
         """Differs after any of the files is written or replaced."""
-        return tuple(file.stamp() for file in (self.certificate, self.key, self.client_ca) if file is not None)
+        return tuple(file.change_token() for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         """The certificates for new connections. Raises InvalidInput, naming flag and file, if they are not usable."""

@@ -64,7 +64,7 @@ class TokenFile:
         self._file = file
         self._default_name = default_name
         self._clock = clock
-        self._change_token = file.stamp()
+        self._change_token = file.change_token()
         self._names = read_tokens(file, default_name=default_name)
         self._next_check_at = clock() + RELOAD_CHECK_SECONDS
 
@@ -78,7 +78,7 @@ class TokenFile:
         if self._clock() < self._next_check_at:
             return
         self._next_check_at = self._clock() + RELOAD_CHECK_SECONDS
-        change_token = self._file.stamp()
+        change_token = self._file.change_token()
         if change_token == self._change_token:
             return
         self._change_token = change_token

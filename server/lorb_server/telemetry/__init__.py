@@ -1,1 +1,1 @@
-"""Metrics, traces and logs."""
+"""Metrics, logs and traces."""

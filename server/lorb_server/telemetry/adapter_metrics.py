@@ -1,4 +1,4 @@
-"""What the server counts about adapters: which are there, how they came, canaries and comparisons."""
+"""Declares the metrics about adapters: the store, the weights on the device, canaries and shadows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -10,53 +10,53 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 class AdapterMetrics:
-    """The series about adapters and the store."""
+    """The metrics about adapters and the store."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._add_store_series()
-        self._add_resident_series()
-        self._add_canary_series()
-        self._add_shadow_series()
+        self._declare_store_metrics()
+        self._declare_device_metrics()
+        self._declare_canary_metrics()
+        self._declare_shadow_metrics()
 
-    def adapter_arrived(self, adapter: AdapterHandle) -> None:
-        """Shows an adapter whose weights are on the device now."""
+    def add_adapter(self, adapter: AdapterHandle) -> None:
+        """Adds the series of an adapter whose weights are now on the device."""
         ref = adapter.ref
         self._info.labels(ref.domain, ref.version, ref.digest).set(1)
         for gauge, value in self._training_scores(adapter):
             gauge.labels(ref.domain, ref.version).set(value)
 
-    def adapter_left(self, adapter: AdapterHandle) -> None:
-        """Takes its series away."""
+    def remove_adapter(self, adapter: AdapterHandle) -> None:
+        """Removes the series of an adapter whose weights have left the device."""
         ref = adapter.ref
         self._info.remove(ref.domain, ref.version, ref.digest)
         for gauge, _ in self._training_scores(adapter):
             gauge.remove(ref.domain, ref.version)
 
-    def show_refused(self, domain: str, before: Iterable[str], after: Iterable[str]) -> None:
-        """Shows a domain's refused versions, and no longer those that were."""
+    def update_refused(self, domain: str, before: Iterable[str], after: Iterable[str]) -> None:
+        """Replaces the series of a domain's refused versions."""
         before, after = frozenset(before), frozenset(after)
         for version in before - after:
             self._refused.remove(domain, version)
         for version in after - before:
             self._refused.labels(domain, version).set(1)
 
-    def show_aliases(self, domain: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Shows the version that each alias of a domain serves, and no longer what it served before."""
+    def update_aliases(self, domain: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Replaces the series of a domain's aliases, which map an alias to the version that it serves."""
         for alias, version in before.items() - after.items():
             self._alias.remove(domain, alias, version)
         for alias, version in after.items() - before.items():
             self._alias.labels(domain, alias, version).set(1)
 
-    def show_canary(self, domain: str, before: float, after: float) -> None:
-        """Shows the share of a domain's calls that its canary takes; none where that is 0."""
+    def update_canary_share(self, domain: str, before: float, after: float) -> None:
+        """Replaces a domain's canary share, 0 to 1; a share of 0 has no series."""
         if after:
             self._canary_share.labels(domain).set(after)
         elif before:
             self._canary_share.remove(domain)
 
-    def watch_residents(self, size_bytes: Callable[[], float], count: Callable[[], float]) -> None:
-        """Reads the residents' gauges from these functions, whenever somebody asks."""
+    def watch_resident_adapters(self, size_bytes: Callable[[], float], count: Callable[[], float]) -> None:
+        """Reads the gauges of the weights on the device from these functions at every scrape."""
         self._resident_bytes.set_function(size_bytes)
         self._residents.set_function(count)
 
@@ -66,7 +66,7 @@ class AdapterMetrics:
         if adapter.training_score_deviation is not None:
             yield self._training_deviation, adapter.training_score_deviation
 
-    def _add_store_series(self) -> None:
+    def _declare_store_metrics(self) -> None:
         registry = self._registry
         self.loads = Counter(
             "lorb_adapter_loads",
@@ -76,30 +76,30 @@ class AdapterMetrics:
         )
         self.load_duration = Histogram(
             "lorb_adapter_load_duration_seconds",
-            "Reading, checking and staging one version.",
+            "Time to read one version, verify it and put it on the device.",
             buckets=_SECONDS,
             registry=registry,
         )
         self._refused = Gauge(
             "lorb_adapter_refused",
-            "1 for each version of the store that was asked for and refused.",
+            "1 for each version that was requested and refused.",
             ("domain", "version"),
             registry=registry,
         )
         self._alias = Gauge(
             "lorb_adapter_alias",
-            "1 for each alias, with the version that it serves here; behind the store's where a new one is refused.",
+            "1 for each alias, with the version that it serves here: the old one while the store's is refused.",
             ("domain", "alias", "version"),
             registry=registry,
         )
-        self.generation = Gauge("lorb_registry_generation", "The store's generation served.", registry=registry)
+        self.generation = Gauge("lorb_registry_generation", "The store's generation that is served.", registry=registry)
         self.registry_errors = Counter(
             "lorb_registry_errors",
-            "Readings of the store that failed; what was loaded keeps serving.",
+            "Failed readings of the store; the loaded versions keep serving.",
             registry=registry,
         )
 
-    def _add_resident_series(self) -> None:
+    def _declare_device_metrics(self) -> None:
         registry = self._registry
         self._info = Gauge(
             "lorb_adapter_info",
@@ -109,54 +109,59 @@ class AdapterMetrics:
         )
         self._training_score = Gauge(
             "lorb_training_first_pass_score",
-            "Mean first-pass score that a version on the device was trained with.",
+            "Mean first-pass score in the training data of a version on the device, natural log.",
             ("domain", "version"),
             registry=registry,
         )
         self._training_deviation = Gauge(
             "lorb_training_first_pass_score_deviation",
-            "Standard deviation of the first-pass scores that a version on the device was trained with.",
+            "Standard deviation of the first-pass scores in the training data of a version on the device.",
             ("domain", "version"),
             registry=registry,
         )
         self._resident_bytes = Gauge(
-            "lorb_resident_adapter_bytes", "Memory that adapters take on the device.", registry=registry
+            "lorb_resident_adapter_bytes", "Memory of the adapters on the device.", registry=registry
         )
         self._residents = Gauge("lorb_resident_adapters", "Adapters on the device.", registry=registry)
         self.evictions = Counter(
-            "lorb_adapter_evictions", "Adapters that left the device to make room for others.", registry=registry
+            "lorb_adapter_evictions", "Adapters removed from the device to make room for others.", registry=registry
         )
-        self.bring_backs = Counter(
+        self.reloads = Counter(
             "lorb_adapter_bring_backs",
-            "Adapters read again because a call needed them, by result: loaded or failed.",
+            "Evicted adapters read again because a call needed them, by result: loaded or failed.",
             ("result",),
             registry=registry,
         )
-        self.bring_back_duration = Histogram(
+        self.reload_duration = Histogram(
             "lorb_adapter_bring_back_duration_seconds",
-            "Reading an adapter again, until it is on the device.",
+            "Time to read an evicted adapter and put it on the device again.",
             buckets=_SECONDS,
             registry=registry,
         )
 
-    def _add_canary_series(self) -> None:
-        self.canary_requests = self._of_domain("lorb_canary_requests", "Lists that were sent to the canary.")
-        self.canary_withdrawals = self._of_domain("lorb_canary_withdrawals", "Canaries withdrawn because they failed.")
+    def _declare_canary_metrics(self) -> None:
+        self.canary_requests = self._domain_counter("lorb_canary_requests", "Lists sent to the canary.")
+        self.canary_withdrawals = self._domain_counter(
+            "lorb_canary_withdrawals", "Canaries withdrawn because they failed."
+        )
         self._canary_share = Gauge(
-            "lorb_canary_share", "Share of the calls that the canary takes.", ("domain",), registry=self._registry
+            "lorb_canary_share",
+            "Share of the calls that the canary gets, 0 to 1.",
+            ("domain",),
+            registry=self._registry,
         )
 
-    def _add_shadow_series(self) -> None:
-        self.shadow_comparisons = self._of_domain("lorb_shadow_comparisons", "Lists scored by the shadow too.")
-        self.shadow_disagreements = self._of_domain(
-            "lorb_shadow_disagreements", "Of those, lists that the shadow would have given another best text."
+    def _declare_shadow_metrics(self) -> None:
+        self.shadow_comparisons = self._domain_counter("lorb_shadow_comparisons", "Lists that the shadow scored too.")
+        self.shadow_disagreements = self._domain_counter(
+            "lorb_shadow_disagreements", "Compared lists for which the shadow chose another best text."
         )
-        self.shadow_dropped = self._of_domain(
-            "lorb_shadow_dropped", "Lists that the shadow did not get to: nothing was idle, or too many waited."
+        self.shadow_dropped = self._domain_counter(
+            "lorb_shadow_dropped", "Lists that the shadow did not score: no idle time, or too many waited."
         )
-        self.shadow_failures = self._of_domain(
+        self.shadow_failures = self._domain_counter(
             "lorb_shadow_failures", "Lists that the shadow failed on, or gave scores that are not finite."
         )
 
-    def _of_domain(self, name: str, help: str) -> Counter:  # noqa: A002 - as prometheus_client calls it
+    def _domain_counter(self, name: str, help: str) -> Counter:  # noqa: A002 - prometheus_client's own name
         return Counter(name, help, ("domain",), registry=self._registry)

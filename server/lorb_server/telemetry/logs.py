@@ -1,7 +1,7 @@
-"""Log lines on stderr, one JSON object each, or plain text for people. Never a transcript.
+"""Writes log lines to stderr, as JSON objects or plain text. No line holds a transcript.
 
-A line's fields come from `extra={"fields": {...}}`. Unexpected errors are logged by type and place: their
-messages may quote what a caller sent.
+A line's fields come from `extra={"fields": {...}}`. Unexpected errors are logged with their type and traceback but
+without their message, which may quote a caller's text.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, then the line's own fields."""
+    """Formats a record as one JSON object: time, level, logger, message, then the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -34,7 +34,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people: "12:30:01 info adapter loaded domain=radio version=1-0123456789ab"."""
+    """Formats a record as text: "12:30:01 info adapter loaded domain=radio version=1-0123456789ab"."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -44,39 +44,39 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, log_level: str) -> None:
-    """Sends all of the process' log lines to stderr as `log_format` says: "json" or "text"."""
+    """Sends the process's log lines from `log_level` on to stderr. `log_format` is "json" or "text"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
-    # Its ERROR lines about failed handlers carry exception messages; ours say what is needed.
+    # grpc logs the messages of errors in handlers; `log_failure` logs the same errors without them.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 
 def log_failure(log: logging.Logger, message: str, error: BaseException, **fields: Any) -> None:  # noqa: ANN401
-    """Logs an unexpected error: its type and where it came from, without its message."""
+    """Logs an unexpected error with its type and traceback, without its message."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error(message, extra={"fields": {**fields, "error": type(error).__name__, "traceback": frames}})
 
 
-def log_unawaited(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """An event loop's exception handler. asyncio's own would log the error's message and the callback's arguments."""
+def log_event_loop_error(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """An event loop's exception handler. The default one logs the error's message and the callback's arguments."""
     error = context.get("exception")
-    log_failure(_log, "an error in the event loop that nobody awaits", error or RuntimeError())
+    log_failure(_log, "unhandled error in the event loop", error or RuntimeError())
 
 
-def log_uncaught() -> None:
-    """Has this process' uncaught errors, of threads too, logged as all others: Python would print their messages."""
+def log_uncaught_errors() -> None:
+    """Logs the uncaught errors of the process and of its threads. Python would print their messages."""
 
-    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def log_process_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         log_failure(_log, "an error ended the process", error)
 
-    def of_thread(uncaught: threading.ExceptHookArgs) -> None:
+    def log_thread_error(uncaught: threading.ExceptHookArgs) -> None:
         log_failure(_log, "an error ended a thread", uncaught.exc_value or uncaught.exc_type())
 
-    def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
-        log_failure(_log, "an error where none can be raised", ignored.exc_value or ignored.exc_type())
+    def log_unraisable_error(unraisable: "sys.UnraisableHookArgs") -> None:
+        log_failure(_log, "an error that cannot be raised", unraisable.exc_value or unraisable.exc_type())
 
-    sys.excepthook, threading.excepthook, sys.unraisablehook = of_process, of_thread, unraisable
+    sys.excepthook, threading.excepthook, sys.unraisablehook = log_process_error, log_thread_error, log_unraisable_error
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

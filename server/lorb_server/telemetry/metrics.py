@@ -1,4 +1,8 @@
-"""What the server counts and times, for Prometheus: base units, one prefix, no label a caller can invent."""
+"""Declares the server's metrics and serves them to Prometheus over HTTP.
+
+Units are seconds and bytes, names begin with `lorb_`, and no label value comes from a request's free text. The metrics
+about adapters and about callers are declared in `adapter_metrics` and `caller_metrics`.
+"""
 
 import socket
 from collections.abc import Callable
@@ -26,18 +30,26 @@ _LISTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
 class Metrics:
-    """All series of one server, in a registry of its own. A `domain` label is one served, or empty."""
+    """All metrics of one process, in a registry of its own.
+
+    The label `domain` is a served domain, or empty. The label `lane` is a priority's value: single, bulk or idle.
+
+    Attributes:
+        registry: holds every metric.
+        adapters: the metrics about adapters.
+        callers: the metrics about callers.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._add_call_series()
-        self._add_pass_series()
-        self._add_build_series()
+        self._declare_call_metrics()
+        self._declare_batch_metrics()
+        self._declare_server_metrics()
         self.adapters = AdapterMetrics(self.registry)
         self.callers = CallerMetrics(self.registry)
 
-    def _add_call_series(self) -> None:
+    def _declare_call_metrics(self) -> None:
         registry = self.registry
         self.requests = Counter(
             "lorb_rescore_requests",
@@ -47,164 +59,168 @@ class Metrics:
         )
         self.duration = Histogram(
             "lorb_rescore_duration_seconds",
-            "Time of a list, by stage: total, tokenize, queue or infer; lane bulk: lists of BatchRescore.",
+            "Time of a list, by stage: total, tokenize, queue or infer; by lane: single, or bulk for BatchRescore.",
             ("stage", "lane"),
             buckets=_SECONDS,
             registry=registry,
         )
         self.hypotheses = Counter(
             "lorb_rescore_hypotheses",
-            "Hypotheses, by kind: scored, cached, deduplicated (copies) or skipped.",
+            "Hypotheses, by kind: scored, cached, deduplicated (copies in their list) or skipped.",
             ("domain", "kind"),
             registry=registry,
         )
         self.truncated = Counter(
             "lorb_truncated_hypotheses",
-            "Hypotheses too long for the model, scored in part.",
+            "Hypotheses longer than the model's limit, of which the beginning was scored.",
             ("domain",),
             registry=registry,
         )
         self._first_pass_lists = Counter(
-            "lorb_first_pass_lists", "Lists that came with first-pass scores.", ("domain",), registry=registry
+            "lorb_first_pass_lists", "Lists with first-pass scores.", ("domain",), registry=registry
         )
         self._first_pass_magnitude = Counter(
             "lorb_first_pass_score_magnitude",
-            "Their mean first-pass scores without the sign, added up by sign: positive or negative.",
+            "Sum of the absolute values of the lists' mean first-pass scores, by sign: positive or negative.",
             ("domain", "sign"),
             registry=registry,
         )
         self.rank_changed = Counter(
             "lorb_rank_changed",
-            "Lists whose best hypothesis is not the first pass' best.",
+            "Lists whose best hypothesis is not the best one of the first pass.",
             ("domain",),
             registry=registry,
         )
         self.invalid_scores = Counter(
             "lorb_invalid_scores",
-            "Lists for which the model produced a score that is not finite.",
+            "Lists with a score that is not finite.",
             ("domain",),
             registry=registry,
         )
         self.abandoned = Counter(
             "lorb_rescore_abandoned",
-            "Lists that left the queue because nobody waited any more.",
+            "Lists removed from the queue because their call was cancelled or over its deadline.",
             registry=registry,
         )
         self.internal_errors = Counter(
             "lorb_internal_errors",
-            "Calls and lists that failed with an error nobody foresaw; the log tells where.",
+            "Calls and lists that failed with an unexpected error; the log has the place.",
             registry=registry,
         )
-
         self.front_restarts = Counter(
-            "lorb_front_restarts", "Front processes that died and were started again.", registry=registry
+            "lorb_front_restarts", "Front processes restarted after they died.", registry=registry
         )
         self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
 
-    def _add_pass_series(self) -> None:
+    def _declare_batch_metrics(self) -> None:
         registry = self.registry
-        self._batch_tokens = Histogram("lorb_batch_tokens", "Tokens in one batch.", buckets=_TOKENS, registry=registry)
+        self._batch_tokens = Histogram(
+            "lorb_batch_tokens", "Tokens in one batch of the model.", buckets=_TOKENS, registry=registry
+        )
         self._batch_lists = Histogram("lorb_batch_lists", "Lists in one batch.", buckets=_LISTS, registry=registry)
         self._batch_adapters = Histogram(
             "lorb_batch_adapters", "Adapters in one batch.", buckets=_LISTS, registry=registry
         )
         self._batch_deduplicated = Counter(
             "lorb_batch_deduplicated_rows",
-            "Rows that another list of the batch had already.",
+            "Hypotheses not scored because another list of the batch has the same one.",
             registry=registry,
         )
-        self.failed_passes = Counter("lorb_failed_passes", "Passes of the model that raised.", registry=registry)
+        self.failed_passes = Counter(
+            "lorb_failed_passes", "Batches that raised an error; each is split and scored again.", registry=registry
+        )
         self.out_of_memory = Counter(
-            "lorb_out_of_memory_passes", "Passes the device had no memory for, done in halves.", registry=registry
+            "lorb_out_of_memory_passes",
+            "Batches that did not fit in the device's memory, and were split.",
+            registry=registry,
         )
-        self.cuda_graphs = Gauge(
-            "lorb_cuda_graphs", "Small passes that are recorded as CUDA graphs and in use.", registry=registry
-        )
+        self.cuda_graphs = Gauge("lorb_cuda_graphs", "CUDA graphs in use for small batches.", registry=registry)
         self.cuda_graph_failures = Counter(
             "lorb_cuda_graph_failures",
-            "Times that recorded passes were given up, for the ordinary ones.",
+            "Times that CUDA graphs were disabled, by reason: record, mismatch or launch.",
             ("reason",),
             registry=registry,
         )
         self.cache_lookups = Counter(
             "lorb_score_cache_lookups",
-            "Texts looked up in the score cache: hit or miss.",
+            "Texts looked up in the score cache, by result: hit or miss.",
             ("result",),
             registry=registry,
         )
-        self._cache_bytes = Gauge("lorb_score_cache_bytes", "Memory the score cache takes.", registry=registry)
-        self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens that wait for the model.", registry=registry)
+        self._cache_bytes = Gauge("lorb_score_cache_bytes", "Memory of the score cache.", registry=registry)
+        self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens in the queue.", registry=registry)
         self._queue_age = Gauge(
             "lorb_queue_oldest_age_seconds",
-            "How long the longest-waiting list of a lane waits: single, bulk, or idle (the shadow's).",
+            "Waiting time of the oldest list in the queue, by lane: single, bulk, or idle (the shadow's).",
             ("lane",),
             registry=registry,
         )
 
-    def _add_build_series(self) -> None:
+    def _declare_server_metrics(self) -> None:
         registry = self.registry
         self.build_info = Gauge(
             "lorb_build_info",
-            "1, with what this server is.",
+            "1, with the server's version and base.",
             ("version", "base", "base_fingerprint", "device", "dtype"),
             registry=registry,
         )
-        self._serving = Gauge(
-            "lorb_serving", "1 while health says SERVING: warm, and not told to end.", registry=registry
-        )
+        self._serving = Gauge("lorb_serving", "1 while health is SERVING: warm, and not draining.", registry=registry)
 
     def observe_call(
-        self, domain: str, lane: Priority, outcome: Outcome, reason: FallbackReason | None, timings: Timings
+        self, domain: str, priority: Priority, outcome: Outcome, reason: FallbackReason | None, timings: Timings
     ) -> None:
-        """Notes one list answered."""
+        """Counts one answered list and times its stages. A stage that the list skipped is not timed."""
         self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
-        self._observe_stage("total", lane, timings.total_seconds)
+        self._observe_stage("total", priority, timings.total_seconds)
         if timings.tokenize_seconds:
-            self._observe_stage("tokenize", lane, timings.tokenize_seconds)
+            self._observe_stage("tokenize", priority, timings.tokenize_seconds)
         if timings.infer_seconds:
-            self._observe_stage("queue", lane, timings.queue_seconds)
-            self._observe_stage("infer", lane, timings.infer_seconds)
+            self._observe_stage("queue", priority, timings.queue_seconds)
+            self._observe_stage("infer", priority, timings.infer_seconds)
 
     def observe_first_pass(self, domain: str, mean_score: float) -> None:
-        """Notes a list's mean first-pass score: by its sign, for a sum that falls reads as one that began anew."""
+        """Adds a list's mean first-pass score, natural log, to the sum of its sign.
+
+        One sum for both signs could decrease, and Prometheus takes a decreasing counter for a reset one.
+        """
         self._first_pass_lists.labels(domain).inc()
         self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))
         self._first_pass_magnitude.labels(domain, "negative").inc(max(-mean_score, 0.0))
 
-    def _observe_stage(self, stage: str, lane: Priority, seconds: float) -> None:
-        self.duration.labels(stage, lane.value).observe(seconds)
+    def _observe_stage(self, stage: str, priority: Priority, seconds: float) -> None:
+        self.duration.labels(stage, priority.value).observe(seconds)
 
-    def observe_pass(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
-        """Notes one batch that the model scored."""
+    def observe_batch(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
+        """Observes one batch that the model scored. `deduplicated` counts its repeated hypotheses."""
         self._batch_tokens.observe(tokens)
         self._batch_lists.observe(lists)
         self._batch_adapters.observe(adapters)
         self._batch_deduplicated.inc(deduplicated)
 
     def watch_cache(self, size_bytes: Callable[[], float]) -> None:
-        """Reads the score cache's size from this function, whenever somebody asks."""
+        """Reads the score cache's size from this function at every scrape."""
         self._cache_bytes.set_function(size_bytes)
 
     def watch_fronts(self, count: Callable[[], float]) -> None:
-        """Reads the number of fronts that take calls from this function, whenever somebody asks."""
+        """Reads the number of fronts that take calls from this function at every scrape."""
         self._fronts.set_function(count)
 
     def watch_health(self, is_serving: Callable[[], bool]) -> None:
-        """Reads whether the server serves from this function, whenever somebody asks."""
+        """Reads whether health is SERVING from this function at every scrape."""
         self._serving.set_function(lambda: float(is_serving()))
 
     def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Priority], float]) -> None:
-        """Reads the queue's gauges from these functions, whenever somebody asks."""
+        """Reads the queue's gauges from these functions at every scrape."""
         self._queue_tokens.set_function(tokens)
-        for lane in Priority:
-            self._queue_age.labels(lane.value).set_function(partial(oldest_age_seconds, lane))
+        for priority in Priority:
+            self._queue_age.labels(priority.value).set_function(partial(oldest_age_seconds, priority))
 
 
 class MetricsServer:
-    """Serves one registry over HTTP, on threads of its own."""
+    """Serves one registry over HTTP at /metrics, on threads of its own."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        """Raises InvalidInput where the address cannot be bound."""
+        """Raises InvalidInput if the address cannot be bound."""
         try:
             self._server: WSGIServer
             self._server, self._thread = start_http_server(port, host, registry)
@@ -213,7 +229,7 @@ class MetricsServer:
         self.port: int = self._server.server_port
 
     def close(self) -> None:
-        """Stops serving."""
+        """Stops serving and ends the threads."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,10 +1,10 @@
-"""Traces for OpenTelemetry, from the stamps that the metrics are made from. Off unless an endpoint is given.
+"""Sends OpenTelemetry traces of calls. Off unless an endpoint is given.
 
-One server span a call, under the caller's `traceparent` where there is one; under it the stages of its list: decode,
-tokenise, queue, model, rank. A BatchRescore has one such set for each list, under a span of its own. No attribute holds
-text: no transcript, no context, no id or key that a caller chose.
+Each call has one server span, a child of the caller's `traceparent` if it sent one. Its children are the stages of the
+list: decode, tokenise, queue, model, rank. In a BatchRescore each list has a span of its own with those children. No
+attribute holds text of the caller: no transcript, context, id or key.
 
-opentelemetry is imported by `open_tracing` alone, so that a server without it neither needs nor loads it.
+Only `open_tracing` and `Tracing` import opentelemetry, so that a server without traces does not need it.
 """
 
 import asyncio
@@ -15,66 +15,68 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from grpc import StatusCode
+from grpc.aio import ServicerContext
 
 from lorb import __version__
+from lorb.error_status import status_code
 from lorb.errors import InvalidInput, LorbError
 from lorb.ranked import Ranked
-from lorb.status import status_code
-from lorb_server.call import Priority
-from lorb_server.rpc.errors import Context
+from lorb_server.call import Priority, RescoreCall
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-    from lorb_server.rescoring.rescorer import Call
-
 _SERVICE = "lorb.v1.RescoringService"
 _ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_FAREWELL_SECONDS = 5.0
+_FLUSH_SECONDS = 5.0
 _INSTALL = "pip install 'lorb[otel]'"
 
 _log = logging.getLogger(__name__)
-_epoch_offset_ns: ContextVar[int] = ContextVar("_epoch_offset_ns")  # of the call being served: wall less monotonic
+
+# Wall-clock time minus event-loop time at the start of the current call.
+_epoch_offset_ns: ContextVar[int] = ContextVar("_epoch_offset_ns")
+
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Context = ServicerContext[Any, Any]
 
 
-class Traced(Protocol):
+class HasTracing(Protocol):
     """A servicer whose calls may be traced."""
 
     @property
     def tracing(self) -> "Tracing | None":
-        """None where they are not."""
+        """None if its calls are not traced."""
 
 
-Servicer = TypeVar("Servicer", bound=Traced)
+Servicer = TypeVar("Servicer", bound=HasTracing)
 
 
 def traced(
     method: Callable[[Servicer, Request, Context], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
-    """Makes a servicer's method a server span where its servicer has tracing."""
+    """Decorates a servicer's method: each call is a server span if the servicer has tracing."""
 
     @functools.wraps(method)
     async def serve(self: Servicer, request: Request, context: Context) -> Response:
         if self.tracing is None:
             return await method(self, request, context)
-        with self.tracing.serving(method.__name__, context):
+        with self.tracing.server_span(method.__name__, context):
             return await method(self, request, context)
 
     return serve
 
 
 class Tracing:
-    """Makes spans and sends them from a thread of its own. Belongs to the event loop."""
+    """Records spans, and exports them on a thread of its own. Belongs to the event loop."""
 
     def __init__(self, exporter: "SpanExporter", environment: Mapping[str, str]) -> None:
-        """Samplers, limits and the resource are what OTEL_* variables say, as for any program."""
+        """OpenTelemetry's own OTEL_* variables in `environment` set the sampler, the limits and the resource."""
         from opentelemetry import trace
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -86,16 +88,16 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("lorb", __version__)
         self._trace = trace
-        self._caller = TraceContextTextMapPropagator()
+        self._propagator = TraceContextTextMapPropagator()
 
     @contextmanager
-    def serving(self, method: str, context: Context) -> Iterator[None]:
-        """The server span of one call; its error, if it ends with one, is the span's status."""
+    def server_span(self, method: str, context: Context) -> Iterator[None]:
+        """The server span of one call. If the call fails, the span gets the status of its error."""
         token = _epoch_offset_ns.set(time.time_ns() - _nanoseconds(asyncio.get_running_loop().time()))
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         span = self._tracer.start_span(
             f"{_SERVICE}/{method}",
-            self._caller.extract(headers),
+            self._propagator.extract(headers),
             self._trace.SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": _SERVICE, "rpc.method": method},
         )
@@ -111,32 +113,32 @@ class Tracing:
             code = status_code(error)
             raise
         finally:
-            self._end_served(span, code)
+            self._end_server_span(span, code)
             _epoch_offset_ns.reset(token)
 
-    def record(self, call: "Call", ranked: Ranked, now: float) -> None:
-        """Notes one answered list: its attributes, and a span a stage. `now`: seconds on the event loop's clock."""
+    def record(self, call: RescoreCall, ranked: Ranked, now: float) -> None:
+        """Records one answered list: its attributes and a span for each stage. `now` is in event-loop seconds."""
         span = self._trace.get_current_span()
         if not span.is_recording():
             return
-        own = None
-        if call.lane is Priority.BATCH:
-            own = span = self._tracer.start_span("list", start_time=_wall_ns(call.started_at))
+        list_span = None
+        if call.priority is Priority.BATCH:
+            list_span = span = self._tracer.start_span("list", start_time=_wall_ns(call.started_at))
         span.set_attributes(_attributes(call, ranked))
         parent = self._trace.set_span_in_context(span)
         for name, start, seconds in _stages(call, ranked, now):
             stage = self._tracer.start_span(name, parent, start_time=_wall_ns(start))
             stage.end(_wall_ns(start + seconds))
-        if own is not None:
-            own.end(_wall_ns(now))
+        if list_span is not None:
+            list_span.end(_wall_ns(now))
 
     async def close(self) -> None:
-        """Sends what is left, if that takes no longer than a few seconds."""
-        farewell = threading.Thread(target=self._provider.shutdown, name="traces' end", daemon=True)
-        farewell.start()
-        await asyncio.to_thread(farewell.join, _FAREWELL_SECONDS)
+        """Exports the remaining spans, for a few seconds at most."""
+        flushing = threading.Thread(target=self._provider.shutdown, name="trace export", daemon=True)
+        flushing.start()
+        await asyncio.to_thread(flushing.join, _FLUSH_SECONDS)
 
-    def _end_served(self, span: "Span", code: StatusCode) -> None:
+    def _end_server_span(self, span: "Span", code: StatusCode) -> None:
         number, name = code.value
         span.set_attribute("rpc.grpc.status_code", number)
         if code is not StatusCode.OK:
@@ -145,30 +147,32 @@ class Tracing:
 
 
 def open_tracing(endpoint: str, environment: Mapping[str, str]) -> Tracing | None:
-    """Tracing to `endpoint`, or to where OTEL_EXPORTER_OTLP_ENDPOINT says; None where neither does.
+    """Tracing to `endpoint`, else to the endpoint that OTEL_EXPORTER_OTLP_ENDPOINT gives; None if neither is set.
 
-    Raises InvalidInput where `endpoint` is given and the packages are missing or it is no URL. Where only the
-    environment asks for traces, and the packages are missing, a warning is all: the variable is often set for a whole
-    cluster.
+    Raises InvalidInput if `endpoint` is not a URL, or is given and opentelemetry is not installed. If only the variable
+    is set, missing packages are logged as a warning: the variable is often set for a whole cluster.
     """
-    if not endpoint and not _environment_asks(environment):
+    if not endpoint and not _environment_enables(environment):
         return None
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise InvalidInput(
-            f"--otlp-endpoint {endpoint}: give a URL, as http://collector:4317 (plain) or https://collector:4317 (TLS)",
+            f"--otlp-endpoint {endpoint} is not a URL: "
+            "give one such as http://collector:4317 (plain text) or https://collector:4317 (TLS)",
             field="otlp_endpoint",
         )
     try:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     except ImportError:
         if endpoint:
-            raise InvalidInput(f"--otlp-endpoint needs OpenTelemetry: {_INSTALL}", field="otlp_endpoint") from None
+            raise InvalidInput(
+                f"--otlp-endpoint needs OpenTelemetry, which is not installed: {_INSTALL}", field="otlp_endpoint"
+            ) from None
         _log.warning(f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need OpenTelemetry: {_INSTALL}")
         return None
     return Tracing(OTLPSpanExporter(endpoint=endpoint or None), environment)
 
 
-def _environment_asks(environment: Mapping[str, str]) -> bool:
+def _environment_enables(environment: Mapping[str, str]) -> bool:
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none":
         return False
     return any(environment.get(variable) for variable in _ENDPOINT_VARIABLES)
@@ -183,8 +187,8 @@ def _resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
     return attributes
 
 
-def _attributes(call: "Call", ranked: Ranked) -> dict[str, str | int]:
-    """Counts and names of the server's own; nothing that a caller wrote."""
+def _attributes(call: RescoreCall, ranked: Ranked) -> dict[str, str | int]:
+    """Counts, and names that the server chose; nothing that a caller wrote."""
     attributes: dict[str, str | int] = {
         "lorb.domain": call.adapter.ref.domain,
         "lorb.adapter.version": call.adapter.ref.version,
@@ -197,8 +201,8 @@ def _attributes(call: "Call", ranked: Ranked) -> dict[str, str | int]:
     return attributes
 
 
-def _stages(call: "Call", ranked: Ranked, now: float) -> Iterator[tuple[str, float, float]]:
-    """Name, start and seconds of each stage that the list went through."""
+def _stages(call: RescoreCall, ranked: Ranked, now: float) -> Iterator[tuple[str, float, float]]:
+    """Name, start and duration in seconds of each stage that the list went through."""
     yield "decode", call.started_at, call.decoded_at - call.started_at
     timings = ranked.timings
     if not call.tokenize_seconds:

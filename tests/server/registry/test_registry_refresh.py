@@ -16,15 +16,15 @@ def test_one_domains_trouble_is_not_anothers(parts):
     registry = make_registry(parts)
 
     async def test():
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         catalogue.set("radio", "stable", 2)
         catalogue.set("voice", "stable", 2)
         catalogue.trouble["radio"] = StoreUnavailable("radio/aliases.json is torn")
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         assert (serves(registry, "radio"), serves(registry, "voice")) == (version(1), version(2))
         assert metrics.registry.get_sample_value("lorb_registry_errors_total") == 1
         catalogue.trouble.clear()
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         assert serves(registry, "radio") == version(2)
 
     asyncio.run(test())
@@ -38,9 +38,9 @@ def test_a_store_that_cannot_be_read_changes_nothing(parts, trouble):
     registry = make_registry(parts)
 
     async def test():
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         catalogue.trouble["generation"] = trouble
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         assert serves(registry) == version(1)
 
     asyncio.run(test())
@@ -100,7 +100,7 @@ def test_a_domain_that_could_not_be_loaded_is_read_again(parts):
     registry = make_registry(parts)
 
     async def test():
-        await registry.refresh_if_possible()
+        await registry.try_refresh()
         load.refuses.clear()
         catalogue.read.clear()
         await registry.refresh()
@@ -116,7 +116,7 @@ def test_whoever_watches_is_told_of_every_change(parts):
     catalogue.set("voice", "stable", 1)
     registry = make_registry(parts)
     states = []
-    registry.domains.watch(lambda: states.append(registry.domains.state))
+    registry.domains.add_listener(lambda: states.append(registry.domains.revision))
 
     async def test():
         await registry.refresh()

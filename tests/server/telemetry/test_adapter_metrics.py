@@ -22,8 +22,8 @@ def test_adapters_that_left_leave_their_series(metrics):
     statistics = {"training_score_mean": -4.0, "training_score_deviation": 1.5}
     old, new = (replace(adapter_handle(number), **statistics) for number in (1, 2))
     for adapter in (old, new):
-        metrics.adapters.adapter_arrived(adapter)
-    metrics.adapters.adapter_left(old)
+        metrics.adapters.add_adapter(adapter)
+    metrics.adapters.remove_adapter(old)
     refs = [old.ref, new.ref]
     infos = [
         sample(metrics, "lorb_adapter_info", domain=ref.domain, version=ref.version, digest=ref.digest) for ref in refs
@@ -44,22 +44,22 @@ def test_aliases_show_what_they_serve(metrics):
         return sample(metrics, "lorb_adapter_alias", domain="voice", alias=alias, version=version)
 
     first, second = {"stable": "1-a", "canary": "2-b"}, {"stable": "2-b"}
-    metrics.adapters.show_aliases("voice", {}, first)
-    metrics.adapters.show_aliases("voice", first, second)
+    metrics.adapters.update_aliases("voice", {}, first)
+    metrics.adapters.update_aliases("voice", first, second)
     served = [shown("stable", "1-a"), shown("stable", "2-b"), shown("canary", "2-b")]
     assert served == [None, 1, None]
 
 
 def test_refusals_and_shares_follow_what_changed(metrics):
     """A version no longer refused, and a canary that takes nothing any more, have no series."""
-    metrics.adapters.show_refused("voice", (), ("1-a", "2-b"))
-    metrics.adapters.show_refused("voice", ("1-a", "2-b"), ("2-b", "3-c"))
+    metrics.adapters.update_refused("voice", (), ("1-a", "2-b"))
+    metrics.adapters.update_refused("voice", ("1-a", "2-b"), ("2-b", "3-c"))
     shown = [
         sample(metrics, "lorb_adapter_refused", domain="voice", version=version) for version in ("1-a", "2-b", "3-c")
     ]
     assert shown == [None, 1, 1]
-    metrics.adapters.show_canary("voice", 0.0, 0.25)
+    metrics.adapters.update_canary_share("voice", 0.0, 0.25)
     assert sample(metrics, "lorb_canary_share", domain="voice") == 0.25
-    metrics.adapters.show_canary("voice", 0.25, 0.0)
-    metrics.adapters.show_canary("voice", 0.0, 0.0)
+    metrics.adapters.update_canary_share("voice", 0.25, 0.0)
+    metrics.adapters.update_canary_share("voice", 0.0, 0.0)
     assert sample(metrics, "lorb_canary_share", domain="voice") is None

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lorb_server.telemetry.logs import JsonFormatter, TextFormatter, configure_logs, log_failure, log_unawaited
+from lorb_server.telemetry.logs import JsonFormatter, TextFormatter, configure_logs, log_event_loop_error, log_failure
 
 
 def record(message="adapter loaded", fields=None, **settings):
@@ -78,7 +78,7 @@ def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
         async def fail(words):
             raise ValueError(words)
 
-        asyncio.get_running_loop().set_exception_handler(log_unawaited)
+        asyncio.get_running_loop().set_exception_handler(log_event_loop_error)
         task = asyncio.ensure_future(fail("the secret transcript"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -106,7 +106,7 @@ def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
 def test_uncaught_errors_are_logged_without_their_words(work):
     """Of the process, of a thread, and where none can be raised: one JSON line each, no traceback."""
     begin = (
-        "from lorb_server.telemetry.logs import configure_logs, log_uncaught\n"
+        "from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors\n"
         "configure_logs('json', 'info')\nlog_uncaught()\n"
     )
     code = begin + "words = ' '.join(['the', 'secret'])\n" + work
