@@ -43,12 +43,6 @@ _MISSING = re.compile(r"Object missing required field `(.+)`")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
-class SchemaVersion(msgspec.Struct):
-    """The field that every file of LoRB has. Read it first: the other fields of a newer file may have other types."""
-
-    schema_version: Count
-
-
 def read_json(content: bytes, kind: type[_T], place: str, error: type[LorbError]) -> _T:
     """Parses a whole file and converts it to `kind`.
 
@@ -61,6 +55,31 @@ def read_json(content: bytes, kind: type[_T], place: str, error: type[LorbError]
         error: raised for anything wrong; its `field` is the path of the value, such as "history[2].time".
     """
     return from_json(parse_json(content, place, error), kind, place, error)
+
+
+def read_versioned(content: bytes, kind: type[_T], versions: range, place: str, error: type[LorbError]) -> _T:
+    """Parses a file whose field `schema_version` must be one of `versions`, and converts it to `kind`.
+
+    Raises `error`, which names `place` and the field.
+    """
+    value = parse_json(content, place, error)
+    check_schema_version(value, versions, place, error)
+    return from_json(value, kind, place, error)
+
+
+def check_schema_version(value: object, versions: range, place: str, error: type[LorbError]) -> None:
+    """Raises `error` where the field `schema_version` of parsed JSON is not one of `versions`.
+
+    Call it before `from_json`: the other fields of a newer file may have other types.
+    """
+    version, newest = from_json(value, _SchemaVersion, place, error).schema_version, versions[-1]
+    if version > newest:
+        problem = f"is {version}, newer than the {newest} that this LoRB reads: upgrade LoRB"
+    elif version not in versions:
+        problem = f"is {version}, not {newest}"
+    else:
+        return
+    raise error(f"{place}: schema_version {problem}", field="schema_version")
 
 
 def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
@@ -109,6 +128,10 @@ def _to_builtin(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a type of JSON")
+
+
+class _SchemaVersion(msgspec.Struct):
+    schema_version: Count
 
 
 def _refuse_constant(name: str) -> NoReturn:

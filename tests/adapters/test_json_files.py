@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from lorb.errors import InvalidAdapter, StoreUnavailable
-from lorb_adapters.json_files import Count, Finite, NonNegative, Sha256, canonical_json, read_json, to_json
+from lorb_adapters.json_files import (
+    Count,
+    Finite,
+    NonNegative,
+    Sha256,
+    canonical_json,
+    read_json,
+    read_versioned,
+    to_json,
+)
 
 
 class Inner(Struct):
@@ -139,6 +148,30 @@ def test_half_a_surrogate_pair_is_refused(field):
     """A string that is not valid Unicode, where another type belongs, is refused with the file's name."""
     with pytest.raises(InvalidAdapter, match=r"^file\.json"):
         read(json.dumps({"text": "a", field: "\ud800"}).encode())
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        ("3", "schema_version is 3, newer than the 2 that this LoRB reads: upgrade LoRB"),
+        ("0", "schema_version is 0, not 2"),
+        ("true", "schema_version is true, not a whole number"),
+    ],
+)
+def test_a_schema_version_out_of_range_is_refused_first(version, problem):
+    """A file of another schema is refused by its version, whatever its other fields hold."""
+    content = f'{{"schema_version": {version}, "text": 1}}'.encode()
+    with pytest.raises(InvalidAdapter) as caught:
+        read_versioned(content, Example, range(1, 3), "file.json", InvalidAdapter)
+    assert str(caught.value) == f"file.json: {problem}"
+    assert caught.value.field == "schema_version"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_schema_version_is_read(version):
+    """Every schema version in the range is read."""
+    content = f'{{"schema_version": {version}, "text": "a"}}'.encode()
+    assert read_versioned(content, Example, range(1, 3), "file.json", InvalidAdapter) == Example("a")
 
 
 def test_unknown_fields_are_ignored():

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lorb.errors import BaseNotFound, InvalidInput
-from lorb_adapters.json_files import SchemaVersion, canonical_json, from_json, parse_json
+from lorb_adapters.json_files import canonical_json, read_versioned
 
 _CONFIG, _TENSORS = "lorb_delta.json", "lorb_delta.safetensors"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSIONS = range(1, 2)
 _GROUP_SIZE = 64  # weights, in the order of their storage, that share a scale
 _MOST_LEVELS = 7  # on each side of 0
 # A group's scale lets its largest difference clip where that lessens the others' rounding by more.
@@ -51,7 +51,7 @@ class BaseDelta:
         if not config.is_file():
             return None
         try:
-            file = _parse_config(config.read_bytes(), str(config))
+            file = read_versioned(config.read_bytes(), _Config, _SCHEMA_VERSIONS, str(config), BaseNotFound)
             tensors = load_file(folder / _TENSORS)
         except (OSError, SafetensorError) as error:
             raise BaseNotFound(f"{folder / _TENSORS} cannot be read: {error}", field="base") from error
@@ -61,7 +61,7 @@ class BaseDelta:
         """Writes the two files into a folder that is there."""
         save_file(dict(self.tensors), folder / _TENSORS)
         said = {
-            "schema_version": _SCHEMA_VERSION,
+            "schema_version": _SCHEMA_VERSIONS[-1],
             "parent": self.parent,
             "parent_fingerprint": self.parent_fingerprint,
             "fingerprint": self.fingerprint,
@@ -94,15 +94,6 @@ class _Config(Struct):
     parent: str
     parent_fingerprint: str
     fingerprint: str
-
-
-def _parse_config(content: bytes, place: str) -> _Config:
-    value = parse_json(content, place, BaseNotFound)
-    if from_json(value, SchemaVersion, place, BaseNotFound).schema_version != _SCHEMA_VERSION:
-        raise BaseNotFound(
-            f"{place}: schema_version is not {_SCHEMA_VERSION}: a newer LoRB wrote it", field="schema_version"
-        )
-    return from_json(value, _Config, place, BaseNotFound)
 
 
 def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from lorb.errors import InvalidInput, LorbError, StoreUnavailable, UnknownVersion
 from lorb.names import CANARY, STABLE, check_alias, check_version, is_version
-from lorb_adapters.json_files import Count, Finite, SchemaVersion, from_json, parse_json
+from lorb_adapters.json_files import Count, Finite, from_json, read_versioned
 
 MAX_CHANGES = 100  # of each alias, so that a busy canary does not push `stable` out of the history
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSIONS = range(2)
 _FILE = "aliases.json"
 
 
@@ -109,7 +109,7 @@ class Aliases:
     def to_json(self) -> dict[str, Any]:
         """The fields of aliases.json."""
         return {
-            "schema_version": _SCHEMA_VERSION,
+            "schema_version": _SCHEMA_VERSIONS[-1],
             "last_number": self.last_number,
             "aliases": {name: _alias_json(name, alias) for name, alias in sorted(self.by_name.items())},
             "history": [msgspec.to_builtins(change) for change in self.history],
@@ -118,13 +118,7 @@ class Aliases:
     @classmethod
     def parse(cls, content: bytes, place: str = _FILE) -> "Aliases":
         """Reads aliases.json; raises StoreUnavailable naming `place` and the field."""
-        value = parse_json(content, place, StoreUnavailable)
-        if from_json(value, SchemaVersion, place, StoreUnavailable).schema_version > _SCHEMA_VERSION:
-            raise StoreUnavailable(
-                f"{place}: schema_version is newer than {_SCHEMA_VERSION}: upgrade LoRB to use this store",
-                field="schema_version",
-            )
-        file = from_json(value, _AliasesFile, place, StoreUnavailable)
+        file = read_versioned(content, _AliasesFile, _SCHEMA_VERSIONS, place, StoreUnavailable)
         by_name = {name: _alias(name, target, place) for name, target in file.aliases.items()}
         return cls(by_name, file.history, file.last_number)
 

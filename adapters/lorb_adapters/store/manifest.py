@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from lorb.errors import InvalidAdapter, LorbError
 from lorb.names import check_name, is_version
 from lorb.nbest import Hypothesis, NBest
-from lorb_adapters.json_files import Finite, SchemaVersion, Sha256, from_json, parse_json, to_json
+from lorb_adapters.json_files import Finite, Sha256, check_schema_version, from_json, parse_json, to_json
 from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
@@ -149,7 +149,7 @@ class Manifest:
         Fields that this LoRB does not know are ignored.
         """
         value = parse_json(content, _FILE, InvalidAdapter)
-        _check_schema(from_json(value, SchemaVersion, _FILE, InvalidAdapter).schema_version)
+        check_schema_version(value, range(1, SCHEMA_VERSION + 1), _FILE, InvalidAdapter)
         from_json(value, _Required, _FILE, InvalidAdapter)
         return from_json(value, cls, _FILE, InvalidAdapter)
 
@@ -167,13 +167,3 @@ class _Required(Struct):
     """Fields that have a default in code but must stand in a manifest."""
 
     normalization: _RequiredNormalization
-
-
-def _check_schema(version: int) -> None:
-    if version > SCHEMA_VERSION:
-        problem = f"is {version}, newer than the {SCHEMA_VERSION} that this LoRB reads: upgrade LoRB to load it"
-    elif version < 1:
-        problem = "is 0: the first schema version is 1"
-    else:
-        return
-    raise InvalidAdapter(f"{_FILE}: schema_version {problem}", field="schema_version")

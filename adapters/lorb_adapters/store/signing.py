@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from lorb.errors import InvalidAdapter, InvalidInput
-from lorb_adapters.json_files import SchemaVersion, canonical_json, from_json, parse_json
+from lorb_adapters.json_files import canonical_json, read_versioned
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE = "manifest.sig"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSIONS = range(1, 2)
 _PURPOSE = b"lorb manifest 1\n"  # signed in front of the manifest: a signature made for another purpose is not valid
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
@@ -40,7 +40,7 @@ class SigningKey:
     def sign(self, manifest: bytes) -> bytes:
         """Renders the signature file of a manifest."""
         signature = base64.b64encode(self._key.sign(_PURPOSE + manifest)).decode()
-        return canonical_json({"schema_version": _SCHEMA_VERSION, "key": self.key_id, "ed25519": signature})
+        return canonical_json({"schema_version": _SCHEMA_VERSIONS[-1], "key": self.key_id, "ed25519": signature})
 
 
 class TrustedKeys:
@@ -60,7 +60,7 @@ class TrustedKeys:
                 "sign it with 'lorb-adapters sign'",
                 field=SIGNATURE,
             )
-        file = _parse_signature(signature)
+        file = read_versioned(signature, _SignatureFile, _SCHEMA_VERSIONS, SIGNATURE, InvalidAdapter)
         key = self._keys.get(file.key)
         if key is None:
             raise InvalidAdapter(
@@ -113,15 +113,6 @@ def check_manifest_sha256(manifest: bytes, expected: str) -> None:
 class _SignatureFile(Struct):
     key: str
     ed25519: str  # base64
-
-
-def _parse_signature(content: bytes) -> _SignatureFile:
-    value = parse_json(content, SIGNATURE, InvalidAdapter)
-    if from_json(value, SchemaVersion, SIGNATURE, InvalidAdapter).schema_version != _SCHEMA_VERSION:
-        raise InvalidAdapter(
-            f"{SIGNATURE}: schema_version is not {_SCHEMA_VERSION}: another LoRB wrote it", field="schema_version"
-        )
-    return from_json(value, _SignatureFile, SIGNATURE, InvalidAdapter)
 
 
 def _private_key(path: Path) -> "Ed25519PrivateKey":

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lorb.errors import ForeignBase, InvalidAdapter
 from lorb_adapters.json_files import read_json
-from lorb_adapters.lora.sites import adapted_sites
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig, weights_from_state_dict
+from lorb_adapters.lora.config import LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights, adapted_modules, weights_from_state_dict
 from lorb_adapters.store.adapter import Adapter, weights_digest
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.signing import SIGNATURE, TrustedKeys
@@ -85,7 +85,7 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
 
 def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> AdapterWeights:
     config = LoraConfig.from_peft_json(read_json(files[CONFIG], dict[str, Any], CONFIG, InvalidAdapter))
-    sites = adapted_sites(base.encoder, config)
+    sites = adapted_modules(base.encoder, config)
     if not sites:
         raise InvalidAdapter(
             f"{CONFIG}: the base has no layer named {', '.join(config.target_modules)}"
