@@ -7,13 +7,12 @@ from functools import cache
 from statistics import median
 
 import torch
-from lorb_adapters.encoder.scores_future import ScoresFuture
 
 from engine import Engine, LoadedModel
 from lorb_adapters.cuda_graphs.bucket import GraphBucket, shapes_up_to
 from lorb_adapters.cuda_graphs.graph import captured
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
-from lorb_adapters.model import RescoringModel
+from lorb_adapters.model import RescoringModel, ScoresFuture
 from lorb_server.engine.batch import Work
 from models import BERT_BASE, MINILM, TINY, prepared
 from workload import TaggedList, Workload

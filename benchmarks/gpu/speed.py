@@ -108,7 +108,7 @@ def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
 
 def operations(loaded: LoadedModel, works: Sequence[Work]) -> float:
     """Multiplications and additions of the batches: linear layers, attention, and LoRA on every layer."""
-    joins = PackedEncoder(loaded.base.encoder).joins
+    joins = PackedEncoder(loaded.base.encoder).projection_shapes
     parts = (3, 1, 1, 1)
     linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(joins))
     lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(joins))

@@ -65,7 +65,7 @@ def page(size: Size, records: Records) -> str:
     parts = [
         _domain(size, matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)
     ]
-    return whole_page("Table 3: lambda, and what else regularises", size, done, _WORDS, *parts)
+    return whole_page("Table 3: correlation weight and other regularisers", size, done, _WORDS, *parts)
 
 
 def _domain(size: Size, records: Sequence[Record], domain: str, results: Path) -> str:

@@ -73,9 +73,11 @@ def page(size: Size, records: Records) -> str:
     if panels:
         plot_curves(results / "table4.svg", panels)
     table = grid(("domain", "first pass", *counted, "b", "R²", "change at ten times", "oracle"), lines)
-    told = f"Learning rate and number of seeds:\n\n{grid(('domain', *counted), rates)}"
+    chosen_rates = f"Learning rate and number of seeds:\n\n{grid(('domain', *counted), rates)}"
     image = "![WER against train lists](table4.svg)" if panels else ""
-    return whole_page("Table 4: how many lists", size, done, _WORDS, *((table, told, image) if lines else ()))
+    return whole_page(
+        "Table 4: number of train lists", size, done, _WORDS, *((table, chosen_rates, image) if lines else ())
+    )
 
 
 def _chosen(done: Sequence[Record], size: Size, domain: str) -> dict[int, list[Record]]:

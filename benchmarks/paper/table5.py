@@ -90,7 +90,7 @@ def page(size: Size, records: Records) -> str:
     """Makes the page: a part for each domain."""
     done = list(records.all())
     parts = [_domain(matching(done, domain=domain), domain, records) for domain in size.domains]
-    return whole_page("Table 5: with and without", size, done, _WORDS, *parts)
+    return whole_page("Table 5: ablations", size, done, _WORDS, *parts)
 
 
 def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
@@ -106,18 +106,8 @@ def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
         lines.append((each.title, ends[0], wer(some), ends[1], change_text(compared), against, count(some)))
         if each.name == _DEFAULT:
             bare = change(some, some, results, "dev_without_margin", "dev")
-            told = change_text(bare)
-            lines.append(
-                (
-                    "without a switching margin",
-                    ends[0],
-                    wer(some, "dev_without_margin"),
-                    ends[1],
-                    told,
-                    each.title,
-                    count(some),
-                )
-            )
+            title, without = "without a switching margin", "dev_without_margin"
+            lines.append((title, ends[0], wer(some, without), ends[1], change_text(bare), each.title, count(some)))
     columns = ("", "first pass", "dev WER", "oracle", "change", "against", "seeds")
     return f"## {domain}\n\n{grid(columns, lines)}" if lines else ""
 

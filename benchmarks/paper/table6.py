@@ -54,7 +54,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 def kept(key: Key, figures: Figures) -> Figures:
     """The figures that the page needs."""
     if key["of"] == "base":
-        return pick(figures, "parameters", "taught", "cost.seconds", *_BASE_DEV)
+        return pick(figures, "parameters", "trained_on", "cost.seconds", *_BASE_DEV)
     if key["of"] == "speed":
         return {dtype: pick(each, "list_ms", "tokens_per_second") for dtype, each in figures.items()}
     return pick(figures, "dev")

@@ -47,10 +47,8 @@ def _break_clock() -> None:
 
 
 def _break_model(fault: str) -> None:
-    from lorb_adapters.encoder.scores_future import ScoresFuture
-
     from lorb_adapters.base.loader import load_base
-    from lorb_adapters.model import RescoringModel
+    from lorb_adapters.model import RescoringModel, ScoresFuture
 
     launch = RescoringModel.launch
     [poison] = load_base("minilm").text_encoder._tokenize([POISON_WORD])

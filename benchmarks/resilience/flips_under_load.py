@@ -22,14 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 import grpc
 import torch
 from corruptions import CORRUPTIONS, DOMAIN, corrupt
-from lorb_adapters.lora.sites import fresh_weights
 
 from lorb import NBest, RescoreOptions
 from lorb.formats import read_nbest_lists
 from lorb.v1 import admin_pb2, admin_pb2_grpc
 from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.weights import initial_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication
@@ -63,7 +63,7 @@ def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int
     """A random adapter with golden lists and its scores for them."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
-    weights = fresh_weights(base.encoder, LoraConfig(), head, generator)
+    weights = initial_weights(base.encoder, LoraConfig(), head, generator)
     for _, b in weights.lora.values():
         b.normal_(0, 0.02, generator=generator)
     golden = []

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lorb_adapters.lora.sites import fresh_weights
 from transformers import BertConfig, BertModel
 
 from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import CLS, HeadWeights
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights, initial_weights
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication
 from lorb_adapters.store.store import Store
@@ -103,7 +103,7 @@ def random_adapter(base: Base, seed: int) -> AdapterWeights:
     """A random adapter of rank 8 on all six linear layers of each block, with a first-token head, as peers have."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights(CLS, torch.randn(base.hidden_size, generator=generator), torch.zeros(()))
-    weights = fresh_weights(base.encoder, LoraConfig(rank=RANK, alpha=2.0 * RANK), head, generator)
+    weights = initial_weights(base.encoder, LoraConfig(rank=RANK, alpha=2.0 * RANK), head, generator)
     for _, b in weights.lora.values():
         b.normal_(0, 0.02, generator=generator)
     return weights

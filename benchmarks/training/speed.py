@@ -26,7 +26,7 @@ from torch import Tensor
 
 from lorb.formats import read_nbest_lists
 from lorb_adapters.base.loader import Base, load_base
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.ranking import first_pass_scores
 from lorb_adapters.text import EncodedHypothesis, TextNormalization

@@ -35,7 +35,7 @@ def page(size: Size, records: Records) -> str:
     found = [(each.claim, each.where, each.figure, each.verdict) for each in findings(rows)]
     claims = grid(("claim", "where", "found here", "verdict"), found) if found else ""
     return whole_page(
-        "Table 1: what is trained, and what it costs",
+        "Table 1: methods and costs",
         size,
         done,
         _WORDS,

@@ -52,7 +52,7 @@ class BaseBuilding:
         layers = sum(count for name, count in counts.items() if name.startswith("encoder."))
         return {
             "parameters": {"all": sum(counts.values()), "layers": layers},
-            "taught": {"parent": self.parent, "sentences": self.num_sentences},
+            "trained_on": {"parent": self.parent, "sentences": self.num_sentences},
             "cost": {"seconds": report["cost"]["seconds"]},
             "dev": report["dev"],
         }

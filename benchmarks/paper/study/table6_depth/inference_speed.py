@@ -48,18 +48,18 @@ class InferenceSpeed:
 
     def _speed(self, folder: str, dtype: Any, context: CellContext) -> dict[str, Any]:
         import torch
-        from lorb_adapters.lora.sites import fresh_weights
 
         from lorb.formats import read_nbest_lists
         from lorb_adapters.base.loader import load_base
+        from lorb_adapters.lora.config import LoraConfig
         from lorb_adapters.lora.head import HeadWeights
-        from lorb_adapters.lora.weights import LoraConfig
+        from lorb_adapters.lora.weights import initial_weights
         from lorb_adapters.model import RescoringModel
         from lorb_adapters.text import TextNormalization
 
         base = load_base(folder, device=context.device, dtype=dtype)
         head = HeadWeights.zeros("sum", base.hidden_size)
-        adapter = fresh_weights(base.encoder, LoraConfig(), head, torch.Generator()).to(base.device, dtype)
+        adapter = initial_weights(base.encoder, LoraConfig(), head, torch.Generator()).to(base.device, dtype)
         model = RescoringModel(base)
         lists = [
             base.text_encoder.encode([each.transcript for each in nbest.distinct()], "", TextNormalization(), False)

@@ -13,7 +13,7 @@ from study.statistics.intervals import over_seeds, paired_difference
 def page(size: Size, records: Records) -> str:
     """Makes the page from the records."""
     done = list(records.all())
-    title = "Table 6: how small the base may be"
+    title = "Table 6: base depth"
     bases = sorted(records.find(of="base"), key=lambda record: int(record.key["layers"]))
     if not bases:
         return whole_page(title, size, done)
@@ -30,15 +30,15 @@ def page(size: Size, records: Records) -> str:
 
 
 def _head(bases: list[Record], done: list[Record]) -> str:
-    taught, dev = bases[0].figures["taught"], bases[0].figures["dev"]
+    corpus, dev = bases[0].figures["trained_on"], bases[0].figures["dev"]
     loads = [load for record in done for load in record.facts["load_average"]]
     costs = ", ".join(f"{base.figures['cost']['seconds'] / 60:.0f}" for base in bases)
     return (
-        f"Each base: the lowest layers of {taught['parent']}, taught on the same {taught['sentences']:,} book "
+        f"Each base: the lowest layers of {corpus['parent']}, trained on the same {corpus['sentences']:,} book "
         f"sentences by lorb-build-base, embeddings frozen ({costs} minutes by the clock); one base a depth, its seed "
         f"not varied. Dev: {dev['utterances']} LibriSpeech lists, {dev['words']:,} words, first pass "
         f"{dev['first_pass_wer']:.2f}, oracle {dev['oracle_wer']:.2f}. LoRB: mean and 95% interval over seeds; the "
-        "difference is paired, its interval over lists and seeds. Speed: LoRB's engine with one adapter, processor's "
+        "difference is paired, its interval over lists and seeds. Speed: LoRB's engine with one adapter, processor "
         f"time on one core, medians; the load average of the two cores was {min(loads):.1f} to {max(loads):.1f}."
     )
 

@@ -33,11 +33,11 @@ def page(size: Size, records: Records) -> str:
 def _head(done: Sequence[Record]) -> str:
     loads = [load for record in done for load in record.facts["load_average"]]
     return (
-        "The shipped LibriSpeech adapter (rank 8, all linear layers) and copies with other weights; MiniLM in fp32. "
+        "The shipped LibriSpeech adapter (rank 8, all linear layers) and copies with other weights, MiniLM in fp32. "
         "Full models are the base with an adapter merged into it. Medians, in parentheses minimum and maximum: over "
-        "processes for memory, over domains and processes for loading, over rounds for passes. Seconds are the "
-        "processor's on one core, files are in the page cache; swaps are by the clock. The load average of the two "
-        f"cores was {min(loads):.1f} to {max(loads):.1f}."
+        "processes for memory, over domains and processes for loading, over rounds for passes. Seconds are "
+        "processor time on one core with files in the page cache; swaps are wall-clock time. The load average of the "
+        f"two cores was {min(loads):.1f} to {max(loads):.1f}."
     )
 
 
@@ -65,11 +65,11 @@ def _loading(records: Records, counts: Sequence[int]) -> str:
         "each further, s", "all, s",
     )  # fmt: skip
     note = (
-        "Resident: RSS beyond the process with everything imported and nothing loaded, after one list was scored for "
-        "each domain, every weight was read, and freed pages were given back. An adapter's loading includes digests "
-        "and its golden lists scored anew; a full model's in LoRB's engine includes the fingerprint; transformers "
-        "checks nothing. What is not allocated is the files' own pages, mapped; four full models on disk stand for "
-        "all, each mapped anew."
+        "Resident: RSS minus that of the process with all imports and nothing loaded, after a list was scored for each "
+        "domain, every weight was read, and freed pages were returned. Loading an adapter includes digests and scoring "
+        "its golden lists; loading a full model in LoRB's engine includes the fingerprint; transformers checks "
+        "nothing. Resident pages that are not allocated are memory-mapped files. Four full models on disk stand for all, each "
+        "mapped separately."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 
@@ -114,7 +114,7 @@ def _swaps(records: Records, counts: Sequence[int]) -> str:
         "published to served, ms", "server's RSS, MiB",
     )  # fmt: skip
     note = (
-        "One domain's new version in a running `lorb-serve` that is told to look (RefreshRegistry); by itself it looks "
+        "A new version of one domain in a running `lorb-serve` after RefreshRegistry; without it the server polls "
         "every second. A full model is swapped by loading another one: `each further` above, with both in memory."
     )
     return f"{grid(columns, rows)}\n\n{note}"

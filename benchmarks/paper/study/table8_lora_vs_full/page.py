@@ -29,7 +29,7 @@ _CLASS_TITLES = {"kind": "", "part": " word", "frequency": " (times in train)"}
 def page(size: Size, records: Records) -> str:
     """Makes the page from the records and writes the plot."""
     compared = _of_one_choice([record for record in records.all() if "seed" in record.key])
-    title = "Table 8: what LoRA changed, against full fine-tuning"
+    title = "Table 8: weight updates of LoRA and full fine-tuning"
     if not compared:
         return whole_page(title, size, compared)
     write_whole(records.results / PLOT, plot(compared))
@@ -61,7 +61,7 @@ def _of_one_choice(found: Sequence[Record]) -> list[Record]:
 
 def _certainty(done: int, missing: int) -> str:
     if done == 1:
-        return f"One seed ({missing} missing): what it shows, and no claim."
+        return f"One seed ({missing} missing): too few for a claim."
     note = f" ({missing} missing)" if missing else ""
     return f"Means over {done} seeds{note}, in parentheses 95% intervals of Student's t."
 

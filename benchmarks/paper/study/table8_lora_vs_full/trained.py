@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.cli.arguments import parser
 from lorb_adapters.training.cli.train_config import train_config

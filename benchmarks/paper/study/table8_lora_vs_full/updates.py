@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import torch
-from lorb_adapters.lora.sites import lora_sites
 from torch import Tensor, nn
 
-from lorb_adapters.lora.weights import ALL_LINEAR, AdapterWeights
+from lorb_adapters.lora.config import ALL_LINEAR
+from lorb_adapters.lora.weights import AdapterWeights, linear_modules
 
 
 def adapter_updates(weights: AdapterWeights) -> dict[str, Tensor]:
@@ -16,7 +16,7 @@ def adapter_updates(weights: AdapterWeights) -> dict[str, Tensor]:
 
 def linear_weights(encoder: nn.Module) -> dict[str, Tensor]:
     """Copies of the weights that an adapter can change, [out, in], by the path of the linear layer."""
-    return {path: linear.weight.detach().clone() for path, linear in lora_sites(encoder, ALL_LINEAR).items()}
+    return {path: linear.weight.detach().clone() for path, linear in linear_modules(encoder, ALL_LINEAR).items()}
 
 
 def differences(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -27,7 +27,7 @@ def differences(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> di
 @torch.no_grad()
 def outside_norm(after: nn.Module, before: nn.Module) -> float:
     """The norm of the change outside linear weights (embeddings, biases, LayerNorms) over that of all, 0 to 1."""
-    linear = {f"{path}.weight" for path in lora_sites(before, ALL_LINEAR)}
+    linear = {f"{path}.weight" for path in linear_modules(before, ALL_LINEAR)}
     trained = dict(after.named_parameters())
     squares = {name: float((trained[name] - old).square().sum()) for name, old in before.named_parameters()}
     total = sum(squares.values())
