@@ -44,9 +44,9 @@ def renew_sha256(manifest: Path, file: Path) -> None:
 
 # Each with words of the expected reason for its refusal.
 CORRUPTIONS = {
-    "torn file": "is torn or changed",
+    "torn file": "is truncated or changed",
     "wrong digest": "is not that of the weights",
     "other base": "was made for base",
     "NaN weights": "holds values that are not finite",
-    "pickle": "'adapter_model.bin' has no place in an adapter",
+    "pickle": "'adapter_model.bin' does not belong in a version",
 }

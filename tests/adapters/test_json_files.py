@@ -55,7 +55,7 @@ def read(content: bytes, kind: type = Example) -> Any:
 
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b'{"a": NaN}', b'{"a": Infinity}', b"[" * 100_000])
 def test_what_is_not_json_is_named(content):
-    """A torn file, bytes that are not text, NaN and endless nesting are refused with the file's name."""
+    """A truncated file, bytes that are not text, NaN and endless nesting are refused with the file's name."""
     with pytest.raises(StoreUnavailable, match=r"file\.json is not JSON"):
         read_json(content, Example, "file.json", StoreUnavailable)
 

@@ -61,7 +61,7 @@ class Store(ReadOnlyStore):
     def sign(self, domain: str, version: str, key: SigningKey, manifest_sha256: str | None = None) -> bytes:
         """Signs a version after checking its files; returns the signed bytes of the manifest.
 
-        Raises InvalidAdapter where a file is torn or changed, or the manifest's sha256, in hex, is not
+        Raises InvalidAdapter where a file is truncated or changed, or the manifest's sha256, in hex, is not
         `manifest_sha256`.
         """
         files = self.read_files(domain, version)

@@ -42,7 +42,7 @@ def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted:
         trusted: if given, one of these keys must have signed the version.
 
     Raises:
-        InvalidAdapter: a file or field is missing, unknown, torn, changed, not signed, or of a wrong shape or value.
+        InvalidAdapter: a file or field is missing, unknown, changed, not signed, or of a wrong shape or value.
         ForeignBase: the version was trained for another base.
         UnknownDomain, UnknownVersion, StoreUnavailable: the version cannot be found or read.
     """

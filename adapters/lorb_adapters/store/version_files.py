@@ -84,7 +84,9 @@ def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
         raise InvalidAdapter(f"{name} {problem}", field=name)
     for name in sorted(present):
         if _sha256(files[name]) != manifest.file_sha256[name]:
-            raise InvalidAdapter(f"{name} is torn or changed: its sha256 is not the one in manifest.json", field=name)
+            raise InvalidAdapter(
+                f"{name} is truncated or changed: its sha256 is not the one in manifest.json", field=name
+            )
 
 
 def parse_manifest(content: bytes, domain: str, version: str) -> Manifest:

@@ -174,7 +174,7 @@ def test_an_invalid_alias_in_the_file_is_named(aliases, problem):
     ],
 )
 def test_a_broken_file_is_named(content, problem):
-    """A torn aliases.json, or one of a newer schema, is refused with its path and the reason."""
+    """A truncated aliases.json, or one of a newer schema, is refused with its path and the reason."""
     with pytest.raises(StoreUnavailable, match=r"voice/aliases\.json") as caught:
         Aliases.parse(content, "voice/aliases.json")
     assert problem in str(caught.value)

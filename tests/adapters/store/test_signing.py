@@ -115,7 +115,7 @@ def test_a_changed_version_is_not_signed(store, publication, keys):
     """A version with a changed file cannot be signed."""
     version = store.publish(publication, set_stable=True)
     (folder_of(store, version) / "report.md").write_text("other")
-    with pytest.raises(InvalidAdapter, match=r"report\.md is torn"):
+    with pytest.raises(InvalidAdapter, match=r"report\.md is truncated or changed"):
         store.sign("voice", version, SigningKey(keys / "ours"))
     assert not (folder_of(store, version) / SIGNATURE).exists()
 

@@ -63,7 +63,7 @@ def test_a_manifest_that_cannot_be_read_back_is_not_published(store, publication
 
 @pytest.mark.parametrize("file", ["index.json", "voice/aliases.json"])
 def test_a_torn_file_is_named(store, store_base, file):
-    """A torn index or aliases file is named to readers and to writers."""
+    """A truncated index or aliases file is named to readers and to writers."""
     version = publish(store, store_base)
     path = Path(store.url) / file
     path.write_bytes(path.read_bytes()[:20])
@@ -128,7 +128,7 @@ def test_a_changed_version_cannot_be_added(store, publication, tmp_path):
     version = store.publish(publication, set_stable=True)
     files = dict(store.read_files("voice", version))
     other = Store(str(tmp_path / "other"))
-    with pytest.raises(InvalidAdapter, match=r"report\.md is torn or changed"):
+    with pytest.raises(InvalidAdapter, match=r"report\.md is truncated or changed"):
         other.add(files | {"report.md": b"better"}, set_stable=True)
     assert other.add(files, set_stable=False)
     renamed = files | {

@@ -45,7 +45,7 @@ def edit_tensors(folder: Path, file: str, edit) -> None:
 def test_a_torn_file_is_named(store, version, folder, store_base, file):
     """A truncated file is refused by name."""
     (folder / file).write_bytes((folder / file).read_bytes()[:-1])
-    with pytest.raises(InvalidAdapter, match=f"{file} is torn or changed"):
+    with pytest.raises(InvalidAdapter, match=f"{file} is truncated or changed"):
         load_adapter(store, "voice", version, store_base)
 
 

@@ -18,7 +18,7 @@ def test_list_shows_versions_and_aliases(store, run):
 
 
 def test_list_shows_a_version_that_cannot_be_read(store, run):
-    """A version with a torn manifest is listed with the reason, and the others are listed as usual."""
+    """A version with a truncated manifest is listed with the reason, and the others are listed as usual."""
     first, second = store.versions("voice")
     (Path(store.url) / "voice/versions" / first / "manifest.json").write_text("{")
     status, out, _ = run("list")

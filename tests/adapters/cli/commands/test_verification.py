@@ -14,7 +14,7 @@ def test_verify_finds_the_bad_version(store, run):
     status, out, _ = run("verify")
     assert status == 1
     assert out.splitlines() == [
-        f"voice\t{first}\tInvalidAdapter: head.safetensors is torn or changed: "
+        f"voice\t{first}\tInvalidAdapter: head.safetensors is truncated or changed: "
         "its sha256 is not the one in manifest.json",
         f"voice\t{second}\tok",
     ]

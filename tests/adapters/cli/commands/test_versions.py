@@ -36,6 +36,6 @@ def test_a_changed_version_is_not_exported(store, run, tmp_path):
     status, _, err = run("export", "voice", tmp_path / "voice.tar")
     assert (status, err) == (
         2,
-        "lorb-adapters: report.md is torn or changed: its sha256 is not the one in manifest.json\n",
+        "lorb-adapters: report.md is truncated or changed: its sha256 is not the one in manifest.json\n",
     )
     assert not (tmp_path / "voice.tar").exists()
