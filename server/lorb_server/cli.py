@@ -1,4 +1,4 @@
-"""lorb-serve: serves the adapters of a store."""
+"""lorb-serve: reads the settings from flags and environment variables, and runs the server."""
 
 import argparse
 import dataclasses
@@ -12,25 +12,25 @@ from lorb_cli.command import add_common_arguments, require_extra
 from lorb_server.config import ServeConfig, environment_settings
 from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
-# The settings' groups in --help, each by its first field.
+# The groups of --help: the first field of each, and its title.
 _GROUPS = {
-    "base": "what is served",
-    "host": "where",
-    "admin": "operators and callers",
-    "metrics_host": "metrics, processes, reflection",
-    "device": "the model",
-    "max_batch_tokens": "passes, queue and deadlines",
-    "max_hypotheses": "what a call may hold",
-    "drain_seconds": "the end",
-    "ready_file": "files and logs",
+    "base": "base and adapters",
+    "host": "address",
+    "admin": "admin service, tokens, TLS, quotas",
+    "metrics_host": "metrics, processes, connections",
+    "device": "model",
+    "max_batch_tokens": "batches, queue and deadlines",
+    "max_hypotheses": "request limits",
+    "drain_seconds": "shutdown",
+    "ready_file": "ready file, traces, logs",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs lorb-serve; returns the exit status: 2 where a setting is wrong, 1 where the model died."""
+    """Runs lorb-serve. Returns the exit status: 2 for a wrong setting, 1 if the model's thread died."""
     try:
         config = read_config(arguments, os.environ)
-        # late, because torch takes seconds to import and --help should not
+        # imported here, because torch takes seconds to import and --help must not
         with require_extra("lorb-serve", "serve"):
             from lorb_server.app import serve
         from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors
@@ -41,32 +41,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before the server takes care of signals
+    except KeyboardInterrupt:  # before the server handles signals
         return 130
 
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:
-    """The settings: a flag wins over its variable, which wins over the default. Raises InvalidInput."""
-    given = vars(parser().parse_args(arguments))
-    return ServeConfig(**{**environment_settings(environment), **given})
+    """The settings. A flag wins over its variable, which wins over the default. Raises InvalidInput."""
+    flags = vars(parser().parse_args(arguments))
+    return ServeConfig(**{**environment_settings(environment), **flags})
 
 
 def parser() -> argparse.ArgumentParser:
-    """A flag for each setting."""
-    made = argparse.ArgumentParser(
+    """The parser, with a flag for each setting."""
+    command = argparse.ArgumentParser(
         prog="lorb-serve",
         usage="lorb-serve [--store STORE] [--base BASE] [--host HOST] [--port PORT] [option ...]",
-        description="Serves N-best rescoring over gRPC: one frozen BERT base, adapters hot-swapped.",
-        epilog="Each flag is also an environment variable, which the flag overrides: --max-queue-tokens is "
+        description="Serves N-best rescoring over gRPC with one frozen base model and hot-swapped LoRA adapters.",
+        epilog="Each flag has an environment variable, which the flag overrides: --max-queue-tokens is "
         f"{ENVIRONMENT_PREFIX}MAX_QUEUE_TOKENS.",
     )
-    add_common_arguments(made)
-    group = made.add_argument_group("other")
+    add_common_arguments(command)
+    group = command.add_argument_group("other")
     for field in dataclasses.fields(ServeConfig):
         if field.name in _GROUPS:
-            group = made.add_argument_group(_GROUPS[field.name])
+            group = command.add_argument_group(_GROUPS[field.name])
         _add_flag(group, field)
-    return made
+    return command
 
 
 def _add_flag(group: argparse._ArgumentGroup, field: "dataclasses.Field[Any]") -> None:
@@ -80,7 +80,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: "dataclasses.Field[Any]") -
         return
     group.add_argument(
         flag(field.name),
-        type=lambda value: _parsed(field, value),
+        type=lambda value: _parse_value(field, value),
         default=argparse.SUPPRESS,
         choices=field.metadata["choices"] or None,
         metavar="|".join(field.metadata["choices"]) or field.name.rsplit("_", 1)[-1].upper(),
@@ -88,7 +88,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: "dataclasses.Field[Any]") -
     )
 
 
-def _parsed(field: "dataclasses.Field[Any]", value: str) -> Any:  # noqa: ANN401
+def _parse_value(field: "dataclasses.Field[Any]", value: str) -> Any:  # noqa: ANN401
     try:
         return parse_setting(field, value, flag(field.name))
     except LorbError as error:

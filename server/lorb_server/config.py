@@ -1,7 +1,7 @@
-"""The server's settings: one frozen object. Each field's documentation is the flag's --help.
+"""The server's settings: one frozen object, whose fields are the command line's flags and their --help.
 
-A setting comes from its flag, else from its environment variable (LORB_ and the name in capitals), else
-from its default. A setting that cannot work is refused by name before anything is loaded.
+A flag wins over its environment variable (LORB_ and the name in capitals), which wins over the default. A setting that
+is not possible is refused before anything is loaded.
 """
 
 import dataclasses
@@ -11,219 +11,223 @@ from pathlib import Path
 from typing import Any
 
 from lorb.credential_files import CredentialFile
-from lorb_server.config_checks import check_together
+from lorb_server.config_checks import check_combination
 from lorb_server.setting import ENVIRONMENT_PREFIX, check_setting, flag, parse_setting, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
-    """All settings of one server. Raises InvalidInput, naming the field, where one cannot work."""
+    """All settings of one server. Raises InvalidInput, naming the field, for an impossible setting."""
 
     base: str = setting(
         "auto",
-        "The frozen encoder: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto': the one that most stable "
-        "versions of the store were trained on, those alone that a trusted key signed where there are --trusted-keys; "
-        "'minilm' where there are none.",
+        "The base model: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto' takes the base that most stable "
+        "versions of the store were trained on, or 'minilm' if there are none. With --trusted-keys, only versions that "
+        "a trusted key signed count.",
     )
     store: str = setting(
         "adapters/store",
-        "Where published adapters are: a folder or any fsspec URL. Only read, "
-        "unless an operator flips an alias through the admin service.",
+        "The adapter store: a folder or any fsspec URL. The server writes to it only when an operator sets an alias "
+        "through the admin service.",
     )
-    default_domain: str = setting("", "The domain of requests that name none. Without it such a request is an error.")
+    default_domain: str = setting(
+        "", "The domain of requests that name none. Without a default, such a request is an error."
+    )
     allow_pinned_versions: bool = setting(
         False,
-        "Let callers ask for 'name@version': for every version in the store, not only those that an alias points at.",
+        "Let callers ask for any version in the store, as 'name@version', not only for those that an alias points at.",
     )
     preload: bool = setting(
         True,
-        "Load and verify the adapters that aliases point at before serving, as many as --max-adapter-bytes holds. "
-        "Without it each is loaded by the first call that needs it.",
+        "Before serving, load and verify the adapters that aliases point at, up to --max-adapter-bytes. "
+        "Otherwise the first call that needs an adapter loads it.",
     )
     max_adapter_bytes: int = setting(
         1024 * 1024 * 1024,
-        "Memory for adapters on the device. The least recently used ones leave, and come back when they are needed.",
-        least=1,
+        "Memory for adapters on the device. The least recently used adapters are evicted, and loaded again on demand.",
+        minimum=1,
     )
     poll_seconds: float = setting(
-        1.0, "How often the store's generation is read. Longer: new adapters serve later.", least=0.01
+        1.0, "Interval at which the store is checked for changes; new adapters serve after it.", minimum=0.01
     )
 
-    host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 for all interfaces.")
-    port: int = setting(50051, "Port to serve on; 0 takes a free one.", least=0)
+    host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 means all interfaces.")
+    port: int = setting(50051, "Port to serve on; 0 means any free port.", minimum=0)
     admin: bool = setting(True, "Serve the admin service.")
-    admin_host: str = setting("127.0.0.1", "Address of the admin service. Beyond loopback it needs a token file.")
-    admin_port: int = setting(50061, "Port of the admin service; 0 takes a free one.", least=0)
+    admin_host: str = setting(
+        "127.0.0.1", "Address of the admin service. An address beyond loopback needs --admin-token-file."
+    )
+    admin_port: int = setting(50061, "Port of the admin service; 0 means any free port.", minimum=0)
     admin_token_file: str = setting(
         "",
-        "File with the admin tokens, one TOKEN or NAME:TOKEN a line (several while you rotate them). "
-        "Callers send 'authorization: Bearer TOKEN'. Read again when it changes.",
+        "File of admin tokens, one TOKEN or NAME:TOKEN a line; several are valid at once, for rotation. "
+        "Callers send 'authorization: Bearer TOKEN'. The file is reloaded when it changes.",
     )
     token_file: str = setting(
         "",
-        "File with the callers' tokens, one NAME:TOKEN a line, '#' begins a comment. Calls without one of them are "
-        "UNAUTHENTICATED; health stays open. Read again when it changes.",
+        "File of callers' tokens, one NAME:TOKEN a line; a line that begins with '#' is a comment. Calls without a "
+        "valid token get UNAUTHENTICATED; health needs none. The file is reloaded when it changes.",
     )
     allow_plaintext_tokens: bool = setting(
-        False, "Take tokens without TLS beyond loopback: where something in front of this server ends TLS."
+        False, "Accept tokens without TLS beyond loopback: for a server behind a proxy that terminates TLS."
     )
     tls_certificate: str = setting(
         "",
-        "File with this server's certificate and its chain, PEM. With it --port speaks TLS only. Read again "
-        "when it changes, as all of these files are: new connections get the new one.",
+        "File of this server's certificate and its chain, PEM. --port then accepts TLS only. All certificate and key "
+        "files are reloaded when they change: new connections get the new ones.",
     )
-    tls_key: str = setting("", "File with the certificate's private key, PEM.")
+    tls_key: str = setting("", "File of the certificate's private key, PEM.")
     tls_client_ca: str = setting(
-        "", "File with the CA certificates, PEM, of callers: a connection without a certificate of theirs is refused."
+        "", "File of CA certificates, PEM. A connection without a client certificate signed by one of them is refused."
     )
-    admin_tls_certificate: str = setting("", "As --tls-certificate, for --admin-port. Default: the same certificate.")
+    admin_tls_certificate: str = setting("", "The certificate of --admin-port. Default: that of --tls-certificate.")
     admin_tls_key: str = setting("", "The private key of --admin-tls-certificate.")
     admin_tls_client_ca: str = setting(
-        "", "As --tls-client-ca, for operators. Not that file by default: who may call is not who may operate."
+        "", "The CA certificates of operators, for --admin-port. --tls-client-ca does not apply there."
     )
     max_caller_lists: int = setting(
         0,
-        "Lists that one caller (its token's name, else its certificate's) may have under way; more is "
-        "RESOURCE_EXHAUSTED. A larger batch is taken where it is its caller's only call. 0: no limit.",
-        least=0,
+        "Lists that one caller may have in flight; more get RESOURCE_EXHAUSTED. A caller is the name of a token, or "
+        "else of a certificate. A larger batch is accepted as its caller's only call. 0 means no limit.",
+        minimum=0,
     )
     max_caller_lists_per_second: float = setting(
         0.0,
-        "Lists that one caller may send a second, on average; a second's worth may come at once. More is "
-        "RESOURCE_EXHAUSTED. 0: no limit.",
-        least=0,
+        "Lists that one caller may send per second on average, in bursts of up to one second's lists. More get "
+        "RESOURCE_EXHAUSTED. 0 means no limit.",
+        minimum=0,
     )
     trusted_keys: str = setting(
         "",
-        "File with Ed25519 public keys, PEM. Only versions that one of them signed serve; "
-        "'lorb-adapters keygen' makes keys. Read once, at the start.",
+        "File of Ed25519 public keys, PEM. Only versions signed by one of them are served. 'lorb-adapters keygen' "
+        "creates keys. The file is read once, at the start.",
     )
-    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: as --host.")
-    metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", least=0)
+    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: that of --host.")
+    metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", minimum=0)
     front_processes: int = setting(
         0,
-        "Processes that take the calls, on the same port, before the one with the model: for when Python's gRPC is "
-        "the limit, as on a GPU. A connection stays with one of them, so callers need several. 0: this process takes "
-        "the calls itself.",
-        least=0,
+        "Processes that take the calls for the process with the model, on the same port. Use them when Python's gRPC "
+        "limits the throughput, as on a GPU. Each connection belongs to one of them, so callers need several "
+        "connections. 0 means that the process with the model takes the calls itself.",
+        minimum=0,
     )
     max_connection_age_seconds: float = setting(
         600.0,
-        "How long a connection is kept. Then the client is asked to connect anew, which is when it looks its servers' "
-        "names up again and finds replicas that came later.",
-        least=1.0,
+        "Age at which a client is asked to reconnect. It then resolves the server's name again and finds new replicas.",
+        minimum=1.0,
     )
-    reflection: bool = setting(True, "Tell grpcurl and its like what the services are.")
+    reflection: bool = setting(True, "Serve gRPC reflection, which grpcurl and similar tools use.")
 
-    device: str = setting("auto", "Where the model runs; auto takes CUDA where it is.", choices=("auto", "cpu", "cuda"))
+    device: str = setting(
+        "auto", "Device of the model; auto takes CUDA if there is a CUDA device.", choices=("auto", "cpu", "cuda")
+    )
     dtype: str = setting(
         "auto",
-        "Numbers the encoder computes in; auto: bfloat16 on CUDA and on a CPU with AMX or AVX-512 BF16, else float32.",
+        "Number format of the encoder. auto: bfloat16 on CUDA and on CPUs with AMX or AVX-512 BF16, else float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     cuda_graphs: str = setting(
         "auto",
-        "Record small passes on CUDA at the start, so that a list alone waits for one launch instead of hundreds. It "
-        "costs some seconds there, and memory that the log tells. auto: where the encoder computes in bfloat16.",
+        "Record small batches as CUDA graphs at the start: one launch instead of hundreds for a single list. This "
+        "takes some seconds, and memory that the log reports. auto: if the encoder computes in bfloat16 on CUDA.",
         choices=("auto", "off"),
     )
-    threads: int | None = setting(
-        None, "Threads of one model pass on the CPU. Default: torch's choice, all cores.", least=1
-    )
-    tokenizer_threads: int = setting(2, "Threads that turn text into tokens, beside the event loop.", least=1)
+    threads: int | None = setting(None, "CPU threads of the model. Default: torch's choice, all cores.", minimum=1)
+    tokenizer_threads: int = setting(2, "Threads that tokenise texts.", minimum=1)
 
     max_batch_tokens: int | None = setting(
         None,
-        "Tokens in one pass of the model. More: higher throughput, longer "
-        "waits. Default: 8192 on CUDA, 1024 on the CPU.",
-        least=1,
+        "Tokens in one batch of the model. A larger value gives higher throughput and longer waits. "
+        "Default: 8192 on CUDA, 1024 on the CPU.",
+        minimum=1,
     )
     max_pass_seconds: float = setting(
         0.25,
-        "How long a pass that holds several lists may be predicted to take. Longer: higher throughput under load, "
-        "longer waits for whoever comes while it runs.",
-        least=0.001,
+        "Predicted time that a batch of several lists may take. A larger value gives higher throughput under load, and "
+        "longer waits for lists that arrive during the batch.",
+        minimum=0.001,
     )
     max_queue_seconds: float = setting(
         5.0,
-        "How long a list may be predicted to wait, however late its deadline. Beyond it: as with a full queue.",
-        least=0.001,
+        "Predicted time that a list may wait, whatever its deadline. Beyond it, the queue counts as full.",
+        minimum=0.001,
     )
     score_cache_bytes: int = setting(
-        64 * 1024 * 1024, "Memory for scores of texts seen before; 0 scores every text anew.", least=0
+        64 * 1024 * 1024, "Memory for the scores of earlier texts; 0 turns the cache off.", minimum=0
     )
     max_queue_tokens: int = setting(
         32768,
-        "Tokens that may wait. When full, calls get first-pass order at once, "
+        "Tokens that may wait for the model. When the queue is full, calls get the first-pass order at once, "
         "or RESOURCE_EXHAUSTED under the FAIL policy.",
-        least=1,
+        minimum=1,
     )
     max_bulk_queue_tokens: int = setting(
         1048576,
-        "The same for lists of BatchRescore, which wait behind single ones. About 70 bytes of memory a token.",
-        least=1,
+        "Tokens of BatchRescore lists that may wait; they yield to Rescore. A token takes about 70 bytes of memory.",
+        minimum=1,
     )
-    default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call that sets none.", least=0.001)
-    default_bulk_deadline_seconds: float = setting(60.0, "Deadline of a BatchRescore call that sets none.", least=0.001)
+    default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call without one.", minimum=0.001)
+    default_bulk_deadline_seconds: float = setting(60.0, "Deadline of a BatchRescore call without one.", minimum=0.001)
     deadline_margin_seconds: float = setting(
         0.01,
-        "How long before its deadline a call is answered, rescored or not, so that the answer still arrives.",
-        least=0,
+        "Time before the deadline at which a call is answered, rescored or not, so that the answer arrives in time.",
+        minimum=0,
     )
 
-    max_hypotheses: int = setting(256, "Hypotheses a list may have. More is INVALID_ARGUMENT.", least=1)
-    max_transcript_chars: int = setting(2000, "Characters a transcript may have. More is INVALID_ARGUMENT.", least=1)
-    max_batch_lists: int = setting(256, "Lists a BatchRescore may have. More is INVALID_ARGUMENT.", least=1)
+    max_hypotheses: int = setting(256, "Hypotheses in a list. More get INVALID_ARGUMENT.", minimum=1)
+    max_transcript_chars: int = setting(2000, "Characters in a transcript. More get INVALID_ARGUMENT.", minimum=1)
+    max_batch_lists: int = setting(256, "Lists in a BatchRescore call. More get INVALID_ARGUMENT.", minimum=1)
     max_message_bytes: int = setting(
-        4 * 1024 * 1024, "Size of a request. gRPC refuses more with RESOURCE_EXHAUSTED.", least=1024
+        4 * 1024 * 1024, "Size of a request. gRPC refuses larger ones with RESOURCE_EXHAUSTED.", minimum=1024
     )
 
     drain_seconds: float = setting(
         2.0,
-        "After SIGTERM: how long calls are still taken while health says NOT_SERVING, "
-        "so that load balancers leave first.",
-        least=0,
+        "Time after SIGTERM during which calls are still taken while health is NOT_SERVING, so that load balancers "
+        "can move away.",
+        minimum=0,
     )
-    grace_seconds: float = setting(5.0, "After that: how long calls in flight may take to finish.", least=0)
-    ready_file: str = setting("", "Write the bound ports here, as JSON, once the server serves; for scripts.")
+    grace_seconds: float = setting(5.0, "Time after the drain for calls in flight to finish.", minimum=0)
+    ready_file: str = setting("", "File to write once the server serves: its ports as JSON, for scripts.")
     otlp_endpoint: str = setting(
         "",
-        "Send OpenTelemetry traces there by OTLP over gRPC, as http://collector:4317; needs lorb[otel]. Default: what "
-        "OTEL_EXPORTER_OTLP_ENDPOINT says, else no traces.",
+        "OTLP endpoint for OpenTelemetry traces over gRPC, such as http://collector:4317; needs lorb[otel]. Default: "
+        "the variable OTEL_EXPORTER_OTLP_ENDPOINT, else no traces.",
     )
-    log_format: str = setting("json", "How log lines on stderr look.", choices=("json", "text"))
-    log_level: str = setting("info", "The least important level logged.", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("json", "Format of the log lines on stderr.", choices=("json", "text"))
+    log_level: str = setting("info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error"))
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             check_setting(field, getattr(self, field.name))
-        check_together(self)
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        check_combination(settings, has_tls=self.has_tls, admin_has_tls=self.admin_has_tls)
 
     @property
     def has_tls(self) -> bool:
-        """Whether callers speak TLS."""
+        """Whether the port for calls speaks TLS."""
         return bool(self.tls_certificate)
 
     @property
     def admin_has_tls(self) -> bool:
-        """Whether operators do."""
+        """Whether the admin port speaks TLS."""
         return bool(self.admin_tls_certificate or self.tls_certificate)
 
     def credential_file(self, field: str) -> CredentialFile:
-        """The file of certificates, a key or tokens that a setting names."""
+        """The file of certificates, a key or tokens that the setting `field` names."""
         return CredentialFile(Path(getattr(self, field)), field, flag(field))
 
     @property
     def metrics_address(self) -> str:
-        """Where metrics are served."""
+        """The address of the metrics."""
         return self.metrics_host or self.host
 
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that `environment` gives, by field name; raises InvalidInput naming the variable."""
+    """The settings in `environment`, by field name. Raises InvalidInput naming the variable."""
     settings = {}
     for field in dataclasses.fields(ServeConfig):
         variable = ENVIRONMENT_PREFIX + field.name.upper()
-        if environment.get(variable):  # an empty variable is how compose files leave one unset
+        if environment.get(variable):  # compose files set an unset variable to ""
             settings[field.name] = parse_setting(field, environment[variable], variable)
     return settings

@@ -1,86 +1,88 @@
-"""Settings that make no sense together: refused by name, before anything is loaded."""
+"""Checks which settings are possible together, before anything is loaded."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from lorb.loopback import is_loopback_host
 from lorb.names import check_name
-from lorb_server.setting import flag, impossible
-
-if TYPE_CHECKING:
-    from lorb_server.config import ServeConfig
+from lorb_server.setting import flag, invalid_setting
 
 
-def check_together(config: "ServeConfig") -> None:
-    """Raises InvalidInput naming the setting that does not go with another."""
-    if config.default_domain:
-        check_name(config.default_domain, "default_domain")
-    _check_ports(config)
-    _check_admin(config)
-    _check_tls(config)
-    _check_tokens(config)
-    _check_caller_limits(config)
-    if config.deadline_margin_seconds >= config.default_deadline_seconds:
-        raise impossible(
-            "deadline_margin_seconds",
-            "is not below --default-deadline-seconds: nothing would be rescored",
+def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_tls: bool) -> None:
+    """Raises InvalidInput, naming a setting, if `settings` (a ServeConfig's fields by name) contradict each other.
+
+    `has_tls` and `admin_has_tls` tell which of the two ports speak TLS.
+    """
+    if settings["default_domain"]:
+        check_name(settings["default_domain"], "default_domain")
+    _check_ports(settings)
+    _check_admin(settings)
+    _check_certificates(settings)
+    for name, is_on in (("tls_client_ca", has_tls), ("admin_tls_client_ca", admin_has_tls)):
+        if settings[name] and not is_on:
+            raise invalid_setting(name, "needs --tls-certificate and --tls-key: give all three")
+    _check_token_transport(settings, "token_file", settings["host"], has_tls)
+    if settings["admin"]:
+        _check_token_transport(settings, "admin_token_file", settings["admin_host"], admin_has_tls)
+    _check_caller_limits(settings)
+    if settings["deadline_margin_seconds"] >= settings["default_deadline_seconds"]:
+        raise invalid_setting(
+            "deadline_margin_seconds", "must be below --default-deadline-seconds: nothing would be rescored"
         )
-    if config.max_batch_tokens is not None and config.max_batch_tokens > config.max_queue_tokens:
-        raise impossible("max_queue_tokens", "is below --max-batch-tokens: a full pass could never gather")
+    if settings["max_batch_tokens"] is not None and settings["max_batch_tokens"] > settings["max_queue_tokens"]:
+        raise invalid_setting(
+            "max_queue_tokens",
+            f"is {settings['max_queue_tokens']}: give at least --max-batch-tokens, {settings['max_batch_tokens']}",
+        )
 
 
-def _check_ports(config: "ServeConfig") -> None:
+def _check_ports(settings: Mapping[str, Any]) -> None:
     ports: dict[int, str] = {}
-    names = ("port", "admin_port", "metrics_port") if config.admin else ("port", "metrics_port")
+    names = ("port", "admin_port", "metrics_port") if settings["admin"] else ("port", "metrics_port")
     for name in names:
-        port = getattr(config, name)
+        port = settings[name]
         if port > 65535:
-            raise impossible(name, f"is {port}: ports end at 65535")
+            raise invalid_setting(name, f"is {port}: give 65535 or less")
         if port and port in ports:
-            raise impossible(name, f"is {port}, as {flag(ports[port])} is: give each its own")
+            raise invalid_setting(name, f"is {port}, the same as {flag(ports[port])}: give each its own port")
         ports[port] = name
 
 
-def _check_admin(config: "ServeConfig") -> None:
-    if config.admin and not config.admin_token_file and not is_loopback_host(config.admin_host):
-        raise impossible(
+def _check_admin(settings: Mapping[str, Any]) -> None:
+    if settings["admin"] and not settings["admin_token_file"] and not is_loopback_host(settings["admin_host"]):
+        raise invalid_setting(
             "admin_token_file",
-            f"is not given, and --admin-host {config.admin_host} is beyond loopback: "
+            f"is required, because --admin-host {settings['admin_host']} is beyond loopback: "
             "give a token file, or keep the admin service on 127.0.0.1",
         )
 
 
-def _check_tls(config: "ServeConfig") -> None:
+def _check_certificates(settings: Mapping[str, Any]) -> None:
     for prefix in ("tls", "admin_tls"):
-        given = {name: getattr(config, f"{prefix}_{name}") for name in ("certificate", "key", "client_ca")}
         for name, other in (("certificate", "key"), ("key", "certificate")):
-            if given[name] and not given[other]:
-                raise impossible(f"{prefix}_{other}", f"is not given, and {flag(f'{prefix}_{name}')} is: give both")
-    for name, has_tls in (("tls_client_ca", config.has_tls), ("admin_tls_client_ca", config.admin_has_tls)):
-        if getattr(config, name) and not has_tls:
-            raise impossible(name, "is given without --tls-certificate and --tls-key: give all three")
+            if settings[f"{prefix}_{name}"] and not settings[f"{prefix}_{other}"]:
+                raise invalid_setting(
+                    f"{prefix}_{other}", f"is required with {flag(f'{prefix}_{name}')}: give both or neither"
+                )
 
 
-def _check_tokens(config: "ServeConfig") -> None:
-    """A token that travels in clear text is one that anybody on the way may use."""
-    ways = [("token_file", config.host, config.has_tls)]
-    if config.admin:
-        ways.append(("admin_token_file", config.admin_host, config.admin_has_tls))
-    for name, host, has_tls in ways:
-        if getattr(config, name) and not (has_tls or config.allow_plaintext_tokens or is_loopback_host(host)):
-            raise impossible(
-                name,
-                f"is given, and {host} would take its tokens in clear text: give --tls-certificate and --tls-key, "
-                "or --allow-plaintext-tokens where something in front of this server ends TLS",
-            )
+def _check_token_transport(settings: Mapping[str, Any], name: str, host: str, has_tls: bool) -> None:
+    """Refuses tokens in clear text beyond loopback: anybody on the network could read and use them."""
+    if settings[name] and not (has_tls or settings["allow_plaintext_tokens"] or is_loopback_host(host)):
+        raise invalid_setting(
+            name,
+            f"would let tokens reach {host} in clear text: give --tls-certificate and --tls-key, "
+            "or --allow-plaintext-tokens if a proxy in front of this server terminates TLS",
+        )
 
 
-def _check_caller_limits(config: "ServeConfig") -> None:
+def _check_caller_limits(settings: Mapping[str, Any]) -> None:
     for name in ("max_caller_lists", "max_caller_lists_per_second"):
-        if not getattr(config, name):
+        if not settings[name]:
             continue
-        if not (config.token_file or config.tls_client_ca):
-            raise impossible(name, "needs --token-file or --tls-client-ca: without them callers have no names")
-        if config.front_processes:
-            raise impossible(
-                name, "does not go with --front-processes: each of them would count its own connections alone"
+        if not (settings["token_file"] or settings["tls_client_ca"]):
+            raise invalid_setting(name, "needs --token-file or --tls-client-ca: without them callers have no names")
+        if settings["front_processes"]:
+            raise invalid_setting(
+                name, "is not possible with --front-processes: each process would count only its own connections"
             )

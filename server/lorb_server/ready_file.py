@@ -1,4 +1,4 @@
-"""The file that tells scripts that the server serves, and where."""
+"""The ready file: its presence tells scripts that the server serves, its content on which ports."""
 
 import json
 import os
@@ -9,36 +9,36 @@ from lorb.errors import InvalidInput
 
 
 class ReadyFile:
-    """Is there while this server serves; none where no path is given."""
+    """The ready file of one server; with an empty path, every method does nothing."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None
-        self._is_ours = False
+        self._is_written = False
 
     def clear(self) -> None:
-        """Takes away what a server that was killed left behind; raises InvalidInput where that cannot be."""
+        """Removes the file of an earlier server that was killed. Raises InvalidInput if that fails."""
         if self._path is not None:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
-                raise self._refusal(error) from error
+                raise self._failure(error) from error
 
     def write(self, ports: Mapping[str, int | None]) -> None:
-        """In one step, so that whoever waits for the file reads it whole; raises InvalidInput where it cannot be."""
+        """Writes the ports and the process id as JSON, in one atomic step. Raises InvalidInput if that fails."""
         if self._path is None:
             return
-        written = self._path.with_name(self._path.name + ".tmp")
+        temporary = self._path.with_name(self._path.name + ".tmp")
         try:
-            written.write_text(json.dumps({**ports, "pid": os.getpid()}))
-            written.replace(self._path)
+            temporary.write_text(json.dumps({**ports, "pid": os.getpid()}))
+            temporary.replace(self._path)
         except OSError as error:
-            raise self._refusal(error) from error
-        self._is_ours = True
+            raise self._failure(error) from error
+        self._is_written = True
 
     def remove(self) -> None:
-        """Takes it away, unless this server has not written it: another may be serving."""
-        if self._path is not None and self._is_ours:
+        """Removes the file if this server wrote it: otherwise it may belong to another server."""
+        if self._path is not None and self._is_written:
             self._path.unlink(missing_ok=True)
 
-    def _refusal(self, error: OSError) -> InvalidInput:
+    def _failure(self, error: OSError) -> InvalidInput:
         return InvalidInput(f"--ready-file {self._path}: {error.strerror}", field="ready_file")

@@ -1,4 +1,4 @@
-"""One setting: how it is declared, read from text, checked by itself, and named in messages."""
+"""One setting: how it is declared, parsed, checked and named in messages."""
 
 import dataclasses
 import math
@@ -7,30 +7,6 @@ from typing import Any
 from lorb.errors import InvalidInput
 
 ENVIRONMENT_PREFIX = "LORB_"
-
-
-def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:  # noqa: A002, ANN401
-    """A field of ServeConfig with what its flag tells: `least` is the smallest value that makes sense."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "least": least})
-
-
-def flag(name: str) -> str:
-    """The command-line flag of a field: "max_queue_tokens" is "--max-queue-tokens"."""
-    return "--" + name.replace("_", "-")
-
-
-def parse_setting(field: "dataclasses.Field[Any]", text: str, place: str) -> Any:  # noqa: ANN401
-    """`text` as a value of `field`; raises InvalidInput naming `place`, a flag or a variable."""
-    try:
-        if field.type is bool:
-            return _BOOLEANS[text.lower()]
-        if field.type in (int, int | None):
-            return int(text)
-        return float(text) if field.type is float else text
-    except (ValueError, KeyError):
-        kind = "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
-        raise InvalidInput(f"{place} is {text!r}: give {kind}", field=field.name) from None
-
 
 _BOOLEANS = {
     "1": True,
@@ -44,15 +20,38 @@ _BOOLEANS = {
 }
 
 
+def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:  # noqa: A002, ANN401
+    """A field of ServeConfig: its default, its flag's --help, the values it may have or their minimum."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "minimum": minimum})
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field: "max_queue_tokens" is "--max-queue-tokens"."""
+    return "--" + name.replace("_", "-")
+
+
+def parse_setting(field: "dataclasses.Field[Any]", text: str, source: str) -> Any:  # noqa: ANN401
+    """`text` as a value of `field`. Raises InvalidInput naming `source`, a flag or an environment variable."""
+    try:
+        if field.type is bool:
+            return _BOOLEANS[text.lower()]
+        if field.type in (int, int | None):
+            return int(text)
+        return float(text) if field.type is float else text
+    except (ValueError, KeyError):
+        kind = "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
+        raise InvalidInput(f"{source} is {text!r}: give {kind}", field=field.name) from None
+
+
 def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: ANN401
-    """Raises InvalidInput naming the flag where a value is none of the choices, or too small."""
-    choices, least = field.metadata["choices"], field.metadata["least"]
+    """Raises InvalidInput naming the flag if the value is not one of the choices, or below the minimum."""
+    choices, minimum = field.metadata["choices"], field.metadata["minimum"]
     if choices and value not in choices:
-        raise impossible(field.name, f"is {value!r}: give one of {', '.join(choices)}")
-    if least is not None and value is not None and not (math.isfinite(value) and value >= least):
-        raise impossible(field.name, f"is {value}: give {least} or more")
+        raise invalid_setting(field.name, f"is {value!r}: give one of {', '.join(choices)}")
+    if minimum is not None and value is not None and not (math.isfinite(value) and value >= minimum):
+        raise invalid_setting(field.name, f"is {value}: give {minimum} or more")
 
 
-def impossible(name: str, problem: str) -> InvalidInput:
-    """What is raised where a setting cannot work."""
+def invalid_setting(name: str, problem: str) -> InvalidInput:
+    """The error for a setting that is not possible; `problem` follows its flag in the message."""
     return InvalidInput(f"{flag(name)} {problem}", field=name)

@@ -44,7 +44,7 @@ def test_impossible_settings_are_one_line_and_status_2(capsys):
     """A wrong setting ends it before anything is loaded, in one line that names it."""
     assert main(["--port", "70000"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.splitlines() == ["lorb-serve: --port is 70000: ports end at 65535"]
+    assert captured.err.splitlines() == ["lorb-serve: --port is 70000: give 65535 or less"]
 
 
 def test_a_value_of_the_wrong_kind_is_status_2(capsys):
