@@ -19,6 +19,8 @@ from lorb_adapters.json_files import Finite, NonNegative, from_json, to_json
 
 MAX_MBR_HYPOTHESES = 32
 
+LogProbabilities = Annotated[tuple[Finite, ...], Meta(min_length=1)]
+
 
 @dataclass(frozen=True, slots=True)
 class RankPrior:
@@ -31,7 +33,7 @@ class RankPrior:
         switching_margin: as in `Ranking`, tuned on dev with these.
     """
 
-    log_probabilities: Annotated[tuple[Finite, ...], Meta(min_length=1)]
+    log_probabilities: LogProbabilities
     weight: NonNegative
     posterior_scale: NonNegative
     switching_margin: NonNegative = 0.0

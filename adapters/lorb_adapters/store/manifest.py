@@ -97,9 +97,9 @@ class Manifest:
     """One version of one domain.
 
     Attributes:
-        schema_version: of this file; 1 when written today.
+        schema_version: the version of this file's schema; today 1.
         domain: the adapter's domain.
-        version: the full version id, "<n>-<digest12>".
+        version: the full version id, `<n>-<digest12>`.
         created_time: UTC, ISO 8601.
         base_name: the base as the trainer named it, for messages.
         base_fingerprint: sha256 of the base it was trained for, in hex.
