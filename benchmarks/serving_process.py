@@ -150,7 +150,7 @@ async def _closed_loop(
     await asyncio.gather(*(call_on() for _ in range(num_callers)))
     took = time.monotonic() - began
     await connections.close()
-    degraded = [end for end in ends if end.ending is not OutcomeKind.RESCORED]
+    degraded = [end for end in ends if end.kind is not OutcomeKind.RESCORED]
     if degraded:
         sys.exit(f"{len(degraded)} of {len(ends)} patient calls were not rescored: {degraded[0]}")
     return ClosedLoop(took, latencies, sum(end.num_scored for end in ends))

@@ -1,4 +1,4 @@
-"""Rewrites the generated code beside the schema. A developer's tool (`make proto`), not shipped."""
+"""Regenerates the protobuf code beside the .proto files. For developers (`make proto`); not shipped."""
 
 import sys
 from importlib import resources
@@ -11,9 +11,9 @@ SCHEMAS = ("lorb/v1/rescoring.proto", "lorb/v1/admin.proto")
 
 
 def generate(output_root: Path) -> int:
-    """Writes `*_pb2.py`, `*_pb2.pyi` and `*_pb2_grpc.py` below `output_root`; returns protoc's exit status.
+    """Writes `*_pb2.py`, `*_pb2.pyi` and `*_pb2_grpc.py` under `output_root`. Returns protoc's exit status.
 
-    Disk path, import path and proto package agree, so the stubs import each other without any rewriting.
+    File path, import path and proto package are equal, so the stubs import each other without rewriting.
     """
     from google import rpc  # installed by googleapis-common-protos
 

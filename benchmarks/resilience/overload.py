@@ -38,7 +38,7 @@ TARGETS = {"within_deadline": 0.95, "throughput": 0.8, "memory_growth": 0.05}
 def main() -> int:
     args = arguments()
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/test.jsonl.gz"])
-    mix = Workload.of(lists, DOMAINS, RescoreOptions(), 10_000, seed=1)
+    mix = Workload.draw(lists, DOMAINS, RescoreOptions(), 10_000, seed=1)
     requests = [mix.requests[draw] for draw in mix.draws]
     flags = ("--score-cache-bytes", 0, "--dtype", args.dtype)
     with serving_process("--store", ROOT / "adapters/store", "--no-admin", *flags) as server:

@@ -68,4 +68,4 @@ class SoakCalls:
             end = await call
         except asyncio.CancelledError:
             return CANCELLED
-        return f"{end.ending.value} {end.reason}".rstrip()
+        return f"{end.kind.value} {end.reason}".rstrip()

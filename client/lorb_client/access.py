@@ -1,20 +1,107 @@
-"""Token and TLS of the commands that call a server: their flags, and what those amount to."""
+"""Access to a server: Tls, TokenFile, and Access, which holds both for a command."""
 
-import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from lorb.errors import InvalidInput
-from lorb_client.tls import Tls
-from lorb_client.token_file import TokenFile
+import grpc
 
-ENVIRONMENT_PREFIX = "LORB_CLIENT_"
+from lorb.credential_files import ChangeToken, CredentialFile, check_ca, check_pair
+from lorb.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of a TLS connection, all in PEM. A client reads them again before the next call if one has changed.
+
+    Attributes:
+        ca: certificates of the authorities that may sign the server's certificate; None for the public authorities.
+        certificate: the client's own certificate and its chain, for servers that require one (mTLS); None for none.
+        key: private key of `certificate`; None for none.
+        server_name: name that the server's certificate must have; empty for the host name of the target.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises InvalidInput if only one of certificate and key is given."""
+        if (self.certificate is None) != (self.key is None):
+            raise InvalidInput("a client certificate needs its key, and a key its certificate: give both", field="tls")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Reads the files into gRPC credentials. Raises InvalidInput that names a missing or wrong file."""
+        ca = certificate = key = None
+        if self.ca is not None:
+            ca_file = CredentialFile(self.ca, "tls")
+            ca = ca_file.read()
+            check_ca(ca_file, ca)
+        if self.certificate is not None and self.key is not None:
+            certificate_file, key_file = CredentialFile(self.certificate, "tls"), CredentialFile(self.key, "tls")
+            certificate, key = certificate_file.read(), key_file.read()
+            check_pair(certificate_file, key_file)
+        return grpc.ssl_channel_credentials(ca, key, certificate)
+
+    def change_tokens(self) -> tuple[ChangeToken | None, ...]:
+        """Returns a value that differs after one of the files is replaced or written."""
+        files = (self.ca, self.certificate, self.key)
+        return tuple(CredentialFile(file, "tls").change_token() for file in files if file is not None)
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """GRPC channel options for this connection."""
+        return (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
+
+
+class TokenFile:
+    """A bearer token in a file, read again when the file changes. Safe to share between threads."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Reads the token.
+
+        Args:
+            path: a file with one line, the token.
+
+        Raises:
+            InvalidInput: the file cannot be read, or holds no token.
+        """
+        self.path = Path(path)
+        self._file = CredentialFile(self.path, "token", "the token file")
+        self._last_read = self._file.change_token(), self._read()
+
+    @property
+    def token(self) -> str:
+        """The current token; the previous one while the file is missing or invalid."""
+        change_token, token = self._last_read
+        try:
+            if (current := self._file.change_token()) != change_token:
+                token = self._read()
+                self._last_read = current, token
+        except InvalidInput:
+            return token
+        return token
+
+    def __reduce__(self) -> tuple[type["TokenFile"], tuple[Path]]:
+        return TokenFile, (self.path,)
+
+    def _read(self) -> str:
+        token = self._file.read_text().strip()
+        if not token:
+            raise InvalidInput(f"{self._file} is empty", field="token")
+        return check_token(token, f"{self._file}: the token")
+
+
+def check_token(token: str, name: str) -> str:
+    """Returns `token` if it is valid in call metadata. Raises InvalidInput that names it by `name` otherwise."""
+    if not (token and token.isascii() and token.isprintable()):
+        raise InvalidInput(f"{name} is not one line of printable ASCII", field="token")
+    return token
 
 
 class AccessArguments(TypedDict):
-    """What clients and CallSettings take of it."""
+    """Keyword arguments of clients and CallSettings."""
 
     token: str | TokenFile | None
     tls: Tls | None
@@ -23,88 +110,21 @@ class AccessArguments(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a command gets in. May travel to another process.
+    """Token and TLS of a command. Can be sent to another process.
 
     Attributes:
-        token: bearer token, or None.
-        tls: None for plain text.
-        allow_plaintext_token: send the token without TLS to another machine too.
+        token: bearer token; None for none.
+        tls: files of the TLS connection; None for plain text.
+        allow_plaintext_token: send the token without TLS to other machines too.
     """
 
     token: str | TokenFile | None = None
     tls: Tls | None = None
     allow_plaintext_token: bool = False
 
-    def arguments(self) -> AccessArguments:
-        """As clients and CallSettings take them."""
+    def as_arguments(self) -> AccessArguments:
+        """Returns keyword arguments for clients and CallSettings."""
         return {"token": self.token, "tls": self.tls, "allow_plaintext_token": self.allow_plaintext_token}
 
 
 NO_TOKEN = Access()
-
-
-def add_tls_arguments(parser: "argparse._ActionsContainer") -> None:
-    """The flags of TLS; each is also an environment variable."""
-    parser.add_argument(
-        "--tls",
-        action="store_true",
-        default=_given("tls") not in (None, "0", "false"),
-        help="speak TLS, and trust the public certificate authorities",
-    )
-    for name, text in (
-        ("tls-ca", "PEM file of the authorities to trust in their place; turns TLS on"),
-        ("tls-certificate", "PEM file of the own certificate, where the server asks for one; turns TLS on"),
-        ("tls-key", "PEM file of its private key"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, default=_given_path(name), metavar="FILE", help=text)
-    parser.add_argument(
-        "--tls-server-name",
-        default=_given("tls-server-name") or "",
-        metavar="NAME",
-        help="what the server's certificate must be for, where that is not the target's name",
-    )
-
-
-def add_access_arguments(parser: "argparse._ActionsContainer") -> None:
-    """The flags of token and TLS; each file is also an environment variable, as LORB_CLIENT_TLS_CA."""
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        default=_given_path("token-file"),
-        metavar="FILE",
-        help="holds the bearer token; without TLS it goes to this machine only",
-    )
-    parser.add_argument(
-        "--allow-plaintext-token",
-        action="store_true",
-        help="send it without TLS all the same, for all on the way to read",
-    )
-    add_tls_arguments(parser)
-
-
-def tls_from(arguments: argparse.Namespace) -> Tls | None:
-    """What the flags of TLS amount to; raises InvalidInput where they do not fit together."""
-    files = (arguments.tls_ca, arguments.tls_certificate, arguments.tls_key)
-    if not (arguments.tls or any(files)):
-        if arguments.tls_server_name:
-            raise InvalidInput("--tls-server-name is for TLS: add --tls or --tls-ca", field="tls")
-        return None
-    return Tls(*files, server_name=arguments.tls_server_name)
-
-
-def access_from(arguments: argparse.Namespace) -> Access:
-    """What all the flags amount to; raises InvalidInput where a file does not hold what it should."""
-    chosen = tls_from(arguments)
-    if chosen is not None:
-        chosen.credentials()  # now, and not when the work is half done
-    token = None if arguments.token_file is None else TokenFile(arguments.token_file)
-    return Access(token, chosen, arguments.allow_plaintext_token)
-
-
-def _given(name: str) -> str | None:
-    return os.environ.get(ENVIRONMENT_PREFIX + name.upper().replace("-", "_")) or None
-
-
-def _given_path(name: str) -> Path | None:
-    given = _given(name)
-    return None if given is None else Path(given)

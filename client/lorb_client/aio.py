@@ -1,4 +1,4 @@
-"""The asyncio client: the blocking one's twin."""
+"""AioClient: the asyncio client."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -20,20 +20,21 @@ from lorb.wire import (
     request_from_nbest,
     results_from_batch,
 )
+from lorb_client.access import Tls, TokenFile
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import open_aio_channel
 from lorb_client.channel_pool import ChannelPool
-from lorb_client.tls import Tls
-from lorb_client.token_file import TokenFile
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
 class AioClient:
-    """Calls one LoRB service from coroutines. Make it inside the event loop that will use it.
+    """Asyncio client of one LoRB service. Create it in the event loop that uses it.
 
-    Raises and retries as `Client` does. Cancelling a coroutine cancels its call, on the server too.
+    Methods raise LorbError: the server's error, or Unavailable or DeadlineExceeded if there was no answer. A call that
+    fails with UNAVAILABLE is tried at most three times within its deadline. A refused token or certificate raises
+    Unauthenticated at once. Cancelling a coroutine cancels its call, also on the server.
     """
 
     def __init__(
@@ -47,15 +48,37 @@ class AioClient:
         tls: Tls | None = None,
         allow_plaintext_token: bool = False,
     ) -> None:
-        """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
+        """Opens a channel; gRPC connects with the first call.
+
+        Args:
+            target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
+            timeout_seconds: deadline of calls that give none.
+            token: bearer token; a TokenFile is read again when the file changes.
+            credentials: gRPC's own TLS credentials, instead of `tls`.
+            wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
+            tls: files of the TLS connection, read again when one changes; None for plain text, or for `credentials`.
+            allow_plaintext_token: send the token without TLS to other machines too.
+
+        Raises:
+            InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
+        """
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        self._lines = ChannelPool(settings, open_aio_channel)
+        self._channel_pool = ChannelPool(settings, open_aio_channel)
 
     async def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None
     ) -> Ranked:
-        """Re-ranks one list. The server sees the deadline and degrades in time to meet it."""
+        """Re-ranks one list.
+
+        Args:
+            nbest: the list.
+            options: domain, weight, fallback policy and selection.
+            timeout_seconds: deadline of the call; None for the client's. The server sees it and degrades to meet it.
+
+        Raises:
+            LorbError: the server refused the call, or did not answer.
+        """
         request = request_from_nbest(nbest, options)
         return ranked_from_response(await self._call(lambda stub: stub.Rescore, request, timeout_seconds))
 
@@ -66,19 +89,31 @@ class AioClient:
         *,
         timeout_seconds: float | None = None,
     ) -> list[Ranked | LorbError]:
-        """Re-ranks many lists in one call with one deadline; each has its own answer or error, in order."""
+        """Re-ranks many lists in one call with one deadline.
+
+        Args:
+            lists: the lists.
+            options: options of all lists.
+            timeout_seconds: deadline of the call; None for the client's.
+
+        Returns:
+            For each list, in order, its re-ranked list or its error.
+
+        Raises:
+            LorbError: the call as a whole failed.
+        """
         request = batch_from_lists(lists, options)
         response = await self._call(lambda stub: stub.BatchRescore, request, timeout_seconds)
         return results_from_batch(response, len(lists))
 
     async def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
-        """Asks the server what it is, serves and accepts."""
+        """Returns the server's release, base, domains and limits. Raises LorbError if the call fails."""
         request = pb.GetServerInfoRequest()
         return info_from_response(await self._call(lambda stub: stub.GetServerInfo, request, timeout_seconds))
 
     async def close(self) -> None:
         """Cancels the calls under way and closes the connections."""
-        for channel in self._lines.channels():
+        for channel in self._channel_pool.channels():
             await channel.close()
 
     async def __aenter__(self) -> "AioClient":
@@ -96,9 +131,9 @@ class AioClient:
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
-        line = self._lines.take()
+        lease = self._channel_pool.acquire()
         try:
-            return await method(line.stub)(
+            return await method(lease.stub)(
                 request,
                 timeout=settings.deadline_seconds(timeout_seconds),
                 metadata=aio.Metadata(*settings.metadata),
@@ -107,5 +142,5 @@ class AioClient:
         except aio.AioRpcError as error:
             raise settings.error(error) from error
         finally:
-            for unused in self._lines.give_back(line):
-                await unused.close()
+            for idle in self._channel_pool.release(lease):
+                await idle.close()

@@ -1,38 +1,38 @@
-"""What the two clients share: settings, requests and answers."""
+"""CallSettings: the settings that both clients share, and their errors."""
 
 import math
 from dataclasses import dataclass
 
 import grpc
 
-from lorb.credential_files import Stamp
+from lorb.credential_files import ChangeToken
+from lorb.error_status import error_from_rpc
 from lorb.errors import InvalidInput, LorbError, Overloaded, Unauthenticated, Unavailable
 from lorb.loopback import is_loopback_target
 from lorb.ranked import RescoreOptions
-from lorb.status import error_from_rpc
-from lorb_client.tls import Tls
-from lorb_client.token_file import TokenFile, check_token
+from lorb_client.access import Tls, TokenFile, check_token
 
 DEFAULT_OPTIONS = RescoreOptions()
 DEFAULT_TIMEOUT_SECONDS = 1.0
-_NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")  # gRPC's words; a test holds them
-_HUNG_UP = "Socket closed"
+# Texts of gRPC's messages; tests check that gRPC still uses them.
+_NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")
+_CONNECTION_CLOSED = "Socket closed"
 _TOO_LARGE = "larger than max"
 
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """How a client calls. Raises InvalidInput where a value makes no sense.
+    """Settings of a client's calls. Raises InvalidInput if a value is out of range, or two contradict each other.
 
     Attributes:
-        target: "host:port", or any name that gRPC resolves ("dns:///lorb.example:50051", "unix:/run/lorb").
-        timeout_seconds: the deadline of a call that names none.
-        token: sent as a bearer token; a TokenFile's is read again when the file changes.
-        credentials: gRPC's own, for TLS; None for plain text, or for those of `tls`.
-        tls: the files of a TLS connection, read again when one changes; None for plain text, or for `credentials`.
-        allow_plaintext_token: send the token without TLS to another machine too, where all on the way may read it.
-        wait_for_ready: a call waits for a server to come up, as long as its deadline allows, and does not
-            fail at once.
+        target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
+        timeout_seconds: deadline of calls that give none.
+        token: bearer token; a TokenFile is read again when the file changes.
+        credentials: gRPC's own TLS credentials, instead of `tls`.
+        wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
+        tls: files of the TLS connection, read again when one changes; None for plain text, or for `credentials`.
+        allow_plaintext_token: send the token without TLS to other machines too: everybody on the network path can
+            read it.
     """
 
     target: str
@@ -45,56 +45,59 @@ class CallSettings:
 
     def __post_init__(self) -> None:
         if not self.target:
-            raise InvalidInput("target is empty: name a server, as localhost:50051", field="target")
+            raise InvalidInput("target is empty: give a server, such as localhost:50051", field="target")
         if isinstance(self.token, str):
             check_token(self.token, "token")
         if self.tls is not None and self.credentials is not None:
-            raise InvalidInput("tls and credentials are two ways to say the same: give one", field="tls")
+            raise InvalidInput("tls and credentials are both given: give one", field="tls")
         is_plain = self.tls is None and self.credentials is None
         if self.token is not None and is_plain and not (self.allow_plaintext_token or is_loopback_target(self.target)):
             raise InvalidInput(
-                f"the token would travel to {self.target} in clear text: use TLS, or allow it where "
-                "the way there is safe (allow_plaintext_token, --allow-plaintext-token)",
+                f"the token would be sent to {self.target} in clear text: use TLS, or allow it if the network is safe "
+                "(allow_plaintext_token, --allow-plaintext-token)",
                 field="token",
             )
         self.deadline_seconds(None)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
+        """Metadata of every call: the bearer token, if there is one."""
         if self.token is None:
             return ()
         token = self.token.token if isinstance(self.token, TokenFile) else self.token
         return (("authorization", f"Bearer {token}"),)
 
     def channel_credentials(self) -> grpc.ChannelCredentials | None:
-        """None for plain text. Raises InvalidInput where a file of `tls` does not hold what it should."""
+        """Returns TLS credentials; None for plain text. Raises InvalidInput if a TLS file is missing or wrong."""
         return self.credentials if self.tls is None else self.tls.credentials()
 
-    def stamps(self) -> tuple[Stamp | None, ...]:
-        """Other than before where `channel_credentials` would read other files."""
-        return () if self.tls is None else self.tls.stamps()
+    def change_tokens(self) -> tuple[ChangeToken | None, ...]:
+        """Returns a value that differs after a file of `tls` changes."""
+        return () if self.tls is None else self.tls.change_tokens()
 
     @property
     def channel_options(self) -> tuple[tuple[str, int | str], ...]:
-        """What `tls` and `target` ask of a channel."""
-        # gRPC goes to a proxy named in http_proxy even for this machine, and what is for nobody else would leave it.
+        """GRPC channel options that `tls` and `target` need."""
+        # gRPC obeys http_proxy even for loopback targets: calls would leave the machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
         return (*direct, *(() if self.tls is None else self.tls.options))
 
     def deadline_seconds(self, timeout_seconds: float | None) -> float:
-        """What a call may take. Raises InvalidInput unless it is finite and above 0."""
+        """Returns the deadline of a call: `timeout_seconds`, or the default if it is None.
+
+        Raises InvalidInput unless it is finite and above 0.
+        """
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         if not (math.isfinite(seconds) and seconds > 0):
             raise InvalidInput(f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds")
         return seconds
 
     def error(self, failed: grpc.RpcError) -> LorbError:
-        """The error that a failed call stands for, of grpc or grpc.aio.
+        """Converts the error of a failed grpc or grpc.aio call.
 
-        A server whose certificate is not trusted is Unauthenticated, which no caller should try again; gRPC says
-        UNAVAILABLE. Where the server hung up instead, on a connection in plain text or for the caller's own
-        certificate, nobody can tell that from a server that went away: the message names both.
+        An untrusted server certificate becomes Unauthenticated, because a retry cannot help; gRPC reports UNAVAILABLE.
+        A server also closes the connection if it requires TLS or another client certificate. gRPC does not tell this
+        from a lost server, so the message names both causes.
         """
         error = error_from_rpc(failed)
         if isinstance(error, Overloaded) and _TOO_LARGE in error.message:
@@ -103,12 +106,12 @@ class CallSettings:
             return error
         if any(words in error.message for words in _NOT_TRUSTED):
             return Unauthenticated(f"no TLS connection to {self.target}: {error.message}")
-        if _HUNG_UP in error.message:
-            return Unavailable(f"{error.message} (or the server at {self.target} wants {self._missing})")
+        if _CONNECTION_CLOSED in error.message:
+            return Unavailable(f"{error.message} (or the server at {self.target} requires {self._requirement})")
         return error
 
     @property
-    def _missing(self) -> str:
+    def _requirement(self) -> str:
         if self.tls is None and self.credentials is None:
             return "TLS"
         return "another client certificate, or no TLS"

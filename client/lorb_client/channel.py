@@ -1,4 +1,4 @@
-"""How a client's channel behaves: load balancing, retries, health, keepalive; and opening one."""
+"""Opens gRPC channels, with their load balancing, retries, health checks and keepalive."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ Options = Sequence[tuple[str, int | str]]
 
 SERVICE = "lorb.v1.RescoringService"
 
-# Rescoring changes nothing on the server, so any call may be sent again. Only UNAVAILABLE is: to retry
-# RESOURCE_EXHAUSTED inside a decoder's budget makes an overload worse.
+# Rescoring changes no state, so every call is safe to retry. Only UNAVAILABLE is retried: retrying RESOURCE_EXHAUSTED
+# within a decoder's deadline makes an overload worse.
 SERVICE_CONFIG: Mapping[str, object] = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": SERVICE},
@@ -29,31 +29,31 @@ SERVICE_CONFIG: Mapping[str, object] = {
             },
         }
     ],
-    # A lost server fails all calls that it had at once, and each is to be tried elsewhere: half of these tokens are
-    # as many as may fail together. Where nothing answers any more, retries end until calls succeed again.
+    # When a server dies, all its calls fail at once and should be retried elsewhere: up to maxTokens / 2 calls may
+    # fail together. If no server answers, retries stop until calls succeed again.
     "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
 }
 
 CHANNEL_OPTIONS: Options = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
-    # Servers hang up on clients that ping too often without a call, so only calls are kept alive.
+    # Servers disconnect clients that ping too often without a call, so pings are sent during calls only.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
-    # Names are looked up again whenever a connection ends, but no more often than this: gRPC's own 30 s would keep a
-    # replica that has just come waiting where another has just gone.
+    # Minimum time between DNS look-ups, which follow every lost connection. With gRPC's default of 30 s, a new replica
+    # would wait that long for calls after another replica has left.
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
-    # A server that comes back at its own address is found within these; gRPC's own 120 s is for the wide world.
+    # A restarted server is found within 10 s; gRPC's default of 120 s is meant for the public internet.
     ("grpc.max_reconnect_backoff_ms", 10_000),
-    # Requests beyond gRPC's own 256 KiB would be tried once only; servers take up to 4 MiB.
+    # gRPC retries only requests that fit into this buffer. Its default is 256 KiB; servers accept 4 MiB.
     ("grpc.per_rpc_retry_buffer_size", 4 * 2**20),
-    # A batch's answer is larger than its request, which the server limits.
+    # The response to a batch is larger than its request, which the server limits to 4 MiB.
     ("grpc.max_receive_message_length", 32 * 2**20),
 )
 
 
 def open_channel(settings: CallSettings, options: Options = CHANNEL_OPTIONS) -> grpc.Channel:
-    """A channel to where `settings` say. Raises InvalidInput where a file of `tls` does not hold what it should."""
+    """Opens a channel to the target. Raises InvalidInput if a TLS file is missing or wrong."""
     credentials, options = settings.channel_credentials(), (*options, *settings.channel_options)
     if credentials is None:
         return grpc.insecure_channel(settings.target, options)
@@ -61,7 +61,7 @@ def open_channel(settings: CallSettings, options: Options = CHANNEL_OPTIONS) -> 
 
 
 def open_aio_channel(settings: CallSettings, options: Options = CHANNEL_OPTIONS) -> aio.Channel:
-    """As open_channel, for the running event loop."""
+    """Opens an asyncio channel in the running event loop. Raises InvalidInput if a TLS file is missing or wrong."""
     credentials, options = settings.channel_credentials(), (*options, *settings.channel_options)
     if credentials is None:
         return aio.insecure_channel(settings.target, options)

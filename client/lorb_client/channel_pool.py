@@ -1,6 +1,7 @@
-"""A client's channel, and the next one when the files of its TLS have changed.
+"""ChannelPool: leases a client's channel, and opens a new channel when the TLS files change.
 
-gRPC takes certificates with a channel, so new ones need a new channel. Calls under way end on the one they began on.
+gRPC reads certificates when a channel is opened, so new certificates need a new channel. Calls under way finish on the
+channel that they began on.
 """
 
 import threading
@@ -17,7 +18,13 @@ Channel = TypeVar("Channel")  # of grpc, or of grpc.aio
 
 @dataclass(slots=True, eq=False)
 class ChannelLease(Generic[Channel]):
-    """A channel with its stub, and how many calls it has."""
+    """A channel in use.
+
+    Attributes:
+        channel: the channel.
+        stub: stub of the rescoring service on the channel.
+        num_calls: number of calls under way on the channel.
+    """
 
     channel: Channel
     stub: RescoringServiceStub
@@ -25,52 +32,52 @@ class ChannelLease(Generic[Channel]):
 
 
 class ChannelPool(Generic[Channel]):
-    """Which channel a call takes. Safe to share between threads."""
+    """The current channel of a client, and older channels with calls under way. Safe to share between threads."""
 
     def __init__(self, settings: CallSettings, open_channel: Callable[[CallSettings], Channel]) -> None:
-        """Raises InvalidInput where a file of the TLS does not hold what it should."""
+        """Opens a channel. Raises InvalidInput if a TLS file is missing or wrong."""
         self._settings = settings
         self._open_channel = open_channel
         self._lock = threading.Lock()
-        self._stamps = settings.stamps()
-        self._line = self._opened()
-        self._left: list[ChannelLease[Channel]] = []
+        self._change_tokens = settings.change_tokens()
+        self._current = self._new_lease()
+        self._retired: list[ChannelLease[Channel]] = []
 
-    def take(self) -> ChannelLease[Channel]:
-        """For one call, which ends with `give_back`; a new one where the files have changed.
+    def acquire(self) -> ChannelLease[Channel]:
+        """Returns the channel for one call. End the call with `release`.
 
-        While they are being replaced, or do not fit together, the one before stays.
+        Opens a new channel if the TLS files have changed and fit together.
         """
         with self._lock:
-            self._renew()
-            self._line.num_calls += 1
-            return self._line
+            self._renew_if_changed()
+            self._current.num_calls += 1
+            return self._current
 
-    def give_back(self, line: ChannelLease[Channel]) -> list[Channel]:
-        """Ends a call; returns channels that nobody needs any more, to be closed."""
+    def release(self, lease: ChannelLease[Channel]) -> list[Channel]:
+        """Ends a call. Returns retired channels without calls, which the caller must close."""
         with self._lock:
-            line.num_calls -= 1
-            idle = [each.channel for each in self._left if each.num_calls == 0]
-            self._left = [each for each in self._left if each.num_calls > 0]
+            lease.num_calls -= 1
+            idle = [retired.channel for retired in self._retired if retired.num_calls == 0]
+            self._retired = [retired for retired in self._retired if retired.num_calls > 0]
             return idle
 
     def channels(self) -> list[Channel]:
-        """All that are open."""
+        """Returns all open channels."""
         with self._lock:
-            return [each.channel for each in (self._line, *self._left)]
+            return [lease.channel for lease in (self._current, *self._retired)]
 
-    def _renew(self) -> None:
-        stamps = self._settings.stamps()
-        if stamps == self._stamps:
+    def _renew_if_changed(self) -> None:
+        change_tokens = self._settings.change_tokens()
+        if change_tokens == self._change_tokens:
             return
         try:
-            opened = self._opened()
+            lease = self._new_lease()
         except InvalidInput:
             return
-        if self._settings.stamps() == stamps:  # not while somebody writes: the next call looks again
-            self._left.append(self._line)
-            self._stamps, self._line = stamps, opened
+        if self._settings.change_tokens() == change_tokens:  # otherwise a file is being written: the next call retries
+            self._retired.append(self._current)
+            self._change_tokens, self._current = change_tokens, lease
 
-    def _opened(self) -> ChannelLease[Channel]:
+    def _new_lease(self) -> ChannelLease[Channel]:
         channel = self._open_channel(self._settings)
         return ChannelLease(channel, RescoringServiceStub(channel))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The blocking client."""
+"""Client: the blocking client."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -19,22 +19,21 @@ from lorb.wire import (
     request_from_nbest,
     results_from_batch,
 )
+from lorb_client.access import Tls, TokenFile
 from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
 from lorb_client.channel import open_channel
 from lorb_client.channel_pool import ChannelPool
-from lorb_client.tls import Tls
-from lorb_client.token_file import TokenFile
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
 class Client:
-    """Calls one LoRB service. Safe to share between threads; close it, or use it as a context manager.
+    """Blocking client of one LoRB service. Safe to share between threads. Close it, or use it as a context manager.
 
-    Every method raises a LorbError: what the server answered, or Unavailable and DeadlineExceeded where there
-    was no answer. Calls that fail with UNAVAILABLE are tried three times within their deadline; a token or a
-    certificate that is not taken is Unauthenticated, and tried once.
+    Methods raise LorbError: the server's error, or Unavailable or DeadlineExceeded if there was no answer. A call that
+    fails with UNAVAILABLE is tried at most three times within its deadline. A refused token or certificate raises
+    Unauthenticated at once.
     """
 
     def __init__(
@@ -48,15 +47,37 @@ class Client:
         tls: Tls | None = None,
         allow_plaintext_token: bool = False,
     ) -> None:
-        """The arguments are those of `CallSettings`; raises InvalidInput as it does."""
+        """Opens a channel; gRPC connects with the first call.
+
+        Args:
+            target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
+            timeout_seconds: deadline of calls that give none.
+            token: bearer token; a TokenFile is read again when the file changes.
+            credentials: gRPC's own TLS credentials, instead of `tls`.
+            wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
+            tls: files of the TLS connection, read again when one changes; None for plain text, or for `credentials`.
+            allow_plaintext_token: send the token without TLS to other machines too.
+
+        Raises:
+            InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
+        """
         settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
         self._settings = settings
-        self._lines = ChannelPool(settings, open_channel)
+        self._channel_pool = ChannelPool(settings, open_channel)
 
     def rescore(
         self, nbest: NBest, options: RescoreOptions = DEFAULT_OPTIONS, *, timeout_seconds: float | None = None
     ) -> Ranked:
-        """Re-ranks one list. The server sees the deadline and degrades in time to meet it."""
+        """Re-ranks one list.
+
+        Args:
+            nbest: the list.
+            options: domain, weight, fallback policy and selection.
+            timeout_seconds: deadline of the call; None for the client's. The server sees it and degrades to meet it.
+
+        Raises:
+            LorbError: the server refused the call, or did not answer.
+        """
         request = request_from_nbest(nbest, options)
         return ranked_from_response(self._call(lambda stub: stub.Rescore, request, timeout_seconds))
 
@@ -67,18 +88,30 @@ class Client:
         *,
         timeout_seconds: float | None = None,
     ) -> list[Ranked | LorbError]:
-        """Re-ranks many lists in one call with one deadline; each has its own answer or error, in order."""
+        """Re-ranks many lists in one call with one deadline.
+
+        Args:
+            lists: the lists.
+            options: options of all lists.
+            timeout_seconds: deadline of the call; None for the client's.
+
+        Returns:
+            For each list, in order, its re-ranked list or its error.
+
+        Raises:
+            LorbError: the call as a whole failed.
+        """
         request = batch_from_lists(lists, options)
         return results_from_batch(self._call(lambda stub: stub.BatchRescore, request, timeout_seconds), len(lists))
 
     def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
-        """Asks the server what it is, serves and accepts."""
+        """Returns the server's release, base, domains and limits. Raises LorbError if the call fails."""
         request = pb.GetServerInfoRequest()
         return info_from_response(self._call(lambda stub: stub.GetServerInfo, request, timeout_seconds))
 
     def close(self) -> None:
         """Cancels the calls under way and closes the connections."""
-        for channel in self._lines.channels():
+        for channel in self._channel_pool.channels():
             channel.close()
 
     def __enter__(self) -> "Client":
@@ -96,9 +129,9 @@ class Client:
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
-        line = self._lines.take()
+        lease = self._channel_pool.acquire()
         try:
-            return method(line.stub)(
+            return method(lease.stub)(
                 request,
                 timeout=settings.deadline_seconds(timeout_seconds),
                 metadata=settings.metadata,
@@ -107,5 +140,5 @@ class Client:
         except grpc.RpcError as error:
             raise settings.error(error) from error
         finally:
-            for unused in self._lines.give_back(line):
-                unused.close()
+            for idle in self._channel_pool.release(lease):
+                idle.close()

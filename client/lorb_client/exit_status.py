@@ -1,4 +1,4 @@
-"""The exit statuses of the client's commands."""
+"""Exit statuses of the client's commands."""
 
 from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain, UnknownVersion
 
@@ -6,10 +6,10 @@ EXIT_FAILED = 1
 EXIT_MISUSED = 2
 EXIT_INTERRUPTED = 130
 
-# What the caller can put right, which argparse too answers with 2.
+# Errors that the caller can correct; argparse exits with 2 for them too.
 _MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
 
 
-def status_of(error: LorbError) -> int:
-    """The status of a command that `error` ended."""
+def exit_status(error: LorbError) -> int:
+    """Returns the exit status of a command that ended with `error`."""
     return EXIT_MISUSED if isinstance(error, _MISUSES) else EXIT_FAILED

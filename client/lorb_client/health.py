@@ -1,4 +1,4 @@
-"""Asks a server how it is, for health checks of containers: exit status 0 means SERVING."""
+"""Checks whether a server reports SERVING, for health checks of containers: exit status 0 if it does."""
 
 import argparse
 import sys
@@ -8,22 +8,29 @@ import grpc
 
 from lorb.errors import LorbError
 from lorb_cli.command import add_common_arguments
-from lorb_client.access import add_tls_arguments, tls_from
+from lorb_client.access import Tls
+from lorb_client.arguments import add_tls_arguments, tls_from_arguments
 from lorb_client.calls import CallSettings
 from lorb_client.channel import SERVICE, open_channel
 from lorb_client.exit_status import EXIT_FAILED, EXIT_MISUSED
-from lorb_client.tls import Tls
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 
 
 def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 2.0, tls: Tls | None = None) -> bool:
-    """Whether `service` at `target` ("host:port") reports SERVING within the time. No token is needed.
+    """Returns whether a service reports SERVING. Needs no token.
 
-    Spoken in bytes: the messages of grpc.health.v1 have one field each, and the client's install stays without the
-    health package. Raises InvalidInput where a file of `tls` does not hold what it should.
+    Args:
+        target: the server, "host:port".
+        service: full name of the gRPC service.
+        timeout_seconds: time limit of the check; a server that does not answer in time is not serving.
+        tls: files of the TLS connection; None for plain text.
+
+    Raises:
+        InvalidInput: a file of `tls` is missing or wrong.
     """
+    # The two messages of grpc.health.v1 have one field each: encoding them here saves the client a dependency.
     request = b"\x0a" + bytes([len(service)]) + service.encode()  # HealthCheckRequest{service}
     with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
@@ -34,26 +41,34 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`lorb-health HOST:PORT [SERVICE]`."""
-    args = parser().parse_args(argv)
+    """Runs `lorb-health --target HOST:PORT [SERVICE]`. Returns its exit status."""
+    command = parser()
+    args = command.parse_args(argv)
+    # `lorb-health HOST:PORT [SERVICE]` is the older spelling
+    words = args.words if args.target is None else [args.target, *args.words]
+    if not 1 <= len(words) <= 2:
+        command.error("give --target HOST:PORT and at most one SERVICE")
+    target, service = words[0], words[1] if len(words) == 2 else SERVICE
     try:
-        serves = is_serving(args.target, args.service, tls=tls_from(args))
+        serves = is_serving(target, service, tls=tls_from_arguments(args))
     except LorbError as error:
-        print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - a command's word
+        print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - output of a command
         return EXIT_MISUSED
     if not serves:
-        print(f"lorb-health: {args.target} does not serve {args.service}", file=sys.stderr)  # noqa: T201
+        print(f"lorb-health: {target} does not serve {service}", file=sys.stderr)  # noqa: T201
     return 0 if serves else EXIT_FAILED
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags."""
-    made = argparse.ArgumentParser(prog="lorb-health", description=__doc__)
-    made.add_argument("target", metavar="HOST:PORT", help="the server, as localhost:50051")
-    made.add_argument("service", nargs="?", metavar="SERVICE", default=SERVICE, help=f"which service ({SERVICE})")
-    add_tls_arguments(made)
-    add_common_arguments(made)
-    return made
+    """Returns the parser with all flags."""
+    parser = argparse.ArgumentParser(
+        prog="lorb-health", usage="lorb-health --target HOST:PORT [SERVICE] [option ...]", description=__doc__
+    )
+    parser.add_argument("--target", metavar="HOST:PORT", help="the server, such as localhost:50051")
+    parser.add_argument("words", nargs="*", metavar="SERVICE", help=f"name of the gRPC service ({SERVICE})")
+    add_tls_arguments(parser)
+    add_common_arguments(parser)
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The contract of LoRB and its vocabulary. Imports neither torch nor the other packages of this repository."""
+"""Types, errors, wire format and file formats shared by client, server and trainer. Imports no torch."""
 
 from lorb.errors import LorbError
 from lorb.nbest import Hypothesis, NBest

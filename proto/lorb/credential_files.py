@@ -1,4 +1,4 @@
-"""Files that prove who somebody is: certificates, private keys, tokens. Read, checked, and seen to change."""
+"""Files of certificates, private keys and tokens: reading, checking, and noticing a change."""
 
 import os
 import ssl
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from lorb.errors import InvalidInput
 
-Stamp = tuple[int, int, int]
+ChangeToken = tuple[int, int, int]  # inode, size in bytes, modification time in nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialFile:
-    """A file, and how errors speak of it.
+    """A credential file and its name in error messages.
 
     Attributes:
-        path: where it is.
-        field: the setting that names it, as `InvalidInput.field`.
-        setting: how people know that setting, such as "--tls-key"; messages name it before the path.
+        path: the file.
+        field: `InvalidInput.field` of errors about it.
+        setting: the flag that names it, such as "--tls-key"; written before the path in messages. May be empty.
     """
 
     path: Path
@@ -27,23 +27,23 @@ class CredentialFile:
     def __str__(self) -> str:
         return f"{self.setting} {self.path}".lstrip()
 
-    def stamp(self) -> Stamp | None:
-        """Other than before where the file was replaced or written; None where there is none that can be looked at."""
+    def change_token(self) -> ChangeToken | None:
+        """Returns a value that differs after the file is replaced or written, or None if the file cannot be found."""
         try:
-            found = os.stat(self.path)
+            status = os.stat(self.path)
         except OSError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def read(self) -> bytes:
-        """What it holds. Raises InvalidInput naming it."""
+        """Returns the content. Raises InvalidInput that names the file if it cannot be read."""
         try:
             return self.path.read_bytes()
         except OSError as error:
             raise InvalidInput(f"{self}: {error.strerror}", field=self.field) from error
 
     def read_text(self) -> str:
-        """The same as text. Raises InvalidInput naming it."""
+        """Returns the content as text. Raises InvalidInput that names the file if it cannot be read or is not UTF-8."""
         try:
             return self.read().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -51,13 +51,13 @@ class CredentialFile:
 
 
 def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:
-    """Raises InvalidInput naming the files where they are not a certificate in PEM and the private key to it."""
+    """Checks that two PEM files hold a certificate and its private key. Raises InvalidInput that names the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_cert_chain(certificate.path, key.path, password=_no_password)
-    except _Encrypted:
+        context.load_cert_chain(certificate.path, key.path, password=_refuse_password)
+    except _EncryptedKey:
         raise InvalidInput(
-            f"{key}: the key has a password, which nobody is there to type: store it without", field=key.field
+            f"{key}: the key is encrypted with a password: store it unencrypted", field=key.field
         ) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -72,16 +72,16 @@ def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:
 
 
 def check_ca(file: CredentialFile, content: bytes) -> None:
-    """Raises InvalidInput naming the file where its content is no CA certificate in PEM."""
+    """Checks that the content of `file` is a CA certificate in PEM. Raises InvalidInput that names the file."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:  # ValueError: empty, or not ASCII
         raise InvalidInput(f"{file}: no CA certificate in PEM", field=file.field) from error
 
 
-class _Encrypted(Exception):
-    """The key wants a password."""
+class _EncryptedKey(Exception):
+    """The private key needs a password."""
 
 
-def _no_password() -> str:
-    raise _Encrypted
+def _refuse_password() -> str:
+    raise _EncryptedKey

@@ -1,35 +1,35 @@
-"""Every error that LoRB raises on purpose. A message says what is wrong and what to do; it is safe to show.
+"""All errors that LoRB raises on purpose. Messages say what is wrong and what to do, and are safe to show to callers.
 
     LorbError
-    ├── InvalidInput              the caller's value is wrong; `field` names it
-    │   └── MalformedFile         a file is; `path` and `line` name the place
-    ├── UnknownDomain             no such domain is served
-    ├── UnknownVersion            no such version or alias of a domain
+    ├── InvalidInput              a value breaks the contract; `field` names it
+    │   └── MalformedFile         a file breaks its format; `path` and `line` locate it
+    ├── UnknownDomain             the server does not serve this domain
+    ├── UnknownVersion            the domain has no such version or alias
     ├── Unauthenticated           no token, or a wrong one
-    ├── Overloaded                no room, and the caller refused a fallback
-    ├── DeadlineExceeded          no time, and the caller refused a fallback
+    ├── Overloaded                the queue is full, and the caller refused a fallback
+    ├── DeadlineExceeded          no time left, and the caller refused a fallback
     ├── Unavailable               draining, not warm yet, or not reachable
     ├── ModelFailed               the model raised, or its thread died
-    ├── InvalidAdapter            an adapter's files are torn, forged or do not fit; never served
-    │   └── ForeignBase           made for another base
+    ├── InvalidAdapter            an adapter's files are truncated, changed or do not fit; never served
+    │   └── ForeignBase           the adapter was trained on another base
     ├── BaseNotFound              the base's files are missing or not the pinned ones
     ├── StoreConflict             another writer changed the store first: try again
     ├── StoreUnavailable          the store cannot be read or written
-    └── NotPublished              dev did not improve, so nothing was published
+    └── NotPublished              the adapter did not improve on dev, so nothing was published
 
-`lorb.status` maps each of them to a gRPC status and back.
+`lorb.error_status` maps each error to a gRPC status and back.
 """
 
 from pathlib import Path
 
 
 class LorbError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors that LoRB raises on purpose.
 
     Attributes:
         message: what is wrong and what to do.
-        field: the value's path, where a value is wrong.
-        retry_seconds: the pause that a server asks for before the call is made again; None where it asks for none.
+        field: path of the wrong value, such as "hypotheses[3].first_pass_score"; empty if no single value is wrong.
+        retry_seconds: the pause that the server asks for before a retry, in seconds; None if it asks for none.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -40,11 +40,16 @@ class LorbError(Exception):
 
 
 class InvalidInput(LorbError):
-    """A value breaks the contract. `field` is its path, as "hypotheses[3].first_pass_score"."""
+    """A value breaks the contract. `field` is its path, such as "hypotheses[3].first_pass_score"."""
 
 
 class MalformedFile(InvalidInput):
-    """A file breaks its format. Reads "path:line: message"; line 0 means the file as a whole."""
+    """A file breaks its format. The message reads "path:line: what is wrong".
+
+    Attributes:
+        path: the file.
+        line: the line, from 1; 0 if the error concerns the whole file.
+    """
 
     def __init__(self, path: str | Path, line: int, message: str) -> None:
         place = f"{path}:{line}" if line else f"{path}"
@@ -54,7 +59,7 @@ class MalformedFile(InvalidInput):
 
 
 class UnknownDomain(LorbError):
-    """No such domain is served here."""
+    """The server does not serve this domain."""
 
 
 class UnknownVersion(LorbError):
@@ -66,15 +71,15 @@ class Unauthenticated(LorbError):
 
 
 class Overloaded(LorbError):
-    """No room in the queue, and the caller refused a fallback."""
+    """The queue is full, and the caller refused a fallback."""
 
 
 class DeadlineExceeded(LorbError):
-    """No time left, and the caller refused a fallback."""
+    """No time is left, and the caller refused a fallback."""
 
 
 class Unavailable(LorbError):
-    """The server drains, is not warm yet, or cannot be reached. Safe to retry elsewhere."""
+    """The server is draining, not warm yet, or not reachable. The call is safe to retry."""
 
 
 class ModelFailed(LorbError):
@@ -82,11 +87,11 @@ class ModelFailed(LorbError):
 
 
 class InvalidAdapter(LorbError):
-    """An adapter's files are torn, forged, malformed or do not fit the base. Never served."""
+    """An adapter's files are truncated, changed or malformed, or do not fit the base. Such an adapter never serves."""
 
 
 class ForeignBase(InvalidAdapter):
-    """The adapter was made for another base."""
+    """The adapter was trained on another base."""
 
 
 class BaseNotFound(LorbError):
@@ -102,4 +107,4 @@ class StoreUnavailable(LorbError):
 
 
 class NotPublished(LorbError):
-    """Dev did not improve, so nothing was published."""
+    """The adapter did not improve on dev, so nothing was published."""

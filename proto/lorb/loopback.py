@@ -1,10 +1,10 @@
-"""Which addresses never leave the machine: nobody else reads what is sent to them in plain text."""
+"""Loopback addresses: traffic to them never leaves the machine."""
 
 import ipaddress
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a host name or address, brackets or not, is this machine's own."""
+    """Returns whether a host name or an IP address, with or without brackets, is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -14,7 +14,11 @@ def is_loopback_host(host: str) -> bool:
 
 
 def is_loopback_target(target: str) -> bool:
-    """Whether all addresses of a gRPC target are: "host:port", "dns:///host:port", "ipv4:a:p,b:p", "unix:path"."""
+    """Returns whether all addresses of a gRPC target are loopback addresses.
+
+    Understands "host:port", "dns:///host:port", "ipv4:a:p,b:p", "ipv6:[a]:p" and "unix:path". Targets of other schemes
+    count as remote.
+    """
     scheme, _, rest = target.partition(":")
     if scheme in ("unix", "unix-abstract"):
         return True

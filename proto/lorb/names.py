@@ -1,24 +1,27 @@
-"""Names of domains, versions and aliases: what they may look like, and the selector "name@version"."""
+"""Rules for names: domains, aliases, versions, and labels that callers choose."""
 
 import re
 from dataclasses import dataclass
 
 from lorb.errors import InvalidInput
 
-BASE_DOMAIN = "base"  # reserved: the base's own head
+BASE_DOMAIN = "base"  # reserved: rescores with the base's own head
 STABLE = "stable"
 CANARY = "canary"
 SHADOW = "shadow"
+MAX_LABEL_CHARS = 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
+# Control characters and Unicode's two line separators: each could forge a line of a log.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def check_name(name: str, field: str) -> str:
-    """Returns `name` if it may name a domain or an alias; raises InvalidInput otherwise."""
+    """Returns `name` if it is valid for a domain or an alias. Raises InvalidInput otherwise."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"{field} {name[:80]!r} is not a name: 1 to 64 of a-z, 0-9, '.', '_' and '-', "
+            f"{field} {name[:80]!r} is not a name: use 1 to 64 characters of a-z, 0-9, '.', '_' and '-', "
             "beginning with a letter or digit",
             field=field,
         )
@@ -26,28 +29,51 @@ def check_name(name: str, field: str) -> str:
 
 
 def check_alias(alias: str, field: str = "alias") -> str:
-    """Returns `alias` if it is a name that does not begin with a digit; raises InvalidInput otherwise."""
+    """Returns `alias` if it is a name that does not begin with a digit. Raises InvalidInput otherwise."""
     check_name(alias, field)
     if alias[0].isdigit():
-        raise InvalidInput(f"{field} {alias!r} begins with a digit, as only version ids do", field=field)
+        raise InvalidInput(f"{field} {alias!r} begins with a digit: only version ids do", field=field)
     return alias
 
 
 def is_version(text: str) -> bool:
-    """Whether `text` is a full version id, "<n>-<digest12>"."""
+    """Returns whether `text` is a full version id, "<n>-<digest12>"."""
     return _VERSION.fullmatch(text) is not None
 
 
 def check_version(version: str, field: str = "version") -> str:
-    """Returns `version` if it is a full version id; raises InvalidInput otherwise."""
+    """Returns `version` if it is a full version id. Raises InvalidInput otherwise."""
     if not is_version(version):
         raise InvalidInput(f"{field} {version[:80]!r} is not a full version id such as 3-0123456789ab", field=field)
     return version
 
 
+def check_label(text: str, field: str) -> str:
+    """Returns `text` if it is one line of at most MAX_LABEL_CHARS characters; it may be empty. Raises InvalidInput.
+
+    Labels are request ids, routing keys and utterance ids: they travel in logs and metadata.
+    """
+    if len(text) > MAX_LABEL_CHARS:
+        raise InvalidInput(f"{field} has {len(text)} characters: send at most {MAX_LABEL_CHARS}", field=field)
+    control = _CONTROL.search(text)
+    if control:
+        raise InvalidInput(
+            f"{field} holds the control character U+{ord(control.group()):04X} at position "
+            f"{control.start()}: send one line of plain text",
+            field=field,
+        )
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class DomainSelector:
-    """Which adapter a caller asks for. Without `alias` and `version`: stable, or its canary."""
+    """The adapter that a caller asks for.
+
+    Attributes:
+        domain: the domain's name.
+        alias: the alias, or None.
+        version: the full version id, or None. Without alias and version the server picks stable or its canary.
+    """
 
     domain: str
     alias: str | None = None
@@ -55,7 +81,7 @@ class DomainSelector:
 
     @classmethod
     def parse(cls, text: str, field: str = "domain") -> "DomainSelector":
-        """Reads "name", "name@alias" or "name@version"; raises InvalidInput."""
+        """Parses "name", "name@alias" or "name@version". Raises InvalidInput."""
         domain, at, suffix = text.partition("@")
         check_name(domain, field)
         if not at:

@@ -1,4 +1,4 @@
-"""The N-best list: what a recogniser thinks was said, best first."""
+"""N-best lists: the hypotheses of one utterance, best first."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from lorb.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """One transcription. Raises InvalidInput where a score is not finite.
+    """One transcription of an utterance. Raises InvalidInput if a score is not finite.
 
     Attributes:
         transcript: the words as the recogniser wrote them; may be empty.
-        first_pass_score: natural log, higher is better; None where the recogniser gives none.
-        component_scores: parts of the score by name (acoustic, lm, ...), carried along, never used.
+        first_pass_score: natural log, higher is better; None if the recogniser gives no score.
+        component_scores: parts of the first-pass score by name (acoustic, lm, ...); returned unchanged, never used.
     """
 
     transcript: str
@@ -38,12 +38,12 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class DistinctHypothesis:
-    """One text of a list with all its copies.
+    """One distinct text of a list, with the positions of all its copies.
 
     Attributes:
-        transcript: the text, as first written.
-        first_pass_score: the best of the copies' scores, or None in a list without scores.
-        positions: where it stands in the list, ascending; the first one stands for all.
+        transcript: the text of the first copy.
+        first_pass_score: the highest score of the copies; None in a list without scores.
+        positions: positions of the copies in the list, ascending, from 0.
     """
 
     transcript: str
@@ -53,14 +53,14 @@ class DistinctHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class NBest:
-    """One list, in first-pass order. Raises InvalidInput where it is empty or only partly scored.
+    """The hypotheses of one utterance. Raises InvalidInput if the list is empty, or if only some have scores.
 
     Attributes:
-        hypotheses: best first.
-        id: the utterance's or request's name; any text.
-        context: the preceding turn; empty if there is none.
-        reference: what was truly said; None outside training and evaluation.
-        domain: where the utterance comes from, as its file says; empty if it does not.
+        hypotheses: in first-pass order, best first.
+        id: id of the utterance or request; any text.
+        context: the preceding turn of the dialogue; empty if there is none.
+        reference: the reference transcript; None outside training and evaluation.
+        domain: the domain that the file gives; empty if it gives none.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -76,17 +76,17 @@ class NBest:
         if unscored and len(unscored) != len(self.hypotheses):
             place = f"hypotheses[{unscored[0]}].first_pass_score"
             raise InvalidInput(
-                f"{place} is missing while other hypotheses have one: score all of a list or none",
+                f"{place} is missing while other hypotheses have one: score all hypotheses of a list or none",
                 field=place,
             )
 
     @property
     def has_scores(self) -> bool:
-        """Whether the recogniser scored the list."""
+        """Whether the hypotheses have first-pass scores."""
         return self.hypotheses[0].first_pass_score is not None
 
     def check_limits(self, *, max_hypotheses: int, max_transcript_chars: int) -> None:
-        """Raises InvalidInput where the list, a transcript or the context is larger than the server takes."""
+        """Checks the list against a server's limits. Raises InvalidInput that names the field beyond its limit."""
         if len(self.hypotheses) > max_hypotheses:
             raise InvalidInput(
                 f"hypotheses has {len(self.hypotheses)} entries, this server takes {max_hypotheses}",
@@ -106,28 +106,28 @@ class NBest:
             )
 
     def distinct(self) -> tuple[DistinctHypothesis, ...]:
-        """The list's texts, each once with its best score, in first-pass order (ties keep the list's order).
+        """Returns each distinct text once, with its highest score, in first-pass order.
 
-        Texts are equal when they differ in white space alone.
+        Texts that differ only in white space are equal. Ties keep the order of the list.
         """
         positions: dict[str, list[int]] = {}
         for i, hypothesis in enumerate(self.hypotheses):
             positions.setdefault(" ".join(hypothesis.transcript.split()), []).append(i)
         distinct = [
-            DistinctHypothesis(self.hypotheses[at[0]].transcript, self._best_score(at), tuple(at))
-            for at in positions.values()
+            DistinctHypothesis(self.hypotheses[copies[0]].transcript, self._best_score(copies), tuple(copies))
+            for copies in positions.values()
         ]
         if self.has_scores:
-            distinct.sort(key=lambda each: -_known(each.first_pass_score))
+            distinct.sort(key=lambda hypothesis: -_require_score(hypothesis.first_pass_score))
         return tuple(distinct)
 
     def _best_score(self, positions: Sequence[int]) -> float | None:
         if not self.has_scores:
             return None
-        return max(_known(self.hypotheses[i].first_pass_score) for i in positions)
+        return max(_require_score(self.hypotheses[i].first_pass_score) for i in positions)
 
 
-def _known(score: float | None) -> float:
-    if score is None:  # NBest has checked that a list is scored wholly or not at all
+def _require_score(score: float | None) -> float:
+    if score is None:  # cannot happen: NBest checks that all hypotheses have scores or none
         raise InvalidInput("a scored list holds a hypothesis without score", field="first_pass_score")
     return score

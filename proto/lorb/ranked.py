@@ -1,4 +1,4 @@
-"""The answer: a list in its new order, with what was done and by which adapter."""
+"""Rescoring options and results: the re-ranked list, its outcome, the adapter used, and timings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,38 +6,66 @@ from enum import Enum
 
 
 class FallbackPolicy(Enum):
-    """What to do when a list cannot be rescored in time or for want of room."""
+    """What the server does if it cannot rescore a list in time, or has no room for it."""
 
     DEGRADE = "degrade"
+    """Answer with fewer hypotheses rescored, or in first-pass order, and say so in `Ranked.outcome`."""
+
     FAIL = "fail"
+    """Raise Overloaded or DeadlineExceeded."""
 
 
 class Selection(Enum):
-    """How the best hypothesis is chosen: highest combined score, or minimum Bayes risk."""
+    """How the server chooses the best hypothesis."""
 
     MAP = "map"
+    """The hypothesis with the highest combined score (maximum a posteriori)."""
+
     MBR = "mbr"
+    """The hypothesis with the lowest expected word errors under the posterior of the 32 likeliest hypotheses
+    (minimum Bayes risk)."""
 
 
 class Outcome(Enum):
-    """What was done to a list."""
+    """How much of a list was rescored."""
 
     RESCORED = "rescored"
+    """All hypotheses were rescored. A list with one distinct text needs no model and has no rescoring scores."""
+
     PARTIAL = "partial"
-    FIRST_PASS = "first_pass"  # noqa: S105 - a pass of a recogniser
+    """The likeliest hypotheses by first pass were rescored; the rest follow in first-pass order, without scores."""
+
+    FIRST_PASS = "first_pass"  # noqa: S105 - not a password
+    """No hypothesis was rescored: the list is in first-pass order."""
 
 
 class FallbackReason(Enum):
     """Why a list was not rescored in full."""
 
     QUEUE_FULL = "queue_full"
+    """The server's queue had no room."""
+
     DEADLINE = "deadline"
+    """The call's deadline would have passed before the scores were ready."""
+
     INVALID_SCORE = "invalid_score"
+    """The model produced a score that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class RescoreOptions:
-    """What a caller asks for besides the list. Fields as in RescoreRequest; `top_n` 0 means all."""
+    """Options of a rescoring call.
+
+    Attributes:
+        domain: "name" or "name@alias", and "name@version" if the server allows it. Empty: the server's default domain.
+        rescoring_weight: weight of the rescoring score (beta), finite and 0 or more; 0 keeps the first-pass ranking.
+            None: the weight that was tuned with the adapter.
+        fallback_policy: what to do if the server runs out of time or room.
+        top_n: maximum number of hypotheses to return; 0 returns all.
+        selection: how the best hypothesis is chosen.
+        routing_key: speaker or call id, at most 256 characters: calls with the same key stay on the same side of a
+            canary. Empty: the request id is used.
+    """
 
     domain: str = ""
     rescoring_weight: float | None = None
@@ -49,7 +77,13 @@ class RescoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class AdapterRef:
-    """Which adapter ranked a list. `digest` is the sha256 of its weights, in hex."""
+    """The adapter version that ranked a list.
+
+    Attributes:
+        domain: the domain's name.
+        version: the full version id, "<n>-<digest12>".
+        digest: sha256 of the adapter's weights, in hex.
+    """
 
     domain: str
     version: str
@@ -58,7 +92,14 @@ class AdapterRef:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a call's time went. Seconds."""
+    """Time that the server spent on a call, in seconds.
+
+    Attributes:
+        total_seconds: from decoding the request to encoding the answer.
+        tokenize_seconds: tokenising the texts.
+        queue_seconds: waiting for the model.
+        infer_seconds: the forward pass that scored the list, shared with the other lists in its batch.
+    """
 
     total_seconds: float = 0.0
     tokenize_seconds: float = 0.0
@@ -68,15 +109,16 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class RankedHypothesis:
-    """One hypothesis of an answer.
+    """One hypothesis of a re-ranked list.
 
     Attributes:
-        index: its position in the request, from 0.
-        transcript: as sent.
-        combined_score: first pass + weight * rescoring; natural log; None where not rescored.
-        rescoring_score: the model's; natural log scale; None where not rescored.
-        posterior: among the distinct rescored texts; 0 for copies; None where not rescored.
-        truncated: only the text's beginning was scored.
+        index: position in the request, from 0.
+        transcript: the text as sent.
+        combined_score: first_pass_score + weight * rescoring_score, natural log, higher is better; None if not
+            rescored.
+        rescoring_score: the model's score, natural log, higher is better; None if not rescored.
+        posterior: probability among the distinct rescored texts, 0 to 1; 0 for copies of a text; None if not rescored.
+        truncated: whether the text was too long for the model, so that only its beginning was scored.
         component_scores: as sent.
     """
 
@@ -91,15 +133,15 @@ class RankedHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A re-ranked list, best first. The order is authoritative, the scores explain it.
+    """A re-ranked list. The order is authoritative: a switching margin or MBR can rank a lower score first.
 
     Attributes:
-        hypotheses: best first; the first `top_n` of them where the caller asked for fewer.
-        outcome: what was done.
-        id: the request's.
-        fallback_reason: why it was not done in full; None where it was.
-        adapter: the version pinned when the call was admitted.
-        timings: where the time went.
+        hypotheses: best first; at most `RescoreOptions.top_n` of them.
+        outcome: how much of the list was rescored.
+        id: the request's id.
+        fallback_reason: why the list was not rescored in full; None if it was.
+        adapter: the adapter version, pinned when the call was admitted; None if no adapter was used.
+        timings: time spent on the server.
     """
 
     hypotheses: tuple[RankedHypothesis, ...]

@@ -1,23 +1,23 @@
-"""What a server says about itself."""
+"""ServerInfo: a server's release, base, domains and limits."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server is, serves and accepts.
+    """The answer of GetServerInfo.
 
     Attributes:
-        server_version: the LoRB release, "0.1.0".
-        base_name: as given to --base.
-        base_fingerprint: sha256 of the base's weights, tokenizer and configuration, in hex.
-        device: "cpu" or "cuda:0".
-        dtype: "float32" or "bfloat16".
-        domains: served now.
-        default_domain: of a request that names none; empty where such a request is an error.
-        max_hypotheses: the most a list may have.
-        max_transcript_chars: the most a transcript may have.
-        max_batch_lists: the most lists one BatchRescore may have.
+        server_version: the LoRB release, such as "0.1.0".
+        base_name: the base's name as given to --base.
+        base_fingerprint: sha256 of the base's weights, tokeniser and configuration, in hex.
+        device: the model's device, "cpu" or "cuda:0".
+        dtype: the model's data type, "float32" or "bfloat16".
+        domains: names of the domains served now.
+        default_domain: the domain of a request that names none; empty if such a request is an error.
+        max_hypotheses: maximum number of hypotheses in a list.
+        max_transcript_chars: maximum number of characters in a transcript.
+        max_batch_lists: maximum number of lists in one BatchRescore call.
     """
 
     server_version: str

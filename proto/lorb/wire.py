@@ -1,4 +1,4 @@
-"""Between protobuf and our types: the only file that knows both."""
+"""Converts between protobuf messages and the types of lorb.nbest, lorb.ranked and lorb.server_info."""
 
 import dataclasses
 import math
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TypeVar
 
+from lorb.error_status import error_from_status_message, status_from_error
 from lorb.errors import InvalidInput, LorbError
-from lorb.labels import check_label
+from lorb.names import check_label
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import (
     AdapterRef,
@@ -21,24 +22,23 @@ from lorb.ranked import (
     Timings,
 )
 from lorb.server_info import ServerInfo
-from lorb.status import error_from_status_message, status_from_error
 from lorb.v1 import rescoring_pb2 as pb
 
 MAX_TOP_N = 2**32 - 1
 
-Member = TypeVar("Member", bound=Enum)
-Known = TypeVar("Known")
+EnumMember = TypeVar("EnumMember", bound=Enum)
+Value = TypeVar("Value")
 
 
-def _numbers(kind: type[Member], prefix: str) -> dict[Member, int]:
-    """Our enum's members with their numbers in the schema."""
+def _schema_numbers(kind: type[EnumMember], prefix: str) -> dict[EnumMember, int]:
+    """Maps the members of a Python enum to the numbers of the protobuf enum."""
     return {member: int(getattr(pb, f"{prefix}_{member.name}")) for member in kind}
 
 
-_POLICIES = _numbers(FallbackPolicy, "FALLBACK_POLICY")
-_SELECTIONS = _numbers(Selection, "SELECTION")
-_OUTCOMES = _numbers(Outcome, "OUTCOME")
-_REASONS = _numbers(FallbackReason, "FALLBACK_REASON")
+_POLICIES = _schema_numbers(FallbackPolicy, "FALLBACK_POLICY")
+_SELECTIONS = _schema_numbers(Selection, "SELECTION")
+_OUTCOMES = _schema_numbers(Outcome, "OUTCOME")
+_REASONS = _schema_numbers(FallbackReason, "FALLBACK_REASON")
 
 _POLICY_OF = {0: FallbackPolicy.DEGRADE} | {number: policy for policy, number in _POLICIES.items()}
 _SELECTION_OF = {0: Selection.MAP} | {number: selection for selection, number in _SELECTIONS.items()}
@@ -47,7 +47,7 @@ _REASON_OF: Mapping[int, FallbackReason | None] = {0: None} | {n: reason for rea
 
 
 def nbest_from_request(request: pb.RescoreRequest) -> NBest:
-    """The list of a request, its id the request_id. Raises InvalidInput with the path of the field."""
+    """Reads the list of a request; its id is the request_id. Raises InvalidInput with the path of the field."""
     return NBest(
         hypotheses=tuple(_hypothesis(i, message) for i, message in enumerate(request.hypotheses)),
         id=check_label(request.request_id, "request_id"),
@@ -56,21 +56,21 @@ def nbest_from_request(request: pb.RescoreRequest) -> NBest:
 
 
 def options_from_request(request: pb.RescoreRequest) -> RescoreOptions:
-    """What a request asks for besides its list. Raises InvalidInput with the path of the field."""
+    """Reads the options of a request. Raises InvalidInput with the path of the field."""
     return check_options(
         RescoreOptions(
             domain=request.domain,
             rescoring_weight=request.rescoring_weight if request.HasField("rescoring_weight") else None,
-            fallback_policy=_known(_POLICY_OF, request.fallback_policy, "fallback_policy"),
+            fallback_policy=_request_enum(_POLICY_OF, request.fallback_policy, "fallback_policy"),
             top_n=request.top_n,
-            selection=_known(_SELECTION_OF, request.selection, "selection"),
+            selection=_request_enum(_SELECTION_OF, request.selection, "selection"),
             routing_key=request.routing_key,
         )
     )
 
 
 def check_options(options: RescoreOptions) -> RescoreOptions:
-    """Returns `options` if they keep the contract; raises InvalidInput that names the field otherwise."""
+    """Returns `options` if they keep the contract. Raises InvalidInput that names the field otherwise."""
     check_label(options.domain, "domain")
     check_label(options.routing_key, "routing_key")
     weight = options.rescoring_weight
@@ -80,12 +80,12 @@ def check_options(options: RescoreOptions) -> RescoreOptions:
             field="rescoring_weight",
         )
     if not 0 <= options.top_n <= MAX_TOP_N:
-        raise InvalidInput(f"top_n is {options.top_n}: send 0 for all, or a count", field="top_n")
+        raise InvalidInput(f"top_n is {options.top_n}: send 0 for all hypotheses, or a positive count", field="top_n")
     return options
 
 
 def request_from_nbest(nbest: NBest, options: RescoreOptions) -> pb.RescoreRequest:
-    """The request that asks for `nbest` under `options`. Raises InvalidInput where it cannot be sent."""
+    """Builds the request for a list. Raises InvalidInput if a value cannot be sent."""
     check_options(options)
     return pb.RescoreRequest(
         request_id=_utf8(check_label(nbest.id, "request_id"), "request_id"),
@@ -101,7 +101,7 @@ def request_from_nbest(nbest: NBest, options: RescoreOptions) -> pb.RescoreReque
 
 
 def response_from_ranked(ranked: Ranked) -> pb.RescoreResponse:
-    """The answer that carries `ranked`."""
+    """Builds the response that carries a result."""
     return pb.RescoreResponse(
         request_id=ranked.id,
         hypotheses=[_ranked_message(hypothesis) for hypothesis in ranked.hypotheses],
@@ -118,44 +118,44 @@ def response_from_ranked(ranked: Ranked) -> pb.RescoreResponse:
 
 
 def ranked_from_response(response: pb.RescoreResponse) -> Ranked:
-    """What an answer says. Raises LorbError where it says what this release does not know."""
+    """Reads the result of a response. Raises LorbError if it holds an enum value that this release does not know."""
     timings = response.timings
     return Ranked(
         hypotheses=tuple(_ranked_hypothesis(message) for message in response.hypotheses),
-        outcome=_understood(_OUTCOME_OF, response.outcome, "outcome"),
+        outcome=_response_enum(_OUTCOME_OF, response.outcome, "outcome"),
         id=response.request_id,
-        fallback_reason=_understood(_REASON_OF, response.fallback_reason, "fallback_reason"),
+        fallback_reason=_response_enum(_REASON_OF, response.fallback_reason, "fallback_reason"),
         adapter=_adapter_ref(response.adapter) if response.HasField("adapter") else None,
         timings=Timings(timings.total_seconds, timings.tokenize_seconds, timings.queue_seconds, timings.infer_seconds),
     )
 
 
 def batch_from_lists(lists: Iterable[NBest], options: RescoreOptions) -> pb.BatchRescoreRequest:
-    """One call for many lists under the same options. Raises InvalidInput as request_from_nbest does."""
+    """Builds one request for many lists with the same options. Raises InvalidInput if a value cannot be sent."""
     return pb.BatchRescoreRequest(requests=[request_from_nbest(nbest, options) for nbest in lists])
 
 
 def batch_result(result: Ranked | LorbError) -> pb.BatchRescoreResult:
-    """The answer to one list of a batch: the list, or the status that Rescore would have failed with."""
+    """Builds the result of one list of a batch: the re-ranked list, or the status that Rescore would return."""
     if isinstance(result, LorbError):
         return pb.BatchRescoreResult(error=status_from_error(result))
     return pb.BatchRescoreResult(response=response_from_ranked(result))
 
 
 def results_from_batch(response: pb.BatchRescoreResponse, num_lists: int) -> list[Ranked | LorbError]:
-    """The answers of a batch, in the order of its requests. Raises LorbError unless there are `num_lists`."""
+    """Reads the results of a batch, in the order of its requests. Raises LorbError unless there are `num_lists`."""
     if len(response.results) != num_lists:
-        raise LorbError(f"the server answered {len(response.results)} of {num_lists} lists: report it")
-    return [_batch_answer(result) for result in response.results]
+        raise LorbError(f"the server answered {len(response.results)} of {num_lists} lists: report this as a bug")
+    return [_answer_from_result(result) for result in response.results]
 
 
 def response_from_info(info: ServerInfo) -> pb.GetServerInfoResponse:
-    """What a server is, as it travels."""
+    """Builds the response that carries a server's description."""
     return pb.GetServerInfoResponse(**dataclasses.asdict(info))
 
 
 def info_from_response(response: pb.GetServerInfoResponse) -> ServerInfo:
-    """What a server said it is."""
+    """Reads a server's description."""
     fields = {field.name: getattr(response, field.name) for field in dataclasses.fields(ServerInfo)}
     return ServerInfo(**fields | {"domains": tuple(response.domains)})
 
@@ -207,7 +207,7 @@ def _ranked_hypothesis(message: pb.RescoredHypothesis) -> RankedHypothesis:
     )
 
 
-def _batch_answer(result: pb.BatchRescoreResult) -> Ranked | LorbError:
+def _answer_from_result(result: pb.BatchRescoreResult) -> Ranked | LorbError:
     if result.HasField("response"):
         return ranked_from_response(result.response)
     return error_from_status_message(result.error)
@@ -223,15 +223,15 @@ def _adapter_ref(message: pb.AdapterRef) -> AdapterRef:
     return AdapterRef(message.domain, message.version, message.digest)
 
 
-def _known(members: Mapping[int, Member], number: int, field: str) -> Member:
-    """The caller's enum value; proto3 lets any number through."""
+def _request_enum(members: Mapping[int, EnumMember], number: int, field: str) -> EnumMember:
+    """Reads an enum value of a request. proto3 accepts any number, so unknown ones are refused here."""
     if number not in members:
         raise InvalidInput(f"{field} is {number}, which this server does not know", field=field)
     return members[number]
 
 
-def _understood(members: Mapping[int, Known], number: int, field: str) -> Known:
-    """The server's enum value; a newer server may have more of them."""
+def _response_enum(members: Mapping[int, Value], number: int, field: str) -> Value:
+    """Reads an enum value of a response. A newer server may send values that this client does not know."""
     if number not in members:
         raise LorbError(f"the answer's {field} is {number}, which this client does not know: upgrade it", field=field)
     return members[number]

@@ -1,4 +1,4 @@
-"""Word errors: counts of one utterance, and the rate pooled over many."""
+"""Word errors of an utterance, and the word error rate of a corpus."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,29 +8,29 @@ from rapidfuzz.distance import Levenshtein
 
 
 def word_errors(reference: str, hypothesis: str) -> int:
-    """Substitutions, deletions and insertions between `reference` and `hypothesis`, over white-space words.
+    """Counts the substitutions, deletions and insertions between two texts split at white space.
 
-    Case and punctuation count, as in jiwer's default: normalise before, where they should not.
+    Case and punctuation count, as with jiwer's defaults: normalise the texts first if they should not.
     """
     return int(Levenshtein.distance(reference.split(), hypothesis.split()))
 
 
 def oracle_errors(reference: str, transcripts: Sequence[str], first: int | None = None) -> int:
-    """The fewest word errors among the `first` transcripts, or all: what perfect re-ranking would leave.
+    """Returns the minimum word errors among the `first` transcripts, or among all if it is None.
 
-    Raises ValueError where there is no transcript to choose from.
+    Raises ValueError if `transcripts` is empty.
     """
     return min(word_errors(reference, transcript) for transcript in transcripts[:first])
 
 
 @dataclass(frozen=True, slots=True)
 class WordErrorRate:
-    """Word errors pooled over a corpus. Rates of parts add up to the rate of the whole.
+    """Word errors pooled over a corpus. Adding the rates of two parts gives the rate of both.
 
     Attributes:
-        errors: word errors, a count.
-        words: words of the references, a count.
-        utterances: a count.
+        errors: number of word errors.
+        words: number of reference words.
+        utterances: number of utterances.
     """
 
     errors: int = 0
@@ -39,17 +39,17 @@ class WordErrorRate:
 
     @classmethod
     def of(cls, reference: str, hypothesis: str) -> "WordErrorRate":
-        """The rate of one utterance."""
-        return cls.counted(reference, word_errors(reference, hypothesis))
+        """Returns the rate of one utterance."""
+        return cls.from_errors(reference, word_errors(reference, hypothesis))
 
     @classmethod
-    def counted(cls, reference: str, errors: int) -> "WordErrorRate":
-        """The rate of one utterance whose word errors are known."""
+    def from_errors(cls, reference: str, errors: int) -> "WordErrorRate":
+        """Returns the rate of one utterance whose word errors are already counted."""
         return cls(errors, len(reference.split()), 1)
 
     @property
     def percent(self) -> float:
-        """Errors per hundred reference words. Infinite where there are errors but no words."""
+        """Errors per hundred reference words; infinite if there are errors but no reference words."""
         if self.words:
             return 100.0 * self.errors / self.words
         return math.inf if self.errors else 0.0
@@ -59,5 +59,5 @@ class WordErrorRate:
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> WordErrorRate:
-    """The pooled rate of (reference, hypothesis) pairs."""
+    """Returns the pooled rate of (reference, hypothesis) pairs."""
     return sum((WordErrorRate.of(reference, hypothesis) for reference, hypothesis in pairs), WordErrorRate())

@@ -1,1 +1,1 @@
-"""What the command lines of all packages share."""
+"""Helpers shared by the command lines of all packages."""

@@ -1,4 +1,4 @@
-"""What commands share: --version, --print-completion, a word to whoever lacks an extra, an orderly end by SIGTERM."""
+"""Common behaviour of commands: shared flags, missing extras, SIGTERM."""
 
 import argparse
 import signal
@@ -12,24 +12,27 @@ from typing import Any
 from lorb import __version__
 
 SHELLS = ("bash", "zsh")
-_FOLDERS = ("DIR", "STORE", "BASE")
+_FOLDER_METAVARS = ("DIR", "STORE", "BASE")
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that every command has."""
+    """Adds --version and --print-completion, which every command has."""
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     parser.add_argument(
         "--print-completion",
         action=_PrintCompletion,
         choices=SHELLS,
         default=argparse.SUPPRESS,
-        help="print what the shell needs to complete this command, and stop",
+        help="print the shell's completion script for this command, and exit",
     )
 
 
 @contextmanager
-def needing_extra(program: str, extra: str) -> Iterator[None]:
-    """Ends the process with one line, status 2, where a package that `extra` installs is missing."""
+def require_extra(program: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into one line that names the extra to install, and exit status 2.
+
+    Import the extra's packages in the body. A missing module of LoRB itself is raised as usual.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -41,9 +44,9 @@ def needing_extra(program: str, extra: str) -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Here SIGTERM is a KeyboardInterrupt, so that `timeout` and `docker stop` leave no unfinished file either."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+def sigterm_as_keyboard_interrupt() -> Iterator[None]:
+    """Raises KeyboardInterrupt on SIGTERM, so that `timeout` and `docker stop` run the same clean-up as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -54,7 +57,7 @@ def interrupted_by_sigterm() -> Iterator[None]:
 
 
 class _PrintCompletion(argparse.Action):
-    """Prints the script and exits, whatever else is missing, as --help does."""
+    """Prints the completion script and exits before required arguments are checked, like --help."""
 
     def __call__(
         self,
@@ -63,10 +66,10 @@ class _PrintCompletion(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        import shtab  # late: no other use of a command needs it
+        import shtab  # imported late: only this flag needs it
 
         for action in _actions(parser):
-            if (action.metavar or action.dest.upper()) in _FOLDERS:
+            if (action.metavar or action.dest.upper()) in _FOLDER_METAVARS:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
             elif action.type is Path or action.metavar == "FILE":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]

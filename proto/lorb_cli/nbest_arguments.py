@@ -1,4 +1,4 @@
-"""The flags of every command that reads N-best lists."""
+"""Flags of the commands that read N-best lists."""
 
 import argparse
 from dataclasses import fields
@@ -9,15 +9,15 @@ from lorb.formats.reading import AUTO, FORMATS
 
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --format and what some formats need besides."""
-    # SUPPRESS: FormatOptions alone has the defaults
+    """Adds --format, --reference-text and the flags of single formats."""
+    # SUPPRESS: the defaults are those of FormatOptions
     formats = parser.add_argument_group("format of the lists", argument_default=argparse.SUPPRESS)
     formats.add_argument(
         "--format",
         choices=FORMATS,
         default=AUTO,
         metavar="NAME",
-        help=f"of all files: {', '.join(FORMATS)}; auto tells it from each one's beginning",
+        help=f"format of all files: {', '.join(FORMATS)}; auto detects it from the first lines of each file",
     )
     formats.add_argument(
         "--reference-text",
@@ -25,54 +25,54 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="what was said, by utterance: Kaldi's and ESPnet's text, or trn; replaces the lists' own references",
+        help="reference transcripts by utterance, as Kaldi or ESPnet text or as trn; replace those in the lists",
     )
     formats.add_argument(
         "--acoustic-scale",
         type=float,
         metavar="X",
-        help="Kaldi: as lattice-to-nbest had it; needed where there are costs",
+        help="Kaldi: the --acoustic-scale of lattice-to-nbest; required if the folder has costs",
     )
     formats.add_argument(
         "--kaldi-acoustic-costs",
         dest="acoustic_costs",
         metavar="NAME",
-        help="Kaldi: file beside the words that holds the acoustic costs (acwt)",
+        help="Kaldi: file of acoustic costs, beside words_text (acwt)",
     )
     formats.add_argument(
         "--kaldi-graph-costs",
         dest="graph_costs",
         metavar="NAME",
-        help="Kaldi: file beside the words that holds the graph costs with the language model's (lmwt.withlm)",
+        help="Kaldi: file of graph costs with language model costs, beside words_text (lmwt.withlm)",
     )
     formats.add_argument(
         "--nemo-manifest",
         type=Path,
         metavar="FILE",
-        help="NeMo: the manifest of the beams, for one file of beams; otherwise NAME.json beside each NAME.tsv",
+        help="NeMo: manifest of the beams, for a single file of beams (NAME.json beside each NAME.tsv)",
     )
     formats.add_argument(
         "--nemo-beam-size",
         type=int,
         metavar="N",
-        help="NeMo: beams of each manifest entry (the N of preds_out_widthN_..., NeMo's names)",
+        help="NeMo: beams for each manifest entry (N in the file name preds_out_widthN_...)",
     )
     formats.add_argument(
         "--srilm-lm-weight",
         type=float,
         metavar="X",
-        help="SRILM: weight of the language model, as -rescore-lmw (8)",
+        help="SRILM: language model weight, as in -rescore-lmw (8)",
     )
     formats.add_argument(
         "--srilm-word-weight",
         type=float,
         metavar="X",
-        help="SRILM: log10 weight of each word, as -rescore-wtw (0)",
+        help="SRILM: word transition weight in log10, as in -rescore-wtw (0)",
     )
 
 
 def format_options(arguments: argparse.Namespace) -> FormatOptions:
-    """What the flags say. Raises InvalidInput."""
+    """Reads the options from parsed flags. Raises InvalidInput if a value is out of range."""
     names = {field.name for field in fields(FormatOptions)}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
-    return FormatOptions(**given | {"reference_texts": tuple(given.get("reference_texts", ()))})
+    options = {name: value for name, value in vars(arguments).items() if name in names}
+    return FormatOptions(**options | {"reference_texts": tuple(options.get("reference_texts", ()))})

@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from lorb.errors import InvalidInput
+from lorb_client.access import Tls
 from lorb_client.calls import CallSettings
-from lorb_client.tls import Tls
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])

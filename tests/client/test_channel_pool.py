@@ -17,11 +17,11 @@ def pair(tmp_path):
 
 
 @pytest.fixture
-def lines(pair):
+def pool(pair):
     """Lines of real channels, which connect to nothing."""
-    lines = ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
-    yield lines
-    for channel in lines.channels():
+    pool = ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
+    yield pool
+    for channel in pool.channels():
         channel.close()
 
 
@@ -32,47 +32,47 @@ def replaced(pair, folder):
     return [lambda old=old, now=now: old.write_bytes(now.read_bytes()) for old, now in zip(pair, new, strict=True)]
 
 
-def test_as_long_as_no_file_changes_all_calls_share_a_channel(lines):
+def test_as_long_as_no_file_changes_all_calls_share_a_channel(pool):
     """And it is never given back to be closed."""
-    first, second = lines.take(), lines.take()
+    first, second = pool.acquire(), pool.acquire()
     assert first.channel is second.channel
-    assert lines.give_back(first) == lines.give_back(second) == []
+    assert pool.release(first) == pool.release(second) == []
 
 
-def test_a_call_under_way_keeps_its_channel(lines, pair, tmp_path):
+def test_a_call_under_way_keeps_its_channel(pool, pair, tmp_path):
     """The next call has another one; the old is given up with the last call that it had."""
-    old = lines.take()
+    old = pool.acquire()
     for write in replaced(pair, tmp_path / "new"):
         write()
-    new = lines.take()
+    new = pool.acquire()
     assert new.channel is not old.channel
-    assert lines.channels() == [new.channel, old.channel]
-    assert lines.give_back(new) == []
-    assert lines.give_back(old) == [old.channel]
-    assert lines.channels() == [new.channel]
+    assert pool.channels() == [new.channel, old.channel]
+    assert pool.release(new) == []
+    assert pool.release(old) == [old.channel]
+    assert pool.channels() == [new.channel]
     old.channel.close()
 
 
-def test_a_channel_that_no_call_is_on_is_given_up_with_the_next(lines, pair, tmp_path):
+def test_a_channel_that_no_call_is_on_is_given_up_with_the_next(pool, pair, tmp_path):
     """Nothing stays open behind."""
-    old = lines.take()
-    lines.give_back(old)
+    old = pool.acquire()
+    pool.release(old)
     for write in replaced(pair, tmp_path / "new"):
         write()
-    assert lines.give_back(lines.take()) == [old.channel]
+    assert pool.release(pool.acquire()) == [old.channel]
     old.channel.close()
 
 
-def test_while_files_do_not_fit_together_the_channel_stays(lines, pair, tmp_path):
+def test_while_files_do_not_fit_together_the_channel_stays(pool, pair, tmp_path):
     """A new certificate whose key is yet to come, and no file at all for a moment."""
-    old = lines.take()
+    old = pool.acquire()
     write_certificate, write_key = replaced(pair, tmp_path / "new")
     write_certificate()
-    assert lines.take() is old
+    assert pool.acquire() is old
     pair[1].unlink()
-    assert lines.take() is old
+    assert pool.acquire() is old
     write_key()
-    assert lines.take() is not old
+    assert pool.acquire() is not old
 
 
 def test_files_that_do_not_fit_together_make_no_client(pair, tmp_path):

@@ -37,19 +37,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, words):
     assert caught.value.field == "token_file"
 
 
-def test_a_stamp_tells_of_a_change(tmp_path):
+def test_a_change_token_differs_after_a_change(tmp_path):
     """Written, replaced by one of the same size, gone; not merely read."""
     file = named(tmp_path / "token")
-    assert file.stamp() is None
+    assert file.change_token() is None
     file.path.write_text("first")
-    first = file.stamp()
+    first = file.change_token()
     file.read()
-    assert file.stamp() == first
+    assert file.change_token() == first
     file.path.write_text("longer")
-    longer = file.stamp()
+    longer = file.change_token()
     (tmp_path / "new").write_text("second")
     os.replace(tmp_path / "new", file.path)
-    assert len({None, first, longer, file.stamp()}) == 4
+    assert len({None, first, longer, file.change_token()}) == 4
 
 
 def test_a_pair_and_an_authority_pass(authority):
@@ -69,7 +69,7 @@ def test_files_that_are_no_pair_are_named(authority, tmp_path):
         ((certificate, other), "key", f"--certificate {certificate} and --key {other} do not belong together"),
         ((nonsense, key), "certificate", f"--certificate {nonsense} and --key {key} are not a certificate and its"),
         ((certificate, nonsense), "certificate", "in PEM"),
-        ((certificate, locked), "key", f"--key {locked}: the key has a password"),
+        ((certificate, locked), "key", f"--key {locked}: the key is encrypted with a password"),
         ((certificate, gone), "certificate", "No such file"),
     ]:
         with pytest.raises(InvalidInput) as caught:

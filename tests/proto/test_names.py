@@ -5,10 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import InvalidInput
-from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
+from lorb.names import (
+    MAX_LABEL_CHARS,
+    DomainSelector,
+    check_alias,
+    check_label,
+    check_name,
+    check_version,
+    is_version,
+)
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 VERSION = "12-0123456789ab"
+ONE_LINE = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
 
 
 @given(NAMES)
@@ -90,3 +99,27 @@ def test_other_selectors_are_refused(text):
     with pytest.raises(InvalidInput) as caught:
         DomainSelector.parse(text)
     assert caught.value.field == "domain"
+
+
+@given(st.text(ONE_LINE, max_size=MAX_LABEL_CHARS))
+def test_any_line_of_text_is_a_label(text):
+    """Names of any script pass, the empty one too."""
+    assert check_label(text, "request_id") == text
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"])
+def test_control_characters_are_refused_with_their_place(control):
+    """What could forge a log line is refused, and the message itself is one clean line."""
+    with pytest.raises(InvalidInput) as caught:
+        check_label(f"ab{control}c", "request_id")
+    assert caught.value.field == "request_id"
+    assert f"U+{ord(control):04X} at position 2" in caught.value.message
+    assert caught.value.message.splitlines() == [caught.value.message]
+
+
+def test_a_label_has_at_most_256_characters():
+    """The limit itself passes, one more does not."""
+    check_label("x" * MAX_LABEL_CHARS, "routing_key")
+    with pytest.raises(InvalidInput) as caught:
+        check_label("x" * (MAX_LABEL_CHARS + 1), "routing_key")
+    assert caught.value.field == "routing_key"

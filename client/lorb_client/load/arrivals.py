@@ -1,4 +1,4 @@
-"""When calls are due: computed before the first is sent, so that no answer can delay the next call."""
+"""Scheduled times of calls, computed before the run so that no answer can delay the next call."""
 
 import math
 import random
@@ -9,19 +9,27 @@ from enum import Enum
 
 from lorb.errors import InvalidInput
 
-MAX_CALLS = 50_000_000  # 400 MB of arrival times; a run beyond that is a typing error
+MAX_CALLS = 50_000_000  # 400 MB of arrival times; more calls are surely a typing error
 
 
 class Arrivals(Enum):
-    """The arrival process: independent callers, or one that keeps time."""
+    """The arrival process."""
 
     POISSON = "poisson"
+    """Exponential gaps, as of independent callers."""
+
     CONSTANT = "constant"
+    """Equal gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A rate held for a time. Raises InvalidInput unless both are finite and above 0."""
+    """A constant rate for a time. Raises InvalidInput unless both are finite and above 0.
+
+    Attributes:
+        rate_per_second: calls per second.
+        seconds: duration.
+    """
 
     rate_per_second: float
     seconds: float
@@ -33,7 +41,7 @@ class Step:
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
-    """Reads "RATE:SECONDS,RATE:SECONDS,...". Raises InvalidInput."""
+    """Parses "RATE:SECONDS,RATE:SECONDS,...". Raises InvalidInput."""
     steps = []
     for part in text.split(","):
         rate, _, seconds = part.partition(":")
@@ -48,40 +56,40 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 
 
 def total_seconds(steps: Sequence[Step]) -> float:
-    """How long all steps take."""
+    """Returns the duration of all steps."""
     return math.fsum(step.seconds for step in steps)
 
 
 def arrival_times(steps: Sequence[Step], arrivals: Arrivals, seed: int) -> "array[float]":
-    """Seconds from the start at which calls are due: ascending, 0 or more, before the last step's end.
+    """Returns the scheduled times of the calls in seconds from the start: ascending, from 0, before the end.
 
-    Equal arguments give equal times. Raises InvalidInput where there would be none, or more than MAX_CALLS.
+    Equal arguments give equal times. Raises InvalidInput if there are no calls, or more than MAX_CALLS.
     """
     expected = math.fsum(step.rate_per_second * step.seconds for step in steps)
     if expected > MAX_CALLS:
         raise InvalidInput(f"{expected:.0f} calls are too many for one run: at most {MAX_CALLS}", field="steps")
-    chance = random.Random(seed)  # noqa: S311 - a load, not a secret
+    rng = random.Random(seed)  # noqa: S311 - not for cryptography
     times = array("d")
-    begin = 0.0
+    step_start = 0.0
     for step in steps:
-        offsets = _poisson(step, chance) if arrivals is Arrivals.POISSON else _constant(step)
-        times.extend(begin + offset for offset in offsets)
-        begin += step.seconds
+        offsets = _poisson(step, rng) if arrivals is Arrivals.POISSON else _constant(step)
+        times.extend(step_start + offset for offset in offsets)
+        step_start += step.seconds
     if not times:
         raise InvalidInput("no call falls into the run: raise the rate or the duration", field="steps")
     return times
 
 
-def _poisson(step: Step, chance: random.Random) -> Iterator[float]:
-    """Exponential gaps; they have no memory, so that a step may begin anew."""
-    offset = chance.expovariate(step.rate_per_second)
+def _poisson(step: Step, rng: random.Random) -> Iterator[float]:
+    """Yields times with exponential gaps. These are memoryless, so each step can draw afresh."""
+    offset = rng.expovariate(step.rate_per_second)
     while offset < step.seconds:
         yield offset
-        offset += chance.expovariate(step.rate_per_second)
+        offset += rng.expovariate(step.rate_per_second)
 
 
 def _constant(step: Step) -> Iterator[float]:
-    """Equal gaps, the first call at the step's beginning."""
+    """Yields times with equal gaps, the first at the start of the step."""
     i = 0
     while (offset := i / step.rate_per_second) < step.seconds:
         yield offset

@@ -1,4 +1,4 @@
-"""How one call ended, as a load generator counts it, and the connections that it goes through."""
+"""CallOutcome: how a call of a load ended. Connections: the gRPC connections that make the calls."""
 
 import asyncio
 import itertools
@@ -7,8 +7,8 @@ from enum import Enum
 
 from grpc import aio
 
+from lorb.error_status import DETAILS_KEY
 from lorb.errors import Unavailable
-from lorb.status import DETAILS_KEY
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.wire import ranked_from_response
 from lorb_client.calls import CallSettings
@@ -18,13 +18,13 @@ _METHOD = "/lorb.v1.RescoringService/Rescore"
 
 
 class OutcomeKind(Enum):
-    """What became of a call."""
+    """How a call ended."""
 
     RESCORED = "rescored"
     PARTIAL = "partial"
-    FIRST_PASS = "first_pass"  # noqa: S105 - a pass of a recogniser
-    REFUSED = "refused"  # the server answered with a status of its own
-    NO_ANSWER = "no_answer"  # gRPC gave up: time over, connection lost
+    FIRST_PASS = "first_pass"  # noqa: S105 - not a password
+    REFUSED = "refused"  # the server answered with an error status
+    NO_ANSWER = "no_answer"  # gRPC ended the call: deadline exceeded, connection lost
 
 
 ANSWERED = frozenset({OutcomeKind.RESCORED, OutcomeKind.PARTIAL, OutcomeKind.FIRST_PASS})
@@ -35,12 +35,12 @@ class CallOutcome:
     """How one call ended.
 
     Attributes:
-        ending: what became of it.
-        reason: the fallback reason, or the gRPC status in lower case; empty where rescored in full.
-        num_scored: hypotheses of the answer that carry a rescoring score.
+        kind: how the call ended.
+        reason: the fallback reason, or the gRPC status in lower case; empty if the list was rescored in full.
+        num_scored: number of hypotheses with a rescoring score.
     """
 
-    ending: OutcomeKind
+    kind: OutcomeKind
     reason: str = ""
     num_scored: int = 0
 
@@ -49,7 +49,7 @@ class Connections:
     """Sends serialised RescoreRequests over several connections in turn. Belongs to the running event loop."""
 
     def __init__(self, settings: CallSettings, num_connections: int) -> None:
-        # Nothing is tried again: a load generator shows what one attempt meets.
+        # No retries: a load generator measures single attempts.
         options = (
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
@@ -64,20 +64,20 @@ class Connections:
         self._methods = itertools.cycle(methods)
 
     async def open(self, timeout_seconds: float) -> None:
-        """Connects, so that no call pays for it. Raises Unavailable where that takes too long."""
+        """Connects, so that no call includes the connection time. Raises Unavailable after `timeout_seconds`."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await asyncio.gather(*(channel.channel_ready() for channel in self._channels))
         except TimeoutError:
-            raise Unavailable(f"{self._target} took no connection within {timeout_seconds:g} s") from None
+            raise Unavailable(f"{self._target} accepted no connection within {timeout_seconds:g} s") from None
 
     async def send(self, request: bytes, timeout_seconds: float) -> CallOutcome:
-        """One call from its beginning to its end; cancelling this cancels the call, on the server too."""
+        """Makes one call. Cancelling the coroutine cancels the call, also on the server."""
         try:
             response: bytes = await next(self._methods)(request, timeout=timeout_seconds, metadata=self._metadata)
         except aio.AioRpcError as error:
-            return _failed(error)
-        return end_of(pb.RescoreResponse.FromString(response))
+            return _outcome_of_error(error)
+        return outcome_of_response(pb.RescoreResponse.FromString(response))
 
     async def close(self) -> None:
         """Cancels the calls under way and closes the connections."""
@@ -85,8 +85,8 @@ class Connections:
             await channel.close()
 
 
-def end_of(response: pb.RescoreResponse) -> CallOutcome:
-    """What an answer amounts to. Raises LorbError where it says what this release does not know."""
+def outcome_of_response(response: pb.RescoreResponse) -> CallOutcome:
+    """Returns the outcome of an answered call. Raises LorbError if this release does not know an enum value in it."""
     ranked = ranked_from_response(
         pb.RescoreResponse(outcome=response.outcome, fallback_reason=response.fallback_reason)
     )
@@ -95,6 +95,6 @@ def end_of(response: pb.RescoreResponse) -> CallOutcome:
     return CallOutcome(OutcomeKind(ranked.outcome.value), reason.value if reason else "", num_scored)
 
 
-def _failed(error: aio.AioRpcError) -> CallOutcome:
+def _outcome_of_error(error: aio.AioRpcError) -> CallOutcome:
     by_server = any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
     return CallOutcome(OutcomeKind.REFUSED if by_server else OutcomeKind.NO_ANSWER, error.code().name.lower())

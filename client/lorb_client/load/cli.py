@@ -1,4 +1,4 @@
-"""The command `lorb-load`: an open-loop load on a server, and what it did to its callers."""
+"""The command `lorb-load`: flags, messages and exit status."""
 
 import argparse
 import json
@@ -10,44 +10,49 @@ from lorb.errors import InvalidInput, LorbError
 from lorb.formats import Notices, check_writable, read_nbest_lists
 from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
-from lorb_cli.command import add_common_arguments, needing_extra
+from lorb_cli.command import add_common_arguments, require_extra
 from lorb_cli.nbest_arguments import add_format_arguments, format_options
-from lorb_client.access import access_from, add_access_arguments
-from lorb_client.arguments import positive_count, with_port
-from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, status_of
+from lorb_client.arguments import (
+    access_from_arguments,
+    add_access_arguments,
+    add_target_argument,
+    positive_count,
+    require_port,
+)
+from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, exit_status
 from lorb_client.load.arrivals import Arrivals, Step, parse_steps
-from lorb_client.load.mix import ONLY_DEFAULT, parse_domains
+from lorb_client.load.workload import ONLY_DEFAULT, parse_domains
 
-with needing_extra("lorb-load", "load"):
-    from lorb_client.load.load import LoadConfig, run_load
+with require_extra("lorb-load", "load"):
     from lorb_client.load.progress import load_progress
     from lorb_client.load.report import report
     from lorb_client.load.result import LoadResult
+    from lorb_client.load.run import LoadConfig, run_load
 
 _DESCRIPTION = """\
-Sends N-best lists to a LoRB server at a rate that does not depend on its answers, and reports what its callers
-would have met. When each call is due is computed beforehand; it is sent then, however many earlier calls wait,
-and its latency counts from then. How late the generator itself was is measured and told."""
+Sends N-best lists to a LoRB server at a fixed rate (open loop), and reports throughput and latency. All calls are
+scheduled beforehand. Each call is sent at its scheduled time, even if earlier calls are unanswered, and its latency
+counts from that time. The report says how late the generator itself was."""
 
 _EPILOG = """\
-A server with a score cache answers lists it has seen from the cache: start it with --score-cache-bytes 0 to
-measure its model.
+A server with a score cache answers repeated lists from the cache: start it with --score-cache-bytes 0 to measure
+the model.
 
-Endings: rescored, partial and first_pass are lists that came back; refused is a status from the server; no_answer
-is gRPC's own, as when the deadline passed.
+Outcomes: rescored, partial and first_pass are answered calls; refused is an error status of the server; no_answer
+is an error of gRPC itself, such as an exceeded deadline.
 
 Exit status: 0 done; 1 the server cannot be reached, or answered nothing; 2 a file or an argument is wrong;
-130 interrupted, with the figures until then."""
+130 interrupted; the figures until then are printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Runs the command. Returns its exit status."""
     arguments = parser().parse_args(argv)
     try:
-        result = _result(arguments)
+        result = _run(arguments)
     except LorbError as error:
         print(f"lorb-load: {' '.join(error.message.split())}", file=sys.stderr)
-        return status_of(error)
+        return exit_status(error)
     except KeyboardInterrupt:
         print("lorb-load: interrupted before the load began", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if result.num_answered else EXIT_FAILED
 
 
-def _result(arguments: argparse.Namespace) -> LoadResult:
+def _run(arguments: argparse.Namespace) -> LoadResult:
     for out in (arguments.json, arguments.hgrm):
         if out is not None:
             check_writable(out)
@@ -65,8 +70,8 @@ def _result(arguments: argparse.Namespace) -> LoadResult:
         result = run_load(config)
     print("\n".join(report(result)), flush=True)
     if arguments.json is not None:
-        described = {"load": _described(arguments), **result.to_json()}
-        arguments.json.write_text(json.dumps(described, indent=2, default=str) + "\n", "utf-8")
+        content = {"load": _options_as_given(arguments), **result.to_json()}
+        arguments.json.write_text(json.dumps(content, indent=2, default=str) + "\n", "utf-8")
     if arguments.hgrm is not None:
         arguments.hgrm.write_bytes(result.latencies.distribution())
     return result
@@ -75,7 +80,7 @@ def _result(arguments: argparse.Namespace) -> LoadResult:
 def _config(arguments: argparse.Namespace) -> LoadConfig:
     policy = FallbackPolicy(arguments.fallback_policy)
     return LoadConfig(
-        target=with_port(arguments.server, "--server"),
+        target=require_port(arguments.target),
         lists=_lists(arguments),
         steps=_steps(arguments.rate, arguments.duration_seconds),
         arrivals=Arrivals(arguments.arrivals),
@@ -88,7 +93,7 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
         num_connections=arguments.connections,
         in_flight_limit=arguments.in_flight_limit,
         num_processes=arguments.processes,
-        access=access_from(arguments),
+        access=access_from_arguments(arguments),
     )
 
 
@@ -110,82 +115,88 @@ def _steps(rate: str, duration_seconds: float | None) -> tuple[Step, ...]:
     try:
         rate_per_second = float(rate)
     except ValueError:
-        raise InvalidInput(f"--rate {rate!r} is neither a number nor steps as 50:30,100:30") from None
+        raise InvalidInput(f"--rate {rate!r} is neither a number nor steps such as 50:30,100:30") from None
     return (Step(rate_per_second, 30.0 if duration_seconds is None else duration_seconds),)
 
 
-def _described(arguments: argparse.Namespace) -> dict[str, object]:
-    """The options as given, for whoever reads the file later."""
-    plain = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
-    plain["files"] = [str(path) for path in arguments.files]
-    return plain
+def _options_as_given(arguments: argparse.Namespace) -> dict[str, object]:
+    options = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
+    options["files"] = [str(path) for path in arguments.files]
+    options["server"] = options.pop("target")  # the key that the file has had since --target was named --server
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags."""
-    made = argparse.ArgumentParser(
+    """Returns the parser with all flags."""
+    parser = argparse.ArgumentParser(
         prog="lorb-load",
-        usage="lorb-load FILE [FILE ...] --server HOST:PORT --rate R [option ...]",
+        usage="lorb-load FILE [FILE ...] --target HOST:PORT --rate R [option ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="lists, plain or gzip; or a tool's folder")
-    made.add_argument("--server", required=True, metavar="HOST:PORT", help="the server, or a name gRPC resolves")
-    add_common_arguments(made)
-    _add_load_arguments(made)
-    _add_call_arguments(made)
-    _add_generator_arguments(made)
-    add_format_arguments(made)
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    made.add_argument("--hgrm", type=Path, metavar="FILE", help="write all calls' percentile distribution here")
-    made.add_argument("--quiet", action="store_true", help="no progress line; there is none off a terminal anyway")
-    return made
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="file of lists, plain or gzip, or a folder")
+    add_target_argument(parser, "--server")
+    add_common_arguments(parser)
+    _add_load_arguments(parser)
+    _add_call_arguments(parser)
+    _add_generator_arguments(parser)
+    add_format_arguments(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, as JSON")
+    parser.add_argument("--hgrm", type=Path, metavar="FILE", help="write the latency distribution to this file")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; it is shown on terminals only")
+    return parser
 
 
 def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("load")
     load.add_argument(
-        "--rate", required=True, metavar="R", help="calls per second, or steps RATE:SECONDS,... as 50:30,100:30"
+        "--rate", required=True, metavar="R", help="calls per second, or steps RATE:SECONDS,... such as 50:30,100:30"
     )
-    load.add_argument("--duration-seconds", type=float, metavar="S", help="measured time, of a plain rate (30)")
-    load.add_argument("--warm-up-seconds", type=float, default=2.0, metavar="S", help="load before it, not counted (2)")
+    load.add_argument("--duration-seconds", type=float, metavar="S", help="measured time, if --rate is a number (30)")
+    load.add_argument(
+        "--warm-up-seconds", type=float, default=2.0, metavar="S", help="uncounted load before the measured time (2)"
+    )
     load.add_argument(
         "--arrivals",
-        choices=[each.value for each in Arrivals],
+        choices=[arrivals.value for arrivals in Arrivals],
         default=Arrivals.POISSON.value,
-        help="poisson: independent callers; constant: equal gaps",
+        help="poisson: exponential gaps; constant: equal gaps",
     )
-    load.add_argument("--seed", type=int, default=0, help="the same seed: the same calls at the same times (0)")
+    load.add_argument("--seed", type=int, default=0, help="equal seeds send the same calls at the same times (0)")
 
 
 def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     calls = parser.add_argument_group("calls")
     calls.add_argument(
-        "--domains", metavar="MIX", help='"a=0.7,b=0.3", "name@alias" too; without it the server\'s default domain'
+        "--domains", metavar="MIX", help='domains with shares, "a=0.7,b@canary=0.3" (the server\'s default domain)'
     )
-    calls.add_argument("--hypotheses", type=positive_count, metavar="N", help="cut each list to its best N")
-    calls.add_argument("--deadline-seconds", type=float, default=1.0, metavar="S", help="of each call (1)")
+    calls.add_argument(
+        "--hypotheses", type=positive_count, metavar="N", help="send the N best hypotheses of each list (all)"
+    )
+    calls.add_argument("--deadline-seconds", type=float, default=1.0, metavar="S", help="deadline of each call (1)")
     calls.add_argument(
         "--fallback-policy",
-        choices=[each.value for each in FallbackPolicy],
+        choices=[policy.value for policy in FallbackPolicy],
         default=FallbackPolicy.DEGRADE.value,
-        help="degrade: first-pass order where there is no time or room; fail: an error",
+        help="if the server has no time or room: degrade answers in first-pass order, fail returns an error",
     )
     add_access_arguments(calls)
 
 
 def _add_generator_arguments(parser: argparse.ArgumentParser) -> None:
     generator = parser.add_argument_group("generator")
-    generator.add_argument("--connections", type=positive_count, default=4, metavar="N", help="of each process (4)")
-    generator.add_argument("--processes", type=positive_count, default=1, metavar="N", help="that send (1)")
+    generator.add_argument(
+        "--connections", type=positive_count, default=4, metavar="N", help="connections of each process (4)"
+    )
+    generator.add_argument("--processes", type=positive_count, default=1, metavar="N", help="sending processes (1)")
     generator.add_argument(
         "--in-flight-limit",
         type=positive_count,
         default=10_000,
         metavar="N",
-        help="calls under way at once; beyond it they are counted as not sent (10000)",
+        help="maximum number of concurrent calls; calls beyond it are counted as not sent (10000)",
     )
 
 

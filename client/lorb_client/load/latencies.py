@@ -1,4 +1,4 @@
-"""Durations in a high dynamic range histogram: three digits of each, whatever their number."""
+"""Latencies: durations in a high dynamic range histogram, with three significant digits."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _MICROSECONDS_PER_MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """What is reported of durations, in milliseconds; each is within 0.1 % of the exact one, `max` exact to 1 us."""
+    """Percentiles of durations in milliseconds, within 0.1 % of the exact value; `max` is exact to 1 us."""
 
     p50: float
     p90: float
@@ -24,17 +24,17 @@ class Percentiles:
 
 
 class Latencies:
-    """Counts durations; may travel between processes and be merged."""
+    """A histogram of durations. Can be sent between processes and merged."""
 
     def __init__(self) -> None:
         self._histogram = HdrHistogram(1, _MAX_MICROSECONDS, _DIGITS)
-        self._max_microseconds = 0  # the histogram forgets it when it is encoded
+        self._max_microseconds = 0  # kept here: the encoded histogram does not hold it
 
     def __len__(self) -> int:
         return int(self._histogram.get_total_count())
 
     def record(self, seconds: float) -> None:
-        """Counts one duration; none is below 1 microsecond."""
+        """Adds one duration, clipped to 1 microsecond and one hour."""
         microseconds = min(max(1, round(seconds * 1e6)), _MAX_MICROSECONDS)
         self._histogram.record_value(microseconds)
         self._max_microseconds = max(self._max_microseconds, microseconds)
@@ -46,26 +46,26 @@ class Latencies:
             self._max_microseconds = max(self._max_microseconds, other._max_microseconds)
 
     def percentile_ms(self, percentile: float) -> float:
-        """The duration, in milliseconds, that `percentile` per cent do not exceed; 0 where there are none."""
+        """Returns a percentile (0 to 100) in milliseconds; 0 if there are no durations."""
         if not len(self):
             return 0.0
-        # the histogram names a bucket's upper end, which may lie above the longest
+        # the histogram returns the upper end of a bucket, which may exceed the longest duration
         microseconds = min(self._histogram.get_value_at_percentile(percentile), self._max_microseconds)
         return float(microseconds) / _MICROSECONDS_PER_MS
 
     def percentiles(self) -> Percentiles | None:
-        """The usual ones; None where there are no durations."""
+        """Returns the percentiles to report; None if there are no durations."""
         if not len(self):
             return None
         p50, p90, p99, p99_9 = (self.percentile_ms(percentile) for percentile in (50, 90, 99, 99.9))
         return Percentiles(p50, p90, p99, p99_9, self._max_microseconds / _MICROSECONDS_PER_MS)
 
     def distribution(self) -> bytes:
-        """The percentile distribution in HdrHistogram's own text format (.hgrm), in milliseconds."""
+        """Returns the percentile distribution in HdrHistogram's text format (.hgrm), in milliseconds."""
         out = BytesIO()
         histogram = self._histogram
         histogram.output_percentile_distribution(out, _MICROSECONDS_PER_MS)
-        # hdrhistogram 0.10 scales every figure but this one
+        # hdrhistogram 0.10 scales all figures except this one
         deviation = b"StdDeviation   = %12.3f" % (histogram.get_stddev() / _MICROSECONDS_PER_MS)
         return re.sub(rb"StdDeviation   = +[0-9.]+", deviation, out.getvalue())
 

@@ -1,7 +1,8 @@
-"""The open loop: every call is sent when it is due, however many earlier ones are unanswered.
+"""OpenLoop: sends each call at its scheduled time, even if earlier calls are unanswered.
 
-A closed loop waits for an answer before it sends the next call, so a server that stalls is asked less and looks better
-than its callers find it (Tene's "coordinated omission"). Here a stall shows in every call that was due meanwhile.
+A closed loop waits for an answer before it sends the next call. It sends fewer calls to a server that stalls, so the
+server looks faster than its callers find it (Tene's "coordinated omission"). In an open loop, every call scheduled
+during a stall shows it.
 """
 
 import asyncio
@@ -12,21 +13,21 @@ from lorb_client.load.call_outcome import CallOutcome
 from lorb_client.load.tally import LoadTally
 
 MIN_TIMEOUT_SECONDS = 0.001
-DRAIN_GRACE_SECONDS = 5.0  # beyond the deadline: gRPC ends every call by itself, so what is left then hangs
+DRAIN_GRACE_SECONDS = 5.0  # after the deadline, when gRPC should have ended every call
 
-Send = Callable[[int, float], Awaitable[CallOutcome]]  # (which call, seconds until its deadline)
+Send = Callable[[int, float], Awaitable[CallOutcome]]  # (index of the call, seconds until its deadline)
 
 
 @dataclass(slots=True)
 class OpenLoop:
-    """Sends the calls of one process. Belongs to one event loop, whose clock it goes by.
+    """Sends the calls of one process. Belongs to one event loop, and uses its clock.
 
     Attributes:
-        times: when each call is due, seconds from the start, ascending.
+        times: scheduled times of the calls in seconds from the start, ascending.
         send: makes a call.
-        tally: counts the calls due at `warm_up_seconds` or later.
-        warm_up_seconds: calls due earlier are sent and not counted.
-        in_flight_limit: a call that would make it more is not sent.
+        tally: counts the calls scheduled at `warm_up_seconds` or later.
+        warm_up_seconds: calls scheduled earlier are sent but not counted.
+        in_flight_limit: maximum number of concurrent calls; a call beyond it is not sent.
     """
 
     times: Sequence[float]
@@ -42,38 +43,38 @@ class OpenLoop:
         self._warm_up_tally = LoadTally(self.tally.deadline_seconds)
 
     async def run(self, start_at: float) -> None:
-        """Sends all calls and waits for their ends. `start_at` is on the event loop's clock.
+        """Sends all calls and waits until they end. `start_at` is the start on the event loop's clock.
 
-        Cancelling it ends the run: what has ended is in the tally, calls under way are cancelled. Raises what
-        `send` raises: a call that fails is a CallOutcome, so it is a fault.
+        Cancelling the coroutine ends the run: calls that have ended are in the tally, calls under way are cancelled.
+        Raises what `send` raises: a failed call is a CallOutcome, so an exception is a bug.
         """
         loop = asyncio.get_running_loop()
         try:
             for i, offset in enumerate(self.times):
-                # A generator that is late still lets its loop turn, or no call would go out.
+                # sleep(0) if late: otherwise the event loop would not run, and no call would be sent
                 await asyncio.sleep(max(0.0, start_at + offset - loop.time()))
                 self._raise_failure()
-                self._begin(i, start_at + offset, self._tally_of(offset))
+                self._send_at(i, start_at + offset, self._tally_of(offset))
             await self._drain()
             self._raise_failure()
         except asyncio.CancelledError:
             ran_seconds = loop.time() - start_at - self.warm_up_seconds
             self.tally.interrupted_after_seconds = max(0.0, ran_seconds)
         finally:
-            await self._give_up()
+            await self._cancel_in_flight()
 
     def _tally_of(self, offset: float) -> LoadTally:
         return self.tally if offset >= self.warm_up_seconds else self._warm_up_tally
 
-    def _begin(self, i: int, due_at: float, tally: LoadTally) -> None:
+    def _send_at(self, i: int, due_at: float, tally: LoadTally) -> None:
         if len(self._in_flight) >= self.in_flight_limit:
             tally.add_not_sent()
             return
         task = asyncio.get_running_loop().create_task(self._call(i, due_at, tally))
         self._in_flight.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
@@ -88,18 +89,18 @@ class OpenLoop:
         late_seconds = loop.time() - due_at
         tally.add_sent(late_seconds)
         try:
-            end = await self.send(i, max(MIN_TIMEOUT_SECONDS, tally.deadline_seconds - late_seconds))
+            outcome = await self.send(i, max(MIN_TIMEOUT_SECONDS, tally.deadline_seconds - late_seconds))
         except asyncio.CancelledError:
             tally.num_unfinished += 1
             raise
-        tally.add_end(end, loop.time() - due_at)
+        tally.add_outcome(outcome, loop.time() - due_at)
 
     async def _drain(self) -> None:
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=self.tally.deadline_seconds + DRAIN_GRACE_SECONDS)
 
-    async def _give_up(self) -> None:
-        left = list(self._in_flight)
-        for task in left:
+    async def _cancel_in_flight(self) -> None:
+        tasks = list(self._in_flight)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

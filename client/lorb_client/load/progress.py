@@ -1,4 +1,4 @@
-"""A line on standard error that shows how far a load is; its schedule tells the time left."""
+"""Progress bar of a load on standard error."""
 
 import sys
 import threading
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-_REFRESH_SECONDS = 0.5  # the generator needs the processor more
+_REFRESH_SECONDS = 0.5  # seldom, to leave the processor to the generator
 
 
 @contextmanager
 def load_progress(seconds: float, *, quiet: bool) -> Iterator[None]:
-    """Shows the time left of `seconds` where standard error is a terminal, unless `quiet`."""
+    """Shows the time left of `seconds` if standard error is a terminal and `quiet` is false."""
     if quiet or not sys.stderr.isatty():
         yield
         return
@@ -24,23 +24,23 @@ def load_progress(seconds: float, *, quiet: bool) -> Iterator[None]:
         TextColumn("{task.completed:.0f} of {task.total:.0f} s, left"),
         TimeRemainingColumn(),
     )
-    over = threading.Event()
+    finished = threading.Event()
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        watcher = threading.Thread(target=_show, args=(progress, seconds, over), daemon=True)
-        watcher.start()
+        updater = threading.Thread(target=_show, args=(progress, seconds, finished), daemon=True)
+        updater.start()
         try:
             yield
         finally:
-            over.set()
-            watcher.join()
+            finished.set()
+            updater.join()
 
 
-def _show(progress: Progress, seconds: float, over: threading.Event) -> None:
-    began = time.monotonic()
+def _show(progress: Progress, seconds: float, finished: threading.Event) -> None:
+    start = time.monotonic()
     task = progress.add_task("loading", total=seconds)
     while True:
-        elapsed = min(seconds, time.monotonic() - began)
-        waiting = elapsed == seconds
-        progress.update(task, completed=elapsed, description="last answers" if waiting else "loading", refresh=True)
-        if over.wait(_REFRESH_SECONDS):
+        elapsed = min(seconds, time.monotonic() - start)
+        description = "last answers" if elapsed == seconds else "loading"
+        progress.update(task, completed=elapsed, description=description, refresh=True)
+        if finished.wait(_REFRESH_SECONDS):
             return

@@ -1,4 +1,4 @@
-"""The table that lorb-load prints."""
+"""Formats the table that lorb-load prints."""
 
 from lorb_client.load.latencies import Percentiles
 from lorb_client.load.result import MAX_LATENESS_MS, LoadResult
@@ -7,12 +7,12 @@ _NAME_WIDTH = 30
 
 
 def report(result: LoadResult) -> list[str]:
-    """The lines of the table; times in milliseconds."""
+    """Returns the lines of the table. Times are in milliseconds."""
     return [
         *_summary_lines(result),
         "",
         f"{'':{_NAME_WIDTH}}{'calls':>10}{'share':>9}",
-        *_ending_lines(result),
+        *_outcome_lines(result),
         "",
         *_latency_lines(result),
         *_warnings(result),
@@ -32,14 +32,14 @@ def _summary_lines(result: LoadResult) -> list[str]:
     ]
 
 
-def _ending_lines(result: LoadResult) -> list[str]:
+def _outcome_lines(result: LoadResult) -> list[str]:
     counts = dict(result.endings)
     if result.num_not_sent:
         counts["not_sent"] = result.num_not_sent
     if result.num_unfinished:
         counts["unfinished"] = result.num_unfinished
     return [
-        f"{_named(name):{_NAME_WIDTH}}{count:>10}{_percent(count / result.num_due):>9}"
+        f"{_with_reason(name):{_NAME_WIDTH}}{count:>10}{_percent(count / result.num_due):>9}"
         for name, count in counts.items()
     ]
 
@@ -65,18 +65,18 @@ def _warnings(result: LoadResult) -> list[str]:
     warnings = []
     if result.lagged:
         warnings.append(
-            f"The generator lagged: 1 % of the calls left more than {MAX_LATENESS_MS:g} ms late, and by more than a "
-            "tenth of the median latency; the latencies include it. Give it --processes, or a machine of its own."
+            f"The generator lagged: 1 % of the calls were sent more than {MAX_LATENESS_MS:g} ms late, and by more than "
+            "a tenth of the median latency. The latencies include this delay. Raise --processes or use another machine."
         )
     if result.num_not_sent:
         warnings.append("Calls were not sent: too many were under way. Raise --in-flight-limit, or lower the rate.")
     if result.interrupted:
-        warnings.append("Interrupted: the figures are of the time until then.")
+        warnings.append("Interrupted: the figures cover the time until then.")
     return ["", *warnings] if warnings else []
 
 
-def _named(ending: str) -> str:
-    name, _, reason = ending.partition(" ")
+def _with_reason(outcome: str) -> str:
+    name, _, reason = outcome.partition(" ")
     return f"{name} ({reason})" if reason else name
 
 

@@ -1,4 +1,4 @@
-"""What a load found: counts, rates and percentiles, ready for JSON."""
+"""LoadResult: counts, rates and percentiles of a load."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -8,34 +8,38 @@ from lorb_client.load.call_outcome import ANSWERED, OutcomeKind
 from lorb_client.load.latencies import Latencies, Percentiles
 from lorb_client.load.tally import LoadTally
 
-# The generator's own delay counts into latencies. Above both of these a run is said to have lagged.
+# A run has lagged if the 99th percentile of the generator's own delay exceeds both limits.
 MAX_LATENESS_MS = 2.0
 MAX_LATENESS_SHARE = 0.1  # of the median latency
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a load found in its measured time; the warm-up is not in it.
+    """Result of the measured part of a load, without the warm-up.
 
     Attributes:
-        target: the server.
-        server: what it said of itself: version, base, device, dtype.
+        target: the server, "host:port".
+        server: the server's version, base, device and dtype.
         client_version: the LoRB release of the generator.
-        seconds: measured.
-        deadline_seconds: of each call, from the moment it was due.
-        num_due, num_sent, num_not_sent, num_unfinished: calls whose time came; sent; not sent for want of room under
-            the in-flight limit; sent and never ended.
-        offered_per_second, answered_per_second: calls due, and lists that came back, per second.
-        endings: calls by ending and, after a space, reason: "first_pass deadline", "no_answer unavailable".
-        within_deadline: of the calls due, the share whose list came back in time. 0 to 1.
-        rescored_hypotheses_per_second: with a rescoring score, in time, of lists rescored in full.
-        partial_hypotheses_per_second: the same of lists rescored in part.
-        latency_ms: from the moment a call was due to its end, whatever the end.
-        rescored_latency_ms: the same of the lists rescored in full.
-        lateness_ms: the generator's own delay, which is in the latencies.
-        lagged: the generator was late enough to spoil them.
-        interrupted: the run was broken off.
-        latencies, rescored_latencies: the histograms; not in JSON.
+        seconds: measured time.
+        deadline_seconds: deadline of each call from its scheduled time.
+        num_due: calls whose scheduled time has come.
+        num_sent: due calls that were sent.
+        num_not_sent: due calls that were not sent because of the in-flight limit.
+        num_unfinished: sent calls still under way at the end of the run.
+        offered_per_second: due calls per second.
+        answered_per_second: answered calls per second.
+        endings: number of calls by outcome and reason: "first_pass deadline", "no_answer unavailable".
+        within_deadline: share of the due calls that were answered within the deadline, 0 to 1.
+        rescored_hypotheses_per_second: hypotheses of lists rescored in full, answered within the deadline.
+        partial_hypotheses_per_second: rescored hypotheses of lists rescored in part, answered within the deadline.
+        latency_ms: time from the scheduled time to the end of a call, for any outcome.
+        rescored_latency_ms: the same for lists rescored in full.
+        lateness_ms: the generator's own delay, which the latencies include.
+        lagged: whether the generator's own delay distorts the latencies.
+        interrupted: whether the run was interrupted.
+        latencies: histogram of latency_ms; not in JSON.
+        rescored_latencies: histogram of rescored_latency_ms; not in JSON.
     """
 
     target: str
@@ -63,10 +67,10 @@ class LoadResult:
 
     @classmethod
     def of(cls, tally: LoadTally, info: ServerInfo, *, target: str, seconds: float) -> "LoadResult":
-        """Sums up. `seconds` is how long the measured steps were meant to take."""
-        broken_off = tally.interrupted_after_seconds
-        measured = seconds if broken_off is None else max(1e-9, min(seconds, broken_off))
-        answered = sum(count for (ending, _), count in tally.ends.items() if ending in ANSWERED)
+        """Computes the result. `seconds` is the planned duration of the measured steps."""
+        interrupted_after = tally.interrupted_after_seconds
+        measured = seconds if interrupted_after is None else max(1e-9, min(seconds, interrupted_after))
+        answered = sum(count for (kind, _), count in tally.outcomes.items() if kind in ANSWERED)
         return cls(
             target=target,
             server={name: getattr(info, name) for name in ("server_version", "base_name", "device", "dtype")},
@@ -79,7 +83,7 @@ class LoadResult:
             num_unfinished=tally.num_unfinished,
             offered_per_second=tally.num_due / measured,
             answered_per_second=answered / measured,
-            endings=_endings(tally),
+            endings=_counts_by_outcome(tally),
             within_deadline=tally.num_within_deadline / max(1, tally.num_due),
             rescored_hypotheses_per_second=tally.scored_within_deadline[OutcomeKind.RESCORED] / measured,
             partial_hypotheses_per_second=tally.scored_within_deadline[OutcomeKind.PARTIAL] / measured,
@@ -87,31 +91,31 @@ class LoadResult:
             rescored_latency_ms=tally.rescored_latencies.percentiles(),
             lateness_ms=tally.lateness.percentiles(),
             lagged=_lagged(tally),
-            interrupted=broken_off is not None,
+            interrupted=interrupted_after is not None,
             latencies=tally.latencies,
             rescored_latencies=tally.rescored_latencies,
         )
 
     @property
     def num_answered(self) -> int:
-        """Calls whose list came back, in time or not."""
-        return sum(self.num_ending(ending) for ending in ANSWERED)
+        """Number of answered calls, within the deadline or not."""
+        return sum(self.num_with_outcome(kind) for kind in ANSWERED)
 
-    def num_ending(self, ending: OutcomeKind) -> int:
-        """Calls that ended so, for any reason."""
-        return sum(count for name, count in self.endings.items() if name.split()[0] == ending.value)
+    def num_with_outcome(self, kind: OutcomeKind) -> int:
+        """Returns the number of calls with an outcome, for any reason."""
+        return sum(count for name, count in self.endings.items() if name.split()[0] == kind.value)
 
     def to_json(self) -> dict[str, object]:
-        """Everything but the histograms, in JSON's types."""
+        """Returns all fields but the histograms, in JSON types."""
         plain = {name: getattr(self, name) for name in self.__slots__ if not name.endswith("latencies")}
         percentiles = {name: value and asdict(value) for name, value in plain.items() if name.endswith("_ms")}
         return plain | percentiles
 
 
-def _endings(tally: LoadTally) -> dict[str, int]:
+def _counts_by_outcome(tally: LoadTally) -> dict[str, int]:
     order = list(OutcomeKind)
-    ends = sorted(tally.ends.items(), key=lambda item: (order.index(item[0][0]), -item[1]))
-    return {f"{ending.value} {reason}".rstrip(): count for (ending, reason), count in ends}
+    counts = sorted(tally.outcomes.items(), key=lambda item: (order.index(item[0][0]), -item[1]))
+    return {f"{kind.value} {reason}".rstrip(): count for (kind, reason), count in counts}
 
 
 def _lagged(tally: LoadTally) -> bool:

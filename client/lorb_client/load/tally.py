@@ -1,4 +1,4 @@
-"""What happened to the calls of a load, counted as they end; tallies of several processes add up."""
+"""LoadTally: counts of the calls of a load."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,27 +9,27 @@ from lorb_client.load.latencies import Latencies
 
 @dataclass(slots=True)
 class LoadTally:
-    """Sums over the measured calls; those of the warm-up are not in it.
+    """Counts of the measured calls, without the warm-up. Tallies of several processes can be merged.
 
     Attributes:
-        deadline_seconds: of each call, from the moment it was due.
-        num_due: calls whose time came.
-        num_not_sent: of them, not sent because too many were under way.
-        num_unfinished: of them, still under way when the run was broken off or had waited long enough.
-        ends: how many ended how, with the reason.
-        num_within_deadline: lists that came back (rescored, partial or first pass) in time.
-        scored_within_deadline: hypotheses with a rescoring score that came back in time, by the list's ending.
-        latencies: from the moment a call was due to its end, whatever the end.
-        rescored_latencies: the same of the lists rescored in full.
-        lateness: from the moment a call was due to when it was sent: the generator's own delay.
-        interrupted_after_seconds: how long the measurement had run when it was broken off; None where it was not.
+        deadline_seconds: deadline of each call from its scheduled time.
+        num_due: calls whose scheduled time has come.
+        num_not_sent: due calls that were not sent because too many calls were under way.
+        num_unfinished: sent calls still under way at the end of the run.
+        outcomes: number of calls by outcome and reason.
+        num_within_deadline: answered calls (rescored, partial or first pass) within the deadline.
+        scored_within_deadline: hypotheses with a rescoring score, answered within the deadline, by outcome.
+        latencies: time from the scheduled time to the end of a call, for any outcome.
+        rescored_latencies: the same for lists rescored in full.
+        lateness: time from the scheduled time until the call was sent: the generator's own delay.
+        interrupted_after_seconds: measured time until the run was interrupted; None if it was not.
     """
 
     deadline_seconds: float
     num_due: int = 0
     num_not_sent: int = 0
     num_unfinished: int = 0
-    ends: Counter[tuple[OutcomeKind, str]] = field(default_factory=Counter)
+    outcomes: Counter[tuple[OutcomeKind, str]] = field(default_factory=Counter)
     num_within_deadline: int = 0
     scored_within_deadline: Counter[OutcomeKind] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
@@ -38,31 +38,31 @@ class LoadTally:
     interrupted_after_seconds: float | None = None
 
     def add_not_sent(self) -> None:
-        """Counts a call that was due and for which there was no room."""
+        """Counts a call that was due but not sent."""
         self.num_due += 1
         self.num_not_sent += 1
 
     def add_sent(self, late_seconds: float) -> None:
-        """Counts a call as it is sent."""
+        """Counts a call when it is sent."""
         self.num_due += 1
         self.lateness.record(late_seconds)
 
-    def add_end(self, end: CallOutcome, seconds: float) -> None:
-        """Counts a call's end, `seconds` after it was due."""
-        self.ends[end.ending, end.reason] += 1
+    def add_outcome(self, outcome: CallOutcome, seconds: float) -> None:
+        """Counts a call that ended `seconds` after its scheduled time."""
+        self.outcomes[outcome.kind, outcome.reason] += 1
         self.latencies.record(seconds)
-        if end.ending is OutcomeKind.RESCORED:
+        if outcome.kind is OutcomeKind.RESCORED:
             self.rescored_latencies.record(seconds)
-        if end.ending in ANSWERED and seconds <= self.deadline_seconds:
+        if outcome.kind in ANSWERED and seconds <= self.deadline_seconds:
             self.num_within_deadline += 1
-            self.scored_within_deadline[end.ending] += end.num_scored
+            self.scored_within_deadline[outcome.kind] += outcome.num_scored
 
     def merge(self, other: "LoadTally") -> None:
-        """Adds what another process counted."""
+        """Adds the counts of another process."""
         self.num_due += other.num_due
         self.num_not_sent += other.num_not_sent
         self.num_unfinished += other.num_unfinished
-        self.ends += other.ends
+        self.outcomes += other.outcomes
         self.num_within_deadline += other.num_within_deadline
         self.scored_within_deadline += other.scored_within_deadline
         self.latencies.merge(other.latencies)

@@ -1,1 +1,1 @@
-"""The command `lorb-rescore`."""
+"""The command `lorb-rescore`: rescores files of N-best lists."""

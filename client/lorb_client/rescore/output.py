@@ -1,27 +1,28 @@
-"""A rescored list as lorb-rescore writes it: the record as read, in its new order, with what was found."""
+"""Builds the output record of lorb-rescore: the input record in its new order, with scores and provenance."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 from lorb.ranked import Ranked, RankedHypothesis
 
-_ADDED = ("rescoring_score", "combined_score", "posterior")
+_SCORE_FIELDS = ("rescoring_score", "combined_score", "posterior")
 
 
 def rescored_fields(fields: Mapping[str, object], ranked: Ranked) -> dict[str, object]:
-    """`fields`, a record in the native shape, as `ranked` orders it; what it had before under our names goes.
+    """Returns a record in the native shape with its hypotheses re-ranked.
 
-    Every hypothesis keeps its fields ("score" stays the first pass's) and gains rescoring_score,
-    combined_score and posterior, where it has them; the record gains "lorb": what was done, by which adapter.
+    Hypotheses keep their fields ("score" is the first-pass score) and gain rescoring_score, combined_score and
+    posterior if they were rescored. The record gains "lorb": outcome, fallback reason, adapter and truncated texts.
+    Values of an earlier run under these names are replaced.
     """
     hypotheses = cast(Sequence[Mapping[str, object]], fields["hyps"])
-    rescored = [_hypothesis_fields(hypotheses[each.index], each) for each in ranked.hypotheses]
+    rescored = [_hypothesis_fields(hypotheses[hypothesis.index], hypothesis) for hypothesis in ranked.hypotheses]
     return {**fields, "hyps": rescored, "lorb": _provenance(ranked)}
 
 
 def _hypothesis_fields(fields: Mapping[str, object], hypothesis: RankedHypothesis) -> dict[str, object]:
-    kept = {name: value for name, value in fields.items() if name not in _ADDED}
-    scores = {name: getattr(hypothesis, name) for name in _ADDED}
+    kept = {name: value for name, value in fields.items() if name not in _SCORE_FIELDS}
+    scores = {name: getattr(hypothesis, name) for name in _SCORE_FIELDS}
     return kept | {name: score for name, score in scores.items() if score is not None}
 
 

@@ -1,4 +1,4 @@
-"""A call that waits for a server without room for it."""
+"""Retries calls that an overloaded server refuses."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,23 +12,29 @@ Answer = TypeVar("Answer")
 
 
 def retry_overloaded(call: Callable[[], Answer], max_wait_seconds: float, pause: Callable[[float], bool]) -> Answer:
-    """Makes a call, and makes it again after a pause as long as the server is Overloaded.
+    """Makes a call, and repeats it after a pause while it raises Overloaded.
+
+    Pauses double from FIRST_PAUSE_SECONDS to LONGEST_PAUSE_SECONDS, and are at least as long as the server asks.
 
     Args:
-        call: raises Overloaded where the server has no room.
-        max_wait_seconds: all pauses together; what the calls take does not count.
-        pause: waits so many seconds; True where nobody wants the answer any more.
+        call: makes the call.
+        max_wait_seconds: maximum sum of the pauses; the duration of the calls does not count.
+        pause: waits for the given seconds; returns True to give up.
 
-    Returns the answer; raises what `call` raises, Overloaded when the pauses are used up. They grow from
-    FIRST_PAUSE_SECONDS to LONGEST_PAUSE_SECONDS, and are never shorter than the server asks.
+    Returns:
+        What `call` returns.
+
+    Raises:
+        Overloaded: the server was still overloaded after `max_wait_seconds`, or `pause` gave up.
+        Exception: what `call` raises otherwise.
     """
-    waited, growing = 0.0, FIRST_PAUSE_SECONDS
+    waited_seconds, backoff_seconds = 0.0, FIRST_PAUSE_SECONDS
     while True:
         try:
             return call()
         except Overloaded as error:
-            seconds = max(growing, error.retry_seconds or 0.0)
-            if waited + seconds > max_wait_seconds or pause(seconds):
+            pause_seconds = max(backoff_seconds, error.retry_seconds or 0.0)
+            if waited_seconds + pause_seconds > max_wait_seconds or pause(pause_seconds):
                 raise
-            waited += seconds
-            growing = min(2 * growing, LONGEST_PAUSE_SECONDS)
+            waited_seconds += pause_seconds
+            backoff_seconds = min(2 * backoff_seconds, LONGEST_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""One run of lorb-rescore: read, rescore, write, count."""
+"""One run of lorb-rescore: reads lists, rescores them, writes them and counts word errors."""
 
 import contextlib
 import sys
@@ -36,27 +36,27 @@ from lorb_client.rescore.stream import StreamLimits, rescored_records
 from lorb_client.rescore.tally import Tally
 
 STDOUT = Path("-")
-MAX_GREETING_SECONDS = 10.0
+MAX_SERVER_INFO_SECONDS = 10.0
 
 Answers = Iterable[tuple[ListRecord, Ranked]]
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What lorb-rescore was asked to do.
+    """Configuration of a run of lorb-rescore.
 
     Attributes:
-        files: read in order.
+        files: files of lists, read in order.
         format: one of lorb.formats.FORMATS.
-        format_options: what the files do not say about themselves.
-        target: the server.
-        options: of every call.
-        out: where the rescored lists go; STDOUT, or None for nowhere.
-        send_context: whether the lists' context is sent.
-        timeout_seconds: the deadline of each call.
-        limits: how much is asked at a time.
+        format_options: facts that the files do not hold.
+        target: the server, "host:port".
+        options: options of every call.
+        out: output file; STDOUT for standard output, None for no output.
+        send_context: whether to send the context of the lists.
+        timeout_seconds: deadline of each call.
+        limits: limits of concurrency, lists in a call, and waiting for an overloaded server.
         access: token and TLS.
-        quiet: no progress bar.
+        quiet: show no progress bar.
     """
 
     files: tuple[Path, ...]
@@ -73,21 +73,24 @@ class RunConfig:
 
 
 def run(config: RunConfig) -> Tally:
-    """Rescores all lists and writes them. Raises LorbError, before the first call where it can."""
+    """Rescores all lists and writes them. Returns the counts of the run.
+
+    Files, options and server limits are checked before the first rescoring call. Raises LorbError.
+    """
     check_options(config.options)
     if config.out not in (None, STDOUT):
         check_writable(config.out)
     records = _read(config)
     tally = Tally()
-    info = _greeted(config)
+    info = _server_info(config)
     _check_limits(records, info)
-    limits = _within(config.limits, info)
+    limits = _capped(config.limits, info)
     with (
         Client(
-            config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.arguments()
+            config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.as_arguments()
         ) as client,
         contextlib.closing(rescored_records(client, records, config.options, limits)) as answers,
-        _explained(config),
+        _timeouts_explained(config),
     ):
         _write(config.out, _counted(_with_progress(answers, len(records), config.quiet), tally))
     return tally
@@ -99,11 +102,11 @@ def _read(config: RunConfig) -> Sequence[ListRecord]:
         config.files, format=config.format, options=config.format_options, notices=notices, require_lists=True
     )
     for notice in notices.lines():
-        print(f"lorb-rescore: {notice}", file=sys.stderr)  # noqa: T201 - said once, before the work
+        print(f"lorb-rescore: {notice}", file=sys.stderr)  # noqa: T201 - output of a command
     if config.out is None and all(record.nbest.reference is None for record in records):
         raise InvalidInput(
-            f"{config.files[0]}: the lists have no references to count word errors with: "
-            "name a file with -o to write the rescored lists",
+            f"{config.files[0]}: the lists have no references for word error rates: "
+            "give -o to write the rescored lists",
             field="out",
         )
     if config.send_context:
@@ -111,18 +114,18 @@ def _read(config: RunConfig) -> Sequence[ListRecord]:
     return [replace(record, nbest=replace(record.nbest, context="")) for record in records]
 
 
-def _greeted(config: RunConfig) -> ServerInfo:
-    """Asks the server for its limits; a server that is not there is found out here, at once."""
-    seconds = min(config.timeout_seconds, MAX_GREETING_SECONDS)
+def _server_info(config: RunConfig) -> ServerInfo:
+    """Asks the server for its limits. Raises Unavailable if no server answers."""
+    seconds = min(config.timeout_seconds, MAX_SERVER_INFO_SECONDS)
     try:
-        with Client(config.target, timeout_seconds=seconds, **config.access.arguments()) as client:
+        with Client(config.target, timeout_seconds=seconds, **config.access.as_arguments()) as client:
             return client.server_info()
     except (Unavailable, DeadlineExceeded) as error:
         raise Unavailable(f"no server answers at {config.target}: {error.message}") from error
 
 
 def _check_limits(records: Sequence[ListRecord], info: ServerInfo) -> None:
-    """One list that the server would refuse is found out before the hours that those before it take."""
+    """Checks all lists against the server's limits, so that a long run does not fail at a later list."""
     limits = {
         "max_hypotheses": info.max_hypotheses or sys.maxsize,
         "max_transcript_chars": info.max_transcript_chars or sys.maxsize,
@@ -134,19 +137,19 @@ def _check_limits(records: Sequence[ListRecord], info: ServerInfo) -> None:
             raise InvalidInput(f"{record.path}:{record.line}: {error.message}", field=error.field) from error
 
 
-def _within(limits: StreamLimits, info: ServerInfo) -> StreamLimits:
-    most = info.max_batch_lists or limits.lists_per_call
-    return replace(limits, lists_per_call=min(limits.lists_per_call, most))
+def _capped(limits: StreamLimits, info: ServerInfo) -> StreamLimits:
+    server_limit = info.max_batch_lists or limits.lists_per_call
+    return replace(limits, lists_per_call=min(limits.lists_per_call, server_limit))
 
 
 @contextlib.contextmanager
-def _explained(config: RunConfig) -> Iterator[None]:
+def _timeouts_explained(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except DeadlineExceeded as error:
-        if error.__cause__ is None:  # of one list, by a server that answered in time
+        if error.__cause__ is None:  # the error of one list, in a call that was answered
             raise
-        _greeted(config)  # a call waits for a server that has gone as for one that is slow
+        _server_info(config)  # raises Unavailable if the call timed out because the server is gone
         raise DeadlineExceeded(
             f"a call took longer than {config.timeout_seconds:g} s: raise --timeout-seconds "
             f"or lower --lists-per-call ({error.message})"

@@ -1,4 +1,4 @@
-"""Many lists through one client: several BatchRescore calls under way, the answers in the lists' order."""
+"""Rescores many lists with concurrent BatchRescore calls, and yields the answers in the order of the lists."""
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -15,27 +15,27 @@ from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
 from lorb_client.rescore.retry import retry_overloaded
 
-# Well under the 4 MiB that servers take, at four bytes a character.
+# Well under the 4 MiB that servers accept, at four bytes for each character.
 MAX_CHARS_PER_CALL = 500_000
 
 _Answers = list[Ranked | LorbError]
-# How a call ends. Not a Future: Ctrl-C while the main thread takes a Future's condition may leave that locked, and then
-# the thread that makes the call waits for it for ever.
-_Ending = SimpleQueue[_Answers | BaseException]
-_LOOK_UP_SECONDS = 1.0
+# The result of a call. Not a Future: Ctrl-C while the main thread acquires a Future's condition can leave it locked,
+# and then the thread that makes the call never ends.
+_Result = SimpleQueue[_Answers | BaseException]
+_POLL_SECONDS = 1.0
 
-# Errors of the run, not of one list: to name a line would mislead.
-_OF_THE_RUN = (Unauthenticated, Unavailable, UnknownDomain, UnknownVersion)
+# Errors of the whole run: a file and line in their message would mislead.
+_RUN_ERRORS = (Unauthenticated, Unavailable, UnknownDomain, UnknownVersion)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How much is asked at a time.
+    """Limits of the calls.
 
     Attributes:
-        calls: under way at once, a count.
-        lists_per_call: at most, a count.
-        max_wait_seconds: what each call waits in all, and is made again, where the server has no room for it.
+        calls: maximum number of concurrent calls.
+        lists_per_call: maximum number of lists in a call.
+        max_wait_seconds: maximum time that each call waits, in all, while the server is overloaded.
     """
 
     calls: int = 4
@@ -46,31 +46,31 @@ class StreamLimits:
 def rescored_records(
     client: Client, records: Sequence[ListRecord], options: RescoreOptions, limits: StreamLimits
 ) -> Generator[tuple[ListRecord, Ranked], None, None]:
-    """Yields every record with its answer, in order.
+    """Yields each record with its re-ranked list, in order.
 
-    Raises the first LorbError of a call or of a list, with the list's file and line where it is the list's.
-    On any way out but the end, Ctrl-C too, it closes `client`, so that the calls under way stop at once.
+    Raises the first LorbError of a call or a list. The error of a list names its file and line. After an error, Ctrl-C
+    or an early close of the generator, `client` is closed, so that calls under way stop at once.
     """
     stopped = Event()
 
-    def answer(chunk: Sequence[ListRecord], ending: _Ending) -> None:
+    def make_call(chunk: Sequence[ListRecord], result: _Result) -> None:
         call = partial(client.rescore_batch, _lists(chunk), options)
         try:
-            ending.put(retry_overloaded(call, limits.max_wait_seconds, stopped.wait))
+            result.put(retry_overloaded(call, limits.max_wait_seconds, stopped.wait))
         except BaseException as error:
-            ending.put(error)
+            result.put(error)
 
     with ThreadPoolExecutor(limits.calls, thread_name_prefix="lorb-rescore") as pool:
-        waiting: deque[tuple[Sequence[ListRecord], _Ending]] = deque()
+        pending: deque[tuple[Sequence[ListRecord], _Result]] = deque()
         try:
             for chunk in chunks(records, limits.lists_per_call):
-                ending: _Ending = SimpleQueue()
-                waiting.append((chunk, ending))
-                pool.submit(answer, chunk, ending)
-                if len(waiting) > limits.calls:
-                    yield from _next_answers(waiting)
-            while waiting:
-                yield from _next_answers(waiting)
+                result: _Result = SimpleQueue()
+                pending.append((chunk, result))
+                pool.submit(make_call, chunk, result)
+                if len(pending) > limits.calls:
+                    yield from _next_answers(pending)
+            while pending:
+                yield from _next_answers(pending)
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -79,7 +79,7 @@ def rescored_records(
 
 
 def chunks(records: Sequence[ListRecord], max_lists: int) -> Iterator[Sequence[ListRecord]]:
-    """Cuts `records` into calls of at most `max_lists` and MAX_CHARS_PER_CALL; a larger list goes alone."""
+    """Splits records into calls of at most `max_lists` lists and MAX_CHARS_PER_CALL; a larger list goes alone."""
     chunk: list[ListRecord] = []
     num_chars = 0
     for record in records:
@@ -101,26 +101,26 @@ def _num_chars(nbest: NBest) -> int:
     return len(nbest.context) + sum(len(hypothesis.transcript) for hypothesis in nbest.hypotheses)
 
 
-def _next_answers(waiting: deque[tuple[Sequence[ListRecord], _Ending]]) -> Iterator[tuple[ListRecord, Ranked]]:
-    chunk, ending = waiting.popleft()
-    for record, answer in zip(chunk, _answers(ending), strict=True):
+def _next_answers(pending: deque[tuple[Sequence[ListRecord], _Result]]) -> Iterator[tuple[ListRecord, Ranked]]:
+    chunk, result = pending.popleft()
+    for record, answer in zip(chunk, _answers(result), strict=True):
         if isinstance(answer, LorbError):
-            raise _placed(answer, record)
+            raise _with_location(answer, record)
         yield record, answer
 
 
-def _answers(ending: _Ending) -> _Answers:
+def _answers(result: _Result) -> _Answers:
     while True:
         try:
-            ended = ending.get(timeout=_LOOK_UP_SECONDS)
-        except Empty:  # a signal that came just before the waiting began is heard between two waits only
+            answers = result.get(timeout=_POLL_SECONDS)
+        except Empty:  # Python handles a signal that arrived just before the wait only between two waits
             continue
-        if isinstance(ended, BaseException):
-            raise ended
-        return ended
+        if isinstance(answers, BaseException):
+            raise answers
+        return answers
 
 
-def _placed(error: LorbError, record: ListRecord) -> LorbError:
-    if isinstance(error, _OF_THE_RUN):
+def _with_location(error: LorbError, record: ListRecord) -> LorbError:
+    if isinstance(error, _RUN_ERRORS):
         return error
     return type(error)(f"{record.path}:{record.line}: {error.message}", field=error.field)

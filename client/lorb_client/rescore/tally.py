@@ -1,4 +1,4 @@
-"""What a run of lorb-rescore did: outcomes, lists changed, word error rates where there are references."""
+"""Tally: counts of a run of lorb-rescore (outcomes, changed lists, word errors), and its table."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,15 +10,17 @@ from lorb.word_errors import WordErrorRate, oracle_errors
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over the lists of a run.
+    """Counts over the lists of a run.
 
     Attributes:
-        num_lists: all of them.
-        num_changed: those with another best text than the first pass gave.
-        num_truncated: those with a text too long for the model.
-        outcomes: how many of each outcome, with the reason.
-        adapters: how many each adapter version ranked.
-        first_pass, rescored, oracle: word error rates of the lists with references.
+        num_lists: number of lists.
+        num_changed: lists whose best text differs from the first pass.
+        num_truncated: lists with a text too long for the model.
+        outcomes: number of lists by outcome and fallback reason.
+        adapters: number of lists by adapter version.
+        first_pass: word error rate of the first pass, over lists with references.
+        rescored: word error rate after rescoring, over the same lists.
+        oracle: word error rate of the best hypothesis of each list, over the same lists.
     """
 
     num_lists: int = 0
@@ -31,7 +33,7 @@ class Tally:
     oracle: WordErrorRate = field(default_factory=WordErrorRate)
 
     def add(self, nbest: NBest, ranked: Ranked) -> None:
-        """Counts one list and its answer."""
+        """Adds one list and its result."""
         before = nbest.hypotheses[0].transcript
         after = ranked.hypotheses[0].transcript
         self.num_lists += 1
@@ -45,7 +47,7 @@ class Tally:
             self._add_errors(nbest, nbest.reference, before, after)
 
     def lines(self) -> list[str]:
-        """The table to print; its last line, where there are references, is made for programs."""
+        """Returns the lines of the table. With references, the last line is meant for programs."""
         lines = [
             f"{'lists':12}{self.num_lists:>9}   changed {self.num_changed}",
             f"{'outcomes':12}{_counted(self.outcomes)}",
@@ -59,7 +61,7 @@ class Tally:
         transcripts = [hypothesis.transcript for hypothesis in nbest.hypotheses]
         self.first_pass += WordErrorRate.of(reference, before)
         self.rescored += WordErrorRate.of(reference, after)
-        self.oracle += WordErrorRate.counted(reference, oracle_errors(reference, transcripts))
+        self.oracle += WordErrorRate.from_errors(reference, oracle_errors(reference, transcripts))
 
     def _error_lines(self) -> list[str]:
         rates = {"first pass": self.first_pass, "rescored": self.rescored, "oracle": self.oracle}

@@ -1,4 +1,4 @@
-"""Which format a file or folder has, told by its first lines, or by what a folder holds."""
+"""Detects the format of a file by its first lines, and of a folder by its content."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from lorb.formats.toolkits.srilm import is_srilm_line
 _MAX_LINES = 200  # a pretty-printed ESPnet data.json has its first rec_text below its features' shapes
 _MAX_CHARS = 65_536
 
-# Keys that a format's JSON has near its beginning and no other format's has; all of them must be there.
+# Patterns of keys near the beginning of each format's JSON. A file matches if it has a key for every pattern.
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "native": ("hyps",),
     "mlm-scoring": (r"hyp_[0-9]+",),
@@ -26,27 +26,29 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "huggingface": ("sequences_scores|logit_score|lm_score",),
     "vosk": ("alternatives",),
 }
-# Where both match, the one before ">" it is: its own keys are the rarer.
-_RARER = {("aws", "google"), ("aws", "vosk"), ("google", "vosk"), ("espnet1", "hyporadise")}
+# (preferred, other): if both match, the file has the preferred format, whose keys are rarer.
+_PREFERRED = {("aws", "google"), ("aws", "vosk"), ("google", "vosk"), ("espnet1", "hyporadise")}
 
 _KALDI_LINE = re.compile(r"[^ \t]+-[1-9][0-9]*(?:[ \t].*)?")
 _NEMO_LINE = re.compile(r"[^\t]*\t(?:tensor\(.*\)|[-+.0-9eEinfa]+)")
 
 
 def detected_format(path: Path, choices: str) -> str:
-    """The format's name.
+    """Returns the name of the format of a file or folder.
+
+    `choices` lists the supported formats for the error message.
 
     Raises:
-        MalformedFile: the format is none of those known, or may be more than one; or `path` is a pipe, whose beginning
-            the reader would miss. `choices` says what there is.
+        MalformedFile: no format matches, or more than one; or `path` is a pipe, which can be read only once.
     """
     if path.is_dir():
-        return _only(_folder_formats(path), path, choices)
+        return _single(_folder_formats(path), path, choices)
     if path.exists() and not path.is_file():
-        raise MalformedFile(path, 0, f"a pipe can be read once: give --format, one of {choices}")
-    head = [text.rstrip("\r\n") for _, text in islice(numbered_lines(path), _MAX_LINES)]
-    is_json = head[0].lstrip()[:1] in ("{", "[")
-    return _only(_json_formats("\n".join(head)[:_MAX_CHARS]) if is_json else _line_formats(head), path, choices)
+        raise MalformedFile(path, 0, f"a pipe can be read only once: give --format, one of {choices}")
+    first_lines = [text.rstrip("\r\n") for _, text in islice(numbered_lines(path), _MAX_LINES)]
+    is_json = first_lines[0].lstrip()[:1] in ("{", "[")
+    names = _json_formats("\n".join(first_lines)[:_MAX_CHARS]) if is_json else _line_formats(first_lines)
+    return _single(names, path, choices)
 
 
 def _folder_formats(path: Path) -> list[str]:
@@ -70,26 +72,27 @@ def _is_srilm_folder(path: Path) -> bool:
 
 def _json_formats(head: str) -> list[str]:
     if _has_key(head.partition("\n")[0], "hyps"):
-        return ["native"]  # any other field may stand beside it
-    found = [name for name, keys in _KEYS.items() if all(_has_key(head, key) for key in keys)]
-    return [name for name in found if not any((rarer, name) in _RARER for rarer in found)]
+        return ["native"]  # native records may have any other key too
+    names = [name for name, keys in _KEYS.items() if all(_has_key(head, key) for key in keys)]
+    return [name for name in names if not any((preferred, name) in _PREFERRED for preferred in names)]
 
 
 def _has_key(head: str, key: str) -> bool:
     return re.search(rf'(?<!\\)"(?:{key})"\s*:', head) is not None
 
 
-def _line_formats(head: list[str]) -> list[str]:
-    found = ["srilm"] if is_srilm_line(head[0]) else []
-    if all(_KALDI_LINE.fullmatch(line) for line in head[:-1] or head):
-        found.append("kaldi")
-    if all(_NEMO_LINE.fullmatch(line) for line in head[:-1] or head):
-        found.append("nemo")
-    return found
+def _line_formats(first_lines: list[str]) -> list[str]:
+    whole_lines = first_lines[:-1] or first_lines  # the last line may be truncated
+    names = ["srilm"] if is_srilm_line(first_lines[0]) else []
+    if all(_KALDI_LINE.fullmatch(line) for line in whole_lines):
+        names.append("kaldi")
+    if all(_NEMO_LINE.fullmatch(line) for line in whole_lines):
+        names.append("nemo")
+    return names
 
 
-def _only(found: list[str], path: Path, choices: str) -> str:
-    if len(found) == 1:
-        return found[0]
-    doubt = f"its format may be {' or '.join(found)}" if found else "its format is not recognised"
-    raise MalformedFile(path, 0 if path.is_dir() else 1, f"{doubt}: give --format, one of {choices}")
+def _single(names: list[str], path: Path, choices: str) -> str:
+    if len(names) == 1:
+        return names[0]
+    problem = f"its format may be {' or '.join(names)}" if names else "its format is not recognised"
+    raise MalformedFile(path, 0 if path.is_dir() else 1, f"{problem}: give --format, one of {choices}")

@@ -1,4 +1,4 @@
-"""What a file of N-best lists does not say about itself, and its reader must be told."""
+"""FormatOptions: facts that a reader needs and the file does not hold."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from lorb.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """Options of the readers; each concerns one format, except the references. Raises InvalidInput.
+    """Options of the readers. All but `reference_texts` belong to one format. Raises InvalidInput if out of range.
 
     Attributes:
-        reference_texts: files of references by id, Kaldi's `text` or trn; they replace what the lists have.
-        acoustic_scale: Kaldi: what acoustic costs are multiplied by before graph costs are added.
-        acoustic_costs: Kaldi: name of the file of acoustic costs, beside the file of words.
-        graph_costs: Kaldi: name of the file of graph costs, language model included, beside the file of words.
-        nemo_manifest: NeMo: the manifest that the beams were made from; None: NAME.json beside NAME.tsv.
-        nemo_beam_size: NeMo: lines of each manifest entry; None: the file's name says it.
-        srilm_lm_weight: SRILM: weight of the language model against the acoustic one.
-        srilm_word_weight: SRILM: log10 score of each word.
+        reference_texts: files of reference transcripts by utterance, Kaldi `text` or trn; they replace the lists' own.
+        acoustic_scale: Kaldi: factor of the acoustic costs, above 0; None if the folder has no costs.
+        acoustic_costs: Kaldi: name of the file of acoustic costs, beside words_text.
+        graph_costs: Kaldi: name of the file of graph and language model costs, beside words_text.
+        nemo_manifest: NeMo: the manifest of the beams; None for NAME.json beside NAME.tsv.
+        nemo_beam_size: NeMo: beams for each manifest entry; None to take it from the file name.
+        srilm_lm_weight: SRILM: weight of the language model score, above 0.
+        srilm_word_weight: SRILM: score of each word, in log10.
     """
 
     reference_texts: tuple[Path, ...] = ()

@@ -1,4 +1,4 @@
-"""Reading N-best lists of any known format, with the checks that concern more than one list."""
+"""Reads files of N-best lists in any supported format, and checks ids and references across lists."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from lorb.formats.cloud.azure import read_azure
 from lorb.formats.cloud.google import read_google
 from lorb.formats.detection import detected_format
 from lorb.formats.native import read_native
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.record import ListRecord
 from lorb.formats.references import References
@@ -21,7 +22,6 @@ from lorb.formats.toolkits.mlm_scoring import read_mlm_scoring
 from lorb.formats.toolkits.nemo import read_nemo
 from lorb.formats.toolkits.srilm import read_srilm
 from lorb.formats.toolkits.vosk import read_vosk
-from lorb.formats.warnings import Notices
 from lorb.nbest import NBest
 
 Reader = Callable[[Path, FormatOptions, Notices], Iterator[ListRecord]]
@@ -54,7 +54,21 @@ def read_nbest_lists(
     require_references: bool = False,
     unique_ids: bool = True,
 ) -> list[NBest]:
-    """The lists of all files, in order. Raises as iterate_list_records does."""
+    """Reads the lists of all files, in order.
+
+    Args:
+        paths: files, or folders if the format uses folders.
+        format: format of all files, one of FORMATS; "auto" detects the format of each file.
+        options: facts that the files do not hold.
+        notices: counts what the readers changed, assumed or left out.
+        require_references: raise if a list has no reference.
+        unique_ids: raise if an id comes twice.
+
+    Raises:
+        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+            file and the line.
+        InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
+    """
     records = iterate_list_records(
         paths,
         format=format,
@@ -75,7 +89,21 @@ def read_list_records(
     require_references: bool = False,
     require_lists: bool = False,
 ) -> list[ListRecord]:
-    """The lists of all files with every field they have, in order. Raises as iterate_list_records does."""
+    """Reads the lists of all files, in order, with all fields of the files.
+
+    Args:
+        paths: files, or folders if the format uses folders.
+        format: format of all files, one of FORMATS; "auto" detects the format of each file.
+        options: facts that the files do not hold.
+        notices: counts what the readers changed, assumed or left out.
+        require_references: raise if a list has no reference.
+        require_lists: raise if a reference of `options.reference_texts` has no list.
+
+    Raises:
+        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+            file and the line.
+        InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
+    """
     return list(
         iterate_list_records(
             paths,
@@ -98,20 +126,22 @@ def iterate_list_records(
     require_lists: bool = False,
     unique_ids: bool = True,
 ) -> Iterator[ListRecord]:
-    """Yields the lists of all files and folders, in order, holding one where its format allows it, and all ids.
+    """Yields the lists of all files, in order, with all fields of the files.
+
+    Formats with one list a line are read list by list; a JSON document is read into memory first.
 
     Args:
-        paths: files, or folders where the format is one of folders.
-        format: of all of them, one of FORMATS.
-        options: what the files do not say about themselves.
-        notices: where what was normalised is counted; complete when the last list has come.
-        require_references: a list without reference is an error.
-        require_lists: a reference of options.reference_texts without list is an error too.
-        unique_ids: an id that comes twice is an error.
+        paths: files, or folders if the format uses folders.
+        format: format of all files, one of FORMATS; "auto" detects the format of each file.
+        options: facts that the files do not hold.
+        notices: counts what the readers changed, assumed or left out; complete after the last list.
+        require_references: raise if a list has no reference.
+        require_lists: raise if a reference of `options.reference_texts` has no list.
+        unique_ids: raise if an id comes twice, in one file or in two.
 
     Raises:
-        MalformedFile: a file breaks its format, has no lists, lacks a reference where they are required, or
-            an id comes twice, in one file or across them, where it may not. Names the file and the line.
+        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+            file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     if format not in FORMATS:
@@ -122,9 +152,9 @@ def iterate_list_records(
     for path in paths:
         is_empty = True
         for record in _reader(path, format, notices)(path, options, notices):
-            checked = record if references is None else references.given_to(record)
+            checked = record if references is None else references.apply_to(record)
             if unique_ids:
-                _check_is_new(checked, first_seen)
+                _check_unique(checked, first_seen)
             if require_references:
                 _check_has_reference(checked)
             first_seen[checked.nbest.id] = (checked.path, checked.line)
@@ -133,7 +163,7 @@ def iterate_list_records(
         if is_empty:
             raise MalformedFile(path, 0 if path.is_dir() else 1, "the file holds no lists")
     if references is not None and require_lists:
-        _check_lists(references, first_seen)
+        _check_has_lists(references, first_seen)
 
 
 def _reader(path: Path, format_name: str, notices: Notices) -> Reader:
@@ -145,11 +175,11 @@ def _reader(path: Path, format_name: str, notices: Notices) -> Reader:
     return _READERS[detected]
 
 
-def _check_is_new(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]]) -> None:
-    utterance = record.nbest.id
-    if utterance in first_seen:
-        path, line = first_seen[utterance]
-        raise MalformedFile(record.path, record.line, f"id {utterance!r} comes twice: first at {path}:{line}")
+def _check_unique(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]]) -> None:
+    list_id = record.nbest.id
+    if list_id in first_seen:
+        path, line = first_seen[list_id]
+        raise MalformedFile(record.path, record.line, f"id {list_id!r} comes twice: first at {path}:{line}")
 
 
 def _check_has_reference(record: ListRecord) -> None:
@@ -157,11 +187,12 @@ def _check_has_reference(record: ListRecord) -> None:
         raise MalformedFile(record.path, record.line, f"list {record.nbest.id!r} has no reference")
 
 
-def _check_lists(references: References, utterances: Mapping[str, object]) -> None:
-    without = [utterance for utterance in references.texts if utterance not in utterances]
-    if without:
+def _check_has_lists(references: References, list_ids: Mapping[str, object]) -> None:
+    missing = [utterance for utterance in references.texts if utterance not in list_ids]
+    if missing:
         raise MalformedFile(
             references.paths[0],
             0,
-            f"{len(without)} references have no list, {without[0]!r} the first: word errors without them would flatter",
+            f"{len(missing)} references have no list, {missing[0]!r} is the first: "
+            "without these lists the word error rate would be too low",
         )

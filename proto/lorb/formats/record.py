@@ -1,11 +1,11 @@
-"""One list as a file holds it, in the native shape: every field kept, those we know checked."""
+"""ListRecord: one list of a file with all its fields, in the native shape."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorb.errors import InvalidInput, MalformedFile
-from lorb.labels import check_label
+from lorb.names import check_label
 from lorb.nbest import Hypothesis, NBest
 
 
@@ -14,11 +14,11 @@ class ListRecord:
     """One list of a file.
 
     Attributes:
-        nbest: the list, checked.
+        nbest: the list.
         fields: the whole record in the native shape, {"id", "ref"?, "domain"?, "context"?, "hyps": [{"text",
-            "score"?, "component_scores"?}]}, with every other field that the file has.
+            "score"?, "component_scores"?}]}, with all other fields of the file.
         path: the file.
-        line: where the record begins, from 1.
+        line: line on which the record begins, from 1.
     """
 
     nbest: NBest
@@ -28,7 +28,7 @@ class ListRecord:
 
     @classmethod
     def of(cls, fields: object, path: Path, line: int) -> "ListRecord":
-        """Checks a record in the native shape. Raises MalformedFile that names the field."""
+        """Makes a record from fields in the native shape. Raises MalformedFile that names the wrong field."""
         try:
             record = _object(fields, "the record")
             return cls(_nbest(record), record, path, line)
@@ -48,10 +48,10 @@ def _nbest(record: Mapping[str, object]) -> NBest:
 
 
 def _id(record: Mapping[str, object]) -> str:
-    utterance = _text(record, "id")
-    if not utterance:
-        raise InvalidInput('"id" is missing: every list needs a name', field="id")
-    return check_label(utterance, '"id"')
+    list_id = _text(record, "id")
+    if not list_id:
+        raise InvalidInput('"id" is missing: give every list an id', field="id")
+    return check_label(list_id, '"id"')
 
 
 def _hypothesis(i: int, record: Mapping[str, object]) -> Hypothesis:

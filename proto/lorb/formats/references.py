@@ -1,6 +1,6 @@
-"""References by utterance: Kaldi's and ESPnet's `text`, lines "utterance words", or trn, "words (utterance)".
+"""Reads reference transcripts by utterance: Kaldi and ESPnet `text` ("utterance words") or trn ("words (utterance)").
 
-trn is what sclite reads (SCTK); a file is trn where every line ends in "(utterance)".
+A file is trn, the format of SCTK's sclite, if every line ends in "(utterance)".
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorb.errors import MalformedFile
-from lorb.formats.parsing.lines import whole_lines
+from lorb.formats.parsing.lines import terminated_lines
 from lorb.formats.record import ListRecord
 
 _TRN = re.compile(r"(.*?)[ \t]*\(([^()\s]+)\)[ \t]*")
@@ -18,17 +18,22 @@ _TABLE = re.compile(r"([^ \t]+)[ \t]*(.*)")
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What was truly said, by utterance, from one or more files."""
+    """Reference transcripts of one or more files.
+
+    Attributes:
+        texts: transcript by utterance id.
+        paths: the files.
+    """
 
     texts: Mapping[str, str]
     paths: tuple[Path, ...]
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "References":
-        """Reads all files. Raises MalformedFile, also where an utterance comes twice."""
+        """Reads all files. Raises MalformedFile, also if an utterance comes twice."""
         texts: dict[str, str] = {}
         for path in paths:
-            lines = list(whole_lines(path))
+            lines = list(terminated_lines(path))
             is_trn = all(_TRN.fullmatch(text) for _, text in lines)
             for line, text in lines:
                 utterance, words = _trn_entry(text) if is_trn else _table_entry(text, path, line)
@@ -37,8 +42,8 @@ class References:
                 texts[utterance] = words
         return cls(texts, tuple(paths))
 
-    def given_to(self, record: ListRecord) -> ListRecord:
-        """The record with its reference from here. Raises MalformedFile where there is none for it."""
+    def apply_to(self, record: ListRecord) -> ListRecord:
+        """Returns the record with its reference replaced. Raises MalformedFile if there is no reference for it."""
         utterance = record.nbest.id
         if utterance not in self.texts:
             places = ", ".join(map(str, self.paths))
@@ -54,5 +59,5 @@ def _trn_entry(text: str) -> tuple[str, str]:
 def _table_entry(text: str, path: Path, line: int) -> tuple[str, str]:
     match = _TABLE.fullmatch(text)
     if match is None:
-        raise MalformedFile(path, line, "the line begins with a blank: it should begin with an utterance's name")
+        raise MalformedFile(path, line, "the line begins with a blank: it should begin with an utterance id")
     return match[1], match[2].strip()

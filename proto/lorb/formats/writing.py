@@ -1,4 +1,4 @@
-"""Writing N-best lists in the native format: whole or not at all."""
+"""Writes N-best lists in the native format, atomically."""
 
 import gzip
 import json
@@ -13,14 +13,17 @@ from lorb.nbest import Hypothesis, NBest
 
 
 def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) -> int:
-    """Writes lists, or records in the native shape, as JSON lines; gzip where the name ends in .gz.
+    """Writes lists, or records in the native shape, as JSON lines; gzip if the name ends in .gz. Returns their number.
 
-    The lines go to a file beside `path` that takes its name at the end: what goes wrong before, in `records`
-    too, leaves nothing behind. Equal records make equal bytes. Returns the count. Raises InvalidInput as
-    check_writable does, and a plain LorbError where writing fails on the way, as on a full disk.
+    The lines go to a temporary file beside `path` that is renamed at the end, so an error, also one raised by
+    `records`, leaves nothing behind. Equal records give equal bytes.
+
+    Raises:
+        InvalidInput: no file can be written at `path`.
+        LorbError: writing fails later, for instance on a full disk.
     """
     num_records = 0
-    with _replacing(path) as lines:
+    with _atomic_file(path) as lines:
         for record in records:
             lines.write(native_line(record))
             num_records += 1
@@ -28,16 +31,16 @@ def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) ->
 
 
 def native_line(record: NBest | Mapping[str, object]) -> bytes:
-    """One line of a native file."""
+    """Returns one line of a native file, with its line end."""
     fields = native_record(record) if isinstance(record, NBest) else record
     try:
         return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair in a field that is not ours: JSON can escape it
+    except UnicodeEncodeError:  # half a surrogate pair in an unknown field: JSON can escape it
         return json.dumps(fields).encode("ascii") + b"\n"
 
 
 def native_record(nbest: NBest) -> dict[str, object]:
-    """A list in the native shape, without the fields that it has not."""
+    """Converts a list to the native shape, without its empty fields."""
     fields: dict[str, object] = {"id": nbest.id}
     if nbest.domain:
         fields["domain"] = nbest.domain
@@ -50,7 +53,7 @@ def native_record(nbest: NBest) -> dict[str, object]:
 
 
 def check_writable(path: Path) -> None:
-    """Raises InvalidInput where a file could not take the name `path`: asked before long work begins."""
+    """Checks, before long work begins, that a file can be written at `path`. Raises InvalidInput."""
     if path.exists() and not path.is_file():
         raise InvalidInput(f"{path}: not a regular file, so it cannot be replaced", field=str(path))
     if not path.parent.is_dir():
@@ -69,12 +72,12 @@ def _hypothesis_record(hypothesis: Hypothesis) -> dict[str, object]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     check_writable(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with unfinished.open("wb") as raw:
-            with _packed(raw, path) as lines:
+            with _compressed(raw, path) as lines:
                 yield lines
             raw.flush()
             os.fsync(raw.fileno())
@@ -86,10 +89,10 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _packed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+def _compressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     if path.suffix != ".gz":
         yield raw
         return
-    # Neither name nor time in the header: equal lists, equal bytes.
-    with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-        yield cast(BinaryIO, packed)
+    # No name and no time in the header, so that equal lists give equal bytes.
+    with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as compressed:
+        yield cast(BinaryIO, compressed)

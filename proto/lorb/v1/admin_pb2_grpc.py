@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdapterAdminServiceStub(object):
-    """Looks after the adapters of one server. Port 50061, on loopback unless told otherwise.
+    """Administers the adapters of one server. Port 50061, on loopback by default.
     """
 
     def __init__(self, channel):
@@ -68,25 +68,25 @@ class AdapterAdminServiceStub(object):
 
 
 class AdapterAdminServiceServicer(object):
-    """Looks after the adapters of one server. Port 50061, on loopback unless told otherwise.
+    """Administers the adapters of one server. Port 50061, on loopback by default.
     """
 
     def ListAdapters(self, request, context):
-        """Lists versions in the store and how each stands on this server.
+        """Lists the versions in the store, with their state on this server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAdapter(self, request, context):
-        """Tells all about one version.
+        """Returns one version with its manifest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshRegistry(self, request, context):
-        """Reads the store now instead of at the next poll; returns when what changed is loaded or refused.
+        """Reads the store now instead of at the next poll. Returns when all changes are loaded or refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,14 +100,14 @@ class AdapterAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Rollback(self, request, context):
-        """Points `stable` back at the version before, in the store.
+        """Points `stable` at its previous version, in the store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadAdapter(self, request, context):
-        """Takes a version off this server until the next refresh asks for it.
+        """Removes a version from this server's memory until the next refresh needs it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_AdapterAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdapterAdminService(object):
-    """Looks after the adapters of one server. Port 50061, on loopback unless told otherwise.
+    """Administers the adapters of one server. Port 50061, on loopback by default.
     """
 
     @staticmethod

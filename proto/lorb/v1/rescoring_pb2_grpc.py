@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RescoringServiceStub(object):
-    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the field.
+    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the wrong field.
     """
 
     def __init__(self, channel):
@@ -53,25 +53,25 @@ class RescoringServiceStub(object):
 
 
 class RescoringServiceServicer(object):
-    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the field.
+    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the wrong field.
     """
 
     def Rescore(self, request, context):
-        """Rescores one list. Without a deadline the server's own default applies.
+        """Rescores one list. A call without a deadline gets the server's default deadline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchRescore(self, request, context):
-        """Rescores many lists in one call, each with its own answer or status; yields to Rescore under load.
+        """Rescores many lists in one call. Each list has its own result or status. Rescore has priority under load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """Tells what this server is, what it serves and what it accepts.
+        """Returns the server's release, base, domains and limits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_RescoringServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RescoringService(object):
-    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the field.
+    """Re-ranks N-best lists. Port 50051. Errors carry google.rpc details that name the wrong field.
     """
 
     @staticmethod

@@ -38,7 +38,7 @@ def test_a_load_prints_its_table_and_writes_its_files(target, test_file, tmp_pat
     """Counts, rates and percentiles printed; the same in JSON, with the options; no progress on a pipe."""
     out, hgrm = tmp_path / "load.json", tmp_path / "load.hgrm"
     arguments = [*QUICK, "--arrivals", "constant", "--json", str(out), "--hgrm", str(hgrm)]
-    assert main([str(test_file), "--server", target, *arguments]) == 0
+    assert main([str(test_file), "--target", target, *arguments]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     lines = [" ".join(line.split()) for line in captured.out.splitlines()]
@@ -53,7 +53,7 @@ def test_a_load_prints_its_table_and_writes_its_files(target, test_file, tmp_pat
 def test_steps_and_domains_reach_the_server(target, service, small_file, capsys):
     """Rates one after the other, domains by share, the policy, lists cut."""
     arguments = "--rate 100:0.1,300:0.1 --warm-up-seconds 0 --arrivals constant --domains a=1,b=1 --hypotheses 1"
-    command = [str(small_file), "--server", target, *arguments.split(), "--fallback-policy", "fail"]
+    command = [str(small_file), "--target", target, *arguments.split(), "--fallback-policy", "fail"]
     assert main([*command, "--deadline-seconds", "60"]) == 0
     assert "40 calls due" in capsys.readouterr().out
     requests = [request for method, request, *_ in service.calls if method == "Rescore"][2:]
@@ -75,7 +75,7 @@ def test_steps_and_domains_reach_the_server(target, service, small_file, capsys)
         (["--deadline-seconds", "0"], "timeout_seconds is 0"),
         (["--domains", "a=x"], "has the share 'x'"),
         (["--domains", "../x"], "is not a name"),
-        (["--server", "localhost"], "names no port"),
+        (["--target", "localhost"], "names no port"),
         (["--token-file", "/none"], "the token file /none: No such file"),
         (["--json", "/none/x.json"], "/none/x.json: cannot be written"),
         (["--hgrm", "/none/x.hgrm"], "/none/x.hgrm: cannot be written"),
@@ -83,7 +83,7 @@ def test_steps_and_domains_reach_the_server(target, service, small_file, capsys)
 )
 def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, capsys, flags, words):
     """Each says what is wrong, before the server hears anything."""
-    assert main([str(small_file), "--server", target, *QUICK, *flags]) == 2
+    assert main([str(small_file), "--target", target, *QUICK, *flags]) == 2
     assert words in complaint(capsys)
     assert service.calls == []
 
@@ -92,7 +92,7 @@ def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys
     """With its place."""
     path = tmp_path / "in.jsonl"
     path.write_text(LINE + "{")
-    assert main([str(path), "--server", target, *QUICK]) == 2
+    assert main([str(path), "--target", target, *QUICK]) == 2
     assert complaint(capsys).startswith(f"{path}:2: not JSON")
     assert service.calls == []
 
@@ -101,7 +101,7 @@ def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys
 def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
     """Counts are 1 or more, arrivals are those there are."""
     with pytest.raises(SystemExit) as caught:
-        main([str(small_file), "--server", target, *QUICK, *flags])
+        main([str(small_file), "--target", target, *QUICK, *flags])
     assert caught.value.code == 2
     assert flags[0] in capsys.readouterr().err
 
@@ -116,7 +116,7 @@ def test_what_the_caller_can_put_right_has_status_2(target, service, small_file,
         raise error
 
     service.answer = answer
-    assert main([str(small_file), "--server", target, *QUICK]) == 2
+    assert main([str(small_file), "--target", target, *QUICK]) == 2
     assert complaint(capsys) == error.message
 
 
@@ -125,7 +125,7 @@ def test_no_server_is_one_line_and_status_1(small_file, capsys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-    assert main([str(small_file), "--server", address, *QUICK]) == 1
+    assert main([str(small_file), "--target", address, *QUICK]) == 1
     assert complaint(capsys).startswith(f"no server answers at {address}: ")
 
 
@@ -135,7 +135,7 @@ def test_ctrl_c_prints_what_there_is(small_file, num_processes):
     service = ScriptedService()
     enough = 20
     with serving(service) as address:
-        command = [sys.executable, "-m", "lorb_client.load.cli", str(small_file), "--server", address]
+        command = [sys.executable, "-m", "lorb_client.load.cli", str(small_file), "--target", address]
         options = [
             "--rate",
             "100",
@@ -159,7 +159,7 @@ def test_ctrl_c_prints_what_there_is(small_file, num_processes):
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (130, "")
-    assert "Interrupted: the figures are of the time until then." in stdout
+    assert "Interrupted: the figures cover the time until then." in stdout
     assert "rescored" in stdout
 
 

@@ -51,7 +51,7 @@ def test_a_quick_server_is_called_on_time():
     tally = loaded([0.0, 0.5, 0.5, 2.0], send, deadline_seconds=3.0)
     assert sent == [(0, 0.0, 3.0), (1, 0.5, 3.0), (2, 0.5, 3.0), (3, 2.0, 3.0)]
     assert tally.num_due == 4
-    assert tally.ends == {(OutcomeKind.RESCORED, ""): 4}
+    assert tally.outcomes == {(OutcomeKind.RESCORED, ""): 4}
     assert tally.latencies.percentiles().max == 2.0
     assert tally.scored_within_deadline == {OutcomeKind.RESCORED: 40}
 
@@ -102,7 +102,7 @@ def test_a_call_without_room_is_counted_as_not_sent():
     """Beyond the limit nothing is sent, and nothing waits in the generator."""
     tally = loaded(EVERY_10_MS, answers_in(1.005), in_flight_limit=50)
     assert tally.num_due == 1000
-    assert tally.num_not_sent + sum(tally.ends.values()) == 1000
+    assert tally.num_not_sent + sum(tally.outcomes.values()) == 1000
     assert tally.num_not_sent == pytest.approx(1000 - 10 * 50, abs=5)
     assert tally.lateness.percentiles().max < 0.01
 
@@ -117,7 +117,7 @@ def test_the_warm_up_is_sent_and_not_counted():
 
     tally = loaded(EVERY_10_MS, send, warm_up_seconds=1.0)
     assert len(sent) == 1000
-    assert tally.num_due == sum(tally.ends.values()) == len(tally.lateness) == 900
+    assert tally.num_due == sum(tally.outcomes.values()) == len(tally.lateness) == 900
 
 
 def test_ctrl_c_keeps_what_has_ended():
@@ -125,8 +125,8 @@ def test_ctrl_c_keeps_what_has_ended():
     tally = loaded(EVERY_10_MS, answers_in(0.5), cancel_after=4.0, warm_up_seconds=1.0)
     assert tally.interrupted_after_seconds == pytest.approx(3.0)
     assert tally.num_due == pytest.approx(300, abs=1)
-    assert tally.ends[OutcomeKind.RESCORED, ""] == pytest.approx(250, abs=1)
-    assert tally.num_unfinished == tally.num_due - tally.ends[OutcomeKind.RESCORED, ""]
+    assert tally.outcomes[OutcomeKind.RESCORED, ""] == pytest.approx(250, abs=1)
+    assert tally.num_unfinished == tally.num_due - tally.outcomes[OutcomeKind.RESCORED, ""]
 
 
 def test_a_call_that_never_ends_does_not_hold_the_run():
@@ -138,7 +138,7 @@ def test_a_call_that_never_ends_does_not_hold_the_run():
 
     tally = loaded([0.0, 0.1], send, deadline_seconds=1.0)
     assert tally.num_unfinished == 1
-    assert tally.ends == {(OutcomeKind.RESCORED, ""): 1}
+    assert tally.outcomes == {(OutcomeKind.RESCORED, ""): 1}
     assert tally.interrupted_after_seconds is None
 
 

@@ -10,7 +10,7 @@ from lorb_client.load.result import LoadResult
 from lorb_client.load.tally import LoadTally
 from support.servers.rescoring_server import INFO
 
-ENDS = [
+OUTCOMES = [
     (CallOutcome(OutcomeKind.RESCORED, num_scored=10), 0.02),
     (CallOutcome(OutcomeKind.RESCORED, num_scored=8), 0.20),  # after its deadline
     (CallOutcome(OutcomeKind.PARTIAL, "deadline", num_scored=4), 0.09),
@@ -21,12 +21,12 @@ ENDS = [
 ]
 
 
-def tallied(ends=ENDS, late_seconds=0.0001, into=None):
+def tallied(outcomes=OUTCOMES, late_seconds=0.0001, into=None):
     """A tally of these ends, one call not sent and one unfinished."""
     tally = into or LoadTally(deadline_seconds=0.1)
-    for end, seconds in ends:
+    for outcome, seconds in outcomes:
         tally.add_sent(late_seconds)
-        tally.add_end(end, seconds)
+        tally.add_outcome(outcome, seconds)
     tally.add_not_sent()
     tally.add_sent(late_seconds)
     tally.num_unfinished += 1
@@ -51,7 +51,7 @@ def test_every_call_is_counted_once():
     }
     assert (found.num_due, found.num_sent, found.num_not_sent, found.num_unfinished) == (9, 8, 1, 1)
     assert sum(found.endings.values()) + found.num_not_sent + found.num_unfinished == found.num_due
-    assert (found.num_answered, found.num_ending(OutcomeKind.FIRST_PASS)) == (5, 2)
+    assert (found.num_answered, found.num_with_outcome(OutcomeKind.FIRST_PASS)) == (5, 2)
 
 
 def test_only_what_came_in_time_counts_as_throughput():

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from lorb import __version__
-from lorb_cli.command import SHELLS, needing_extra
+from lorb_cli.command import SHELLS, require_extra
 from support.documents.commands import SCRIPTS, actions_of, parser_of
 
 
@@ -67,7 +67,7 @@ $function; printf '%s\\n' "${{COMPREPLY[@]}}"
 
 def test_a_missing_extra_is_named_in_one_line(capsys):
     """Without a package of an extra a command ends with the line that installs it, not with a traceback."""
-    with pytest.raises(SystemExit) as ended, needing_extra("lorb-serve", "serve"):
+    with pytest.raises(SystemExit) as ended, require_extra("lorb-serve", "serve"):
         import a_package_that_nobody_has  # noqa: F401
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
@@ -77,5 +77,5 @@ def test_a_missing_extra_is_named_in_one_line(capsys):
 
 def test_a_missing_module_of_ours_is_no_missing_extra():
     """A module of LoRB itself that is not there is a mistake in the package, and stays one."""
-    with pytest.raises(ModuleNotFoundError), needing_extra("lorb-serve", "serve"):
+    with pytest.raises(ModuleNotFoundError), require_extra("lorb-serve", "serve"):
         import lorb.no_such_module  # noqa: F401

@@ -105,7 +105,7 @@ def test_a_pipe_loses_no_list(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(MalformedFile) as caught:
         read_nbest_lists([pipe])
-    assert caught.value.message.startswith(f"{pipe}: a pipe can be read once: give --format, one of native, ")
+    assert caught.value.message.startswith(f"{pipe}: a pipe can be read only once: give --format, one of native, ")
     feeder = threading.Thread(target=_feed, args=(pipe, 400))
     feeder.start()
     lists = read_nbest_lists([pipe], format="native")
@@ -161,5 +161,5 @@ def test_a_reference_without_a_list_is_an_error_where_word_errors_are_counted(tm
     text = written(tmp_path / "text", "u1 a\nu2 c\nu3 d\n")
     options = FormatOptions(reference_texts=(text,))
     assert len(read_list_records([path], options=options)) == 2
-    with pytest.raises(MalformedFile, match="1 references have no list, 'u3' the first"):
+    with pytest.raises(MalformedFile, match="1 references have no list, 'u3' is the first"):
         read_list_records([path], options=options, require_lists=True)

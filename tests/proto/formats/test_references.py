@@ -55,6 +55,6 @@ def test_a_list_without_reference_names_both_files():
     """The list's place, and where its reference was looked for."""
     references = References({"u1": "b"}, (Path("text"),))
     record = ListRecord.of({"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}, Path("lists"), 7)
-    assert references.given_to(record).nbest.reference == "b"
+    assert references.apply_to(record).nbest.reference == "b"
     other = ListRecord.of({"id": "u2", "hyps": [{"text": "a"}]}, Path("lists"), 8)
-    assert refusal(lambda: references.given_to(other)).message == "lists:8: list 'u2' has no reference in text"
+    assert refusal(lambda: references.apply_to(other)).message == "lists:8: list 'u2' has no reference in text"

@@ -56,7 +56,7 @@ def rescore(server, target, flags):
 def load(server, target, flags):
     """Runs lorb-load for a moment, in two processes."""
     quick = ["--rate", "20", "--duration-seconds", "0.2", "--warm-up-seconds", "0", "--deadline-seconds", "20"]
-    return load_main([str(server.folder / "lists.jsonl"), "--server", target, *quick, "--processes", "2", *flags])
+    return load_main([str(server.folder / "lists.jsonl"), "--target", target, *quick, "--processes", "2", *flags])
 
 
 def turned_away(server):

@@ -83,7 +83,7 @@ def test_whoever_has_none_is_refused_in_the_handshake(mutual, authority, foreign
     }[who]
     error, of_call, after = attempted(mutual.ports.port, tls)
     assert type(error) is Unavailable
-    assert "wants TLS" in error.message if tls is None else "client certificate" in error.message
+    assert "requires TLS" in error.message if tls is None else "client certificate" in error.message
     assert of_call == 1
     assert after <= 3
 

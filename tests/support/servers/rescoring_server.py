@@ -8,10 +8,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
+from lorb.error_status import status_code, status_from_error, trailing_metadata
 from lorb.errors import LorbError
 from lorb.ranked import AdapterRef, Outcome, Ranked, RankedHypothesis
 from lorb.server_info import ServerInfo
-from lorb.status import status_code, status_from_error, trailers
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
 from lorb.wire import (
@@ -96,7 +96,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
                 raise self.failures.pop(0)
             return answers()
         except LorbError as error:
-            context.set_trailing_metadata(trailers(error))
+            context.set_trailing_metadata(trailing_metadata(error))
             context.abort(status_code(error), status_from_error(error).message)
 
     def _note(self, method, request, context):

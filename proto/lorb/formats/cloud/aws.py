@@ -1,8 +1,8 @@
-"""Amazon Transcribe's results: {"results": {"segments": [{"alternatives": [{"transcript", "items"}, ...]}, ...]}}.
+"""Reads Amazon Transcribe results: {"results": {"segments": [{"alternatives": [{"transcript", "items"}, ...]}, ...]}}.
 
-As a batch job with ShowAlternatives stores them (Amazon Transcribe developer guide, "Alternative transcriptions"):
-each segment is a list, in the service's order; only words have confidences, so the lists have no scores. Numbers are
-text and stay so. Case and punctuation are the service's.
+A batch job with ShowAlternatives stores them. Source: Amazon Transcribe developer guide, "Alternative transcriptions".
+Each segment is a list in the service's order. Only words have confidences, so the lists have no scores. Transcripts
+have the service's case and punctuation. Numbers in other fields stay text.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from lorb.errors import MalformedFile
 from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
-from lorb.formats.parsing.json_documents import members_within
-from lorb.formats.parsing.json_values import checked_object
-from lorb.formats.parsing.lines import whole_text
-from lorb.formats.parsing.list_names import named_records
+from lorb.formats.parsing.file_names import named_records
+from lorb.formats.parsing.json_cursor import members_at
+from lorb.formats.parsing.lines import read_text
+from lorb.formats.parsing.values import require_object
 from lorb.formats.record import ListRecord
-from lorb.formats.warnings import Notices
 
 
 def read_aws(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
@@ -30,8 +30,8 @@ def read_aws(path: Path, options: FormatOptions, notices: Notices) -> Iterator[L
 
 
 def _segments(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, member in members_within(path, whole_text(path), [("results", "segments")]):
-        segment = checked_object(member, path, line, "a segment")
+    for line, member in members_at(path, read_text(path), [("results", "segments")]):
+        segment = require_object(member, path, line, "a segment")
         hypotheses = alternatives(segment.get("alternatives"), "transcript", "confidence", path, line, notices)
         notices.add("lists with the service's case and punctuation")
         yield line, {**{key: segment[key] for key in segment if key != "alternatives"}, "hyps": hypotheses}

@@ -1,41 +1,39 @@
-"""Alternatives of a recognition service: texts in its order, and confidences that may be no scores."""
+"""Converts the alternatives of a recognition service, with their confidences, to hypotheses."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from lorb.formats.parsing.json_values import checked_array, checked_number, checked_object, checked_text
-from lorb.formats.warnings import Notices
-
-AsServiceWrites = Mapping[str, object]
+from lorb.formats.notices import Notices
+from lorb.formats.parsing.values import require_array, require_number, require_object, require_text
 
 
 def alternatives(
     value: object, text_key: str, confidence_key: str, path: Path, line: int, notices: Notices
 ) -> list[dict[str, object]]:
-    """The hypotheses of an array of alternatives, every other field kept.
+    """Converts an array of alternatives to hypotheses in the native shape. Other fields are kept.
 
-    A service's order is the first pass. Its confidences, probabilities of the words being right, become scores,
-    ln(confidence), only where every alternative has one and none exceeds the one before: 0 stands for unset, and
-    many services rate the best alone. Raises MalformedFile.
+    The order of the service is the first-pass order. Confidences, 0 to 1, become scores ln(confidence) only if all
+    alternatives have one and they do not rise along the list: 0 means unset, and many services set only the first.
+    Raises MalformedFile.
     """
     entries = [
-        checked_object(each, path, line, "an alternative")
-        for each in checked_array(value, path, line, "the alternatives")
+        require_object(alternative, path, line, "an alternative")
+        for alternative in require_array(value, path, line, "the alternatives")
     ]
     confidences = [_confidence(entry.get(confidence_key), path, line) for entry in entries]
     scores = _scores(confidences, notices)
     return [
         {key: field for key, field in entry.items() if key not in (text_key, "text", "score")}
-        | {"text": checked_text(entry.get(text_key), path, line, f'"{text_key}" of an alternative').strip()}
+        | {"text": require_text(entry.get(text_key), path, line, f'"{text_key}" of an alternative').strip()}
         | ({} if scores is None else {"score": scores[i]})
         for i, entry in enumerate(entries)
     ]
 
 
 def _confidence(value: object, path: Path, line: int) -> float:
-    return 0.0 if value is None else checked_number(value, path, line, "the confidence of an alternative")
+    return 0.0 if value is None else require_number(value, path, line, "the confidence of an alternative")
 
 
 def _scores(confidences: Sequence[float], notices: Notices) -> list[float] | None:
@@ -45,7 +43,7 @@ def _scores(confidences: Sequence[float], notices: Notices) -> list[float] | Non
     if not all(0 < confidence <= 1 for confidence in confidences):
         notices.add("lists without scores: the service rates some alternatives only")
         return None
-    if any(after > before for before, after in pairwise(confidences)):
+    if any(following > previous for previous, following in pairwise(confidences)):
         notices.add("lists without scores: the service's confidences contradict its order")
         return None
     notices.add("lists with ln(confidence) as scores")

@@ -1,48 +1,48 @@
-"""Google Speech-to-Text's responses: {"results": [{"alternatives": [{"transcript", "confidence"?}, ...]}, ...]}.
+"""Reads responses of Google Speech-to-Text: {"results": [{"alternatives": [{"transcript", "confidence"?}, ...]}, ...]}.
 
-As speech:recognize answers, a finished operation of speech:longrunningrecognize holds it under "response", and v2
-stores it (Speech-to-Text reference, SpeechRecognitionAlternative): each result is a list, the most probable
-first; the confidence is set for the first alone, 0.0 is unset; an empty transcript is left out. Transcripts may begin
-with a blank. Case and punctuation are the service's.
+speech:recognize returns this document, a finished operation of speech:longrunningrecognize holds it under "response",
+and v2 stores it. Source: Speech-to-Text reference, SpeechRecognitionAlternative. Each result is a list, the most
+probable alternative first. Only the first alternative has a confidence; 0.0 means unset; an empty transcript is
+omitted. Transcripts may begin with a blank, and have the service's case and punctuation.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
-from lorb.formats.parsing.json_documents import members_within
-from lorb.formats.parsing.json_values import checked_object
-from lorb.formats.parsing.lines import whole_text
-from lorb.formats.parsing.list_names import named_records
+from lorb.formats.parsing.file_names import named_records
+from lorb.formats.parsing.json_cursor import members_at
+from lorb.formats.parsing.lines import read_text
+from lorb.formats.parsing.values import require_object
 from lorb.formats.record import ListRecord
-from lorb.formats.warnings import Notices
 
-_ROUTES = [("results",), ("response", "results")]
-_BESIDE_TRANSCRIPT = {"confidence", "words"}
+_KEY_PATHS = [("results",), ("response", "results")]
+_OTHER_KEYS = {"confidence", "words"}
 
 
 def read_google(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
-    """Yields the lists of one or more responses, named after the file. Raises MalformedFile."""
+    """Yields the lists of one or more responses; lists without "id" are named after the file. Raises MalformedFile."""
     return named_records(path, _results(path, notices))
 
 
 def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, member in members_within(path, whole_text(path), _ROUTES):
-        result = checked_object(member, path, line, "a result")
+    for line, member in members_at(path, read_text(path), _KEY_PATHS):
+        result = require_object(member, path, line, "a result")
         if not result.get("alternatives"):
             notices.add("results without alternatives, left out")
             continue
         value = result["alternatives"]
         if isinstance(value, list):
-            value = [_with_transcript(each) for each in value]
+            value = [_with_transcript(alternative) for alternative in value]
         hypotheses = alternatives(value, "transcript", "confidence", path, line, notices)
         notices.add("lists with the service's case and punctuation")
         yield line, {**{key: result[key] for key in result if key != "alternatives"}, "hyps": hypotheses}
 
 
 def _with_transcript(alternative: object) -> object:
-    """As proto3's JSON means it, which leaves out what is empty; where nothing is left it may be anything."""
-    if isinstance(alternative, dict) and alternative and alternative.keys() <= _BESIDE_TRANSCRIPT:
+    """Restores an empty transcript, which proto3's JSON omits. An alternative with other keys stays as it is."""
+    if isinstance(alternative, dict) and alternative and alternative.keys() <= _OTHER_KEYS:
         return {"transcript": "", **alternative}
     return alternative

@@ -1,1 +1,1 @@
-"""Parsing shared by the readers: lines, JSON, scores, names."""
+"""Parsing shared by the readers: lines, keyed lines, JSON, values, token marks, names from files."""

@@ -1,21 +1,21 @@
-"""Lines "key value", as Kaldi and ESPnet write tables, taken in order so that several files can be read in step."""
+"""KeyedLines: reads "key value" lines, as Kaldi and ESPnet write tables, several files in parallel."""
 
 import re
 from pathlib import Path
 
 from lorb.errors import MalformedFile
-from lorb.formats.parsing.lines import whole_lines
+from lorb.formats.parsing.lines import terminated_lines
 
 _KEY_AND_VALUE = re.compile(r"([^ \t]+)(.*)", re.DOTALL)
 
 
 class KeyedLines:
-    """The lines of one file.
+    """The lines of one file, read in order.
 
     Attributes:
         path: the file.
-        key: of the next line; None at the end.
-        line: number of the next line, or of the last one at the end.
+        key: key of the next line; None at the end.
+        line: number of the next line, from 1; number of the last line at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,27 +24,27 @@ class KeyedLines:
         self.key: str | None = None
         self.line = 0
         self._value = ""
-        self._lines = whole_lines(path)
+        self._lines = terminated_lines(path)
         self._advance()
 
-    def take(self) -> str:
-        """The value of the next line, without outer blanks. Raises MalformedFile where the line after it is broken."""
+    def next_value(self) -> str:
+        """Returns the next value, without outer white space, and reads one line ahead. Raises MalformedFile."""
         value = self._value
         self._advance()
         return value
 
     def expect(self, key: str, leader: "KeyedLines", leader_line: int) -> str:
-        """The next value, which must be that of `key`, as `leader` has it. Raises MalformedFile otherwise."""
+        """Returns the next value if its key is `key`, which `leader` has on `leader_line`. Raises MalformedFile."""
         if self.key != key:
             raise MalformedFile(
                 self.path,
                 self.line,
-                f"id {key!r}, which stands at {leader.path}:{leader_line}, is missing here, or the order differs",
+                f"id {key!r} of {leader.path}:{leader_line} is missing here, or the order differs",
             )
-        return self.take()
+        return self.next_value()
 
     def expect_end(self, leader: "KeyedLines") -> None:
-        """Sees that nothing is left. Raises MalformedFile that names the id which `leader` lacks."""
+        """Checks that no line is left. Raises MalformedFile that names the id missing from `leader`."""
         if self.key is not None:
             raise MalformedFile(self.path, self.line, f"id {self.key!r} is not in {leader.path}, or the order differs")
 

@@ -1,4 +1,4 @@
-"""Text from a file, plain or gzip, line by line; what is wrong with the bytes is said with its line."""
+"""Reads plain or gzip text line by line. Errors name the line of the wrong bytes."""
 
 import gzip
 import zlib
@@ -14,27 +14,28 @@ _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, text) of the lines that are not blank.
+    """Yields (line number from 1, text with its line end) of the lines that are not blank.
 
-    Raises MalformedFile where the file cannot be read, ends early, is not UTF-8 or holds nothing.
+    Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text.
     """
     number = 0
-    found = False
+    has_text = False
     with _opened(path) as binary:
         while line := _next_line(path, binary, number + 1):
             number += 1
             text = _decoded(path, line, number)
             if text.strip():
-                found = True
+                has_text = True
                 yield number, text
-    if not found:
+    if not has_text:
         raise MalformedFile(path, 1, "the file is empty")
 
 
-def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """As numbered_lines, without line ends, of files whose every line has one: a line without is torn.
+def terminated_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields (line number from 1, text without its line end) of the lines that are not blank.
 
-    Raises MalformedFile as numbered_lines does, and for a last line that does not end.
+    Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text. A last line without a
+    line end counts as truncated.
     """
     for number, text in numbered_lines(path):
         if not text.endswith("\n"):
@@ -42,10 +43,17 @@ def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
         yield number, text.removesuffix("\n").removesuffix("\r")
 
 
-def whole_text(path: Path) -> str:
-    """The file's text with its lines as they stand. Raises MalformedFile as numbered_lines does."""
-    lines = dict(numbered_lines(path))
-    return "".join(lines.get(number, "\n") for number in range(1, max(lines) + 1))
+def read_text(path: Path) -> str:
+    """Returns the text of a file with its line breaks; blank lines are emptied.
+
+    Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text.
+    """
+    parts = []
+    previous = 0
+    for number, text in numbered_lines(path):
+        parts.append("\n" * (number - previous - 1) + text)
+        previous = number
+    return "".join(parts)
 
 
 @contextmanager

@@ -1,17 +1,17 @@
-"""Words out of text in which a tool left marks of its tokens."""
+"""Removal of token marks (U+2581, <space>, <eos>, Whisper's tags) from the texts of end-to-end recognisers."""
 
 import re
 
-from lorb.formats.warnings import Notices
+from lorb.formats.notices import Notices
 
 _WORD_BEGIN = "\N{LOWER ONE EIGHTH BLOCK}"  # sentencepiece's U+2581
 _SPACE = "<space>"
-# Of ESPnet ("<sos/eos>" is one token), and of Whisper ("<|en|>", "<|notimestamps|>", "<|0.00|>").
+# Control tokens of ESPnet ("<sos/eos>" is one token) and Whisper ("<|en|>", "<|notimestamps|>", "<|0.00|>").
 _CONTROL = re.compile(r"<(?:sos/eos|sos|eos|blank|s|/s)>|<\|[^<>|]*\|>")
 
 
-def plain_words(text: str, notices: Notices) -> str:
-    """`text` with blanks for U+2581 and <space>, without control tokens and blanks at its ends."""
+def strip_token_marks(text: str, notices: Notices) -> str:
+    """Returns `text` with spaces for U+2581 and <space>, and without control tokens and outer white space."""
     words = text
     if _WORD_BEGIN in words or _SPACE in words:
         notices.add("texts in which U+2581 or <space> became a blank")

@@ -1,1 +1,1 @@
-"""Readers of the N-best lists that speech toolkits write."""
+"""Readers of the N-best formats of speech toolkits."""

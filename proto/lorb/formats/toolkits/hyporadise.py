@@ -1,26 +1,25 @@
-"""The format of HyPoradise: an array of {"input": [text, ...], "output": reference, "score"?: [number, ...]}.
+"""Reads HyPoradise: an array of {"input": [text, ...], "output": reference, "score"?: [number, ...]}.
 
-The scores, natural log and higher is better, may be called "am_score" too. Texts stand best first and are
-padded with copies, which NBest.distinct merges. A record without "id" is named after its file and its number
-in it.
+Scores are natural log, higher is better, and may be named "am_score". Texts are best first and padded with copies,
+which NBest.distinct merges. A record without "id" is named after the file and its number in it.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lorb.errors import MalformedFile
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
-from lorb.formats.parsing.json_documents import array_members
-from lorb.formats.parsing.lines import whole_text
+from lorb.formats.parsing.json_cursor import array_members
+from lorb.formats.parsing.lines import read_text
 from lorb.formats.record import ListRecord
-from lorb.formats.warnings import Notices
 
 _SCORE_FIELDS = ("score", "am_score")
 
 
 def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
     """Yields the lists of a HyPoradise file. Raises MalformedFile."""
-    for number, (line, entry) in enumerate(array_members(path, whole_text(path)), start=1):
+    for number, (line, entry) in enumerate(array_members(path, read_text(path)), start=1):
         if not isinstance(entry, dict):
             raise MalformedFile(path, line, f"record {number} is not an object")
         fields = _native_fields(entry, path, line)
@@ -29,8 +28,8 @@ def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Ite
 
 
 def _native_fields(entry: Mapping[str, object], path: Path, line: int) -> dict[str, object]:
-    taken = {"input", "output", *_SCORE_FIELDS}
-    others = {key: value for key, value in entry.items() if key not in taken and value is not None}
+    converted = {"input", "output", *_SCORE_FIELDS}
+    others = {key: value for key, value in entry.items() if key not in converted and value is not None}
     if isinstance(others.get("id"), int):
         others["id"] = str(others["id"])
     reference = {} if entry.get("output") is None else {"ref": entry["output"]}
@@ -46,5 +45,7 @@ def _hypotheses(entry: Mapping[str, object], path: Path, line: int) -> list[dict
         return [{"text": text} for text in texts]
     scores = entry[name]
     if not isinstance(scores, list) or len(scores) != len(texts):
-        raise MalformedFile(path, line, f'"{name}" is not an array of {len(texts)} numbers, as "input" has')
+        raise MalformedFile(
+            path, line, f'"{name}" is not an array of {len(texts)} numbers, one for each text of "input"'
+        )
     return [{"text": text, "score": score} for text, score in zip(texts, scores, strict=True)]

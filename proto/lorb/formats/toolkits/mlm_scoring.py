@@ -1,7 +1,7 @@
-"""The format of awslabs/mlm-scoring: {utterance: {"hyp_1": {"score", "text"}, ..., "ref"?}}.
+"""Reads the format of awslabs/mlm-scoring: {utterance: {"hyp_1": {"score", "text"}, ..., "ref"?}}.
 
-Hypotheses stand in the order of their numbers; texts begin with a blank, which is dropped; scores are natural
-log, higher is better.
+Hypotheses are ordered by their numbers. Texts begin with a blank, which is dropped. Scores are natural log, higher is
+better.
 """
 
 import re
@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lorb.errors import MalformedFile
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
-from lorb.formats.parsing.json_documents import object_members
-from lorb.formats.parsing.lines import whole_text
+from lorb.formats.parsing.json_cursor import object_members
+from lorb.formats.parsing.lines import read_text
 from lorb.formats.record import ListRecord
-from lorb.formats.warnings import Notices
 
 _HYPOTHESIS_KEY = re.compile(r"hyp_([0-9]{1,9})")
 
 
 def read_mlm_scoring(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
     """Yields the lists of an mlm-scoring file. Raises MalformedFile."""
-    for line, (utterance, entry) in object_members(path, whole_text(path)):
+    for line, (utterance, entry) in object_members(path, read_text(path)):
         if not isinstance(entry, dict):
             raise MalformedFile(path, line, f"utterance {utterance[:80]!r} is not an object")
         yield ListRecord.of(_native_fields(utterance, entry, notices), path, line)

@@ -1,12 +1,13 @@
-"""SRILM's n-best files, one an utterance, named after it: three formats of nbest-format(5).
+"""Reads SRILM n-best files in the three formats of nbest-format(5). Each file is one utterance and gives it its id.
 
-As NBestHyp::write (SRILM, lm/src/NBest.cc) writes them and NBestHyp::parse reads them:
+Source: NBestHyp::write and NBestHyp::parse (SRILM, lm/src/NBest.cc).
     NBestList1.0    (score) word ...
     NBestList2.0    (score) word ( st: 0.1 et: 0.5 g: -12 a: -345 ) ...
     no header       ascore lscore nwords word ...
-Scores of the first two are bytelogs (logs to base 1.0001, divided by 1024), of the last log10; higher is better. The
-last becomes (ascore + W * lscore + V * nwords) / W, as nbest-lattice divides by the language model's weight before
-it makes posteriors. Pauses and sentence ends are left out, and of the second format phones and states.
+Scores of the first two are bytelogs (log to base 1.0001, divided by 1024), scores of the last are log10; higher is
+better. The score without a header is (ascore + W * lscore + V * nwords) / W: nbest-lattice divides by the language
+model weight W before it computes posteriors. Pauses and sentence marks are dropped, and phones and states of the
+second format.
 """
 
 import math
@@ -15,29 +16,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lorb.errors import MalformedFile
+from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
-from lorb.formats.parsing.lines import whole_lines
-from lorb.formats.parsing.list_names import bare_name
-from lorb.formats.parsing.score_text import parsed_score
+from lorb.formats.parsing.file_names import file_stem
+from lorb.formats.parsing.lines import terminated_lines
+from lorb.formats.parsing.values import parse_score
 from lorb.formats.record import ListRecord
-from lorb.formats.warnings import Notices
 
 _HEADERS = ("NBestList1.0", "NBestList2.0")
 _BYTELOG = 1024 / 10000.5  # natural log of one bytelog, the constants of SRILM's Prob.h
 _FIELDS_PER_TOKEN = 11
-_LABELS = {1: "(", 2: "st:", 4: "et:", 6: "g:", 8: "a:", 10: ")"}
+_FIELD_LABELS = {1: "(", 2: "st:", 4: "et:", 6: "g:", 8: "a:", 10: ")"}
 _STATE = re.compile(r".*-[0-9]")
 _NO_WORDS = {"-pau-", "<s>", "</s>"}
 _FIRST_LINE = re.compile(r"\(-?[0-9.]+\)(?: .*)?|[-+.0-9e]+ [-+.0-9e]+ [0-9]+(?: .*)?", re.IGNORECASE)
 
 
 def is_srilm_line(text: str) -> bool:
-    """Whether `text` may be the first line of such a file."""
+    """Returns whether `text` can be the first line of an SRILM n-best file."""
     return text.strip() in _HEADERS or bool(_FIRST_LINE.fullmatch(text.rstrip()))
 
 
 def read_srilm(path: Path, options: FormatOptions, notices: Notices) -> Iterator[ListRecord]:
-    """Yields the list of a file, or of every file in a folder. Raises MalformedFile."""
+    """Yields the list of a file, or of each file in a folder. Raises MalformedFile."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     for file in files:
         if not file.name.startswith("."):
@@ -47,10 +48,10 @@ def read_srilm(path: Path, options: FormatOptions, notices: Notices) -> Iterator
 def _list_of_file(path: Path, options: FormatOptions, notices: Notices) -> ListRecord:
     header = ""
     hypotheses: list[dict[str, object]] = []
-    for line, text in whole_lines(path):
+    for line, text in terminated_lines(path):
         if text.strip() in _HEADERS:
             if hypotheses or header:
-                raise MalformedFile(path, line, "a second list begins: give one file an utterance")
+                raise MalformedFile(path, line, "a second list begins: give one file for each utterance")
             header = text.strip()
         elif header == _HEADERS[1]:
             hypotheses.append(_backtrace(text.split(), path, line, notices))
@@ -62,7 +63,7 @@ def _list_of_file(path: Path, options: FormatOptions, notices: Notices) -> ListR
         raise MalformedFile(path, 1, "the file holds no hypotheses")
     ranked = sorted(hypotheses, key=_score, reverse=True)
     notices.add("lists put into the order of their scores", int(ranked != hypotheses))
-    return ListRecord.of({"id": bare_name(path), "hyps": ranked}, path, 1)
+    return ListRecord.of({"id": file_stem(path), "hyps": ranked}, path, 1)
 
 
 def _score(hypothesis: dict[str, object]) -> float:
@@ -77,20 +78,20 @@ def _composite_score(field: str, path: Path, line: int, notices: Notices) -> flo
     if not (field.startswith("(") and field.endswith(")")):
         raise MalformedFile(path, line, f"{field[:80]!r} is not a score in brackets")
     notices.add("scores turned from bytelogs into natural logs")
-    return parsed_score(field[1:-1], path, line, notices) * _BYTELOG
+    return parse_score(field[1:-1], path, line, notices) * _BYTELOG
 
 
 def _backtrace(fields: Sequence[str], path: Path, line: int, notices: Notices) -> dict[str, object]:
     score = _composite_score(fields[0], path, line, notices)
     if (len(fields) - 1) % _FIELDS_PER_TOKEN:
-        raise MalformedFile(path, line, "a word is without its ( st: et: g: a: )")
+        raise MalformedFile(path, line, "a word lacks its ( st: et: g: a: )")
     words, acoustic, grammar, previous_end = [], 0.0, 0.0, -1.0
     for i in range(1, len(fields), _FIELDS_PER_TOKEN):
         token = fields[i : i + _FIELDS_PER_TOKEN]
-        if any(token[at] != label for at, label in _LABELS.items()):
+        if any(token[at] != label for at, label in _FIELD_LABELS.items()):
             raise MalformedFile(path, line, f"{token[0][:80]!r} is not followed by ( st: et: g: a: )")
-        start, end, g, a = (parsed_score(token[at], path, line, notices) for at in (3, 5, 7, 9))
-        # As SRILM tells phones and states from words: their times lie inside the word before them.
+        start, end, g, a = (parse_score(token[at], path, line, notices) for at in (3, 5, 7, 9))
+        # SRILM's own rule: phones and states lie within the times of the word before them.
         if start > previous_end and not _STATE.fullmatch(token[0]):
             words.append(token[0])
             acoustic, grammar, previous_end = acoustic + a, grammar + g, end
@@ -102,8 +103,8 @@ def _three_scores(
     fields: Sequence[str], path: Path, line: int, options: FormatOptions, notices: Notices
 ) -> dict[str, object]:
     if len(fields) < 3 or not fields[2].isascii() or not fields[2].isdigit():
-        raise MalformedFile(path, line, 'not "ascore lscore nwords word ...", and no NBestList header stands above')
-    acoustic, language = (parsed_score(field, path, line, notices) * math.log(10) for field in fields[:2])
+        raise MalformedFile(path, line, 'not "ascore lscore nwords word ...", and there is no NBestList header')
+    acoustic, language = (parse_score(field, path, line, notices) * math.log(10) for field in fields[:2])
     weight = options.srilm_lm_weight
     words = int(fields[2]) * options.srilm_word_weight * math.log(10)
     notices.add(

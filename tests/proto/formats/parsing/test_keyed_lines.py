@@ -16,7 +16,7 @@ def test_keys_and_values_come_in_order(tmp_path):
     lines = table(tmp_path, "a", "u1 x y \n\nu2\tz\r\nu3\n")
     taken = []
     while lines.key is not None:
-        taken.append((lines.line, lines.key, lines.take()))
+        taken.append((lines.line, lines.key, lines.next_value()))
     assert taken == [(1, "u1", "x y"), (3, "u2", "z"), (4, "u3", "")]
 
 
@@ -25,9 +25,7 @@ def test_a_follower_must_have_the_leaders_keys(tmp_path):
     leader, follower = table(tmp_path, "a", "u1 x\nu2 y\n"), table(tmp_path, "b", "u1 1\nu3 3\n")
     assert follower.expect("u1", leader, 1) == "1"
     error = refusal(lambda: follower.expect("u2", leader, 2))
-    assert error.message == (
-        f"{tmp_path}/b:2: id 'u2', which stands at {tmp_path}/a:2, is missing here, or the order differs"
-    )
+    assert error.message == (f"{tmp_path}/b:2: id 'u2' of {tmp_path}/a:2 is missing here, or the order differs")
     error = refusal(lambda: follower.expect_end(leader))
     assert error.message == f"{tmp_path}/b:2: id 'u3' is not in {tmp_path}/a, or the order differs"
 
@@ -35,7 +33,7 @@ def test_a_follower_must_have_the_leaders_keys(tmp_path):
 def test_the_end_of_a_file_is_its_last_line(tmp_path):
     """Where a follower ends early, the error has the line after which something is missing."""
     leader, follower = table(tmp_path, "a", "u1 x\nu2 y\n"), table(tmp_path, "b", "u1 1\n")
-    follower.take()
+    follower.next_value()
     assert refusal(lambda: follower.expect("u2", leader, 2)).line == 1
 
 

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from lorb.errors import MalformedFile
-from lorb.formats.parsing.lines import numbered_lines, whole_lines, whole_text
+from lorb.formats.parsing.lines import numbered_lines, read_text, terminated_lines
 
 TEXT = "erste Zeile ä\n\n  \nvierte\n"
 
@@ -30,7 +30,7 @@ def test_the_whole_text_keeps_its_lines(tmp_path):
     """Positions in the whole text still tell the line."""
     path = tmp_path / "lists.txt"
     path.write_text(TEXT)
-    assert whole_text(path) == "erste Zeile ä\n\n\nvierte\n"
+    assert read_text(path) == "erste Zeile ä\n\n\nvierte\n"
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path):
@@ -84,8 +84,8 @@ def test_whole_lines_have_an_end(tmp_path):
     """Line ends of either kind go; a last line without one is torn."""
     path = tmp_path / "table"
     path.write_bytes(b"a\n\nb\r\n")
-    assert list(whole_lines(path)) == [(1, "a"), (3, "b")]
+    assert list(terminated_lines(path)) == [(1, "a"), (3, "b")]
     path.write_bytes(b"a\n\nb")
     with pytest.raises(MalformedFile) as caught:
-        list(whole_lines(path))
+        list(terminated_lines(path))
     assert caught.value.message == f"{path}:3: the line has no end: the file is truncated"

@@ -3,7 +3,7 @@
 import pytest
 
 from lorb.formats import Notices
-from lorb.formats.parsing.token_marks import plain_words
+from lorb.formats.parsing.token_marks import strip_token_marks
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ from lorb.formats.parsing.token_marks import plain_words
 )
 def test_marks_of_tokens_go_and_words_stay(text, words):
     """Also words that look like tokens: <unk> was recognised as something."""
-    assert plain_words(text, Notices()) == words
+    assert strip_token_marks(text, Notices()) == words
 
 
 def test_what_was_done_is_counted():
     """Once a text."""
     notices = Notices()
     for text in ("▁a▁b<eos>", "▁c", "d"):
-        plain_words(text, notices)
+        strip_token_marks(text, notices)
     assert notices.lines() == [
         "2 texts in which U+2581 or <space> became a blank",
         "1 texts without their control tokens, as <eos>",

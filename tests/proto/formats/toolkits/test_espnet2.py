@@ -102,7 +102,7 @@ def test_a_score_that_is_missing_is_named_with_its_file(folder):
     edit(scores, scores.read_text().splitlines()[0] + "\n", "")
     error = refusal(lambda: read(folder))
     assert (error.path, error.line) == (str(scores), 1)
-    assert f"id '5338-284437-0002', which stands at {scores.with_name('text')}:1, is missing here" in error.message
+    assert f"id '5338-284437-0002' of {scores.with_name('text')}:1 is missing here" in error.message
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_id_in_one_file_alone_is_an_error(folder, file, words):
     path = folder / "logdir/output.1" / file
     path.write_text(path.read_text() + "5338-284437-0009 -1.0\n")
     error = refusal(lambda: read(folder))
-    assert words in error.message or "'5338-284437-0009', which stands at" in error.message
+    assert words in error.message or "id '5338-284437-0009' of" in error.message
 
 
 def test_a_score_that_is_no_number_has_its_line(folder):

@@ -76,7 +76,10 @@ def test_symbols_in_place_of_words_are_noticed(tmp_path):
     """The file before int2sym.pl has numbers: the model would read them as words."""
     (tmp_path / "words").write_bytes((ARCHIVE / "words").read_bytes())
     _, notices = read(tmp_path / "words")
-    assert notices[-1] == "2 lists of numbers alone: of symbols, int2sym.pl -f 2- words.txt makes words"
+    assert (
+        notices[-1]
+        == "2 lists with only numbers: if these are symbol ids, convert them with int2sym.pl -f 2- words.txt"
+    )
 
 
 @pytest.mark.parametrize("costs", ["acwt", "lmwt.withlm"])
@@ -86,7 +89,7 @@ def test_a_missing_cost_is_named_with_its_file(archive, costs):
     (archive / costs).write_text("".join(lines[:3] + lines[4:]))
     error = refusal(lambda: read(archive))
     assert (error.path, error.line) == (str(archive / costs), 4)
-    assert f"id '5338-284437-0003-1', which stands at {archive / 'words_text'}:4, is missing here" in error.message
+    assert f"id '5338-284437-0003-1' of {archive / 'words_text'}:4 is missing here" in error.message
 
 
 def test_a_cost_without_words_is_an_error(archive):

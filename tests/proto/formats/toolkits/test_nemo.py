@@ -39,7 +39,7 @@ def test_beams_get_names_and_references_of_the_manifest():
     ]
     assert records[1].line == 4
     assert records[0].fields["duration"] == 2.395
-    assert notices == ["3 lists named after their recording, without folder and ending"]
+    assert notices == ["3 lists named after their recording, without folder and suffix"]
 
 
 def test_manifest_and_size_may_be_told(tmp_path):
@@ -55,7 +55,7 @@ def test_beams_without_a_manifest_or_a_size_are_refused(tmp_path):
     alone = tmp_path / "dev_width3.tsv"
     alone.write_bytes(BEAMS.read_bytes())
     assert "give --nemo-manifest, or put it beside them as dev_width3.json" in refusal(lambda: read(alone)).message
-    with pytest.raises(InvalidInput, match="give --nemo-beam-size, or keep the name"):
+    with pytest.raises(InvalidInput, match="give --nemo-beam-size, or keep NeMo's file name"):
         read(written(tmp_path, "yes\t-1\n", name="dev.tsv"))
 
 
@@ -73,7 +73,7 @@ def test_segments_of_one_recording_differ_by_their_offset(tmp_path):
 @pytest.mark.parametrize(
     ("beams", "line", "words"),
     [
-        ("yes\t-1\n", 1, "1 of 2 beams are here for the entry at"),
+        ("yes\t-1\n", 1, "the file ends after 1 of 2 beams for the entry at"),
         ("yes\t-1\nno\t-2\nmaybe\t-3\n", 3, "has no entry for this beam"),
         ("yes\t-1\nno -2\n", 2, "no tab"),
         ("yes\t-1\nno\tx\n", 2, "'x' is not a finite number"),

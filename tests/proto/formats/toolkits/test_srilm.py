@@ -82,7 +82,7 @@ def test_a_folder_is_a_list_a_file():
         ("NBestList1.0\n-1 a\n", 2, "'-1' is not a score in brackets"),
         ("NBestList1.0\n(x) a\n", 2, "'x' is not a finite number"),
         ("NBestList1.0\n(-1) a\n(-2) b", 3, "the file is truncated"),
-        ("NBestList2.0\n(-1) a ( st: 0 et: 1 g: -1\n", 2, "a word is without its"),
+        ("NBestList2.0\n(-1) a ( st: 0 et: 1 g: -1\n", 2, "a word lacks its"),
         ("NBestList2.0\n(-1) a ( st: 0 et: 1 x: -1 a: -1 )\n", 2, "'a' is not followed by"),
         ("NBestList2.0\n(-1) a ( st: 0 et: y g: -1 a: -1 )\n", 2, "'y' is not a finite number"),
         ("-1 -2 1 a\n-1 -2\n", 2, 'not "ascore lscore nwords word ..."'),

@@ -1,4 +1,4 @@
-"""What is asked: lists drawn from files for domains drawn by their shares, ready to be sent."""
+"""Workload: the requests of a load, drawn at random from lists and domains."""
 
 import math
 import random
@@ -17,7 +17,12 @@ SERVER_DEFAULT = ""  # the domain of a request that names none
 
 @dataclass(frozen=True, slots=True)
 class DomainShare:
-    """A domain, as requests name it, and its share of the calls, in any unit."""
+    """A domain and its share of the calls. Raises InvalidInput if the name or the share is invalid.
+
+    Attributes:
+        domain: "name" or "name@alias"; SERVER_DEFAULT for the server's default domain.
+        share: weight of the domain, above 0; the shares need not add up to 1.
+    """
 
     domain: str
     share: float
@@ -35,17 +40,17 @@ ONLY_DEFAULT = (DomainShare(SERVER_DEFAULT, 1.0),)
 
 
 def parse_domains(text: str) -> tuple[DomainShare, ...]:
-    """Reads "a", "a,b" (equal shares) or "a=0.7,b@canary=0.3". Raises InvalidInput."""
-    shares = [_share(part) for part in text.split(",")]
+    """Parses "a", "a,b" (equal shares) or "a=0.7,b@canary=0.3". Raises InvalidInput."""
+    shares = [_parse_share(part) for part in text.split(",")]
     names = [share.domain for share in shares]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InvalidInput(f"domain {twice!r} comes twice: add its shares up", field="domains")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InvalidInput(f"domain {repeated!r} comes twice: add up its shares", field="domains")
     return tuple(shares)
 
 
-def cut(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
-    """Every list with its best `num_hypotheses` only; shorter ones and None leave lists as they are."""
+def truncate_lists(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
+    """Keeps the best `num_hypotheses` of each list; None keeps all. Raises InvalidInput if it is below 1."""
     if num_hypotheses is None:
         return list(lists)
     if num_hypotheses < 1:
@@ -54,27 +59,30 @@ def cut(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
-    """Requests as they travel, and which of them each call sends.
+class Workload:
+    """The requests of a load, and the request of each call.
 
     Attributes:
-        requests: serialised RescoreRequests, all lists for the first domain, then for the next.
-        draws: for each call, in order, the position of its request.
+        requests: serialised RescoreRequests: all lists for the first domain, then for the next.
+        draws: for each call, the position of its request in `requests`.
     """
 
     requests: Sequence[bytes]
     draws: "array[int]"
 
     @classmethod
-    def of(
+    def draw(
         cls,
         lists: Sequence[NBest],
         domains: Sequence[DomainShare],
         options: RescoreOptions,
         num_calls: int,
         seed: int,
-    ) -> "Mix":
-        """Draws domains by chance and lists in shuffled rounds: each once before any comes again."""
+    ) -> "Workload":
+        """Draws domains by their shares, and lists in shuffled rounds: each once before any is repeated.
+
+        Raises InvalidInput if there are no lists, or a list cannot be sent.
+        """
         if not lists:
             raise InvalidInput("there are no lists to send", field="lists")
         requests = [
@@ -86,18 +94,18 @@ class Mix:
 
 
 def _draws(num_lists: int, domains: Sequence[DomainShare], num_calls: int, seed: int) -> "array[int]":
-    chance = random.Random(f"mix {seed}")  # noqa: S311 - a load, not a secret; not the arrivals' numbers again
-    domain_of_calls = chance.choices(range(len(domains)), [share.share for share in domains], k=num_calls)
+    rng = random.Random(f"mix {seed}")  # noqa: S311 - not for cryptography; independent of the arrivals' draws
+    domain_of_calls = rng.choices(range(len(domains)), [share.share for share in domains], k=num_calls)
     lists: list[int] = []
     draws = array("Q")
     for domain in domain_of_calls:
         if not lists:
-            lists = chance.sample(range(num_lists), num_lists)
+            lists = rng.sample(range(num_lists), num_lists)
         draws.append(domain * num_lists + lists.pop())
     return draws
 
 
-def _share(part: str) -> DomainShare:
+def _parse_share(part: str) -> DomainShare:
     domain, equals, share = part.strip().partition("=")
     if not domain:
         raise InvalidInput(f"domains has an empty name in {part!r}: give a=0.7,b=0.3", field="domains")

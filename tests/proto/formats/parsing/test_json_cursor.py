@@ -1,4 +1,4 @@
-"""lorb.formats.parsing.json_documents: JSON with the line of every member."""
+"""lorb.formats.parsing.json_cursor: JSON with the line of every member."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb.errors import MalformedFile
-from lorb.formats.parsing.json_documents import array_members, documents, members_within, object_members, parsed_json
+from lorb.formats.parsing.json_cursor import array_members, documents, members_at, object_members, parse_json
 
 PATH = Path("lists.json")
 TEXTS = st.text(max_size=6)
@@ -82,7 +82,7 @@ def test_what_is_not_an_object_is_refused(text):
 def test_a_line_of_json_lines_names_its_own_line():
     """Counted from where the text stands in its file; a line cut short does not blame the next."""
     with pytest.raises(MalformedFile) as caught:
-        parsed_json(PATH, 7, '{"id": "a", "hyps": [\n')
+        parse_json(PATH, 7, '{"id": "a", "hyps": [\n')
     assert caught.value.line == 7
     assert caught.value.message.startswith("lists.json:7: not JSON: ")
 
@@ -98,8 +98,8 @@ def test_documents_follow_each_other_or_stand_in_an_array(values, indent):
 def test_members_within_are_found_by_their_route():
     """What stands beside them is skipped; each has its line; several routes and documents may be tried."""
     text = '{"a": [0],\n "b": {"c": [1,\n 2], "d": 7}}\n{"c": [3]}'
-    assert list(members_within(PATH, text, [("b", "c"), ("c",)])) == [(2, 1), (3, 2), (4, 3)]
-    assert list(members_within(PATH, '[{"c": {"x": 1}}, {}]', [("c",)])) == [(1, ("x", 1))]
+    assert list(members_at(PATH, text, [("b", "c"), ("c",)])) == [(2, 1), (3, 2), (4, 3)]
+    assert list(members_at(PATH, '[{"c": {"x": 1}}, {}]', [("c",)])) == [(1, ("x", 1))]
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_members_within_are_found_by_their_route():
 def test_a_route_that_leads_elsewhere_is_refused_on_its_line(text, line):
     """Not an object on the way, not an array at its end, or the end is missing."""
     with pytest.raises(MalformedFile, match="not JSON") as caught:
-        list(members_within(PATH, text, [("b", "c")]))
+        list(members_at(PATH, text, [("b", "c")]))
     assert caught.value.line == line

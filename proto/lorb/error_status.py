@@ -1,8 +1,8 @@
-"""Errors on the wire: one total table from LorbError to gRPC statuses with google.rpc details, and back.
+"""Maps LorbErrors to gRPC statuses and back.
 
-Details: ErrorInfo on every error (reason, domain "lorb", the field), BadRequest where a value is wrong,
-RetryInfo where trying again can help. The client goes by ErrorInfo.reason, and by the code where gRPC itself
-or a proxy answered.
+Every status carries google.rpc.ErrorInfo (reason, domain "lorb", field). Wrong values add BadRequest; errors that pass
+add RetryInfo. The client picks the error class by ErrorInfo.reason, or by the status code if there is none: gRPC
+itself and proxies send none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,14 +37,14 @@ from lorb.errors import (
 ERROR_DOMAIN = "lorb"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# Trailing metadata over 8 KiB may be refused on the way, and the message travels in it three times.
+# HTTP/2 peers may refuse trailing metadata over 8 KiB, and the message is in it three times.
 MAX_MESSAGE_BYTES = 800
 MAX_FIELD_BYTES = 200
 
 _Code = grpc.StatusCode
 
-# A file is read where it lies, never by a server: on the wire MalformedFile is the InvalidInput it extends.
-_ROWS: Mapping[type[LorbError], tuple[grpc.StatusCode, str]] = {
+# Servers read no files of callers, so MalformedFile travels as its parent, InvalidInput.
+_STATUS_OF_ERROR: Mapping[type[LorbError], tuple[grpc.StatusCode, str]] = {
     LorbError: (_Code.UNKNOWN, "UNKNOWN"),
     InvalidInput: (_Code.INVALID_ARGUMENT, "INVALID_INPUT"),
     MalformedFile: (_Code.INVALID_ARGUMENT, "INVALID_INPUT"),
@@ -65,12 +65,12 @@ _ROWS: Mapping[type[LorbError], tuple[grpc.StatusCode, str]] = {
 
 _RETRY_SECONDS: Mapping[type[LorbError], float] = {Overloaded: 0.1, Unavailable: 1.0}
 
-_BY_REASON: Mapping[str, type[LorbError]] = {
-    reason: kind for kind, (_, reason) in _ROWS.items() if kind is not MalformedFile
+_ERROR_OF_REASON: Mapping[str, type[LorbError]] = {
+    reason: kind for kind, (_, reason) in _STATUS_OF_ERROR.items() if kind is not MalformedFile
 }
 
-# What a code means when nobody gave a reason: gRPC itself, a proxy, or a server of another make.
-_BY_CODE: Mapping[grpc.StatusCode, type[LorbError]] = {
+# For statuses without ErrorInfo: from gRPC itself, a proxy, or another server.
+_ERROR_OF_CODE: Mapping[grpc.StatusCode, type[LorbError]] = {
     _Code.INVALID_ARGUMENT: InvalidInput,
     _Code.OUT_OF_RANGE: InvalidInput,
     _Code.NOT_FOUND: UnknownDomain,
@@ -89,7 +89,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class _FailedCall(Protocol):
-    """What grpc's and grpc.aio's errors have in common; grpc.RpcError itself declares none of it."""
+    """Methods of the errors of grpc and grpc.aio, which grpc.RpcError does not declare."""
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
@@ -97,15 +97,15 @@ class _FailedCall(Protocol):
 
 
 def status_code(error: LorbError) -> grpc.StatusCode:
-    """The gRPC code of `error`; one of a type without a row has its nearest ancestor's."""
-    return _row(type(error))[0]
+    """Returns the gRPC code of `error`. A subclass that the table lacks has the code of its nearest listed ancestor."""
+    return _status_of_class(type(error))[0]
 
 
 def status_from_error(error: LorbError) -> Status:
-    """`error` as google.rpc.Status, message and field cut to what trailing metadata can carry."""
-    code, reason = _row(type(error))
-    message = _cut(error.message, MAX_MESSAGE_BYTES)
-    field = _cut(error.field, MAX_FIELD_BYTES)
+    """Converts `error` to google.rpc.Status. A long message or field is truncated to fit into trailing metadata."""
+    code, reason = _status_of_class(type(error))
+    message = _truncated(error.message, MAX_MESSAGE_BYTES)
+    field = _truncated(error.field, MAX_FIELD_BYTES)
     details: list[ErrorInfo | BadRequest | RetryInfo] = [
         ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata={"field": field} if field else {})
     ]
@@ -114,23 +114,23 @@ def status_from_error(error: LorbError) -> Status:
         details.append(BadRequest(field_violations=[violation]))
     if type(error) in _RETRY_SECONDS:
         details.append(RetryInfo(retry_delay=_duration(_RETRY_SECONDS[type(error)])))
-    return Status(code=code.value[0], message=message, details=[_packed(detail) for detail in details])
+    return Status(code=code.value[0], message=message, details=[_as_any(detail) for detail in details])
 
 
-def trailers(error: LorbError) -> tuple[tuple[str, bytes], ...]:
-    """The trailing metadata that carries `error`'s details, as `context.abort` takes it."""
+def trailing_metadata(error: LorbError) -> tuple[tuple[str, bytes], ...]:
+    """Returns the trailing metadata that carries the details of `error`, for `context.abort`."""
     return ((DETAILS_KEY, status_from_error(error).SerializeToString()),)
 
 
 def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[AnyDetail] = ()) -> LorbError:
-    """The error that a status stands for: by ErrorInfo.reason, or by its code where there is none."""
-    kind = _BY_CODE.get(code, LorbError)
+    """Converts a status to an error: by ErrorInfo.reason, or by the code if there is no ErrorInfo of LoRB."""
+    kind = _ERROR_OF_CODE.get(code, LorbError)
     field = ""
     retry_seconds = None
     for detail in details:
         info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == ERROR_DOMAIN:
-            kind = _BY_REASON.get(info.reason, kind)
+            kind = _ERROR_OF_REASON.get(info.reason, kind)
             field = field or info.metadata.get("field", "")
         elif detail.Is(BadRequest.DESCRIPTOR) and detail.Unpack(bad_request) and bad_request.field_violations:
             field = field or bad_request.field_violations[0].field
@@ -142,19 +142,19 @@ def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[Any
 
 
 def error_from_status_message(status: Status) -> LorbError:
-    """The error that a google.rpc.Status stands for, as in BatchRescoreResult."""
+    """Converts a google.rpc.Status, such as the one in BatchRescoreResult, to an error."""
     code = _CODE_OF_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
     return error_from_status(code, status.message, status.details)
 
 
 def error_from_rpc(error: grpc.RpcError) -> LorbError:
-    """The error that a failed call stands for, of grpc or grpc.aio."""
+    """Converts the error of a failed grpc or grpc.aio call."""
     call = cast(_FailedCall, error)
     return error_from_status(call.code(), call.details() or "", _details(call.trailing_metadata() or ()))
 
 
-def _row(kind: type[LorbError]) -> tuple[grpc.StatusCode, str]:
-    return next(_ROWS[ancestor] for ancestor in kind.__mro__ if ancestor in _ROWS)
+def _status_of_class(kind: type[LorbError]) -> tuple[grpc.StatusCode, str]:
+    return next(_STATUS_OF_ERROR[ancestor] for ancestor in kind.__mro__ if ancestor in _STATUS_OF_ERROR)
 
 
 def _details(metadata: Metadata) -> Sequence[AnyDetail]:
@@ -162,12 +162,12 @@ def _details(metadata: Metadata) -> Sequence[AnyDetail]:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 return tuple(Status.FromString(value).details)
-            except DecodeError:  # a proxy's own bytes: the code still tells something
+            except DecodeError:  # bytes of a proxy: the status code remains
                 return ()
     return ()
 
 
-def _packed(detail: ErrorInfo | BadRequest | RetryInfo) -> AnyDetail:
+def _as_any(detail: ErrorInfo | BadRequest | RetryInfo) -> AnyDetail:
     packed = AnyDetail()
     packed.Pack(detail)
     return packed
@@ -179,7 +179,7 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def _cut(text: str, max_bytes: int) -> str:
+def _truncated(text: str, max_bytes: int) -> str:
     encoded = text.encode("utf-8", errors="replace")
     if len(encoded) <= max_bytes:
         return encoded.decode("utf-8")

@@ -1,4 +1,4 @@
-"""lorb_client.load.load: loads on a real gRPC server."""
+"""lorb_client.load.run: loads on a real gRPC server."""
 
 import itertools
 import threading
@@ -12,8 +12,8 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, RankedHypothesis, RescoreOptions
 from lorb_client.access import Access
 from lorb_client.load.arrivals import Arrivals, Step
-from lorb_client.load.load import LoadConfig, run_load
-from lorb_client.load.mix import parse_domains
+from lorb_client.load.run import LoadConfig, run_load
+from lorb_client.load.workload import parse_domains
 from support.servers.rescoring_server import ScriptedService, serving, turned_round
 
 LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(4)), id=f"u{i}") for i in range(10)]

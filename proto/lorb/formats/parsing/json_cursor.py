@@ -1,4 +1,8 @@
-"""The members of a JSON document's array or object, or the documents of a file, each with the line it begins on."""
+"""Reads JSON documents member by member, with the line on which each member begins.
+
+Not ijson (3.6, yajl2_c): it reports no positions, turns half a surrogate pair into "?" and, where it returns floats,
+refuses integers over 64 bits.
+"""
 
 import json
 import re
@@ -11,7 +15,7 @@ from lorb.errors import MalformedFile
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 Member = TypeVar("Member")
-Route = tuple[str, ...]  # keys, the outermost first
+KeyPath = tuple[str, ...]  # keys of nested objects, the outermost first
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -21,11 +25,11 @@ def _refuse(constant: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
-def parsed_json(path: Path, line: int, text: str) -> object:
-    """The value that `text`, which begins on `line`, holds. Raises MalformedFile where it is not JSON."""
+def parse_json(path: Path, line: int, text: str) -> object:
+    """Parses one JSON value. `line` is the line of the file on which `text` begins. Raises MalformedFile."""
     cursor = _Cursor(path, text, line)
     value = cursor.value()
-    cursor.end()
+    cursor.expect_end()
     return value
 
 
@@ -36,7 +40,7 @@ def array_members(path: Path, text: str) -> Iterator[tuple[int, object]]:
 
 
 def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, object]]]:
-    """Yields (line, (key, value)) for each member of the outermost object; a key may come twice.
+    """Yields (line, (key, value)) for each member of the outermost object; repeated keys are kept.
 
     Raises MalformedFile.
     """
@@ -45,7 +49,7 @@ def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, obje
 
 
 def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
-    """Yields (line, value) of documents that follow each other, or of the members of one array.
+    """Yields (line, value) for each member of one array, or for each of several documents one after another.
 
     Raises MalformedFile.
     """
@@ -57,42 +61,42 @@ def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
         yield cursor.line, cursor.value()
 
 
-def members_within(path: Path, text: str, routes: Sequence[Route]) -> Iterator[tuple[int, object]]:
-    """Yields (line, member) of the arrays or objects that the keys of a route lead to, in documents as above.
+def members_at(path: Path, text: str, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
+    """Yields (line, member) of the arrays and objects at `key_paths`, in one array or in consecutive documents.
 
-    A member of an object is (key, value). Raises MalformedFile, also where a route leads to something else.
+    A member of an object is (key, value). Raises MalformedFile, also if a key path leads to another kind of value.
     """
     cursor = _Cursor(path, text)
     if cursor.at("["):
         for _ in cursor.members("[", "]", lambda: None):
-            yield from cursor.within(routes)
+            yield from cursor.members_at(key_paths)
         return
     while not cursor.at_end():
-        yield from cursor.within(routes)
+        yield from cursor.members_at(key_paths)
 
 
 class _Cursor:
-    """A place in JSON text that moves forward only."""
+    """A position in JSON text that only moves forward."""
 
     def __init__(self, path: Path, text: str, line: int = 1) -> None:
         self._path = path
         self._text = text.rstrip()  # so that an error at the end names the last line
-        self._at = 0
+        self._position = 0
         self._line = line
         self._line_counted_to = 0
 
     def members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
-        """Yields what `read` reads between the brackets, and sees that nothing follows them."""
+        """Yields (line, what `read` returns) for each member between the brackets. Nothing may follow them."""
         yield from self._members(opening, closing, read)
-        self.end()
+        self.expect_end()
 
     def _members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
         self._expect(opening)
-        if not self._take(closing):
+        if not self._skip(closing):
             while True:
                 self._skip_blank()
                 yield self.line, read()
-                if self._take(closing):
+                if self._skip(closing):
                     break
                 self._expect(",")
 
@@ -100,76 +104,76 @@ class _Cursor:
         """Reads `"key": value`."""
         return self._key(), self.value()
 
-    def within(self, routes: Sequence[Route]) -> Iterator[tuple[int, object]]:
-        """Reads a value; yields the members of what the routes lead to inside it."""
-        if () in routes:
+    def members_at(self, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
+        """Reads a value, and yields (line, member) of the arrays and objects at `key_paths` inside it."""
+        if () in key_paths:
             yield from self._members("{", "}", self.pair) if self.at("{") else self._members("[", "]", self.value)
         elif not self.at("{"):
-            raise self._error("expected an object", self._at)
+            raise self._error("expected an object", self._position)
         else:
             for _ in self._members("{", "}", lambda: None):
                 key = self._key()
-                inner = [route[1:] for route in routes if route[0] == key]
+                inner = [key_path[1:] for key_path in key_paths if key_path[0] == key]
                 if inner:
-                    yield from self.within(inner)
+                    yield from self.members_at(inner)
                 else:
                     self.value()
 
     def at(self, character: str) -> bool:
-        """Whether `character` is next."""
+        """Returns whether `character` is next."""
         self._skip_blank()
-        return self._text.startswith(character, self._at)
+        return self._text.startswith(character, self._position)
 
     def at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Returns whether only blanks are left."""
         self._skip_blank()
-        return self._at == len(self._text)
+        return self._position == len(self._text)
 
     def _key(self) -> str:
         if not self.at('"'):
-            raise self._error("expected a key in double quotes", self._at)
+            raise self._error("expected a key in double quotes", self._position)
         key = self.value()
         self._expect(":")
         return str(key)
 
     def value(self) -> object:
-        """Reads any value."""
+        """Reads a value of any type."""
         self._skip_blank()
         try:
-            value, self._at = _DECODER.raw_decode(self._text, self._at)
+            value, self._position = _DECODER.raw_decode(self._text, self._position)
         except json.JSONDecodeError as error:
             raise self._error(error.msg[:1].lower() + error.msg[1:], error.pos) from error
         except (ValueError, RecursionError) as error:
-            raise self._error(f"{error}", self._at) from error
+            raise self._error(f"{error}", self._position) from error
         return value
 
-    def end(self) -> None:
-        """Sees that nothing but blanks is left."""
+    def expect_end(self) -> None:
+        """Checks that only blanks are left. Raises MalformedFile."""
         if not self.at_end():
-            raise self._error("more text after the end", self._at)
+            raise self._error("more text after the end", self._position)
 
     @property
     def line(self) -> int:
-        """The line of the present place."""
-        self._line += self._text.count("\n", self._line_counted_to, self._at)
-        self._line_counted_to = self._at
+        """The current line, from 1."""
+        self._line += self._text.count("\n", self._line_counted_to, self._position)
+        self._line_counted_to = self._position
         return self._line
 
-    def _take(self, character: str) -> bool:
+    def _skip(self, character: str) -> bool:
         if not self.at(character):
             return False
-        self._at += 1
+        self._position += 1
         return True
 
     def _expect(self, character: str) -> None:
-        if not self._take(character):
-            raise self._error(f"expected {character!r}", self._at)
+        if not self._skip(character):
+            raise self._error(f"expected {character!r}", self._position)
 
     def _skip_blank(self) -> None:
-        blank = _BLANK.match(self._text, self._at)
-        self._at = blank.end() if blank else self._at
+        blank = _BLANK.match(self._text, self._position)
+        self._position = blank.end() if blank else self._position
 
     def _error(self, message: str, position: int) -> MalformedFile:
-        line = self.line + self._text.count("\n", self._at, position)
+        line = self.line + self._text.count("\n", self._position, position)
         column = position - self._text.rfind("\n", 0, position)
         return MalformedFile(self._path, line, f"not JSON: {message} (column {column})")

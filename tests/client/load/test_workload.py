@@ -1,4 +1,4 @@
-"""lorb_client.load.mix: what is asked of whom."""
+"""lorb_client.load.workload: what is asked of whom."""
 
 from collections import Counter
 
@@ -9,28 +9,30 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.wire import nbest_from_request, options_from_request
-from lorb_client.load.mix import DomainShare, Mix, cut, parse_domains
+from lorb_client.load.workload import DomainShare, Workload, parse_domains, truncate_lists
 
 LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(i + 1)), id=f"u{i}") for i in range(5)]
 
 
-def sent(mix):
+def sent(workload):
     """The calls' requests, decoded."""
-    return [pb.RescoreRequest.FromString(mix.requests[draw]) for draw in mix.draws]
+    return [pb.RescoreRequest.FromString(workload.requests[draw]) for draw in workload.draws]
 
 
 def test_domains_come_in_their_shares():
     """7 to 3, within six deviations of 10,000 draws, and whatever the unit of the shares."""
     for text in ("a=0.7,b@canary=0.3", "a=7, b@canary=3"):
-        mix = Mix.of(LISTS, parse_domains(text), RescoreOptions(), 10_000, seed=1)
-        counts = Counter(request.domain for request in sent(mix))
+        workload = Workload.draw(LISTS, parse_domains(text), RescoreOptions(), 10_000, seed=1)
+        counts = Counter(request.domain for request in sent(workload))
         assert set(counts) == {"a", "b@canary"}
         assert abs(counts["a"] - 7000) < 6 * 46
 
 
 def test_every_list_comes_once_before_any_comes_again():
-    """So that a short run sends the file's own mix of lengths."""
-    ids = [request.request_id for request in sent(Mix.of(LISTS, parse_domains("a,b"), RescoreOptions(), 20, seed=3))]
+    """So that a short run sends the file's own workload of lengths."""
+    ids = [
+        request.request_id for request in sent(Workload.draw(LISTS, parse_domains("a,b"), RescoreOptions(), 20, seed=3))
+    ]
     rounds = [ids[i : i + 5] for i in range(0, 20, 5)]
     assert all(sorted(each) == ["u0", "u1", "u2", "u3", "u4"] for each in rounds)
     assert len({tuple(each) for each in rounds}) > 1
@@ -38,25 +40,25 @@ def test_every_list_comes_once_before_any_comes_again():
 
 def test_equal_seeds_draw_equally():
     """The same calls in the same order, and others for another seed."""
-    draws = [Mix.of(LISTS, parse_domains("a,b"), RescoreOptions(), 100, seed).draws for seed in (1, 1, 2)]
+    draws = [Workload.draw(LISTS, parse_domains("a,b"), RescoreOptions(), 100, seed).draws for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
 
 
 def test_a_request_carries_list_and_options():
     """What goes over the wire is what the client would send."""
     options = RescoreOptions(fallback_policy=FallbackPolicy.FAIL, top_n=2)
-    for request in sent(Mix.of(LISTS[4:], (DomainShare("a", 1),), options, 2, seed=0)):
+    for request in sent(Workload.draw(LISTS[4:], (DomainShare("a", 1),), options, 2, seed=0)):
         assert nbest_from_request(request) == LISTS[4]
         assert options_from_request(request) == RescoreOptions("a", fallback_policy=FallbackPolicy.FAIL, top_n=2)
 
 
 def test_lists_are_cut_to_their_best():
     """Longer ones lose their end, shorter ones stay, None leaves all."""
-    assert [len(nbest.hypotheses) for nbest in cut(LISTS, 3)] == [1, 2, 3, 3, 3]
-    assert cut(LISTS, 3)[4].hypotheses == LISTS[4].hypotheses[:3]
-    assert cut(LISTS, None) == LISTS
+    assert [len(nbest.hypotheses) for nbest in truncate_lists(LISTS, 3)] == [1, 2, 3, 3, 3]
+    assert truncate_lists(LISTS, 3)[4].hypotheses == LISTS[4].hypotheses[:3]
+    assert truncate_lists(LISTS, None) == LISTS
     with pytest.raises(InvalidInput, match="hypotheses is 0"):
-        cut(LISTS, 0)
+        truncate_lists(LISTS, 0)
 
 
 @pytest.mark.parametrize("text", ["", "a,,b", "a=x", "a=0", "a=-1", "a=nan", "a=inf", "a,a", "../etc", "a=1=2"])
@@ -69,4 +71,4 @@ def test_a_wrong_mix_is_refused(text):
 def test_no_lists_is_an_error():
     """There is nothing to draw from."""
     with pytest.raises(InvalidInput, match="no lists"):
-        Mix.of([], parse_domains("a"), RescoreOptions(), 1, seed=0)
+        Workload.draw([], parse_domains("a"), RescoreOptions(), 1, seed=0)

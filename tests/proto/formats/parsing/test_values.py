@@ -1,11 +1,11 @@
-"""lorb.formats.parsing.score_text: numbers as tools print them."""
+"""lorb.formats.parsing.values: numbers as tools print them."""
 
 from pathlib import Path
 
 import pytest
 
 from lorb.formats import Notices
-from lorb.formats.parsing.score_text import parsed_score
+from lorb.formats.parsing.values import parse_score
 from support.lists.formats_as_written import refusal
 
 
@@ -26,14 +26,14 @@ from support.lists.formats_as_written import refusal
 )
 def test_plain_numbers_and_tensors_are_read(text, number):
     """As Python and PyTorch print them."""
-    assert parsed_score(text, Path("score"), 1, Notices()) == number
+    assert parse_score(text, Path("score"), 1, Notices()) == number
 
 
 def test_tensors_are_counted():
     """They have lost digits."""
     notices = Notices()
     for text in ("tensor(-1.0)", "-1.0", "tensor(-2.0)"):
-        parsed_score(text, Path("score"), 1, notices)
+        parse_score(text, Path("score"), 1, notices)
     assert notices.lines() == ["2 scores taken out of tensor(...), which prints four decimals"]
 
 
@@ -57,5 +57,5 @@ def test_tensors_are_counted():
 )
 def test_everything_else_is_refused_with_its_place(text):
     """No score is better than a wrong one."""
-    error = refusal(lambda: parsed_score(text, Path("score"), 7, Notices()))
+    error = refusal(lambda: parse_score(text, Path("score"), 7, Notices()))
     assert error.message.startswith("score:7: ")

@@ -1,4 +1,4 @@
-"""lorb.formats.warnings: what was normalised, counted."""
+"""lorb.formats.notices: what was normalised, counted."""
 
 from lorb.formats import Notices
 

@@ -1,11 +1,19 @@
-"""lorb.status: the table is total, and an error comes back as what it was."""
+"""lorb.error_status: the table is total, and an error comes back as what it was."""
 
 import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyDetail
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
-from lorb import errors, status
+from lorb import error_status, errors
+from lorb.error_status import (
+    error_from_rpc,
+    error_from_status,
+    error_from_status_message,
+    status_code,
+    status_from_error,
+    trailing_metadata,
+)
 from lorb.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -17,14 +25,6 @@ from lorb.errors import (
     Unauthenticated,
     Unavailable,
     UnknownDomain,
-)
-from lorb.status import (
-    error_from_rpc,
-    error_from_status,
-    error_from_status_message,
-    status_code,
-    status_from_error,
-    trailers,
 )
 
 KINDS = sorted(
@@ -62,12 +62,12 @@ def detail(error, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_has_a_row_of_its_own(kind):
     """Whoever adds an error decides its status; none falls through to a guess."""
-    assert kind in status._ROWS
+    assert kind in error_status._STATUS_OF_ERROR
 
 
 def test_no_two_errors_share_a_reason():
     """The reason tells them apart on the other side; a file's error is its parent's, servers read none."""
-    reasons = [reason for kind, (_, reason) in status._ROWS.items() if kind is not MalformedFile]
+    reasons = [reason for kind, (_, reason) in error_status._STATUS_OF_ERROR.items() if kind is not MalformedFile]
     assert len(set(reasons)) == len(reasons)
 
 
@@ -75,7 +75,7 @@ def test_no_two_errors_share_a_reason():
 def test_an_error_comes_back_as_what_it_was(kind):
     """Type, message and field survive the status, both as a message and as trailing metadata."""
     error = kind("what is wrong and what to do", field="hypotheses[3].transcript")
-    call = FailedCall(status_code(error), error.message, trailers(error))
+    call = FailedCall(status_code(error), error.message, trailing_metadata(error))
     for read in (error_from_status_message(status_from_error(error)), error_from_rpc(call)):
         assert (type(read), read.message, read.field) == (kind, error.message, error.field)
 
@@ -84,7 +84,7 @@ def test_an_error_comes_back_as_what_it_was(kind):
 def test_every_status_says_why_in_an_error_info(kind):
     """ErrorInfo carries reason and domain, as clients of any language expect."""
     info = detail(kind("why"), ErrorInfo)
-    assert (info.domain, info.reason) == ("lorb", status._ROWS[kind][1])
+    assert (info.domain, info.reason) == ("lorb", error_status._STATUS_OF_ERROR[kind][1])
 
 
 def test_invalid_input_names_its_field_in_a_bad_request():
@@ -160,7 +160,7 @@ def test_a_long_message_fits_into_trailing_metadata(character):
     """However long the caller's text, the status stays under gRPC's 8 KiB, the encoded message included."""
     error = InvalidInput(character * 100_000, field=character * 100_000)
     sent = status_from_error(error)
-    assert 3 * len(sent.message.encode()) + 4 / 3 * len(trailers(error)[0][1]) < 8192
+    assert 3 * len(sent.message.encode()) + 4 / 3 * len(trailing_metadata(error)[0][1]) < 8192
     assert sent.message.endswith("...")
     assert type(error_from_status_message(sent)) is InvalidInput
 

@@ -1,4 +1,4 @@
-"""One load on a server, from its description to its result: what `lorb-load` and the benchmarks run."""
+"""Runs one load from its configuration to its result, for `lorb-load` and the benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,31 +11,32 @@ from lorb_client.access import NO_TOKEN, Access
 from lorb_client.calls import CallSettings
 from lorb_client.client import Client
 from lorb_client.load.arrivals import Arrivals, Step, arrival_times, total_seconds
-from lorb_client.load.mix import ONLY_DEFAULT, DomainShare, Mix, cut
-from lorb_client.load.plan import LoadPlan, carry_out, carry_out_in_processes
+from lorb_client.load.plan import LoadPlan, run_plan
+from lorb_client.load.processes import run_plan_in_processes
 from lorb_client.load.result import LoadResult
+from lorb_client.load.workload import ONLY_DEFAULT, DomainShare, Workload, truncate_lists
 
-MAX_GREETING_SECONDS = 10.0
+MAX_FIRST_CALLS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadConfig:
-    """What is asked of which server, how often, for how long.
+    """Configuration of a load. Raises InvalidInput if a value is out of range.
 
     Attributes:
         target: the server, "host:port".
-        lists: drawn from, each once before any comes again.
-        steps: rates held one after the other; measured.
-        arrivals: how calls are spread in time.
-        deadline_seconds: of each call, from the moment it is due.
-        warm_up_seconds: calls at the first step's rate before it, not counted.
-        domains: shares of the calls; by default all go to the server's default domain.
-        num_hypotheses: lists are cut to their best so many; None sends them whole.
-        options: of every call; its `domain` gives way to `domains`.
-        seed: of arrivals and draws; the same seed makes the same calls at the same times.
-        num_connections: of each process.
-        in_flight_limit: calls under way at once; a call beyond it is not sent, and counted as such.
-        num_processes: that send, where one cannot keep up.
+        lists: lists to send, drawn in random order, each once before any is repeated.
+        steps: consecutive rates that are measured.
+        arrivals: the arrival process.
+        deadline_seconds: deadline of each call from its scheduled time.
+        warm_up_seconds: duration of uncounted load before the first step, at its rate.
+        domains: domains with their shares of the calls; by default the server's default domain.
+        num_hypotheses: number of best hypotheses of each list to send; None for all.
+        options: options of every call; `domains` replaces its domain.
+        seed: random seed; equal seeds give the same calls at the same times.
+        num_connections: connections of each process.
+        in_flight_limit: maximum number of concurrent calls; calls beyond it are not sent, and counted as such.
+        num_processes: number of sending processes.
         access: token and TLS.
     """
 
@@ -65,30 +66,32 @@ class LoadConfig:
 
     @property
     def seconds(self) -> float:
-        """How long it takes, warm-up included, beyond which answers are only waited for."""
+        """Duration of the load with its warm-up, without waiting for the last answers."""
         return self.warm_up_seconds + total_seconds(self.steps)
 
 
 def run_load(config: LoadConfig) -> LoadResult:
-    """Runs a load to its end, or to Ctrl-C, and returns what was found.
+    """Runs a load to its end, or until Ctrl-C. Makes one call to each domain beforehand.
 
-    Raises LorbError: InvalidInput before the first call where something is wrong with the description; what the
-    server says to one call of each domain beforehand; Unavailable where nobody answers.
+    Raises:
+        InvalidInput: the configuration is wrong; nothing was sent.
+        Unavailable: no server answers.
+        LorbError: the server refused the first call to a domain.
     """
     plan = _plan(config)
-    info = _greeted(config)
-    tally = carry_out(plan) if config.num_processes == 1 else carry_out_in_processes(plan, config.num_processes)
+    info = _make_first_calls(config)
+    tally = run_plan(plan) if config.num_processes == 1 else run_plan_in_processes(plan, config.num_processes)
     return LoadResult.of(tally, info, target=config.target, seconds=total_seconds(config.steps))
 
 
 def _plan(config: LoadConfig) -> LoadPlan:
-    settings = CallSettings(config.target, config.deadline_seconds, **config.access.arguments())
+    settings = CallSettings(config.target, config.deadline_seconds, **config.access.as_arguments())
     times = arrival_times(_with_warm_up(config), config.arrivals, config.seed)
-    lists = cut(config.lists, config.num_hypotheses)
+    lists = truncate_lists(config.lists, config.num_hypotheses)
     return LoadPlan(
         settings,
         times,
-        Mix.of(lists, config.domains, config.options, len(times), config.seed),
+        Workload.draw(lists, config.domains, config.options, len(times), config.seed),
         config.warm_up_seconds,
         config.num_connections,
         config.in_flight_limit,
@@ -101,10 +104,10 @@ def _with_warm_up(config: LoadConfig) -> tuple[Step, ...]:
     return (Step(config.steps[0].rate_per_second, config.warm_up_seconds), *config.steps)
 
 
-def _greeted(config: LoadConfig) -> ServerInfo:
-    """One call for each domain: what cannot be served is found out before the load and told in words."""
-    nbest = cut(config.lists, config.num_hypotheses)[0]
-    with Client(config.target, timeout_seconds=MAX_GREETING_SECONDS, **config.access.arguments()) as client:
+def _make_first_calls(config: LoadConfig) -> ServerInfo:
+    """Makes one call to each domain, so that an unknown domain or a wrong token is an error before the load begins."""
+    nbest = truncate_lists(config.lists, config.num_hypotheses)[0]
+    with Client(config.target, timeout_seconds=MAX_FIRST_CALLS_SECONDS, **config.access.as_arguments()) as client:
         try:
             info = client.server_info()
         except (Unavailable, DeadlineExceeded) as error:
