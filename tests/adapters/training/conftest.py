@@ -1,4 +1,4 @@
-"""What the tests of reports share: the report.json of a real run of seconds."""
+"""Fixtures of the report tests: the report of a real run that takes seconds."""
 
 import gzip
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def report_folder(sample, tiny_bert, tmp_path_factory):
-    """What `--report-dir` writes: a tiny base, 24 train, 40 dev and 20 test lists of the sample, 4 steps."""
+    """The folder written with --report-dir: a tiny base, 24 train, 40 dev and 20 test lists, 4 steps."""
     from lorb_adapters.training.cli.train_adapter import main
 
     folder = tmp_path_factory.mktemp("reported")
@@ -26,5 +26,5 @@ def report_folder(sample, tiny_bert, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def report_json(report_folder) -> bytes:
-    """Its report.json."""
+    """The report.json of `report_folder`."""
     return (report_folder / "report.json").read_bytes()

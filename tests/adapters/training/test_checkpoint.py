@@ -1,57 +1,72 @@
-"""A training state reads back as it was written, to the bit, and a torn one is refused."""
+"""Checkpoints: a state reads back to the bit, its keys stay, and a damaged file is refused."""
+
+import json
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.checkpoint import Best, DevEvaluation, StepReport, TrainingState
+from lorb_adapters.training.checkpoint import BestOnDev, DevEvaluation, StepReport, TrainingState
 
 
-def checkpoint_state():
+def full_state():
     generator = torch.Generator().manual_seed(0)
 
     def tensors():
         return {"a.A": torch.randn(2, 3, generator=generator), "head.bias": torch.randn((), generator=generator)}
 
     return TrainingState(
-        now=tensors(),
+        tensors=tensors(),
         step=7,
-        mean=tensors(),
-        square=tensors(),
-        average=tensors(),
-        best=Best(tensors(), [[0.1, -1 / 3], [], [2e-9]], 5, 12),
+        first_moments=tensors(),
+        second_moments=tensors(),
+        moving_average=tensors(),
+        best=BestOnDev(tensors(), [[0.1, -1 / 3], [], [2e-9]], 5, 12),
         evaluations_without_gain=1,
         steps=[StepReport(7, 9, 0.7, {"mwer": -0.1, "correlation": 1 / 3}, -0.1, 1.25, 99)],
-        looks=[DevEvaluation(5, 0.5, 0.7, 16.2, True)],
+        evaluations=[DevEvaluation(5, 0.5, 0.7, 16.2, True)],
         seconds=12.5,
         is_done=True,
         stage_end_seconds=[3.5, 1 / 3],
-        made=tensors(),
+        artifacts=tensors(),
     )
 
 
 def test_a_state_reads_back_to_the_bit():
-    """Tensors of all groups, dev scores and the run's course."""
-    before = checkpoint_state()
+    """All tensors, dev scores, reports and counters survive writing and reading."""
+    before = full_state()
     after = TrainingState.from_bytes(before.to_bytes(), "here")
-    for group in ("now", "mean", "square", "average", "made"):
+    for group in ("tensors", "first_moments", "second_moments", "moving_average", "artifacts"):
         assert all(torch.equal(tensor, getattr(after, group)[name]) for name, tensor in getattr(before, group).items())
     assert all(torch.equal(tensor, after.best.tensors[name]) for name, tensor in before.best.tensors.items())
     assert after.best.dev_scores == before.best.dev_scores
-    rest = ("step", "evaluations_without_gain", "steps", "looks", "seconds", "is_done", "stage_end_seconds")
+    rest = ("step", "evaluations_without_gain", "steps", "evaluations", "seconds", "is_done", "stage_end_seconds")
     assert all(getattr(after, name) == getattr(before, name) for name in rest)
     assert (after.best.step, after.best.errors) == (5, 12)
 
 
-def test_a_state_before_the_first_look_reads_back():
-    """Without moments, average or best."""
+def test_the_keys_of_the_file_stay():
+    """A checkpoint has the tensor groups and the header keys that earlier versions wrote and read."""
+    content = full_state().to_bytes()
+    assert {name.partition("/")[0] for name in load(content)} == {
+        "now", "mean", "square", "average", "best", "made", "best dev scores",
+    }  # fmt: skip
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["state"]
+    assert json.loads(header).keys() == {
+        "schema", "step", "looks_without_gain", "steps", "looks", "seconds", "is_done", "stage_ends", "best",
+    }  # fmt: skip
+
+
+def test_a_state_before_the_first_evaluation_reads_back():
+    """A state without moments, moving average and best values reads back as such."""
     after = TrainingState.from_bytes(TrainingState(tensors={"w": torch.ones(1)}).to_bytes(), "here")
     assert after.best is None
-    assert after.mean == after.average == {}
+    assert after.first_moments == after.moving_average == {}
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-4], lambda b: b[:20], lambda b: b"", lambda b: b"\0" * len(b)])
-def test_a_torn_checkpoint_is_refused_by_its_place(damage):
-    """Cut or zeroed, it is named with what to do."""
-    with pytest.raises(InvalidInput, match=r"here is no checkpoint .*--restart"):
-        TrainingState.from_bytes(damage(checkpoint_state().to_bytes()), "here")
+def test_a_damaged_checkpoint_is_refused(damage):
+    """The error for a truncated or zeroed file names its place and --restart."""
+    with pytest.raises(InvalidInput, match=r"here is not a checkpoint .*--restart"):
+        TrainingState.from_bytes(damage(full_state().to_bytes()), "here")

@@ -1,4 +1,4 @@
-"""Training on real lists with a tiny encoder: it learns, it repeats, and it is the model that will be served."""
+"""The training loop on real lists with a tiny encoder: it learns, repeats, resumes and checkpoints."""
 
 from dataclasses import replace
 
@@ -12,7 +12,6 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
-from lorb_adapters.training.batches import sample_hypotheses
 from lorb_adapters.training.checkpoint import DevEvaluation, StepReport, TrainingState
 from lorb_adapters.training.config import METHODS, TrainConfig
 from lorb_adapters.training.data.encoded_lists import encode_lists
@@ -43,27 +42,27 @@ def lists(base, sample):
     return [each for each in prepared if each.has_contrast]
 
 
-def trained_with(base, lists, config, **more):
+def train_lora(base, lists, config, **more):
     reports = []
     method = make_method(base, config)
     trained = train(method, config, lists[:40], lists[40:], fit_rank_prior(lists), reports.append, **more)
     return trained, reports
 
 
-def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(base, lists):
-    """Two runs agree bit for bit; a third with another seed does not."""
-    once, _ = trained_with(base, lists, CONFIG)
-    again, _ = trained_with(base, lists, CONFIG)
-    other, _ = trained_with(base, lists, replace(CONFIG, seed=1))
-    for site, (a, b) in once.weights.lora.items():
-        assert torch.equal(a, again.weights.lora[site][0])
-        assert torch.equal(b, again.weights.lora[site][1])
-    assert any(not torch.equal(a, other.weights.lora[site][0]) for site, (a, _) in once.weights.lora.items())
+def test_equal_seeds_give_equal_adapters(base, lists):
+    """Two runs with one seed agree to the bit; a third with another seed differs."""
+    first, _ = train_lora(base, lists, CONFIG)
+    second, _ = train_lora(base, lists, CONFIG)
+    other, _ = train_lora(base, lists, replace(CONFIG, seed=1))
+    for site, (a, b) in first.weights.lora.items():
+        assert torch.equal(a, second.weights.lora[site][0])
+        assert torch.equal(b, second.weights.lora[site][1])
+    assert any(not torch.equal(a, other.weights.lora[site][0]) for site, (a, _) in first.weights.lora.items())
 
 
-def test_all_losses_are_reported_apart_at_every_step(base, lists):
-    """Each step says its MWER, its correlation, their weighted sum and its tokens, counted to the end."""
-    _, reports = trained_with(base, lists, CONFIG)
+def test_every_step_reports_each_loss(base, lists):
+    """Each step reports its MWER, its correlation penalty, their weighted sum and its tokens."""
+    _, reports = train_lora(base, lists, CONFIG)
     steps = [each for each in reports if isinstance(each, StepReport)]
     assert [each.step for each in steps] == [1, 2, 3, 4, 5, 6]
     assert all(each.num_steps == 6 and each.losses["correlation"] > 0 and each.num_tokens > 0 for each in steps)
@@ -73,16 +72,16 @@ def test_all_losses_are_reported_apart_at_every_step(base, lists):
     assert any(isinstance(each, DevEvaluation) and each.is_best for each in reports)
 
 
-def test_the_adapter_kept_is_the_best_on_dev(base, lists):
-    """The weights returned reproduce the dev scores that were best."""
-    trained, reports = trained_with(base, lists, CONFIG)
-    looks = [each for each in reports if isinstance(each, DevEvaluation)]
-    assert min(looks, key=lambda each: each.wer).step == trained.num_steps
+def test_the_best_adapter_on_dev_is_returned(base, lists):
+    """The returned weights are those of the best evaluation, and reproduce its dev scores."""
+    trained, reports = train_lora(base, lists, CONFIG)
+    evaluations = [each for each in reports if isinstance(each, DevEvaluation)]
+    assert min(evaluations, key=lambda each: each.wer).step == trained.num_steps
     assert list(score_lists(RescoringModel(base), trained.weights, lists[40:])) == trained.dev_scores
 
 
-def test_training_learns_a_rule_that_the_first_pass_gets_wrong(base):
-    """Lists whose wrong hypothesis always says "zebra" and leads the first pass are mended on unseen lists."""
+def test_training_learns_a_rule(base):
+    """Lists whose wrong hypothesis contains "zebra" and leads the first pass are corrected on unseen lists."""
     nouns = ["man", "old", "day", "house", "time", "hand", "door", "way", "head", "room"]
     nbests = [
         NBest(
@@ -94,41 +93,27 @@ def test_training_learns_a_rule_that_the_first_pass_gets_wrong(base):
     ]
     lists = encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False)
     config = replace(CONFIG, max_steps=40, epochs=4, learning_rate=1e-2, evaluations_per_epoch=1)
-    _, reports = trained_with(base, lists[::2] + lists[1::2], config)
+    _, reports = train_lora(base, lists[::2] + lists[1::2], config)
     assert min(each.wer for each in reports if isinstance(each, DevEvaluation)) == 0.0
 
 
-def test_dev_without_gain_stops_the_run(base, lists):
-    """With a patience of two looks, a learning rate of almost nothing ends the run early."""
+def test_training_stops_without_improvement_on_dev(base, lists):
+    """With a patience of two, a learning rate near zero stops after the third evaluation."""
     config = replace(CONFIG, epochs=10, max_steps=None, learning_rate=1e-12, patience=2)
-    _, reports = trained_with(base, lists, config)
-    looks = [each for each in reports if isinstance(each, DevEvaluation)]
-    assert [each.is_best for each in looks] == [True, False, False]
-
-
-def test_drawn_hypotheses_keep_the_first_pass_best_and_their_errors(lists):
-    """A draw is in first-pass order, holds the first, and pairs each row with its own errors."""
-    import random
-
-    whole = max(lists, key=lambda each: len(each.rows))
-    drawn = sample_hypotheses(whole, 4, random.Random(0))
-    assert len(drawn.rows) == 4
-    assert drawn.rows[0] == whole.rows[0]
-    pairs = list(zip(whole.rows, whole.errors, strict=True))
-    places = [pairs.index(pair) for pair in zip(drawn.rows, drawn.errors, strict=True)]
-    assert places == sorted(places)
-    assert sample_hypotheses(whole, 99, random.Random(0)) is whole
+    _, reports = train_lora(base, lists, config)
+    evaluations = [each for each in reports if isinstance(each, DevEvaluation)]
+    assert [each.is_best for each in evaluations] == [True, False, False]
 
 
 def test_lists_without_scores_train_with_the_rank_prior(base, lists):
-    """A recogniser that gives no scores can be trained for; the prior orders by rank."""
+    """Lists without scores train with a rank prior whose log probabilities never rise with the rank."""
     unscored = [
         replace(each.nbest, hypotheses=tuple(Hypothesis(h.transcript) for h in each.nbest.hypotheses)) for each in lists
     ]
     prepared = encode_lists(unscored, base.text_encoder, TextNormalization(), uses_context=False)
     prior = fit_rank_prior(prepared)
     assert list(prior.log_probabilities) == sorted(prior.log_probabilities, reverse=True)
-    trained, _ = trained_with(base, prepared, replace(CONFIG, max_steps=2))
+    trained, _ = train_lora(base, prepared, replace(CONFIG, max_steps=2))
     assert trained.num_steps in (1, 2)
 
 
@@ -142,17 +127,17 @@ EVERYTHING = replace(
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5, 6])
-def test_going_on_from_any_step_ends_the_same_to_the_bit(base, lists, stop):
-    """A state taken after each step, written and read again, leads to the same adapter, scores and course."""
+def test_resuming_after_any_step_gives_the_same_bits(base, lists, stop):
+    """A state written and read after each step leads to the same tensors, dev scores and reports."""
     config = replace(EVERYTHING, evaluations_per_epoch=5)
-    kept = {}
+    saved = {}
 
-    def keep(state):
-        kept[state.step] = state.to_bytes()
+    def save(state):
+        saved[state.step] = state.to_bytes()
 
-    whole, reports = trained_with(base, lists, config, keep=keep, checkpoint_seconds=0)
-    state = TrainingState.from_bytes(kept[stop], "here")
-    rest, later = trained_with(base, lists, config, state=state)
+    whole, reports = train_lora(base, lists, config, save=save, checkpoint_seconds=0)
+    state = TrainingState.from_bytes(saved[stop], "here")
+    rest, later = train_lora(base, lists, config, state=state)
     assert same(rest.tensors, whole.tensors)
     assert rest.dev_scores == whole.dev_scores
     assert later == reports[len(reports) - len(later) :]
@@ -163,23 +148,23 @@ def test_going_on_from_any_step_ends_the_same_to_the_bit(base, lists, stop):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_on_to_the_same_bits(tiny_bert, lists, name):
-    """Also those that write into the base: what is restored into a fresh one goes on as if it had never stopped."""
+def test_every_method_resumes_to_the_same_bits(tiny_bert, lists, name):
+    """Every method, restored into a fresh base, continues to the same tensors and dev scores."""
     config = replace(CONFIG, method=name, max_steps=4, ema_decay=0.5, learning_rate=1e-2)
-    kept = {}
+    saved = {}
 
-    def keep(state):
-        kept[state.step] = state.to_bytes()
+    def save(state):
+        saved[state.step] = state.to_bytes()
 
-    whole, _ = trained_with(load_base(str(tiny_bert)), lists, config, keep=keep)
-    state = TrainingState.from_bytes(kept[2], "here")
-    rest, _ = trained_with(load_base(str(tiny_bert)), lists, config, state=state)
+    whole, _ = train_lora(load_base(str(tiny_bert)), lists, config, save=save)
+    state = TrainingState.from_bytes(saved[2], "here")
+    rest, _ = train_lora(load_base(str(tiny_bert)), lists, config, state=state)
     assert same(rest.tensors, whole.tensors)
     assert rest.dev_scores == whole.dev_scores
 
 
-def test_checkpoints_come_after_looks_and_when_it_is_time(base, lists):
-    """At a second a step and a checkpoint every two seconds: after steps 2, 3 (a look), 5 and 6 (the last look)."""
+def test_checkpoints_follow_evaluations_and_the_clock(base, lists):
+    """At one second a step and a checkpoint every two seconds: after steps 2, 3 (evaluation), 5 and 6 (last one)."""
     seconds = iter(range(1000))
     now = 0
 
@@ -191,34 +176,34 @@ def test_checkpoints_come_after_looks_and_when_it_is_time(base, lists):
         if isinstance(each, StepReport):
             now = next(seconds) + 1
 
-    kept = []
+    saved = []
     config = replace(CONFIG, evaluations_per_epoch=3)
     method = make_method(base, config)
 
-    def keep(state):
-        kept.append(state.step)
+    def save(state):
+        saved.append(state.step)
 
     prior = fit_rank_prior(lists)
-    train(method, config, lists[:40], lists[40:], prior, report, keep=keep, checkpoint_seconds=2, clock=clock)
-    assert kept == [2, 3, 5, 6]
+    train(method, config, lists[:40], lists[40:], prior, report, save=save, checkpoint_seconds=2, clock=clock)
+    assert saved == [2, 3, 5, 6]
 
 
-def test_a_moving_average_is_what_is_kept(base, lists):
-    """With a decay, dev judges the average: it lags behind the values and is smoother than they are."""
-    plain, _ = trained_with(base, lists, CONFIG)
-    averaged, _ = trained_with(base, lists, replace(CONFIG, ema_decay=0.99))
+def test_the_moving_average_is_evaluated_and_returned(base, lists):
+    """With a decay, the returned head is the average, which lags behind the values and is smaller."""
+    plain, _ = train_lora(base, lists, CONFIG)
+    averaged, _ = train_lora(base, lists, replace(CONFIG, ema_decay=0.99))
     assert averaged.weights.head.weight.norm() < plain.weights.head.weight.norm()
 
 
-def test_a_learning_rate_that_explodes_is_one_line(base, lists):
-    """Gradients that are not finite end the run by name; nothing is kept of them."""
+def test_an_exploding_learning_rate_is_an_error(base, lists):
+    """A gradient that is not finite ends the run with the step's number."""
     with pytest.raises(InvalidInput, match=r"gradient of step \d+ is not finite"):
-        trained_with(base, lists, replace(CONFIG, learning_rate=1e30))
+        train_lora(base, lists, replace(CONFIG, learning_rate=1e30))
 
 
-def test_one_row_per_list_is_what_the_regulariser_reads(base, lists):
-    """Fewer rows give a higher floor: sqrt(d^2 / (B - 1) - d) for independent rows."""
-    _, all_rows = trained_with(base, lists, replace(CONFIG, max_steps=1))
-    _, one_each = trained_with(base, lists, replace(CONFIG, max_steps=1, correlation_rows="one-per-list"))
+def test_one_row_per_list_changes_only_the_correlation(base, lists):
+    """One row per list raises the penalty, whose floor falls with the number of rows, and leaves MWER as it is."""
+    _, all_rows = train_lora(base, lists, replace(CONFIG, max_steps=1))
+    _, one_each = train_lora(base, lists, replace(CONFIG, max_steps=1, correlation_rows="one-per-list"))
     assert one_each[0].losses["correlation"] > all_rows[0].losses["correlation"]
     assert one_each[0].losses["mwer"] == all_rows[0].losses["mwer"]

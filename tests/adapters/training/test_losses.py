@@ -1,4 +1,4 @@
-"""The losses: their values are the formulas', their gradients finite where division by zero lurks."""
+"""The losses: values follow the formulas, and gradients stay finite in degenerate cases."""
 
 import math
 
@@ -16,7 +16,7 @@ from lorb_adapters.training.losses import (
 )
 
 
-def test_mwer_is_the_expected_error_above_the_mean():
+def test_mwer_is_the_expected_errors_above_the_mean():
     """Two lists by hand: P = softmax of the combined scores, L = mean of sum P (eps - mean eps)."""
     combined = torch.tensor([math.log(3.0), 0.0, 0.0, 0.0, 0.0])
     errors = torch.tensor([0, 4, 1, 2, 6])
@@ -25,7 +25,7 @@ def test_mwer_is_the_expected_error_above_the_mean():
     assert mwer_loss(combined, errors, [2, 3]).item() == pytest.approx((first + second) / 2)
 
 
-def test_mwer_pushes_probability_from_errors_to_fewer():
+def test_mwer_moves_probability_to_hypotheses_with_fewer_errors():
     """The gradient is P_i (eps_i - expected) / lists: positive on the worse hypothesis, negative on the better."""
     combined = torch.zeros(3, requires_grad=True)
     mwer_loss(combined, torch.tensor([0, 1, 5]), [3]).backward()
@@ -34,8 +34,8 @@ def test_mwer_pushes_probability_from_errors_to_fewer():
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=8), st.floats(-100, 100))
-def test_mwer_does_not_see_a_constant(scores, shift):
-    """Adding a constant to a list's scores changes nothing: only differences within a list count."""
+def test_a_constant_does_not_change_mwer(scores, shift):
+    """Adding a constant to all scores of a list does not change the loss."""
     errors = torch.arange(len(scores))
     plain = mwer_loss(torch.tensor(scores), errors, [len(scores)])
     shifted = mwer_loss(torch.tensor(scores) + shift, errors, [len(scores)])
@@ -43,7 +43,7 @@ def test_mwer_does_not_see_a_constant(scores, shift):
 
 
 def test_a_list_without_contrast_has_no_gradient():
-    """Equal errors leave nothing to learn, which is why such lists are dropped."""
+    """A list with equal errors has a gradient of zero."""
     combined = torch.randn(4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     mwer_loss(combined, torch.tensor([2, 2, 2, 2]), [4]).backward()
     assert combined.grad.abs().max() < 1e-6
@@ -69,13 +69,13 @@ def test_mwed_is_the_divergence_of_costs_from_errors():
     assert mwed_loss(flat, counts, [3, 2]).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_mwed_is_zero_where_costs_are_as_the_errors():
-    """Scores that fall as errors rise, at whatever scale and from whatever height, are perfect."""
+def test_mwed_is_zero_for_costs_proportional_to_the_errors():
+    """Scores that fall linearly with the errors give 0, for any scale and any best score."""
     errors = torch.tensor([2, 0, 5, 1])
     assert mwed_loss(7.0 - 0.3 * errors, errors, [4]).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_mwed_falls_along_its_gradient_and_stays_finite():
+def test_mwed_decreases_along_its_gradient_and_stays_finite():
     """A small step against the gradient lowers it; lists of equal scores or equal errors give none, and no NaN."""
     combined = torch.tensor([-1.0, -2.0, -2.5, -1.0, -1.0, -3.0, -4.0], requires_grad=True)
     errors = torch.tensor([3, 0, 1, 0, 2, 1, 1])
@@ -89,24 +89,24 @@ def test_mwed_falls_along_its_gradient_and_stays_finite():
 
 
 def test_distillation_is_the_mean_squared_distance():
-    """(1 + 4) / 2; nothing to learn from gives 0, not NaN."""
+    """(1 + 4) / 2; no hypotheses give 0, not NaN."""
     assert distillation_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)
     assert distillation_loss(torch.zeros(0), torch.zeros(0)).item() == 0.0
 
 
 def test_r_drop_is_the_symmetric_divergence_of_posteriors():
     """By hand on lists of different lengths; equal passes cost nothing; the gradient is finite."""
-    once = torch.tensor([0.0, 1.0, 2.0, -1.0, 1.0], requires_grad=True)
-    again = torch.tensor([0.5, 1.0, 0.0, -1.0, 3.0])
+    first = torch.tensor([0.0, 1.0, 2.0, -1.0, 1.0], requires_grad=True)
+    second = torch.tensor([0.5, 1.0, 0.0, -1.0, 3.0])
     expected = 0.0
     for part in (slice(0, 3), slice(3, 5)):
-        p, q = softmax(once[part].tolist()), softmax(again[part].tolist())
+        p, q = softmax(first[part].tolist()), softmax(second[part].tolist())
         expected += sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True)) / 2 / 2
-    loss = r_drop_loss(once, again, [3, 2])
+    loss = r_drop_loss(first, second, [3, 2])
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
-    assert torch.isfinite(once.grad).all()
-    assert r_drop_loss(again, again, [3, 2]).item() == 0.0
+    assert torch.isfinite(first.grad).all()
+    assert r_drop_loss(second, second, [3, 2]).item() == 0.0
 
 
 def test_correlation_penalty_is_the_frobenius_distance_from_the_identity():

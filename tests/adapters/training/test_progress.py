@@ -1,4 +1,4 @@
-"""Progress: lines with the time left where there is no terminal, and the course of the run kept for the report."""
+"""Progress: lines with the remaining time without a terminal, and the reports kept for the run's report."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from lorb_adapters.training.progress import TrainingProgress, format_duration
 
 
 class SimulatedClock:
-    """Stands in for time.monotonic; moves when told."""
+    """Replaces time.monotonic; the tests advance `now`."""
 
     def __init__(self):
         self.now = 100.0
@@ -28,8 +28,8 @@ def step(number):
     return StepReport(number, 100, number / 50, {"mwer": -0.5, "correlation": 30.0}, -0.47, 1.0, 200)
 
 
-def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
-    """At two seconds a step, the fifth of 100 steps says 3:10 left; the four before say nothing."""
+def test_a_line_every_ten_seconds_shows_the_time_left(simulated, capsys):
+    """At two seconds a step, the fifth of 100 steps prints 3:10 left; the four before print nothing."""
     with TrainingProgress() as progress:
         for number in range(1, 6):
             simulated.now += 2
@@ -38,8 +38,8 @@ def test_lines_come_every_ten_seconds_with_the_time_left(simulated, capsys):
     assert lines == ["step 5/100  epoch 0.10  mwer -0.5  correlation +30  100 tokens/s  3:10 left"]
 
 
-def test_a_stage_has_its_own_pace(simulated, capsys):
-    """After 90 seconds of another stage, ten seconds for one step of a hundred leave 16:30, at its tokens a second."""
+def test_a_stage_has_its_own_speed(simulated, capsys):
+    """Time left and tokens per second count from the start of the stage, not of the run."""
     with TrainingProgress() as progress:
         simulated.now += 90
         progress(step(1))
@@ -53,7 +53,7 @@ def test_a_stage_has_its_own_pace(simulated, capsys):
 
 
 def test_a_resumed_stage_counts_the_steps_of_this_process(simulated, capsys):
-    """Resumed after step 50, five steps in ten seconds leave 1:30 for 45."""
+    """A stage resumed after step 50 estimates the time left from the five steps done since: 1:30 for 45."""
     with TrainingProgress() as progress:
         progress.begin_stage("masked LM", 50)
         for number in range(51, 56):
@@ -62,20 +62,20 @@ def test_a_resumed_stage_counts_the_steps_of_this_process(simulated, capsys):
     assert capsys.readouterr().err.splitlines()[-1].endswith("1:30 left")
 
 
-def test_looks_at_dev_are_told_and_kept(simulated, capsys):
-    """Each look at dev is one line, the best one marked, and all are kept in order."""
-    looks = [DevEvaluation(50, 1.0, 0.7, 16.25, True), DevEvaluation(100, 2.0, 0.8, 16.5, False)]
+def test_evaluations_are_shown_and_kept(simulated, capsys):
+    """Each evaluation is one line, the best one marked, and all are kept in order."""
+    evaluations = [DevEvaluation(50, 1.0, 0.7, 16.25, True), DevEvaluation(100, 2.0, 0.8, 16.5, False)]
     with TrainingProgress() as progress:
-        for look in looks:
-            progress(look)
+        for evaluation in evaluations:
+            progress(evaluation)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "dev after step 50 (epoch 1.00): WER 16.25 with weight 0.70  best so far"
     assert "best" not in lines[1]
-    assert progress.dev_evaluations == looks
+    assert progress.dev_evaluations == evaluations
 
 
-def test_what_comes_before_the_first_step_tells_its_time_left(simulated, capsys):
-    """Six seconds a tenth, counted from the first tenth on: a line after the third, with 42 seconds left."""
+def test_preparation_shows_its_time_left(simulated, capsys):
+    """At six seconds per tenth, the third tenth prints a line with 42 seconds left."""
     progress = TrainingProgress()
     simulated.now += 1000
     for done in range(1, 4):
@@ -84,8 +84,8 @@ def test_what_comes_before_the_first_step_tells_its_time_left(simulated, capsys)
     assert capsys.readouterr().err.splitlines() == ["frozen layers: 30%  0:42 left"]
 
 
-def test_quiet_says_nothing_and_still_counts(simulated, capsys):
-    """With --quiet the figures for the report are the same."""
+def test_quiet_prints_nothing_but_records(simulated, capsys):
+    """With --quiet nothing is printed and tokens are counted."""
     with TrainingProgress(quiet=True) as progress:
         simulated.now += 60
         progress(step(1))
@@ -93,9 +93,9 @@ def test_quiet_says_nothing_and_still_counts(simulated, capsys):
     assert progress.num_tokens == 200
 
 
-def test_a_resumed_run_counts_what_came_before(simulated, capsys):
-    """Steps, tokens and seconds of the first part are in the totals."""
-    state = TrainingState(tensors={}, step=2, steps=[step(1), step(2)], looks=[], seconds=30.0)
+def test_a_resumed_run_includes_its_earlier_part(simulated, capsys):
+    """Steps, tokens and seconds before the resume are in the totals."""
+    state = TrainingState(tensors={}, step=2, steps=[step(1), step(2)], evaluations=[], seconds=30.0)
     with TrainingProgress() as progress:
         progress.resume(state)
         simulated.now += 10
@@ -106,6 +106,14 @@ def test_a_resumed_run_counts_what_came_before(simulated, capsys):
     assert len(progress.steps) == 3
 
 
-def test_clock_reads_minutes_and_seconds():
-    """Seconds are always two digits."""
+def test_a_duration_is_minutes_and_seconds():
+    """Seconds always have two digits."""
     assert [format_duration(0), format_duration(65.9), format_duration(3600)] == ["0:00", "1:05", "60:00"]
+
+
+def test_time_stops_with_the_loop(simulated):
+    """After the loop, time spent on the report is not added to the seconds of training."""
+    with TrainingProgress(quiet=True) as progress:
+        simulated.now += 60
+    simulated.now += 1000
+    assert progress.seconds == 60

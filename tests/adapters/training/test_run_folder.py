@@ -1,4 +1,4 @@
-"""A run's folder: whole after any stop, held by one, and refused to a run that is not the same."""
+"""The run folder: consistent after any stop, locked by one process, and closed to a different run."""
 
 import json
 import os
@@ -14,22 +14,22 @@ IDENTITY = {"config": {"seed": 0, "lora": {"rank": 8, "targets": ("query", "key"
 
 @pytest.fixture
 def opened(tmp_path):
-    """Opens the folder anew, as another process after the last one's end."""
-    held = []
+    """Opens the folder again, as another process does after the last one ended."""
+    open_folders = []
 
     def open_():
-        while held:
-            held.pop().close()
-        held.append(RunFolder(tmp_path / "run"))
-        return held[0]
+        while open_folders:
+            open_folders.pop().close()
+        open_folders.append(RunFolder(tmp_path / "run"))
+        return open_folders[0]
 
     yield open_
-    while held:
-        held.pop().close()
+    while open_folders:
+        open_folders.pop().close()
 
 
-def test_a_stopped_run_is_resumed_or_restarted_on_purpose_only(opened, tmp_path):
-    """Without a flag an unfinished run with a checkpoint is an error that names both flags."""
+def test_an_unfinished_run_needs_a_flag(opened, tmp_path):
+    """A start over an unfinished run is refused naming --resume and --restart, and both of them work."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"one")
@@ -47,8 +47,8 @@ def test_a_stopped_run_is_resumed_or_restarted_on_purpose_only(opened, tmp_path)
     assert RunFolder.status(tmp_path / "run") == TRAINING
 
 
-def test_where_publishing_began_is_kept_until_a_restart(opened):
-    """The first number that was told stays, through resumes; another place has its own, and a restart forgets."""
+def test_the_number_before_publishing_is_kept_until_a_restart(opened):
+    """The first number stays through resumes; another place has its own, and a restart forgets it."""
     folder = opened()
     folder.start(IDENTITY)
     assert folder.last_number_before_publishing("books in store", 3) == 3
@@ -60,8 +60,8 @@ def test_where_publishing_began_is_kept_until_a_restart(opened):
     assert folder.last_number_before_publishing("books in another", 8) == 8
 
 
-def test_what_differs_is_named(opened):
-    """Another setting, base or number of threads: each is told with both values; lists and tuples are the same."""
+def test_a_different_run_is_refused_naming_the_differences(opened):
+    """Each differing value is named with both values; lists and tuples compare equal."""
     opened().start(IDENTITY)
     opened().resume(json.loads(json.dumps(IDENTITY)))
     other = {"config": {"seed": 1, "lora": {"rank": 8, "targets": ["query"]}}, "base": "abd", "threads": 2, "new": 1}
@@ -75,8 +75,8 @@ def test_what_differs_is_named(opened):
     assert "threads" not in message
 
 
-def test_a_finished_run_says_so_and_makes_room_for_the_next(opened, tmp_path):
-    """It cannot be resumed, its checkpoint is gone, and a new run begins without a flag."""
+def test_a_finished_run_cannot_be_resumed_and_allows_the_next(opened, tmp_path):
+    """A finished run has no checkpoint, --resume is refused, and a new run starts without a flag."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"one")
@@ -87,8 +87,8 @@ def test_a_finished_run_says_so_and_makes_room_for_the_next(opened, tmp_path):
     opened().start(IDENTITY)
 
 
-def test_what_was_not_published_can_be_taken_up_again(opened):
-    """Its checkpoint stays for --resume --force, and does not stand in a new run's way."""
+def test_an_unpublished_run_can_be_resumed(opened):
+    """A trained but unpublished run keeps its checkpoint for --resume --force, and a new run may start."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"one")
@@ -100,14 +100,14 @@ def test_what_was_not_published_can_be_taken_up_again(opened):
     opened().start(IDENTITY)
 
 
-def test_nothing_to_resume_is_said(opened):
-    """An empty folder is no run."""
+def test_an_empty_folder_has_no_run_to_resume(opened):
+    """--resume is refused in an empty folder."""
     with pytest.raises(InvalidInput, match="holds no run to resume"):
         opened().resume(IDENTITY)
 
 
-def test_one_process_holds_the_folder(tmp_path):
-    """A second one is told that the first is training there."""
+def test_one_process_locks_the_folder(tmp_path):
+    """A second process is refused until the first one closes the folder."""
     first = RunFolder(tmp_path)
     with pytest.raises(InvalidInput, match="another process is training"):
         RunFolder(tmp_path)
@@ -116,8 +116,8 @@ def test_one_process_holds_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_a_stop_while_a_checkpoint_is_written_leaves_the_one_before(opened, monkeypatch, moment):
-    """Whether it comes before the bytes are on the disk or before they have their name."""
+def test_a_stop_while_a_checkpoint_is_written_keeps_the_last_one(opened, monkeypatch, moment):
+    """An interrupt before the bytes are on disk, or before the rename, leaves the last checkpoint."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"whole")
@@ -134,8 +134,8 @@ def test_a_stop_while_a_checkpoint_is_written_leaves_the_one_before(opened, monk
     assert folder.load() == b"whole"
 
 
-def test_a_disk_that_is_full_is_one_line(opened, monkeypatch):
-    """The system's reason, and how to go on; the checkpoint before is kept."""
+def test_a_full_disk_is_reported_with_its_remedy(opened, monkeypatch):
+    """The error has the system's reason and --resume; the last checkpoint is kept."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"whole")
@@ -150,8 +150,8 @@ def test_a_disk_that_is_full_is_one_line(opened, monkeypatch):
     assert folder.load() == b"whole"
 
 
-def test_a_torn_record_is_one_line(opened, tmp_path):
-    """run.json that is no JSON is named with what to do, and --restart mends it."""
+def test_a_damaged_record_is_reported_with_its_remedy(opened, tmp_path):
+    """The error for a run.json that is not JSON names the file and --restart, which repairs it."""
     opened().start(IDENTITY)
     (tmp_path / "run" / "run.json").write_text('{"status": "tr')
     with pytest.raises(InvalidInput, match=r"run\.json .*--restart"):
@@ -161,15 +161,15 @@ def test_a_torn_record_is_one_line(opened, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
-    """The reason is the system's."""
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
+    """The error says that the folder cannot be created."""
     tmp_path.chmod(0o500)
-    with pytest.raises(InvalidInput, match="cannot be made"):
+    with pytest.raises(InvalidInput, match="cannot be created"):
         RunFolder(tmp_path / "run")
 
 
-def test_a_file_in_the_folders_place_is_one_line(tmp_path):
-    """A run-dir that is a file is refused by name."""
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    """The error for a run-dir that is a file names run-dir."""
     (tmp_path / "run").write_text("")
     with pytest.raises(InvalidInput, match="run-dir"):
         RunFolder(tmp_path / "run")

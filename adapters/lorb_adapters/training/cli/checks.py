@@ -3,7 +3,7 @@
 import argparse
 
 from lorb.errors import InvalidInput
-from lorb_adapters.base.new_folder import check_can_be_made, check_free
+from lorb_adapters.base.writer import check_can_be_created, check_is_unused
 
 
 def check_device(args: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def check_output(args: argparse.Namespace) -> None:
 
     for field, folder in (("report-dir", args.report_dir), ("output-base", args.output_base)):
         if folder is not None:
-            check_can_be_made(folder, field)
+            check_can_be_created(folder, field)
     if args.report_dir:
         from lorb_adapters.training.report.svg import check_plots_can_be_made
 
@@ -42,7 +42,7 @@ def check_output(args: argparse.Namespace) -> None:
             raise InvalidInput(
                 f"output-base is for method full, which changes the base: {args.method} does not", field="output-base"
             )
-        check_free(args.output_base)
+        check_is_unused(args.output_base)
     elif not args.dry_run:
         if args.method != "lora":
             from lorb_adapters.training.publish import unpublishable_reason

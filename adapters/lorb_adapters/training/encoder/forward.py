@@ -102,7 +102,7 @@ class TrainingEncoder:
         x = weights.attention_norm(x + hooks.sublayer_output(number, Projection.ATTENTION_OUT, out))
         up = layer.activation(hooks.project(number, Projection.UP, x, weights.up))
         out = hooks.project(number, Projection.DOWN, up, weights.down)
-        return weights.norm(x + hooks.sublayer_output(number, Projection.DOWN, out))
+        return weights.output_norm(x + hooks.sublayer_output(number, Projection.DOWN, out))
 
     def _read(self, layers: range) -> dict[int, _Layer]:
         return {

@@ -1,4 +1,4 @@
-"""lorb-compare: runs side by side in the terminal and on a page, and one line for every mistake."""
+"""lorb-compare: the table in the terminal, the HTML page, and its error lines."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from lorb_adapters.training.report.comparison import Comparison
 
 @pytest.fixture
 def other(report_folder, report_json, tmp_path):
-    """Another run: a rank, a seed and a rate that differ; on fewer sets."""
+    """Another run with a different rank, seed and dev rate, and without test."""
     figures = json.loads(report_json)
     figures["config"]["lora"]["rank"] = 4
     figures["config"]["seed"] = 7
@@ -27,8 +27,8 @@ def rows_of(comparison):
     return {(section.title, name): values for section in comparison.sections() for name, values in section.rows}
 
 
-def test_only_settings_that_differ_are_told(report_folder, other):
-    """Rank and seed, nothing else; a set that a run lacks stays empty; figures are each run's own."""
+def test_only_differing_settings_are_shown(report_folder, other):
+    """Only rank and seed differ; a missing set is empty, and each run has its own figures."""
     rows = rows_of(Comparison.read([report_folder, other]))
     assert {name for title, name in rows if title == "settings that differ"} == {"lora: rank", "seed"}
     assert rows["settings that differ", "lora: rank"] == ("8", "4")
@@ -36,8 +36,8 @@ def test_only_settings_that_differ_are_told(report_folder, other):
     assert rows["test", "utterances"] == ("20", "")
 
 
-def test_sets_that_are_not_the_same_are_told(report_folder, report_json, tmp_path, capsys):
-    """Rates on other lists do not compare, and it is said."""
+def test_different_sets_are_a_warning(report_folder, report_json, tmp_path, capsys):
+    """A warning says that dev differs between the runs."""
     other = json.loads(report_json)
     other["sets"]["dev"]["words"] = 17
     (tmp_path / "report.json").write_text(json.dumps(other))
@@ -45,8 +45,8 @@ def test_sets_that_are_not_the_same_are_told(report_folder, report_json, tmp_pat
     assert "dev is not the same set in all runs" in " ".join(capsys.readouterr().out.split())
 
 
-def test_runs_have_names_that_differ(report_folder, tmp_path):
-    """A folder's name, a published version's domain and id; alike ones by their paths, the same twice numbered."""
+def test_runs_have_distinct_names(report_folder, tmp_path):
+    """Names are the folder's, or domain@version; equal names become paths, and equal paths are numbered."""
     version = tmp_path / "store" / "books" / "versions" / "3-abc"
     for place in (version, tmp_path / "a" / "run", tmp_path / "b" / "run"):
         shutil.copytree(report_folder, place)
@@ -57,8 +57,8 @@ def test_runs_have_names_that_differ(report_folder, tmp_path):
     assert Comparison.read([version, version]).names == (f"{version} #1", f"{version} #2")
 
 
-def test_a_table_and_a_page_are_made(report_folder, other, tmp_path, capsys):
-    """Both have the runs' figures; the page holds plots and needs no other file."""
+def test_a_table_and_a_page_are_written(report_folder, other, tmp_path, capsys):
+    """Both show the runs' figures; the page has plots and needs no other file."""
     assert main([str(report_folder), str(other), "--html", str(tmp_path / "page.html")]) == 0
     printed = capsys.readouterr().out
     content = (tmp_path / "page.html").read_text()
@@ -73,7 +73,7 @@ def test_a_table_and_a_page_are_made(report_folder, other, tmp_path, capsys):
 
 
 def test_the_page_of_one_run_is_its_report(report_folder, tmp_path):
-    """A published report.json, which has no page beside it, gets it so."""
+    """--html with one run writes the page that its report had."""
     assert main([str(report_folder), "--html", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").read_text() == (report_folder / "report.html").read_text()
 
@@ -88,7 +88,7 @@ def test_the_page_of_one_run_is_its_report(report_folder, tmp_path):
     ],
 )
 def test_a_wrong_file_is_one_line(report_folder, tmp_path, capsys, content, reason):
-    """Exit status 2, one line that names it, and no page."""
+    """A wrong file gives status 2, one line that names it, and no page."""
     if content is not None:
         (tmp_path / "report.json").write_bytes(content)
     assert main([str(report_folder), str(tmp_path), "--html", str(tmp_path / "page.html")]) == 2
@@ -101,12 +101,12 @@ def test_a_wrong_file_is_one_line(report_folder, tmp_path, capsys, content, reas
 
 
 def test_a_page_that_cannot_be_written_is_one_line(report_folder, tmp_path, capsys):
-    """The reason is told; nothing half-written stays."""
+    """The line has the system's reason, and the status is 2."""
     assert main([str(report_folder), "--html", str(tmp_path / "no" / "page.html")]) == 2
     assert "cannot be written: No such file" in capsys.readouterr().err
 
 
 def test_too_many_runs_are_refused(report_folder, capsys):
-    """There are 26 letters."""
+    """More than 26 runs are refused: runs are labelled with letters."""
     assert main([str(report_folder)] * 27) == 2
     assert "at most 26" in capsys.readouterr().err

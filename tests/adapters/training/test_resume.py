@@ -1,4 +1,4 @@
-"""A run that is killed and resumed, at any moment and as often as one likes, makes the adapter of one that is not."""
+"""Interrupted runs: resumed at any moment they publish the adapter of an uninterrupted run, and publish it once."""
 
 import gzip
 import json
@@ -11,6 +11,7 @@ import pytest
 
 from lorb_adapters.store.signing import SIGNATURE, create_key_pair
 from lorb_adapters.store.store import Store
+from lorb_adapters.training import loop
 from lorb_adapters.training.cli.train_adapter import main
 from lorb_adapters.training.run_folder import RunFolder
 
@@ -28,7 +29,7 @@ def files(sample, tmp_path_factory):
 
 
 def command(files, tiny_bert, place, *more):
-    """A run of some 50 steps with everything that has a state, a checkpoint at each."""
+    """A run of about 50 steps that uses every stateful option and writes a checkpoint after each step."""
     (place / "store").mkdir(parents=True, exist_ok=True)
     return [
         "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
@@ -40,7 +41,7 @@ def command(files, tiny_bert, place, *more):
 
 
 def published(place):
-    """The bytes of the adapter in the store's one version."""
+    """The bytes of the adapter and the report in the store's only version."""
     store = Store(str(place / "store"))
     [version] = store.versions("books")
     content = store.read_files("books", version)
@@ -48,15 +49,15 @@ def published(place):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(files, tiny_bert, tmp_path_factory):
-    """What the command makes when it is left alone."""
-    place = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(files, tiny_bert, tmp_path_factory):
+    """The result of the command without interruption."""
+    place = tmp_path_factory.mktemp("uninterrupted")
     assert main(command(files, tiny_bert, place)) == 0
     return published(place)
 
 
-def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(files, tiny_bert, tmp_path, undisturbed):
-    """Four kills, each a few checkpoints and an arbitrary moment on: adapter, head and the report's course agree."""
+def test_a_run_killed_four_times_gives_the_same_bits(files, tiny_bert, tmp_path, uninterrupted):
+    """After four kills at random moments, adapter, head and the report's figures equal the uninterrupted run's."""
     arguments = command(files, tiny_bert, tmp_path)
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, str(SCRIPT), "kills", json.dumps(arguments), str(tmp_path / "run"), "7", "4"],
@@ -68,35 +69,33 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(files, tiny_bert,
     statuses = json.loads(done.stdout.splitlines()[-1])
     assert statuses == [-9, -9, -9, -9, 0], done.stderr
     lora, head, report = published(tmp_path)
-    assert lora == undisturbed[0]
-    assert head == undisturbed[1]
+    assert lora == uninterrupted[0]
+    assert head == uninterrupted[1]
     for figures in ("losses", "dev", "sets", "ranking"):
-        assert report[figures] == undisturbed[2][figures]
+        assert report[figures] == uninterrupted[2][figures]
     assert RunFolder.status(tmp_path / "run") == "finished"
     assert not (tmp_path / "run" / "hidden.bin").exists()
 
 
-def interrupted_after(monkeypatch, steps):
-    """Presses Ctrl-C in the step after so many."""
-    from lorb_adapters.training import loop as train
-
-    whole = train._Training.step
+def interrupt_after(monkeypatch, steps):
+    """Raises KeyboardInterrupt in the step after `steps` steps."""
+    original = loop._Training.step
 
     def step(self, batch, number, *rest):
         if number > steps:
             raise KeyboardInterrupt
-        return whole(self, batch, number, *rest)
+        return original(self, batch, number, *rest)
 
-    monkeypatch.setattr(train._Training, "step", step)
+    monkeypatch.setattr(loop._Training, "step", step)
 
 
-def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
-    files, tiny_bert, tmp_path, undisturbed, monkeypatch, capsys
+def test_ctrl_c_names_resume_which_gives_the_same_adapter(
+    files, tiny_bert, tmp_path, uninterrupted, monkeypatch, capsys
 ):
-    """Exit status 130, the folder and --resume named, the store empty; the same command is refused, resumed it ends."""
+    """Ctrl-C gives status 130 and a hint; the command alone is refused, and --resume publishes the same adapter."""
     arguments = command(files, tiny_bert, tmp_path)
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 9)
+        interrupt_after(patched, 9)
         assert main(arguments) == 130
     error = capsys.readouterr().err
     assert "nothing was published" in error
@@ -106,22 +105,22 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
     assert main(arguments) == 2
     assert "--restart" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
-    assert published(tmp_path)[:2] == undisturbed[:2]
+    assert published(tmp_path)[:2] == uninterrupted[:2]
 
 
-def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_path, monkeypatch):
-    """Stopped before the folder says how the run ended, and resumed: one version of its own, which is stable.
+def test_a_stop_after_publishing_does_not_publish_twice(files, tiny_bert, tmp_path, monkeypatch):
+    """A run stopped between publishing and recording it finds its version on resume, and signs it if asked.
 
-    Another run's version of the same weights, with another ranking, is not taken for its own.
+    Another run's version with the same weights and another ranking does not count.
     """
     arguments = command(files, tiny_bert, tmp_path, "--max-steps", "3")
     store = Store(str(tmp_path / "store"))
 
-    def stops(*_arguments):
+    def interrupt(*_arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "end", stops)
+        patched.setattr(RunFolder, "end", interrupt)
         assert main(arguments) == 130
     [version] = store.versions("books")
     assert main([*arguments, "--resume"]) == 0
@@ -130,10 +129,10 @@ def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_p
     assert RunFolder.status(tmp_path / "run") == "finished"
     without_margin = [*arguments, "--no-switching-margin"]
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 2)
+        interrupt_after(patched, 2)
         assert main(without_margin) == 130
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "end", stops)
+        patched.setattr(RunFolder, "end", interrupt)
         assert main([*without_margin, "--resume"]) == 130
     create_key_pair(tmp_path / "key")
     assert main([*without_margin, "--resume", "--signing-key", str(tmp_path / "key")]) == 0
@@ -153,27 +152,25 @@ def test_a_stop_behind_publishing_does_not_publish_twice(files, tiny_bert, tmp_p
         (["--threads", "2"], "threads was 1 and is 2"),
     ],
 )
-def test_a_run_that_is_not_the_same_is_not_resumed(
-    files, tiny_bert, tmp_path_factory, monkeypatch, capsys, flags, difference
-):
-    """Another setting or number of threads is refused by name with exit status 2, and --restart begins anew."""
+def test_other_settings_are_not_resumed(files, tiny_bert, tmp_path_factory, monkeypatch, capsys, flags, difference):
+    """A different setting or number of threads is refused by name with status 2; --restart starts over."""
     place = tmp_path_factory.mktemp("other")
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 2)
+        interrupt_after(patched, 2)
         assert main(command(files, tiny_bert, place)) == 130
         assert main(command(files, tiny_bert, place, *flags, "--resume")) == 2
         assert difference in capsys.readouterr().err
         assert main(command(files, tiny_bert, place, "--restart")) == 130
 
 
-def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatch, capsys):
-    """Other content under one file name is noticed, and a new test set that would have held out lists trained on."""
+def test_other_lists_are_not_resumed(files, tiny_bert, tmp_path, monkeypatch, capsys):
+    """Changed content of a train file, or a test set that holds out other train lists, is refused by name."""
     arguments = command(files, tiny_bert, tmp_path)
     changed = tmp_path / "train.jsonl"
     changed.write_bytes((files / "train.jsonl").read_bytes())
     arguments[arguments.index("--train") + 1] = str(changed)
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 2)
+        interrupt_after(patched, 2)
         assert main(arguments) == 130
     changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-1]))
     assert main([*arguments, "--resume"]) == 2
@@ -187,23 +184,23 @@ def test_other_lists_are_not_resumed_with(files, tiny_bert, tmp_path, monkeypatc
     assert 'is "38 lists' in error
 
 
-def test_a_test_set_that_holds_out_nothing_may_come_with_the_resumption(files, tiny_bert, tmp_path, monkeypatch):
-    """A test set without a list of train's is accepted: the run goes on, to the next Ctrl-C here."""
+def test_a_test_set_may_be_added_on_resume(files, tiny_bert, tmp_path, monkeypatch):
+    """A new test set without train lists is accepted: training continues, until the next Ctrl-C."""
     arguments = command(files, tiny_bert, tmp_path)
     test = tmp_path / "test.jsonl"
     test.write_bytes(
         (files / "dev.jsonl").read_bytes().replace(b'"id":"', b'"id":"new-').replace(b'"id": "', b'"id": "new-')
     )
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 2)
+        interrupt_after(patched, 2)
         assert main(arguments) == 130
         assert main([*arguments, "--resume", "--test", str(test)]) == 130
 
 
-def test_a_torn_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, capsys):
-    """A disk that lost its end of the file: exit status 2 and --restart, no traceback."""
+def test_a_truncated_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, capsys):
+    """A truncated checkpoint gives status 2 and one line with --restart, without a traceback."""
     with monkeypatch.context() as patched:
-        interrupted_after(patched, 2)
+        interrupt_after(patched, 2)
         assert main(command(files, tiny_bert, tmp_path)) == 130
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
@@ -214,8 +211,8 @@ def test_a_torn_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypatch, 
     assert "--restart" in error
 
 
-def test_what_dev_refused_is_published_by_resume_and_force(files, tiny_bert, tmp_path, capsys):
-    """A run that ended without publishing is not trained again: --resume --force takes its checkpoint."""
+def test_resume_and_force_publish_a_run_that_did_not_improve(files, tiny_bert, tmp_path, capsys):
+    """--resume --force publishes the checkpoint of a run that ended unpublished."""
     arguments = [each for each in command(files, tiny_bert, tmp_path, "--max-steps", "3") if each != "--force"]
     arguments[arguments.index("--learning-rate") + 1] = "1e-9"
     assert main(arguments) == 3

@@ -1,4 +1,4 @@
-"""The methods on one footing: where each begins, what each changes, and that each learns."""
+"""The training methods: initial values, trained tensors, scores, and that each of them learns."""
 
 import pytest
 import torch
@@ -25,12 +25,12 @@ def config_of(method, **changes):
 
 @pytest.fixture
 def base(tiny_bert):
-    """Loaded anew for each test: some methods write into it."""
+    """Loaded for each test, because some methods change it."""
     return load_base(str(tiny_bert))
 
 
 def zebra_lists(base):
-    """Lists whose wrong hypothesis always says "zebra" and leads the first pass."""
+    """Lists whose wrong hypothesis contains "zebra" and leads the first pass."""
     nouns = ["man", "old", "day", "house", "time", "hand", "door", "way"]
     nbests = [
         NBest(
@@ -44,36 +44,36 @@ def zebra_lists(base):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_learns_a_rule(base, method):
-    """Each mends lists that it has not seen, from a rule in those that it has; dev begins wrong everywhere."""
+    """Each method corrects all unseen dev lists by a rule in the train lists."""
     lists = zebra_lists(base)
     rate = {"full": 1e-3, "head": 3e-2, "bitfit": 1e-2, "prefix": 3e-2}.get(method, 1e-2)
     config = config_of(method, epochs=8, lists_per_step=4, learning_rate=rate, patience=0)
-    looks = []
+    evaluations = []
     trained = train(
         make_method(base, config),
         config,
         lists[::2],
         lists[1::2],
         fit_rank_prior(lists),
-        lambda report: looks.append(report) if isinstance(report, DevEvaluation) else None,
+        lambda report: evaluations.append(report) if isinstance(report, DevEvaluation) else None,
     )
-    assert min(look.wer for look in looks) == 0.0
+    assert min(evaluation.wer for evaluation in evaluations) == 0.0
     assert (trained.weights is None) == (method != "lora")
 
 
 @pytest.mark.parametrize("method", [each for each in METHODS if each not in ("prefix", "lora")])
-def test_a_fresh_method_scores_as_the_base(base, method, tiny_bert):
-    """With a head that scores, each begins at the function that the base computes."""
+def test_an_untrained_method_scores_as_the_base(base, method, tiny_bert):
+    """With initial tensors and a random head, a method scores as the base with that head."""
     lists = zebra_lists(base)[:3]
-    made = make_method(base, config_of(method))
-    start = made.snapshot()
+    created = make_method(base, config_of(method))
+    start = created.snapshot()
     generator = torch.Generator().manual_seed(0)
     start["head.weight"] = torch.randn(32, generator=generator)
     model = RescoringModel(load_base(str(tiny_bert)))
     weights = random_weights(model.base)
     head = type(weights.head)("sum", start["head.weight"], start["head.bias"])
     plain = type(weights)(weights.config, {}, head)
-    for each, scores in zip(lists, made.scores(start, lists), strict=True):
+    for each, scores in zip(lists, created.scores(start, lists), strict=True):
         assert scores == pytest.approx(model.score(each.rows, [plain], [0] * len(each.rows)).tolist(), rel=1e-4)
 
 
@@ -87,30 +87,30 @@ def test_a_fresh_method_scores_as_the_base(base, method, tiny_bert):
         ("bitfit", 2 * (5 * 32 + 64 + 2 * 32) + 32 + 33),
     ],
 )
-def test_what_is_trained_is_counted(base, method, count):
-    """Trained parameters by each method's own arithmetic, for 2 layers of 32 dimensions, 64 within, rank 4."""
+def test_trained_parameters_are_counted(base, method, count):
+    """Counts for 2 layers of 32 dimensions, 64 in the feed-forward network, and rank 4."""
     assert make_method(base, config_of(method)).num_trained_parameters == count
 
 
 def test_full_trains_every_parameter(base):
-    """The encoder's own, and the head."""
+    """Method full counts all encoder parameters and the head."""
     expected = sum(parameter.numel() for parameter in base.encoder.parameters()) + 33
     assert make_method(base, config_of("full")).num_trained_parameters == expected
 
 
 @pytest.mark.parametrize("method", ["lora", "bitfit", "adapter", "prefix"])
-def test_layers_confine_a_method(base, method):
-    """With layer 1 alone, nothing of layer 0 is trained; a layer that is not there is refused by name."""
-    made = make_method(base, config_of(method, lora=LoraConfig(rank=4, layers=(1,))))
-    assert not any("layer.0." in name for name in made.tensors)
-    assert any("layer.1." in name for name in made.tensors)
+def test_a_method_trains_the_configured_layers_only(base, method):
+    """With layer 1, nothing of layer 0 is trained; a layer that does not exist is refused."""
+    created = make_method(base, config_of(method, lora=LoraConfig(rank=4, layers=(1,))))
+    assert not any("layer.0." in name for name in created.tensors)
+    assert any("layer.1." in name for name in created.tensors)
     with pytest.raises(InvalidInput, match="numbered from 0 to 1"):
         make_method(base, config_of(method, lora=LoraConfig(layers=(2,))))
 
 
 @pytest.mark.parametrize("kind", ["mean", "cls"])
-def test_a_bias_that_no_loss_sees_stays(base, kind):
-    """The same for every text of a list, it has no gradient but rounding: training leaves it where it began."""
+def test_a_bias_without_effect_on_the_loss_stays(base, kind):
+    """The bias of mean and cls heads shifts all scores of a list alike: training leaves it at 0."""
     lists = zebra_lists(base)[:8]
     config = config_of("lora", head=kind, max_steps=4, lists_per_step=4, learning_rate=1e-2)
     trained = train(make_method(base, config), config, lists, lists, fit_rank_prior(lists), lambda _: None)
@@ -118,38 +118,38 @@ def test_a_bias_that_no_loss_sees_stays(base, kind):
     assert trained.tensors["head.weight"].abs().max() > 0
 
 
-def test_biases_of_some_layers_leave_what_is_below_them_to_the_cache(base, tiny_bert):
-    """BitFit of layer 1 gives scores and gradients as with layer 0 trained too, and carries no graph below layer 1."""
+def test_bitfit_of_upper_layers_freezes_those_below(base, tiny_bert):
+    """BitFit of layer 1 gives the features and gradients of BitFit of all layers, with no graph below layer 1."""
     lists = zebra_lists(base)[:2]
     rows = sorted((row for each in lists for row in each.rows), key=lambda row: row.num_tokens)
-    whole = make_method(base, config_of("bitfit", lora=LoraConfig(layers=(0, 1))))
+    both = make_method(base, config_of("bitfit", lora=LoraConfig(layers=(0, 1))))
     upper = make_method(load_base(str(tiny_bert)), config_of("bitfit", lora=LoraConfig(layers=(1,))))
-    assert set(upper.tensors) == {name for name in whole.tensors if "layer.0." not in name}
-    assert (whole.first_trained_layer, upper.first_trained_layer) == (0, 1)
-    assert whole.frozen_hidden_states(rows).requires_grad is False
+    assert set(upper.tensors) == {name for name in both.tensors if "layer.0." not in name}
+    assert (both.first_trained_layer, upper.first_trained_layer) == (0, 1)
+    assert both.frozen_hidden_states(rows).requires_grad is False
     assert upper.frozen_hidden_states(rows).requires_grad is False
-    found = []
-    for method in (whole, upper):
+    results = []
+    for method in (both, upper):
         features, _ = method.forward(rows, None)
         features.sin().sum().backward()
-        found.append((features.detach(), method.tensors["encoder.layer.1.output.dense.bias"].grad))
-    for one, other in zip(*found, strict=True):
+        results.append((features.detach(), method.tensors["encoder.layer.1.output.dense.bias"].grad))
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_scoring_leaves_what_is_trained_as_it_was(base, method):
-    """Scores by other values are another function's, and the method's own values are untouched."""
+def test_scoring_other_tensors_leaves_the_trained_ones(base, method):
+    """Scoring with other values gives other scores, and the method's tensors stay as they were."""
     lists = zebra_lists(base)[:2]
-    made = make_method(base, config_of(method))
-    before = made.snapshot()
+    created = make_method(base, config_of(method))
+    before = created.snapshot()
     other = {name: tensor + 0.1 for name, tensor in before.items()}
-    assert made.scores(other, lists) != made.scores(before, lists)
-    assert all(torch.equal(before[name], tensor) for name, tensor in made.tensors.items())
+    assert created.scores(other, lists) != created.scores(before, lists)
+    assert all(torch.equal(before[name], tensor) for name, tensor in created.tensors.items())
 
 
-def test_a_base_written_is_the_function_that_was_trained(base, tmp_path):
-    """The folder of full fine-tuning loads as a base whose own head gives the trained scores."""
+def test_a_written_base_computes_the_trained_function(base, tmp_path):
+    """The base written after full fine-tuning loads, and its own head gives the trained scores."""
     lists = zebra_lists(base)
     config = config_of("full", max_steps=2, lists_per_step=4, learning_rate=1e-3)
     method = make_method(base, config)
@@ -172,5 +172,5 @@ def test_a_base_written_is_the_function_that_was_trained(base, tmp_path):
 
 
 def test_every_method_has_a_learning_rate():
-    """The command line finds one for each."""
+    """LEARNING_RATES has a default for each method."""
     assert set(LEARNING_RATES) == set(METHODS)

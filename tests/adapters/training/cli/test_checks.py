@@ -1,0 +1,99 @@
+"""Wrong arguments and files of lorb-train-adapter: refused before training, in one line."""
+
+import gzip
+import re
+
+import pytest
+
+from lorb_adapters.training.cli.train_adapter import main
+
+
+def broken_json(path):
+    good = '{"id": "%d", "ref": "a", "hyps": [{"text": "a"}]}\n'
+    path.write_text("".join(good % i for i in range(6)) + '{"id": "6", "ref": \n')
+    return r"lists\.jsonl:7: "
+
+
+def truncated_gzip(path):
+    whole = gzip.compress(b'{"id": "1", "ref": "a", "hyps": [{"text": "a"}]}\n' * 50)
+    path.write_bytes(whole[: len(whole) // 2])
+    return r"lists\.jsonl(:\d+)?: "
+
+
+def empty(path):
+    path.write_text("")
+    return r"lists\.jsonl:1: "
+
+
+def no_reference(path):
+    path.write_text('{"id": "1", "hyps": [{"text": "a"}]}\n')
+    return r"lists\.jsonl:1: .*ref"
+
+
+def duplicate_id(path):
+    path.write_text('{"id": "1", "ref": "a", "hyps": [{"text": "a"}]}\n' * 2)
+    return r"lists\.jsonl:2: .*1"
+
+
+@pytest.mark.parametrize("damage", [broken_json, truncated_gzip, empty, no_reference, duplicate_id])
+@pytest.mark.parametrize("role", ["--train", "--dev", "--test"])
+def test_a_bad_file_is_one_line_with_its_position(command, tmp_path, capsys, damage, role):
+    """Each defect in each role gives status 2 and one line with file and line number, without a traceback."""
+    path = tmp_path / "lists.jsonl"
+    position = damage(path)
+    assert main([*command, role, str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(position, error)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--domain", "../../etc"], "domain"),
+        (["--base", "/nowhere/base"], "base '/nowhere/base' cannot be loaded"),
+        (["--train", "/nowhere/lists.jsonl"], "/nowhere/lists.jsonl"),
+        (["--epochs", "0"], "epochs is 0"),
+        (["--learning-rate", "nan"], "learning-rate is nan"),
+        (["--rank", "-1"], "rank is -1"),
+        (["--layers", "1-x"], "layers is '1-x'"),
+        (["--layers", "3-1"], "layers is '3-1'"),
+        (["--layers", "7"], "numbered from 0 to 1"),
+        (["--dropout", "1"], "dropout is 1.0"),
+        (["--r-drop", "0.5"], "give dropout too"),
+        (["--loss", "mwer+distill"], "teacher"),
+        (["--teacher", "pll"], "teacher"),
+        (["--loss", "mwer+distill", "--teacher", "pll"], "no component score 'pll'"),
+        (["--method", "head"], "method head makes nothing that the server can load"),
+        (["--method", "full"], "--output-base DIR"),
+        (["--output-base", "/nowhere/mine"], "output-base is for method full"),
+        (["--resume"], "holds no run to resume"),
+        (["--alpha", "0"], "alpha is 0"),
+        (
+            ["--method", "full", "--layers", "1", "--dry-run"],
+            "layers is for methods that can train some layers: full cannot",
+        ),
+        (["--method", "full", "--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be created"),
+        (["--report-dir", "/dev/null/report"], "report-dir /dev/null/report cannot be created"),
+        (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be created"),
+        (["--threads", "-1"], "threads is -1"),
+        (["--device", "tpu"], "device is 'tpu'"),
+        (["--device", "cuda:99"], "device is 'cuda:99'"),
+        (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
+    ],
+)
+def test_a_wrong_value_is_one_line(command, capsys, flags, reason):
+    """A value that cannot work is refused by name before training, with status 2."""
+    assert main([*command, *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert reason in error
+
+
+def test_a_store_that_cannot_be_created_is_refused(command, tmp_path, capsys):
+    """A store below a file gives status 2 and one line, before a run starts."""
+    (tmp_path / "file").write_text("")
+    store = str(tmp_path / "file" / "store")
+    assert main([*command, "--store", store]) == 2
+    assert capsys.readouterr().err == f"lorb-train-adapter: the store {store} is not a folder\n"
+    assert not (tmp_path / "run").exists()
