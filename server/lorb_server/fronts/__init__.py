@@ -1,7 +1,7 @@
-"""Several processes that take gRPC calls before one that owns the model.
+"""Front processes, which take gRPC calls for the engine process, which owns the model.
 
-The engine process has the base, the adapters, the queue, the admin service and the metrics. A front decodes, validates,
-tokenises, ranks and encodes, on the same port as its siblings (SO_REUSEPORT). Each has a socket pair to the engine
-process, made before it was started: nothing else can reach it, and it lasts as long as both. What goes over it is in
-`frames`.
+The engine process holds the base, the adapters, the queue, the admin service and the metrics. A front decodes,
+validates, tokenises, ranks and encodes. All fronts listen on one port (SO_REUSEPORT). Each front shares a socket pair
+with the engine process, created before the front starts, so that no other process can connect. `frames` defines the
+messages on it.
 """

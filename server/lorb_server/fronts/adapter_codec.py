@@ -1,4 +1,4 @@
-"""What a front must know of an adapter, and of the route to it, as JSON; weights stay in the engine process."""
+"""Encodes routes and adapter handles as JSON for the fronts; weights stay in the engine process."""
 
 import json
 from collections import OrderedDict
@@ -12,12 +12,12 @@ from lorb_adapters.text import TextNormalization
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.fronts.frames import ProtocolError
 
-# A front forgets its routes with every change of the registry, so only calls in flight hold numbers of long ago.
+# A front drops its routes at every change of the registry, so only calls in flight use old numbers.
 MAX_NUMBERED_ADAPTERS = 16384
 
 
 class AdapterNumbers:
-    """Short names for adapters, the same for all fronts. The least recently used ones are forgotten."""
+    """Numbers for adapters, the same for all fronts. The least recently used ones are dropped."""
 
     def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
         self._max_adapters = max_adapters
@@ -26,7 +26,7 @@ class AdapterNumbers:
         self._next = 1
 
     def number(self, adapter: AdapterHandle) -> int:
-        """The adapter's number, from 1; a new one where it has none."""
+        """The adapter's number, from 1; a new number for a new adapter."""
         number = self._numbers.get(adapter.ref)
         if number is None:
             number, self._next = self._next, self._next + 1
@@ -39,7 +39,7 @@ class AdapterNumbers:
         return number
 
     def get(self, number: int) -> AdapterHandle | None:
-        """The adapter of this number, or None where it is forgotten."""
+        """The adapter with this number; None if the number was dropped."""
         adapter = self._adapters.get(number)
         if adapter is not None:
             self._adapters.move_to_end(number)
@@ -49,7 +49,8 @@ class AdapterNumbers:
 def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
     """A route with its adapters.
 
-    state: of the registry when it was made. is_fixed: whether it holds for every routing key while that state lasts.
+    `state` is the number of the engine's state at the time of the route. `is_fixed` says that the route is the same for
+    every routing key while that state lasts.
     """
     parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
     adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
@@ -57,16 +58,16 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
 
 
 def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
-    """The route, its state, and whether it is fixed; `known` takes note of an adapter and its number.
+    """The route, its state, and whether it is fixed. `known` records an adapter under its number.
 
-    Raises ProtocolError where `encode_route` did not make that.
+    Raises ProtocolError if the bytes are not an encoded route.
     """
     try:
         content = json.loads(body)
         adapters = {part: _adapter(content[part], known) for part in ("adapter", "stable", "shadow") if part in content}
         return Route(**adapters), int(content["state"]), bool(content["is_fixed"])
     except (ValueError, TypeError, KeyError, AttributeError, LorbError):
-        raise ProtocolError("a route is none that this process understands") from None
+        raise ProtocolError("a route is not decodable") from None
 
 
 def _adapter_json(adapter: AdapterHandle, number: int) -> dict[str, Any]:

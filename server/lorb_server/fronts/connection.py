@@ -1,4 +1,4 @@
-"""One end of the socket between a front and the engine process: frames in, frames out in few writes."""
+"""One end of the socket between a front and the engine process: receives frames, sends frames in few writes."""
 
 import asyncio
 import logging
@@ -8,13 +8,18 @@ from typing import cast
 from lorb_server.fronts.frames import FrameReader, Kind, ProtocolError, frame
 from lorb_server.telemetry.logs import log_failure
 
-HIGH_WATER_BYTES = 4 * 1024 * 1024  # some hundreds of answers of the largest kind, thousands of common ones
+HIGH_WATER_BYTES = 4 * 1024 * 1024  # a few hundred of the largest answers, thousands of common ones
 
 _log = logging.getLogger(__name__)
 
 
 class Connection(asyncio.Protocol):
-    """Hands frames to `receive` as they come. Belongs to the event loop."""
+    """Calls `receive` for each frame that arrives. Belongs to the event loop.
+
+    Attributes:
+        is_closed: whether the connection has ended.
+        is_full: whether the other end reads too slowly: only necessary frames should be sent.
+    """
 
     def __init__(
         self,
@@ -23,9 +28,9 @@ class Connection(asyncio.Protocol):
         on_close: Callable[[], None],
         on_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_close` is called once, however it ends; `on_room` whenever the other end reads again."""
+        """`on_close` is called once, when the connection ends; `on_room` whenever the other end has caught up."""
         self.is_closed = False
-        self.is_full = False  # the other end reads too slowly: send no more than must be
+        self.is_full = False
         self._receive = receive
         self._on_close = on_close
         self._on_room = on_room
@@ -35,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._loop: asyncio.AbstractEventLoop
 
     def send(self, kind: Kind, number: int, body: bytes = b"") -> None:
-        """Sends a frame, with the others of this turn of the event loop; nothing where the other end is gone."""
+        """Sends a frame together with the other frames of this turn of the event loop; does nothing once closed."""
         if self.is_closed:
             return
         if not self._unsent:
@@ -43,58 +48,58 @@ class Connection(asyncio.Protocol):
         self._unsent.append(frame(kind, number, body))
 
     def flush(self) -> None:
-        """Writes what has been sent."""
+        """Writes the frames that wait."""
         if self._unsent and self._transport is not None and not self.is_closed:
             self._transport.writelines(self._unsent)
         self._unsent.clear()
 
     def close(self) -> None:
-        """Ends the connection after what has been sent."""
+        """Writes the frames that wait and closes the connection."""
         self.flush()
         if self._transport is not None:
             self._transport.close()
 
     def pause_reading(self) -> None:
-        """Lets the other end wait."""
+        """Stops reading, so that the other end has to wait."""
         if self._transport is not None and not self.is_closed:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads on."""
+        """Reads again."""
         if self._transport is not None and not self.is_closed:
             self._transport.resume_reading()
 
-    # What follows is called by the event loop.
+    # The event loop calls the methods below.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is there."""
+        """Called when the socket is connected."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Ends the connection where the bytes are no frames, or `receive` raises."""
+        """Passes frames on. Aborts the connection if the bytes are not frames, or `receive` raises."""
         try:
             for kind, number, body in self._reader.feed(data):
                 self._receive(kind, number, body)
         except ProtocolError as error:
-            _log.error("a frame made no sense", extra={"fields": {"reason": str(error)}})
+            _log.error("invalid frame", extra={"fields": {"reason": str(error)}})
             self._abort()
         except Exception as error:
-            log_failure(_log, "a frame could not be dealt with", error)
+            log_failure(_log, "handling a frame failed", error)
             self._abort()
 
     def pause_writing(self) -> None:
-        """The other end reads too slowly."""
+        """Called when the other end reads too slowly."""
         self.is_full = True
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Called when the other end has caught up."""
         self.is_full = False
         self._on_room()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The other end is gone, or this one has closed."""
+        """Called when the connection has ended, at either end."""
         self.is_closed = True
         self._on_close()
 

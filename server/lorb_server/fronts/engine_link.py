@@ -1,8 +1,7 @@
-"""The engine process as a front sees it: settings, routes and scores, over one connection."""
+"""A front's end of the connection to the engine process: settings, routes and scores."""
 
 import asyncio
 import json
-import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from lorb.errors import LorbError, Overloaded, Unavailable
 from lorb.ranked import AdapterRef
 from lorb_server.adapter import AdapterHandle, Route
-from lorb_server.call import Job, Priority, Scored
+from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.adapter_codec import MAX_NUMBERED_ADAPTERS, decode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
@@ -20,21 +19,21 @@ from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# A queue that was full is taken to be full for this long: texts would be tokenised in vain.
+# A queue reported as full counts as full for this long, so that texts are not tokenised in vain.
 FULL_SECONDS = 0.005
 
 
 class EngineLink:
-    """Scoring and routing in another process. Belongs to the event loop.
+    """Scoring and routing by the engine process. Belongs to the event loop.
 
     Attributes:
-        hello: the engine's settings, once they are there.
-        drained: set when this front is to finish; the grace in seconds.
-        lost: done when the engine process is gone.
+        hello: resolved with the front's settings.
+        drained: resolved when this front is to finish, with the grace time in seconds.
+        lost: resolved when the connection has ended.
     """
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
-        """`health` is made to say what the engine's says; `metrics` are told to the engine."""
+        """`health` mirrors the engine's health; the samples of `metrics` are sent to the engine."""
         loop = asyncio.get_running_loop()
         self.connection = Connection(self._receive, on_close=self._lose)
         self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -46,34 +45,42 @@ class EngineLink:
         self._state = EngineState()
         self._domains: Sequence[str] = ()
         self._asks_domains = False
-        self._routes: dict[str, Route] = {}  # those that hold for every routing key
+        self._routes: dict[str, Route] = {}  # only routes that do not depend on the routing key
         self._adapters: dict[int, AdapterHandle] = {}
         self._numbers: dict[AdapterRef, int] = {}
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next = count(1)
         self._full_until: dict[tuple[str, Priority], float] = {}
 
-    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
-        """See Scoring. Goes by what the engine has said lately, which tells nothing of lengths and deadlines."""
+    def check_admission(self, call: Call, minimum_tokens: int) -> None:
+        """Raises Unavailable if the engine process is gone, and Overloaded if its queue was full just now.
+
+        The engine process alone knows whether a list of `minimum_tokens` meets its deadline; it decides in `score`.
+        """
         if self.connection.is_closed:
             raise _gone()
-        if self.connection.is_full or self._full_until.get((domain, lane), 0.0) > self._loop.time():
+        full_until = self._full_until.get((call.adapter.ref.domain, call.priority), 0.0)
+        if self.connection.is_full or full_until > self._loop.time():
             raise Overloaded("the queue is full; try again, or accept the first-pass order (DEGRADE)")
 
-    async def score(self, job: Job) -> Scored:
-        """See Scoring."""
-        number = self._numbers.get(job.adapter.ref)
+    async def score(self, call: Call) -> Scored:
+        """Has a tokenised list scored by the engine process.
+
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
+        from being loaded again.
+        """
+        number = self._numbers.get(call.adapter.ref)
         if number is None:
             raise _forgotten()
         try:
-            scored: Scored = await self._ask(Kind.SUBMIT, encode_job(job, number))
+            scored: Scored = await self._ask(Kind.SUBMIT, encode_job(call, number))
         except Overloaded:
-            self._full_until[job.adapter.ref.domain, job.lane] = self._loop.time() + FULL_SECONDS
+            self._full_until[call.adapter.ref.domain, call.priority] = self._loop.time() + FULL_SECONDS
             raise
         return scored
 
     async def route(self, domain: str, routing_key: str) -> Route:
-        """See Routing. Asks the engine once in each of its states where the routing key makes no difference."""
+        """The adapters for a call to `domain`. Routes that do not depend on the key are cached."""
         route = self._routes.get(domain)
         if route is None:
             question = json.dumps([domain, routing_key]).encode()
@@ -83,28 +90,28 @@ class EngineLink:
         return route
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """See Routing."""
+        """Sends this canary no more calls."""
         self._routes.clear()
         self.connection.send(Kind.WITHDRAW, self._numbers.get(adapter.ref, 0), reason.encode())
 
     def served_domains(self) -> Sequence[str]:
-        """See Routing. Follows the engine's within a round trip."""
+        """The domains that a request may name, sorted. Follows the engine within a round trip."""
         return self._domains
 
     def say_ready(self, port: int) -> None:
-        """Tells the engine that calls are taken."""
+        """Tells the engine that this front takes calls."""
         self.connection.send(Kind.READY, port)
 
     def say_refused(self, error: LorbError) -> None:
-        """Tells the engine why no calls can be taken."""
+        """Tells the engine why this front cannot take calls."""
         self.connection.send(Kind.REFUSED, 0, encode_error(error))
 
     def report(self) -> None:
-        """Tells the engine what has been counted so far."""
+        """Sends the samples of the metrics to the engine."""
         self.connection.send(Kind.MEASURED, 0, encode_samples(samples_of(self._metrics.registry)))
 
     async def _ask(self, kind: Kind, body: bytes) -> Any:  # noqa: ANN401
-        """The answer to a question; one that nobody waits for any more is taken back."""
+        """The engine's answer to a frame. If the caller is cancelled, the engine is told so."""
         if self.connection.is_closed:
             raise _gone()
         number = next(self._next)
@@ -138,11 +145,11 @@ class EngineLink:
                 if not self.drained.done():
                     self.drained.set_result(number / 1000)
             case _:
-                raise ProtocolError(f"an engine sends no {kind.name}")
+                raise ProtocolError(f"unexpected {kind.name} frame from the engine")
 
     def _settle(self, number: int, result: object) -> None:
         answer = self._waiting.get(number)
-        if answer is not None and not answer.done():  # else nobody waits any more
+        if answer is not None and not answer.done():  # else the call was cancelled
             answer.set_result(result)
 
     def _fail(self, number: int, error: LorbError) -> None:
@@ -151,7 +158,7 @@ class EngineLink:
             answer.set_exception(error)
 
     def _note_adapter(self, number: int, adapter: AdapterHandle) -> AdapterHandle:
-        """One object for each adapter, however often the engine describes it."""
+        """The one handle of each adapter, however often the engine sends it."""
         known = self._adapters.setdefault(number, adapter)
         self._numbers[known.ref] = number
         if len(self._adapters) > MAX_NUMBERED_ADAPTERS:
@@ -164,7 +171,7 @@ class EngineLink:
         self._routes.clear()
         self._health.mirror(is_serving=state.is_serving, has_served=state.has_served)
         self.connection.send(Kind.STATE_SEEN, state.number)
-        if not self._asks_domains:  # one question on the way, however fast the registry changes
+        if not self._asks_domains:  # one question at a time, however fast the registry changes
             self._asks_domains = True
             self.connection.send(Kind.DOMAINS, state.number)
 
@@ -183,8 +190,8 @@ class EngineLink:
 
 
 def _gone() -> Unavailable:
-    return Unavailable("this server's engine process is gone; try another")
+    return Unavailable("this server's engine process is gone: try another server")
 
 
 def _forgotten() -> Unavailable:
-    return Unavailable("this server has forgotten which adapter the call was admitted with; try again")
+    return Unavailable("this server no longer knows the adapter of this call: try again")

@@ -1,4 +1,4 @@
-"""What the fronts mirror of the engine process."""
+"""The state of the engine process that the fronts mirror."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,12 +8,12 @@ from lorb_server.fronts.frames import ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """Health, and the age of the registry's picture.
+    """The engine's health, and a number that tells whether cached routes are still valid.
 
     Attributes:
-        number: rises with every change of anything that a front may have kept.
-        is_serving: what health says.
-        has_served: whether calls are answered, also while draining.
+        number: increases with every change of health or of the registry.
+        is_serving: whether health is SERVING.
+        has_served: whether calls are answered, also during a drain.
     """
 
     number: int = 0
@@ -21,14 +21,14 @@ class EngineState:
     has_served: bool = False
 
     def encode(self) -> bytes:
-        """As JSON."""
+        """The state as JSON."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> "EngineState":
-        """What `encode` made; raises ProtocolError where it did not make that."""
+        """The state from JSON. Raises ProtocolError if the bytes are not an encoded state."""
         try:
             content = json.loads(body)
             return cls(int(content["number"]), bool(content["is_serving"]), bool(content["has_served"]))
         except (ValueError, TypeError, KeyError):
-            raise ProtocolError("a state is none that this process understands") from None
+            raise ProtocolError("a state is not decodable") from None

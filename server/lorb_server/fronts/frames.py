@@ -1,7 +1,7 @@
-"""Frames on the socket between a front and the engine process: a length, a kind, a number, and a body.
+"""The frames between a front and the engine process: a length, a kind, a number, and a body.
 
-Both ends run on one machine and in one version, so integers are in the machine's own order and nothing is negotiated.
-No pickle: a body is JSON, or what `job_codec` packs.
+Both ends run on one machine and in one version, so integers have the machine's byte order and nothing is negotiated.
+A body is JSON, or packed by `job_codec`; nothing is pickled.
 """
 
 import enum
@@ -14,17 +14,17 @@ _HEADER = struct.Struct("=IBQ")  # bytes of the body, kind, number
 
 
 class ProtocolError(Exception):
-    """The other end sends what no front and no engine sends: the connection is of no use any more."""
+    """The other end sent invalid bytes: the connection must be closed."""
 
 
 class Kind(enum.IntEnum):
-    """What a frame says. The number names a job or a question of the front, except where told otherwise."""
+    """The kind of a frame. Its number identifies a job or question of the front, unless noted."""
 
-    HELLO = 1  # engine: settings, base and tokenizer, JSON
-    READY = 2  # front: it listens; the number is its port
-    REFUSED = 3  # front: it cannot start, and why, JSON
-    STATE = 4  # engine: health and registry as they are now, JSON; routes known so far are void
-    STATE_SEEN = 5  # front: the number of the state that it goes by from now on
+    HELLO = 1  # engine: the front's settings, base and tokenizer, JSON
+    READY = 2  # front: it listens on the port that the number gives
+    REFUSED = 3  # front: the error that keeps it from starting, JSON
+    STATE = 4  # engine: its new state, JSON; routes of earlier states are void
+    STATE_SEEN = 5  # front: it follows the state with this number from now on
     ROUTE = 6  # front: which adapter answers this domain and routing key?
     ROUTED = 7  # engine: the route, JSON
     DOMAINS = 8  # front: which domains are served?
@@ -32,35 +32,35 @@ class Kind(enum.IntEnum):
     SUBMIT = 10  # front: a job
     SCORED = 11  # engine: its scores
     FAILED = 12  # engine: why a job or a route failed, JSON
-    CANCEL = 13  # front: nobody waits for it any more
-    WITHDRAW = 14  # front: the canary of this adapter number failed, and why, text
-    MEASURE = 15  # engine: what has been counted?
+    CANCEL = 13  # front: the call was cancelled
+    WITHDRAW = 14  # front: the canary with this adapter number failed; the reason, text
+    MEASURE = 15  # engine: send the samples of your metrics
     MEASURED = 16  # front: samples, JSON
-    DRAIN = 17  # engine: finish what is in flight and exit; the number is the grace in milliseconds
+    DRAIN = 17  # engine: finish the calls in flight and exit; the number is the grace time in milliseconds
 
 
 def frame(kind: Kind, number: int, body: bytes = b"") -> bytes:
-    """One frame, ready to send; raises ProtocolError where the body is too large for one."""
+    """One encoded frame. Raises ProtocolError if the body is too large."""
     if len(body) > MAX_BODY_BYTES:
-        raise ProtocolError(f"a {kind.name} of {len(body)} bytes is more than the {MAX_BODY_BYTES} that a frame holds")
+        raise ProtocolError(f"a {kind.name} frame of {len(body)} bytes exceeds the limit of {MAX_BODY_BYTES}")
     return _HEADER.pack(len(body), kind, number) + body
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames."""
+    """Splits a stream of bytes into frames."""
 
     def __init__(self) -> None:
         self._unread = bytearray()
-        self._wanted_bytes = _HEADER.size  # fewer than these are not worth a look
+        self._wanted_bytes = _HEADER.size  # no frame can be complete with fewer
 
     def feed(self, data: bytes) -> Iterator[tuple[Kind, int, bytes]]:
-        """The frames that are complete now: kind, number, body. Raises ProtocolError where one cannot be."""
+        """Adds bytes; yields each complete frame as kind, number, body. Raises ProtocolError for invalid bytes."""
         self._unread += data
         start = 0
         while len(self._unread) - start >= self._wanted_bytes:
             size, kind, number = _HEADER.unpack_from(self._unread, start)
             if size > MAX_BODY_BYTES:
-                raise ProtocolError(f"a frame says that it has {size} bytes")
+                raise ProtocolError(f"a frame of {size} bytes exceeds the limit of {MAX_BODY_BYTES}")
             end = start + _HEADER.size + size
             if end > len(self._unread):
                 self._wanted_bytes = end - start
@@ -74,4 +74,4 @@ def _kind(number: int) -> Kind:
     try:
         return Kind(number)
     except ValueError:
-        raise ProtocolError(f"a frame is of the unknown kind {number}") from None
+        raise ProtocolError(f"unknown kind of frame: {number}") from None

@@ -1,6 +1,6 @@
-"""A front process: takes calls, and has them scored by the engine process that started it.
+"""A front process: takes calls, and sends them for scoring to the engine process that started it.
 
-It listens on the same port as its siblings. It lives as long as its socket to the engine: when that ends, so does it.
+It listens on the same port as the other fronts, and exits when its socket to the engine process ends.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.logs import configure_logs, log_event_loop_error, log_uncaught_errors
 from lorb_server.telemetry.metrics import Metrics
 
-LOST_GRACE_SECONDS = 1.0  # for calls whose answer is on its way when the engine process ends
+LOST_GRACE_SECONDS = 1.0  # for calls that are being answered when the engine process ends
 _FAREWELL_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until the engine process says so or is gone; `arguments` is the socket's descriptor."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the engine process drains its fronts
+    """Serves until the engine process stops it or ends; `arguments` holds the socket's file descriptor."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the engine process drains its fronts
         signal.signal(number, signal.SIG_IGN)
     [descriptor] = map(int, arguments)
     return asyncio.run(_serve(socket.socket(fileno=descriptor)))
@@ -65,7 +65,7 @@ async def _serve(to_engine: socket.socket) -> int:
 
 
 async def _part(link: EngineLink) -> None:
-    """Closes after all has been sent, if the engine reads it in time."""
+    """Closes the connection after the engine has read everything, or after a timeout."""
     link.connection.close()
     await asyncio.wait((link.lost,), timeout=_FAREWELL_SECONDS)
 

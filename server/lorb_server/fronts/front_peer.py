@@ -1,4 +1,4 @@
-"""A front as the engine process sees it: its jobs run here, and end with it."""
+"""The engine's end of the connection to one front: runs the front's jobs, and cancels them when it ends."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from lorb.errors import LorbError, Unavailable
 from lorb_server.adapter import AdapterHandle, Route
-from lorb_server.call import Job, Scoring
+from lorb_server.call import Call, ListScorer
 from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
@@ -20,14 +20,14 @@ from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_jo
 from lorb_server.fronts.samples import Samples, decode_samples
 from lorb_server.rpc.errors import internal_error
 
-# More than a queue of common lists holds. A front that has as many here waits with the next.
+# More lists than a queue usually holds. A front with this many jobs has to wait.
 MAX_JOBS = 8192
 
 _log = logging.getLogger(__name__)
 
 
 class FrontsRouting(Protocol):
-    """What the fronts need of `lorb_server.registry.registry.Registry`."""
+    """What the fronts need of the registry (`lorb_server.registry.registry.Registry`)."""
 
     async def route(self, domain: str, routing_key: str) -> Route: ...  # noqa: D102
     def depends_on_key(self, domain: str) -> bool: ...  # noqa: D102
@@ -37,16 +37,16 @@ class FrontsRouting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What all fronts are served from.
+    """What the engine process serves all fronts with.
 
     Attributes:
-        scoring, routing: of this process.
-        numbers: adapters' short names.
-        state: as it is now.
-        internal_errors: counts jobs that failed with an error nobody foresaw.
+        scoring, routing: those of this process.
+        numbers: the numbers of adapters.
+        state: returns the current state.
+        internal_errors: counts jobs that failed with an unexpected error.
     """
 
-    scoring: Scoring
+    scoring: ListScorer
     routing: FrontsRouting
     numbers: AdapterNumbers
     state: Callable[[], EngineState]
@@ -54,7 +54,7 @@ class Desk:
 
 
 class _Turn:
-    """Wakes all that wait, again and again."""
+    """An event that can be set many times; each time, it wakes all waiters."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -71,8 +71,8 @@ class FrontPeer:
     """The engine's end of a front's connection. Belongs to the event loop.
 
     Attributes:
-        ready: the port that it listens on, once it does; raises why it cannot.
-        samples: what it last said that it has counted.
+        ready: resolved with the port once the front listens, or with the error that keeps it from listening.
+        samples: the last samples of the front's metrics.
     """
 
     def __init__(self, desk: Desk) -> None:
@@ -88,39 +88,39 @@ class FrontPeer:
         self._ended = asyncio.Event()
 
     def greet(self, settings: dict[str, Any]) -> None:
-        """Sends what the front needs before it can listen."""
+        """Sends the settings and the state that the front needs before it listens."""
         self.connection.send(Kind.HELLO, 0, json.dumps(settings).encode())
         self.tell_state()
 
     def tell_state(self) -> None:
-        """Sends the engine's state; to a front that reads too slowly, the latest one once it has caught up."""
+        """Sends the engine's state. A front that reads too slowly gets the latest one when it has caught up."""
         if not self.connection.is_full:
             state = self._desk.state()
             self.connection.send(Kind.STATE, state.number, state.encode())
 
     async def settled(self, state_number: int) -> None:
-        """Returns when the front goes by this state, or a later one, or is gone."""
+        """Returns when the front follows this state or a later one, or has ended."""
         while self._seen < state_number and not self._ended.is_set():
             await self._heard.wait()
 
     def ask_samples(self) -> None:
-        """Asks what the front has counted."""
+        """Asks for the samples of the front's metrics."""
         if not self.connection.is_full:
             self.connection.send(Kind.MEASURE, 0)
 
     async def measured(self) -> None:
-        """Asks, and returns when `samples` are as new or the front is gone."""
+        """Asks for samples, and returns when they have arrived or the front has ended."""
         before = self.samples
         self.ask_samples()
         while self.samples is before and not self._ended.is_set():
             await self._heard.wait()
 
     def drain(self, grace_seconds: float) -> None:
-        """Tells the front to finish what is in flight and to exit."""
+        """Tells the front to finish its calls in flight and to exit."""
         self.connection.send(Kind.DRAIN, round(grace_seconds * 1000))
 
     async def part(self, timeout_seconds: float) -> None:
-        """Reads what a front that has exited still sent, then ends the connection."""
+        """Reads the last frames of a front that has exited, then closes the connection."""
         try:
             await asyncio.wait_for(self._ended.wait(), timeout_seconds)
         except TimeoutError:
@@ -128,12 +128,12 @@ class FrontPeer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes calls."""
+        """Whether the front takes calls."""
         return self.ready.done() and self.ready.exception() is None and not self._ended.is_set()
 
     @property
     def num_jobs(self) -> int:
-        """How many of its questions are being worked on."""
+        """How many of the front's jobs and questions are in progress."""
         return len(self._jobs)
 
     def _receive(self, kind: Kind, number: int, body: bytes) -> None:
@@ -165,19 +165,19 @@ class FrontPeer:
                 error = decode_error(body)
                 self._answer_ready(lambda: self.ready.set_exception(error))
             case _:
-                raise ProtocolError(f"a front sends no {kind.name}")
+                raise ProtocolError(f"unexpected {kind.name} frame from a front")
 
     def _submit(self, number: int, body: bytes) -> None:
         adapter = self._desk.numbers.get(adapter_number(body))
         if adapter is None:
-            self._fail(number, Unavailable("this server has forgotten the call's adapter; try again"))
+            self._fail(number, Unavailable("this server no longer knows the adapter of this call: try again"))
         else:
             self._run(number, self._score(number, decode_job(body, adapter)))
 
     def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         if number in self._jobs:
             work.close()
-            raise ProtocolError(f"a front uses the number {number} twice")
+            raise ProtocolError(f"a front used the number {number} twice")
         task = self._jobs[number] = self._loop.create_task(work)
         task.add_done_callback(lambda _: self._finish(number))
         self._regulate()
@@ -186,7 +186,7 @@ class FrontPeer:
         del self._jobs[number]
         self._regulate()
 
-    async def _score(self, number: int, job: Job) -> None:
+    async def _score(self, number: int, job: Call) -> None:
         try:
             scored = await self._desk.scoring.score(job)
         except LorbError as error:
@@ -204,7 +204,7 @@ class FrontPeer:
             self._fail(number, error)
         except Exception as error:
             self._fail(number, internal_error(error, "route", self._desk.internal_errors))
-        else:  # no pause between the route and its number: no change of state can come between
+        else:  # no await between the route and the state's number, so both belong to the same state
             is_fixed = not routing.depends_on_key(domain)
             answer = encode_route(route, self._desk.numbers, state=self._desk.state().number, is_fixed=is_fixed)
             self.connection.send(Kind.ROUTED, number, answer)
@@ -221,7 +221,7 @@ class FrontPeer:
         self._regulate()
 
     def _regulate(self) -> None:
-        """A front that does not read its answers, or has too many jobs here, is not listened to."""
+        """Reads no more from a front that does not read its answers, or has too many jobs in progress."""
         must_wait = self.connection.is_full or len(self._jobs) >= MAX_JOBS
         if must_wait and not self._is_paused:
             self.connection.pause_reading()
@@ -236,4 +236,4 @@ class FrontPeer:
         self._heard.pass_on()
         if not self.ready.done():
             self.ready.set_exception(Unavailable("a front process ended before it served"))
-            self.ready.exception()  # whoever waits for it sees it; nobody may
+            self.ready.exception()  # mark the error as retrieved: nobody may be waiting for it

@@ -1,4 +1,4 @@
-"""The front processes of one server: started, kept alive, told what changes, drained."""
+"""Starts the front processes of a server, restarts them, tells them of changes, and drains them."""
 
 import asyncio
 import logging
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from lorb.errors import Unavailable
 from lorb_adapters.text import TextEncoder
-from lorb_server.base_info import BaseInfo
-from lorb_server.call import Scoring
+from lorb_server.adapter import BaseInfo
+from lorb_server.call import ListScorer
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_state import EngineState
@@ -22,15 +22,15 @@ from lorb_server.fronts.shared_port import SharedPort
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-MEASURE_SECONDS = 1.0  # how often fronts are asked what they have counted: as much as a killed one takes with it
+MEASURE_SECONDS = 1.0  # interval between samples of the fronts' metrics; a killed front loses this much
 SETTLE_SECONDS = 1.0
-_EXIT_SECONDS = 5.0  # from the end of its grace to the end of a front; beyond it is killed
+_EXIT_SECONDS = 5.0  # a front that has not exited this long after its grace time is killed
 
 _log = logging.getLogger(__name__)
 
 
 class Fronts:
-    """Takes callers' calls in processes of their own. Belongs to the event loop."""
+    """Takes calls in front processes. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class Fronts:
         base: BaseInfo,
         text_encoder: TextEncoder,
         routing: FrontsRouting,
-        scoring: Scoring,
+        scoring: ListScorer,
         metrics: Metrics,
         health: Health,
         *,
         on_failure: Callable[[], None],
     ) -> None:
-        """`on_failure` is called when a front dies again and again."""
+        """`on_failure` is called when a front keeps dying."""
         self._config = config
         self._base = base
         self._text_encoder = text_encoder
@@ -54,14 +54,14 @@ class Fronts:
         self._desk = Desk(scoring, routing, AdapterNumbers(), self._state, metrics.internal_errors)
         self._state_number = 0
         self._lives: dict[int, tuple[asyncio.subprocess.Process, FrontPeer]] = {}  # by slot
-        self._gone: Samples = {}  # what fronts that are no more have counted
+        self._gone: Samples = {}  # the last samples of the fronts that have ended
         self._keepers: list[asyncio.Task[None]] = []
         self._measuring: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._port: SharedPort | None = None
 
     async def listen(self) -> int:
-        """Starts all fronts and returns the port they got; raises InvalidInput where the address is taken or none."""
+        """Starts all fronts; returns the port. Raises InvalidInput if the address is taken or invalid."""
         loop = asyncio.get_running_loop()
         self._port = SharedPort(self._config.host, self._config.port)
         self._config = replace(self._config, port=self._port.port)
@@ -72,7 +72,7 @@ class Fronts:
         return self._port.port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more calls; those in flight may take so long. No process is left afterwards."""
+        """Refuses new calls, waits up to `grace_seconds` for those in flight, and ends all fronts."""
         self._stopping.set()
         for process, peer in self._lives.values():
             if peer.is_ready:
@@ -90,13 +90,13 @@ class Fronts:
             self._port.close()
 
     def note_change(self) -> None:
-        """Tells the fronts that health or the registry is not what it was."""
+        """Tells the fronts that health or the registry has changed."""
         self._state_number += 1
         for _, peer in self._lives.values():
             peer.tell_state()
 
     async def settle(self) -> None:
-        """Returns when all fronts go by what is now; those that do not answer are not waited for long."""
+        """Returns when all fronts follow the current state, or after SETTLE_SECONDS."""
         waits = [asyncio.ensure_future(peer.settled(self._state_number)) for _, peer in self._lives.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=SETTLE_SECONDS)
@@ -104,7 +104,7 @@ class Fronts:
                 each.cancel()
 
     async def measure(self) -> Samples:
-        """What all fronts have counted, asked for now; of those that do not answer in time, what they last said."""
+        """The sum of the fronts' samples as of now; of a front that does not answer in time, the last ones."""
         waits = [asyncio.ensure_future(peer.measured()) for _, peer in self._lives.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)
@@ -113,24 +113,24 @@ class Fronts:
         return self.samples()
 
     def samples(self) -> Samples:
-        """What all fronts, those that are no more included, last said that they have counted. Any thread."""
+        """The sum of the last samples of all fronts, ended ones included. May be called on any thread."""
         return total([self._gone, *(peer.samples for _, peer in list(self._lives.values()))])
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the fronts that run now, by slot."""
+        """The process ids of the running fronts, by slot."""
         return [process.pid for _, (process, _) in sorted(self._lives.items())]
 
     @property
     def num_jobs(self) -> int:
-        """How many of the fronts' questions are being worked on."""
+        """How many of the fronts' jobs and questions are in progress."""
         return sum(peer.num_jobs for _, peer in self._lives.values())
 
     def _state(self) -> EngineState:
         return EngineState(self._state_number, self._health.serving, self._health.has_served)
 
     async def _keep(self, slot: int, first_ready: asyncio.Future[int]) -> None:
-        """One front after the other, until the end."""
+        """Keeps one front running until `stop`."""
         restarts = Restarts()
         while True:
             status = await self._live(slot, first_ready)
@@ -148,7 +148,7 @@ class Fronts:
                 return
 
     async def _live(self, slot: int, first_ready: asyncio.Future[int]) -> int | str:
-        """One front from its start to its end; returns its exit status, or why it could not be started."""
+        """Runs one front from start to end. Returns its exit status, or the reason that it could not be started."""
         peer = FrontPeer(self._desk)
         peer.ready.add_done_callback(lambda ready: _pass_on(ready, first_ready))
         try:
@@ -178,7 +178,7 @@ class Fronts:
 
 
 async def _start(peer: FrontPeer) -> asyncio.subprocess.Process:
-    """A process with one end of a new socket, and `peer` at the other; nothing else can reach either."""
+    """Starts a front process that is connected to `peer` by a new socket pair."""
     ours, theirs = socket.socketpair()
     with theirs:
         await asyncio.get_running_loop().create_unix_connection(lambda: peer.connection, sock=ours)

@@ -1,4 +1,4 @@
-"""Jobs, their scores and their errors as bytes: fixed fields packed, token ids as one array."""
+"""Encodes calls, scores and errors as bytes: fixed fields are packed, token ids are one array."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle
-from lorb_server.call import Job, Priority, Scored
+from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 
-_JOB = struct.Struct("=IBBdI")  # adapter number, lane, may be partial, answer by, rows
+_JOB = struct.Struct("=IBBdI")  # adapter number, priority, may be partial, answer by, hypotheses
 _SCORED = struct.Struct("=ddII")  # queue seconds, infer seconds, cached, scores
 _UINT32, _UINT32_BYTES = "I", array("I").itemsize
-_LANES = tuple(Priority)
-_LANE_NUMBERS = {lane: number for number, lane in enumerate(_LANES)}
+_PRIORITIES = tuple(Priority)
+_PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(_PRIORITIES)}
 
 _ERRORS: dict[str, type[LorbError]] = {
     name: kind
@@ -26,10 +26,10 @@ _ERRORS: dict[str, type[LorbError]] = {
 }
 
 
-def encode_job(job: Job, adapter_number: int) -> bytes:
-    """A job whose adapter the engine knows by this number."""
-    rows = job.rows
-    head = _JOB.pack(adapter_number, _LANE_NUMBERS[job.lane], job.may_be_partial, job.answer_by, len(rows))
+def encode_job(call: Call, adapter_number: int) -> bytes:
+    """A tokenised call as a job for the engine process, which knows the adapter by its number."""
+    rows = call.hypotheses
+    head = _JOB.pack(adapter_number, _PRIORITY_NUMBERS[call.priority], call.may_be_partial, call.answer_by, len(rows))
     sizes = array(_UINT32, [row.num_tokens for row in rows])
     starts = array(_UINT32, [row.scored_from for row in rows])
     token_ids = array(_UINT32, chain.from_iterable(row.token_ids for row in rows))
@@ -39,15 +39,15 @@ def encode_job(job: Job, adapter_number: int) -> bytes:
 
 
 def adapter_number(body: bytes) -> int:
-    """Which adapter an encoded job asks for; raises ProtocolError where it is no job."""
+    """The adapter number of an encoded job. Raises ProtocolError if the bytes are too short for a job."""
     return int(_unpack(_JOB, body)[0])
 
 
-def decode_job(body: bytes, adapter: AdapterHandle) -> Job:
-    """What `encode_job` made; raises ProtocolError where it did not make that."""
-    _, lane, may_be_partial, answer_by, num_rows = _unpack(_JOB, body)
-    if lane >= len(_LANES) or math.isnan(answer_by):
-        raise ProtocolError(f"a job is in lane {lane}, to be answered by {answer_by}")
+def decode_job(body: bytes, adapter: AdapterHandle) -> Call:
+    """The call from an encoded job. Raises ProtocolError if the bytes are not an encoded job."""
+    _, priority, may_be_partial, answer_by, num_rows = _unpack(_JOB, body)
+    if priority >= len(_PRIORITIES) or math.isnan(answer_by):
+        raise ProtocolError(f"a job has priority {priority} and deadline {answer_by}")
     sizes_end = _JOB.size + num_rows * _UINT32_BYTES
     starts_end = sizes_end + num_rows * _UINT32_BYTES
     truncated_end = starts_end + num_rows
@@ -55,7 +55,7 @@ def decode_job(body: bytes, adapter: AdapterHandle) -> Job:
     num_tokens = sum(sizes)
     tokens_end = truncated_end + num_tokens * _UINT32_BYTES
     if len(sizes) != num_rows or len(body) != tokens_end + num_tokens:
-        raise ProtocolError(f"a job of {len(body)} bytes says that it has {num_rows} rows and {num_tokens} tokens")
+        raise ProtocolError(f"a job of {len(body)} bytes cannot have {num_rows} hypotheses and {num_tokens} tokens")
     rows = _rows(
         sizes,
         _integers(body[sizes_end:starts_end]),
@@ -63,38 +63,44 @@ def decode_job(body: bytes, adapter: AdapterHandle) -> Job:
         _integers(body[truncated_end:tokens_end]),
         body[tokens_end:],
     )
-    return Job(rows, adapter, answer_by, _LANES[lane], bool(may_be_partial))
+    return Call(
+        adapter=adapter,
+        answer_by=answer_by,
+        priority=_PRIORITIES[priority],
+        may_be_partial=bool(may_be_partial),
+        hypotheses=rows,
+    )
 
 
 def encode_scored(scored: Scored) -> bytes:
-    """The scores of a job."""
+    """The result of a job as bytes."""
     scores = array("d", scored.scores)
     return _SCORED.pack(scored.queue_seconds, scored.infer_seconds, scored.num_cached, len(scores)) + scores.tobytes()
 
 
 def decode_scored(body: bytes) -> Scored:
-    """What `encode_scored` made; raises ProtocolError where it did not make that."""
+    """The result from bytes. Raises ProtocolError if the bytes are not an encoded result."""
     queue_seconds, infer_seconds, num_cached, num_scores = _unpack(_SCORED, body)
     scores = array("d")
     if len(body) != _SCORED.size + num_scores * scores.itemsize:
-        raise ProtocolError(f"a result of {len(body)} bytes says that it has {num_scores} scores")
+        raise ProtocolError(f"a result of {len(body)} bytes cannot have {num_scores} scores")
     scores.frombytes(body[_SCORED.size :])
     return Scored(tuple(scores), queue_seconds, infer_seconds, num_cached)
 
 
 def encode_error(error: LorbError) -> bytes:
-    """An error by its type, message and field. A file's place stays in the message."""
+    """An error by its type, message and field. The place in a file stays in the message."""
     kind = InvalidInput if isinstance(error, MalformedFile) else type(error)
     return json.dumps([kind.__name__, error.message, error.field]).encode()
 
 
 def decode_error(body: bytes) -> LorbError:
-    """What `encode_error` made; raises ProtocolError where it did not make that."""
+    """The error from bytes. Raises ProtocolError if the bytes are not an encoded error."""
     try:
         kind, message, field = json.loads(body)
         return _ERRORS[kind](str(message), field=str(field))
     except (ValueError, TypeError, KeyError):
-        raise ProtocolError("an error is none that this process knows") from None
+        raise ProtocolError("an error is not decodable") from None
 
 
 def _rows(
@@ -104,7 +110,7 @@ def _rows(
     begin = 0
     for size, scored_from, cut in zip(sizes, starts, truncated, strict=True):
         if scored_from >= size:
-            raise ProtocolError(f"a row of {size} tokens says that it is scored from token {scored_from}")
+            raise ProtocolError(f"a hypothesis of {size} tokens cannot be scored from token {scored_from}")
         end = begin + size
         rows.append(EncodedHypothesis(tuple(token_ids[begin:end]), tuple(type_ids[begin:end]), scored_from, bool(cut)))
         begin = end
@@ -113,7 +119,7 @@ def _rows(
 
 def _integers(data: bytes) -> list[int]:
     if len(data) % _UINT32_BYTES:
-        raise ProtocolError("an array of integers is torn")
+        raise ProtocolError("an array of integers is truncated")
     integers = array(_UINT32)
     integers.frombytes(data)
     return integers.tolist()
@@ -121,5 +127,5 @@ def _integers(data: bytes) -> list[int]:
 
 def _unpack(layout: struct.Struct, body: bytes) -> tuple[int, ...]:
     if len(body) < layout.size:
-        raise ProtocolError(f"a body of {len(body)} bytes has no room for its {layout.size} fixed ones")
+        raise ProtocolError(f"a body of {len(body)} bytes is shorter than its {layout.size} fixed bytes")
     return layout.unpack_from(body)

@@ -1,21 +1,21 @@
-"""When to start a front again that has died. Pure."""
+"""Decides when a front process that died is restarted."""
 
 from collections import deque
 
 WINDOW_SECONDS = 60.0
-MAX_DEATHS = 8  # in the window; the pauses before them add up to about 12 s
+MAX_DEATHS = 8  # in the window; the pauses between them add up to about 12 s
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Restarts:
-    """Of one front. One death is an accident and mended at once; one after the other is a fault of ours."""
+    """Restart back-off of one front: at once, then exponential; gives up after MAX_DEATHS in WINDOW_SECONDS."""
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque()
 
     def pause_seconds(self, now: float) -> float | None:
-        """Notes a death and tells how long to wait before the next start; None where there should be none."""
+        """Records a death; returns the pause before the restart, or None to give up."""
         self._deaths.append(now)
         while self._deaths[0] <= now - WINDOW_SECONDS:
             self._deaths.popleft()

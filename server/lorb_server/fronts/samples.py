@@ -1,4 +1,4 @@
-"""What a process has counted, as numbers that can be sent and added up."""
+"""The samples of a process's metrics: collected, encoded, decoded and added up."""
 
 import json
 from collections import Counter
@@ -13,13 +13,13 @@ Labels = tuple[tuple[str, str], ...]
 SampleKey = tuple[str, str, Labels]  # family, sample name, labels by name
 Samples = Mapping[SampleKey, float]
 
-_ADDED_UP = ("counter", "histogram", "summary")  # a gauge of a front is of no use to anyone
-_OF_THE_PROCESS = "process_"  # the engine process shows its own
+_ADDED_UP = ("counter", "histogram", "summary")  # gauges of a front are not used
+_OF_THE_PROCESS = "process_"  # only the engine process reports these
 _TIME_OF_BIRTH = "_created"
 
 
 def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
-    """All that can be added up with other processes'."""
+    """The samples that can be added to those of other processes."""
     return {
         (family.name, sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in registry.collect()
@@ -30,19 +30,19 @@ def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
 
 
 def encode_samples(samples: Samples) -> bytes:
-    """As JSON."""
+    """Samples as JSON."""
     return json.dumps([[*key, value] for key, value in samples.items()]).encode()
 
 
 def decode_samples(body: bytes) -> dict[SampleKey, float]:
-    """What `encode_samples` made; raises ProtocolError where it did not make that."""
+    """Samples from JSON. Raises ProtocolError if the bytes are not encoded samples."""
     try:
         return {
             (str(family), str(name), tuple((str(key), str(label)) for key, label in labels)): float(value)
             for family, name, labels, value in json.loads(body)
         }
     except (ValueError, TypeError):
-        raise ProtocolError("samples are none that this process understands") from None
+        raise ProtocolError("samples are not decodable") from None
 
 
 def total(parts: Iterable[Samples]) -> Counter[SampleKey]:
@@ -55,7 +55,7 @@ def total(parts: Iterable[Samples]) -> Counter[SampleKey]:
 
 
 def with_samples(families: Iterable[Metric], samples: Samples) -> Iterable[Metric]:
-    """The families with these samples added to their own. Samples of a family that is not there are left out."""
+    """The metric families with `samples` added. Samples of other families are ignored."""
     by_family: dict[str, dict[tuple[str, Labels], float]] = {}
     for (family_name, name, labels), value in samples.items():
         by_family.setdefault(family_name, {})[name, labels] = value

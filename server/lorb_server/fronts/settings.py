@@ -1,23 +1,23 @@
-"""What a front is told before it can listen."""
+"""The settings that the engine process sends to a front."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from lorb_adapters.text import TextEncoder
-from lorb_server.base_info import BaseInfo
+from lorb_server.adapter import BaseInfo
 from lorb_server.config import ServeConfig
 
 
 @dataclass(frozen=True, slots=True)
 class FrontSettings:
-    """All that a front needs of the server it is part of; no weights.
+    """What a front needs to know of its server; no weights.
 
     Attributes:
-        slot: which of the fronts it is, from 0.
-        config: the server's, with the port that was bound.
-        base: what the server tells of its base.
-        text_encoder: the base's.
+        slot: the front's index, from 0.
+        config: the server's settings, with the port that was bound.
+        base: the base's identity.
+        text_encoder: the base's tokenisation.
     """
 
     slot: int
@@ -26,7 +26,7 @@ class FrontSettings:
     text_encoder: TextEncoder
 
     def to_json(self) -> dict[str, Any]:
-        """As it is sent."""
+        """The settings as JSON values."""
         return {
             "slot": self.slot,
             "config": dataclasses.asdict(self.config),
@@ -36,7 +36,7 @@ class FrontSettings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "FrontSettings":
-        """What `to_json` made."""
+        """The settings from the values of `to_json`."""
         return cls(
             content["slot"],
             ServeConfig(**content["config"]),

@@ -1,4 +1,4 @@
-"""A port that several processes of one server listen on, and no other server."""
+"""A port that the processes of one server share, and that no other server can take."""
 
 import socket
 from types import TracebackType
@@ -7,14 +7,14 @@ from lorb.errors import InvalidInput
 
 
 class SharedPort:
-    """Holds the port without listening: connections go to those that listen, and the port stays ours between them.
+    """Holds the port without listening, so that it stays reserved while fronts are restarted.
 
     Attributes:
-        port: the number; a free one where 0 was asked for.
+        port: the port's number; a free one if 0 was given.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        """Raises InvalidInput where the address is taken or none."""
+        """Raises InvalidInput if the address is taken or invalid."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -23,9 +23,9 @@ class SharedPort:
         except OSError as error:
             raise _cannot_bind(host, port) from error
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections just ended don't count
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
             self._socket.bind(address)
-            # Shared from here on, and among the fronts alone: a bind without, or before, has been refused.
+            # Fronts may share the port from here on. Servers that bind it without this option are refused.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         except OSError as error:
@@ -34,7 +34,7 @@ class SharedPort:
         self.port: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
-        """Gives the port up."""
+        """Releases the port."""
         self._socket.close()
 
     def __enter__(self) -> "SharedPort":

@@ -1,4 +1,4 @@
-"""What the whole server has counted: the engine process' series with the fronts' added."""
+"""The metrics of the whole server: those of the engine process plus those of the fronts."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from lorb_server.fronts.samples import Samples, with_samples
 
 
 class SummedMetrics(Collector):
-    """Asks the fronts whenever somebody reads. Read on any thread but the event loop's."""
+    """Asks the fronts for their samples at every scrape. Must not be read on the event loop's thread."""
 
     def __init__(self, own: CollectorRegistry, fronts: Fronts, loop: asyncio.AbstractEventLoop) -> None:
         self.registry = CollectorRegistry()
@@ -23,11 +23,11 @@ class SummedMetrics(Collector):
         self.registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
-        """The families, so that a reader may ask for some of them."""
+        """The metric families, for scrapes that ask for some of them."""
         return self._own.collect()
 
     def collect(self) -> Iterable[Metric]:
-        """The families as they are now."""
+        """The metric families with their current values."""
         return with_samples(self._own.collect(), self._fronts_samples())
 
     def _fronts_samples(self) -> Samples:
