@@ -1,1 +1,1 @@
-"""Making a RescoreBERT base: an encoder that knows which words of a transcript are wrong before it has seen a list."""
+"""Pretraining of a base: an encoder whose score head judges text before any list is seen (RescoreBERT)."""

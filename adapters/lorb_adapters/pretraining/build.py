@@ -1,4 +1,4 @@
-"""One run of lorb-build-base, start to end: read the text, train, measure."""
+"""One run of lorb-build-base from files to a trained base: reads the corpus, trains, measures and reports."""
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -7,71 +7,75 @@ from typing import Any
 import torch
 
 from lorb_adapters.base.loader import Base
-from lorb_adapters.base.truncate import lowest_layers
+from lorb_adapters.base.truncate import truncate_base
 from lorb_adapters.pretraining.config import PLL, REPLACED, BuildConfig
 from lorb_adapters.pretraining.corpus.corpus import Corpus
 from lorb_adapters.pretraining.corpus.files import BuildFiles
 from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
+from lorb_adapters.pretraining.objectives.objective import Objective
 from lorb_adapters.pretraining.objectives.pseudo_likelihood import PseudoLikelihood
-from lorb_adapters.pretraining.objectives.replaced_tokens import Replaced
+from lorb_adapters.pretraining.objectives.replaced_tokens import ReplacedTokens
 from lorb_adapters.pretraining.report import BuildReport
 from lorb_adapters.pretraining.staged_trainer import StagedTrainer
-from lorb_adapters.pretraining.zero_shot import ZeroShot
+from lorb_adapters.pretraining.zero_shot import ZeroShotEvaluation
 from lorb_adapters.process_memory import peak_memory_bytes
-from lorb_adapters.training.data.encoded_lists import prepare
-from lorb_adapters.training.encoder.precision import product_dtype
+from lorb_adapters.training.data.encoded_lists import encode_lists
+from lorb_adapters.training.encoder.forward import product_dtype
 from lorb_adapters.training.progress import TrainingProgress
-from lorb_adapters.training.run import RESTART, RESUME, START, Keeping
-from lorb_adapters.training.run_folder import RunFolder
+from lorb_adapters.training.run_folder import CheckpointOptions, RunFolder
 
-_OBJECTIVES: dict[str, type[Replaced | PseudoLikelihood]] = {REPLACED: Replaced, PLL: PseudoLikelihood}
+_OBJECTIVES: dict[str, type[ReplacedTokens | PseudoLikelihood]] = {REPLACED: ReplacedTokens, PLL: PseudoLikelihood}
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A run's end: the trained model, and its report; the folder is still held."""
+class BuildResult:
+    """The result of a run: the trained model and its report. The folder is still locked."""
 
-    learner: EncoderTrainer
+    model: EncoderTrainer
     report: BuildReport
     folder: RunFolder
 
 
 def build(
-    base: Base, files: BuildFiles, config: BuildConfig, progress: TrainingProgress, keeping: Keeping, command: str = ""
-) -> Built:
-    """Trains all of `base`, which it takes over, and measures. Raises InvalidInput or MalformedFile."""
+    base: Base,
+    files: BuildFiles,
+    config: BuildConfig,
+    progress: TrainingProgress,
+    checkpoints: CheckpointOptions,
+    command: str = "",
+) -> BuildResult:
+    """Trains all of `base`, which it takes over, and measures the result. Raises InvalidInput or MalformedFile."""
     if config.num_layers is not None:
-        base = lowest_layers(base, config.num_layers)
-    objective = _OBJECTIVES[config.objective](base, config)
+        base = truncate_base(base, config.num_layers)
+    objective: Objective = _OBJECTIVES[config.objective](base, config)
     with ExitStack() as on_failure:
-        folder = on_failure.enter_context(RunFolder(keeping.folder))
-        begin = {START: folder.start, RESUME: folder.resume, RESTART: folder.restart}[keeping.begin]
-        begin(_identity(base, files, config) | objective.identity())
-        material = Corpus.read(files, config, folder.path, progress)
-        course = StagedTrainer(folder, config, progress, keeping.checkpoint_seconds)
+        folder = on_failure.enter_context(RunFolder(checkpoints.folder))
+        folder.begin(checkpoints.start_mode, _identity(base, files, config) | objective.identity())
+        corpus = Corpus.read(files, config, folder.path, progress)
+        trainer = StagedTrainer(folder, config, progress, checkpoints.checkpoint_seconds)
         with progress:
-            learnt = objective.train(course, material)
-        progress.say("measuring on held-out sentences" + (" and dev" if material.dev else ""))
+            trained = objective.train(trainer, corpus)
+        progress.log("measuring on held-out sentences" + (" and dev" if corpus.dev else ""))
         report = BuildReport(
             command=command,
             base_name=base.name,
             base_fingerprint=base.fingerprint,
             config=config,
             data_sha256=files.sha256(),
-            counts=material.counts(),
-            num_parameters=learnt.learner.num_trained,
-            stage_seconds=dict(zip(objective.stages, course.stage_seconds, strict=True)),
+            counts=corpus.counts(),
+            num_parameters=trained.model.num_trained_parameters,
+            stage_seconds=dict(zip(objective.stage_names, trainer.stage_seconds, strict=True)),
             peak_memory_bytes=peak_memory_bytes(),
-            learnt=learnt.measure(),
-            zero_shot=_on_dev(learnt.learner, config, material),
+            held_out=trained.measure(),
+            zero_shot=_measure_dev(trained.model, config, corpus),
             steps=tuple(progress.steps),
         )
         on_failure.pop_all()
-    return Built(learnt.learner, report, folder)
+    return BuildResult(trained.model, report, folder)
 
 
 def _identity(base: Base, files: BuildFiles, config: BuildConfig) -> dict[str, Any]:
-    """All that decides the result; what differs from it cannot be resumed."""
+    """Everything that decides the result: a run can be resumed only if it is unchanged."""
     return {
         "config": asdict(config),
         "data": files.identity(),
@@ -83,8 +87,8 @@ def _identity(base: Base, files: BuildFiles, config: BuildConfig) -> dict[str, A
     }
 
 
-def _on_dev(learner: EncoderTrainer, config: BuildConfig, material: Corpus) -> ZeroShot | None:
-    if not material.dev:
+def _measure_dev(model: EncoderTrainer, config: BuildConfig, corpus: Corpus) -> ZeroShotEvaluation | None:
+    if not corpus.dev:
         return None
-    lists = prepare(material.dev, learner.base.text_encoder, config.normalization, uses_context=False)
-    return ZeroShot.measure(lists, learner.scores(learner.tensors, lists))
+    lists = encode_lists(corpus.dev, model.base.text_encoder, config.normalization, uses_context=False)
+    return ZeroShotEvaluation.measure(lists, model.scores(model.tensors, lists))

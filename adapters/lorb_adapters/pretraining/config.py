@@ -1,4 +1,4 @@
-"""What the making of a base may be told. Frozen; written into the report."""
+"""The settings of lorb-build-base, checked and immutable; the report contains them."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from lorb_adapters.training.config import AUTO, PRECISIONS, TrainConfig
 REPLACED, PLL = "replaced", "pll"
 OBJECTIVES = (REPLACED, PLL)
 HEADS = (SUM, CLS)
+# Flags whose names differ from the field's.
 _FLAGS = {
     "num_sentences": "sentences",
     "num_layers": "layers",
@@ -21,30 +22,30 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """One run. Raises InvalidInput, naming the field, where a value cannot work.
+    """The settings of one run. Raises InvalidInput, naming the field, if a value is not allowed.
 
     Attributes:
-        objective: "replaced": tell the words of corrupted sentences that are wrong; "pll": learn to fill in masked
-            tokens, then distil pseudo-log-likelihoods into the head.
-        head: "sum", or, with pll alone, "cls" (lorb_adapters.lora.head).
-        normalization: how sentences are written before the model reads them: as the adapters on this base will have it.
-        min_words, max_words: sentences outside are left out.
-        num_sentences: read in training, with pll in masked-LM training; more than the text has means further passes,
-            with other corruptions or masks. 0 with pll alone, on a base with a masked-LM head.
-        sentences_per_step: in one step of the optimiser.
-        num_layers: of the encoder to keep, the lowest; None for all.
-        corrupted_share: of all words, on average; it varies from sentence to sentence from none to twice that.
-        confusion_share: of the corruptions, where the recogniser's confusions know one for the place.
-        masked_share: of the tokens in masked-LM training.
-        num_teacher_sentences: whose pseudo-log-likelihood is computed: one reading a token.
-        hypothesis_share: of these, hypotheses of the lists for confusions, where there are so many; the others are
+        objective: "replaced" trains the detection of wrong words in corrupted sentences; "pll" trains a masked LM, and
+            distils its pseudo-log-likelihoods into the head.
+        head: kind of score head: "sum" (over tokens), or "cls" (of the first token), which only pll has.
+        normalization: of sentences before encoding; adapters on this base should use the same.
+        min_words, max_words: shorter and longer sentences are left out.
+        num_sentences: sentences to read in training, for pll in masked-LM training. If the text has fewer, it is read
+            again with other corruptions or masks. 0 is allowed for pll on a base with a masked-LM head.
+        sentences_per_step: sentences in one optimiser step.
+        num_layers: keeps only the lowest layers of the encoder; None keeps all.
+        corrupted_share: mean share of corrupted words; each sentence's share is drawn from 0 to twice this.
+        confusion_share: share of corruptions that are drawn from the recogniser's confusions, if one is known.
+        masked_share: share of tokens to predict in masked-LM training.
+        num_teacher_sentences: sentences whose pseudo-log-likelihood is computed; each is read once per token.
+        hypothesis_share: share of these that are hypotheses from the lists, if there are enough; the others are
             corrupted sentences of the text.
-        num_distillation_sentences: read in distillation; more than the teacher's are further passes.
-        freezes_embeddings: leave the embeddings as they are: half of a small encoder's parameters.
-        learning_rate: peak; linear warm-up, then linear to 0, in each stage.
+        num_distillation_sentences: sentences to read in distillation; the teacher's sentences are read again if needed.
+        freezes_embeddings: do not train the embeddings, which are half of a small encoder's parameters.
+        learning_rate: peak rate of each stage, after a linear warm-up and before a linear decay to 0.
         weight_decay: AdamW's.
-        precision: of the products: "fp32", "bf16", or "auto": bf16 where the processor has instructions for it.
-        seed: of the order of sentences, of their corruptions and masks, and of a fresh masked-LM head.
+        precision: of matrix products: "fp32", "bf16", or "auto" (bf16 if the processor has instructions for it).
+        seed: of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
     """
 
     objective: str = REPLACED
@@ -69,7 +70,7 @@ class BuildConfig:
 
     @property
     def training(self) -> TrainConfig:
-        """The same as the trainer's parts read it: all of the encoder, one pass."""
+        """The settings for the parts shared with lorb-train-adapter: method full, which trains all of the encoder."""
         return TrainConfig(
             method="full",
             head=self.head,
@@ -86,8 +87,8 @@ class BuildConfig:
         self._check("head", self.head in heads, f"{' or '.join(heads)} with objective {self.objective}")
         for name in ("min_words", "sentences_per_step", "num_teacher_sentences", "num_distillation_sentences"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
-        least = 0 if self.objective == PLL else 1
-        self._check("num_sentences", self.num_sentences >= least, f"{least} or more")
+        minimum = 0 if self.objective == PLL else 1
+        self._check("num_sentences", self.num_sentences >= minimum, f"{minimum} or more")
         self._check("num_layers", self.num_layers is None or self.num_layers >= 1, "1 or more")
         self._check("max_words", self.max_words >= self.min_words, "min-words or more")
         self._check("corrupted_share", 0 < self.corrupted_share <= 0.5, "a number above 0, up to 0.5")
@@ -98,7 +99,7 @@ class BuildConfig:
         self._check("weight_decay", 0 <= self.weight_decay < math.inf, "a number, 0 or more")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
 
-    def _check(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
+    def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
+        if not is_allowed:
             flag = _FLAGS.get(name, name.replace("_", "-"))
             raise InvalidInput(f"{flag} is {getattr(self, name)}: it must be {allowed}", field=flag)

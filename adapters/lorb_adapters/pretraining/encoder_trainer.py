@@ -1,4 +1,4 @@
-"""What a stage trains: all of an encoder, or all above its embeddings, and a head."""
+"""An encoder under training, with all of its parameters or all above its embeddings, and its head."""
 
 import torch
 
@@ -11,15 +11,13 @@ _EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
 
 
 class EncoderTrainer(Full):
-    """The encoder and a score head. The encoder's parameters are the base's own: the next stage finds them changed."""
-
-    name = "learner"
+    """The encoder of a base and a score head. It trains the base's own parameters, so later stages start from them."""
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput where it is none that can be trained."""
-        self._frozen = _EMBEDDINGS if config.freezes_embeddings else ()
+        """Takes `base` over. Raises InvalidInput if its encoder cannot be trained."""
+        self._frozen_prefixes = _EMBEDDINGS if config.freezes_embeddings else ()
         super().__init__(base, config.training)
 
-    def _fresh_tensors(self, generator: torch.Generator) -> Tensors:
-        tensors = super()._fresh_tensors(generator)
-        return {name: tensor for name, tensor in tensors.items() if not name.startswith(self._frozen)}
+    def _initial_tensors(self, generator: torch.Generator) -> Tensors:
+        tensors = super()._initial_tensors(generator)
+        return {name: tensor for name, tensor in tensors.items() if not name.startswith(self._frozen_prefixes)}

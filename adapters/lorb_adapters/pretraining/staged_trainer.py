@@ -1,4 +1,4 @@
-"""A run's course: its stages one after another, each from where the last checkpoint says that it stood."""
+"""Trains a base in stages, with checkpoints: an interrupted run resumes to the same bits."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,137 +9,136 @@ from typing import Generic, Protocol, TypeVar
 from torch import Tensor
 
 from lorb_adapters.pretraining.config import BuildConfig
-from lorb_adapters.pretraining.corpus.sentences import reading_order
+from lorb_adapters.pretraining.corpus.sentences import shuffled_order
 from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 from lorb_adapters.process_memory import KeptPages
 from lorb_adapters.text import EncodedHypothesis
-from lorb_adapters.training.checkpoint import TrainingState
+from lorb_adapters.training.checkpoint import StepReport, TrainingState
 from lorb_adapters.training.methods.method import Tensors
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.run_folder import RunFolder
-from lorb_adapters.training.step_report import StepReport
 
 
-class ReadRow(Protocol):
-    """A sentence as the model reads it, with what it is to learn from it."""
+class TrainingExample(Protocol):
+    """An encoded sentence with its targets."""
 
     @property
-    def row(self) -> EncodedHypothesis:
-        """Its tokens."""
+    def encoded(self) -> EncodedHypothesis:
+        """The sentence's tokens."""
         ...
 
 
-Row = TypeVar("Row", bound=ReadRow)
+Example = TypeVar("Example", bound=TrainingExample)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Generic[Row]):
-    """A loop of steps over sentences.
+class Stage(Generic[Example]):
+    """A training loop over sentences.
 
     Attributes:
-        name: of what it does; also of its loss, in the report's course.
-        learner: what is trained.
-        pool_size: how many sentences it draws from; each pass over them has its own order.
-        num_sentences: read in all.
-        draw: the rows of sentences by their numbers in the pool, sorted by length; what is drawn for the first of them
-            depends on the seed and its place in the reading, the second argument, alone.
-        loss: of the rows of a step, with gradients.
+        name: of the stage and of its loss, in reports.
+        model: what is trained.
+        pool_size: number of sentences that the stage draws from; each pass over them has its own order.
+        num_sentences: number of sentences to read.
+        draw: makes the examples of the sentences with these numbers, sorted by length. The second argument is the
+            position of the first sentence in the whole reading: random draws depend on it and on the seed only.
+        loss: of the examples of a step, with gradients.
     """
 
     name: str
-    learner: EncoderTrainer
+    model: EncoderTrainer
     pool_size: int
     num_sentences: int
-    draw: Callable[[Sequence[int], int], Sequence[Row]]
-    loss: Callable[[Sequence[Row]], Tensor]
+    draw: Callable[[Sequence[int], int], Sequence[Example]]
+    loss: Callable[[Sequence[Example]], Tensor]
 
-    def batches(self, config: BuildConfig, steps_done: int) -> Iterator[Sequence[Row]]:
-        """The rows of each step from there on; the last one may have fewer."""
+    def batches(self, config: BuildConfig, steps_done: int) -> Iterator[Sequence[Example]]:
+        """The examples of each remaining step; the last step may have fewer."""
         size = config.sentences_per_step
-        order = reading_order(self.pool_size, config.seed, steps_done * size, self.num_sentences)
+        order = shuffled_order(self.pool_size, config.seed, steps_done * size, self.num_sentences)
         for first in range(steps_done * size, self.num_sentences, size):
             yield self.draw(list(islice(order, size)), first)
 
 
 class StagedTrainer:
-    """Where a run stands, and how it goes on: the same to the bit wherever it was stopped.
+    """Runs the stages of an objective, and saves the state of the run.
 
     Attributes:
-        state: as the next checkpoint will have it.
-        progress: what hears of it.
-        pages: of freed memory, to be bounded after every pass.
+        state: the content of the next checkpoint.
+        progress: receives reports and log lines.
+        pages: freed memory, to be bounded after every pass.
     """
 
     def __init__(
         self, folder: RunFolder, config: BuildConfig, progress: TrainingProgress, checkpoint_seconds: float
     ) -> None:
-        """Takes over the checkpoint in the folder, if there is one; raises InvalidInput where it is torn."""
+        """Continues from the checkpoint in the folder, if there is one; raises InvalidInput if it cannot be read."""
         content = folder.load()
-        self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(now={})
+        self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(tensors={})
         self.progress = progress
-        self._folder, self._config, self._checkpoint_seconds = folder, config, checkpoint_seconds
-        self._last_kept = time.monotonic()
         self.pages = KeptPages()
+        self._folder, self._config, self._checkpoint_seconds = folder, config, checkpoint_seconds
+        self._last_checkpoint = time.monotonic()
         if content:
             progress.resume(self.state)
 
     @property
-    def stage(self) -> int:
-        """Number of the present stage, from 0; that of stages where all have ended."""
-        return len(self.state.stage_ends)
+    def stage_number(self) -> int:
+        """Number of the current stage, from 0; the number of stages if all have ended."""
+        return len(self.state.stage_end_seconds)
 
     @property
     def stage_seconds(self) -> list[float]:
-        """What each stage that has ended took."""
-        ends = self.state.stage_ends
+        """Duration of each stage that has ended."""
+        ends = self.state.stage_end_seconds
         return [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
 
-    def train(self, stage: Stage[Row]) -> None:
-        """Brings the present stage, which `stage` describes, to its end."""
+    def train(self, stage: Stage[Example]) -> None:
+        """Runs the remaining steps of the current stage, which `stage` describes."""
         state = self.state
-        if state.now:
-            stage.learner.restore(state.now)
+        if state.tensors:
+            stage.model.restore(state.tensors)
         self.progress.begin_stage(stage.name, state.step)
-        optimizer = Optimizer(stage.learner.tensors, self._config.training, state)
+        optimizer = Optimizer(stage.model.tensors, self._config.training, state)
         for step, batch in enumerate(stage.batches(self._config, state.step), start=state.step + 1):
-            done = self._step(stage, optimizer, batch, step)
+            report = self._step(stage, optimizer, batch, step)
             self.pages.bound()
-            self.progress(done)
+            self.progress(report)
             state.step = step
-            state.steps.append(done)
-            if step < done.num_steps and self.is_time_to_keep:
-                state.now = dict(stage.learner.tensors)
-                state.mean, state.square, state.average = optimizer.moments()
-                self.keep()
+            state.steps.append(report)
+            if step < report.num_steps and self.is_checkpoint_due:
+                state.tensors = dict(stage.model.tensors)
+                state.first_moments, state.second_moments, state.moving_average = optimizer.state_tensors()
+                self.save_checkpoint()
 
-    def advance(self, tensors: Tensors) -> None:
-        """Ends the present stage. tensors: what the next one begins with, or the run ends with."""
+    def end_stage(self, tensors: Tensors) -> None:
+        """Ends the current stage. tensors: what the next stage starts from, or the result of the last."""
         state = self.state
-        state.stage_ends.append(self.progress.seconds)
-        state.step, state.mean, state.square, state.average = 0, {}, {}, {}
-        state.now = dict(tensors)
-        self.keep()
+        state.stage_end_seconds.append(self.progress.seconds)
+        state.step, state.first_moments, state.second_moments, state.moving_average = 0, {}, {}, {}
+        state.tensors = dict(tensors)
+        self.save_checkpoint()
 
     @property
-    def is_time_to_keep(self) -> bool:
-        """Whether the last checkpoint is old enough for another."""
-        return time.monotonic() - self._last_kept >= self._checkpoint_seconds
+    def is_checkpoint_due(self) -> bool:
+        """Whether `checkpoint_seconds` have passed since the last checkpoint."""
+        return time.monotonic() - self._last_checkpoint >= self._checkpoint_seconds
 
-    def keep(self) -> None:
-        """Writes a checkpoint of the state as it is."""
+    def save_checkpoint(self) -> None:
+        """Writes the current state."""
         self.state.seconds = self.progress.seconds
         self._folder.save(self.state.to_bytes())
-        self._last_kept = time.monotonic()
+        self._last_checkpoint = time.monotonic()
 
-    def _step(self, stage: Stage[Row], optimizer: Optimizer, batch: Sequence[Row], step: int) -> StepReport:
-        """Forward, backward, one move of the optimiser."""
+    def _step(self, stage: Stage[Example], optimizer: Optimizer, batch: Sequence[Example], step: int) -> StepReport:
+        """One forward pass, backward pass and optimiser step."""
         size = self._config.sentences_per_step
         num_steps = -(-stage.num_sentences // size)
-        optimizer.clear()
+        optimizer.zero_grad()
         loss = stage.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = optimizer.move(step, num_steps)
+        norm = optimizer.step(step, num_steps)
         value = float(loss.detach())
-        num_tokens = sum(each.row.num_tokens for each in batch)
+        num_tokens = sum(each.encoded.num_tokens for each in batch)
         return StepReport(step, num_steps, step * size / stage.pool_size, {stage.name: value}, value, norm, num_tokens)

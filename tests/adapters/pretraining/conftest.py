@@ -1,4 +1,4 @@
-"""What the runs of lorb-build-base share: their text and lists."""
+"""Input files shared by the tests of lorb-build-base."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def files(sample, tmp_path_factory):
-    """The sample's 937 training references as text, 60 train and 30 dev lists."""
+    """A folder with the references of the sample's train lists as text, 60 train lists and 30 dev lists."""
     folder = tmp_path_factory.mktemp("files")
     with gzip.open(sample / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         train = list(lines)

@@ -1,4 +1,4 @@
-"""lorb-build-base end to end on real text with tiny bases, its stops, and every mistake a user makes on the way."""
+"""lorb-build-base end to end on real text with tiny bases: results, interruptions and usage errors."""
 
 import json
 import os
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.config import LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.pretraining.cli import main
 from lorb_adapters.pretraining.staged_trainer import StagedTrainer
@@ -24,14 +25,14 @@ SCRIPT = Path(__file__).parents[2] / "support/training/forked_training.py"
 
 @pytest.fixture(scope="module")
 def undisturbed(files, tiny_bert, tmp_path_factory):
-    """Where the command wrote when it was left alone."""
+    """The output folder of an uninterrupted run."""
     place = tmp_path_factory.mktemp("undisturbed")
     assert main(command(files, tiny_bert, place)) == 0
     return place
 
 
-def test_the_base_loads_with_a_head_that_tells_what_it_was_trained_to(undisturbed, tiny_bert):
-    """Trainer and server load it: another fingerprint, a sum head, and scores that are not 0."""
+def test_the_base_loads_with_a_trained_sum_head(undisturbed, tiny_bert):
+    """The written base has another fingerprint, a sum head, and scores that differ between texts."""
     base = load_base(str(undisturbed / "mine"))
     assert base.fingerprint != load_base(str(tiny_bert)).fingerprint
     assert base.head is not None
@@ -42,14 +43,14 @@ def test_the_base_loads_with_a_head_that_tells_what_it_was_trained_to(undisturbe
     assert scores[0] != scores[1]
 
 
-def test_whoever_may_read_one_of_its_files_may_read_all(undisturbed):
-    """A server that runs as another user than the trainer can load what the trainer's umask lets it see."""
+def test_all_files_have_the_same_permissions(undisturbed):
+    """All files of the base have the permissions of the umask, so that a server of another user can load them."""
     modes = {file.name: file.stat().st_mode & 0o777 for file in (undisturbed / "mine").iterdir()}
     assert set(modes.values()) == {modes["config.json"]}
 
 
-def test_its_report_has_what_makes_it_again(undisturbed, files):
-    """Command, seed, digests, counts, cost, detection and dev, in the base's own folder."""
+def test_the_report_has_everything_to_repeat_the_run(undisturbed, files):
+    """The base's report has command, seed, digests, counts, cost, detection figures and dev figures."""
     report = json.loads((undisturbed / "mine" / "report.json").read_text())
     assert report["command"].startswith("lorb-build-base --text")
     assert report["config"]["seed"] == 0
@@ -66,14 +67,14 @@ def test_its_report_has_what_makes_it_again(undisturbed, files):
 
 
 def test_training_lowers_the_loss(undisturbed):
-    """The loss begins at log 2, where every token scores 0, and falls."""
+    """The loss starts at log 2, where every token scores 0, and falls."""
     losses = [step["total"] for step in json.loads((undisturbed / "mine" / "report.json").read_text())["losses"]]
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert sum(losses[-10:]) / 10 < losses[0] - 0.001
 
 
 def test_the_same_seed_gives_the_same_base_and_another_seed_another(undisturbed, files, tiny_bert, tmp_path):
-    """Bit for bit, encoder and head."""
+    """Equal seeds give equal encoder and head files, another seed gives others."""
     for name in ("again", "other"):
         (tmp_path / name).mkdir()
     assert main(command(files, tiny_bert, tmp_path / "again")) == 0
@@ -83,7 +84,7 @@ def test_the_same_seed_gives_the_same_base_and_another_seed_another(undisturbed,
 
 
 def test_a_roberta_and_a_text_alone_are_enough(files, tiny_roberta, tmp_path):
-    """Without lists there are no confusions and no dev figures; a tokenizer of bytes has its words found too."""
+    """A RoBERTa base with its byte-level tokenizer trains on a text without lists; dev figures are then absent."""
     arguments = command(files, tiny_roberta, tmp_path)
     for flag in ("--confusions", "--dev"):
         at = arguments.index(flag)
@@ -96,7 +97,7 @@ def test_a_roberta_and_a_text_alone_are_enough(files, tiny_roberta, tmp_path):
 
 
 def test_a_base_of_fewer_layers(files, tiny_bert, tmp_path):
-    """The written base has as many layers as were asked for, and the report says so."""
+    """With --layers 1 the written base has one layer, and the report says so."""
     assert main(command(files, tiny_bert, tmp_path, "--layers", "1")) == 0
     assert load_base(str(tmp_path / "mine")).encoder.config.num_hidden_layers == 1
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
@@ -105,7 +106,7 @@ def test_a_base_of_fewer_layers(files, tiny_bert, tmp_path):
 
 
 def test_an_adapter_trains_on_it(undisturbed, files, tmp_path, capsys):
-    """lorb-train-adapter takes the folder for its base and begins with its head: not at the first pass."""
+    """lorb-train-adapter accepts the folder as its base."""
     arguments = [
         "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"), "--base",
         str(undisturbed / "mine"), "--max-steps", "1", "--quiet", "--threads", "1", "--run-dir", str(tmp_path / "run"),
@@ -115,24 +116,24 @@ def test_an_adapter_trains_on_it(undisturbed, files, tmp_path, capsys):
     assert "Adapter for books" in capsys.readouterr().out
 
 
-def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
+def test_an_interrupt_shows_how_to_resume_and_resuming_gives_the_same_base(
     undisturbed, files, tiny_bert, tmp_path, monkeypatch, capsys
 ):
-    """Exit status 130, the folder and --resume named, no base; resumed it ends bit for bit as one left alone."""
+    """An interrupt exits with 130, names folder and --resume, and writes no base; resuming gives the same bits."""
     arguments = command(files, tiny_bert, tmp_path)
-    whole = StagedTrainer._step
+    original = StagedTrainer._step
 
-    def step(course, stage, optimizer, batch, number):
+    def step(trainer, stage, optimizer, batch, number):
         if number > 7:
             raise KeyboardInterrupt
-        return whole(course, stage, optimizer, batch, number)
+        return original(trainer, stage, optimizer, batch, number)
 
     with monkeypatch.context() as patched:
         patched.setattr(StagedTrainer, "_step", step)
         assert main(arguments) == 130
     error = capsys.readouterr().err
     assert "no base was written" in error
-    assert f"{tmp_path / 'run'}: the same command with --resume" in error
+    assert f"{tmp_path / 'run'}: repeat the command with --resume" in error
     assert not (tmp_path / "mine").exists()
     assert main(arguments) == 2
     assert "--restart" in capsys.readouterr().err
@@ -143,7 +144,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(
 
 
 def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(undisturbed, files, tiny_bert, tmp_path):
-    """Three kills at arbitrary moments, each some checkpoints on: the base is that of a run left alone."""
+    """After three kills, each some checkpoints later, the base equals that of an uninterrupted run."""
     done = subprocess.run(  # noqa: S603 - our own script
         [
             sys.executable, str(SCRIPT), "kills", json.dumps(command(files, tiny_bert, tmp_path)),
@@ -160,33 +161,33 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(undisturbed, file
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json", ".lock"}
 
 
-def test_lists_of_dev_teach_no_confusions(files, tiny_bert, tmp_path):
-    """The same file in both roles leaves no list to learn from, and none of its references in the text."""
+def test_confusions_are_not_counted_on_dev_lists(files, tiny_bert, tmp_path):
+    """With one file in both roles no confusion is counted, and all of its lists are left out."""
     assert main(command(files, tiny_bert, tmp_path, "--confusions", str(files / "dev.jsonl"))) == 0
     counts = json.loads((tmp_path / "mine" / "report.json").read_text())["counts"]
     assert counts["confusions counted"] == 0
     assert counts["lists for confusions left out, they stand in dev"] == 30
 
 
-def torn_lists(files, place):
-    (place / "torn.jsonl").write_text((files / "dev.jsonl").read_text()[:-40])
-    return str(place / "torn.jsonl")
+def truncated_lists(files, place):
+    (place / "truncated.jsonl").write_text((files / "dev.jsonl").read_text()[:-40])
+    return str(place / "truncated.jsonl")
 
 
-def test_one_dev_list_cannot_be_halved(files, tiny_bert, tmp_path, capsys):
-    """It is refused before training, in a line."""
+def test_a_single_dev_list_is_refused(files, tiny_bert, tmp_path, capsys):
+    """One dev list cannot be split in halves, and is refused before training."""
     (tmp_path / "one.jsonl").write_text((files / "dev.jsonl").read_text().splitlines()[0] + "\n")
     assert main(command(files, tiny_bert, tmp_path, "--dev", str(tmp_path / "one.jsonl"))) == 2
     assert "dev is one list" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--confusions", "--dev"])
-def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, capsys, flag):
-    """Exit status 2, file and line, no traceback."""
-    assert main(command(files, tiny_bert, tmp_path, flag, torn_lists(files, tmp_path))) == 2
+def test_a_truncated_list_is_reported_with_file_and_line(files, tiny_bert, tmp_path, capsys, flag):
+    """A truncated list exits with 2 and one line that names file and line number."""
+    assert main(command(files, tiny_bert, tmp_path, flag, truncated_lists(files, tmp_path))) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "torn.jsonl:30: " in error
+    assert "truncated.jsonl:30: " in error
 
 
 @pytest.mark.parametrize(
@@ -206,17 +207,17 @@ def test_a_torn_list_is_one_line_with_its_place(files, tiny_bert, tmp_path, caps
         (["--learning-rate", "nan"], "learning-rate is nan"),
         (["--learning-rate", "1e30"], "is not finite"),
         (["--weight-decay", "-1"], "weight-decay is -1"),
-        (["--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be made"),
-        (["--output-base", "/usr"], "there already and not empty"),
-        (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be made"),
+        (["--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be created"),
+        (["--output-base", "/usr"], "output-base /usr exists and is not empty"),
+        (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be created"),
         (["--resume"], "holds no run to resume"),
         (["--threads", "-1"], "threads is -1"),
         (["--device", "tpu"], "device is 'tpu'"),
         (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
     ],
 )
-def test_a_wrong_value_is_one_line(files, tiny_bert, tmp_path, capsys, flags, reason):
-    """A value that cannot work is refused by name with exit status 2, and nothing is written."""
+def test_a_wrong_value_is_refused_in_one_line(files, tiny_bert, tmp_path, capsys, flags, reason):
+    """A wrong value is refused by name with exit status 2, and nothing is written."""
     assert main(command(files, tiny_bert, tmp_path, *flags)) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""lorb-build-base --objective pll end to end with tiny bases, its stops in every stage, and its own mistakes."""
+"""lorb-build-base --objective pll end to end with tiny bases: results, interruptions and usage errors."""
 
 import json
 import os
@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.config import LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.pretraining import staged_trainer as course
 from lorb_adapters.pretraining.cli import main
-from lorb_adapters.pretraining.teacher import teacher
+from lorb_adapters.pretraining.staged_trainer import StagedTrainer
+from lorb_adapters.pretraining.teacher.teacher import Teacher
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.cli.train_adapter import main as train_adapter
 from support.adapters.tiny_bases import make_masked_lm
@@ -25,20 +26,20 @@ BUDGETS = ("--objective", "pll", "--sentences", "160", "--teacher-sentences", "6
 
 
 def pll(files, base, place, *more):
-    """Ten steps of masked LM, some passes of the teacher, eight steps of distillation; a checkpoint at each."""
+    """Arguments for ten steps of masked LM, some teacher passes and eight steps of distillation, all checkpointed."""
     return command(files, base, place, *BUDGETS, *more)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(files, tiny_bert, tmp_path_factory):
-    """Where the command wrote when it was left alone."""
+    """The output folder of an uninterrupted run."""
     place = tmp_path_factory.mktemp("undisturbed")
     assert main(pll(files, tiny_bert, place)) == 0
     return place
 
 
-def test_the_base_loads_and_scores_as_a_log_likelihood_does(undisturbed, tiny_bert):
-    """A sum head whose scores are near PLL: below 0, and lower for more words."""
+def test_the_base_loads_and_its_scores_behave_like_log_likelihoods(undisturbed, tiny_bert):
+    """The base has a sum head whose scores are below 0, and lower for more words."""
     base = load_base(str(undisturbed / "mine"))
     assert base.fingerprint != load_base(str(tiny_bert)).fingerprint
     assert base.head is not None
@@ -48,8 +49,8 @@ def test_the_base_loads_and_scores_as_a_log_likelihood_does(undisturbed, tiny_be
     assert scores[1] < scores[0] < 0
 
 
-def test_the_report_tells_stages_teacher_and_student(undisturbed):
-    """Budgets and times by stage, the losses of both loops, pairs told apart, and dev."""
+def test_the_report_shows_stages_teacher_and_student(undisturbed):
+    """The report has budgets and times by stage, the losses of both training loops, preferred pairs and dev."""
     report = json.loads((undisturbed / "mine" / "report.json").read_text())
     assert report["config"]["objective"] == "pll"
     assert list(report["cost"]["stage_seconds"]) == ["masked LM", "teacher", "distillation"]
@@ -63,20 +64,20 @@ def test_the_report_tells_stages_teacher_and_student(undisturbed):
     assert report["dev"]["oracle_wer"] <= report["dev"]["rescored_wer"]
     markdown = (undisturbed / "mine" / "report.md").read_text()
     assert "| stage teacher | 60 sentences, " in markdown
-    assert "true one preferred by the student" in markdown
+    assert "true sentence preferred by the student" in markdown
 
 
-def test_a_fresh_head_begins_at_the_frequency_of_tokens(undisturbed):
-    """The first loss is that of counted tokens, far below log of the vocabulary."""
+def test_an_untrained_head_starts_at_the_token_frequencies(undisturbed):
+    """The first loss is that of the token frequencies, far below the log of the vocabulary size."""
     losses = json.loads((undisturbed / "mine" / "report.json").read_text())["losses"]
     assert losses[0]["total"] < 5.5 < 5.99  # log 400
 
 
 @pytest.mark.parametrize("stage", ["masked LM", "teacher", "distillation"])
-def test_ctrl_c_in_any_stage_and_resume_end_the_same(
+def test_an_interrupt_in_any_stage_and_resume_give_the_same_base(
     undisturbed, files, tiny_bert, tmp_path, monkeypatch, capsys, stage
 ):
-    """Interrupted in its midst, a stage goes on from its last checkpoint, and the base is the same bit for bit."""
+    """A stage that was interrupted resumes from its last checkpoint, and the base is the same bit for bit."""
     calls = 0
 
     def count():
@@ -87,17 +88,17 @@ def test_ctrl_c_in_any_stage_and_resume_end_the_same(
 
     with monkeypatch.context() as patched:
         if stage == "teacher":
-            whole = teacher.Teacher._of
-            patched.setattr(teacher.Teacher, "_of", lambda self, copies: (count(), whole(self, copies))[1])
+            score = Teacher._score
+            patched.setattr(Teacher, "_score", lambda self, copies: (count(), score(self, copies))[1])
         else:
-            step = course.StagedTrainer._step
+            step = StagedTrainer._step
             patched.setattr(
-                course.StagedTrainer,
+                StagedTrainer,
                 "_step",
                 lambda self, of, *rest: (count() if of.name == stage else None, step(self, of, *rest))[1],
             )
         assert main(pll(files, tiny_bert, tmp_path)) == 130
-    assert "--resume goes on from the last" in capsys.readouterr().err
+    assert "repeat the command with --resume to continue" in capsys.readouterr().err
     assert main(pll(files, tiny_bert, tmp_path, "--resume")) == 0
     assert weights(tmp_path) == weights(undisturbed)
     ours, theirs = (json.loads((p / "mine" / "report.json").read_text()) for p in (tmp_path, undisturbed))
@@ -106,8 +107,8 @@ def test_ctrl_c_in_any_stage_and_resume_end_the_same(
     ]
 
 
-def test_its_last_stage_is_the_trainers(undisturbed, files, tmp_path):
-    """lorb-train-adapter --method full trains the base on by MWER, from its own head, and writes another base."""
+def test_the_base_can_be_trained_further_by_mwer(undisturbed, files, tmp_path):
+    """lorb-train-adapter --method full continues from the base's encoder and head, and writes another base."""
     arguments = [
         "--domain", "pooled", "--method", "full", "--base", str(undisturbed / "mine"), "--train",
         str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"), "--output-base", str(tmp_path / "pooled"),
@@ -119,20 +120,20 @@ def test_its_last_stage_is_the_trainers(undisturbed, files, tmp_path):
     assert torch.allclose(before.head.weight, after.head.weight, atol=0.01)
 
 
-def test_killed_when_all_is_trained_it_measures_and_writes(undisturbed, files, tiny_bert, tmp_path, monkeypatch):
-    """Stopped between the last stage and the base, it goes on without a step."""
+def test_a_run_stopped_after_training_only_measures_and_writes(undisturbed, files, tiny_bert, tmp_path, monkeypatch):
+    """A run stopped after the last stage resumes without a training step."""
     with monkeypatch.context() as patched:
-        patched.setattr("lorb_adapters.pretraining.build._on_dev", lambda *_: 1 / 0)
+        patched.setattr("lorb_adapters.pretraining.build._measure_dev", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(pll(files, tiny_bert, tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(course.StagedTrainer, "_step", lambda *_: 1 / 0)
+        patched.setattr(StagedTrainer, "_step", lambda *_: 1 / 0)
         assert main(pll(files, tiny_bert, tmp_path, "--resume")) == 0
     assert weights(tmp_path) == weights(undisturbed)
 
 
 def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(undisturbed, files, tiny_bert, tmp_path):
-    """Four kills at arbitrary moments, each some checkpoints on: the base is that of a run left alone."""
+    """After four kills, each some checkpoints later, the base equals that of an uninterrupted run."""
     done = subprocess.run(  # noqa: S603 - our own script
         [
             sys.executable,
@@ -154,7 +155,7 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_bit(undisturbed, file
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
 def test_a_masked_lm_checkpoint_needs_no_masked_lm_training(family, files, tmp_path):
-    """With --sentences 0 its own head is the teacher's, and the base has a [CLS] head where asked."""
+    """With --sentences 0 the checkpoint's head is the teacher's; with --head cls the base has a cls head."""
     folder = make_masked_lm(tmp_path / "checkpoint", family)
     assert main(pll(files, folder, tmp_path, "--sentences", "0", "--head", "cls")) == 0
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
@@ -166,10 +167,10 @@ def test_a_masked_lm_checkpoint_needs_no_masked_lm_training(family, files, tmp_p
 
 
 def test_another_masked_lm_head_is_another_run(files, tmp_path, capsys, monkeypatch):
-    """A head that changed in the folder between stop and resume is named."""
+    """Resuming with another masked-LM head is refused, and the error names the head."""
     folder = make_masked_lm(tmp_path / "checkpoint", "bert")
     with monkeypatch.context() as patched:
-        patched.setattr("lorb_adapters.pretraining.build._on_dev", lambda *_: 1 / 0)
+        patched.setattr("lorb_adapters.pretraining.build._measure_dev", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(pll(files, folder, tmp_path))
     monkeypatch.setattr(
@@ -183,7 +184,7 @@ def test_another_masked_lm_head_is_another_run(files, tmp_path, capsys, monkeypa
     ("flags", "reason"),
     [
         (["--sentences", "-1"], "sentences is -1: it must be 0 or more"),
-        (["--sentences", "0"], "has no masked-LM head: it has to be trained"),
+        (["--sentences", "0"], "has no masked-LM head: give sentences to train one on"),
         (["--teacher-sentences", "0"], "teacher-sentences is 0: it must be 1 or more"),
         (["--distillation-sentences", "0"], "distillation-sentences is 0: it must be 1 or more"),
         (["--masked-share", "0"], "masked-share is 0.0: it must be a number above 0, up to 0.5"),
@@ -192,8 +193,8 @@ def test_another_masked_lm_head_is_another_run(files, tmp_path, capsys, monkeypa
         (["--learning-rate", "1e30"], "is not finite"),
     ],
 )
-def test_a_wrong_value_is_one_line(files, tiny_bert, tmp_path, capsys, flags, reason):
-    """A value that cannot work is refused by name with exit status 2, and nothing is written."""
+def test_a_wrong_value_is_refused_in_one_line(files, tiny_bert, tmp_path, capsys, flags, reason):
+    """A wrong value is refused by name with exit status 2, and nothing is written."""
     assert main(pll(files, tiny_bert, tmp_path, *flags)) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What a run reads: sentences, the recogniser's confusions and hypotheses, and dev."""
+"""The training data of a base: sentences, the recogniser's confusions and lists, and dev lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,24 @@ from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.confusions import Confusions
 from lorb_adapters.pretraining.corpus.corruption import Corruptor
 from lorb_adapters.pretraining.corpus.files import BuildFiles
-from lorb_adapters.pretraining.corpus.near_words import NearWords
 from lorb_adapters.pretraining.corpus.sentences import Sentences, text_lines
+from lorb_adapters.pretraining.corpus.similar_words import SimilarWords
 from lorb_adapters.training.progress import TrainingProgress
+
+_LINES_PER_LOG = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All that a run learns from, and what it is measured on.
+    """Everything that a run trains on and is measured on.
 
     Attributes:
         sentences: of the text, and the references of `lists`.
-        confusions: learnt from `lists`.
-        corruptor: by these and by the text's words.
-        lists: of the recogniser; none of them stands in dev.
+        confusions: counted on `lists`.
+        corruptor: draws from `confusions` and from the text's words.
+        lists: from the recogniser; none of them is in dev.
         dev: for the figures at the end.
-        num_overlapping: lists left out because they stand in dev.
+        num_overlapping: number of lists left out because they are in dev.
     """
 
     sentences: Sentences
@@ -39,35 +41,38 @@ class Corpus:
 
     @classmethod
     def read(cls, files: BuildFiles, config: BuildConfig, folder: Path, progress: TrainingProgress) -> "Corpus":
-        """Reads all files. folder: of the run, for the text. Raises InvalidInput or MalformedFile."""
+        """Reads all files; the sentences are kept in `folder`. Raises InvalidInput or MalformedFile."""
         notices = Notices()
         lists, dev = files.read(files.confusions, notices), files.read(files.dev, notices)
         for notice in notices.lines():
-            progress.say(notice)
+            progress.log(notice)
         if len(dev) == 1:
-            raise InvalidInput("dev is one list: each half of dev is ranked with the weight of the other", field="dev")
-        in_dev = {nbest.id for nbest in dev}
-        kept = [nbest for nbest in lists if nbest.id not in in_dev]
-        confusions = Confusions.learn(kept, config.normalization)
+            raise InvalidInput(
+                "dev is one list, but each half of dev is ranked with the weight tuned on the other: give more lists",
+                field="dev",
+            )
+        dev_ids = {nbest.id for nbest in dev}
+        kept = [nbest for nbest in lists if nbest.id not in dev_ids]
+        confusions = Confusions.from_lists(kept, config.normalization)
 
-        def report(count: int) -> None:
-            if count % 200_000 == 0 and count:
-                progress.say(f"read {count:,} lines of text")
+        def report(num_lines: int) -> None:
+            if num_lines % _LINES_PER_LOG == 0 and num_lines:
+                progress.log(f"read {num_lines:,} lines of text")
 
         sentences = Sentences.collect(
             chain(text_lines(files.text), (nbest.reference or "" for nbest in kept)),
             folder,
             config,
-            kept_out={config.normalization.apply(nbest.reference or "") for nbest in dev},
+            excluded={config.normalization.apply(nbest.reference or "") for nbest in dev},
             report=report,
         )
-        corruptor = Corruptor(NearWords(sentences.word_counts), confusions, config)
-        material = cls(sentences, confusions, corruptor, kept, dev, len(lists) - len(kept))
-        progress.say("  ".join(f"{count:,} {name}" for name, count in material.counts().items()))
-        return material
+        corruptor = Corruptor(SimilarWords(sentences.word_counts), confusions, config)
+        corpus = cls(sentences, confusions, corruptor, kept, dev, len(lists) - len(kept))
+        progress.log("  ".join(f"{count:,} {name}" for name, count in corpus.counts().items()))
+        return corpus
 
     def counts(self) -> dict[str, int]:
-        """What there is of everything, by name."""
+        """Counts of sentences, words, confusions and lists, by the names they have in report.json."""
         dropped = self.sentences.dropped
         return {
             "sentences to train on": len(self.sentences),

@@ -1,4 +1,4 @@
-"""The files of a run: text, and lists of the recogniser."""
+"""The input files of a run of lorb-build-base: text, and lists with references."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from pathlib import Path
 from lorb.formats import FormatOptions, Notices
 from lorb.nbest import NBest
 from lorb_adapters.pretraining.corpus.sentences import sha256
-from lorb_adapters.training.data.reading import DataFiles, names_apart
+from lorb_adapters.training.data.files import DataFiles, unambiguous_names
 
 
 @dataclass(frozen=True, slots=True)
 class BuildFiles:
-    """Which files play which part.
+    """The files by role.
 
     Attributes:
-        text: one sentence a line, plain or gzip.
-        confusions: lists with references of the recogniser; their references join the text.
-        dev: lists with references, for the figures at the end alone.
+        text: one sentence per line, plain or gzip.
+        confusions: lists with references from the recogniser; their references are added to the text.
+        dev: lists with references; the result is measured on them, and nothing is trained on them.
         format, format_options: of the lists.
     """
 
@@ -28,17 +28,17 @@ class BuildFiles:
     format_options: FormatOptions = field(default_factory=FormatOptions)
 
     def read(self, paths: Sequence[Path], notices: Notices) -> list[NBest]:
-        """The lists of some of the files, which must have references. Raises MalformedFile."""
+        """Reads lists, which must have references. Raises MalformedFile."""
         return self._lists.read(paths, notices) if paths else []
 
     def sha256(self) -> dict[str, str]:
-        """Of every file but those of references, by name as `names_apart` has it, in hex."""
+        """Digests of all files, in hex, by file name, with as many parent folders as make the name unique."""
         paths = (*self.text, *self.confusions, *self.dev)
         digests = (*map(sha256, self.text), *map(self._lists.digest, (*self.confusions, *self.dev)))
-        return dict(zip(names_apart(paths), digests, strict=True))
+        return dict(zip(unambiguous_names(paths), digests, strict=True))
 
     def identity(self) -> dict[str, object]:
-        """What decides what is read: the format, its options, and the digests of all files by role."""
+        """What decides the content that is read: digests of all files by role, the format and its options."""
         return {"text": [sha256(path) for path in self.text]} | dict(self._lists.identity())
 
     @property

@@ -1,4 +1,4 @@
-"""The text of a run: read line by line, normalised, filtered, and kept in one file on disk whatever its size."""
+"""The sentences of a text: read once, normalised, filtered, and kept in one file on disk."""
 
 import hashlib
 import mmap
@@ -17,33 +17,33 @@ from lorb.formats.parsing.lines import numbered_lines
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.text import TextNormalization
 
-# How a sentence is encoded that was normalised when it was read. Once more could drop a word that a corruption made,
-# and all behind it would change places.
-AS_IT_IS = TextNormalization(lowercase=False)
+# Sentences are normalised when they are read. A second normalisation could drop a word that a corruption made, and
+# shift the labels of all words after it.
+NO_NORMALIZATION = TextNormalization(lowercase=False)
 _FILE = "sentences.txt"
-_LINES_BETWEEN_CALLS = 20_000
-# One sentence in so many is held out, by its text, so that its copies are too; more than the most are left unused.
-_HELD_OUT_ONE_IN, _MOST_HELD_OUT = 200, 2000
+_LINES_PER_REPORT = 20_000
+# One sentence in 200 is held out, chosen by its text so that its copies are too. Beyond the maximum they are unused.
+_HELD_OUT_ONE_IN, _MAX_HELD_OUT = 200, 2000
 
 
 class Sentences:
-    """Sentences to train on, by number, and a few held out. They stay on disk: memory has a place for each, 8 bytes.
+    """The sentences to train on, by number, and a few held out. They are on disk; memory holds 8 bytes for each.
 
     Attributes:
-        held_out: for the figures at the end.
-        word_counts: of the sentences trained on.
-        dropped: how many lines were left out, by reason.
+        held_out: sentences for the figures at the end.
+        word_counts: of the sentences to train on.
+        dropped: number of lines left out, by reason.
     """
 
     def __init__(
         self, path: Path, offsets: np.ndarray, held_out: Sequence[str], word_counts: Counter[str], dropped: Counter[str]
     ) -> None:
-        """Takes the file over. offsets: [sentences + 1], where each begins in it, in bytes."""
+        """Takes ownership of the file at `path`. offsets: [sentences + 1] start of each sentence in it, in bytes."""
         self.held_out, self.word_counts, self.dropped = tuple(held_out), word_counts, dropped
         self._offsets = offsets
         with path.open("rb") as file:
             self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        path.unlink()  # what is mapped stays for as long as this does, and nothing is left behind
+        path.unlink()  # the mapping stays valid, and no file is left behind after a crash
 
     @classmethod
     def collect(
@@ -52,32 +52,33 @@ class Sentences:
         folder: Path,
         config: BuildConfig,
         *,
-        kept_out: Set[str] = frozenset(),
-        report: Callable[[int], None] = lambda num_read: None,
+        excluded: Set[str] = frozenset(),
+        report: Callable[[int], None] = lambda num_lines: None,
     ) -> "Sentences":
-        """Reads `lines` once. kept_out: normalised sentences that must not be trained on, dev's references.
+        """Reads `lines` once and writes the sentences to `folder`.
 
-        Raises InvalidInput where nothing is left to train on, or none to hold out.
+        excluded: normalised sentences that must not be trained on, such as dev's references. report: called with the
+        number of lines read so far. Raises InvalidInput if no sentence is left to train on, or none to hold out.
         """
         offsets, end = array("q", [0]), 0
         held_out: list[str] = []
-        words_seen: Counter[str] = Counter()
+        word_counts: Counter[str] = Counter()
         dropped: Counter[str] = Counter()
         path = folder / _FILE
-        with _written(path) as file:
+        with _open_for_writing(path) as file:
             for number, line in enumerate(lines):
-                if number % _LINES_BETWEEN_CALLS == 0:
+                if number % _LINES_PER_REPORT == 0:
                     report(number)
                 text = config.normalization.apply(line)
                 words = text.split()
                 if not config.min_words <= len(words) <= config.max_words:
                     dropped["too short" if len(words) < config.min_words else "too long"] += 1
-                elif text in kept_out:
+                elif text in excluded:
                     dropped["references of dev"] += 1
                 elif zlib.crc32(text.encode()) % _HELD_OUT_ONE_IN == 0:
                     held_out.append(text)
                 else:
-                    words_seen.update(words)
+                    word_counts.update(words)
                     end += file.write(text.encode())
                     offsets.append(end)
         if len(offsets) < 2 or not held_out:
@@ -88,45 +89,45 @@ class Sentences:
                 field="text",
             )
         dropped["held out"] = len(held_out)
-        return cls(path, np.array(offsets), held_out[:_MOST_HELD_OUT], words_seen, dropped)
+        return cls(path, np.array(offsets), held_out[:_MAX_HELD_OUT], word_counts, dropped)
 
     def __len__(self) -> int:
-        """How many there are to train on."""
+        """Number of sentences to train on."""
         return len(self._offsets) - 1
 
     def __getitem__(self, number: int) -> str:
-        """One of them, normalised."""
+        """The normalised sentence with this number."""
         return self._content[self._offsets[number] : self._offsets[number + 1]].decode()
 
 
-def reading_order(count: int, seed: int, start: int, stop: int) -> Iterator[int]:
-    """Numbers below `count` at places `start` to `stop` of an endless reading, each pass in its own order."""
+def shuffled_order(count: int, seed: int, start: int, stop: int) -> Iterator[int]:
+    """Numbers below `count` at positions `start` to `stop` of an endless sequence of passes, each shuffled anew."""
     for turn in range(start // count, -(-stop // count)):
         first = turn * count
-        drawn = np.random.default_rng([seed, turn]).permutation(count)
-        yield from map(int, drawn[max(0, start - first) : stop - first])
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise InvalidInput(f"{path}: the text cannot be kept there: {error.strerror}", field="run-dir") from error
+        order = np.random.default_rng([seed, turn]).permutation(count)
+        yield from map(int, order[max(0, start - first) : stop - first])
 
 
 def text_lines(paths: Sequence[Path]) -> Iterator[str]:
-    """Lines of the files, plain or gzip. Raises MalformedFile naming file and line."""
+    """Lines of the files, plain or gzip. Raises MalformedFile with file and line number."""
     for path in paths:
         for _, line in numbered_lines(path):
             yield line
 
 
 def sha256(path: Path) -> str:
-    """Of a file, in hex, read in parts. Raises InvalidInput where it cannot be read."""
+    """Digest of a file, in hex. Raises InvalidInput if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}", field="text") from error
+
+
+@contextmanager
+def _open_for_writing(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise InvalidInput(f"{path}: the text cannot be written: {error.strerror}", field="run-dir") from error

@@ -1,7 +1,7 @@
-"""Masked-LM training: an encoder learns a text by filling in what is hidden of it (Devlin et al., arXiv 1810.04805).
+"""Masked-LM training (Devlin et al., arXiv 1810.04805): an encoder learns to predict masked tokens of a text.
 
-Of each sentence some tokens are to be told, at least one; 8 in 10 of them are replaced by the mask, 1 in 10 by any
-token, and 1 stays as it is, so that the encoder has to know of each token it reads whether it belongs there.
+Some tokens of each sentence, at least one, are to be predicted. Of these, 80% are replaced by the mask token, 10% by a
+random token, and 10% stay, so that the encoder must judge every token it reads.
 """
 
 import random
@@ -14,112 +14,110 @@ from torch.nn import functional
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
-from lorb_adapters.encoder.onednn import token_step_up
+from lorb_adapters.encoder.onednn import padded_length
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
 from lorb_adapters.pretraining.objectives.masked_lm_head import BIAS, MaskedLmHead, log_frequencies, word_embeddings
 from lorb_adapters.text import EncodedHypothesis
 
-_MASK_NAMES = ("[MASK]", "<mask>")
-_MASKED, _RANDOM = 0.8, 0.1
-_UNTOLD = -100  # stands for no token
+_MASK_TOKENS = ("[MASK]", "<mask>")
+_MASKED_SHARE, _RANDOM_SHARE = 0.8, 0.1
+_NO_TARGET = -100
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedRow:
-    """One sentence with some of its tokens hidden.
+class MaskedExample:
+    """A sentence with some of its tokens masked.
 
     Attributes:
-        row: its tokens as the model reads them.
-        positions: [hidden tokens] of the row, ascending.
-        told: [hidden tokens] what stood there.
+        encoded: its tokens as the model reads them.
+        positions: [masked tokens] of the masked tokens in the sentence, ascending.
+        targets: [masked tokens] the original tokens.
     """
 
-    row: EncodedHypothesis
+    encoded: EncodedHypothesis
     positions: tuple[int, ...]
-    told: tuple[int, ...]
+    targets: tuple[int, ...]
 
 
-def hide(row: EncodedHypothesis, positions: Sequence[int], written: Sequence[int]) -> MaskedRow:
-    """The row with `written` at `positions`."""
-    tokens = list(row.token_ids)
-    for position, token in zip(positions, written, strict=True):
+def mask_tokens(encoded: EncodedHypothesis, positions: Sequence[int], replacements: Sequence[int]) -> MaskedExample:
+    """The sentence with `replacements` at `positions`."""
+    tokens = list(encoded.token_ids)
+    for position, token in zip(positions, replacements, strict=True):
         tokens[position] = token
-    told = tuple(row.token_ids[position] for position in positions)
-    return MaskedRow(replace(row, token_ids=tuple(tokens)), tuple(positions), told)
+    targets = tuple(encoded.token_ids[position] for position in positions)
+    return MaskedExample(replace(encoded, token_ids=tuple(tokens)), tuple(positions), targets)
 
 
 class MaskedLm(EncoderTrainer):
-    """An encoder that fills in masked tokens. Its head is no score head: it has no rescoring scores."""
-
-    name = "masked LM"
+    """An encoder that predicts masked tokens. Its head is a masked-LM head, so it has no rescoring scores."""
 
     def __init__(self, base: Base, config: BuildConfig, head: MaskedLmHead) -> None:
-        """Takes `base` over. Raises InvalidInput where it has no mask, or is none that can be trained."""
+        """Takes `base` over. Raises InvalidInput if it has no mask token, or its encoder cannot be trained."""
         self._mlm_head = head
         super().__init__(base, config)
-        ids = [base.text_encoder.token_id(name) for name in _MASK_NAMES]
+        ids = [base.text_encoder.token_id(token) for token in _MASK_TOKENS]
         found = [number for number in ids if number is not None]
         if not found:
             raise InvalidInput(
-                f"base {base.name!r} has no token {' or '.join(_MASK_NAMES)}: use objective replaced", field="base"
+                f"base {base.name!r} has no token {' or '.join(_MASK_TOKENS)}: use objective replaced", field="base"
             )
         self.mask_id = found[0]
 
-    def begin(self, rows: Sequence[EncodedHypothesis]) -> None:
-        """Lets a fresh head expect every token as often as it stands in `rows`."""
-        if self._mlm_head.is_fresh:
+    def initialize_bias(self, rows: Sequence[EncodedHypothesis]) -> None:
+        """Sets the bias of an untrained head to the log-frequency of each token in `rows`."""
+        if self._mlm_head.is_untrained:
             with torch.no_grad():
                 self.tensors[BIAS].copy_(log_frequencies(rows, self.vocabulary_size))
 
     @property
     def vocabulary_size(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens in the vocabulary."""
         return len(word_embeddings(self.base))
 
-    def text_positions(self, row: EncodedHypothesis) -> range:
-        """Positions of the text's own tokens, without special ones."""
-        return range(row.scored_from, row.num_tokens - self.base.text_encoder.num_closing_tokens)
+    def text_positions(self, encoded: EncodedHypothesis) -> range:
+        """Positions of the text's tokens, without special tokens."""
+        return range(encoded.scored_from, encoded.num_tokens - self.base.text_encoder.num_closing_tokens)
 
-    def hide_some(self, row: EncodedHypothesis, share: float, rng: random.Random) -> MaskedRow:
-        """The row with about `share` of its text's tokens to be told; none where it has no text."""
-        there = self.text_positions(row)
-        positions = [position for position in there if rng.random() < share]
-        if not positions and there:
-            positions = [rng.choice(there)]
-        return hide(row, positions, [self._written(row.token_ids[position], rng) for position in positions])
+    def mask_random_tokens(self, encoded: EncodedHypothesis, share: float, rng: random.Random) -> MaskedExample:
+        """Masks about `share` of the text's tokens, at least one; none in an empty text."""
+        candidates = self.text_positions(encoded)
+        positions = [position for position in candidates if rng.random() < share]
+        if not positions and candidates:
+            positions = [rng.choice(candidates)]
+        return mask_tokens(encoded, positions, [self._replacement(encoded.token_ids[at], rng) for at in positions])
 
-    def loss(self, batch: Sequence[MaskedRow]) -> Tensor:
-        """The mean of -log P(token) over the hidden tokens of rows sorted by length, nats."""
-        told = torch.tensor([token for each in batch for token in each.told])
-        logits = self.logits(self._hidden_states([each.row for each in batch])[packed_positions(batch)])
-        told = functional.pad(told, (0, len(logits) - len(told)), value=_UNTOLD)
-        return functional.cross_entropy(logits, told.to(logits.device), ignore_index=_UNTOLD)
+    def loss(self, batch: Sequence[MaskedExample]) -> Tensor:
+        """The mean of -log P(target) over the masked tokens of examples sorted by length, nats."""
+        rows = [each.encoded for each in batch]
+        hidden = self._hidden_states(rows, self._pack(rows), None)
+        logits = self.logits(hidden[masked_positions(batch)])
+        targets = torch.tensor([token for each in batch for token in each.targets])
+        targets = functional.pad(targets, (0, len(logits) - len(targets)), value=_NO_TARGET)
+        return functional.cross_entropy(logits, targets.to(logits.device), ignore_index=_NO_TARGET)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[tokens, vocabulary] fp32, from the encoder's last hidden states of some tokens."""
+        """[tokens, vocabulary] fp32, from the encoder's last hidden states, [tokens, hidden]."""
         return self._mlm_head.logits(hidden, self.tensors, word_embeddings(self.base))
 
-    def _hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        return self._hidden(rows, self._pack(rows), None)
-
-    def _written(self, token: int, rng: random.Random) -> int:
+    def _replacement(self, token: int, rng: random.Random) -> int:
         drawn = rng.random()
-        if drawn < _MASKED:
+        if drawn < _MASKED_SHARE:
             return self.mask_id
-        return rng.randrange(self.vocabulary_size) if drawn < _MASKED + _RANDOM else token
+        return rng.randrange(self.vocabulary_size) if drawn < _MASKED_SHARE + _RANDOM_SHARE else token
 
-    def _fresh_head(self) -> dict[str, Tensor]:
+    def _initial_head(self) -> dict[str, Tensor]:
         return {name: tensor.clone().to(self.base.device) for name, tensor in self._mlm_head.tensors.items()}
 
 
-def packed_positions(rows: Sequence[MaskedRow]) -> Tensor:
-    """Where the hidden tokens lie among the tokens of rows end to end, [hidden tokens].
+def masked_positions(examples: Sequence[MaskedExample]) -> Tensor:
+    """Positions of the masked tokens among the packed tokens of all examples, [masked tokens, padded].
 
-    Zeros behind them make a length that many passes share: oneDNN compiles the product with the vocabulary for each.
+    Padded with zeros to a length that many passes share, because oneDNN compiles the product with the vocabulary for
+    each length.
     """
     positions, start = [], 0
-    for each in rows:
+    for each in examples:
         positions += [start + position for position in each.positions]
-        start += each.row.num_tokens
-    return functional.pad(torch.tensor(positions), (0, token_step_up(len(positions)) - len(positions)))
+        start += each.encoded.num_tokens
+    return functional.pad(torch.tensor(positions), (0, padded_length(len(positions)) - len(positions)))

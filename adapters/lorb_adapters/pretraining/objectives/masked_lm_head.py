@@ -1,8 +1,8 @@
-"""The head that fills in masked tokens: dense, activation, LayerNorm, and the word embeddings transposed, with a bias.
+"""The masked-LM head: dense layer, activation, LayerNorm, and a decoder tied to the word embeddings, with a bias.
 
     logits(h) = E LayerNorm(activation(W h + b)) + c        E: [vocabulary, embedding] the encoder's own word embeddings
 
-BERT, RoBERTa and ELECTRA's generator all have it so; only the names in their checkpoints differ.
+BERT, RoBERTa and ELECTRA's generator share this head; only the names in their checkpoints differ.
 """
 
 import hashlib
@@ -27,38 +27,38 @@ from lorb_adapters.text import EncodedHypothesis
 
 DENSE_WEIGHT, DENSE_BIAS = "mlm.dense.weight", "mlm.dense.bias"
 NORM_WEIGHT, NORM_BIAS, BIAS = "mlm.norm.weight", "mlm.norm.bias", "mlm.bias"
-# Where transformers' models have dense, norm and bias.
+# Names of dense layer, LayerNorm and bias in transformers' models.
 _BERT = ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias")
 _ROBERTA = ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
 _ELECTRA = ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias")
-_PLACES = {"bert": _BERT, "electra": _ELECTRA}  # all others are RoBERTa's kin
+_CHECKPOINT_NAMES = {"bert": _BERT, "electra": _ELECTRA}  # all other families use RoBERTa's names
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedLmHead:
-    """All of the head but the word embeddings.
+    """The head without the word embeddings.
 
     Attributes:
         tensors: mlm.dense.weight [embedding, hidden], mlm.dense.bias, mlm.norm.weight and mlm.norm.bias [embedding],
             mlm.bias [vocabulary]; fp32, on the CPU.
-        activation: of any shape; leaves its argument as it is.
+        activation: elementwise, not in place.
         epsilon: of the LayerNorm.
-        is_fresh: whether it has yet to be trained.
+        is_untrained: whether the tensors are initial values.
     """
 
     tensors: Mapping[str, Tensor]
     activation: Callable[[Tensor], Tensor]
     epsilon: float
-    is_fresh: bool
+    is_untrained: bool
 
     @classmethod
     def of(cls, base: Base, seed: int) -> "MaskedLmHead":
-        """The head in the base's own folder, or a fresh one drawn from `seed`, which leaves all tokens as likely."""
+        """The head in the base's checkpoint, or an untrained one drawn from `seed`, with a uniform bias."""
         config = encoder_config(base)
         activation: Callable[[Tensor], Tensor] = ACT2FN[config.hidden_act if config.model_type == "bert" else "gelu"]
-        carried = _carried(base.name, config)
-        if carried is not None:
-            return cls(carried, activation, config.layer_norm_eps, is_fresh=False)
+        pretrained = _pretrained(base.name, config)
+        if pretrained is not None:
+            return cls(pretrained, activation, config.layer_norm_eps, is_untrained=False)
         vocabulary, embedding = word_embeddings(base).shape
         dense = torch.empty(embedding, base.hidden_size)
         dense.normal_(std=config.initializer_range, generator=torch.Generator().manual_seed(seed))
@@ -69,11 +69,11 @@ class MaskedLmHead:
             NORM_BIAS: torch.zeros(embedding),
             BIAS: torch.zeros(vocabulary),
         }
-        return cls(tensors, activation, config.layer_norm_eps, is_fresh=True)
+        return cls(tensors, activation, config.layer_norm_eps, is_untrained=True)
 
     @property
     def digest(self) -> str:
-        """Sha256 of the tensors, in hex."""
+        """SHA-256 of the tensors, in hex."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
             digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -81,9 +81,9 @@ class MaskedLmHead:
         return digest.hexdigest()
 
     def logits(self, hidden: Tensor, tensors: Mapping[str, Tensor], embeddings: Tensor) -> Tensor:
-        """[tokens, vocabulary] fp32, from [tokens, hidden] in the dtype of the products; with gradients.
+        """[tokens, vocabulary] fp32, with gradients, from hidden states [tokens, hidden] in the dtype of the products.
 
-        tensors: trained values of the names above; embeddings: [vocabulary, embedding].
+        tensors: current values by the names in `MaskedLmHead.tensors`. embeddings: [vocabulary, embedding].
         """
         dtype = hidden.dtype
         x = functional.linear(hidden, tensors[DENSE_WEIGHT].to(dtype), tensors[DENSE_BIAS].to(dtype))
@@ -93,38 +93,38 @@ class MaskedLmHead:
 
 
 def word_embeddings(base: Base) -> Tensor:
-    """[vocabulary, embedding], the encoder's own parameter."""
+    """The encoder's word embeddings, [vocabulary, embedding]: the parameter itself, not a copy."""
     return base.encoder.get_parameter("embeddings.word_embeddings.weight")
 
 
 def encoder_config(base: Base) -> PretrainedConfig:
-    """Transformers' configuration of the encoder."""
+    """The encoder's transformers configuration."""
     if not isinstance(base.encoder, PreTrainedModel):
-        raise TypeError("the encoder is no model of transformers")
+        raise TypeError("the encoder is not a transformers model")
     return base.encoder.config
 
 
 def log_frequencies(rows: Iterable[EncodedHypothesis], vocabulary: int) -> Tensor:
-    """Log P(token) by counts in `rows`, one more for each, [vocabulary] fp32: what a fresh head's bias begins with."""
+    """Log P(token) from counts in `rows` with add-one smoothing, [vocabulary] fp32."""
     ids = torch.tensor([token for row in rows for token in row.token_ids])
     counts = torch.bincount(ids, minlength=vocabulary) + 1
     return (counts / counts.sum()).log().float()
 
 
-def _carried(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None:
-    """The head of a masked-LM checkpoint; None where there is none, or one whose decoder is not tied."""
+def _pretrained(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None:
+    """The head of a masked-LM checkpoint; None if there is none, or if its decoder is not tied to the embeddings."""
     source = base_source(name)
     if BaseDelta.read(Path(source)) is not None:
         return None
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)  # a head that is not there is no news
+    transformers_logging.set_verbosity(logging.CRITICAL)  # it warns about a missing head
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, info = AutoModelForMaskedLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
     finally:
         transformers_logging.set_verbosity(verbosity)
-    dense, norm, bias = _PLACES.get(config.model_type, _ROBERTA)
-    places = {
+    dense, norm, bias = _CHECKPOINT_NAMES.get(config.model_type, _ROBERTA)
+    checkpoint_names = {
         DENSE_WEIGHT: f"{dense}.weight",
         DENSE_BIAS: f"{dense}.bias",
         NORM_WEIGHT: f"{norm}.weight",
@@ -132,7 +132,7 @@ def _carried(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None:
         BIAS: bias,
     }
     is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    if not is_tied or set(info["missing_keys"]) & set(places.values()):
+    if not is_tied or set(info["missing_keys"]) & set(checkpoint_names.values()):
         return None
     weights = model.state_dict()
-    return {name: weights[place].clone() for name, place in places.items()}
+    return {name: weights[own].clone() for name, own in checkpoint_names.items()}

@@ -1,4 +1,8 @@
-"""The objective "pll": RescoreBERT's base (arXiv 2202.01094) in three stages, each with a budget of sentences."""
+"""The objective "pll": RescoreBERT (arXiv 2202.01094) in three stages, each with a budget of sentences.
+
+Trains a masked LM on the text, computes the pseudo-log-likelihoods of sentences with it, and distils them into a score
+that takes one pass.
+"""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -10,114 +14,124 @@ from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.corpus import Corpus
-from lorb_adapters.pretraining.corpus.sentences import AS_IT_IS
-from lorb_adapters.pretraining.objectives.distillation import Student, TaughtRow, Unit, teach
-from lorb_adapters.pretraining.objectives.masked_lm import MaskedLm, MaskedRow
+from lorb_adapters.pretraining.corpus.sentences import NO_NORMALIZATION
+from lorb_adapters.pretraining.objectives.distillation import (
+    DistillationExample,
+    Student,
+    TargetScale,
+    distillation_example,
+)
+from lorb_adapters.pretraining.objectives.masked_lm import MaskedExample, MaskedLm
 from lorb_adapters.pretraining.objectives.masked_lm_head import MaskedLmHead
+from lorb_adapters.pretraining.objectives.objective import TrainedBase
 from lorb_adapters.pretraining.staged_trainer import Stage, StagedTrainer
-from lorb_adapters.pretraining.teacher.fidelity import Fidelity
+from lorb_adapters.pretraining.teacher.distillation_metrics import DistillationMetrics
 from lorb_adapters.pretraining.teacher.teacher import Teacher
-from lorb_adapters.pretraining.teacher.teacher_texts import TeacherTexts
-from lorb_adapters.pretraining.trained_base import TrainedBase
+from lorb_adapters.pretraining.teacher.teacher_sentences import TeacherSentences
 from lorb_adapters.text import EncodedHypothesis
 
 _MASKED_LM, _TEACHER, _DISTILLATION = range(3)
-_MADE = "log probabilities"
-_MOST_COUNTED = 20_000  # sentences by which a fresh head learns how frequent tokens are
+_LOG_PROBABILITIES = "log probabilities"  # the artifact's name in checkpoints
+_MAX_COUNTED = 20_000  # sentences from which an untrained head takes the token frequencies
 
 
 class PseudoLikelihood:
-    """Trains a masked LM, lets it judge sentences, and trains it further to judge them in one pass."""
+    """Trains a masked LM, its teacher scores, and a student of them."""
 
-    stages = ("masked LM", "teacher", "distillation")
+    stage_names: tuple[str, ...] = ("masked LM", "teacher", "distillation")
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput where it is none that can be trained so."""
+        """Takes `base` over. Raises InvalidInput if it cannot be trained with this objective."""
         self._base, self._config = base, config
         self._head = MaskedLmHead.of(base, config.seed)
-        if self._head.is_fresh and config.num_sentences == 0:
+        if self._head.is_untrained and config.num_sentences == 0:
             raise InvalidInput(
-                f"sentences is 0, and base {base.name!r} has no masked-LM head: it has to be trained", field="sentences"
+                f"sentences is 0, but base {base.name!r} has no masked-LM head: give sentences to train one on",
+                field="sentences",
             )
-        self._model = MaskedLm(base, config, self._head)
+        self._masked_lm = MaskedLm(base, config, self._head)
 
     def identity(self) -> dict[str, object]:
-        """What decides the result beside base, config and files."""
+        """The digest of the masked-LM head, which is not part of the base's fingerprint."""
         return {"masked_lm_head": self._head.digest}
 
-    def train(self, course: StagedTrainer, material: Corpus) -> TrainedBase:
-        """Goes through the course from where it stands."""
-        texts = TeacherTexts.draw(material, self._config, self._base.text_encoder)
-        if course.stage == _MASKED_LM:
-            self._learn_text(course, material)
-            course.advance(self._model.tensors)
-        if course.stage == _TEACHER:
-            self._judge(course, texts)
-        counts = [len(self._model.text_positions(row)) for row in texts.rows]
-        judged = torch.split(course.state.made[_MADE], counts)
-        taught = [
-            teach(row, values.tolist(), self._config.head) for row, values in zip(texts.learnt, judged, strict=False)
+    def train(self, trainer: StagedTrainer, corpus: Corpus) -> TrainedBase:
+        """Runs the remaining stages, from the trainer's last checkpoint on."""
+        sentences = TeacherSentences.draw(corpus, self._config, self._base.text_encoder)
+        if trainer.stage_number == _MASKED_LM:
+            self._train_masked_lm(trainer, corpus)
+            trainer.end_stage(self._masked_lm.tensors)
+        if trainer.stage_number == _TEACHER:
+            self._compute_teacher_scores(trainer, sentences)
+        counts = [len(self._masked_lm.text_positions(row)) for row in sentences.rows]
+        log_probabilities = torch.split(trainer.state.artifacts[_LOG_PROBABILITIES], counts)
+        examples = [
+            distillation_example(row, values.tolist(), self._config.head)
+            for row, values in zip(sentences.distilled, log_probabilities, strict=False)
         ]
-        student = Student(self._base, self._config, Unit.of(taught))
-        if course.stage == _TEACHER:
-            course.advance(student.tensors)
-        if course.stage == _DISTILLATION:
-            course.train(self._distillation(student, taught))
-            course.advance(student.tensors)
+        student = Student(self._base, self._config, TargetScale.of(examples))
+        if trainer.stage_number == _TEACHER:
+            trainer.end_stage(student.tensors)
+        if trainer.stage_number == _DISTILLATION:
+            trainer.train(self._distillation(student, examples))
+            trainer.end_stage(student.tensors)
         else:
-            student.restore(course.state.now)
-        return TrainedBase(student, lambda: _fidelity(texts, judged, student))
+            student.restore(trainer.state.tensors)
+        return TrainedBase(student, lambda: _metrics(sentences, log_probabilities, student))
 
-    def _learn_text(self, course: StagedTrainer, material: Corpus) -> None:
-        config, encoder = self._config, self._base.text_encoder
+    def _train_masked_lm(self, trainer: StagedTrainer, corpus: Corpus) -> None:
+        config, encoder, model = self._config, self._base.text_encoder, self._masked_lm
 
-        def rows(numbers: Iterable[int]) -> list[EncodedHypothesis]:
-            texts = [material.sentences[number] for number in numbers]
-            return encoder.encode(texts, "", AS_IT_IS, uses_context=False)
+        def encode(numbers: Iterable[int]) -> list[EncodedHypothesis]:
+            texts = [corpus.sentences[number] for number in numbers]
+            return encoder.encode(texts, "", NO_NORMALIZATION, uses_context=False)
 
-        def draw(numbers: Sequence[int], first: int) -> list[MaskedRow]:
-            hidden = [
-                self._model.hide_some(row, config.masked_share, random.Random(f"{config.seed}/masks/{place}"))  # noqa: S311 - masks, not secrets
-                for place, row in enumerate(rows(numbers), start=first)
+        def draw(numbers: Sequence[int], first: int) -> list[MaskedExample]:
+            examples = [
+                model.mask_random_tokens(row, config.masked_share, random.Random(f"{config.seed}/masks/{position}"))  # noqa: S311 - no secret
+                for position, row in enumerate(encode(numbers), start=first)
             ]
-            return sorted(hidden, key=lambda each: each.row.num_tokens)
+            return sorted(examples, key=lambda each: each.encoded.num_tokens)
 
-        size = len(material.sentences)
-        if not course.state.now:
-            self._model.begin(rows(range(min(size, _MOST_COUNTED))))
-        course.train(Stage(self.stages[_MASKED_LM], self._model, size, config.num_sentences, draw, self._model.loss))
+        size = len(corpus.sentences)
+        if not trainer.state.tensors:
+            model.initialize_bias(encode(range(min(size, _MAX_COUNTED))))
+        trainer.train(Stage(self.stage_names[_MASKED_LM], model, size, config.num_sentences, draw, model.loss))
 
-    def _judge(self, course: StagedTrainer, texts: TeacherTexts) -> None:
-        """Puts the teacher's log-probabilities of all texts among what the run has made."""
-        made, progress = course.state.made, course.progress
-        self._model.restore(course.state.now)
-        parts = [made.get(_MADE, torch.empty(0))]
-        num_done, total = len(parts[0]), sum(len(self._model.text_positions(row)) for row in texts.rows)
-        progress.say(f"stage: {self.stages[_TEACHER]}, {len(texts.rows):,} sentences, {total:,} tokens")
-        for part in Teacher(self._model).log_probabilities(texts.rows, num_done):
+    def _compute_teacher_scores(self, trainer: StagedTrainer, sentences: TeacherSentences) -> None:
+        """Stores the teacher's log-probabilities of all sentences as an artifact of the run."""
+        artifacts, progress, model = trainer.state.artifacts, trainer.progress, self._masked_lm
+        model.restore(trainer.state.tensors)
+        parts = [artifacts.get(_LOG_PROBABILITIES, torch.empty(0))]
+        num_done, total = len(parts[0]), sum(len(model.text_positions(row)) for row in sentences.rows)
+        progress.log(f"stage: {self.stage_names[_TEACHER]}, {len(sentences.rows):,} sentences, {total:,} tokens")
+        for part in Teacher(model).log_probabilities(sentences.rows, num_done):
             parts.append(part)
             num_done += len(part)
-            course.pages.bound()
-            progress.preparing(self.stages[_TEACHER], num_done, total)
-            if course.is_time_to_keep:
+            trainer.pages.bound()
+            progress.report_preparation(self.stage_names[_TEACHER], num_done, total)
+            if trainer.is_checkpoint_due:
                 parts = [torch.cat(parts)]
-                made[_MADE] = parts[0]
-                course.keep()
-        made[_MADE] = torch.cat(parts)
+                artifacts[_LOG_PROBABILITIES] = parts[0]
+                trainer.save_checkpoint()
+        artifacts[_LOG_PROBABILITIES] = torch.cat(parts)
 
-    def _distillation(self, student: Student, taught: Sequence[TaughtRow]) -> Stage[TaughtRow]:
-        def draw(numbers: Sequence[int], first: int) -> list[TaughtRow]:
-            del first  # nothing is drawn but the order
-            return sorted((taught[number] for number in numbers), key=lambda each: each.row.num_tokens)
+    def _distillation(self, student: Student, examples: Sequence[DistillationExample]) -> Stage[DistillationExample]:
+        def draw(numbers: Sequence[int], first: int) -> list[DistillationExample]:
+            del first  # the examples have no random part
+            return sorted((examples[number] for number in numbers), key=lambda each: each.encoded.num_tokens)
 
         num_sentences = self._config.num_distillation_sentences
-        return Stage(self.stages[_DISTILLATION], student, len(taught), num_sentences, draw, student.loss)
+        return Stage(self.stage_names[_DISTILLATION], student, len(examples), num_sentences, draw, student.loss)
 
 
-def _fidelity(texts: TeacherTexts, judged: Sequence[Tensor], student: Student) -> Fidelity:
-    likelihoods = torch.stack([values.double().sum() for values in judged])
-    first, second = len(texts.learnt), len(texts.learnt) + len(texts.true)
-    num_tokens = sum(len(values) for values in judged[first:second])
-    scores = student.scores_of(texts.true), student.scores_of(texts.corrupted)
-    learnt = len(texts.learnt), texts.num_hypotheses
-    return Fidelity.measure((likelihoods[first:second], likelihoods[second:]), scores, num_tokens, learnt)
+def _metrics(sentences: TeacherSentences, log_probabilities: Sequence[Tensor], student: Student) -> DistillationMetrics:
+    likelihoods = torch.stack([values.double().sum() for values in log_probabilities])
+    first, second = len(sentences.distilled), len(sentences.distilled) + len(sentences.true)
+    return DistillationMetrics.measure(
+        teacher=(likelihoods[first:second], likelihoods[second:]),
+        student=(student.scores_of(sentences.true), student.scores_of(sentences.corrupted)),
+        num_tokens=sum(len(values) for values in log_probabilities[first:second]),
+        num_distilled=len(sentences.distilled),
+        num_hypotheses=sentences.num_hypotheses,
+    )

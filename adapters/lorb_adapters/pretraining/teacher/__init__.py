@@ -1,1 +1,1 @@
-"""The masked-LM teacher and how well it scores."""
+"""The masked-LM teacher, and how well its student follows it."""

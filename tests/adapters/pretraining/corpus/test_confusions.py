@@ -1,4 +1,4 @@
-"""A recogniser's confusions, counted on lists."""
+"""Confusions: counted on lists, and drawn as often as they were seen."""
 
 import random
 from collections import Counter
@@ -14,34 +14,34 @@ def nbest(reference, *transcripts):
     return NBest(tuple(Hypothesis(text) for text in transcripts), id=reference, reference=reference)
 
 
-def learned(*lists):
-    return Confusions.learn(lists, PLAIN).counts
+def counted(*lists):
+    return Confusions.from_lists(lists, PLAIN).counts
 
 
 def test_each_kind_of_error_is_counted_by_what_was_said():
-    """Substitution, deletion, insertion, one word as two, two as one; equal transcripts count once."""
-    assert learned(nbest("in the north", "in the norse", "in the norse", "in a north")) == {
+    """Substitutions, deletions, insertions, split and merged words are counted; equal transcripts count once."""
+    assert counted(nbest("in the north", "in the norse", "in the norse", "in a north")) == {
         (("north",), ("norse",)): 1,
         (("the",), ("a",)): 1,
     }
-    assert learned(nbest("in the north", "in north")) == {(("the",), ()): 1}
-    assert learned(nbest("in north", "in the north")) == {((), ("the",)): 1}
-    assert learned(nbest("went away then", "went a way then")) == {(("away",), ("a", "way")): 1}
-    assert learned(nbest("went a way then", "went away then")) == {(("a", "way"), ("away",)): 1}
+    assert counted(nbest("in the north", "in north")) == {(("the",), ()): 1}
+    assert counted(nbest("in north", "in the north")) == {((), ("the",)): 1}
+    assert counted(nbest("went away then", "went a way then")) == {(("away",), ("a", "way")): 1}
+    assert counted(nbest("went a way then", "went away then")) == {(("a", "way"), ("away",)): 1}
 
 
-def test_a_hypothesis_gone_astray_counts_for_nothing():
-    """Long stretches of errors are left out; what is right beside them stays uncounted."""
-    assert learned(nbest("one two three four five", "six seven eight nine five")) == {}
+def test_long_stretches_of_errors_are_not_counted():
+    """A stretch of more than three wrong words gives no confusion."""
+    assert counted(nbest("one two three four five", "six seven eight nine five")) == {}
 
 
 def test_case_is_no_confusion():
-    """Both sides are normalised before they are compared."""
-    assert learned(nbest("In The North", "in the north")) == {}
+    """Reference and hypothesis are normalised before they are compared, so case makes no difference."""
+    assert counted(nbest("In The North", "in the north")) == {}
 
 
 def test_confusions_are_drawn_as_often_as_they_were_seen():
-    """Where only these words are known, the draws have the counts' shares, and elsewhere there is none."""
+    """Draws have the shares of the counts, and a word without a known confusion has none."""
     confusions = Confusions(Counter({(("north",), ("norse",)): 30, (("north",), ("fourth",)): 10}))
     rng = random.Random(0)
     words = ("the", "north", "wind")
@@ -52,7 +52,7 @@ def test_confusions_are_drawn_as_often_as_they_were_seen():
 
 
 def test_insertions_come_anywhere_with_their_share():
-    """An insertion needs no word that it stands for; its share of the draws is that of the counts."""
+    """An insertion is drawn at any word, with its share of the counts."""
     confusions = Confusions(Counter({((), ("the",)): 10, (("a", "way"), ("away",)): 30}))
     rng = random.Random(1)
     drawn = Counter(confusions.draw(("a", "way"), 0, rng) for _ in range(4000))
@@ -62,5 +62,5 @@ def test_insertions_come_anywhere_with_their_share():
 
 
 def test_no_lists_know_no_confusion():
-    """Without lists there is nothing to draw, and no error."""
-    assert Confusions.learn((), PLAIN).draw(("a",), 0, random.Random(0)) is None
+    """Without lists no confusion is drawn, and there is no error."""
+    assert Confusions.from_lists((), PLAIN).draw(("a",), 0, random.Random(0)) is None

@@ -1,11 +1,11 @@
-"""The files of a base's run, as its report names them."""
+"""The input files, as the report names them."""
 
 from lorb_adapters.pretraining.corpus.files import BuildFiles
 from lorb_adapters.pretraining.corpus.sentences import sha256
 
 
 def test_files_of_one_name_in_two_folders_keep_their_digests(tmp_path):
-    """Neither file's digest takes another's place, of texts and lists alike; as many folders as needed tell which."""
+    """Files with equal names in different folders get enough parent folders in their names to stay apart."""
     names = ("a/part.txt", "b/part.txt", "en/c/more.txt", "de/c/more.txt", "one.txt", "x/lists.jsonl", "y/lists.jsonl")
     paths = [tmp_path / name for name in names]
     for number, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""The masked-LM head: transformers' own where a checkpoint has one, a fresh tied one elsewhere."""
+"""The masked-LM head: read from a checkpoint that has one, and otherwise untrained and tied."""
 
 import pytest
 import torch
@@ -12,11 +12,11 @@ from support.adapters.tiny_bases import make_masked_lm
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
 def test_a_checkpoints_own_head_gives_its_own_logits(family, tmp_path):
-    """Read off a folder that transformers wrote, it computes what transformers computes, in each family."""
+    """The head read from a checkpoint gives transformers' logits, in each family."""
     folder = make_masked_lm(tmp_path, family)
     base, model = load_base(str(folder)), AutoModelForMaskedLM.from_pretrained(folder).eval()
     head = MaskedLmHead.of(base, seed=0)
-    assert not head.is_fresh
+    assert not head.is_untrained
     [row] = base.text_encoder.encode(["the old man"], "", TextNormalization(), False)
     with torch.no_grad():
         out = model(input_ids=torch.tensor([row.token_ids]), output_hidden_states=True)
@@ -24,11 +24,11 @@ def test_a_checkpoints_own_head_gives_its_own_logits(family, tmp_path):
     assert torch.allclose(logits, out.logits[0], atol=1e-5)
 
 
-def test_an_encoder_alone_gets_a_fresh_head_of_its_seed(tiny_bert):
-    """The same seed gives the same head, another one another; its decoder is the encoder's own embeddings."""
+def test_an_encoder_without_head_gets_an_untrained_one_from_its_seed(tiny_bert):
+    """Equal seeds give equal heads, other seeds others; the decoder is the encoder's embeddings."""
     base = load_base(str(tiny_bert))
     heads = [MaskedLmHead.of(base, seed) for seed in (0, 0, 1)]
-    assert all(head.is_fresh for head in heads)
+    assert all(head.is_untrained for head in heads)
     assert heads[0].digest == heads[1].digest != heads[2].digest
     hidden = torch.randn(3, base.hidden_size)
     before = heads[0].logits(hidden, heads[0].tensors, word_embeddings(base))
@@ -39,19 +39,19 @@ def test_an_encoder_alone_gets_a_fresh_head_of_its_seed(tiny_bert):
     assert (after != before).any(0).nonzero().flatten().tolist() == [7]
 
 
-def test_a_decoder_of_its_own_is_not_taken_for_a_tied_one(tmp_path):
-    """A checkpoint whose decoder differs from its embeddings gets a fresh head: tied, its own would be another."""
+def test_an_untied_decoder_is_not_used(tmp_path):
+    """A checkpoint whose decoder differs from its embeddings gets an untrained head, because ours is tied."""
     base = load_base(str(make_masked_lm(tmp_path, "bert", is_tied=False)))
-    assert MaskedLmHead.of(base, seed=0).is_fresh
+    assert MaskedLmHead.of(base, seed=0).is_untrained
 
 
 def test_a_delta_has_no_masked_lm_head():
-    """The carried base is a difference from MiniLM: there is no checkpoint to read one from."""
-    assert MaskedLmHead.of(load_base("rescore-minilm"), seed=0).is_fresh
+    """A base stored as a difference from MiniLM gets an untrained head, because it has no checkpoint."""
+    assert MaskedLmHead.of(load_base("rescore-minilm"), seed=0).is_untrained
 
 
-def test_a_fresh_head_expects_what_is_frequent(tiny_bert):
-    """The bias is log P(token) with one more count for each: it adds up to 1, and order follows the counts."""
+def test_log_frequencies_follow_the_counts(tiny_bert):
+    """The initial bias is log P(token) with add-one smoothing: probabilities sum to 1 and follow the counts."""
     base = load_base(str(tiny_bert))
     rows = base.text_encoder.encode(["the the the old"], "", TextNormalization(), False)
     bias = log_frequencies(rows, len(word_embeddings(base)))

@@ -1,4 +1,4 @@
-"""The teacher: pseudo-log-likelihoods as their definition has them."""
+"""The teacher: pseudo-log-likelihoods by their definition."""
 
 import pytest
 import torch
@@ -31,22 +31,22 @@ def encoded(model):
 
 
 def naive(folder, rows, model):
-    """Log P of every token, by transformers, one row and one mask at a time."""
+    """Log P of every token by transformers, one row and one mask at a time."""
     reference = AutoModelForMaskedLM.from_pretrained(folder).eval()
     values = []
     for row in rows:
         for position in range(1, row.num_tokens - 1):
             ids = torch.tensor([row.token_ids])
-            told = int(ids[0, position])
+            target = int(ids[0, position])
             ids[0, position] = model.mask_id
             with torch.no_grad():
-                values.append(reference(input_ids=ids).logits[0, position].log_softmax(-1)[told].item())
+                values.append(reference(input_ids=ids).logits[0, position].log_softmax(-1)[target].item())
     return values
 
 
 @pytest.mark.parametrize("tokens_per_pass", [5, 60, 4096])
 def test_values_are_those_of_one_mask_at_a_time(folder, monkeypatch, tokens_per_pass):
-    """Packed in passes of any size, each log P equals that of a pass of its own to 1e-5; an empty text has none."""
+    """In passes of any size each log P equals that of a separate pass to 1e-5; an empty text has none."""
     monkeypatch.setattr(teacher, "_MAX_TOKENS_PER_PASS", tokens_per_pass)
     model = model_of(folder)
     rows = encoded(model)
@@ -54,8 +54,8 @@ def test_values_are_those_of_one_mask_at_a_time(folder, monkeypatch, tokens_per_
     assert values.tolist() == pytest.approx(naive(folder, rows, model), abs=1e-5)
 
 
-def test_it_goes_on_from_any_parts_end_to_the_bit(folder, monkeypatch):
-    """Stopped behind each part and begun again there, it gives the very same values."""
+def test_it_resumes_after_any_part_to_the_same_bits(folder, monkeypatch):
+    """Resumed after each part, it gives the same values as without a stop."""
     monkeypatch.setattr(teacher, "_MAX_TOKENS_PER_PASS", 40)
     model = model_of(folder)
     rows = encoded(model)
