@@ -39,7 +39,7 @@ def shipped_adapter(setting: Setting) -> Iterator[Record]:
     rounded = _Shipped(setting, torch.bfloat16)
     works = exact.works(lists)
     expected = run_all(exact.model, works)
-    for name, passes in (("eager", None), ("CUDA graphs", record(rounded.model, setting.amount.shapes))):
+    for name, passes in (("eager", None), ("CUDA graphs", record(rounded.model, setting.amount.buckets))):
         found = run_all(rounded.model, rounded.works(lists), passes)
         best = [
             exact.best(nbest, a) == exact.best(nbest, b) for nbest, a, b in zip(lists, expected, found, strict=True)
@@ -64,7 +64,7 @@ def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
     expected = run_all(exact.model, Engine(exact, 1).works(lists))
     alone = run_all(loaded.model, one_by_one)
     note = f"{len(lists)} lists, random weights"
-    passes = record(loaded.model, setting.amount.shapes)
+    passes = record(loaded.model, setting.amount.buckets)
     for way, found in (("eager", alone), ("CUDA graphs", run_all(loaded.model, one_by_one, passes))):
         yield Record(f"error of bfloat16, {way}", name, error(found, expected), "of spread", note=note)
     mixed = Engine(loaded, setting.amount.pass_tokens[0]).works(lists[:MIXED_LISTS])

@@ -9,8 +9,7 @@ from statistics import median
 import torch
 
 from engine import Engine, LoadedModel
-from lorb_adapters.cuda_graphs.bucket import GraphBucket, shapes_up_to
-from lorb_adapters.cuda_graphs.graph import captured
+from lorb_adapters.cuda_graphs.graph import GraphBucket, capture_graphs, graph_buckets
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.model import RescoringModel, ScoresFuture
 from lorb_server.engine.batch import Work
@@ -25,7 +24,7 @@ class Amount:
     Attributes:
         models: names of the models whose speed is measured.
         pass_tokens: token counts of large batches.
-        shapes: of the CUDA graphs.
+        buckets: of the CUDA graphs.
         agreement_lists: number of real lists whose scores are compared.
         mixed_adapters: numbers of adapters in a batch.
         repetitions: of a timed batch.
@@ -38,7 +37,7 @@ class Amount:
 
     models: tuple[str, ...]
     pass_tokens: tuple[int, ...]
-    shapes: tuple[GraphBucket, ...]
+    buckets: tuple[GraphBucket, ...]
     agreement_lists: int
     mixed_adapters: tuple[int, ...]
     repetitions: int
@@ -51,12 +50,12 @@ class Amount:
 
 
 FULL = Amount(
-    models=(BERT_BASE, MINILM), pass_tokens=(8192, 16384), shapes=shapes_up_to(2048), agreement_lists=10_000,
+    models=(BERT_BASE, MINILM), pass_tokens=(8192, 16384), buckets=graph_buckets(2048), agreement_lists=10_000,
     mixed_adapters=(1, 8, 64, 256), repetitions=30, latency_lists=300, matrix_size=8192, fronts=(0, 2, 6),
     serving_seconds=4.0, clients=4, callers=24,
 )  # fmt: skip
 QUICK = Amount(
-    models=(TINY,), pass_tokens=(1024,), shapes=shapes_up_to(512)[:2], agreement_lists=12, mixed_adapters=(1, 4),
+    models=(TINY,), pass_tokens=(1024,), buckets=graph_buckets(512)[:2], agreement_lists=12, mixed_adapters=(1, 4),
     repetitions=2, latency_lists=4, matrix_size=256, fronts=(1,), serving_seconds=0.5, clients=1, callers=2,
 )  # fmt: skip
 
@@ -100,14 +99,14 @@ class Setting:
         return LoadedModel(prepared(name), self.dtype, self.device)
 
     def _record(self, name: str) -> CudaGraphRunner:
-        return record(self.loaded(name).model, self.amount.shapes)
+        return record(self.loaded(name).model, self.amount.buckets)
 
 
-def record(model: RescoringModel, shapes: Sequence[GraphBucket]) -> CudaGraphRunner:
+def record(model: RescoringModel, buckets: Sequence[GraphBucket]) -> CudaGraphRunner:
     """A model's CUDA graphs; on the CPU their static buffers without graphs."""
     if model.base.device.type == "cuda":
-        return model.small_passes(shapes, captured)
-    return model.small_passes(shapes)
+        return CudaGraphRunner(model, buckets, capture_graphs)
+    return CudaGraphRunner(model, buckets)
 
 
 def launch(model: RescoringModel, work: Work, passes: CudaGraphRunner | None = None) -> ScoresFuture:

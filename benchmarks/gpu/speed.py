@@ -68,15 +68,15 @@ def shapes(setting: Setting, name: str) -> Iterator[Record]:
     """A full batch of each CUDA graph, and the same hypotheses eagerly."""
     loaded, passes = setting.loaded(name), setting.recorded(name)
     rows = [row for work in setting.works(name, setting.take(0, 40), 1) for row in work.rows]
-    for shape in reversed(passes.shapes):
+    for bucket in reversed(passes.buckets):
         work = Work([], [], loaded.adapters[:1], [])
         for row in rows:
-            if shape.holds(work.num_tokens + row.num_tokens, len(work.rows) + 1, row.num_tokens):
+            if bucket.fits(work.num_tokens + row.num_tokens, len(work.rows) + 1, row.num_tokens):
                 work.rows.append(row)
         work.row_adapters.extend([0] * len(work.rows))
         for way, used in (("CUDA graphs", passes), ("eager", None)):
             taken = setting.seconds(lambda work=work, used=used: launch(loaded.model, work, used).collect())
-            yield Record(f"pass of {shape.tokens} tokens, {way}", name, 1000 * taken, "ms")
+            yield Record(f"pass of {bucket.tokens} tokens, {way}", name, 1000 * taken, "ms")
 
 
 def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
@@ -108,10 +108,10 @@ def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
 
 def operations(loaded: LoadedModel, works: Sequence[Work]) -> float:
     """Multiplications and additions of the batches: linear layers, attention, and LoRA on every layer."""
-    joins = PackedEncoder(loaded.base.encoder).projection_shapes
+    shapes = PackedEncoder(loaded.base.encoder).projection_shapes
     parts = (3, 1, 1, 1)
-    linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(joins))
-    lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(joins))
+    linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(shapes))
+    lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(shapes))
     tokens = sum(work.num_tokens for work in works)
     squares = sum(row.num_tokens**2 for work in works for row in work.rows)
-    return 2.0 * tokens * (linear + lora) + 4.0 * squares * loaded.base.hidden_size * len(joins) / 4
+    return 2.0 * tokens * (linear + lora) + 4.0 * squares * loaded.base.hidden_size * len(shapes) / 4

@@ -37,7 +37,7 @@ from results_file import RESULTS, ROOT, write_results
 from serving_process import closed_loop, serving_process
 from support.adapters.publications import make_publication
 from support.adapters.tiny_bases import make_bert
-from support.servers.serving import adapter_handle
+from support.servers.stub_model import adapter_handle
 
 OUTPUT = RESULTS / "fronts.jsonl"
 FRONTS = (0, 1, 2)

@@ -68,8 +68,8 @@ def _loading(records: Records, counts: Sequence[int]) -> str:
         "Resident: RSS minus that of the process with all imports and nothing loaded, after a list was scored for each "
         "domain, every weight was read, and freed pages were returned. Loading an adapter includes digests and scoring "
         "its golden lists; loading a full model in LoRB's engine includes the fingerprint; transformers checks "
-        "nothing. Resident pages that are not allocated are memory-mapped files. Four full models on disk stand for all, each "
-        "mapped separately."
+        "nothing. Resident pages that are not allocated are memory-mapped files. Four full models on disk stand for "
+        "all, each mapped separately."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 
