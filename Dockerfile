@@ -61,7 +61,7 @@ RUN --mount=type=bind,from=package,source=/opt/package,target=/opt/package \
     /opt/lorb/bin/python -m lorb_server.cli --store /store --admin-port 0 --drain-seconds 0 --ready-file /tmp/ready & \
     server=$!; \
     until [ -f /tmp/ready ]; do kill -0 $server; sleep 0.2; done; \
-    /opt/lorb/bin/python -m lorb_client.health 127.0.0.1:50051; \
+    /opt/lorb/bin/python -m lorb_client.health --target 127.0.0.1:50051; \
     /opt/lorb/bin/python -m lorb_adapters.cli.adapters verify --store /store; \
     kill $server; wait $server
 
@@ -112,5 +112,5 @@ COPY --chown=lorb:lorb adapters/store /store
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \
-    CMD ["lorb-health", "127.0.0.1:50051"]
+    CMD ["lorb-health", "--target", "127.0.0.1:50051"]
 CMD ["lorb-serve"]

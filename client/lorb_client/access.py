@@ -51,7 +51,7 @@ class Tls:
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
-        """GRPC channel options for this connection."""
+        """Channel options for this connection, for gRPC."""
         return (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
 
 

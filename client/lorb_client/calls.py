@@ -77,7 +77,7 @@ class CallSettings:
 
     @property
     def channel_options(self) -> tuple[tuple[str, int | str], ...]:
-        """GRPC channel options that `tls` and `target` need."""
+        """Channel options that `tls` and `target` need, for gRPC."""
         # gRPC obeys http_proxy even for loopback targets: calls would leave the machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
         return (*direct, *(() if self.tls is None else self.tls.options))

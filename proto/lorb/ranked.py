@@ -81,7 +81,7 @@ class AdapterRef:
 
     Attributes:
         domain: the domain's name.
-        version: the full version id, "<n>-<digest12>".
+        version: the full version id, such as 3-0123456789ab.
         digest: sha256 of the adapter's weights, in hex.
     """
 

@@ -8,23 +8,40 @@ from support.servers.rescoring_server import ScriptedService, healthy, serving
 
 
 def test_a_serving_server_is_healthy(target, capsys):
-    """SERVING is exit status 0, for the service and by default, without a word."""
+    """A server that reports SERVING gives exit status 0 and prints nothing."""
     assert is_serving(target)
-    assert main([target]) == 0
+    assert main(["--target", target]) == 0
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("status", ["NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"])
 def test_any_other_state_is_unhealthy(status, capsys):
-    """A server that warms up, drains or does not know the service is exit status 1, and a line that says so."""
+    """A server with any other status gives exit status 1 and one line that says so."""
     service = ScriptedService()
     health = healthy(health_pb2.HealthCheckResponse.ServingStatus.Value(status))
     with serving(service, health=health) as target:
-        assert main([target]) == 1
+        assert main(["--target", target]) == 1
     assert capsys.readouterr() == ("", f"lorb-health: {target} does not serve lorb.v1.RescoringService\n")
 
 
 def test_an_unknown_service_or_no_server_is_unhealthy(target):
-    """NOT_FOUND and a refused connection are unhealthy, not errors."""
+    """NOT_FOUND and a refused connection mean unhealthy, and raise no error."""
     assert not is_serving(target, "lorb.v1.NoSuchService")
     assert not is_serving("127.0.0.1:9", timeout_seconds=0.5)
+
+
+def test_the_target_may_be_positional(target, capsys):
+    """`lorb-health HOST:PORT [SERVICE]`, the older spelling, checks the same server and service as --target."""
+    assert main([target]) == main([target, "lorb.v1.RescoringService"]) == 0
+    for arguments in ([target, "lorb.v1.Other"], ["--target", target, "lorb.v1.Other"]):
+        assert main(arguments) == 1
+        assert capsys.readouterr().err == f"lorb-health: {target} does not serve lorb.v1.Other\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--target", "h:1", "a", "b"], ["h:1", "a", "b"]])
+def test_a_target_and_at_most_one_service_are_accepted(arguments, capsys):
+    """Other numbers of arguments end with exit status 2 and name what to give."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "give --target HOST:PORT and at most one SERVICE" in capsys.readouterr().err

@@ -1,14 +1,21 @@
 """The site builds without a warning and without a network, and its references are whole."""
 
+import dataclasses
 import html
 import os
 import re
 import subprocess
 import sys
+from enum import Enum
 
 import pytest
 
+import lorb
+import lorb_client
+from lorb.formats import FormatOptions, ListRecord, Notices
+from lorb.server_info import ServerInfo
 from lorb.v1 import admin_pb2, rescoring_pb2
+from lorb_client.calls import CallSettings
 from support.documents.commands import SCRIPTS, parser_of
 from support.documents.documents import PAGES, ROOT
 
@@ -94,3 +101,35 @@ def test_references_are_made_from_docstrings(site, page, words):
     """The Python pages have what the docstrings name."""
     text = text_of(site / "reference" / f"{page}.html")
     assert [word for word in words if word not in text] == []
+
+
+PUBLIC = [
+    *(("lorb", f"{kind.__module__}.{kind.__name__}", kind) for kind in (getattr(lorb, name) for name in lorb.__all__)),
+    ("lorb", "lorb.server_info.ServerInfo", ServerInfo),
+    *(("lorb", f"lorb.formats.{kind.__name__}", kind) for kind in (ListRecord, FormatOptions, Notices)),
+    *(("client", f"lorb_client.{name}", getattr(lorb_client, name)) for name in lorb_client.__all__),
+    ("client", "lorb_client.calls.CallSettings", CallSettings),
+]
+
+
+def entry_of(page, name):
+    """The HTML of a name's own entry: what stands between its heading and the next one, without its signature."""
+    begin = page.index(f'id="{name}"')
+    entry = re.split(r"<h[1-6] ", page[page.index("</h", begin) :], maxsplit=1)[0]
+    return re.sub(r'<div class="doc-signature.*?</div>', "", entry, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(("page", "name", "kind"), PUBLIC, ids=[name for _, name, _ in PUBLIC])
+def test_every_public_class_is_described(site, page, name, kind):
+    """Each has a text in the reference, and so has each member of an enum and each field of a dataclass."""
+    text = (site / "reference" / f"{page}.html").read_text("utf-8")
+    members = [f"{name}.{member.name}" for member in kind] if issubclass(kind, Enum) else []
+    for described in (name, *members):
+        assert re.search(r"<p>[^<]*\w{3}", entry_of(text, described)), described
+    rows = re.findall(
+        r'<td><code>(?:<span[^>]*>)?(\w+)(?:</span>)?</code></td>.*?<div class="doc-md-description">\s*<p>(.*?)</p>',
+        entry_of(text, name),
+        re.DOTALL,
+    )
+    fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    assert fields <= {field for field, description in rows if description.strip()}

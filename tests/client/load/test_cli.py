@@ -50,6 +50,14 @@ def test_a_load_prints_its_table_and_writes_its_files(target, test_file, tmp_pat
     assert "TotalCount     =       20.000" in hgrm.read_text()
 
 
+def test_server_is_an_alias_of_target(target, small_file, tmp_path):
+    """The older flag --server works, and the JSON file names the server under "server" with either flag."""
+    out = tmp_path / "load.json"
+    for flag in ("--server", "--target"):
+        assert main([str(small_file), flag, target, *QUICK, "--json", str(out)]) == 0
+        assert json.loads(out.read_text())["load"]["server"] == target
+
+
 def test_steps_and_domains_reach_the_server(target, service, small_file, capsys):
     """Rates one after the other, domains by share, the policy, lists cut."""
     arguments = "--rate 100:0.1,300:0.1 --warm-up-seconds 0 --arrivals constant --domains a=1,b=1 --hypotheses 1"
