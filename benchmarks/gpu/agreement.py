@@ -18,7 +18,7 @@ from lorb_adapters.ranking import map_order
 from lorb_adapters.store.choose_base import AUTO, choose_base
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
-from lorb_server.engine.batch import Work
+from lorb_server.engine.batch import Batch
 from models import MINILM, prepared
 from results_file import ROOT
 
@@ -37,10 +37,10 @@ def shipped_adapter(setting: Setting) -> Iterator[Record]:
     lists = lists[: setting.amount.agreement_lists]
     exact = _Shipped(setting, torch.float32)
     rounded = _Shipped(setting, torch.bfloat16)
-    works = exact.works(lists)
-    expected = run_all(exact.model, works)
+    batches = exact.batches(lists)
+    expected = run_all(exact.model, batches)
     for name, passes in (("eager", None), ("CUDA graphs", record(rounded.model, setting.amount.buckets))):
-        found = run_all(rounded.model, rounded.works(lists), passes)
+        found = run_all(rounded.model, rounded.batches(lists), passes)
         best = [
             exact.best(nbest, a) == exact.best(nbest, b) for nbest, a, b in zip(lists, expected, found, strict=True)
         ]
@@ -60,20 +60,20 @@ def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
     loaded, exact = (_summing(LoadedModel(prepared(name), dtype, setting.device)) for dtype in (
         setting.dtype, torch.float32
     ))  # fmt: skip
-    one_by_one = Engine(loaded, 1).works(lists)
-    expected = run_all(exact.model, Engine(exact, 1).works(lists))
+    one_by_one = Engine(loaded, 1).batches(lists)
+    expected = run_all(exact.model, Engine(exact, 1).batches(lists))
     alone = run_all(loaded.model, one_by_one)
     note = f"{len(lists)} lists, random weights"
     passes = record(loaded.model, setting.amount.buckets)
     for way, found in (("eager", alone), ("CUDA graphs", run_all(loaded.model, one_by_one, passes))):
         yield Record(f"error of bfloat16, {way}", name, error(found, expected), "of spread", note=note)
-    mixed = Engine(loaded, setting.amount.pass_tokens[0]).works(lists[:MIXED_LISTS])
+    mixed = Engine(loaded, setting.amount.pass_tokens[0]).batches(lists[:MIXED_LISTS])
     together = [
         [scores[place] for place in places]
-        for work, scores in zip(mixed, run_all(loaded.model, mixed), strict=True)
-        for places in work.places
+        for batch, scores in zip(mixed, run_all(loaded.model, mixed), strict=True)
+        for places in batch.score_rows
     ]
-    adapters = max(len(work.adapters) for work in mixed)
+    adapters = max(len(batch.adapters) for batch in mixed)
     yield Record(
         "mixed pass against one list at a time", name, error(together, alone[: len(together)]), "of spread",
         note=f"{adapters} adapters; both bfloat16, the difference is rounding",
@@ -104,15 +104,15 @@ class _Shipped:
         self._adapter = load_adapter(store, DOMAIN, store.versions(DOMAIN)[-1], base)
         self.model = RescoringModel(base)
 
-    def works(self, lists: Sequence[NBest]) -> list[Work]:
+    def batches(self, lists: Sequence[NBest]) -> list[Batch]:
         """A batch for each list."""
         encoder, normalization = self.model.base.text_encoder, self._adapter.manifest.normalization
-        works = []
+        batches = []
         for nbest in lists:
             texts = [each.transcript for each in nbest.distinct()]
             rows = encoder.encode(texts, "", normalization, uses_context=False)
-            works.append(Work(rows, [0] * len(rows), [self._adapter.weights], [[*range(len(rows))]]))
-        return works
+            batches.append(Batch(rows=rows, row_adapters=[0] * len(rows), adapters=[self._adapter.weights]))
+        return batches
 
     def best(self, nbest: NBest, scores: Sequence[float]) -> int:
         """The index of the hypothesis that is ranked first."""

@@ -12,7 +12,7 @@ from engine import Engine, LoadedModel
 from lorb_adapters.cuda_graphs.graph import GraphBucket, capture_graphs, graph_buckets
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.model import RescoringModel, ScoresFuture
-from lorb_server.engine.batch import Work
+from lorb_server.engine.batch import Batch
 from models import BERT_BASE, MINILM, TINY, prepared
 from workload import TaggedList, Workload
 
@@ -74,9 +74,9 @@ class Setting:
         """Takes `count` real lists."""
         return Workload().take(start, count)
 
-    def works(self, name: str, lists: Sequence[TaggedList], max_tokens: int) -> list[Work]:
+    def batches(self, name: str, lists: Sequence[TaggedList], max_tokens: int) -> list[Batch]:
         """The batches that an engine with this token budget makes of some lists."""
-        return Engine(self.loaded(name), max_tokens).works(lists)
+        return Engine(self.loaded(name), max_tokens).batches(lists)
 
     def synchronize(self) -> None:
         """Waits for the device."""
@@ -109,18 +109,20 @@ def record(model: RescoringModel, buckets: Sequence[GraphBucket]) -> CudaGraphRu
     return CudaGraphRunner(model, buckets)
 
 
-def launch(model: RescoringModel, work: Work, passes: CudaGraphRunner | None = None) -> ScoresFuture:
+def launch(model: RescoringModel, batch: Batch, passes: CudaGraphRunner | None = None) -> ScoresFuture:
     """Starts a batch, by a CUDA graph if one is given and large enough."""
-    pending = passes.launch(work.rows, work.adapters, work.row_adapters) if passes is not None else None
-    return pending or model.launch(work.rows, work.adapters, work.row_adapters)
+    pending = passes.launch(batch.rows, batch.adapters, batch.row_adapters) if passes is not None else None
+    return pending or model.launch(batch.rows, batch.adapters, batch.row_adapters)
 
 
-def run_all(model: RescoringModel, works: Sequence[Work], passes: CudaGraphRunner | None = None) -> list[list[float]]:
+def run_all(
+    model: RescoringModel, batches: Sequence[Batch], passes: CudaGraphRunner | None = None
+) -> list[list[float]]:
     """The scores of batches, each launched while the one before runs, as in the engine."""
     scores: list[list[float]] = []
     under_way = None
-    for work in works:
-        launched = launch(model, work, passes)
+    for batch in batches:
+        launched = launch(model, batch, passes)
         if under_way is not None:
             scores.append(under_way.collect().tolist())
         under_way = launched

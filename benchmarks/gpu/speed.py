@@ -10,7 +10,7 @@ from engine import LARGE_BATCH_TOKENS, LoadedModel, MixedPass
 from gpu.records import Record
 from gpu.setting import Setting, launch, run_all
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
-from lorb_server.engine.batch import Work
+from lorb_server.engine.batch import Batch
 from models import RANK, prepared, random_adapter
 from workload import NUM_DOMAINS
 
@@ -33,10 +33,10 @@ def saturation(setting: Setting, name: str, peak: float) -> Iterator[Record]:
     loaded = setting.loaded(name)
     for tokens in setting.amount.pass_tokens:
         lists = setting.take(0, 12 * tokens // 200)  # a list has about 200 tokens
-        works = setting.works(name, lists, tokens)
-        seconds = setting.seconds(lambda works=works: run_all(loaded.model, works), 5)
-        rate = sum(len(work.rows) for work in works) / seconds
-        share = operations(loaded, works) / seconds / peak
+        batches = setting.batches(name, lists, tokens)
+        seconds = setting.seconds(lambda batches=batches: run_all(loaded.model, batches), 5)
+        rate = sum(len(batch.rows) for batch in batches) / seconds
+        share = operations(loaded, batches) / seconds / peak
         yield Record(f"engine, passes of {tokens}", name, rate, HYPOTHESES_PER_SECOND)
         minimum = MIN_SHARE_OF_PEAK if tokens == LARGE_BATCH_TOKENS else None
         yield Record(f"share of the matrix peak, passes of {tokens}", name, share, "", minimum=minimum)
@@ -46,16 +46,16 @@ def light_load(setting: Setting, name: str) -> Iterator[Record]:
     """One list at a time, from encoded hypotheses to scores: CUDA graphs and eager in turn."""
     loaded = setting.loaded(name)
     lists = [each for each in setting.take(0, 4 * setting.amount.latency_lists) if len(each.texts) >= 8]
-    works = [setting.works(name, [each], 1)[0] for each in lists[: setting.amount.latency_lists]]
+    batches = [setting.batches(name, [each], 1)[0] for each in lists[: setting.amount.latency_lists]]
     ways = {"CUDA graphs": setting.recorded(name), "eager": None}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for number, work in enumerate([*works[:5], *works]):
+    for number, batch in enumerate([*batches[:5], *batches]):
         for way, passes in ways.items():
             started = time.perf_counter()
-            launch(loaded.model, work, passes).collect().tolist()
+            launch(loaded.model, batch, passes).collect().tolist()
             if number >= 5:
                 seconds[way].append(time.perf_counter() - started)
-    tokens = median(work.num_tokens for work in works)
+    tokens = median(batch.read_tokens for batch in batches)
     for way, times in seconds.items():
         ordered = sorted(times)
         for label, share in (("p50", 0.5), ("p99", 0.99)):
@@ -67,15 +67,15 @@ def light_load(setting: Setting, name: str) -> Iterator[Record]:
 def shapes(setting: Setting, name: str) -> Iterator[Record]:
     """A full batch of each CUDA graph, and the same hypotheses eagerly."""
     loaded, passes = setting.loaded(name), setting.recorded(name)
-    rows = [row for work in setting.works(name, setting.take(0, 40), 1) for row in work.rows]
+    rows = [row for batch in setting.batches(name, setting.take(0, 40), 1) for row in batch.rows]
     for bucket in reversed(passes.buckets):
-        work = Work([], [], loaded.adapters[:1], [])
+        batch = Batch(adapters=loaded.adapters[:1])
         for row in rows:
-            if bucket.fits(work.num_tokens + row.num_tokens, len(work.rows) + 1, row.num_tokens):
-                work.rows.append(row)
-        work.row_adapters.extend([0] * len(work.rows))
+            if bucket.fits(batch.read_tokens + row.num_tokens, len(batch.rows) + 1, row.num_tokens):
+                batch.rows.append(row)
+        batch.row_adapters.extend([0] * len(batch.rows))
         for way, used in (("CUDA graphs", passes), ("eager", None)):
-            taken = setting.seconds(lambda work=work, used=used: launch(loaded.model, work, used).collect())
+            taken = setting.seconds(lambda batch=batch, used=used: launch(loaded.model, batch, used).collect())
             yield Record(f"pass of {bucket.tokens} tokens, {way}", name, 1000 * taken, "ms")
 
 
@@ -106,12 +106,12 @@ def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
     yield Record("peft, padded mixed batches of 64", name, work.num_hypotheses / seconds, HYPOTHESES_PER_SECOND)
 
 
-def operations(loaded: LoadedModel, works: Sequence[Work]) -> float:
+def operations(loaded: LoadedModel, batches: Sequence[Batch]) -> float:
     """Multiplications and additions of the batches: linear layers, attention, and LoRA on every layer."""
     shapes = PackedEncoder(loaded.base.encoder).projection_shapes
     parts = (3, 1, 1, 1)
     linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(shapes))
     lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(shapes))
-    tokens = sum(work.num_tokens for work in works)
-    squares = sum(row.num_tokens**2 for work in works for row in work.rows)
+    tokens = sum(batch.read_tokens for batch in batches)
+    squares = sum(row.num_tokens**2 for batch in batches for row in batch.rows)
     return 2.0 * tokens * (linear + lora) + 4.0 * squares * loaded.base.hidden_size * len(shapes) / 4

@@ -12,8 +12,11 @@ from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
-from lorb_server.call import Priority
-from lorb_server.engine.batch import Request, Share, Work, gather, score
+from lorb_server.call import Call
+from lorb_server.engine.batch import Batch
+from lorb_server.engine.batch_runner import score
+from lorb_server.engine.deadline_queue import Entry
+from lorb_server.engine.loader import handle_of
 from models import NUM_ADAPTERS
 from models import Prepared as PreparedModel
 from peers.peer import Prepared
@@ -46,35 +49,24 @@ class Engine:
         encoder = self._loaded.base.text_encoder
         return [encoder.encode(each.texts, "", TextNormalization(), uses_context=self._as_pairs) for each in lists]
 
-    def passes(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[list[Share]]:
-        """The lists of each batch, in the given order."""
-        shares = [self._share(each, of_list) for each, of_list in zip(lists, rows, strict=True)]
-        sizes = [share.request.cumulative_tokens[-1] for share in shares]
-        return [shares[run] for run in cut(sizes, self._max_batch_tokens)]
-
-    def works(self, lists: Sequence[TaggedList]) -> list[Work]:
-        """The model's input for each batch."""
-        return [gather(shares) for shares in self.passes(lists, self.encode(lists))]
+    def batches(self, lists: Sequence[TaggedList]) -> list[Batch]:
+        """The packed batches of the lists, in the given order."""
+        return [Batch.of(entries) for entries in self._entries(lists, self.encode(lists))]
 
     def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[float]:
         scores: list[float] = []
-        for shares in self.passes(lists, rows):
-            of_lists = score(self._loaded.model, gather(shares), self._max_batch_tokens)
+        for entries in self._entries(lists, rows):
+            of_lists = score(self._loaded.model, Batch.of(entries), self._max_batch_tokens)
             scores += itertools.chain.from_iterable(of_lists)
         return scores
 
-    def _share(self, tagged: TaggedList, rows: Sequence[EncodedHypothesis]) -> Share:
-        request = Request(
-            rows=rows,
-            cumulative_tokens=tuple(itertools.accumulate(row.num_tokens for row in rows)),
-            minimum_rows=len(rows),
-            domain=domain_name(tagged.domain),
-            digest=self._loaded.digests[tagged.domain],
-            weights=self._loaded.adapters[tagged.domain],
-            answer_by=math.inf,
-            lane=Priority.INTERACTIVE,
-        )
-        return Share(request, len(rows))
+    def _entries(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[list[Entry]]:
+        entries = [self._entry(each, of_list) for each, of_list in zip(lists, rows, strict=True)]
+        return [entries[run] for run in cut([entry.tokens for entry in entries], self._max_batch_tokens)]
+
+    def _entry(self, tagged: TaggedList, rows: Sequence[EncodedHypothesis]) -> Entry:
+        call = Call(adapter=self._loaded.handles[tagged.domain], answer_by=math.inf)
+        return Entry(call, rows, len(rows), self._loaded.adapters[tagged.domain])
 
 
 def filling(rows: Sequence[EncodedHypothesis], num_tokens: int) -> Sequence[EncodedHypothesis]:
@@ -114,5 +106,5 @@ class LoadedModel:
         store = Store(str(prepared.store))
         loaded = [load_adapter(store, name, store.versions(name)[-1], self.base) for name in map(domain_name, DOMAINS)]
         self.adapters = [adapter.weights for adapter in loaded]
-        self.digests = [adapter.digest for adapter in loaded]
+        self.handles = [handle_of(adapter) for adapter in loaded]
         self.model = RescoringModel(self.base)

@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 from engine import Engine
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_server.engine.batch import Work
+from lorb_server.engine.batch import Batch
 from models import Prepared as PreparedModel
 from peers.peer import Prepared
 from workload import TaggedList
@@ -37,23 +37,25 @@ class Floor:
 
     def prepare(self, lists: Sequence[TaggedList]) -> Prepared:
         """Prepares the products of all batches."""
-        works = self._engine.works(lists)
+        batches = self._engine.batches(lists)
         with torch.inference_mode():
-            products = [product for work in works for product in self._products(work)]
+            products = [product for batch in batches for product in self._products(batch)]
             if self._encoder.dtype == torch.bfloat16:
                 _run(products)  # oneDNN compiles a kernel for each new shape: that is no product
         return Prepared(
-            lambda: _run(products), sum(len(work.rows) for work in works), sum(work.num_tokens for work in works)
+            lambda: _run(products),
+            sum(len(batch.rows) for batch in batches),
+            sum(batch.read_tokens for batch in batches),
         )
 
-    def _products(self, work: Work) -> list[Product]:
-        config, tokens = self._encoder.config, work.num_tokens
+    def _products(self, batch: Batch) -> list[Product]:
+        config, tokens = self._encoder.config, batch.read_tokens
         hidden = torch.randn(tokens, config.hidden_size, dtype=self._encoder.dtype)
         buffers = {
             size: torch.randn(tokens, size, dtype=self._encoder.dtype)
             for size in (config.hidden_size, 3 * config.hidden_size, config.intermediate_size)
         }
-        attention = _attention_products(work, config.num_attention_heads, config.hidden_size, self._encoder.dtype)
+        attention = _attention_products(batch, config.num_attention_heads, config.hidden_size, self._encoder.dtype)
         products: list[Product] = []
         for number, layer in enumerate(self._encoder.encoder.layer):
             linears = {path: layer.get_submodule(path).weight.detach() for path in (*_QKV, _OUT, _UP, _DOWN)}
@@ -61,16 +63,16 @@ class Floor:
             for weight in (fused, linears[_OUT], linears[_UP], linears[_DOWN]):
                 source = buffers[config.intermediate_size] if weight is linears[_DOWN] else hidden
                 products.append((torch.mm, source, weight.T, buffers[weight.shape[0]]))
-            for start, stop, adapter in _segments(work):
+            for start, stop, adapter in _segments(batch):
                 products += _lora_products(adapter, f"encoder.layer.{number}.", buffers, hidden, slice(start, stop))
             products += attention
         return products
 
 
-def _attention_products(work: Work, heads: int, hidden_size: int, dtype: torch.dtype) -> list[Product]:
+def _attention_products(batch: Batch, heads: int, hidden_size: int, dtype: torch.dtype) -> list[Product]:
     """Query times key, and that times value, for each group of equally long hypotheses."""
     products: list[Product] = []
-    for length, count in Counter(row.num_tokens for row in work.rows).items():
+    for length, count in Counter(row.num_tokens for row in batch.rows).items():
         states = torch.randn(count * heads, length, hidden_size // heads, dtype=dtype)
         weights = torch.randn(count * heads, length, length, dtype=dtype)
         products.append((torch.bmm, states, states.transpose(1, 2), weights))
@@ -95,14 +97,14 @@ def _lora_products(
     return products
 
 
-def _segments(work: Work) -> list[tuple[int, int, AdapterWeights]]:
+def _segments(batch: Batch) -> list[tuple[int, int, AdapterWeights]]:
     """The tokens of each adapter as consecutive runs."""
     tokens: Counter[int] = Counter()
-    for row, which in zip(work.rows, work.row_adapters, strict=True):
+    for row, which in zip(batch.rows, batch.row_adapters, strict=True):
         tokens[which] += row.num_tokens
     segments, start = [], 0
     for which, count in tokens.items():
-        segments.append((start, start + count, work.adapters[which]))
+        segments.append((start, start + count, batch.adapters[which]))
         start += count
     return segments
 

@@ -26,7 +26,7 @@ from lorb.wire import request_from_nbest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
 from lorb_server.adapter import Route
-from lorb_server.call import Job, Scored
+from lorb_server.call import Call, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
@@ -66,12 +66,12 @@ class Record:
 class InstantScoring:
     """Returns zeros at once, so that only the hand-over takes time."""
 
-    def check_room(self, domain, lane, **_):
+    def check_admission(self, call, minimum_tokens):
         """Accepts every call."""
 
-    async def score(self, job):
+    async def score(self, call):
         """Zeros for all hypotheses."""
-        return Scored((0.0,) * len(job.rows), 0.0, 0.0)
+        return Scored((0.0,) * len(call.hypotheses), 0.0, 0.0)
 
 
 class OneRoute:
@@ -100,14 +100,14 @@ async def hand_over(rows) -> list[Record]:
     for end, connection in zip(socket.socketpair(), (peer.connection, link.connection), strict=True):
         await loop.create_unix_connection(lambda connection=connection: connection, sock=end)
     peer.tell_state()
-    job = Job(rows, (await link.route("voice", "")).adapter, 1e12)
+    call = Call(hypotheses=rows, adapter=(await link.route("voice", "")).adapter, answer_by=1e12)
     began = time.perf_counter()
     for _ in range(HANDED_OVER):
-        await link.score(job)
+        await link.score(call)
     alone = (time.perf_counter() - began) / HANDED_OVER
     began = time.perf_counter()
     for _ in range(HANDED_OVER // CALLERS):
-        await asyncio.gather(*(link.score(job) for _ in range(CALLERS)))
+        await asyncio.gather(*(link.score(call) for _ in range(CALLERS)))
     together = (time.perf_counter() - began) / (HANDED_OVER // CALLERS * CALLERS)
     link.connection.close()
     await link.lost

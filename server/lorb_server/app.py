@@ -10,8 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from lorb import __version__
 from lorb.v1 import admin_pb2_grpc
-from lorb_server.base_info import base_info
-from lorb_server.build import ModelRuntime, ServerParts, load_parts
+from lorb_server.build import ModelRuntime, ServerParts, base_info, load_parts
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
@@ -191,7 +190,7 @@ class App:
         service = AdapterAdminService(
             self.store,
             self.registry,
-            self._runtime.residents,
+            self._runtime.adapter_cache,
             self.metrics.internal_errors,
             wait_for_fronts=self.fronts.settle if self.fronts else None,
         )

@@ -1,10 +1,9 @@
-"""The model and all that feeds it: queue, adapters on the device, the picture of what serves, the cache."""
+"""Puts the parts of the model process together: base, engine, adapters, registry and score cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base, load_base
@@ -13,24 +12,24 @@ from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.store.choose_base import choose_base
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import AdapterHandle, served_base
+from lorb_server.adapter import AdapterHandle, BaseInfo
 from lorb_server.config import ServeConfig
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import Placement, budget_setting, choose_placement, use_threads
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.loader import AdapterLoader, read_weights
+from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
-from lorb_server.engine.warm_up import check_budget, probe, warm_up
+from lorb_server.engine.warm_up import check_budget, health_check, warm_up
 from lorb_server.registry.registry import Registry
 from lorb_server.setting import flag
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.thread_pool import full_pool
 
-LOADING_THREADS = 2  # reading and hashing adapters, beside the calls' own work
+LOADING_THREADS = 2  # for reading and hashing adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,11 @@ def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
         raise InvalidInput(f"{flag('trusted_keys')} {error.message}", field="trusted_keys") from error
 
 
+def base_info(base: Base) -> BaseInfo:
+    """The identity of a loaded base."""
+    return BaseInfo(base.name, base.fingerprint, str(base.device), str(base.dtype).removeprefix("torch."))
+
+
 def _check_store(store: str) -> None:
     """An empty store may be filled later, but a missing folder is most likely a typing error."""
     if "://" not in store and not Path(store).expanduser().is_dir():
@@ -79,12 +83,12 @@ def _check_store(store: str) -> None:
 
 
 class ModelRuntime:
-    """What answers are made of, in the one process that has the model. Belongs to the event loop.
+    """The parts of the one process that holds the model. Belongs to the event loop.
 
     Attributes:
-        engine: the model's thread and its queue.
-        residents: adapters' weights on the device.
-        registry: which adapter answers.
+        engine: the model thread and its queue.
+        adapter_cache: the adapters' weights on the device.
+        registry: the adapter versions that serve.
         scorer: scores lists.
     """
 
@@ -96,9 +100,9 @@ class ModelRuntime:
         *,
         on_death: Callable[[], None],
     ) -> None:
-        """`on_death` is called if the model's thread dies.
+        """`on_death` is called if the model thread dies.
 
-        Raises InvalidInput where the settings do not fit the base.
+        Raises InvalidInput if a setting does not fit the base.
         """
         base, placement, store = parts.base, parts.placement, parts.store
         self._model = RescoringModel(base)
@@ -112,32 +116,32 @@ class ModelRuntime:
             self._scheduler,
             metrics,
             prepare=partial(use_threads, placement.threads),
-            probe=lambda: probe(self._model),
+            health_check=lambda: health_check(self._model),
             on_death=on_death,
         )
         self._threads = full_pool(LOADING_THREADS, "loading", partial(use_threads, 1))
         trusted = trusted_keys(config)
-        self.residents = AdapterCache(
+        self.adapter_cache = AdapterCache(
             partial(read_weights, store, base, trusted=trusted),
             self._threads,
             metrics.adapters,
             config.max_adapter_bytes,
         )
-        loader = AdapterLoader(store, self._model, self.engine, self.residents, self._threads, metrics, trusted)
+        loader = AdapterLoader(store, self._model, self.engine, self.adapter_cache, self._threads, metrics, trusted)
         self.registry = Registry(
             store,
             loader.load,
-            self.residents,
+            self.adapter_cache,
             metrics,
             preload=config.preload,
             default_domain=config.default_domain,
             allow_pinned_versions=config.allow_pinned_versions,
-            base_adapter=_keep_base(base, self.residents),
+            base_adapter=_add_base_adapter(base, self.adapter_cache),
         )
-        self.scorer = Scorer(self.engine, self.residents, ScoreCache(config.score_cache_bytes), metrics)
+        self.scorer = Scorer(self.engine, self.adapter_cache, ScoreCache(config.score_cache_bytes), metrics)
 
     async def warm_up(self) -> None:
-        """Returns when a pass has succeeded and the scheduler knows what passes take; raises what keeps it from it."""
+        """Runs the first passes, which train the scheduler's predictions. Raises what the model raises."""
         await self.engine.run_on_model_thread(self._warm_up)
 
     def _warm_up(self) -> None:
@@ -146,14 +150,14 @@ class ModelRuntime:
         warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
 
     async def close(self) -> None:
-        """Ends what loads adapters, then the model; whoever still waits fails."""
+        """Cancels adapter loads, then ends the model thread; waiting calls fail."""
         await self.registry.close()
-        await self.residents.close()
+        await self.adapter_cache.close()
         await self.engine.close(timeout_seconds=self._grace_seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler[Any]:
+def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler:
     return Scheduler(
         max_batch_tokens=placement.max_batch_tokens,
         max_queue_tokens=config.max_queue_tokens,
@@ -163,11 +167,11 @@ def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler[Any]:
     )
 
 
-def _keep_base(base: Base, residents: AdapterCache) -> AdapterHandle | None:
-    """The adapter of the reserved domain, on the device for good; None where the base has no head of its own."""
-    own = served_base(base)
-    if own is None:
+def _add_base_adapter(base: Base, adapter_cache: AdapterCache) -> AdapterHandle | None:
+    """Adds the adapter of the reserved domain `base` to the cache; None if the base has no head."""
+    loaded = base_adapter(base)
+    if loaded is None:
         return None
-    adapter, weights = own
-    residents.keep(adapter, weights)
+    adapter, weights = loaded
+    adapter_cache.put_permanent(adapter, weights)
     return adapter

@@ -1,53 +1,92 @@
-"""One list to score, what comes of it, and what it is scored through. Needs no torch: a front process has none."""
+"""One list on its way to the model: the call, its priority, its scores, and the protocol that scores it."""
 
 import enum
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from lorb.nbest import DistinctHypothesis, NBest
+from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_adapters.text import EncodedHypothesis
-from lorb_server.adapter import AdapterHandle
+from lorb_server.adapter import AdapterHandle, Route
 
 MINIMUM_PARTIAL_HYPOTHESES = 2  # one hypothesis alone cannot be re-ranked
 
 
 class Priority(enum.Enum):
-    """Who waits for a list, and so whom it yields to."""
+    """The order in which the model serves lists. The values are those of the metrics' label `lane`."""
 
     INTERACTIVE = "single"  # a Rescore call
-    BATCH = "bulk"  # one list of a BatchRescore
-    IDLE = "idle"  # a comparison nobody waits for: only when nothing else is there to do
+    BATCH = "bulk"  # one list of a BatchRescore call
+    IDLE = "idle"  # a shadow comparison: scored only while nothing else waits
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call:
     """One list to score.
 
+    The process that answers the list holds it as a RescoreCall. In a server with fronts, the engine process receives
+    a plain Call: token ids cross the socket, texts do not.
+
     Attributes:
-        rows: its distinct texts, in first-pass order.
-        adapter: pinned when the call was admitted.
-        answer_by: when its answer must be ready; seconds on the monotonic clock.
-        lane: who waits for it.
-        may_be_partial: whether the first rows alone are better than none.
+        adapter: the adapter that scores the list, pinned when the call was admitted.
+        answer_by: the deadline of the answer; seconds on the monotonic clock.
+        priority: the order in which the model serves the list.
+        may_be_partial: whether scores of the first hypotheses alone are accepted; at least MINIMUM_PARTIAL_HYPOTHESES.
+        hypotheses: the list's distinct texts, tokenised, in first-pass order; empty before tokenisation.
     """
 
-    rows: Sequence[EncodedHypothesis]
     adapter: AdapterHandle
     answer_by: float
-    lane: Priority = Priority.INTERACTIVE
+    priority: Priority = Priority.INTERACTIVE
     may_be_partial: bool = False
+    hypotheses: Sequence[EncodedHypothesis] = ()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class RescoreCall(Call):
+    """A call with the list and options that its caller sent, in the process that answers it.
+
+    Attributes:
+        nbest, options: the request.
+        route: the adapters of the call's domain, pinned when the call was admitted.
+        adapter: `route.adapter`; `route.stable` after the canary has failed.
+        distinct: the list's distinct texts, in first-pass order.
+        started_at, decoded_at, tokenized_at, scored_at: when the request arrived and when each stage ended; seconds on
+            the monotonic clock. `scored_at` is None until then.
+        tokenize_seconds: how long tokenisation took; 0 until then.
+    """
+
+    nbest: NBest
+    options: RescoreOptions
+    route: Route
+    started_at: float
+    adapter: AdapterHandle = field(init=False)
+    may_be_partial: bool = field(init=False)
+    hypotheses: Sequence[EncodedHypothesis] = field(default=(), init=False)
+    distinct: tuple[DistinctHypothesis, ...] = field(init=False)
+    decoded_at: float = field(init=False)
+    tokenized_at: float = field(default=0.0, init=False)
+    scored_at: float | None = field(default=None, init=False)
+    tokenize_seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.adapter = self.route.adapter
+        self.may_be_partial = self.options.fallback_policy is not FallbackPolicy.FAIL
+        self.distinct = self.nbest.distinct()
+        self.decoded_at = self.started_at
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A job's result.
+    """The result of a call.
 
     Attributes:
-        scores: rescoring scores of the first k rows; all of them unless the job may be partial.
-        queue_seconds: waiting for a pass.
-        infer_seconds: in the pass, shared with the other lists in it.
-        num_cached: how many of `scores` the model did not have to make.
+        scores: rescoring scores of the first k hypotheses, natural log scale, higher is better; k is their number
+            unless the call may be partial.
+        queue_seconds: the wait for the model.
+        infer_seconds: the time in the model, shared with the other lists of the batch.
+        num_cached: how many of `scores` come from the score cache.
     """
 
     scores: tuple[float, ...]
@@ -56,17 +95,18 @@ class Scored:
     num_cached: int = 0
 
 
-class Scoring(Protocol):
-    """What a list is scored through: in this process, or behind a socket."""
+class ListScorer(Protocol):
+    """Scores lists: in this process (`engine.scorer`), or in the engine process (`fronts.engine_link`)."""
 
-    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
-        """Raises, before work is spent on it, what `score` would for a list that is known to be turned away.
+    def check_admission(self, call: Call, minimum_tokens: int) -> None:
+        """Raises Overloaded, DeadlineExceeded or Unavailable if a list will be refused; called before tokenisation.
 
-        `minimum_tokens` is the fewest that it can have and be worth scoring, `answer_by` as in Job.
+        `minimum_tokens` is a lower bound of the tokens that must be scored for an answer.
         """
 
-    async def score(self, job: Job) -> Scored:
-        """Scores a list. Cancelling the task takes it out of the queue.
+    async def score(self, call: Call) -> Scored:
+        """Scores a tokenised list. Cancelling the task takes the list out of the queue.
 
-        Raises Overloaded, DeadlineExceeded or ModelFailed, or why the adapter could not be brought back.
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
+        from being loaded again.
         """

@@ -1,4 +1,4 @@
-"""Loads that several callers may wait for: each is done once, and not again at once after it failed."""
+"""Runs one load per key for all callers that wait for it, and backs off after a failure."""
 
 import asyncio
 import time
@@ -27,35 +27,35 @@ class SingleFlight(Generic[Key, Result]):
     def __init__(
         self, *, back_off_seconds: float = BACK_OFF_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """For `back_off_seconds` after a failure, those who ask for the key get the same error."""
+        """For `back_off_seconds` after a failure, callers of the key get the same error without another load."""
         self._back_off_seconds = back_off_seconds
         self._clock = clock
         self._running: dict[Key, asyncio.Task[Result]] = {}
         self._failures: dict[Key, _Failure] = {}
 
-    async def join(self, key: Key, load: Callable[[], Awaitable[Result]], *, is_patient: bool = True) -> Result:
-        """What `load` returns or raises; a load of this key that runs already is waited for instead.
+    async def join(self, key: Key, load: Callable[[], Awaitable[Result]], *, backs_off: bool = True) -> Result:
+        """The result of `load`, or of the load of this key that already runs. Raises what the load raises.
 
-        Cancelling a caller leaves the load to the others. Unless `is_patient`, a failure just now is no reason
-        not to try again.
+        Cancelling one caller does not cancel the load. Without `backs_off`, a recent failure does not keep the load
+        from running again.
         """
         failure = self._failures.get(key)
-        if failure is not None and is_patient and self._clock() < failure.retry_at:
-            raise copy(failure.error)  # a raised error collects the traceback of whoever raises it
+        if failure is not None and backs_off and self._clock() < failure.retry_at:
+            raise copy(failure.error)  # a raised error collects the traceback of its caller
         return await asyncio.shield(self._task(key, load))
 
     def start(self, key: Key, load: Callable[[], Awaitable[Result]]) -> None:
-        """Begins a load that nobody waits for, unless it runs already or failed just now."""
+        """Starts a load in the background, unless it already runs or failed recently."""
         failure = self._failures.get(key)
         if failure is None or self._clock() >= failure.retry_at:
             self._task(key, load)
 
     def forget(self, key: Key) -> None:
-        """Lets the next caller try again, however lately the key failed."""
+        """Forgets the key's failure: the next caller loads again."""
         self._failures.pop(key, None)
 
     async def close(self) -> None:
-        """Gives up what runs, and waits for its end."""
+        """Cancels all loads and waits for their end."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -78,12 +78,12 @@ class SingleFlight(Generic[Key, Result]):
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, LorbError):  # any other is a fault of ours, to be seen whenever it happens
+        if isinstance(error, LorbError):  # any other is a bug, and is raised each time
             self._prune()
             self._failures[key] = _Failure(copy(error), self._clock() + self._back_off_seconds)
 
     def _prune(self) -> None:
-        """Keeps the failures that still hold callers back: they come in the order of their times."""
+        """Removes failures whose back-off is over. They are in the order of their times."""
         now = self._clock()
         for key, failure in list(self._failures.items()):
             if failure.retry_at > now:

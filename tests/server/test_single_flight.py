@@ -88,7 +88,7 @@ def test_the_impatient_try_again():
         load.trouble = StoreUnavailable("gone")
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await shared.join("a", load, is_patient=False)
+                await shared.join("a", load, backs_off=False)
         assert load.count == 2
         shared.forget("a")
         load.trouble = None

@@ -1,4 +1,4 @@
-"""The adapters' weights on the device: bounded in bytes, the least recently used ones leave and come back."""
+"""The adapters' weights on the device: bounded in bytes; the least recently used leave and are reloaded on demand."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from lorb.errors import InvalidAdapter, LorbError, Unavailable
 from lorb.ranked import AdapterRef
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_server.adapter import AdapterHandle
-from lorb_server.engine.batch import is_out_of_memory
+from lorb_server.engine.device import is_out_of_memory
 from lorb_server.single_flight import BACK_OFF_SECONDS, SingleFlight
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.logs import log_failure
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Resident:
+class _Cached:
     adapter: AdapterHandle
     weights: AdapterWeights
     size_bytes: int
@@ -30,8 +30,12 @@ class _Resident:
 class AdapterCache:
     """Weights by adapter. Belongs to the event loop; files are read on `threads`.
 
-    A pass holds the weights that it works with, so one that leaves in the middle of it is freed afterwards. What
-    those passes hold, and what is being read, comes on top of `max_bytes`.
+    A batch holds the weights that it uses, so weights evicted meanwhile are freed after it. These weights, and those
+    being read, come on top of `max_bytes`.
+
+    Attributes:
+        max_bytes: the bound.
+        size_bytes: bytes of the cached weights; permanent ones are not counted.
     """
 
     def __init__(
@@ -44,106 +48,105 @@ class AdapterCache:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` gets verified weights from the store onto the device; it may block, and raises LorbError."""
+        """`read` loads verified weights from the store onto the device; it may block, and raises LorbError."""
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._read = read
         self._threads = threads
         self._metrics = metrics
         self._clock = clock
-        self._residents: OrderedDict[AdapterRef, _Resident] = OrderedDict()  # the least recently used first
+        self._cached: OrderedDict[AdapterRef, _Cached] = OrderedDict()  # the least recently used first
         self._permanent: dict[AdapterRef, AdapterWeights] = {}
         self._largest_bytes = 0
         self._loads: SingleFlight[AdapterRef, AdapterWeights] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
         )
-        metrics.watch_residents(lambda: self.size_bytes, lambda: len(self._residents))
+        metrics.watch_resident_adapters(lambda: self.size_bytes, lambda: len(self._cached))
 
     def __len__(self) -> int:
-        return len(self._residents)
+        return len(self._cached)
 
     def __contains__(self, ref: object) -> bool:
-        """Whether an adapter is on the device; unlike `get` this is no use of it."""
-        return ref in self._residents or ref in self._permanent
+        """Whether an adapter is on the device. Unlike `get`, this does not count as a use."""
+        return ref in self._cached or ref in self._permanent
 
     @property
     def has_room(self) -> bool:
-        """Whether another adapter, as large as the largest so far, would push nobody out."""
+        """Whether another adapter, as large as the largest so far, would evict none."""
         return self.size_bytes + self._largest_bytes <= self.max_bytes and self.size_bytes < self.max_bytes
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
-        """Its weights on the device; None if they have left it."""
-        resident = self._residents.get(adapter.ref)
-        if resident is None:
+        """The adapter's weights; None if they are not on the device."""
+        cached = self._cached.get(adapter.ref)
+        if cached is None:
             return self._permanent.get(adapter.ref)
-        self._residents.move_to_end(adapter.ref)
-        return resident.weights
+        self._cached.move_to_end(adapter.ref)
+        return cached.weights
 
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
-        """Its weights, read and verified again where they have left; raises LorbError where that fails.
+        """The adapter's weights, read and verified again if they have left the device.
 
-        Callers of one adapter share one reading. After a failure the store is left alone for a moment, in which
-        callers get the same error.
+        Callers of one adapter share one read. For a moment after a failed read, callers get the same error without
+        another attempt. Raises LorbError.
         """
-        return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._bring_back(adapter))
+        return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._load(adapter))
 
     def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Takes weights in as the latest used; others leave where the bytes run out, but never these."""
+        """Adds weights as the most recently used; evicts others, never these, until the bound holds."""
         self.drop(adapter)
         size_bytes = weights.served_bytes
-        self._residents[adapter.ref] = _Resident(adapter, weights, size_bytes)
+        self._cached[adapter.ref] = _Cached(adapter, weights, size_bytes)
         self.size_bytes += size_bytes
         self._largest_bytes = max(self._largest_bytes, size_bytes)
-        self._metrics.adapter_arrived(adapter)
-        while self.size_bytes > self.max_bytes and len(self._residents) > 1:
-            self._remove(next(iter(self._residents)))
+        self._metrics.add_adapter(adapter)
+        while self.size_bytes > self.max_bytes and len(self._cached) > 1:
+            self._remove(next(iter(self._cached)))
             self._metrics.evictions.inc()
 
-    def keep(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Takes weights in for good, outside the bound: those of the base's own head, which no store has."""
+    def put_permanent(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
+        """Adds weights that are never evicted and not counted: the base's own head, which no store holds."""
         self._permanent[adapter.ref] = weights
-        self._metrics.adapter_arrived(adapter)
+        self._metrics.add_adapter(adapter)
 
     def drop(self, adapter: AdapterHandle) -> None:
-        """Lets go of the weights of an adapter that is not served any more."""
+        """Removes the weights of an adapter that does not serve any more."""
         self._loads.forget(adapter.ref)
-        if adapter.ref in self._residents:
+        if adapter.ref in self._cached:
             self._remove(adapter.ref)
 
     async def close(self) -> None:
-        """Gives up what is being read."""
+        """Cancels the reads that run."""
         await self._loads.close()
 
-    async def _bring_back(self, adapter: AdapterHandle) -> AdapterWeights:
+    async def _load(self, adapter: AdapterHandle) -> AdapterWeights:
         started = self._clock()
         try:
-            weights = await asyncio.get_running_loop().run_in_executor(self._threads, self._read_same, adapter)
+            weights = await asyncio.get_running_loop().run_in_executor(self._threads, self._read_safely, adapter)
         except LorbError as error:
-            self._metrics.bring_backs.labels("failed").inc()
-            _log.error(
-                "an adapter could not be brought back", extra={"fields": {**_names(adapter), "reason": error.message}}
-            )
+            self._metrics.reloads.labels("failed").inc()
+            _log.error("reloading an adapter failed", extra={"fields": {**_names(adapter), "reason": error.message}})
             raise
-        self._metrics.bring_backs.labels("loaded").inc()
-        self._metrics.bring_back_duration.observe(self._clock() - started)
+        self._metrics.reloads.labels("loaded").inc()
+        self._metrics.reload_duration.observe(self._clock() - started)
         self.put(adapter, weights)
         return weights
 
-    def _read_same(self, adapter: AdapterHandle) -> AdapterWeights:
+    def _read_safely(self, adapter: AdapterHandle) -> AdapterWeights:
+        """Reads the weights and turns unexpected errors into LorbErrors without their messages."""
         try:
             return self._read(adapter)
         except LorbError:
             raise
         except Exception as error:
-            log_failure(_log, "an adapter could not be brought back", error, **_names(adapter))
+            log_failure(_log, "reloading an adapter failed", error, **_names(adapter))
             if is_out_of_memory(error):
-                raise Unavailable("there was no memory to bring the adapter back; try again") from error
-            raise InvalidAdapter(f"reading it raised {type(error).__name__}; the log tells where") from error
+                raise Unavailable("there is no memory to reload the adapter; try again") from error
+            raise InvalidAdapter(f"reading it raised {type(error).__name__}; the server's log has details") from error
 
     def _remove(self, ref: AdapterRef) -> None:
-        resident = self._residents.pop(ref)
-        self.size_bytes -= resident.size_bytes
-        self._metrics.adapter_left(resident.adapter)
+        cached = self._cached.pop(ref)
+        self.size_bytes -= cached.size_bytes
+        self._metrics.remove_adapter(cached.adapter)
 
 
 def _names(adapter: AdapterHandle) -> dict[str, str]:

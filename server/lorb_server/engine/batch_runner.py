@@ -1,94 +1,78 @@
-"""Runs passes of the model, and finds out which list a pass fails for. Belongs to the model thread."""
+"""Runs batches on the model: retries in halves what does not fit in memory, and isolates a list that raises."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-from lorb_server.engine.batch import ScoresFutureLike, ScoringModel, Share, Work, gather, score
+import torch
+
+from lorb_adapters.model import RescoringModel
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.engine.batch import Batch
+from lorb_server.engine.deadline_queue import Entry
+from lorb_server.engine.device import is_out_of_memory
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-MINIMUM_BATCH_TOKENS = 128  # however short of memory the device has been
+MINIMUM_BATCH_TOKENS = 128  # the budget never falls below, however short of memory the device has been
 
-PassOutcome = tuple[float, ...] | Exception  # a list's scores, or what the model raises for it alone
+ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error that the model raises for it alone
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Launched:
-    """A pass that the device may still be at.
+class BatchRunner:
+    """Scores lists together; a list that makes the model raise fails alone. Belongs to the model thread.
 
     Attributes:
-        shares: the lists in it.
-        work: their rows.
-        pending: its scores to come; None where it could not even be started, or is not one pass.
+        max_tokens: the most tokens that one pass may read; halved when the device runs out of memory.
     """
 
-    shares: Sequence[Share]
-    work: Work
-    pending: ScoresFutureLike | None
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether nothing is gained by preparing another pass meanwhile."""
-        return self.pending is None or self.pending.is_ready
-
-
-class BatchRunner:
-    """Scores lists together; one that makes the pass raise fails alone."""
-
-    def __init__(self, model: ScoringModel, metrics: Metrics, max_tokens: int) -> None:
-        """`max_tokens` is the most that one pass may read; it falls where the device has no memory for it."""
+    def __init__(self, model: RescoringModel, metrics: Metrics, max_tokens: int) -> None:
         self.max_tokens = max_tokens
         self._model = model
         self._metrics = metrics
 
-    def launch(self, shares: Sequence[Share]) -> Launched:
-        """Starts a pass of these lists."""
-        work = gather(shares)
-        pending = None
-        if work.rows and work.num_tokens <= self.max_tokens:
+    def launch(self, batch: Batch) -> None:
+        """Packs a batch and starts its pass. A pass that fails to start is left to `collect`."""
+        batch.pack()
+        if batch.rows and batch.read_tokens <= self.max_tokens:
             try:
-                pending = self._model.launch(work.rows, work.adapters, work.row_adapters)
+                batch.scores = self._model.launch(batch.rows, batch.adapters, batch.row_adapters)
             except Exception as error:
-                self._note_failure(error, len(shares))
-        return Launched(shares, work, pending)
+                self._note_failure(error, len(batch.entries))
 
-    def collect(self, launched: Launched) -> list[PassOutcome]:
-        """Each list's scores; natural log scale, higher is better. A pass that raised is done again in halves."""
-        if launched.pending is None:
-            return self._run(launched.shares, launched.work)
+    def collect(self, batch: Batch) -> list[ListOutcome]:
+        """Each list's scores; natural log scale, higher is better. A batch that raises is scored again in halves."""
+        if batch.scores is None:
+            return self._run(batch)
         try:
-            scores: list[float] = launched.pending.collect().tolist()
+            row_scores: list[float] = batch.scores.collect().tolist()
         except Exception as error:
-            self._note_failure(error, len(launched.shares))
-            return self._run(launched.shares, launched.work)
-        self._observe(launched.work)
-        return [tuple(scores[place] for place in places) for places in launched.work.places]
+            self._note_failure(error, len(batch.entries))
+            return self._run(batch)
+        self._observe(batch)
+        return [*batch.scores_by_list(row_scores)]
 
-    def _run(self, shares: Sequence[Share], work: Work) -> list[PassOutcome]:
-        if not shares:
+    def _run(self, batch: Batch) -> list[ListOutcome]:
+        if not batch.entries:
             return []
         try:
-            scores = score(self._model, work, self.max_tokens, self._shrink)
+            scores = score(self._model, batch, self.max_tokens, self._shrink)
         except Exception as error:
-            self._note_failure(error, len(shares))
-            if len(shares) == 1:
+            self._note_failure(error, len(batch.entries))
+            if len(batch.entries) == 1:
                 return [error]
         else:
-            self._observe(work)
+            self._observe(batch)
             return [*scores]
-        middle = len(shares) // 2
-        halves = (shares[:middle], shares[middle:])
-        return [outcome for half in halves for outcome in self._run(half, gather(half))]
+        return [outcome for half in _halves(batch.entries) for outcome in self._run(Batch.of(half))]
 
-    def _observe(self, work: Work) -> None:
-        self._metrics.observe_pass(
-            tokens=work.num_tokens,
-            lists=len(work.places),
-            adapters=len(work.adapters),
-            deduplicated=work.num_deduplicated,
+    def _observe(self, batch: Batch) -> None:
+        self._metrics.observe_batch(
+            tokens=batch.read_tokens,
+            lists=len(batch.score_rows),
+            adapters=len(batch.adapters),
+            deduplicated=batch.num_deduplicated,
         )
 
     def _note_failure(self, error: Exception, lists: int) -> None:
@@ -96,9 +80,54 @@ class BatchRunner:
         self._metrics.failed_passes.inc()
 
     def _shrink(self) -> None:
-        """Makes later passes smaller: what did not fit once will not fit again."""
+        """Halves the token budget: a pass of the same size would run out of memory again."""
         self.max_tokens = max(MINIMUM_BATCH_TOKENS, self.max_tokens // 2)
         self._metrics.out_of_memory.inc()
-        _log.warning(
-            "the device is out of memory; passes become smaller", extra={"fields": {"tokens": self.max_tokens}}
-        )
+        _log.warning("the device is out of memory: smaller batches", extra={"fields": {"tokens": self.max_tokens}})
+
+
+def score(
+    model: RescoringModel, batch: Batch, max_tokens: int, on_out_of_memory: Callable[[], None] = lambda: None
+) -> list[tuple[float, ...]]:
+    """Each list's scores in the order of its hypotheses; natural log scale, higher is better.
+
+    Runs one pass, or several within `max_tokens` if a single list exceeds it. A pass that runs out of memory calls
+    `on_out_of_memory` and runs again in halves. Raises what the model raises.
+    """
+    row_scores: list[float] = []
+    for part in _parts(batch.rows, max_tokens):
+        row_scores += _score_part(model, batch, part, on_out_of_memory)
+    return batch.scores_by_list(row_scores)
+
+
+def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memory: Callable[[], None]) -> list[float]:
+    try:
+        scores: list[float] = model.score(batch.rows[part], batch.adapters, batch.row_adapters[part]).tolist()
+    except Exception as error:
+        if part.stop - part.start == 1 or not is_out_of_memory(error):
+            raise
+    else:
+        return scores
+    # outside the handler: there the error's traceback would still hold the tensors that filled the memory
+    on_out_of_memory()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = (part.start + part.stop) // 2
+    halves = (slice(part.start, middle), slice(middle, part.stop))
+    return [score for half in halves for score in _score_part(model, batch, half, on_out_of_memory)]
+
+
+def _parts(rows: Sequence[EncodedHypothesis], max_tokens: int) -> Iterator[slice]:
+    """Runs of rows within `max_tokens`; a longer row is a run of its own."""
+    start = tokens = 0
+    for i, row in enumerate(rows):
+        if i > start and tokens + row.num_tokens > max_tokens:
+            yield slice(start, i)
+            start, tokens = i, 0
+        tokens += row.num_tokens
+    yield slice(start, len(rows))
+
+
+def _halves(entries: Sequence[Entry]) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    middle = len(entries) // 2
+    return entries[:middle], entries[middle:]

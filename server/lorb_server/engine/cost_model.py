@@ -1,71 +1,72 @@
-"""How long a pass of the model takes: learned while serving, told as an upper quantile.
+"""Predicts how long a pass of the model takes, as an upper quantile, learned while serving.
 
     seconds = margin * (a + b * tokens)
 
-a and b are least squares over passes that fade out of memory; margin is a high quantile of measured / fitted.
+a and b are a least-squares fit over past passes with exponentially decaying weights; margin is a high quantile of
+measured / fitted.
 """
 
 import math
 from collections import deque
 
-QUANTILE = 0.9  # of passes are to be at most as long as predicted
-FORGETTING = 0.98  # weight of a pass after each later one: the last 50 or so count
-PASSES_KEPT = 64  # whose scatter makes the margin
-OUTDATED = 4.0  # no accident makes a pass so many times faster: what was learned before holds no more
-CLOCK_TICK_SECONDS = 1e-9  # Python's clocks tell no shorter time
-OUTLIER = 8.0  # a pass that took so many times longer than fitted tells of a suspended machine, not of the model
+QUANTILE = 0.9  # this share of passes takes at most as long as predicted
+DECAY = 0.98  # weight of a pass after each later one: the fit covers the last 50 or so
+MARGIN_PASSES = 64  # the margin is computed over this many
+SPEEDUP_RESET = 4.0  # a pass this many times faster than fitted: the machine has changed, forget the fit
+CLOCK_TICK_SECONDS = 1e-9  # the resolution of Python's clocks
+MAX_SLOWDOWN = 8.0  # a pass slower than this multiple of the fit is capped: the machine was suspended
 
 
 class CostModel:
-    """Predicts the seconds of a pass from its tokens. Before it has seen one it predicts 0. Not thread-safe."""
+    """Predicts the seconds of a pass from its tokens; 0 before the first observed pass. Not thread-safe."""
 
     def __init__(self) -> None:
         self._forget()
 
     def observe(self, tokens: int, seconds: float) -> None:
-        """Learns from a pass. A duration that no clock can have measured is left out."""
+        """Learns from a pass. Durations below the clock's resolution, and infinite ones, are ignored."""
         if tokens <= 0 or not CLOCK_TICK_SECONDS <= seconds < math.inf:
             return
-        if seconds * OUTDATED < self._fitted(tokens):
+        if seconds * SPEEDUP_RESET < self._fitted(tokens):
             self._forget()
         if self._recent:
-            seconds = min(seconds, OUTLIER * self._fitted(tokens))
+            seconds = min(seconds, MAX_SLOWDOWN * self._fitted(tokens))
         self._fit(float(tokens), seconds)
         self._recent.append((tokens, seconds))
         self._margin = self._quantile()
 
     def seconds(self, tokens: int) -> float:
-        """How long a pass of so many tokens takes at most, nine times in ten. 0 for none."""
+        """The duration that 9 of 10 passes of this many tokens do not exceed; 0 for no tokens."""
         return self._margin * self._fitted(tokens) if tokens > 0 else 0.0
 
     def seconds_within_passes(self, tokens: int) -> float:
-        """What so many tokens add to passes that run anyway: seconds without the fixed part."""
+        """The seconds that tokens add to passes that run anyway: without the fixed part."""
         return self._margin * self._per_token * tokens
 
     def _forget(self) -> None:
-        self._weight = self._x = self._y = self._xx = self._xy = 0.0  # faded sums
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0  # decaying sums
         self._fixed = self._per_token = 0.0
-        self._recent: deque[tuple[int, float]] = deque(maxlen=PASSES_KEPT)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=MARGIN_PASSES)
         self._margin = 1.0
 
     def _fitted(self, tokens: int) -> float:
         return self._fixed + self._per_token * tokens
 
     def _fit(self, x: float, y: float) -> None:
-        self._weight = FORGETTING * self._weight + 1.0
-        self._x = FORGETTING * self._x + x
-        self._y = FORGETTING * self._y + y
-        self._xx = FORGETTING * self._xx + x * x
-        self._xy = FORGETTING * self._xy + x * y
+        self._weight = DECAY * self._weight + 1.0
+        self._x = DECAY * self._x + x
+        self._y = DECAY * self._y + y
+        self._xx = DECAY * self._xx + x * x
+        self._xy = DECAY * self._xy + x * y
         spread = self._weight * self._xx - self._x * self._x
         slope = (self._weight * self._xy - self._x * self._y) / spread if spread > 1e-6 * self._xx else 0.0
         intercept = (self._y - slope * self._x) / self._weight
         if slope > 0.0 and intercept >= 0.0:
             self._fixed, self._per_token = intercept, slope
-        else:  # passes all of one size, or noise: through the origin
+        else:  # passes of one size only, or noise: fit a line through the origin
             self._fixed, self._per_token = 0.0, self._y / self._x
 
     def _quantile(self) -> float:
-        """Of measured / fitted; against the present fit, or a machine that has changed would count twice."""
+        """The quantile of measured / fitted. The present fit is used: with older ones a slowdown would count twice."""
         ratios = sorted(seconds / self._fitted(tokens) for tokens, seconds in self._recent)
         return max(1.0, ratios[min(len(ratios) - 1, math.floor(QUANTILE * len(ratios)))])

@@ -2,18 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 
-from lorb_adapters.cuda_graphs.bucket import shapes_up_to
-from lorb_adapters.cuda_graphs.check import largest_deviation
-from lorb_adapters.cuda_graphs.graph import captured
-from lorb_adapters.cuda_graphs.runner import CudaGraphRunner, Runs
-from lorb_adapters.encoder.scores_future import ScoresFuture
+from lorb_adapters.cuda_graphs.check import max_relative_deviation
+from lorb_adapters.cuda_graphs.graph import Capture, capture_graphs, graph_buckets
+from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.model import RescoringModel
+from lorb_adapters.model import RescoringModel, ScoresFuture
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
@@ -30,7 +28,7 @@ class CudaGraphs:
     Belongs to the model thread.
     """
 
-    def __init__(self, model: RescoringModel, metrics: Metrics, capture: Callable[[Runs], Runs] = captured) -> None:
+    def __init__(self, model: RescoringModel, metrics: Metrics, capture: Capture = capture_graphs) -> None:
         """`capture` makes of each run what is launched instead."""
         self._model = model
         self._metrics = metrics
@@ -41,23 +39,23 @@ class CudaGraphs:
 
         Never raises: a failure is one log line and a metric.
         """
-        shapes = shapes_up_to(max_tokens)
-        if not shapes:
+        buckets = graph_buckets(max_tokens)
+        if not buckets:
             return
         started, free_before = time.monotonic(), _free_bytes(self._model)
         try:
-            passes = self._model.small_passes(shapes, self._capture)
-            deviation = largest_deviation(self._model, passes)
+            runner = CudaGraphRunner(self._model, buckets, self._capture)
+            deviation = max_relative_deviation(self._model, runner)
         except Exception as error:
             self._give_up("record", error)
         else:
             if deviation > MAX_DEVIATION:
                 self._give_up("mismatch", None, deviation=deviation)
                 return
-            self._model.launch_small = partial(self._launch, passes)
-            self._metrics.cuda_graphs.set(len(passes.shapes))
+            self._model.launch_graph = partial(self._launch, runner)
+            self._metrics.cuda_graphs.set(len(runner.buckets))
             fields = {
-                "tokens": [shape.tokens for shape in reversed(passes.shapes)],
+                "tokens": [bucket.tokens for bucket in reversed(runner.buckets)],
                 "bytes": free_before - _free_bytes(self._model),
                 "seconds": round(time.monotonic() - started, 3),
                 "deviation": round(deviation, 5),
@@ -66,20 +64,20 @@ class CudaGraphs:
 
     def _launch(
         self,
-        passes: CudaGraphRunner,
+        runner: CudaGraphRunner,
         rows: Sequence[EncodedHypothesis],
         adapters: Sequence[AdapterWeights],
         row_adapters: Sequence[int],
     ) -> ScoresFuture | None:
         try:
-            return passes.launch(rows, adapters, row_adapters)
+            return runner.launch(rows, adapters, row_adapters)
         except Exception as error:
             self._give_up("launch", error)
         return None
 
     def _give_up(self, reason: str, error: Exception | None, **fields: float) -> None:
         message = "CUDA graphs are given up; ordinary passes are used"
-        self._model.launch_small = None
+        self._model.launch_graph = None
         self._metrics.cuda_graphs.set(0)
         self._metrics.cuda_graph_failures.labels(reason).inc()
         if error is None:

@@ -1,124 +1,132 @@
-"""Lists that wait, by deadline in coarse buckets. No operation grows with how many wait."""
+"""The lists that wait for the model, ordered by deadline in buckets of 10 ms."""
 
+import asyncio
 import heapq
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from itertools import accumulate
 
-from lorb_server.call import Priority
+from lorb_adapters.lora.weights import AdapterWeights
+from lorb_adapters.text import EncodedHypothesis
+from lorb_server.call import Call, Scored
 
 BUCKET_SECONDS = 0.01
-WHEEL_BUCKETS = 1024  # about ten seconds; whoever has longer stands behind all of those
-
-Payload = TypeVar("Payload")
+WINDOW_BUCKETS = 1024  # about ten seconds; a later deadline counts as behind all of these
 
 
 def bucket_of(answer_by: float) -> int:
-    """Which span of time a deadline lies in."""
+    """The number of the bucket that holds a deadline."""
     return math.floor(answer_by / BUCKET_SECONDS)
 
 
 @dataclass(slots=True, eq=False)
-class Entry(Generic[Payload]):
-    """One list that waits.
+class Entry:
+    """A call in the queue.
 
     Attributes:
-        payload: what is to be done.
-        cumulative_tokens: the work in its first row, its first two, ...; at least one row, rising.
-        answer_by: when its answer must be ready; seconds on the caller's clock.
-        lane: who waits for it.
-        domain: whom the work is for.
-        minimum_rows: the fewest rows worth scoring; all where it is all or nothing.
-        enqueued_at: when it was offered; seconds on the same clock.
-        num_rows: how many of its rows, from the first, are to be scored.
-        is_probe: goes whatever is predicted, so that a prediction gone wrong is found out.
+        call: the list; its deadline, priority and domain are read from here.
+        hypotheses: those of the list that have no cached score; at least one, in first-pass order.
+        minimum_hypotheses: the fewest of them worth scoring; all of them if the call may not be partial.
+        weights: the adapter's weights, on the model's device.
+        cumulative_tokens: the tokens of the first hypothesis, the first two, ...
+        num_hypotheses: how many of them, from the first, are to be scored.
+        is_probe: whether the list is scored although it is predicted to be late, to correct a wrong prediction.
+        enqueued_at: when the list was queued; seconds on the monotonic clock.
+        future: receives the scores.
     """
 
-    payload: Payload
-    cumulative_tokens: Sequence[int]
-    answer_by: float
-    lane: Priority
-    domain: str
-    minimum_rows: int
-    enqueued_at: float
-    num_rows: int = field(init=False)
+    call: Call
+    hypotheses: Sequence[EncodedHypothesis]
+    minimum_hypotheses: int
+    weights: AdapterWeights
+    cumulative_tokens: tuple[int, ...] = field(init=False)
+    num_hypotheses: int = field(init=False)
     is_probe: bool = field(default=False, init=False)
+    enqueued_at: float = field(default=0.0, init=False)
+    future: asyncio.Future[Scored] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.num_rows = len(self.cumulative_tokens)
+        self.cumulative_tokens = tuple(accumulate(each.num_tokens for each in self.hypotheses))
+        self.num_hypotheses = len(self.hypotheses)
 
     @property
     def tokens(self) -> int:
-        """The work in the rows that are to be scored."""
-        return self.cumulative_tokens[self.num_rows - 1]
+        """Tokens of the hypotheses that are to be scored."""
+        return self.cumulative_tokens[self.num_hypotheses - 1]
+
+    @property
+    def minimum_tokens(self) -> int:
+        """Tokens of the fewest hypotheses worth scoring."""
+        return self.cumulative_tokens[self.minimum_hypotheses - 1]
 
     @property
     def bucket(self) -> int:
-        """Which span of time its deadline lies in."""
-        return bucket_of(self.answer_by)
+        """The number of its deadline's bucket."""
+        return bucket_of(self.call.answer_by)
 
 
-class DeadlineQueue(Generic[Payload]):
-    """Waiting entries: the earliest bucket first, within a bucket by arrival."""
+class DeadlineQueue:
+    """Waiting entries: the earliest bucket first, within a bucket in order of arrival.
+
+    Attributes:
+        tokens: tokens of all entries.
+        domain_tokens: the same by domain.
+    """
 
     def __init__(self) -> None:
         self.tokens = 0
         self.domain_tokens: defaultdict[str, int] = defaultdict(int)
-        self._arrivals: OrderedDict[Entry[Payload], bool] = OrderedDict()  # True: its tokens are on the wheel
-        self._buckets: dict[int, OrderedDict[Entry[Payload], None]] = {}
-        self._heap: list[int] = []  # of bucket numbers; may still hold some that are empty by now
-        self._wheel = _Wheel()
-        self._first_bucket = 0  # of the wheel; nobody waits before it but who came late
+        self._arrivals: OrderedDict[Entry, bool] = OrderedDict()  # True: its tokens are in the window
+        self._buckets: dict[int, OrderedDict[Entry, None]] = {}
+        self._heap: list[int] = []  # bucket numbers; may still hold some that are empty by now
+        self._window = [0] * WINDOW_BUCKETS  # tokens by bucket number modulo WINDOW_BUCKETS
+        self._first_bucket = 0  # of the window; only entries that arrived late lie before it
 
     def __len__(self) -> int:
         return len(self._arrivals)
 
-    def __contains__(self, entry: Entry[Payload]) -> bool:
+    def __contains__(self, entry: Entry) -> bool:
         return entry in self._arrivals
 
-    def add(self, entry: Entry[Payload]) -> None:
-        """Lets `entry` wait. Call `advance` or `pop_expired` with the present time before."""
+    def add(self, entry: Entry) -> None:
+        """Queues `entry`. Call `advance` or `pop_expired` with the present time first."""
         bucket = entry.bucket
         if bucket not in self._buckets:
             self._buckets[bucket] = OrderedDict()
             heapq.heappush(self._heap, bucket)
         self._buckets[bucket][entry] = None
-        on_wheel = self._is_on_wheel(bucket)
-        if on_wheel:
-            self._wheel.add(bucket, entry.tokens)
-        self._arrivals[entry] = on_wheel
-        self._count(entry, entry.tokens)
+        in_window = self._is_in_window(bucket)
+        self._arrivals[entry] = in_window
+        self._count(entry, entry.tokens, in_window=in_window)
 
-    def remove(self, entry: Entry[Payload]) -> bool:
-        """Takes `entry` out; False where it waits no longer."""
-        on_wheel = self._arrivals.pop(entry, None)
-        if on_wheel is None:
+    def remove(self, entry: Entry) -> bool:
+        """Takes `entry` out; False if it does not wait any more."""
+        in_window = self._arrivals.pop(entry, None)
+        if in_window is None:
             return False
         bucket = entry.bucket
         del self._buckets[bucket][entry]
         if not self._buckets[bucket]:
             del self._buckets[bucket]
-        if on_wheel:
-            self._wheel.add(bucket, -entry.tokens)
-        self._count(entry, -entry.tokens)
+        self._count(entry, -entry.tokens, in_window=in_window)
         return True
 
-    def head(self) -> Entry[Payload] | None:
-        """Who goes next."""
+    def head(self) -> Entry | None:
+        """The entry that is served next."""
         while self._heap and self._heap[0] not in self._buckets:
             heapq.heappop(self._heap)
         return next(iter(self._buckets[self._heap[0]])) if self._heap else None
 
     def advance(self, now: float) -> None:
-        """Moves the wheel on to the present, or to whoever waits for less: nobody leaves."""
+        """Moves the window to the present, or to the earliest entry if that is overdue; removes nothing."""
         head = self.head()
         running = bucket_of(now)
         self._first_bucket = max(self._first_bucket, running if head is None else min(running, head.bucket))
 
-    def pop_expired(self, now: float) -> list[Entry[Payload]]:
-        """Takes out those whose bucket is over; in the bucket that is running nobody is looked at."""
+    def pop_expired(self, now: float) -> list[Entry]:
+        """Takes out the entries whose bucket is over; entries of the present bucket stay."""
         running = bucket_of(now)
         expired = []
         while (entry := self.head()) is not None and entry.bucket < running:
@@ -128,54 +136,33 @@ class DeadlineQueue(Generic[Payload]):
         return expired
 
     def tokens_ahead(self, bucket: int) -> int:
-        """The work that goes before a newcomer with a deadline in `bucket`.
+        """Tokens of the entries that are served before a newcomer with a deadline in `bucket`.
 
-        What was beyond the wheel when it came counts as behind all that was not.
+        An entry that lay beyond the window when it arrived counts as behind all that lay inside.
         """
-        if not self._is_on_wheel(bucket):
+        if not self._is_in_window(bucket):
             return self.tokens
-        return self._wheel.between(self._first_bucket, bucket)
+        start, stop = self._first_bucket % WINDOW_BUCKETS, bucket % WINDOW_BUCKETS + 1
+        if start < stop:
+            return sum(self._window[start:stop])
+        return sum(self._window[start:]) + sum(self._window[:stop])
 
-    def oldest(self) -> Entry[Payload] | None:
-        """Who has waited longest."""
+    def oldest(self) -> Entry | None:
+        """The entry that has waited longest."""
         return next(iter(self._arrivals), None)
 
-    def entries(self) -> list[Entry[Payload]]:
-        """All that wait, by arrival."""
+    def entries(self) -> list[Entry]:
+        """All entries, in order of arrival."""
         return list(self._arrivals)
 
-    def _is_on_wheel(self, bucket: int) -> bool:
-        return self._first_bucket <= bucket < self._first_bucket + WHEEL_BUCKETS
+    def _is_in_window(self, bucket: int) -> bool:
+        return self._first_bucket <= bucket < self._first_bucket + WINDOW_BUCKETS
 
-    def _count(self, entry: Entry[Payload], tokens: int) -> None:
+    def _count(self, entry: Entry, tokens: int, *, in_window: bool) -> None:
         self.tokens += tokens
-        self.domain_tokens[entry.domain] += tokens
-        if not self.domain_tokens[entry.domain]:
-            del self.domain_tokens[entry.domain]
-
-
-class _Wheel:
-    """Sums over runs of consecutive buckets in a window that moves on: a Fenwick tree on a ring."""
-
-    def __init__(self) -> None:
-        self._tree = [0] * (WHEEL_BUCKETS + 1)
-
-    def add(self, bucket: int, tokens: int) -> None:
-        i = bucket % WHEEL_BUCKETS + 1
-        while i <= WHEEL_BUCKETS:
-            self._tree[i] += tokens
-            i += i & -i
-
-    def between(self, first: int, last: int) -> int:
-        """Tokens in buckets `first` to `last`, both included; at most one turn of the ring."""
-        start, stop = first % WHEEL_BUCKETS, last % WHEEL_BUCKETS + 1
-        if start < stop:
-            return self._before(stop) - self._before(start)
-        return self._before(stop) + self._before(WHEEL_BUCKETS) - self._before(start)
-
-    def _before(self, i: int) -> int:
-        total = 0
-        while i:
-            total += self._tree[i]
-            i -= i & -i
-        return total
+        if in_window:
+            self._window[entry.bucket % WINDOW_BUCKETS] += tokens
+        domain = entry.call.adapter.ref.domain
+        self.domain_tokens[domain] += tokens
+        if not self.domain_tokens[domain]:
+            del self.domain_tokens[domain]

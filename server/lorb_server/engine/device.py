@@ -1,4 +1,4 @@
-"""Where the model runs and in which numbers."""
+"""Chooses the device, the dtype and the thread counts of the model."""
 
 import logging
 from dataclasses import dataclass
@@ -16,7 +16,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Device, dtype, the pass' budget, its threads and whether small passes are recorded, decided."""
+    """How the model runs on this machine.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        dtype: of the base and the adapters.
+        max_batch_tokens: the token budget of a batch.
+        threads: CPU threads of the model thread.
+        cuda_graphs: whether small batches run as CUDA graphs.
+    """
 
     device: str
     dtype: torch.dtype
@@ -26,7 +34,7 @@ class Placement:
 
 
 def choose_placement(config: ServeConfig) -> Placement:
-    """Decides what the settings leave open; raises InvalidInput where this machine cannot do as they ask."""
+    """Fills in the settings that are "auto" or not given. Raises InvalidInput if this machine cannot run one."""
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,37 +45,47 @@ def choose_placement(config: ServeConfig) -> Placement:
         if device == "cuda":
             raise InvalidInput("--dtype is bfloat16, which this GPU does not support: give float32", field="dtype")
         _log.warning("this processor has no bfloat16 instructions: float32 is faster")
-    budget = config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens)
-    threads = config.threads or torch.get_num_threads()
-    records = config.cuda_graphs == "auto" and device == "cuda" and dtype != "float32"
-    return Placement(device, _DTYPES[dtype], budget, threads, records)
+    return Placement(
+        device,
+        _DTYPES[dtype],
+        max_batch_tokens=config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens),
+        threads=config.threads or torch.get_num_threads(),
+        cuda_graphs=config.cuda_graphs == "auto" and device == "cuda" and dtype != "float32",
+    )
 
 
 def budget_setting(config: ServeConfig, placement: Placement) -> str:
-    """Which setting keeps the pass' budget from being larger."""
+    """The name of the setting that limits the token budget of a batch."""
     follows_queue = config.max_batch_tokens is None and placement.max_batch_tokens == config.max_queue_tokens
     return "max_queue_tokens" if follows_queue else "max_batch_tokens"
 
 
 def use_threads(count: int) -> None:
-    """Lets the calling thread compute on so many, itself included; others keep their own number.
+    """Sets the number of threads that the calling thread computes with, itself included.
 
-    Only the model's thread may use more than one. OpenMP counts the helpers of every thread that ever computed, and
-    where they are more than the cores libgomp lets them all sleep at each barrier instead of spinning: a pass of one
-    list took 1.4 times as long.
+    Only the model thread may use more than one. OpenMP counts the helpers of every thread that ever computed. If they
+    outnumber the cores, libgomp lets all of them sleep at each barrier instead of spinning, and a batch of one list
+    takes 1.4 times as long.
     """
-    torch.get_num_threads()  # torch sets a thread up at its first use, over whatever was set before
+    torch.get_num_threads()  # torch initialises a thread at its first use and would overwrite an earlier number
     torch.set_num_threads(count)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the host, ran out of memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's CPU allocator
+
+
 def _default_dtype(device: str) -> str:
-    """bfloat16 where the device multiplies in it; oneDNN takes it on other processors too, and is slower for it."""
+    """bfloat16 if the device multiplies in it. oneDNN accepts it on other processors too, but is slower there."""
     multiplies = _computes_bfloat16(device) if device == "cuda" else _multiplies_bfloat16()
     return "bfloat16" if multiplies else "float32"
 
 
 def _multiplies_bfloat16() -> bool:
-    """Intel has AMX, AMD since Zen 4 AVX-512's dot product: a list of ten took 19 ms there, and 52 in float32."""
+    """Intel has AMX, AMD has AVX-512 BF16 since Zen 4: a list of ten takes 19 ms there, and 52 ms in float32."""
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 

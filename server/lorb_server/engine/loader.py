@@ -1,4 +1,4 @@
-"""Brings one version from the store to the model: read and check, stage, reproduce the golden scores."""
+"""Loads versions from the store onto the device: reads and checks the files, then reproduces the golden scores."""
 
 import asyncio
 import logging
@@ -6,51 +6,59 @@ import time
 from concurrent.futures import Executor
 
 from lorb.errors import InvalidAdapter, LorbError, Unavailable
+from lorb.names import BASE_DOMAIN
+from lorb.ranked import AdapterRef
 from lorb_adapters.base.loader import Base
-from lorb_adapters.lora.weights import AdapterWeights
+from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store.adapter import Adapter
-from lorb_adapters.store.loading import check_golden, load_adapter
+from lorb_adapters.ranking import Ranking, RankPrior
+from lorb_adapters.store.adapter import Adapter, weights_digest
+from lorb_adapters.store.golden_scores import check_golden_scores
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, served
+from lorb_adapters.store.verified_loading import load_adapter
+from lorb_adapters.text import TextNormalization
+from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.engine.adapter_cache import AdapterCache
-from lorb_server.engine.batch import is_out_of_memory
+from lorb_server.engine.device import is_out_of_memory
 from lorb_server.engine.engine import Engine
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# Golden lists run between passes: many at once would hold up the calls of domains that are there already.
-MAX_LOADS_AT_ONCE = 2
+# Golden lists run between batches: many loads at once would delay the calls of domains that serve already.
+MAX_CONCURRENT_LOADS = 2
 
 _log = logging.getLogger(__name__)
 
 
 class AdapterLoader:
-    """Loads verified adapters. Files are read on `threads`, golden lists run on the model thread."""
+    """Loads verified adapters into the cache. Files are read on `threads`, golden lists run on the model thread."""
 
     def __init__(
         self,
         store: Store,
         model: RescoringModel,
         engine: Engine,
-        residents: AdapterCache,
+        adapter_cache: AdapterCache,
         threads: Executor,
         metrics: Metrics,
         trusted: TrustedKeys | None = None,
     ) -> None:
-        """What is loaded becomes one of the `residents`; with `trusted`, one of those keys must have signed it."""
-        self._trusted = trusted
+        """With `trusted`, one of these keys must have signed a version."""
         self._store = store
         self._model = model
         self._engine = engine
-        self._residents = residents
+        self._adapter_cache = adapter_cache
         self._threads = threads
         self._metrics = metrics
-        self._slots = asyncio.Semaphore(MAX_LOADS_AT_ONCE)
+        self._trusted = trusted
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def load(self, domain: str, version: str) -> AdapterHandle:
-        """Loads one version, or raises the LorbError that says why not; either is counted and logged."""
+        """Loads one version; success and refusal are counted and logged.
+
+        Raises LorbError: one of TRANSIENT_ERRORS if the version is not at fault, any other if it is refused.
+        """
         started = time.monotonic()
         try:
             async with self._slots:
@@ -61,9 +69,9 @@ class AdapterLoader:
             self._note("refused", domain, version, started, reason=error.message)
             raise
         self._note("loaded", domain, version, started, digest=adapter.digest)
-        known = served(adapter)
-        self._residents.put(known, adapter.weights)
-        return known
+        handle = handle_of(adapter)
+        self._adapter_cache.put(handle, adapter.weights)
+        return handle
 
     async def _load_and_check(self, domain: str, version: str) -> Adapter:
         try:
@@ -71,14 +79,14 @@ class AdapterLoader:
             adapter = await asyncio.get_running_loop().run_in_executor(
                 self._threads, load_adapter, self._store, domain, version, base, self._trusted
             )
-            await self._engine.run_on_model_thread(lambda: check_golden(adapter, self._model, base.text_encoder))
+            await self._engine.run_on_model_thread(lambda: check_golden_scores(adapter, self._model, base.text_encoder))
         except LorbError:
             raise
         except Exception as error:
-            log_failure(_log, "an adapter could not be loaded", error, domain=domain, version=version)
+            log_failure(_log, "loading an adapter failed", error, domain=domain, version=version)
             if is_out_of_memory(error):
-                raise Unavailable(f"there was no memory to load {domain}@{version} with; it is tried again") from error
-            raise InvalidAdapter(f"loading it raised {type(error).__name__}; the log tells where") from error
+                raise Unavailable(f"there is no memory to load {domain}@{version}; it is tried again") from error
+            raise InvalidAdapter(f"loading it raised {type(error).__name__}; the server's log has details") from error
         return adapter
 
     def _note(self, result: str, domain: str, version: str, started: float, **fields: str) -> None:
@@ -93,10 +101,10 @@ class AdapterLoader:
 def read_weights(
     store: Store, base: Base, adapter: AdapterHandle, trusted: TrustedKeys | None = None
 ) -> AdapterWeights:
-    """The weights of an adapter that was verified before, hashed and checked again; blocks.
+    """The weights of an adapter that was verified before, read, hashed and checked again; blocks.
 
-    Its golden lists need no second look: the same weights on the same base score the same. Raises what
-    `load_adapter` does, and InvalidAdapter where the store holds other weights under that version now.
+    The golden lists are not run again: the same weights on the same base give the same scores. Raises the errors of
+    `load_adapter`, and InvalidAdapter if the store now holds other weights under that version.
     """
     loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base, trusted)
     if loaded.digest != adapter.ref.digest:
@@ -106,3 +114,40 @@ def read_weights(
             field="weights_digest",
         )
     return loaded.weights
+
+
+def base_adapter(base: Base) -> tuple[AdapterHandle, AdapterWeights] | None:
+    """The adapter of the reserved domain `base`: the base's own head, with weight 1. None if the base has no head."""
+    if base.head is None:
+        return None
+    weights = base_only_weights(base.head)
+    digest = weights_digest(weights)
+    ranking = Ranking(
+        weight=1.0,
+        posterior_scale=1.0,
+        switching_margin=0.0,
+        rank_prior=RankPrior(log_probabilities=(0.0,), weight=0.0, posterior_scale=1.0),
+    )
+    weights_on_device = weights.to(base.device, base.dtype)
+    handle = AdapterHandle(
+        ref=AdapterRef(BASE_DOMAIN, f"1-{digest[:12]}", digest),
+        ranking=ranking,
+        normalization=TextNormalization(),
+        uses_context=False,
+        size_bytes=weights_on_device.size_bytes,
+    )
+    return handle, weights_on_device
+
+
+def handle_of(adapter: Adapter) -> AdapterHandle:
+    """The handle of a loaded adapter."""
+    manifest = adapter.manifest
+    return AdapterHandle(
+        ref=adapter.ref,
+        ranking=manifest.ranking,
+        normalization=manifest.normalization,
+        uses_context=manifest.uses_context,
+        training_score_mean=manifest.first_pass_statistics.get("mean"),
+        training_score_deviation=manifest.first_pass_statistics.get("std"),
+        size_bytes=adapter.weights.size_bytes,
+    )

@@ -1,68 +1,53 @@
-"""Which lists go into the next pass of the model: a pure core without threads, driven by times passed in.
+"""Decides which lists may wait for the model and which go into its next batch, from times passed in.
 
-A list is one unit: it is scored in one pass, unless it alone is more than a pass holds. What cannot be ready by
-its deadline is found out when it comes and again when its turn comes, before work is spent on it: where that is
-allowed it is cut to the likeliest rows that can, else it is turned away.
+A list is one unit: it is scored in one batch. Its deadline is checked on arrival, before tokenisation by a lower bound
+of its tokens, again when its tokens are known, and again before scoring. A list that cannot be ready in time is cut to
+its first hypotheses if its call accepts that, and refused otherwise.
 
-Single lists go by earliest deadline. Lists of batch calls stand behind them but do not starve: each pass that
-leaves one waiting earns them credit, and a list that the credit covers goes first. Idle work goes when nothing
-else waits.
+Lists of Rescore calls go by earliest deadline. Lists of BatchRescore calls come after them but do not starve: each
+batch that leaves one waiting earns them credit, and a list that the credit covers goes first. Idle lists go when
+nothing else waits.
 """
 
 import enum
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
-from lorb_server.call import Priority
+from lorb_server.call import Call, Priority
+from lorb_server.engine.batch import Batch
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 
-BULK_SHARE = 8  # of so many tokens, batch lists get at least one, however many single lists there are
-# A domain may have so many times the room that is left free: the dynamic threshold of Choudhury and Hahne (1998)
-# for shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. 1 to 4 were simulated at two and
-# four times capacity (tests/server/test_scheduler_overload.py): the useful work hardly differs, a modest domain's does.
+BULK_SHARE = 8  # lists of BatchRescore calls get at least one token in so many, however many other lists wait
+# A domain may use this multiple of the queue's free room: the dynamic threshold of Choudhury and Hahne (1998) for
+# shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. Values 1 to 4 were simulated at two
+# and four times capacity (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the
+# share of a domain with few calls differs.
 FAIR_SHARE = 2
-PROBE_SECONDS = 1.0  # how long an idle model may go on turning lists away on the strength of old passes
-
-Payload = TypeVar("Payload")
+PROBE_SECONDS = 1.0  # an idle model tries a list against the prediction after so long: old passes may mislead
 
 
 class Admission(enum.Enum):
-    """What became of an offer."""
+    """The decision on a list."""
 
     ADMITTED = "admitted"
+    PROBE = "probe"  # admitted although predicted to be late
     QUEUE_FULL = "queue_full"
     TOO_LATE = "too_late"
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the list must not wait."""
+        return self in (Admission.QUEUE_FULL, Admission.TOO_LATE)
 
-@dataclass(slots=True)
-class Batch(Generic[Payload]):
-    """What `take` found.
+
+class Scheduler:
+    """The bounded queue before the model. Not thread-safe; all times are seconds on the monotonic clock.
 
     Attributes:
-        entries: the lists of the next pass.
-        tokens: the work in them.
-        too_late: lists that left the queue without work.
-        earliest: deadline in the pass; seconds.
+        max_batch_tokens: the token budget of a batch of several lists; a single list may exceed it.
+        cost: predicts the duration of a pass.
     """
-
-    entries: list[Entry[Payload]] = field(default_factory=list)
-    tokens: int = 0
-    too_late: list[Entry[Payload]] = field(default_factory=list)
-    earliest: float = math.inf
-
-    def add(self, entry: Entry[Payload]) -> None:
-        """Puts a list into the pass."""
-        self.entries.append(entry)
-        self.tokens += entry.tokens
-        if not entry.is_probe:
-            self.earliest = min(self.earliest, entry.answer_by)
-
-
-class Scheduler(Generic[Payload]):
-    """The bounded queue before the model. Not thread-safe."""
 
     def __init__(
         self,
@@ -73,7 +58,7 @@ class Scheduler(Generic[Payload]):
         max_pass_seconds: float = math.inf,
         max_queue_seconds: float = math.inf,
     ) -> None:
-        """A list alone may exceed `max_batch_tokens` and `max_pass_seconds`; together lists do not."""
+        """`max_pass_seconds` bounds batches of several lists, `max_queue_seconds` the wait of an interactive list."""
         self.max_batch_tokens = max_batch_tokens
         self.cost = CostModel()
         self._max_tokens = {
@@ -83,67 +68,72 @@ class Scheduler(Generic[Payload]):
         }
         self._max_pass_seconds = max_pass_seconds
         self._max_queue_seconds = max_queue_seconds
-        self._lanes: dict[Priority, DeadlineQueue[Payload]] = {lane: DeadlineQueue() for lane in Priority}
+        self._queues = {priority: DeadlineQueue() for priority in Priority}
         self._bulk_credit_tokens = 0
-        self._num_running = 0  # passes taken and not finished
-        self._free_at = -math.inf  # when the passes that run are predicted to end, or the last one ended
+        self._num_running = 0  # batches taken and not finished
+        self._free_at = -math.inf  # predicted end of the running batches, or the end of the last one
 
-    def offer(self, entry: Entry[Payload], now: float) -> Admission:
-        """Queues `entry`, cut to what can be ready in time where it may be."""
-        lane = self._lanes[entry.lane]
-        lane.advance(now)  # the model thread, which expires what is late, may be asleep
-        if lane.tokens and not _is_fair(entry.tokens, lane, entry.domain, self._max_tokens[entry.lane]):
-            return Admission.QUEUE_FULL
-        if entry.lane is Priority.INTERACTIVE:
-            refusal = self._fit_into_queue(entry, now)
-            if refusal is not None:
-                return refusal
-        lane.add(entry)
-        return Admission.ADMITTED
+    def admit(
+        self, call: Call, tokens: int, minimum_tokens: int, now: float, *, ignores_deadline: bool = False
+    ) -> tuple[Admission, float]:
+        """Decides whether a list may wait, and returns the seconds that its pass may take.
 
-    def can_admit(self, domain: str, lane: Priority, minimum_tokens: int, answer_by: float, now: float) -> Admission:
-        """What becomes of a list of at least so many tokens; ADMITTED where only its offer can tell.
-
-        `minimum_tokens` is the fewest that are worth scoring; an offer of a longer list fares no better.
+        The list has `tokens`, and at least `minimum_tokens` of them must be scored. Before tokenisation both are the
+        lower bound of `minimum_tokens`: a list that this refuses would be refused with its true tokens too.
         """
-        waiting = self._lanes[lane]
-        waiting.advance(now)
-        if waiting.tokens and not _is_fair(minimum_tokens, waiting, domain, self._max_tokens[lane]):
-            return Admission.QUEUE_FULL
-        if lane is not Priority.INTERACTIVE or answer_by == math.inf:
-            return Admission.ADMITTED
-        free, fair = self._seconds_free(domain, answer_by, now)
-        if self.cost.seconds(minimum_tokens) <= fair or (answer_by > now and self._may_probe(now)):
-            return Admission.ADMITTED
-        return self._refusal(minimum_tokens, free, answer_by - now)
+        queue = self._queues[call.priority]
+        queue.advance(now)  # the model thread, which removes expired lists, may be asleep
+        domain = call.adapter.ref.domain
+        if queue.tokens and not _has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
+            return Admission.QUEUE_FULL, 0.0
+        if call.priority is not Priority.INTERACTIVE or ignores_deadline:
+            return Admission.ADMITTED, math.inf
+        free, fair = self._seconds_free(domain, call.answer_by, now)
+        minimum_seconds = self.cost.seconds(minimum_tokens)
+        if minimum_seconds <= fair:
+            return Admission.ADMITTED, fair
+        left = call.answer_by - now
+        if left > 0.0 and self._may_probe(now):
+            return Admission.PROBE, math.inf
+        is_late = left <= 0.0 or (left <= self._max_queue_seconds and minimum_seconds > free)
+        return (Admission.TOO_LATE if is_late else Admission.QUEUE_FULL), 0.0
 
-    def cancel(self, entry: Entry[Payload]) -> bool:
-        """Takes `entry` out; False where it waits no longer."""
-        return self._lanes[entry.lane].remove(entry)
+    def offer(self, entry: Entry, now: float) -> Admission:
+        """Queues a tokenised list, cut to the hypotheses that can be scored in time, unless `admit` refuses it."""
+        admission, seconds = self.admit(entry.call, entry.tokens, entry.minimum_tokens, now)
+        if not admission.is_refusal:
+            entry.is_probe = admission is Admission.PROBE
+            self._cut(entry, seconds)
+            self._queues[entry.call.priority].add(entry)
+        return admission
 
-    def take(self, now: float) -> Batch[Payload]:
-        """Takes the lists of the next pass, and apart those that cannot be ready in time any more.
+    def cancel(self, entry: Entry) -> bool:
+        """Takes `entry` out of the queue; False if it does not wait any more."""
+        return self._queues[entry.call.priority].remove(entry)
 
-        A pass is as long as its budget of tokens and seconds allows and as the earliest deadline in it does.
+    def take(self, now: float) -> Batch:
+        """Takes the lists of the next batch, and separately the lists that cannot be ready in time any more.
+
+        A batch keeps within the budget of tokens and seconds and ends before the earliest deadline in it.
         """
-        batch: Batch[Payload] = Batch()
-        for lane in self._lanes.values():
-            batch.too_late += lane.pop_expired(now)
-        self._take_owed(batch, now)
-        self._fill(batch, self._lanes[Priority.INTERACTIVE], now)
-        self._fill(batch, self._lanes[Priority.BATCH], now)
+        batch = Batch()
+        for queue in self._queues.values():
+            batch.too_late += queue.pop_expired(now)
+        self._take_credited(batch, now)
+        self._fill(batch, self._queues[Priority.INTERACTIVE], now)
+        self._fill(batch, self._queues[Priority.BATCH], now)
         if not batch.entries:
-            self._fill(batch, self._lanes[Priority.IDLE], now)
+            self._fill(batch, self._queues[Priority.IDLE], now)
         self._earn_credit()
         if batch.entries:
-            self._free_at = self._begins(now) + self.cost.seconds(batch.tokens)
+            self._free_at = self._next_start(now) + self.cost.seconds(batch.tokens)
             self._num_running += 1
         return batch
 
-    def finish(self, batch: Batch[Payload], started: float, now: float, *, read_tokens: int) -> None:
-        """Says that the pass of `batch` has ended; its duration teaches what the next will take.
+    def finish(self, batch: Batch, started: float, now: float, *, read_tokens: int) -> None:
+        """Records the end of a batch; its duration improves the predictions.
 
-        `read_tokens` is what the model read, fewer than the lists have where rows are equal; 0 teaches nothing.
+        `read_tokens` is the number of tokens that the model read; 0 if the duration says nothing.
         """
         self.cost.observe(read_tokens, now - started)
         if batch.entries:
@@ -151,106 +141,92 @@ class Scheduler(Generic[Payload]):
         if not self._num_running:
             self._free_at = now
 
-    def clear(self) -> list[Entry[Payload]]:
-        """Empties the queue and returns what waited."""
-        left = [entry for lane in self._lanes.values() for entry in lane.entries()]
-        for entry in left:
+    def clear(self) -> list[Entry]:
+        """Empties the queue and returns the lists that waited."""
+        waiting = [entry for queue in self._queues.values() for entry in queue.entries()]
+        for entry in waiting:
             self.cancel(entry)
-        return left
+        return waiting
 
     @property
     def queued_tokens(self) -> int:
-        """Tokens that wait."""
-        return sum(lane.tokens for lane in self._lanes.values())
+        """Tokens in the queue."""
+        return sum(queue.tokens for queue in self._queues.values())
 
     @property
     def queued_lists(self) -> int:
-        """Lists that wait."""
-        return sum(map(len, self._lanes.values()))
+        """Lists in the queue."""
+        return sum(map(len, self._queues.values()))
 
-    def oldest_age_seconds(self, lane: Priority, now: float) -> float:
-        """How long the longest-waiting list of a lane has waited; 0 where none waits."""
-        oldest = self._lanes[lane].oldest()
+    def oldest_age_seconds(self, priority: Priority, now: float) -> float:
+        """How long the longest-waiting list of a priority has waited; 0 if none waits."""
+        oldest = self._queues[priority].oldest()
         return 0.0 if oldest is None else now - oldest.enqueued_at
 
-    def _fit_into_queue(self, entry: Entry[Payload], now: float) -> Admission | None:
-        """Cuts `entry` to what can be ready in time; where that is too little, why it is turned away."""
-        free, fair = self._seconds_free(entry.domain, entry.answer_by, now)
-        if self._cut(entry, fair):
-            return None
-        if entry.answer_by > now and self._may_probe(now):
-            entry.is_probe = True
-            return None
-        return self._refusal(entry.cumulative_tokens[entry.minimum_rows - 1], free, entry.answer_by - now)
-
     def _seconds_free(self, domain: str, answer_by: float, now: float) -> tuple[float, float]:
-        """For a single list behind what goes before it: until its deadline, and of that what its domain may take."""
-        lane = self._lanes[Priority.INTERACTIVE]
-        ahead = self._begins(now) - now + self.cost.seconds_within_passes(lane.tokens_ahead(bucket_of(answer_by)))
+        """The seconds until the deadline that earlier lists leave free, and the part that the domain may use."""
+        queue = self._queues[Priority.INTERACTIVE]
+        seconds_ahead = self.cost.seconds_within_passes(queue.tokens_ahead(bucket_of(answer_by)))
+        ahead = self._next_start(now) - now + seconds_ahead
         free = min(answer_by - now, self._max_queue_seconds) - ahead
-        of_domain = self.cost.seconds_within_passes(lane.domain_tokens.get(domain, 0))
+        of_domain = self.cost.seconds_within_passes(queue.domain_tokens.get(domain, 0))
         return free, min(free, FAIR_SHARE * free - of_domain)
 
-    def _refusal(self, minimum_tokens: int, free: float, for_deadline: float) -> Admission:
-        """Why a list is turned away: its deadline, or that too much waits already."""
-        is_late = for_deadline <= self._max_queue_seconds and self.cost.seconds(minimum_tokens) > free
-        return Admission.TOO_LATE if is_late or for_deadline <= 0.0 else Admission.QUEUE_FULL
-
-    def _begins(self, now: float) -> float:
-        """When a pass taken now would begin."""
+    def _next_start(self, now: float) -> float:
+        """When a batch taken now would start."""
         return max(now, self._free_at) if self._num_running else now
 
     def _may_probe(self, now: float) -> bool:
         return not self._num_running and not self.queued_lists and now - self._free_at >= PROBE_SECONDS
 
-    def _could(self, entry: Entry[Payload], seconds: float) -> bool:
-        return self.cost.seconds(entry.cumulative_tokens[entry.minimum_rows - 1]) <= seconds
-
-    def _cut(self, entry: Entry[Payload], seconds: float) -> bool:
-        """Leaves in `entry` the rows that a pass of `seconds` holds; False where they are too few."""
+    def _cut(self, entry: Entry, seconds: float) -> bool:
+        """Cuts `entry` to the hypotheses that a pass of `seconds` holds; False if they are too few."""
         if self.cost.seconds(entry.tokens) <= seconds:
             return True
-        if not self._could(entry, seconds):
+        if self.cost.seconds(entry.minimum_tokens) > seconds:
             return False
-        entry.num_rows = bisect_right(entry.cumulative_tokens, seconds, hi=entry.num_rows, key=self.cost.seconds)
+        entry.num_hypotheses = bisect_right(
+            entry.cumulative_tokens, seconds, hi=entry.num_hypotheses, key=self.cost.seconds
+        )
         return True
 
-    def _take_owed(self, batch: Batch[Payload], now: float) -> None:
-        lane = self._lanes[Priority.BATCH]
-        while (head := lane.head()) is not None and head.tokens <= self._bulk_credit_tokens:
-            if not self._take_head(batch, lane, head, now):
+    def _take_credited(self, batch: Batch, now: float) -> None:
+        queue = self._queues[Priority.BATCH]
+        while (head := queue.head()) is not None and head.tokens <= self._bulk_credit_tokens:
+            if not self._take_head(batch, queue, head, now):
                 break
             self._bulk_credit_tokens -= head.tokens
 
-    def _fill(self, batch: Batch[Payload], lane: DeadlineQueue[Payload], now: float) -> None:
-        while (head := lane.head()) is not None and self._take_head(batch, lane, head, now):
+    def _fill(self, batch: Batch, queue: DeadlineQueue, now: float) -> None:
+        while (head := queue.head()) is not None and self._take_head(batch, queue, head, now):
             pass
 
-    def _take_head(self, batch: Batch[Payload], lane: DeadlineQueue[Payload], head: Entry[Payload], now: float) -> bool:
-        """Moves a lane's head into the pass, or to those it is too late for; False where the pass is full."""
+    def _take_head(self, batch: Batch, queue: DeadlineQueue, head: Entry, now: float) -> bool:
+        """Moves a queue's head into the batch, or to the lists that are too late; False if the batch is full."""
         if not batch.entries:
-            lane.remove(head)
-            if head.is_probe or self._cut(head, head.answer_by - self._begins(now)):
+            queue.remove(head)
+            if head.is_probe or self._cut(head, head.call.answer_by - self._next_start(now)):
                 batch.add(head)
             else:
                 batch.too_late.append(head)
             return True
         tokens = batch.tokens + head.tokens
-        most_seconds = min(self._max_pass_seconds, min(batch.earliest, head.answer_by) - self._begins(now))
-        if tokens > self.max_batch_tokens or self.cost.seconds(tokens) > most_seconds:
+        seconds_to_deadline = min(batch.earliest_deadline, head.call.answer_by) - self._next_start(now)
+        max_seconds = min(self._max_pass_seconds, seconds_to_deadline)
+        if tokens > self.max_batch_tokens or self.cost.seconds(tokens) > max_seconds:
             return False
-        lane.remove(head)
+        queue.remove(head)
         batch.add(head)
         return True
 
     def _earn_credit(self) -> None:
-        if len(self._lanes[Priority.BATCH]):
+        if len(self._queues[Priority.BATCH]):
             self._bulk_credit_tokens += max(1, self.max_batch_tokens // BULK_SHARE)
         else:
             self._bulk_credit_tokens = 0
 
 
-def _is_fair(tokens: int, lane: DeadlineQueue[Payload], domain: str, max_tokens: float) -> bool:
-    """Whether a lane has room for so many tokens more, and a domain has not taken more than its share of it."""
-    room = max_tokens - lane.tokens
-    return tokens <= room and lane.domain_tokens.get(domain, 0) + tokens <= FAIR_SHARE * room
+def _has_fair_room(queue: DeadlineQueue, domain: str, tokens: int, max_tokens: float) -> bool:
+    """Whether a queue has room for `tokens` more, and the domain stays within its share of it."""
+    room = max_tokens - queue.tokens
+    return tokens <= room and queue.domain_tokens.get(domain, 0) + tokens <= FAIR_SHARE * room

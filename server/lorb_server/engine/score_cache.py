@@ -1,7 +1,7 @@
-"""Scores the model has given before: a voice assistant's traffic repeats itself.
+"""Caches scores by adapter weights and tokens: the traffic of a voice assistant repeats itself.
 
-A row's score depends on the base, the adapter's weights, the dtype, the token and type ids and the scored
-positions. Base and dtype are one for a server's life; the rest is the key, in full, so that no two rows share one.
+A score depends on the base, the dtype, the adapter's weights, the token and type ids and the scored positions. A
+server has one base and one dtype; the key holds the rest in full, so that two hypotheses never share a key.
 """
 
 import struct
@@ -14,15 +14,19 @@ from lorb_adapters.text import EncodedHypothesis
 
 Key = tuple[str, bytes]
 
-# What CPython and the OrderedDict need for an entry beside its key's bytes: measured, rounded up.
+# Memory of an entry besides its key's bytes, in CPython's OrderedDict: measured and rounded up.
 ENTRY_OVERHEAD_BYTES = 320
 
 
 class ScoreCache:
-    """The least recently used scores leave when the bytes run out. Belongs to one thread."""
+    """Scores, bounded in bytes; the least recently used are evicted. Belongs to one thread.
+
+    Attributes:
+        max_bytes: the bound; 0 turns the cache off.
+        size_bytes: bytes of the entries.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        """`max_bytes` 0 turns it off."""
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._scores: OrderedDict[Key, float] = OrderedDict()
@@ -30,19 +34,19 @@ class ScoreCache:
     def __len__(self) -> int:
         return len(self._scores)
 
-    def keys(self, digest: str, rows: Sequence[EncodedHypothesis]) -> list[Key]:
-        """What the rows' scores under the adapter weights of `digest` are kept under; none where it is off."""
-        return [(digest, _row_bytes(row)) for row in rows] if self.max_bytes else []
+    def keys(self, digest: str, hypotheses: Sequence[EncodedHypothesis]) -> list[Key]:
+        """The keys of hypotheses under the adapter weights of `digest`; an empty list if the cache is off."""
+        return [(digest, _hypothesis_bytes(each)) for each in hypotheses] if self.max_bytes else []
 
     def get(self, key: Key) -> float | None:
-        """A score given before, or None."""
+        """The score of a key; None if it is not cached."""
         score = self._scores.get(key)
         if score is not None:
             self._scores.move_to_end(key)
         return score
 
     def put(self, key: Key, score: float) -> None:
-        """Keeps a score."""
+        """Adds a score, unless the key has one."""
         if key in self._scores:
             return
         self._scores[key] = score
@@ -52,10 +56,10 @@ class ScoreCache:
             self.size_bytes -= _size_bytes(oldest)
 
 
-def _row_bytes(row: EncodedHypothesis) -> bytes:
-    """The row spelled so that it can be read back: where scoring begins, how many tokens, their ids, their types."""
-    header = struct.pack("<II", row.scored_from, len(row.token_ids))
-    return header + array("I", row.token_ids).tobytes() + bytes(row.type_ids)
+def _hypothesis_bytes(hypothesis: EncodedHypothesis) -> bytes:
+    """An unambiguous encoding: the first scored position, the number of tokens, their ids, their types."""
+    header = struct.pack("<II", hypothesis.scored_from, len(hypothesis.token_ids))
+    return header + array("I", hypothesis.token_ids).tobytes() + bytes(hypothesis.type_ids)
 
 
 def _size_bytes(key: Key) -> int:

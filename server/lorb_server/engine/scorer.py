@@ -1,112 +1,96 @@
-"""Scores a list: from the cache what was scored before, the rest in a pass of the model."""
+"""Scores a list: from the score cache where a hypothesis was scored before, the rest by the model."""
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Protocol
 
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle
-from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Job, Priority, Scored
-from lorb_server.engine.batch import Request
+from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Call, Scored
+from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.score_cache import Key, ScoreCache
+from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.telemetry.metrics import Metrics
 
-# A cache that gives so many of the scores may have a whole list that the model would be too late for.
+# From this share of cache hits on, a list that the model would score too late may be in the cache as a whole.
 USEFUL_HIT_SHARE = 0.05
-HIT_SHARE_FORGETTING = 0.99  # weight of a list after each later one: the last 100 or so count
+HIT_SHARE_DECAY = 0.99  # weight of a list after each later one: the average covers the last 100 or so
 
 
-class AdapterWeightsSource(Protocol):
-    """What scoring needs of `lorb_server.engine.adapter_cache.AdapterCache`."""
+class WeightsSource(Protocol):
+    """Holds adapters' weights on the device: an AdapterCache."""
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
-        """Its weights on the device; None if they have left it."""
+        """The adapter's weights; None if they are not on the device."""
 
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
-        """Its weights, read from the store again."""
+        """The adapter's weights, read from the store again. Raises LorbError."""
 
 
 class Scorer:
     """Scores lists in this process. Belongs to the event loop."""
 
-    def __init__(self, engine: Engine, residents: AdapterWeightsSource, cache: ScoreCache, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, weights: WeightsSource, cache: ScoreCache, metrics: Metrics) -> None:
         self._engine = engine
-        self._residents = residents
+        self._weights = weights
         self._cache = cache
         self._metrics = metrics
-        self._hit_share = 0.0
+        self._hit_share = 0.0  # a decaying average over lists
         metrics.watch_cache(lambda: cache.size_bytes)
 
-    def check_room(self, domain: str, lane: Priority, *, minimum_tokens: int = 1, answer_by: float = math.inf) -> None:
-        """See Scoring. Where scores are often in the cache, a deadline turns away only what is not in it."""
+    def check_admission(self, call: Call, minimum_tokens: int) -> None:
+        """Raises Overloaded, DeadlineExceeded or Unavailable if the list will be refused; called before tokenisation.
+
+        While scores are often in the cache, a deadline refuses no list before the cache has been asked.
+        """
         if self._hit_share < USEFUL_HIT_SHARE:
-            self._engine.check_room(domain, lane, minimum_tokens=minimum_tokens, answer_by=answer_by)
+            self._engine.check_admission(call, minimum_tokens)
         else:
-            self._engine.check_room(domain, lane)
+            self._engine.check_admission(call, 1, ignores_deadline=True)
 
-    async def score(self, job: Job) -> Scored:
-        """See Scoring."""
-        keys = self._cache.keys(job.adapter.ref.digest, job.rows)
-        scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(job.rows)
+    async def score(self, call: Call) -> Scored:
+        """Scores a tokenised list. Cancelling the task takes the list out of the queue.
+
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
+        from being loaded again.
+        """
+        keys = self._cache.keys(call.adapter.ref.digest, call.hypotheses)
+        scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(call.hypotheses)
         missing = [i for i, score in enumerate(scores) if score is None]
-        self._count(len(scores) - len(missing), len(missing))
+        self._count_lookups(len(scores) - len(missing), len(missing))
         if not missing:
-            return _scored(scores, missing, 0.0, 0.0)
-        passed = await self._engine.submit(await self._request(job, missing))
-        for i, score in zip(missing, passed.scores, strict=False):
+            return _leading(scores, missing)
+        weights = self._weights.get(call.adapter) or await self._weights.reload(call.adapter)
+        minimum = _minimum_missing(missing) if call.may_be_partial else len(missing)
+        entry = Entry(call, [call.hypotheses[i] for i in missing], minimum, weights)
+        result = await self._engine.submit(entry)
+        for i, score in zip(missing, result.scores, strict=False):  # fewer scores if the list was cut
             scores[i] = score
-        self._keep(keys, missing, passed.scores)
-        return _scored(scores, missing, passed.queue_seconds, passed.infer_seconds)
-
-    async def _request(self, job: Job, missing: Sequence[int]) -> Request:
-        weights = self._residents.get(job.adapter) or await self._residents.reload(job.adapter)
-        rows: list[EncodedHypothesis] = [job.rows[i] for i in missing]
-        return Request(
-            rows=rows,
-            cumulative_tokens=tuple(accumulate(row.num_tokens for row in rows)),
-            minimum_rows=_least_rows(missing) if job.may_be_partial else len(rows),
-            domain=job.adapter.ref.domain,
-            digest=job.adapter.ref.digest,
-            weights=weights,
-            answer_by=job.answer_by,
-            lane=job.lane,
-        )
-
-    def _keep(self, keys: Sequence[Key], missing: Sequence[int], scores: Sequence[float]) -> None:
-        for i, score in zip(missing, scores, strict=False):
             if keys and math.isfinite(score):
                 self._cache.put(keys[i], score)
+        return _leading(scores, missing, result.queue_seconds, result.infer_seconds)
 
-    def _count(self, hits: int, misses: int) -> None:
+    def _count_lookups(self, hits: int, misses: int) -> None:
         if self._cache.max_bytes:
             share = hits / (hits + misses)
-            self._hit_share += (1 - HIT_SHARE_FORGETTING) * (share - self._hit_share)
+            self._hit_share += (1 - HIT_SHARE_DECAY) * (share - self._hit_share)
             self._metrics.cache_lookups.labels("hit").inc(hits)
             self._metrics.cache_lookups.labels("miss").inc(misses)
 
 
-def _least_rows(missing: Sequence[int]) -> int:
-    """How many of the missing rows make the first MINIMUM_PARTIAL_HYPOTHESES of the list complete; at least one."""
+def _minimum_missing(missing: Sequence[int]) -> int:
+    """How many missing hypotheses complete the first MINIMUM_PARTIAL_HYPOTHESES of the list; at least one."""
     return max(1, sum(i < MINIMUM_PARTIAL_HYPOTHESES for i in missing))
 
 
-def _scored(
-    scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float, infer_seconds: float
+def _leading(
+    scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float = 0.0, infer_seconds: float = 0.0
 ) -> Scored:
-    """The leading scores, and how many of these were known before: what is known behind a gap counts for nothing."""
-    leading = _leading(scores)
-    num_made = sum(i < len(leading) for i in missing)
-    return Scored(leading, queue_seconds, infer_seconds, len(leading) - num_made)
-
-
-def _leading(scores: Sequence[float | None]) -> tuple[float, ...]:
-    """The scores up to the first that is not there."""
+    """The scores before the first gap. Cached scores behind the gap are dropped and not counted."""
     leading: list[float] = []
     for score in scores:
         if score is None:
             break
         leading.append(score)
-    return tuple(leading)
+    num_scored_now = sum(i < len(leading) for i in missing)
+    return Scored(tuple(leading), queue_seconds, infer_seconds, len(leading) - num_scored_now)

@@ -1,4 +1,4 @@
-"""The passes that must succeed before the server says that it serves, and that teach it what a pass takes."""
+"""The passes before the server reports SERVING: they test the model and teach the scheduler how long a pass takes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.setting import flag
 
-USUAL_ROW_WORDS = 16
+TYPICAL_WORDS = 16
 
 
 def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "max_batch_tokens") -> None:
-    """Raises InvalidInput, naming `setting`, where a pass could not hold the longest row that the base takes."""
+    """Raises InvalidInput, naming `setting`, if a batch cannot hold the longest hypothesis that the base accepts."""
     longest = model.base.text_encoder.max_tokens
     if max_batch_tokens < longest:
         raise InvalidInput(
@@ -31,11 +31,11 @@ def warm_up(
     cost: CostModel,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Tries a pass as large as the budget allows, and lets `cost` learn from passes of usual rows.
+    """Runs a pass as large as the budget allows, then trains `cost` on passes of hypotheses of a typical length.
 
-    Belongs to the model thread.
+    Each size runs twice: the first pass is not timed. Belongs to the model thread. Raises what the model raises.
     """
-    row, longest = _rows(model, USUAL_ROW_WORDS, model.base.text_encoder.max_tokens)
+    row, longest = _encode(model, TYPICAL_WORDS, model.base.text_encoder.max_tokens)
     _score(model, [longest] * (max_batch_tokens // longest.num_tokens))
     for share in (16, 4, 1):
         rows = [row] * max(1, max_batch_tokens // share // row.num_tokens)
@@ -45,12 +45,12 @@ def warm_up(
         cost.observe(row.num_tokens * len(rows), clock() - started)
 
 
-def probe(model: RescoringModel) -> None:
-    """Scores one short row; raises where the model scores nothing any more. Belongs to the model thread."""
-    _score(model, _rows(model, 1))
+def health_check(model: RescoringModel) -> None:
+    """Scores one short hypothesis. Raises what the model raises. Belongs to the model thread."""
+    _score(model, _encode(model, 1))
 
 
-def _rows(model: RescoringModel, *num_words: int) -> list[EncodedHypothesis]:
+def _encode(model: RescoringModel, *num_words: int) -> list[EncodedHypothesis]:
     texts = [" ".join(["a"] * count) for count in num_words]
     return model.base.text_encoder.encode(texts, "", TextNormalization(), uses_context=False)
 

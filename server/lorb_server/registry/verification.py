@@ -53,7 +53,7 @@ class Verification:
         """Verifies a version for an operator or a refresh, without the back-off. Raises LorbError."""
         adapter = self._domains.get(domain).loaded.get(version)
         load = partial(self._verify, domain, version)
-        return adapter or await self._loads.join((domain, version), load, is_patient=False)
+        return adapter or await self._loads.join((domain, version), load, backs_off=False)
 
     def start(self, domain: str, version: str) -> None:
         """Verifies a version in the background."""

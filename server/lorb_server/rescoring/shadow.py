@@ -1,23 +1,18 @@
-"""Scores answered lists with the domain's shadow adapter too, when nothing else is there to do, and counts."""
+"""Scores answered lists with the domain's shadow adapter while the model is idle, and counts disagreements."""
 
 import asyncio
 import logging
 import math
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
 
 from lorb.errors import DeadlineExceeded, LorbError, Overloaded
 from lorb.ranked import Ranked
 from lorb_adapters.ranking import rank
 from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import AdapterHandle
-from lorb_server.call import Job, Priority
+from lorb_server.call import Call, ListScorer, Priority, RescoreCall
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.logs import log_failure
-
-if TYPE_CHECKING:  # the rescorer offers its answers here
-    from lorb_server.call import Scoring
-    from lorb_server.rescoring.rescorer import Call
 
 MAX_WAITING = 64
 MAX_WAIT_SECONDS = 30.0
@@ -26,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Compares answers with those of shadow adapters. Belongs to the event loop; no call ever waits for it."""
+    """Compares answers with those of shadow adapters. Belongs to the event loop; no call waits for it."""
 
     def __init__(
         self,
-        scoring: "Scoring",
+        scorer: ListScorer,
         text_encoder: TextEncoder,
         threads: Executor,
         metrics: AdapterMetrics,
@@ -38,8 +33,8 @@ class Shadow:
         max_waiting: int = MAX_WAITING,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
-        """At most `max_waiting` lists wait, none longer than `max_wait_seconds`; further ones are not compared."""
-        self._scoring = scoring
+        """At most `max_waiting` lists wait, for at most `max_wait_seconds`; further lists are not compared."""
+        self._scorer = scorer
         self._text_encoder = text_encoder
         self._threads = threads
         self._metrics = metrics
@@ -47,8 +42,8 @@ class Shadow:
         self._max_wait_seconds = max_wait_seconds
         self._waiting: set[asyncio.Task[None]] = set()
 
-    def offer(self, call: "Call", ranked: Ranked) -> None:
-        """Notes an answer that the shadow of its route is to be compared with. Never raises."""
+    def offer(self, call: RescoreCall, ranked: Ranked) -> None:
+        """Compares an answer with the shadow of its route, later. Never raises."""
         shadow = call.route.shadow
         if shadow is None:
             return
@@ -60,17 +55,17 @@ class Shadow:
         task.add_done_callback(self._waiting.discard)
 
     async def drain(self) -> None:
-        """Waits until everything offered so far has been compared or dropped."""
+        """Waits until every list offered so far has been compared or dropped."""
         await asyncio.gather(*self._waiting)
 
     async def close(self) -> None:
-        """Gives up what waits."""
+        """Cancels the comparisons that wait."""
         tasks = list(self._waiting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _compare(self, call: "Call", shadow: AdapterHandle, best: int) -> None:
+    async def _compare(self, call: RescoreCall, shadow: AdapterHandle, best: int) -> None:
         domain = shadow.ref.domain
         try:
             shadow_best = await self._best(call, shadow)
@@ -91,24 +86,25 @@ class Shadow:
         if _text(call, shadow_best) != _text(call, best):
             self._metrics.shadow_disagreements.labels(domain).inc()
 
-    async def _best(self, call: "Call", shadow: AdapterHandle) -> int | None:
-        """The index that the shadow would have put first; None where its scores are not finite."""
-        self._scoring.check_room(shadow.ref.domain, Priority.IDLE)
+    async def _best(self, call: RescoreCall, shadow: AdapterHandle) -> int | None:
+        """The index that the shadow puts first; None if its scores are not finite."""
         loop = asyncio.get_running_loop()
+        shadow_call = Call(adapter=shadow, answer_by=loop.time() + self._max_wait_seconds, priority=Priority.IDLE)
+        self._scorer.check_admission(shadow_call, 1)
         texts = [hypothesis.transcript for hypothesis in call.distinct]
         encode = self._text_encoder.encode
-        rows = await loop.run_in_executor(
+        shadow_call.hypotheses = await loop.run_in_executor(
             self._threads, encode, texts, call.nbest.context, shadow.normalization, shadow.uses_context
         )
-        scored = await self._scoring.score(Job(rows, shadow, loop.time() + self._max_wait_seconds, Priority.IDLE))
+        scored = await self._scorer.score(shadow_call)
         if not all(map(math.isfinite, scored.scores)):
             return None
-        truncated = [row.truncated for row in rows]
+        truncated = [hypothesis.truncated for hypothesis in shadow_call.hypotheses]
         arguments = (call.nbest, call.distinct, scored.scores, truncated, shadow.ranking, call.options)
         hypotheses = await loop.run_in_executor(self._threads, rank, *arguments)
         return hypotheses[0].index
 
 
-def _text(call: "Call", index: int) -> int:
-    """Which of the list's distinct texts stands at this index."""
+def _text(call: RescoreCall, index: int) -> int:
+    """The number of the distinct text that stands at this index of the list."""
     return next(i for i, text in enumerate(call.distinct) if index in text.positions)

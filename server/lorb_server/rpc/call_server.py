@@ -1,11 +1,11 @@
-"""The rescoring service and what it stands on, from gRPC down to the scoring, wherever that is."""
+"""Builds the rescoring service, from the gRPC server down to the scorer, and starts and stops it."""
 
 import os
 
 from lorb.v1 import rescoring_pb2_grpc
 from lorb_adapters.text import TextEncoder
-from lorb_server.base_info import BaseInfo
-from lorb_server.call import Scoring
+from lorb_server.adapter import BaseInfo
+from lorb_server.call import ListScorer
 from lorb_server.config import ServeConfig
 from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Rescorer
@@ -21,7 +21,7 @@ from lorb_server.thread_pool import full_pool
 
 
 class CallServer:
-    """Takes callers' calls in this process. Belongs to the event loop."""
+    """Answers Rescore and BatchRescore calls in this process. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class CallServer:
         base: BaseInfo,
         text_encoder: TextEncoder,
         routing: Routing,
-        scoring: Scoring,
+        scorer: ListScorer,
         metrics: Metrics,
         health: Health,
         *,
@@ -37,14 +37,14 @@ class CallServer:
     ) -> None:
         """`shares_port`: other processes of this server listen on the same port.
 
-        Raises InvalidInput where traces are asked for that cannot be made, or the file of tokens cannot be read.
+        Raises InvalidInput if tracing is on and its packages are missing, or if the token file cannot be read.
         """
         self._config = config
         self._tracing = open_tracing(config.otlp_endpoint, os.environ)
         self._threads = full_pool(config.tokenizer_threads, "tokenizer")
-        self._shadow = Shadow(scoring, text_encoder, self._threads, metrics.adapters)
+        self._shadow = Shadow(scorer, text_encoder, self._threads, metrics.adapters)
         rescorer = Rescorer(
-            scoring,
+            scorer,
             text_encoder,
             self._threads,
             metrics,
@@ -55,17 +55,17 @@ class CallServer:
         service = RescoringService(
             config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
         )
-        guards = call_interceptors(config, metrics.callers)
-        self._server = make_server(config, RESCORING, health, guards, shares_port=shares_port)
+        interceptors = call_interceptors(config, metrics.callers)
+        self._server = make_server(config, RESCORING, health, interceptors, shares_port=shares_port)
         rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
 
     async def listen(self) -> int:
-        """Starts, and returns the port it got; raises InvalidInput where the address is taken or none."""
+        """Starts listening and returns the port. Raises InvalidInput if the address is invalid or in use."""
         config = self._config
         return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more calls; those in flight may take so long."""
+        """Takes no more calls; calls in flight may take `grace_seconds`."""
         await self._server.stop(grace_seconds)
         await self._shadow.close()
         self._threads.shutdown(wait=False, cancel_futures=True)

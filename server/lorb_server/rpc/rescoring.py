@@ -1,13 +1,13 @@
-"""The rescoring service: decode, validate, pin the adapter, hand over, encode."""
+"""The rescoring service: decodes and validates requests, pins the adapter, has the list rescored, and encodes it."""
 
 import asyncio
 from collections.abc import Callable
 
 from lorb import __version__
+from lorb.error_status import status_code
 from lorb.errors import DeadlineExceeded, InvalidInput, LorbError, Unavailable
 from lorb.ranked import Ranked, RescoreOptions
 from lorb.server_info import ServerInfo
-from lorb.status import status_code
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
 from lorb.wire import (
@@ -17,17 +17,16 @@ from lorb.wire import (
     response_from_info,
     response_from_ranked,
 )
-from lorb_server.adapter import Route
-from lorb_server.base_info import BaseInfo
-from lorb_server.call import Priority
+from lorb_server.adapter import BaseInfo, Route
+from lorb_server.call import Priority, RescoreCall
 from lorb_server.config import ServeConfig
 from lorb_server.registry.router import Routing
-from lorb_server.rescoring.rescorer import Call, Rescorer
+from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
 
-# gRPC rounds a deadline up on its way: by as much as 3.5 % of it in 2,000 random ones (grpcio 1.85).
+# gRPC rounds deadlines up on the wire, by at most 3.5 % in 2,000 random ones (grpcio 1.85).
 _DEADLINE_ROUNDING = 0.04
 
 
@@ -45,7 +44,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         is_warm: Callable[[], bool],
         tracing: Tracing | None = None,
     ) -> None:
-        """Until `is_warm`, calls are UNAVAILABLE."""
+        """Calls fail with UNAVAILABLE until `is_warm` returns true."""
         self.tracing = tracing
         self.internal_errors = metrics.internal_errors
         self._config = config
@@ -68,12 +67,11 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def BatchRescore(  # noqa: N802
         self, request: pb.BatchRescoreRequest, context: Context
     ) -> pb.BatchRescoreResponse:
-        """Rescores many lists, each with its own answer or status."""
+        """Rescores many lists; each has its own response or status."""
         started_at = asyncio.get_running_loop().time()
         if len(request.requests) > self._config.max_batch_lists:
-            most = self._config.max_batch_lists
             raise InvalidInput(
-                f"requests has {len(request.requests)} lists, this server takes {most}",
+                f"requests has {len(request.requests)} lists, this server takes {self._config.max_batch_lists}",
                 field="requests",
             )
         answer_by = self._answer_by(context, started_at, self._config.default_bulk_deadline_seconds)
@@ -81,7 +79,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             tasks = []
             for one in request.requests:
                 tasks.append(group.create_task(self._rescore_one(one, started_at, answer_by)))
-                await asyncio.sleep(0)  # single calls get their turn between the lists of a batch
+                await asyncio.sleep(0)  # Rescore calls get their turn between the lists of a batch
         return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
 
     @map_errors
@@ -90,7 +88,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         request: pb.GetServerInfoRequest,
         context: Context,
     ) -> pb.GetServerInfoResponse:
-        """Tells what this server is, serves and accepts."""
+        """Reports the server's version, base, domains and limits."""
         return response_from_info(
             ServerInfo(
                 server_version=__version__,
@@ -112,10 +110,12 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         except LorbError as error:
             return error
 
-    async def _rescore(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Priority) -> Ranked:
+    async def _rescore(
+        self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
+    ) -> Ranked:
         domain = ""
         try:
-            call = await self._admit(request, started_at, answer_by, lane)
+            call = await self._admit(request, started_at, answer_by, priority)
             domain = call.adapter.ref.domain
             return await self._rescorer.rescore(call)
         except LorbError as error:
@@ -123,7 +123,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             raise
         except Exception as error:
             failure = internal_error(
-                error, "BatchRescore" if lane is Priority.BATCH else "Rescore", self.internal_errors
+                error, "BatchRescore" if priority is Priority.BATCH else "Rescore", self.internal_errors
             )
             self._count_error(domain, failure)
             raise failure from None
@@ -131,11 +131,13 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     def _count_error(self, domain: str, error: LorbError) -> None:
         self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
 
-    async def _admit(self, request: pb.RescoreRequest, started_at: float, answer_by: float, lane: Priority) -> Call:
-        """Decodes and validates a request, and pins the adapter that serves its domain now."""
+    async def _admit(
+        self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
+    ) -> RescoreCall:
+        """Decodes and validates a request, and pins the adapters that serve its domain now."""
         if not self._is_warm():
             raise Unavailable("this server is not warm yet; try again soon, or another one")
-        if len(request.hypotheses) > self._config.max_hypotheses:  # before each of them is decoded
+        if len(request.hypotheses) > self._config.max_hypotheses:  # checked before any of them is decoded
             raise InvalidInput(
                 f"hypotheses has {len(request.hypotheses)} entries, this server takes {self._config.max_hypotheses}",
                 field="hypotheses",
@@ -146,26 +148,28 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             max_hypotheses=self._config.max_hypotheses, max_transcript_chars=self._config.max_transcript_chars
         )
         route = await self._route(options, options.routing_key or nbest.id, answer_by)
-        call = Call(nbest, options, route, started_at, answer_by, lane)
+        call = RescoreCall(
+            nbest=nbest, options=options, route=route, started_at=started_at, answer_by=answer_by, priority=priority
+        )
         call.decoded_at = asyncio.get_running_loop().time()
         return call
 
     async def _route(self, options: RescoreOptions, routing_key: str, answer_by: float) -> Route:
-        """The adapters of a domain, which a domain that nobody has asked for yet must load first.
+        """The adapters of a domain; the first call of a domain waits until its adapter is loaded.
 
-        Raises DeadlineExceeded under either policy where that takes too long: until it is loaded nobody knows
-        whether the domain can be served at all.
+        Raises DeadlineExceeded under either policy if loading takes longer than the deadline: until then it is unknown
+        whether the domain can be served.
         """
         try:
             async with asyncio.timeout_at(answer_by):
                 return await self._routing.route(options.domain, routing_key)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"the adapter of {options.domain!r} was not loaded by the deadline; it goes on loading: ask again"
+                f"the adapter of {options.domain!r} was not loaded by the deadline; it is still loading: try again"
             ) from None
 
     def _answer_by(self, context: Context, now: float, default_seconds: float) -> float:
-        """When the answer must leave, on the event loop's clock: the caller's deadline less the margin."""
+        """When the answer must be sent: the caller's deadline less the margin; seconds on the event loop's clock."""
         remaining: float | None = context.time_remaining()
         seconds = default_seconds if remaining is None else remaining * (1 - _DEADLINE_ROUNDING)
         return now + seconds - self._config.deadline_margin_seconds

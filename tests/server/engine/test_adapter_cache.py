@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lorb.errors import InvalidAdapter, StoreUnavailable, Unavailable
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, SimulatedClock, adapter_handle, adapter_weights
+from support.servers.serving import WAIT_SECONDS, SimulatedClock
+from support.servers.stub_model import adapter_handle, adapter_weights
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
 ADAPTERS = [adapter_handle(number) for number in range(8)]
@@ -41,7 +42,7 @@ class Bench:
 
     def __init__(self, room_for, threads=None):
         self.reader, self.metrics, self.clock = Reader(), Metrics(), SimulatedClock()
-        self.residents = AdapterCache(
+        self.cache = AdapterCache(
             self.reader,
             threads,
             self.metrics.adapters,
@@ -52,10 +53,10 @@ class Bench:
 
     def put(self, *numbers):
         for number in numbers:
-            self.residents.put(ADAPTERS[number], adapter_weights(number))
+            self.cache.put(ADAPTERS[number], adapter_weights(number))
 
     def there(self):
-        return [number for number, adapter in enumerate(ADAPTERS) if adapter.ref in self.residents]
+        return [number for number, adapter in enumerate(ADAPTERS) if adapter.ref in self.cache]
 
     def sample(self, name, **labels):
         return self.metrics.registry.get_sample_value(name, labels)
@@ -85,11 +86,11 @@ def test_the_least_recently_used_leave():
     """Using one keeps it; looking whether it is there does not."""
     bench = Bench(3)
     bench.put(0, 1, 2)
-    assert number_of(bench.residents.get(ADAPTERS[0])) == 0
-    assert ADAPTERS[1].ref in bench.residents
+    assert number_of(bench.cache.get(ADAPTERS[0])) == 0
+    assert ADAPTERS[1].ref in bench.cache
     bench.put(3)
     assert bench.there() == [0, 2, 3]
-    assert bench.residents.get(ADAPTERS[1]) is None
+    assert bench.cache.get(ADAPTERS[1]) is None
     assert bench.sample("lorb_adapter_evictions_total") == 1
     assert bench.sample("lorb_resident_adapters") == 3
     assert bench.sample("lorb_resident_adapter_bytes") == 3 * ADAPTER_BYTES
@@ -100,40 +101,40 @@ def test_the_bound_holds_and_the_latest_stay(room_for, uses):
     """After any uses the adapters there are the most recently used ones, as many as the bytes hold."""
     bench = Bench(room_for)
     for number in uses:
-        if bench.residents.get(ADAPTERS[number]) is None:
+        if bench.cache.get(ADAPTERS[number]) is None:
             bench.put(number)
     latest = list(dict.fromkeys(reversed(uses)))[:room_for]
     assert bench.there() == sorted(latest)
-    assert bench.residents.size_bytes == len(latest) * ADAPTER_BYTES <= bench.residents.max_bytes
-    assert bench.residents.has_room == (not latest or len(latest) < room_for)
+    assert bench.cache.size_bytes == len(latest) * ADAPTER_BYTES <= bench.cache.max_bytes
+    assert bench.cache.has_room == (not latest or len(latest) < room_for)
 
 
 def test_one_that_is_too_large_alone_still_serves():
     """A bound below a single adapter holds one at a time."""
     bench = Bench(1)
-    bench.residents.max_bytes = 1
+    bench.cache.max_bytes = 1
     bench.put(0, 1)
     assert bench.there() == [1]
-    assert not bench.residents.has_room
+    assert not bench.cache.has_room
 
 
 def test_the_bases_head_never_leaves():
     """No store could bring it back."""
     bench = Bench(1)
-    bench.residents.keep(ADAPTERS[7], adapter_weights(7))
+    bench.cache.put_permanent(ADAPTERS[7], adapter_weights(7))
     bench.put(0, 1, 2)
-    assert number_of(bench.residents.get(ADAPTERS[7])) == 7
-    assert bench.residents.size_bytes == ADAPTER_BYTES
+    assert number_of(bench.cache.get(ADAPTERS[7])) == 7
+    assert bench.cache.size_bytes == ADAPTER_BYTES
 
 
 def test_what_is_dropped_is_gone():
     """Its bytes are free; that is no eviction. Dropping what is not there does nothing."""
     bench = Bench(3)
     bench.put(0, 1)
-    bench.residents.drop(ADAPTERS[0])
-    bench.residents.drop(ADAPTERS[5])
+    bench.cache.drop(ADAPTERS[0])
+    bench.cache.drop(ADAPTERS[5])
     assert bench.there() == [1]
-    assert bench.residents.size_bytes == ADAPTER_BYTES
+    assert bench.cache.size_bytes == ADAPTER_BYTES
     assert bench.sample("lorb_adapter_evictions_total") == 0
 
 
@@ -143,11 +144,11 @@ def test_all_who_wait_share_one_reading():
     async def test(bench):
         bench.put(1, 2, 3)
         gate = bench.reader.gates[0] = threading.Event()
-        waiting = [asyncio.create_task(bench.residents.reload(ADAPTERS[0])) for _ in range(4)]
+        waiting = [asyncio.create_task(bench.cache.reload(ADAPTERS[0])) for _ in range(4)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        assert number_of(await bench.residents.reload(ADAPTERS[1])) == 1
-        assert number_of(await bench.residents.reload(ADAPTERS[4])) == 4  # read while the other still is
+        assert number_of(await bench.cache.reload(ADAPTERS[1])) == 1
+        assert number_of(await bench.cache.reload(ADAPTERS[4])) == 4  # read while the other still is
         gate.set()
         weights = await asyncio.gather(*waiting[1:])
         assert [number_of(one) for one in weights] == [0] * 3
@@ -165,16 +166,16 @@ def test_a_failed_reading_is_tried_again_after_a_moment():
     async def test(bench):
         bench.reader.trouble[0] = StoreUnavailable("gone")
         results = await asyncio.gather(
-            *(bench.residents.reload(ADAPTERS[number]) for number in (0, 0, 1)), return_exceptions=True
+            *(bench.cache.reload(ADAPTERS[number]) for number in (0, 0, 1)), return_exceptions=True
         )
         assert [type(result) for result in results[:2]] == [StoreUnavailable] * 2
         assert number_of(results[2]) == 1
         with pytest.raises(StoreUnavailable):
-            await bench.residents.reload(ADAPTERS[0])
+            await bench.cache.reload(ADAPTERS[0])
         assert bench.reader.read.count(0) == 1
         bench.reader.trouble.clear()
         bench.clock.now += 2.0
-        assert number_of(await bench.residents.reload(ADAPTERS[0])) == 0
+        assert number_of(await bench.cache.reload(ADAPTERS[0])) == 0
         assert bench.sample("lorb_adapter_bring_backs_total", result="failed") == 1
 
     run(test)
@@ -187,7 +188,7 @@ def test_a_moment_without_memory_is_nothing_against_the_adapter(error):
     async def test(bench):
         bench.reader.trouble[0] = error
         with pytest.raises(Unavailable, match="memory"):
-            await bench.residents.reload(ADAPTERS[0])
+            await bench.cache.reload(ADAPTERS[0])
 
     run(test)
 
@@ -198,7 +199,7 @@ def test_an_unforeseen_error_is_told_by_its_type():
     async def test(bench):
         bench.reader.trouble[0] = KeyError("secret")
         with pytest.raises(InvalidAdapter, match="KeyError") as caught:
-            await bench.residents.reload(ADAPTERS[0])
+            await bench.cache.reload(ADAPTERS[0])
         assert "secret" not in caught.value.message
 
     run(test)

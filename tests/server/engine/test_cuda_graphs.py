@@ -13,11 +13,11 @@ from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
-from lorb_server import build as engine_room
+from lorb_server import build
 from lorb_server.engine import cuda_graphs as module
 from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import choose_placement
-from lorb_server.engine.warm_up import probe
+from lorb_server.engine.warm_up import health_check
 from lorb_server.telemetry.metrics import Metrics
 from support.adapters.publications import make_publication
 from support.adapters.random_adapters import random_adapter
@@ -65,7 +65,7 @@ def test_right_passes_are_used(model, caplog):
     launched.clear()
     torch.testing.assert_close(scored(model), expected, rtol=1e-5, atol=1e-5)
     assert len(launched) == 1
-    probe(model)
+    health_check(model)
 
 
 def fail_to_record(runs):
@@ -76,13 +76,13 @@ def fail_to_record(runs):
 def test_what_cannot_be_used_is_given_up_at_once(model, monkeypatch, caplog, reason, capture):
     """A recording that raises, or scores otherwise: one line and a count, and ordinary passes go on."""
     expected, metrics = scored(model), Metrics()
-    monkeypatch.setattr(module, "largest_deviation", lambda *_: 0.3)
+    monkeypatch.setattr(module, "max_relative_deviation", lambda *_: 0.3)
     CudaGraphs(model, metrics, capture).record(MAX_TOKENS)
     assert [record.message for record in caplog.records] == [FAILURE]
     assert caplog.records[0].fields["reason"] == reason
     assert value(metrics, "lorb_cuda_graph_failures_total", reason=reason) == 1
     assert value(metrics, "lorb_cuda_graphs") == 0
-    assert model.launch_small is None
+    assert model.launch_graph is None
     assert torch.equal(scored(model), expected)
 
 
@@ -105,7 +105,7 @@ def test_a_budget_below_the_smallest_pass_records_none(model, caplog):
     CudaGraphs(model, metrics, unrecorded).record(100)
     assert not caplog.records
     assert value(metrics, "lorb_cuda_graphs") == 0
-    assert model.launch_small is None
+    assert model.launch_graph is None
 
 
 @pytest.mark.parametrize(("capture", "recorded"), [(unrecorded, 8), (fail_to_record, 0)])
@@ -115,7 +115,7 @@ def test_a_server_answers_the_same_with_and_without(tiny_bert, shared_store, mon
     with running_server(tiny_bert, folder, max_batch_tokens=2048) as ordinary:
         expected = ordinary.rescore("the cat", "a cat", "a dog")
     monkeypatch.setattr(serving, "choose_placement", lambda config: replace(choose_placement(config), cuda_graphs=True))
-    monkeypatch.setattr(engine_room, "CudaGraphs", partial(CudaGraphs, capture=capture))
+    monkeypatch.setattr(build, "CudaGraphs", partial(CudaGraphs, capture=capture))
     with running_server(tiny_bert, folder, max_batch_tokens=2048, score_cache_bytes=0) as server:
         answers = [server.rescore("the cat", "a cat", "a dog") for _ in range(3)]
         assert server.sample("lorb_cuda_graphs") == recorded

@@ -7,7 +7,7 @@ import torch
 
 from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig
-from lorb_server.engine.device import choose_placement, use_threads
+from lorb_server.engine.device import choose_placement, is_out_of_memory, use_threads
 
 
 @pytest.fixture
@@ -100,3 +100,17 @@ def test_each_thread_computes_on_its_own_number_of_threads():
     model_thread.join()
     assert counted == {"model": 3, "other": 1}
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_out_of_memory_is_told_from_other_errors(error, expected):
+    """Errors of CUDA, of Python and of torch's CPU allocator are recognised."""
+    assert is_out_of_memory(error) is expected

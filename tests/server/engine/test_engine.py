@@ -1,4 +1,4 @@
-"""The model thread."""
+"""lorb_server.engine.engine: lists on the model thread, their deadlines and their order."""
 
 import asyncio
 import threading
@@ -7,8 +7,9 @@ import pytest
 
 from lorb.errors import DeadlineExceeded, Overloaded
 from lorb_server.call import Priority
-from support.engine.running_engine import A, B, hold, run
-from support.servers.serving import WAIT_SECONDS, SimulatedClock, request, row, telling_score
+from support.engine.running_engine import A, B, call, entry, hold, run
+from support.servers.serving import WAIT_SECONDS, SimulatedClock
+from support.servers.stub_model import row, stub_score
 
 
 def test_lists_of_different_adapters_share_a_pass():
@@ -16,11 +17,11 @@ def test_lists_of_different_adapters_share_a_pass():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        first = engine.submit(request(row(1, 2), row(3, 4)))
-        second = engine.submit(request(row(1, 2), number=2))
+        first = engine.submit(entry(row(1, 2), row(3, 4)))
+        second = engine.submit(entry(row(1, 2), number=2))
         model.gate.set()
-        assert (await first).scores == tuple(telling_score(r, A) for r in (row(1, 2), row(3, 4)))
-        assert (await second).scores == (telling_score(row(1, 2), B),)
+        assert (await first).scores == tuple(stub_score(r, A) for r in (row(1, 2), row(3, 4)))
+        assert (await second).scores == (stub_score(row(1, 2), B),)
         await held
         assert model.passes == [1, 3]
         assert metrics.registry.get_sample_value("lorb_batch_adapters_sum") == 3
@@ -34,7 +35,7 @@ def test_times_are_the_clocks():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = engine.submit(request())
+        waiting = engine.submit(entry())
         clock.now += 2.5
         assert metrics.registry.get_sample_value("lorb_queue_oldest_age_seconds", {"lane": "single"}) == 2.5
         assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
@@ -52,12 +53,12 @@ def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
     async def test(engine, model, metrics):
         for _ in range(3):
             model.on_pass = lambda rows: setattr(clock, "now", clock.now + sum(r.num_tokens for r in rows) / 10)
-            await engine.submit(request(row(*range(10))))
+            await engine.submit(entry(row(*range(10))))
         rows = [row(*range(i, i + 10)) for i in range(5)]
-        scored = await engine.submit(request(*rows, minimum_rows=2, answer_by=clock.now + 3.01))
-        assert scored.scores == tuple(telling_score(each, A) for each in rows[:3])
+        scored = await engine.submit(entry(*rows, minimum_hypotheses=2, answer_by=clock.now + 3.01))
+        assert scored.scores == tuple(stub_score(each, A) for each in rows[:3])
         with pytest.raises(DeadlineExceeded):
-            engine.submit(request(*rows, answer_by=clock.now + 3.01))
+            engine.submit(entry(*rows, answer_by=clock.now + 3.01))
 
     run(test, clock=clock)
 
@@ -73,10 +74,10 @@ def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
         model.on_pass = read
         long = [row(i, *range(99)) for i in range(5)]
         for _ in range(5):
-            await engine.submit(request(*long))
+            await engine.submit(entry(*long))
         predicted = engine._scheduler.cost.seconds(500)
         held = await hold(engine, model)
-        equal = [engine.submit(request(long[0])) for _ in range(5)]
+        equal = [engine.submit(entry(long[0])) for _ in range(5)]
         model.gate.set()
         await asyncio.gather(held, *equal)
         assert model.passes == [5] * 5 + [1, 1]
@@ -90,12 +91,12 @@ def test_a_full_queue_refuses_at_once():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = [engine.submit(request()) for _ in range(4)]  # of five: a third of the room is for other domains
+        waiting = [engine.submit(entry()) for _ in range(4)]  # of five: a third of the room is for other domains
         with pytest.raises(Overloaded):
-            engine.submit(request())
+            engine.submit(entry())
         with pytest.raises(Overloaded):
-            engine.check_room("voice", Priority.INTERACTIVE)
-        engine.check_room("voice", Priority.BATCH)
+            engine.check_admission(call(), 1)
+        engine.check_admission(call(priority=Priority.BATCH), 1)
         model.gate.set()
         await asyncio.gather(held, *waiting)
 
@@ -108,8 +109,8 @@ def test_expired_lists_are_answered_without_work():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        late = engine.submit(request(answer_by=clock.now + 1))
-        fine = engine.submit(request(row(5, 6), answer_by=clock.now + 5))
+        late = engine.submit(entry(answer_by=clock.now + 1))
+        fine = engine.submit(entry(row(5, 6), answer_by=clock.now + 5))
         clock.now += 2
         model.gate.set()
         with pytest.raises(DeadlineExceeded):
@@ -126,7 +127,7 @@ def test_a_cancelled_call_leaves_the_queue():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        gone, stays = engine.submit(request(row(7, 7))), engine.submit(request(row(8, 8)))
+        gone, stays = engine.submit(entry(row(7, 7))), engine.submit(entry(row(8, 8)))
         gone.cancel()
         await asyncio.sleep(0)
         assert metrics.registry.get_sample_value("lorb_queue_tokens") == 2
@@ -146,7 +147,7 @@ def test_a_call_cancelled_during_its_pass_harms_nobody():
         held = await hold(engine, model)
         held.cancel()
         model.gate.set()
-        assert (await engine.submit(request())).scores
+        assert (await engine.submit(entry())).scores
         assert metrics.registry.get_sample_value("lorb_rescore_abandoned_total") == 0
 
     run(test)
@@ -156,30 +157,30 @@ def test_the_next_pass_is_launched_while_the_device_is_at_one():
     """An accelerator never waits for its next pass to be prepared; results come in order, each to its caller."""
 
     async def test(engine, model, metrics):
-        model.device, errand = threading.Event(), threading.Event()
-        busy = engine.run_on_model_thread(lambda: errand.wait(WAIT_SECONDS))
+        model.device, release = threading.Event(), threading.Event()
+        busy = engine.run_on_model_thread(lambda: release.wait(WAIT_SECONDS))
         lists = [(row(1, 1), row(1, 2)), (row(2, 2), row(2, 3)), (row(3, 3),)]
-        calls = [engine.submit(request(*rows)) for rows in lists]
-        errand.set()
+        calls = [engine.submit(entry(*rows)) for rows in lists]
+        release.set()
         await busy
         while len(model.launches) < 2:
             await asyncio.sleep(0.001)
         assert not calls[0].done()
         model.device.set()
-        for call, rows in zip(calls, lists, strict=True):
-            assert (await call).scores == tuple(telling_score(each, A) for each in rows)
+        for waiting, rows in zip(calls, lists, strict=True):
+            assert (await waiting).scores == tuple(stub_score(each, A) for each in rows)
         assert model.launches == [2, 2, 1]
 
     run(test, max_batch_tokens=4)
 
 
-def test_errands_run_on_the_model_thread():
+def test_functions_run_on_the_model_thread():
     """Results and errors come back to who asked; an error is not a death."""
 
     async def test(engine, model, metrics):
         assert await engine.run_on_model_thread(lambda: threading.current_thread().name) == "model"
         with pytest.raises(ZeroDivisionError):
             await engine.run_on_model_thread(lambda: 1 // 0)
-        assert engine.alive
+        assert engine.is_alive
 
     run(test)

@@ -6,8 +6,8 @@ import pytest
 
 from lorb.errors import ModelFailed, Unavailable
 from lorb_server.call import Priority
-from support.engine.running_engine import A, hold, run
-from support.servers.serving import adapter_weights, request, row, telling_score
+from support.engine.running_engine import A, call, entry, hold, run
+from support.servers.stub_model import adapter_weights, row, stub_score
 
 
 def test_a_list_that_the_model_raises_for_fails_alone():
@@ -16,16 +16,16 @@ def test_a_list_that_the_model_raises_for_fails_alone():
     async def test(engine, model, metrics):
         held = await hold(engine, model)
         model.poison = row(6, 6, 6)
-        calls = [engine.submit(request(row(i, i), number=1 + i % 2)) for i in range(1, 8)]
-        poisoned = engine.submit(request(row(1, 2), row(6, 6, 6)))
+        calls = [engine.submit(entry(row(i, i), number=1 + i % 2)) for i in range(1, 8)]
+        poisoned = engine.submit(entry(row(1, 2), row(6, 6, 6)))
         model.gate.set()
         with pytest.raises(ModelFailed) as caught:
             await poisoned
         assert "6" not in str(caught.value)
-        for i, call in enumerate(calls, start=1):
-            assert (await call).scores == (telling_score(row(i, i), adapter_weights(1 + i % 2)),)
+        for i, future in enumerate(calls, start=1):
+            assert (await future).scores == (stub_score(row(i, i), adapter_weights(1 + i % 2)),)
         await held
-        assert engine.alive
+        assert engine.is_alive
         assert metrics.registry.get_sample_value("lorb_failed_passes_total") >= 1
 
     run(test)
@@ -37,9 +37,9 @@ def test_a_model_that_scores_nothing_any_more_is_a_death():
     async def test(engine, model, metrics):
         model.trouble = RuntimeError("device lost")
         with pytest.raises(ModelFailed):
-            await engine.submit(request())
+            await engine.submit(entry())
         await engine.died.wait()
-        assert not engine.alive
+        assert not engine.is_alive
 
     run(test)
 
@@ -49,15 +49,15 @@ def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        model.most_rows = 3
-        calls = [engine.submit(request(row(i, 1), row(i, 2))) for i in range(8)]
+        model.max_rows = 3
+        calls = [engine.submit(entry(row(i, 1), row(i, 2))) for i in range(8)]
         model.gate.set()
-        for i, call in enumerate(calls):
-            assert (await call).scores == tuple(telling_score(row(i, j), A) for j in (1, 2))
+        for i, future in enumerate(calls):
+            assert (await future).scores == tuple(stub_score(row(i, j), A) for j in (1, 2))
         await held
         assert max(model.passes) <= 3
         assert metrics.registry.get_sample_value("lorb_out_of_memory_passes_total") > 0
-        assert engine.alive
+        assert engine.is_alive
 
     run(test, max_batch_tokens=1000)
 
@@ -68,7 +68,8 @@ def test_every_waiting_call_fails_when_the_thread_dies():
     async def test(engine, model, metrics):
         calls = [await hold(engine, model)]
         calls += [
-            engine.submit(request(row(i, i), lane=Priority.BATCH if i % 2 else Priority.INTERACTIVE)) for i in range(20)
+            engine.submit(entry(row(i, i), priority=Priority.BATCH if i % 2 else Priority.INTERACTIVE))
+            for i in range(20)
         ]
         calls.append(engine.run_on_model_thread(lambda: None))
         model.trouble = SystemExit("killed")
@@ -76,11 +77,11 @@ def test_every_waiting_call_fails_when_the_thread_dies():
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 22
         await engine.died.wait()
-        assert not engine.alive
+        assert not engine.is_alive
         with pytest.raises(Unavailable):
-            engine.submit(request())
+            engine.submit(entry())
         with pytest.raises(Unavailable):
-            engine.check_room("voice", Priority.INTERACTIVE)
+            engine.check_admission(call(), 1)
 
     run(test)
 
@@ -91,7 +92,7 @@ def test_an_error_in_the_engine_itself_is_a_death():
     async def test(engine, model, metrics):
         held = await hold(engine, model)
         engine._scheduler.take = None
-        waiting = engine.submit(request())
+        waiting = engine.submit(entry())
         model.gate.set()
         await held
         with pytest.raises(ModelFailed):
@@ -106,7 +107,7 @@ def test_closing_fails_what_still_waits():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = engine.submit(request())
+        waiting = engine.submit(entry())
         closing = asyncio.create_task(engine.close())
         await asyncio.sleep(0)
         model.gate.set()

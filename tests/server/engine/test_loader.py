@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from lorb.errors import InvalidAdapter, ModelFailed, Unavailable, UnknownVersion
+from lorb.names import is_version
 from lorb_adapters.base.loader import load_base
+from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.loader import AdapterLoader, read_weights
+from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.registry.registry import Registry
 from lorb_server.telemetry.metrics import Metrics
@@ -25,16 +27,16 @@ from support.adapters.publications import golden_list, make_publication
 
 
 def run(test, store, tiny_bert):
-    """Runs `test(loader, residents, metrics)` on a running engine on the real tiny base."""
+    """Runs `test(loader, adapter_cache, metrics)` on a running engine on the real tiny base."""
 
     async def with_loader():
         metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
         engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
-        residents = AdapterCache(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
+        adapter_cache = AdapterCache(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
         try:
-            await test(AdapterLoader(store, model, engine, residents, threads, metrics), residents, metrics)
+            await test(AdapterLoader(store, model, engine, adapter_cache, threads, metrics), adapter_cache, metrics)
         finally:
             await engine.close()
             threads.shutdown()
@@ -50,14 +52,14 @@ def test_a_good_version_is_loaded(store, tiny_bert):
     """It comes with what serving needs, and is counted."""
     [version] = store.versions("voice")
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         adapter = await loader.load("voice", version)
         manifest = store.manifest("voice", version)
         assert adapter.ref.version == version
         assert adapter.ranking == manifest.ranking
         assert adapter.training_score_mean == manifest.first_pass_statistics["mean"]
         assert adapter.training_score_deviation == manifest.first_pass_statistics["std"]
-        assert adapter.size_bytes == residents.get(adapter).size_bytes > 0
+        assert adapter.size_bytes == adapter_cache.get(adapter).size_bytes > 0
         assert count(metrics, "loaded") == 1
 
     run(test, store, tiny_bert)
@@ -70,7 +72,7 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
     wrong = msgspec.structs.replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
     version = store.publish(replace(publication, golden_lists=(wrong,)), set_stable=False)
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         with pytest.raises(InvalidAdapter, match="golden_lists"):
             await loader.load("voice", version)
         assert count(metrics, "refused") == 1
@@ -82,7 +84,7 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
 def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
     """Its absence is the reason."""
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         with pytest.raises(UnknownVersion):
             await loader.load("voice", "9-0123456789ab")
         assert count(metrics, "refused") == 1
@@ -95,7 +97,7 @@ def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
     [version] = store.versions("voice")
     monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", lambda *_: [][1])
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         with pytest.raises(InvalidAdapter, match="IndexError"):
             await loader.load("voice", version)
         assert count(metrics, "refused") == 1
@@ -116,8 +118,8 @@ def test_a_moment_without_memory_is_no_refusal(store, tiny_bert, monkeypatch, er
 
     monkeypatch.setattr("lorb_server.engine.loader.load_adapter", load_later)
 
-    async def test(loader, residents, metrics):
-        registry = Registry(store, loader.load, residents, metrics)
+    async def test(loader, adapter_cache, metrics):
+        registry = Registry(store, loader.load, adapter_cache, metrics)
         with pytest.raises(Unavailable, match="memory"):
             await registry.refresh()
         assert count(metrics, "refused") is None
@@ -136,7 +138,7 @@ def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypat
 
     monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", die)
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         with pytest.raises(ModelFailed):
             await loader.load("voice", version)
         assert count(metrics, "refused") is None
@@ -148,11 +150,11 @@ def test_weights_come_back_the_same(store, tiny_bert):
     """Read again, an adapter that left is what it was, on the device."""
     [version] = store.versions("voice")
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         adapter = await loader.load("voice", version)
-        before = residents.get(adapter)
-        residents.drop(adapter)
-        after = await residents.reload(adapter)
+        before = adapter_cache.get(adapter)
+        adapter_cache.drop(adapter)
+        after = await adapter_cache.reload(adapter)
         assert after is not before
         assert weights_digest(after) == weights_digest(before) == adapter.ref.digest
 
@@ -163,11 +165,28 @@ def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
     """A version whose place holds other, intact weights by now does not come back."""
     [version] = store.versions("voice")
 
-    async def test(loader, residents, metrics):
+    async def test(loader, adapter_cache, metrics):
         adapter = await loader.load("voice", version)
         other = replace(adapter, ref=replace(adapter.ref, digest="0" * 64))
         with pytest.raises(InvalidAdapter, match="versions never change"):
-            await residents.reload(other)
+            await adapter_cache.reload(other)
         assert metrics.registry.get_sample_value("lorb_adapter_bring_backs_total", {"result": "failed"}) == 1
 
     run(test, store, tiny_bert)
+
+
+def test_a_base_without_a_head_serves_nothing_itself(publishing_base):
+    """A base without a head has no adapter of its own, rather than one that scores zeros."""
+    assert base_adapter(publishing_base) is None
+
+
+def test_a_base_with_a_head_serves_it(publishing_base):
+    """A base's head serves under a version and a digest that follow its weights."""
+    heads = [HeadWeights("sum", torch.full((32,), value), torch.zeros(())) for value in (0.1, 0.2)]
+    (first, weights), (second, _) = (base_adapter(replace(publishing_base, head=head)) for head in heads)
+    assert first.ref.domain == "base"
+    assert is_version(first.ref.version)
+    assert first.ref.version.endswith(first.ref.digest[:12])
+    assert first.ref.digest != second.ref.digest
+    assert weights.lora == {}
+    assert first.size_bytes == weights.size_bytes

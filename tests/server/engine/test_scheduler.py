@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from lorb_server.call import Priority
 from lorb_server.engine.scheduler import BULK_SHARE
-from support.engine.scheduled_lists import ADMITTED, entry, make_scheduler, names, offer_all, rows, timed_scheduler
+from support.engine.scheduled_lists import (
+    ADMITTED,
+    entry,
+    make_scheduler,
+    name_of,
+    names,
+    offer_all,
+    rows,
+    timed_scheduler,
+)
 
 
 def test_earliest_deadline_goes_first():
@@ -62,7 +71,7 @@ def test_a_list_is_cut_when_its_turn_comes_late():
     offer_all(scheduler, late, too_late)
     batch = scheduler.take(0.145)
     assert names(batch.entries) == ["late"]
-    assert late.num_rows == 2
+    assert late.num_hypotheses == 2
     batch = scheduler.take(0.195)
     assert names(batch.too_late) == ["too late"]
 
@@ -87,7 +96,7 @@ def test_a_pass_of_several_lists_keeps_to_its_seconds():
 def test_idle_work_goes_when_nothing_else_waits():
     """Shadow lists yield to batch lists, and are not lost."""
     scheduler = make_scheduler()
-    offer_all(scheduler, entry("idle", lane=Priority.IDLE), entry("bulk", bulk=True), entry("single"))
+    offer_all(scheduler, entry("idle", priority=Priority.IDLE), entry("bulk", bulk=True), entry("single"))
     assert sorted(names(scheduler.take(0).entries)) == ["bulk", "single"]
     assert names(scheduler.take(0).entries) == ["idle"]
 
@@ -172,8 +181,8 @@ def test_every_list_leaves_exactly_once(steps):
         elif step[0] == "take":
             now += step[1]
             batch = scheduler.take(now)
-            assert all(each.answer_by <= now for each in batch.too_late)
-            assert all(each.answer_by >= now for each in batch.entries)
+            assert all(each.call.answer_by <= now for each in batch.too_late)
+            assert all(each.call.answer_by >= now for each in batch.entries)
             if len(batch.entries) > 1:
                 assert sum(each.tokens for each in batch.entries) <= 100
             assert batch.entries or not (set(waiting) - set(batch.too_late))
@@ -194,4 +203,4 @@ def test_single_lists_are_taken_in_order_of_deadline(lists):
     taken = []
     while batch := scheduler.take(0.0).entries:
         taken += batch
-    assert taken == sorted(entries, key=lambda each: (each.bucket, int(each.payload)))
+    assert taken == sorted(entries, key=lambda each: (each.bucket, int(name_of(each))))

@@ -8,8 +8,10 @@ from lorb_server.call import Priority
 from lorb_server.engine.scheduler import PROBE_SECONDS
 from support.engine.scheduled_lists import (
     ADMITTED,
+    PROBE,
     QUEUE_FULL,
     TOO_LATE,
+    call,
     entry,
     make_scheduler,
     names,
@@ -19,15 +21,20 @@ from support.engine.scheduled_lists import (
 )
 
 
+def decision(scheduler, domain, tokens, answer_by, now, priority=Priority.INTERACTIVE):
+    """The decision on a list that is not tokenised yet and has at least `tokens`."""
+    return scheduler.admit(call(domain, answer_by, priority), tokens, tokens, now)[0]
+
+
 def test_a_full_queue_refuses():
     """What does not fit is refused, and fits once there is room again."""
     scheduler = make_scheduler(queue=100)
     offer_all(scheduler, entry("a", 60))
     assert scheduler.offer(entry("b", 41), 0) is QUEUE_FULL
     assert scheduler.offer(entry("c", 20), 0) is ADMITTED
-    assert scheduler.can_admit("d", Priority.INTERACTIVE, 1, 100.0, 0) is ADMITTED
+    assert decision(scheduler, "d", 1, 100.0, 0) is ADMITTED
     assert scheduler.offer(entry("d", 13), 0) is ADMITTED
-    assert scheduler.can_admit("a", Priority.INTERACTIVE, 1, 100.0, 0) is QUEUE_FULL
+    assert decision(scheduler, "a", 1, 100.0, 0) is QUEUE_FULL
     scheduler.take(0)
     assert scheduler.offer(entry("b", 41), 0) is ADMITTED
 
@@ -63,34 +70,34 @@ def test_what_cannot_be_ready_in_time_is_refused_when_it_comes():
     assert scheduler.offer(entry("b", 100, answer_by=0.12), 0.0) is ADMITTED
 
 
-def test_a_list_that_cannot_be_ready_is_foreseen_from_its_least_tokens():
+def test_a_list_is_refused_by_a_lower_bound_of_its_tokens():
     """Before its rows are known a list is refused where even the fewest that are worth scoring come too late."""
     scheduler = timed_scheduler()
-    assert scheduler.can_admit("a", Priority.INTERACTIVE, 41, 0.05, 0.0) is TOO_LATE
-    assert scheduler.can_admit("a", Priority.INTERACTIVE, 39, 0.05, 0.0) is ADMITTED
-    assert scheduler.can_admit("a", Priority.BATCH, 41, 0.05, 0.0) is ADMITTED
+    assert decision(scheduler, "a", 41, 0.05, 0.0) is TOO_LATE
+    assert decision(scheduler, "a", 39, 0.05, 0.0) is ADMITTED
+    assert decision(scheduler, "a", 41, 0.05, 0.0, Priority.BATCH) is ADMITTED
 
 
-def test_an_idle_model_is_probed_whatever_is_foreseen():
+def test_an_idle_model_is_probed_against_its_prediction():
     """After a second without work a list is let through to its offer, which makes a probe of it."""
     scheduler = timed_scheduler()
-    assert scheduler.can_admit("a", Priority.INTERACTIVE, 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is ADMITTED
-    assert scheduler.can_admit("a", Priority.INTERACTIVE, 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
+    assert decision(scheduler, "a", 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is PROBE
+    assert decision(scheduler, "a", 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
 
 
 waiting_lists = st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 0.5), st.booleans()), max_size=30)
 
 
 @given(waiting_lists, st.lists(st.integers(1, 60), min_size=2, max_size=8), st.floats(0.0, 0.4), st.floats(0.05, 1.0))
-def test_what_is_foreseen_to_be_refused_is_refused(waiting, newcomer, answer_by, max_queue_seconds):
-    """`can_admit` never refuses a list that `offer` would take, and gives the same reason as `offer`."""
+def test_a_list_refused_by_a_lower_bound_is_refused_by_its_tokens(waiting, newcomer, answer_by, max_queue_seconds):
+    """A lower bound of the tokens never refuses a list that `offer` admits, and gives the same reason as `offer`."""
     scheduler = timed_scheduler(max_queue_seconds=max_queue_seconds, queue=2000)
     for i, (tokens, by, of_same_domain) in enumerate(waiting):
         scheduler.offer(entry(str(i), tokens, by, domain="a" if of_same_domain else str(i)), 0.0)
     newest = rows("new", *newcomer, answer_by=answer_by, domain="a")
-    foreseen = scheduler.can_admit("a", Priority.INTERACTIVE, newest.cumulative_tokens[1], answer_by, 0.0)
+    expected = decision(scheduler, "a", newest.cumulative_tokens[1], answer_by, 0.0)
     outcome = scheduler.offer(newest, 0.0)
-    assert foreseen in (ADMITTED, outcome)
+    assert expected in (ADMITTED, outcome)
 
 
 def test_the_work_ahead_counts_and_the_work_behind_does_not():
@@ -137,7 +144,7 @@ def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
     scheduler = timed_scheduler()
     one = rows("a", 20, 20, 20, 20, 20, answer_by=0.075)
     assert scheduler.offer(one, 0.0) is ADMITTED
-    assert one.num_rows == 3
+    assert one.num_hypotheses == 3
     assert scheduler.offer(rows("b", 20, 20, 20, answer_by=0.045), 0.0) is TOO_LATE
 
 
@@ -156,7 +163,7 @@ def test_a_prediction_gone_wrong_does_not_refuse_for_ever():
     scheduler = timed_scheduler(per_token=1.0)
     hopeless, probe, after = (entry(name, 50, answer_by=10.0) for name in ("hopeless", "probe", "after"))
     assert scheduler.offer(hopeless, 0.9 * PROBE_SECONDS) is TOO_LATE
-    assert scheduler.offer(probe, PROBE_SECONDS) is ADMITTED
+    assert scheduler.offer(probe, PROBE_SECONDS) is PROBE
     batch = scheduler.take(PROBE_SECONDS)
     assert names(batch.entries) == ["probe"]
     scheduler.finish(batch, PROBE_SECONDS, PROBE_SECONDS + 0.05, read_tokens=batch.tokens)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from lorb_server.engine.deadline_queue import BUCKET_SECONDS, Entry
-from support.engine.scheduled_lists import entry, make_scheduler, names, offer_all, rows, timed_scheduler
+from support.engine.scheduled_lists import entry, make_scheduler, name_of, names, offer_all, rows, timed_scheduler
 
 
 class Simulation:
@@ -56,10 +56,10 @@ class Simulation:
         one = rows(domain, *self.ROWS, answer_by=now + 4 * self.alone, at=now, domain=domain)
         self.scheduler.offer(one, now)
 
-    def _answer(self, entries: list[Entry[str]], now: float) -> None:
+    def _answer(self, entries: list[Entry], now: float) -> None:
         for one in entries:
-            if now <= one.answer_by:
-                self.on_time[one.domain].append(one.num_rows)
+            if now <= one.call.answer_by:
+                self.on_time[name_of(one)].append(one.num_hypotheses)
             else:
                 self.late += 1
 

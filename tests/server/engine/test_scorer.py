@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lorb.errors import DeadlineExceeded
-from lorb_server.call import Job, Priority
+from lorb_server.call import Call, Priority
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.engine import Engine
@@ -15,23 +15,24 @@ from lorb_server.engine.scheduler import Batch, Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_handle, adapter_weights, row, telling_score
+from support.servers.serving import WAIT_SECONDS
+from support.servers.stub_model import StubModel, adapter_handle, adapter_weights, row, stub_score
 
 ROWS = [row(i, i + 1) for i in range(5)]
 
 
-class AdapterCache:
+class ReloadedWeights:
     """Has the weights of adapter 1; those of others are brought back when asked for."""
 
     def __init__(self):
-        self.brought_back = []
+        self.reloaded = []
 
     def get(self, adapter):
         return adapter_weights(1) if adapter.ref.version.startswith("2-") else None
 
     async def reload(self, adapter):
         await asyncio.sleep(0)
-        self.brought_back.append(adapter.ref.version)
+        self.reloaded.append(adapter.ref.version)
         return adapter_weights(int(adapter.ref.digest, 16))
 
 
@@ -39,12 +40,12 @@ def run(test, *, cache_bytes=1_000_000):
     """Runs `test(s)` with a scorer and what is behind it."""
 
     async def with_scorer():
-        model, metrics, residents = TellingModel(), Metrics(), AdapterCache()
+        model, metrics, weights = StubModel(), Metrics(), ReloadedWeights()
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=10_000, max_bulk_queue_tokens=1000)
         engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
         cache = ScoreCache(cache_bytes)
-        scorer = Scorer(engine, residents, cache, metrics)
+        scorer = Scorer(engine, weights, cache, metrics)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await test(
@@ -52,7 +53,7 @@ def run(test, *, cache_bytes=1_000_000):
                         scorer=scorer,
                         model=model,
                         metrics=metrics,
-                        residents=residents,
+                        weights=weights,
                         cache=cache,
                         scheduler=scheduler,
                     )
@@ -64,12 +65,12 @@ def run(test, *, cache_bytes=1_000_000):
     asyncio.run(with_scorer())
 
 
-def job(rows=ROWS, number=1, **fields):
-    return Job(rows, adapter_handle(number), fields.pop("answer_by", 1e12), **fields)
+def call(rows=ROWS, number=1, **fields):
+    return Call(hypotheses=rows, adapter=adapter_handle(number), **{"answer_by": 1e12, **fields})
 
 
 def told(rows, number=1):
-    return tuple(telling_score(each, adapter_weights(number)) for each in rows)
+    return tuple(stub_score(each, adapter_weights(number)) for each in rows)
 
 
 def lookups(s, result):
@@ -80,9 +81,9 @@ def test_what_was_scored_before_needs_no_model():
     """A list sent again is answered from the cache with the same scores; a new text in it alone is scored."""
 
     async def test(s):
-        first = await s.scorer.score(job())
-        again = await s.scorer.score(job())
-        mixed = await s.scorer.score(job([ROWS[3], row(9, 9), ROWS[0]]))
+        first = await s.scorer.score(call())
+        again = await s.scorer.score(call())
+        mixed = await s.scorer.score(call([ROWS[3], row(9, 9), ROWS[0]]))
         assert first.scores == again.scores == told(ROWS)
         assert mixed.scores == told([ROWS[3], row(9, 9), ROWS[0]])
         assert (first.num_cached, again.num_cached, mixed.num_cached) == (0, 5, 2)
@@ -97,10 +98,10 @@ def test_adapters_do_not_share_scores():
     """The same texts under other weights are scored anew, with weights that had left and are brought back."""
 
     async def test(s):
-        await s.scorer.score(job())
-        other = await s.scorer.score(job(number=2))
+        await s.scorer.score(call())
+        other = await s.scorer.score(call(number=2))
         assert other.scores == told(ROWS, 2)
-        assert s.residents.brought_back == ["3-000000000002"]
+        assert s.weights.reloaded == ["3-000000000002"]
 
     run(test)
 
@@ -111,9 +112,9 @@ def test_a_score_that_is_not_finite_is_not_kept():
     async def test(s):
         nan = float("nan")
         s.model.answer = lambda told: [nan] * len(told)
-        assert all(score != score for score in (await s.scorer.score(job())).scores)
+        assert all(score != score for score in (await s.scorer.score(call())).scores)
         s.model.answer = None
-        assert (await s.scorer.score(job())).scores == told(ROWS)
+        assert (await s.scorer.score(call())).scores == told(ROWS)
 
     run(test)
 
@@ -123,7 +124,7 @@ def test_without_a_cache_everything_is_scored():
 
     async def test(s):
         for _ in range(2):
-            assert (await s.scorer.score(job())).scores == told(ROWS)
+            assert (await s.scorer.score(call())).scores == told(ROWS)
         assert s.model.passes == [5, 5]
         assert lookups(s, "miss") == 0
 
@@ -137,15 +138,15 @@ def test_cached_scores_count_towards_a_partial_list():
     """
 
     async def test(s):
-        await s.scorer.score(job([ROWS[0], ROWS[2], ROWS[4]]))
+        await s.scorer.score(call([ROWS[0], ROWS[2], ROWS[4]]))
         s.scheduler.cost = CostModel()
         for _ in range(5):
             s.scheduler.cost.observe(2, 0.5)  # a pass of one row: half a second; of two: a whole one
             s.scheduler.cost.observe(4, 1.0)
         now = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):
-            await s.scorer.score(job([row(8, 1), row(8, 2)], answer_by=now + 0.75))
-        scored = await s.scorer.score(job(answer_by=now + 0.75, may_be_partial=True))
+            await s.scorer.score(call([row(8, 1), row(8, 2)], answer_by=now + 0.75))
+        scored = await s.scorer.score(call(answer_by=now + 0.75, may_be_partial=True))
         assert (scored.scores, scored.num_cached) == (told(ROWS[:3]), 2)
 
     run(test)
@@ -162,12 +163,12 @@ def test_room_is_the_engines():
     """Asking for room reaches the engine: a list that would be too late is turned away before it is tokenised."""
 
     async def test(s):
-        s.scorer.check_room("voice", Priority.INTERACTIVE)
-        s.scorer.check_room("voice", Priority.BATCH)
+        s.scorer.check_admission(call(), 1)
+        s.scorer.check_admission(call(priority=Priority.BATCH), 1)
         make_passes_take_a_second(s)
         soon = time.monotonic() + 0.5
         with pytest.raises(DeadlineExceeded):
-            s.scorer.check_room("voice", Priority.INTERACTIVE, minimum_tokens=4, answer_by=soon)
+            s.scorer.check_admission(call(answer_by=soon), 4)
 
     run(test)
 
@@ -177,10 +178,10 @@ def test_a_list_that_may_be_in_the_cache_is_not_turned_away_unread():
 
     async def test(s):
         for _ in range(10):
-            await s.scorer.score(job())
+            await s.scorer.score(call())
         make_passes_take_a_second(s)
         soon = time.monotonic() + 0.5
-        s.scorer.check_room("voice", Priority.INTERACTIVE, minimum_tokens=4, answer_by=soon)
-        assert (await s.scorer.score(job(answer_by=soon))).scores == told(ROWS)
+        s.scorer.check_admission(call(answer_by=soon), 4)
+        assert (await s.scorer.score(call(answer_by=soon))).scores == told(ROWS)
 
     run(test)

@@ -8,7 +8,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_server.config import ServeConfig
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.device import budget_setting, choose_placement
-from lorb_server.engine.warm_up import check_budget, probe, warm_up
+from lorb_server.engine.warm_up import check_budget, health_check, warm_up
 from lorb_server.setting import flag
 from support.servers.serving import SimulatedClock
 
@@ -41,13 +41,13 @@ def test_passes_of_usual_rows_teach_what_a_pass_takes(tiny_bert):
     assert cost.seconds(500) == pytest.approx(0.51)
 
 
-def test_the_probe_raises_what_the_model_raises(tiny_bert):
+def test_the_health_check_raises_what_the_model_raises(tiny_bert):
     """A model that scores is left in peace; one that does not is found out."""
     model = RecordingModel(load_base(str(tiny_bert)))
-    probe(model)
+    health_check(model)
     model.on_pass = lambda tokens: 1 // 0
     with pytest.raises(ZeroDivisionError):
-        probe(model)
+        health_check(model)
 
 
 def test_a_budget_below_the_longest_row_is_refused(tiny_bert):

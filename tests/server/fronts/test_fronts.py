@@ -14,7 +14,7 @@ from lorb.errors import InvalidInput
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
 from lorb_adapters.base.loader import load_base
-from lorb_server.base_info import base_info
+from lorb_server.build import base_info
 from lorb_server.config import ServeConfig
 from lorb_server.fronts import fronts as fronts_module
 from lorb_server.fronts.fronts import Fronts
@@ -22,7 +22,8 @@ from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.front_pair import HeldScoring, ScriptedRouting, until
-from support.servers.serving import adapter_handle, free_port
+from support.servers.serving import free_port
+from support.servers.stub_model import adapter_handle
 
 START_SECONDS = 120.0  # two processes on a busy machine import torch meanwhile
 SERVING = health_pb2.HealthCheckResponse.SERVING

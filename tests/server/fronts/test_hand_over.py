@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from lorb.errors import ModelFailed, Overloaded, Unavailable
 from lorb_server.call import Priority
 from lorb_server.fronts.engine_link import EngineLink
 from support.servers.front_pair import connected, job, until
-from support.servers.serving import adapter_handle
+from support.servers.stub_model import adapter_handle
 
 
 def test_a_job_is_scored_behind_the_socket():
@@ -24,7 +25,7 @@ def test_a_job_is_scored_behind_the_socket():
             )  # fmt: skip
             [got] = pair.scoring.jobs
             assert got.adapter is pair.routing.adapters["voice"]
-            assert list(got.rows) == list(sent.rows)
+            assert list(got.hypotheses) == list(sent.hypotheses)
 
     asyncio.run(run())
 
@@ -78,13 +79,13 @@ def test_a_full_queue_is_remembered_for_its_domain_and_lane_alone():
             with suppress(Overloaded):
                 await pair.link.score(submitted)
             with pytest.raises(Overloaded):
-                pair.link.check_room("voice", Priority.INTERACTIVE)
-            pair.link.check_room("voice", Priority.BATCH)
-            pair.link.check_room("radio", Priority.INTERACTIVE)
+                pair.link.check_admission(submitted, 1)
+            pair.link.check_admission(replace(submitted, priority=Priority.BATCH), 1)
+            pair.link.check_admission(await job(pair, 1, domain="radio"), 1)
 
             def has_room():
                 with suppress(Overloaded):
-                    pair.link.check_room("voice", Priority.INTERACTIVE)
+                    pair.link.check_admission(submitted, 1)
                     return True
                 return False
 

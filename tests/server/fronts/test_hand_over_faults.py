@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from lorb.errors import Unavailable
-from lorb_server.call import Priority
 from lorb_server.fronts import front_peer
 from lorb_server.fronts.connection import HIGH_WATER_BYTES
 from lorb_server.fronts.frames import Kind, frame
@@ -42,7 +41,7 @@ def test_calls_fail_at_once_when_the_engine_is_gone():
                 await task
             await pair.link.lost
             with pytest.raises(Unavailable):
-                pair.link.check_room("voice", Priority.INTERACTIVE)
+                pair.link.check_admission(waiting, 1)
             with pytest.raises(Unavailable):
                 await pair.link.score(waiting)
 

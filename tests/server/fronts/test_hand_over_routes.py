@@ -9,7 +9,7 @@ from lorb.errors import Unavailable, UnknownDomain
 from lorb_server.adapter import AdapterHandle
 from lorb_server.fronts import adapter_codec
 from support.servers.front_pair import connected, job, until
-from support.servers.serving import adapter_handle
+from support.servers.stub_model import adapter_handle
 
 
 def test_an_adapter_reaches_the_front_whole():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lorb import errors
 from lorb.errors import InvalidInput, LorbError, MalformedFile
 from lorb_adapters.text import EncodedHypothesis
-from lorb_server.call import Job, Priority, Scored
+from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 from lorb_server.fronts.job_codec import (
     adapter_number,
@@ -21,7 +21,7 @@ from lorb_server.fronts.job_codec import (
     encode_job,
     encode_scored,
 )
-from support.servers.serving import adapter_handle, row
+from support.servers.stub_model import adapter_handle, row
 
 ADAPTER = adapter_handle(1)
 
@@ -41,13 +41,14 @@ def rows(draw):
     st.sampled_from(Priority),
     st.booleans(),
 )
-def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, lane, may_be_partial):
+def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, priority, may_be_partial):
     """Every row, to the last token and flag."""
-    body = encode_job(Job(job_rows, ADAPTER, answer_by, lane, may_be_partial), number)
+    fields = {"adapter": ADAPTER, "answer_by": answer_by, "priority": priority, "may_be_partial": may_be_partial}
+    body = encode_job(Call(hypotheses=job_rows, **fields), number)
     job = decode_job(body, ADAPTER)
     assert adapter_number(body) == number
-    assert list(job.rows) == job_rows
-    assert (job.adapter, job.answer_by, job.lane, job.may_be_partial) == (ADAPTER, answer_by, lane, may_be_partial)
+    assert list(job.hypotheses) == job_rows
+    assert {name: getattr(job, name) for name in fields} == fields
 
 
 @given(st.lists(st.floats(), max_size=8), st.floats(0, 1e9), st.floats(0, 1e9), st.integers(0, 2**32 - 1))
@@ -93,19 +94,19 @@ def test_bytes_that_are_nothing_are_refused_and_harm_nobody(body):
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_a_job_that_lies_about_itself_is_refused_or_is_another_job(position, value):
     """One byte changed: rows that reach beyond the body are never made."""
-    body = bytearray(encode_job(Job([row(1, 2, 3), row(4, 5)], ADAPTER, 5.0), 9))
+    body = bytearray(encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9))
     body[position % len(body)] = value
     try:
         job = decode_job(bytes(body), ADAPTER)
     except ProtocolError:
         return
-    assert sum(each.num_tokens for each in job.rows) == 5
-    assert all(len(each.type_ids) == each.num_tokens > each.scored_from for each in job.rows)
+    assert sum(each.num_tokens for each in job.hypotheses) == 5
+    assert all(len(each.type_ids) == each.num_tokens > each.scored_from for each in job.hypotheses)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
 def test_a_torn_job_is_refused(cut):
     """Its lengths tell that something is missing."""
-    body = encode_job(Job([row(1, 2, 3), row(4, 5)], ADAPTER, 5.0), 9)
+    body = encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9)
     with pytest.raises(ProtocolError):
         decode_job(body[:-cut], ADAPTER)

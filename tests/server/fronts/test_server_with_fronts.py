@@ -19,7 +19,8 @@ from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2_grpc
 from lorb.v1 import rescoring_pb2 as pb
 from support.adapters.publications import make_publication
-from support.servers.serving import WAIT_SECONDS, TellingModel, free_port, running_server
+from support.servers.serving import WAIT_SECONDS, free_port, running_server
+from support.servers.stub_model import StubModel
 
 TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a dog sat on the cat")
 
@@ -144,9 +145,9 @@ def test_a_second_server_on_the_port_is_refused(fronted, tiny_bert, store):
 
 def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
     """Waiting calls get INTERNAL at once, the exit status is 1, and no front is left."""
-    model = TellingModel()
+    model = StubModel()
     model.gate.clear()
-    fronted.app.engine._passes._model = model
+    fronted.app.engine._runner._model = model
     fronts = [psutil.Process(number) for number in fronted.app.fronts.process_ids]
     with ThreadPoolExecutor(4) as callers:
         calls = [callers.submit(call, fronted.target, "the cat", f"a cat {i}") for i in range(4)]

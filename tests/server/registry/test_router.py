@@ -124,11 +124,11 @@ def test_what_does_not_fit_stays_cold_until_called_for():
             catalogue.set(name, "shadow", 2)
         await registry.refresh()
         assert load.asked == [(name, version(1)) for name in names[:4]]
-        assert len(load.residents) == 4
+        assert len(load.cache) == 4
         assert metrics.registry.get_sample_value("lorb_adapter_evictions_total") == 0
         assert registry.served_domains() == names
         assert [await served_by(registry, name) for name in names] == [version(1)] * 6
-        assert load.residents.size_bytes <= 4 * ADAPTER_BYTES
+        assert load.cache.size_bytes <= 4 * ADAPTER_BYTES
 
     run(test, room_for=4)
 

@@ -12,11 +12,11 @@ from lorb.ranked import Outcome, Ranked, RescoreOptions
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.ranking import rank
 from lorb_server.adapter import Route
-from lorb_server.call import Priority, Scored
-from lorb_server.rescoring.rescorer import Call
+from lorb_server.call import Priority, RescoreCall, Scored
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import RANKING, WAIT_SECONDS, adapter_handle, scored_list
+from support.servers.serving import WAIT_SECONDS, scored_list
+from support.servers.stub_model import RANKING, adapter_handle
 
 STABLE, SHADOW = adapter_handle(1), adapter_handle(2)
 LIST = scored_list("the cat", "a cat", "the dog", "the  cat")
@@ -29,16 +29,16 @@ class ScriptedScoring:
         self.scores = (3.0, 2.0, 1.0)
         self.trouble = None
         self.full = None
-        self.jobs = []
+        self.calls = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def check_room(self, domain, lane, **_):
+    def check_admission(self, call, minimum_tokens):
         if self.full is not None:
             raise self.full
 
-    async def score(self, job):
-        self.jobs.append(job)
+    async def score(self, call):
+        self.calls.append(call)
         await self.gate.wait()
         if self.trouble is not None:
             raise self.trouble
@@ -66,7 +66,8 @@ def run(tiny_bert):
 
 
 def call(shadow=SHADOW):
-    return Call(LIST, RescoreOptions(), Route(STABLE, shadow=shadow), 0.0, 1e12, Priority.INTERACTIVE)
+    route = Route(STABLE, shadow=shadow)
+    return RescoreCall(nbest=LIST, options=RescoreOptions(), route=route, started_at=0.0, answer_by=1e12)
 
 
 def answered(one, scores=(3.0, 2.0, 1.0)):
@@ -98,7 +99,7 @@ def test_disagreement_is_another_best_text(run):
         s.shadow.offer(one, ranked)
         await s.shadow.drain()
         assert counts(s) == [3, 1, 0, 0]
-        assert {(job.adapter, job.lane, job.may_be_partial) for job in s.scoring.jobs} == {
+        assert {(each.adapter, each.priority, each.may_be_partial) for each in s.scoring.calls} == {
             (SHADOW, Priority.IDLE, False)
         }
 
@@ -112,7 +113,7 @@ def test_without_a_shadow_nothing_is_compared(run):
         one = call(shadow=None)
         s.shadow.offer(one, answered(one))
         await s.shadow.drain()
-        assert s.scoring.jobs == []
+        assert s.scoring.calls == []
         assert counts(s) == [0, 0, 0, 0]
 
     run(test)
@@ -150,7 +151,7 @@ def test_what_nobody_had_time_for_is_dropped(run, trouble):
         s.shadow.offer(one, answered(one))
         await s.shadow.drain()
         assert counts(s) == [0, 0, 2, 0]
-        assert len(s.scoring.jobs) == 1  # the second was not even tokenised
+        assert len(s.scoring.calls) == 1  # the second was not even tokenised
 
     run(test)
 
@@ -177,7 +178,7 @@ def test_closing_gives_up_what_waits(run):
         s.scoring.gate.clear()
         one = call()
         s.shadow.offer(one, answered(one))
-        while not s.scoring.jobs:
+        while not s.scoring.calls:
             await asyncio.sleep(0)
         await s.shadow.close()
         assert counts(s) == [0, 0, 0, 0]

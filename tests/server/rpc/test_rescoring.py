@@ -200,7 +200,7 @@ def test_an_unforeseen_error_is_internal_and_tells_nothing(server, monkeypatch, 
         of_lists = {"domain": "", "outcome": "error", "reason": "internal"}
         return server.sample("lorb_internal_errors_total"), server.sample("lorb_rescore_requests_total", **of_lists)
 
-    monkeypatch.setattr("lorb_server.rescoring.rescorer.Call.__post_init__", fail)
+    monkeypatch.setattr("lorb_server.call.RescoreCall.__post_init__", fail)
     before = counted()
     with pytest.raises(grpc.RpcError) as caught:
         server.rescore("the secret transcript", "a cat")
@@ -267,4 +267,4 @@ def test_a_domain_that_does_not_load_by_the_deadline_says_so(tiny_bert, store, m
         with pytest.raises(grpc.RpcError) as caught:
             server.rescore("the cat", "a cat", timeout=None)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert "ask again" in caught.value.details()
+    assert "it is still loading: try again" in caught.value.details()

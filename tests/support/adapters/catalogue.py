@@ -1,10 +1,11 @@
-"""A store in memory and a loader that does as it is told, for a registry without files or a model."""
+"""A store in memory and a scripted loader, for tests of the registry without files or a model."""
 
 from lorb_adapters.store.aliases import Aliases
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.registry.registry import Registry
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import adapter_handle, adapter_weights, selected
+from support.servers.serving import selected
+from support.servers.stub_model import adapter_handle, adapter_weights
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
 
@@ -14,13 +15,21 @@ def version(number):
 
 
 class Catalogue:
-    """A store in memory."""
+    """A store in memory.
+
+    Attributes:
+        number: its generation.
+        content: versions and aliases by domain.
+        errors: raised when the aliases of a domain, or the generation, are read; by name.
+        change_tokens: by domain.
+        read: the domains whose versions were read, in order.
+    """
 
     def __init__(self):
         self.number = 0
         self.content = {}
-        self.trouble = {}
-        self.stamps = {}
+        self.errors = {}
+        self.change_tokens = {}
         self.read = []
 
     def set(self, domain, alias, number, share=1e-9):
@@ -35,10 +44,10 @@ class Catalogue:
     def change(self, *domains):
         self.number += 1
         for domain in domains:
-            self.stamps[domain] = str(self.number)
+            self.change_tokens[domain] = str(self.number)
 
     def change_token(self, domain):
-        return self.stamps.get(domain)
+        return self.change_tokens.get(domain)
 
     def generation(self):
         self._raise("generation")
@@ -56,15 +65,22 @@ class Catalogue:
         return self.content[domain][1]
 
     def _raise(self, what):
-        if what in self.trouble:
-            raise self.trouble[what]
+        if what in self.errors:
+            raise self.errors[what]
 
 
 class Loader:
-    """Loads stand-ins, and refuses the versions it is told to, or waits at a gate."""
+    """Loads stand-in adapters.
 
-    def __init__(self, residents):
-        self.residents = residents
+    Attributes:
+        residents: holds the weights that it loads.
+        refuses: the error for each version that it refuses.
+        gates: events that the loads of a domain wait for, by domain.
+        asked: every load so far: domain and version.
+    """
+
+    def __init__(self, cache):
+        self.cache = cache
         self.refuses = {}
         self.gates = {}
         self.asked = []
@@ -77,26 +93,23 @@ class Loader:
             raise self.refuses[wanted]
         number = int(wanted.partition("-")[0]) - 1
         adapter = adapter_handle(number, domain)
-        self.residents.put(adapter, adapter_weights(number))
+        self.cache.put(adapter, adapter_weights(number))
         return adapter
 
 
-ADAPTER_BYTES = adapter_weights(1).served_bytes
-
-
 def make_parts(room_for=100):
-    """A catalogue, a loader whose residents hold so many adapters, and metrics."""
+    """A catalogue, a loader whose cache holds `room_for` adapters, and metrics."""
     metrics = Metrics()
-    residents = AdapterCache(None, None, metrics.adapters, room_for * ADAPTER_BYTES)
-    return Catalogue(), Loader(residents), metrics
+    cache = AdapterCache(None, None, metrics.adapters, room_for * ADAPTER_BYTES)
+    return Catalogue(), Loader(cache), metrics
 
 
 def make_registry(parts, **settings):
-    """A registry of these parts."""
+    """A registry of the parts that `make_parts` made."""
     catalogue, load, metrics = parts
-    return Registry(catalogue, load, load.residents, metrics, **settings)
+    return Registry(catalogue, load, load.cache, metrics, **settings)
 
 
 def serves(registry, name="voice"):
-    """The version that a name is served by."""
+    """The version that serves a domain, which must be loaded."""
     return selected(registry, name).ref.version

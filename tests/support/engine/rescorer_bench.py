@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from lorb.errors import LorbError
 from lorb.ranked import AdapterRef, FallbackPolicy, Ranked, RescoreOptions
 from lorb_server.adapter import Route
-from lorb_server.call import Priority
+from lorb_server.call import Priority, RescoreCall
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
-from lorb_server.rescoring.rescorer import Call, Rescorer
+from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, TellingModel, adapter_handle, adapter_weights, scored_list
+from support.servers.serving import WAIT_SECONDS, scored_list
+from support.servers.stub_model import StubModel, adapter_handle, adapter_weights
 
 ADAPTER, CANARY = adapter_handle(1), adapter_handle(2)
 FAIL = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
@@ -25,7 +26,7 @@ class Bench:
     """A rescorer with what is around it."""
 
     def __init__(self, text_encoder, max_queue_tokens, cache_bytes):
-        self.model, self.metrics = TellingModel(), Metrics()
+        self.model, self.metrics = StubModel(), Metrics()
         self.text_encoder = text_encoder
         scheduler = Scheduler(
             max_batch_tokens=100, max_queue_tokens=max_queue_tokens, max_bulk_queue_tokens=max_queue_tokens
@@ -57,11 +58,18 @@ class Bench:
         self.shown.append(ranked)
 
     def call(
-        self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, lane=Priority.INTERACTIVE, **route
+        self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, priority=Priority.INTERACTIVE, **route
     ):
         """A list on its way."""
         now = asyncio.get_running_loop().time()
-        return Call(nbest, options or RescoreOptions(), Route(adapter, **route), now, now + seconds, lane)
+        return RescoreCall(
+            nbest=nbest,
+            options=options or RescoreOptions(),
+            route=Route(adapter, **route),
+            started_at=now,
+            answer_by=now + seconds,
+            priority=priority,
+        )
 
     async def rescore(self, *arguments, **settings):
         """What its caller gets."""

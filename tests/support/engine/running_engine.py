@@ -1,21 +1,35 @@
-"""An engine with its model thread, for one test, on a model whose scores tell the text."""
+"""An engine with its model thread, on a model whose scores tell the text, and lists to submit to it."""
 
 import asyncio
 
+from lorb_server.call import Call, Priority
 from lorb_server.engine.batch_runner import BatchRunner
+from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduler import Scheduler
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, SimulatedClock, TellingModel, adapter_weights, request, row
+from support.servers.serving import WAIT_SECONDS, SimulatedClock
+from support.servers.stub_model import StubModel, adapter_handle, adapter_weights, row
 
 A, B = adapter_weights(1), adapter_weights(2)
 
 
-def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=None):
-    """Runs `test(engine, model, metrics)` on a loop of its own, and ends the engine."""
+def call(*, number=1, answer_by=1e12, priority=Priority.INTERACTIVE, domain="voice"):
+    """A call under the adapter of this number."""
+    return Call(adapter=adapter_handle(number, domain), answer_by=answer_by, priority=priority)
+
+
+def entry(*rows, number=1, minimum_hypotheses=None, **fields):
+    """A list under the adapter of this number; all or nothing unless `minimum_hypotheses` is smaller."""
+    rows = rows or (row(1, 2),)
+    return Entry(call(number=number, **fields), rows, minimum_hypotheses or len(rows), adapter_weights(number))
+
+
+def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, health_check=None):
+    """Runs `test(engine, model, metrics)` on an event loop of its own, and closes the engine."""
 
     async def with_engine():
-        model, metrics = TellingModel(), Metrics()
+        model, metrics = StubModel(), Metrics()
         scheduler = Scheduler(
             max_batch_tokens=max_batch_tokens,
             max_queue_tokens=max_queue_tokens,
@@ -26,7 +40,7 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=
             BatchRunner(model, metrics, max_batch_tokens),
             scheduler,
             metrics,
-            probe=probe or (lambda: model.score([row(1)], [A], [0])),
+            health_check=health_check or (lambda: model.score([row(1)], [A], [0])),
             on_death=died.set,
             clock=clock or SimulatedClock(),
         )
@@ -43,9 +57,9 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, probe=
 
 
 async def hold(engine, model):
-    """Lets the model thread enter a pass and stay there; returns that pass' future."""
+    """Makes the model thread enter a pass and stay there; returns the future of the list in it."""
     model.gate.clear()
     model.entered.clear()
-    held = engine.submit(request(row(9, 9)))
+    held = engine.submit(entry(row(9, 9)))
     await asyncio.to_thread(model.entered.wait, WAIT_SECONDS)
     return held

@@ -5,14 +5,15 @@ import socket
 from contextlib import asynccontextmanager
 
 from lorb_server.adapter import Route
-from lorb_server.call import Job, Scored
+from lorb_server.call import Call, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import Desk, FrontPeer
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import WAIT_SECONDS, adapter_handle, row
+from support.servers.serving import WAIT_SECONDS
+from support.servers.stub_model import adapter_handle, row
 
 
 class HeldScoring:
@@ -25,7 +26,7 @@ class HeldScoring:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def check_room(self, domain, lane, **_):
+    def check_admission(self, call, minimum_tokens):
         """There always is."""
 
     async def score(self, job):
@@ -38,7 +39,7 @@ class HeldScoring:
             raise
         if self.trouble is not None:
             raise self.trouble
-        return Scored(tuple(float(row.token_ids[0]) for row in job.rows), 0.25, 0.5, 1)
+        return Scored(tuple(float(row.token_ids[0]) for row in job.hypotheses), 0.25, 0.5, 1)
 
 
 class ScriptedRouting:
@@ -130,4 +131,4 @@ async def connected():
 async def job(pair, *first_tokens, domain="voice"):
     """A job of a row for each first token, routed as the front does it."""
     route = await pair.link.route(domain, "")
-    return Job([row(token, 2, 3) for token in first_tokens], route.adapter, 1e12)
+    return Call(hypotheses=[row(token, 2, 3) for token in first_tokens], adapter=route.adapter, answer_by=1e12)

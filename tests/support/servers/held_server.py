@@ -3,7 +3,8 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from support.servers.serving import WAIT_SECONDS, TellingModel
+from support.servers.serving import WAIT_SECONDS
+from support.servers.stub_model import StubModel
 
 
 class HeldServer:
@@ -11,8 +12,8 @@ class HeldServer:
 
     def __init__(self, server):
         self.server = server
-        self.model = TellingModel()
-        server.app.engine._passes._model = self.model
+        self.model = StubModel()
+        server.app.engine._runner._model = self.model
         self.callers = ThreadPoolExecutor(16)
 
     def hold(self, calls=1, **fields):

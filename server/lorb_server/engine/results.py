@@ -1,0 +1,48 @@
+"""The results of lists, from the model thread to the futures that calls wait on."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded
+from lorb_server.call import Scored
+from lorb_server.engine.batch_runner import ListOutcome
+from lorb_server.engine.deadline_queue import Entry
+
+Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future with its result or its error
+
+
+def list_result(entry: Entry, outcome: ListOutcome, started_at: float, now: float) -> Resolution:
+    """The result of one list whose batch ran from `started_at` to `now`; seconds on the monotonic clock."""
+    if isinstance(outcome, Exception):
+        return entry.future, None, ModelFailed("the model failed on the pass that held this list")
+    return entry.future, Scored(outcome, max(0.0, started_at - entry.enqueued_at), now - started_at), None
+
+
+def resolve(resolutions: Sequence[Resolution]) -> None:
+    """Resolves the futures that nobody has cancelled. Belongs to the event loop."""
+    for future, result, error in resolutions:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+# Each call gets an error of its own: a raised exception collects the traceback of whoever raises it.
+
+
+def queue_full() -> Overloaded:
+    """The error of a list that the queue has no room for."""
+    return Overloaded("the queue is full; try again, or accept the first-pass order (DEGRADE)")
+
+
+def too_late() -> DeadlineExceeded:
+    """The error of a list that cannot be scored in time."""
+    return DeadlineExceeded("the list cannot be rescored by its deadline; allow more time, or accept DEGRADE")
+
+
+def thread_died() -> ModelFailed:
+    """The error of everything that waits when the model thread ends."""
+    return ModelFailed("the model thread died; the server is going down")
