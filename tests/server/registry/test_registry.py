@@ -6,7 +6,8 @@ import pytest
 
 from lorb.errors import InvalidAdapter, InvalidInput, UnknownDomain, UnknownVersion
 from support.adapters.catalogue import make_registry, serves, version
-from support.servers.serving import adapter_handle, selected
+from support.servers.serving import selected
+from support.servers.stub_model import adapter_handle
 
 
 def test_a_name_is_served_by_its_stable_version(parts):

@@ -19,11 +19,11 @@ def test_one_domains_trouble_is_not_anothers(parts):
         await registry.try_refresh()
         catalogue.set("radio", "stable", 2)
         catalogue.set("voice", "stable", 2)
-        catalogue.trouble["radio"] = StoreUnavailable("radio/aliases.json is torn")
+        catalogue.errors["radio"] = StoreUnavailable("radio/aliases.json is torn")
         await registry.try_refresh()
         assert (serves(registry, "radio"), serves(registry, "voice")) == (version(1), version(2))
         assert metrics.registry.get_sample_value("lorb_registry_errors_total") == 1
-        catalogue.trouble.clear()
+        catalogue.errors.clear()
         await registry.try_refresh()
         assert serves(registry, "radio") == version(2)
 
@@ -39,7 +39,7 @@ def test_a_store_that_cannot_be_read_changes_nothing(parts, trouble):
 
     async def test():
         await registry.try_refresh()
-        catalogue.trouble["generation"] = trouble
+        catalogue.errors["generation"] = trouble
         await registry.try_refresh()
         assert serves(registry) == version(1)
 

@@ -216,7 +216,7 @@ def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
         (settings((certificate, other_key)), ["--tls-certificate", "--tls-key", "do not belong together"]),
         (settings((nonsense, key)), ["--tls-certificate", "nonsense.pem", "not a certificate"]),
         (settings((certificate, nonsense)), ["--tls-key", "nonsense.pem"]),
-        (settings((certificate, locked_key(folder / "locked.key"))), ["--tls-key", "locked.key", "has a password"]),
+        (settings((certificate, locked_key(folder / "locked.key"))), ["--tls-key", "locked.key", "encrypted with a password"]),
         (settings((certificate, key), nonsense), ["--tls-client-ca", "nonsense.pem", "no CA certificate"]),
     ]:
         with pytest.raises(InvalidInput) as caught:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import adapter_handle
+from support.servers.stub_model import adapter_handle
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_uncaught_errors_are_logged_without_their_words(work):
     """Of the process, of a thread, and where none can be raised: one JSON line each, no traceback."""
     begin = (
         "from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors\n"
-        "configure_logs('json', 'info')\nlog_uncaught()\n"
+        "configure_logs('json', 'info')\nlog_uncaught_errors()\n"
     )
     code = begin + "words = ' '.join(['the', 'secret'])\n" + work
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own code
