@@ -148,7 +148,7 @@ def _report(
         domain=domain,
         base=BaseIdentity(base.name, base.fingerprint),
         config=asdict(method.config),
-        data_sha256=files.sha256(),
+        data_sha256=dict(files.sha256()),
         list_counts=data.list_counts(),
         parameters=Parameters(
             method.num_trained_parameters,
