@@ -58,6 +58,9 @@ def test_the_wheel_has_types_and_the_contract(wheel):
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {"lorb/v1/rescoring.proto", "lorb/v1/admin.proto", "lorb/v1/rescoring_pb2.pyi"} <= names
     assert "lorb_adapters/bases/rescore-minilm/lorb_delta.safetensors" in names
+    templates = {"run.html.j2", "run.md.j2", "comparison.html.j2", "page.css"}
+    assert {f"lorb_adapters/training/report/templates/{name}" for name in templates} <= names
+    assert "lorb_adapters/pretraining/templates/base.md.j2" in names
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, f"lorb-{__version__}.dist-info"}
 
 
