@@ -1,6 +1,6 @@
-"""Defects to plant in real lists, each with the row by which the audit must tell it.
+"""Defects to plant in real lists, each with the finding that the audit must report.
 
-A defect changes the sets that it is given, lists by name, and returns severity, sets, what, count, total and example.
+A defect changes the sets (lists by set name) in place; it returns severity, sets, what, count, total and example.
 """
 
 import math
@@ -15,22 +15,22 @@ NOTE, WARNING, ERROR = Severity
 
 
 def clean_sets(sample: Path):
-    """100 real lists of train, of dev and of test each, of the LibriSpeech sample."""
+    """The first 100 lists of train, dev and test of the LibriSpeech sample."""
     return {
         name: read_nbest_lists([sample / f"{name}.jsonl.gz"], require_references=True)[:100]
         for name in ("train", "dev", "test")
     }
 
 
-def scored(nbest, change):
-    """The list with every score changed, in its order."""
+def with_scores(nbest, change):
+    """The list with `change` applied to every score."""
     return replace(
         nbest, hypotheses=tuple(replace(h, first_pass_score=change(h.first_pass_score)) for h in nbest.hypotheses)
     )
 
 
-def written(nbest, change):
-    """The list with every hypothesis' text changed."""
+def with_texts(nbest, change):
+    """The list with `change` applied to every hypothesis text."""
     return replace(nbest, hypotheses=tuple(replace(h, transcript=change(h.transcript)) for h in nbest.hypotheses))
 
 
@@ -86,17 +86,17 @@ def references_of_other_lists(sets):
 
 
 def costs(sets):
-    sets["train"][:] = [scored(each, lambda score: -score) for each in sets["train"]]
+    sets["train"][:] = [with_scores(each, lambda score: -score) for each in sets["train"]]
     return ERROR, "train", "scores rise from best to worst", 100, 100, sets["train"][0].id
 
 
 def positive_scores(sets):
-    sets["dev"][:] = [scored(each, lambda score: score + 1000) for each in sets["dev"]]
+    sets["dev"][:] = [with_scores(each, lambda score: score + 1000) for each in sets["dev"]]
     return WARNING, "dev", "only positive scores", 100, 100, sets["dev"][0].id
 
 
 def probabilities(sets):
-    sets["train"][:] = [scored(each, math.exp) for each in sets["train"]]
+    sets["train"][:] = [with_scores(each, math.exp) for each in sets["train"]]
     return WARNING, "train", "scores from 0 to 1, like probabilities", 100, 100, sets["train"][0].id
 
 
@@ -107,14 +107,14 @@ def a_shuffled_order(sets):
     return NOTE, "test", "first hypothesis has not the best score", 2, 100, sets["test"][4].id
 
 
-def an_order_that_others_made(sets):
+def a_different_order(sets):
     for i in range(20, 40):
         best, second, *others = sets["test"][i].hypotheses
         sets["test"][i] = replace(sets["test"][i], hypotheses=(second, best, *others))
     return WARNING, "test", "first hypothesis has not the best score", 20, 100, sets["test"][20].id
 
 
-def two_lists_turned_round(sets):
+def two_reversed_lists(sets):
     sets["test"][:] = [
         replace(each, hypotheses=tuple(reversed(each.hypotheses)))
         for each in sets["test"]
@@ -125,12 +125,12 @@ def two_lists_turned_round(sets):
 
 def another_scale(sets):
     train, dev = Audit.of(sets).facts["train"].score_spread, Audit.of(sets).facts["dev"].score_spread
-    sets["dev"][:] = [scored(each, lambda score: score / 10) for each in sets["dev"]]
+    sets["dev"][:] = [with_scores(each, lambda score: score / 10) for each in sets["dev"]]
     what = f"score spread {dev / 10:.3g} in dev, {train:.3g} in train"
     return WARNING, "train and dev", what, 100, 100, sets["dev"][0].id
 
 
-def a_decoders_mark(sets):
+def a_pruning_mark(sets):
     likely, *others, last = sets["train"][9].hypotheses
     hypotheses = (likely, *others, replace(last, first_pass_score=-5e9))
     sets["train"][9] = replace(sets["train"][9], hypotheses=hypotheses)
@@ -138,7 +138,7 @@ def a_decoders_mark(sets):
 
 
 def scores_missing_from_some(sets):
-    sets["dev"][3] = scored(sets["dev"][3], lambda score: None)
+    sets["dev"][3] = with_scores(sets["dev"][3], lambda score: None)
     return WARNING, "dev", "lists without scores", 1, 100, sets["dev"][3].id
 
 
@@ -153,7 +153,7 @@ def one_capital(sets):
 
 
 def uppercase_dev(sets):
-    sets["dev"][:] = [replace(written(each, str.upper), reference=each.reference.upper()) for each in sets["dev"]]
+    sets["dev"][:] = [replace(with_texts(each, str.upper), reference=each.reference.upper()) for each in sets["dev"]]
     return WARNING, "train and dev", "hypotheses in upper case, train's in lower case", 100, 100, sets["dev"][0].id
 
 
@@ -163,7 +163,7 @@ def one_hypothesis(sets):
 
 
 def mostly_one_hypothesis(sets):
-    sets["dev"][:60] = [written(each, lambda _, each=each: each.reference) for each in sets["dev"][:60]]
+    sets["dev"][:60] = [with_texts(each, lambda _, each=each: each.reference) for each in sets["dev"][:60]]
     return WARNING, "dev", "lists of one hypothesis", 60, 100, sets["dev"][0].id
 
 
@@ -180,7 +180,7 @@ def empty_references(sets):
 DEFECTS = [
     duplicate_ids, train_ids_in_test, only_dev_ids_in_train, dev_ids_in_test, long_references_of_train_in_dev,
     short_references_of_train_in_test, absent_references, references_of_other_lists, costs, positive_scores,
-    probabilities, a_shuffled_order, an_order_that_others_made, two_lists_turned_round, another_scale, a_decoders_mark,
+    probabilities, a_shuffled_order, a_different_order, two_reversed_lists, another_scale, a_pruning_mark,
     scores_missing_from_some, uppercase_references, one_capital, uppercase_dev, one_hypothesis, mostly_one_hypothesis,
     an_empty_reference, empty_references,
 ]  # fmt: skip

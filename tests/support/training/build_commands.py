@@ -1,10 +1,10 @@
-"""Runs of lorb-build-base that take seconds."""
+"""Arguments of lorb-build-base for runs that take seconds."""
 
 from pathlib import Path
 
 
 def command(files: Path, base: Path, place: Path, *more: str) -> list[str]:
-    """Arguments of 20 steps, a checkpoint at each; what is in `more` stands in place of it. files: of their fixture."""
+    """Arguments for 20 steps with a checkpoint after each; `more` is appended, and replaces earlier flags."""
     return [
         "--text", str(files / "text.txt"), "--confusions", str(files / "train.jsonl"), "--dev",
         str(files / "dev.jsonl"), "--base", str(base), "--output-base", str(place / "mine"), "--run-dir",
@@ -14,5 +14,5 @@ def command(files: Path, base: Path, place: Path, *more: str) -> list[str]:
 
 
 def weights(place: Path) -> list[bytes]:
-    """The bytes of the base that a run wrote, encoder and head."""
+    """The weight files of the base that a run wrote: encoder and head."""
     return [(place / "mine" / name).read_bytes() for name in ("model.safetensors", "lorb_head.safetensors")]

@@ -1,4 +1,4 @@
-"""A cell's work that takes no time: for tests of the study's harness, whose processes get it by pickle."""
+"""Work of a study cell that takes no time, for tests of the harness; importable, because processes unpickle it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FakeWork:
-    """Returns its number; fails `failures` times first, which a file in the scratch folder counts."""
+    """Returns its number after `failures` failures, which a file in the scratch folder counts."""
 
     number: int = 0
     failures: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """As Work has it."""
+        """The settings that identify the cell."""
         return {"number": self.number}
 
     def command(self) -> str:
-        """As Work has it."""
+        """The command that the page shows."""
         return f"fake {self.number}"
 
     def run(self, context) -> dict[str, Any]:
-        """As Work has it."""
+        """Fails or returns the figures."""
         tries = context.scratch / "tries"
         done = int(tries.read_text()) if tries.exists() else 0
         tries.write_text(str(done + 1))

@@ -1,11 +1,11 @@
-"""Runs lorb-train-adapter, or lorb-build-base where there is --text, in processes of its own, which may be killed.
+"""A script that runs lorb-train-adapter, or lorb-build-base if --text is given, in child processes that it may kill.
 
-A script, so that torch is imported once.
+The children are forks, so torch is imported once.
 
     python forked_training.py kills '<JSON arguments>' <run folder> <seed> <kills>
     python forked_training.py processes '<JSON list of each process' arguments>' <port>
 
-Prints one JSON object. The children are forks of this process, which never computes anything itself.
+Prints the exit statuses as JSON. This process itself computes nothing.
 """
 
 import json
@@ -18,17 +18,17 @@ from pathlib import Path
 
 
 def fork(arguments, environment):
-    """Starts the command in a child; returns its id."""
+    """Starts the command in a child process; returns its id."""
     child = os.fork()
     if child:
         return child
     os.environ.update(environment)
     status = 99
     try:
-        from lorb_adapters.pretraining import cli as base_building
-        from lorb_adapters.training.cli import train_adapter as cli
+        from lorb_adapters.pretraining import cli as build_base
+        from lorb_adapters.training.cli import train_adapter
 
-        status = (base_building if "--text" in arguments else cli).main(arguments)
+        status = (build_base if "--text" in arguments else train_adapter).main(arguments)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -36,7 +36,7 @@ def fork(arguments, environment):
 
 
 def kill_after_checkpoints(child, checkpoint, count, delay_seconds):
-    """Sends SIGKILL when the checkpoint has been replaced so often and a moment later; the child's exit status."""
+    """Kills the child `delay_seconds` after the checkpoint was replaced `count` times; returns its exit status."""
     seen, last = 0, checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
     while seen < count:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -51,7 +51,7 @@ def kill_after_checkpoints(child, checkpoint, count, delay_seconds):
 
 
 def kills(arguments, folder, seed, count):
-    """Kills the run again and again, resumes it, and lets it end at last; exit statuses in order."""
+    """Kills and resumes the run `count` times, then lets it end; returns the exit statuses in order."""
     rng = random.Random(seed)
     statuses = []
     for number in range(count):
@@ -64,7 +64,7 @@ def kills(arguments, folder, seed, count):
 
 
 def processes(arguments, port):
-    """Runs the processes of one run side by side; their exit statuses."""
+    """Runs the processes of one distributed run; returns their exit statuses."""
     common = {
         "WORLD_SIZE": str(len(arguments)),
         "MASTER_ADDR": "127.0.0.1",
@@ -78,7 +78,7 @@ def processes(arguments, port):
 if __name__ == "__main__":
     import lorb_adapters.base.loader
     import lorb_adapters.store.store
-    import lorb_adapters.training.run  # noqa: F401 - all that a child would import anew
+    import lorb_adapters.training.run  # noqa: F401 - so that the children need not import it
 
     what, arguments = sys.argv[1], json.loads(sys.argv[2])
     if what == "kills":
