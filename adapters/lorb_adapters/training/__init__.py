@@ -1,1 +1,1 @@
-"""Making adapters from N-best lists with references. The server never imports this."""
+"""Trains adapters on N-best lists with references. The server never imports this package."""

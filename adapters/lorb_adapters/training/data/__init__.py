@@ -1,1 +1,1 @@
-"""The training data: read, audited, encoded."""
+"""The lists of a run: files, audit, encoding, and first-pass statistics."""

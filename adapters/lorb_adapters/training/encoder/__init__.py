@@ -1,1 +1,1 @@
-"""The encoder with gradients."""
+"""The encoder with gradients: forward pass, attention, dropout and the cache of frozen layers."""
