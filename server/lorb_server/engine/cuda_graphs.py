@@ -1,4 +1,4 @@
-"""Small passes recorded as CUDA graphs: in use where they score as ordinary passes do, else given up."""
+"""Records small batches as CUDA graphs, and gives them up if their scores deviate or anything fails."""
 
 import logging
 import time
@@ -16,26 +16,26 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# Of scores, as a share of these. Rounding in bfloat16 makes up to 0.03, any mistake 0.4.
+# Relative to the eager scores. Rounding in bfloat16 causes up to 0.03, any error at least 0.4.
 MAX_DEVIATION = 0.1
 
 _log = logging.getLogger(__name__)
 
 
 class CudaGraphs:
-    """Records a model's small passes and launches them for it. Whatever fails, ordinary passes go on.
+    """Records CUDA graphs of small batches and launches them for a model; eager passes run if anything fails.
 
     Belongs to the model thread.
     """
 
     def __init__(self, model: RescoringModel, metrics: Metrics, capture: Capture = capture_graphs) -> None:
-        """`capture` makes of each run what is launched instead."""
+        """`capture` turns functions that run a batch into functions that replay its graph."""
         self._model = model
         self._metrics = metrics
         self._capture = capture
 
     def record(self, max_tokens: int) -> None:
-        """Records passes of up to `max_tokens`, compares their scores with ordinary ones, and lets the model use them.
+        """Records batches of up to `max_tokens`, checks their scores against eager ones, and gives them to the model.
 
         Never raises: a failure is one log line and a metric.
         """
@@ -60,7 +60,7 @@ class CudaGraphs:
                 "seconds": round(time.monotonic() - started, 3),
                 "deviation": round(deviation, 5),
             }
-            _log.info("small passes are recorded as CUDA graphs", extra={"fields": fields})
+            _log.info("small batches run as CUDA graphs", extra={"fields": fields})
 
     def _launch(
         self,
@@ -76,7 +76,7 @@ class CudaGraphs:
         return None
 
     def _give_up(self, reason: str, error: Exception | None, **fields: float) -> None:
-        message = "CUDA graphs are given up; ordinary passes are used"
+        message = "CUDA graphs are given up: all batches run eagerly"
         self._model.launch_graph = None
         self._metrics.cuda_graphs.set(0)
         self._metrics.cuda_graph_failures.labels(reason).inc()
@@ -87,5 +87,5 @@ class CudaGraphs:
 
 
 def _free_bytes(model: RescoringModel) -> int:
-    """Of the device's memory; 0 on the CPU, where nothing is recorded but in tests."""
+    """Free memory of the device; 0 on the CPU, where only tests record graphs."""
     return torch.cuda.mem_get_info(model.base.device)[0] if model.base.device.type == "cuda" else 0

@@ -34,16 +34,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Task:
-    """A function that the model thread runs between batches."""
-
+class _Task:  # run on the model thread between batches
     function: Callable[[], Any]
     future: asyncio.Future[Any]
 
 
-class _Stop(enum.Enum):
-    """Tells the model thread to end."""
-
+class _Stop(enum.Enum):  # ends the model thread
     STOP = enum.auto()
 
 

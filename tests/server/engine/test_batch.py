@@ -1,8 +1,14 @@
-"""lorb_server.engine.batch: the lists of a batch, packed so that equal hypotheses are one row."""
+"""lorb_server.engine.batch and batch_runner: lists packed into batches, and scored within tokens and memory."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorb_server.engine.batch import Batch
+from lorb_server.engine.batch_runner import score
 from support.engine.running_engine import entry
-from support.servers.stub_model import row
+from support.servers.stub_model import StubModel, adapter_weights, row, stub_score
 
 
 def batch_of(*lists):
@@ -40,3 +46,44 @@ def test_a_cut_list_contributes_its_first_rows_only():
     cut = entry(row(1), row(2), row(3))
     cut.num_hypotheses = 2
     assert Batch.of([cut]).rows == [row(1), row(2)]
+
+
+rows = st.lists(st.integers(1, 9), min_size=1, max_size=6).map(lambda ids: row(*ids))
+adapter_lists = st.lists(
+    st.tuples(st.sampled_from([1, 2]), st.lists(rows, min_size=1, max_size=6)), min_size=1, max_size=6
+)
+
+
+@given(adapter_lists, st.integers(1, 20))
+def test_each_list_gets_its_own_scores(lists, max_tokens):
+    """However lists are mixed, deduplicated or split, each hypothesis has the score of its text and adapter."""
+    batch = Batch.of([entry(*of_list, number=number) for number, of_list in lists])
+    for (number, of_list), scores in zip(lists, score(StubModel(), batch, max_tokens), strict=True):
+        assert scores == tuple(stub_score(each, adapter_weights(number)) for each in of_list)
+
+
+@pytest.mark.parametrize("most_rows", [1, 2, 3])
+def test_what_memory_does_not_hold_is_scored_in_halves(most_rows):
+    """A pass that runs out of memory is halved, down to single rows; the scores stay right and each failure counts."""
+    model, failures = StubModel(), []
+    model.max_rows = most_rows
+    rows_of_list = [row(i, i) for i in range(7)]
+    [scores] = score(model, Batch.of([entry(*rows_of_list)]), 1000, lambda: failures.append(1))
+    assert scores == tuple(stub_score(each, adapter_weights(1)) for each in rows_of_list)
+    assert failures
+
+
+def test_a_row_that_memory_does_not_hold_alone_raises():
+    """A single row that runs out of memory is an error."""
+    model = StubModel()
+    model.max_rows = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        score(model, Batch.of([entry(row(1))]), 1000)
+
+
+@pytest.mark.parametrize(("max_tokens", "passes"), [(100, [4]), (6, [2, 2]), (3, [1, 1, 1, 1]), (1, [1, 1, 1, 1])])
+def test_more_than_the_budget_takes_several_passes(max_tokens, passes):
+    """A list larger than the budget is split between rows; a row larger than the budget is a pass of its own."""
+    model = StubModel()
+    score(model, Batch.of([entry(*(row(i, i, i) for i in range(4)))]), max_tokens)
+    assert model.passes == passes
