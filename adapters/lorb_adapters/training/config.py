@@ -108,9 +108,7 @@ class TrainConfig:
         self._check("rank", self.lora.rank >= 1, "1 or more", value=self.lora.rank)
         self._check("alpha", 0 < self.lora.alpha < math.inf, "a number above 0", value=self.lora.alpha)
         self._check("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more")
-        self._check(
-            "hypotheses_per_list", self.hypotheses_per_list >= 2, "2 or more: one alone gives no gradient"
-        )
+        self._check("hypotheses_per_list", self.hypotheses_per_list >= 2, "2 or more: one alone gives no gradient")
         self._check("learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         self._check("patience", self.patience >= 0, "0 or more")
         for name in ("correlation_weight", "weight_decay", "distillation_weight", "r_drop_weight"):

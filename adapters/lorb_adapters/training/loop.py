@@ -21,8 +21,6 @@ from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.processes import Processes
 
-CHECKPOINT_SECONDS = 60.0
-
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
@@ -51,7 +49,7 @@ def train(
     *,
     state: TrainingState | None = None,
     save: Callable[[TrainingState], None] | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_seconds: float = 60.0,
     processes: Processes | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedModel:
@@ -62,31 +60,31 @@ def train(
     save: receives the state after every evaluation, and after a step when `checkpoint_seconds` have passed.
     """
     training = _Training(method, config, prior, processes or Processes(), state)
-    now = training.state
-    started, last_saved = clock() - now.seconds, clock()
+    current = training.state
+    started, last_saved = clock() - current.seconds, clock()
     pages = KeptPages()
     epoch_steps = steps_per_epoch(len(train_lists), config)
     num_steps = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     evaluate_every = max(1, epoch_steps // config.evaluations_per_epoch)
-    remaining = () if now.is_done else islice(batches(train_lists, config, num_steps), now.step, None)
-    for step, batch in enumerate(remaining, start=now.step + 1):
+    remaining = () if current.is_done else islice(batches(train_lists, config, num_steps), current.step, None)
+    for step, batch in enumerate(remaining, start=current.step + 1):
         done = training.step(batch, step, num_steps, step / epoch_steps)
         pages.bound()
         report(done)
         evaluates = step % evaluate_every == 0 or step == num_steps
         if evaluates:
             report(training.evaluate_dev(dev_lists, step / epoch_steps))
-            now.is_done = step == num_steps or 0 < config.patience <= now.evaluations_without_gain
+            current.is_done = step == num_steps or 0 < config.patience <= current.evaluations_without_gain
         if save and (evaluates or clock() - last_saved >= checkpoint_seconds):
-            now.seconds = clock() - started
+            current.seconds = clock() - started
             save(training.checkpoint_state())
             last_saved = clock()
-        if now.is_done:
+        if current.is_done:
             break
-    if now.best is None:
+    if current.best is None:
         raise ValueError("no list to train on")
-    weights = method.weights(now.best.tensors) if isinstance(method, Lora) else None
-    return TrainedModel(now.best.tensors, now.best.dev_scores, now.best.step, weights)
+    weights = method.weights(current.best.tensors) if isinstance(method, Lora) else None
+    return TrainedModel(current.best.tensors, current.best.dev_scores, current.best.step, weights)
 
 
 class _Training:

@@ -21,7 +21,7 @@ from lorb_adapters.training.evaluation.calibration import CalibrationChange
 from lorb_adapters.training.evaluation.set_figures import SetBreakdown
 from lorb_adapters.training.evaluation.tuning import scored_lists, tune_ranking, weight_curve
 from lorb_adapters.training.golden_lists import choose_golden_lists
-from lorb_adapters.training.loop import CHECKPOINT_SECONDS, TrainedModel, train
+from lorb_adapters.training.loop import TrainedModel, train
 from lorb_adapters.training.methods import Method, make_method
 from lorb_adapters.training.methods.frozen_layers import cache_frozen_layers
 from lorb_adapters.training.processes import Processes
@@ -123,8 +123,8 @@ def _train(
             prior,
             progress,
             state=state,
-            save=None if folder is None else lambda now: folder.save(now.to_bytes()),
-            checkpoint_seconds=checkpoints.checkpoint_seconds if checkpoints else CHECKPOINT_SECONDS,
+            save=None if folder is None else lambda current: folder.save(current.to_bytes()),
+            checkpoint_seconds=0.0 if checkpoints is None else checkpoints.checkpoint_seconds,
             processes=processes,
         )
 

@@ -17,7 +17,7 @@ from lorb_adapters.training.losses import (
 
 
 def test_mwer_is_the_expected_errors_above_the_mean():
-    """Two lists by hand: P = softmax of the combined scores, L = mean of sum P (eps - mean eps)."""
+    """MWER of two lists is the mean of sum P (eps - mean eps), with P the softmax of the combined scores."""
     combined = torch.tensor([math.log(3.0), 0.0, 0.0, 0.0, 0.0])
     errors = torch.tensor([0, 4, 1, 2, 6])
     first = 0.75 * (0 - 2) + 0.25 * (4 - 2)
@@ -55,7 +55,7 @@ def softmax(values):
 
 
 def test_mwed_is_the_divergence_of_costs_from_errors():
-    """Two lists of different lengths by hand: KL(softmax(eps) || softmax(cost / T)), T = sum cost / sum eps."""
+    """MWED of two lists is the mean of KL(softmax(eps) || softmax(cost / T)), with T = sum cost / sum eps."""
     combined, errors = [[-1.0, -2.0, -4.5], [-3.0, -2.0]], [[0, 1, 4], [1, 3]]
     expected = 0.0
     for scores, counts in zip(combined, errors, strict=True):
@@ -76,7 +76,7 @@ def test_mwed_is_zero_for_costs_proportional_to_the_errors():
 
 
 def test_mwed_decreases_along_its_gradient_and_stays_finite():
-    """A small step against the gradient lowers it; lists of equal scores or equal errors give none, and no NaN."""
+    """A step against the gradient lowers MWED; lists of equal scores or equal errors have a gradient of 0."""
     combined = torch.tensor([-1.0, -2.0, -2.5, -1.0, -1.0, -3.0, -4.0], requires_grad=True)
     errors = torch.tensor([3, 0, 1, 0, 2, 1, 1])
     sizes = [3, 2, 2]
@@ -89,13 +89,13 @@ def test_mwed_decreases_along_its_gradient_and_stays_finite():
 
 
 def test_distillation_is_the_mean_squared_distance():
-    """(1 + 4) / 2; no hypotheses give 0, not NaN."""
+    """Distances of 1 and 2 give (1 + 4) / 2; no hypotheses give 0, not NaN."""
     assert distillation_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)
     assert distillation_loss(torch.zeros(0), torch.zeros(0)).item() == 0.0
 
 
 def test_r_drop_is_the_symmetric_divergence_of_posteriors():
-    """By hand on lists of different lengths; equal passes cost nothing; the gradient is finite."""
+    """R-Drop of two lists is the mean symmetric KL, 0 for equal passes, with a finite gradient."""
     first = torch.tensor([0.0, 1.0, 2.0, -1.0, 1.0], requires_grad=True)
     second = torch.tensor([0.5, 1.0, 0.0, -1.0, 3.0])
     expected = 0.0
@@ -110,7 +110,7 @@ def test_r_drop_is_the_symmetric_divergence_of_posteriors():
 
 
 def test_correlation_penalty_is_the_frobenius_distance_from_the_identity():
-    """It equals || corrcoef - I ||_F, not squared."""
+    """The penalty equals || corrcoef - I ||_F, not squared."""
     features = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = (torch.corrcoef(features.T) - torch.eye(5)).norm()
     torch.testing.assert_close(correlation_penalty(features), expected)
@@ -126,7 +126,7 @@ def test_uncorrelated_features_cost_nothing_and_copies_cost_most():
 
 @pytest.mark.parametrize("num_rows", [1, 2, 7])
 def test_constant_features_and_single_rows_stay_finite(num_rows):
-    """The original divides by zero here; we give finite values and gradients."""
+    """Constant features, and one or two rows, give finite values and gradients, not a division by zero."""
     features = torch.randn(num_rows, 4, generator=torch.Generator().manual_seed(0))
     features[:, 2] = 3.0
     features.requires_grad_()
@@ -136,7 +136,7 @@ def test_constant_features_and_single_rows_stay_finite(num_rows):
     assert torch.isfinite(features.grad).all()
 
 
-def test_correlation_floor_of_independent_rows():
-    """Independent features of B rows give about sqrt((d^2 - d) / (B - 1)): compare values at equal row counts only."""
+def test_the_penalty_of_independent_rows_depends_on_their_number():
+    """Independent features of B rows give about sqrt((d^2 - d) / (B - 1))."""
     features = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
     assert correlation_penalty(features).item() == pytest.approx(math.sqrt((96**2 - 96) / 63), rel=0.1)
