@@ -1,4 +1,4 @@
-"""deploy/kubernetes: what kustomize builds is valid, and says what the server really does."""
+"""The manifests that kustomize builds from deploy/kubernetes are valid and match the server's settings."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="no kube
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 VARIANTS = ["base", "overlays/gpu", "overlays/monitoring", "overlays/s3", "overlays/envoy"]
-UNCHECKED = {"overlays/monitoring": ["ServiceMonitor"]}  # custom resources, whose schema Kubernetes does not bring
+UNCHECKED = {"overlays/monitoring": ["ServiceMonitor"]}  # custom resources, for which Kubernetes has no schema
 BIN = str(Path(sys.executable).parent)
 KUBECTL = shutil.which("kubectl", path=BIN) or shutil.which("kubectl")
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.skipif(KUBECTL is None, reason="no kubectl to build wit
 
 @cache
 def built(variant):
-    """The documents that kustomize makes of a folder."""
+    """The manifests that kustomize builds from a variant's folder."""
     return kustomized(FOLDER / variant)
 
 
 def kustomized(folder):
-    """The same of any folder; what kustomize says where it cannot is shown."""
+    """The manifests that kustomize builds from a folder. Fails with kustomize's message."""
     done = subprocess.run(  # noqa: S603 - kubectl, without a cluster
         [KUBECTL, "kustomize", str(folder)], check=False, capture_output=True, text=True
     )
@@ -41,13 +41,13 @@ def kustomized(folder):
     return list(yaml.safe_load_all(done.stdout))
 
 
-def one(variant, kind, name="lorb"):
-    """The document of this kind whose name begins so."""
-    return the(built(variant), kind, name)
+def built_manifest(variant, kind, name="lorb"):
+    """The variant's only manifest of this kind and name."""
+    return find_manifest(built(variant), kind, name)
 
 
-def the(documents, kind, name="lorb"):
-    """The one of this kind whose name begins so."""
+def find_manifest(documents, kind, name="lorb"):
+    """The only manifest of this kind and name. Kustomize may have appended a hash to the name."""
     [found] = [
         each
         for each in documents
@@ -57,20 +57,20 @@ def the(documents, kind, name="lorb"):
 
 
 def container(variant):
-    """The server's pod and its container."""
-    pod = one(variant, "Deployment")["spec"]["template"]["spec"]
+    """The specifications of the server's pod and of its container."""
+    pod = built_manifest(variant, "Deployment")["spec"]["template"]["spec"]
     [server] = pod["containers"]
     return pod, server
 
 
 def flags(variant):
     """The settings that the ConfigMap gives the server."""
-    return ServeConfig(**environment_settings(one(variant, "ConfigMap", "lorb-flags")["data"]))
+    return ServeConfig(**environment_settings(built_manifest(variant, "ConfigMap", "lorb-flags")["data"]))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_kustomize_builds_is_valid(variant, capsys):
-    """Every document passes Kubernetes' own schema, strictly; what it has no schema for is named."""
+    """Every manifest passes Kubernetes' schema strictly; only the named custom resources have none."""
     unchecked = []
     for document in built(variant):
         try:
@@ -83,8 +83,8 @@ def test_what_kustomize_builds_is_valid(variant, capsys):
     assert unchecked == UNCHECKED.get(variant, [])
 
 
-def test_the_validation_finds_faults():
-    """A misspelled field does not pass."""
+def test_the_validation_refuses_an_unknown_field():
+    """A misspelled field is a validation error."""
     wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"clusterIp": "None"}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, "1.37", strict=True)
@@ -92,8 +92,8 @@ def test_the_validation_finds_faults():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_flags_are_flags_of_the_server(variant):
-    """Every variable in the ConfigMap is one that lorb-serve reads, with a value that it takes."""
-    data = one(variant, "ConfigMap", "lorb-flags")["data"]
+    """lorb-serve knows every variable of the ConfigMap and accepts its value."""
+    data = built_manifest(variant, "ConfigMap", "lorb-flags")["data"]
     known = {f"LORB_{name.upper()}" for name in ServeConfig.__dataclass_fields__}
     assert set(data) <= known
     assert flags(variant).host == "0.0.0.0"
@@ -102,8 +102,8 @@ def test_the_flags_are_flags_of_the_server(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_probes_ask_what_the_health_service_answers(variant):
-    """A name it knows, on the port that it serves on."""
+def test_probes_name_a_known_service_and_port(variant):
+    """The probes use a service name that the health service knows, and the server's port."""
     _, server = container(variant)
     known = Health((RESCORING, ADMIN))._services
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -115,11 +115,11 @@ def test_probes_ask_what_the_health_service_answers(variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_pod_is_not_killed_while_it_drains(variant):
-    """preStop, drain and grace fit into the termination grace period, and liveness is more patient than the drain."""
+    """The termination grace period covers preStop, drain and grace; liveness fails later, readiness earlier."""
     pod, server = container(variant)
     settings = flags(variant)
     needs = server["lifecycle"]["preStop"]["sleep"]["seconds"] + settings.drain_seconds + settings.grace_seconds
-    assert pod["terminationGracePeriodSeconds"] > needs + 5  # and time to close
+    assert pod["terminationGracePeriodSeconds"] > needs + 5  # 5 s to close
     alive = server["livenessProbe"]
     assert alive["periodSeconds"] * alive["failureThreshold"] > settings.drain_seconds + settings.grace_seconds
     ready = server["readinessProbe"]
@@ -127,8 +127,8 @@ def test_a_pod_is_not_killed_while_it_drains(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_container_may_do_little(variant):
-    """The image's own user, nothing writable but /tmp, no privileges, no token of the cluster."""
+def test_the_container_has_no_privileges(variant):
+    """The container runs as the image's user, can write only to /tmp, and has no capabilities and no API token."""
     pod, server = container(variant)
     [user] = re.findall(r"--uid (\d+)", (ROOT / "Dockerfile").read_text())
     assert pod["securityContext"]["runAsUser"] == int(user)
@@ -145,12 +145,12 @@ def test_the_container_may_do_little(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_selectors_find_the_pods(variant):
-    """Service, disruption budget and spread are about these pods; the Service has no address of its own."""
-    labels = one(variant, "Deployment")["spec"]["template"]["metadata"]["labels"]
-    service = one(variant, "Service")["spec"]
+def test_selectors_match_the_pods(variant):
+    """Service, disruption budget and spread constraints select the server's pods; the Service is headless."""
+    labels = built_manifest(variant, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    service = built_manifest(variant, "Service")["spec"]
     assert service["clusterIP"] == "None"
-    selectors = [service["selector"], one(variant, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"]]
+    selectors = [service["selector"], built_manifest(variant, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"]]
     pod, _ = container(variant)
     selectors += [each["labelSelector"]["matchLabels"] for each in pod["topologySpreadConstraints"]]
     for selector in selectors:
@@ -159,7 +159,7 @@ def test_selectors_find_the_pods(variant):
 
 @pytest.fixture
 def build(tmp_path):
-    """Builds a kustomization.yaml as if it lay in overlays/ours."""
+    """A function that builds the text of a kustomization.yaml in overlays/ours."""
     shutil.copytree(FOLDER, tmp_path / "kubernetes")
     ours = tmp_path / "kubernetes" / "overlays" / "ours"
     ours.mkdir()
@@ -172,19 +172,19 @@ def build(tmp_path):
 
 
 def test_the_variant_that_the_readme_shows_can_be_built(build):
-    """A variant of one's own: two components, an image of one's registry, one more flag."""
+    """The README's example builds: two components, an image of another registry and an additional flag."""
     [content] = re.findall(r"^```yaml\n(.*?)^```", (FOLDER / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     documents = build(content)
-    the(documents, "ServiceMonitor")
-    [server] = the(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    find_manifest(documents, "ServiceMonitor")
+    [server] = find_manifest(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert server["image"] == "registry.example/lorb:cuda"
     assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    settings = ServeConfig(**environment_settings(the(documents, "ConfigMap", "lorb-flags")["data"]))
+    settings = ServeConfig(**environment_settings(find_manifest(documents, "ConfigMap", "lorb-flags")["data"]))
     assert (settings.default_domain, settings.device, settings.front_processes) == ("voice", "cuda", 4)
 
 
-def test_all_components_fit_together(build):
-    """Each does to the base what it does alone, and what comes of it is valid."""
+def test_all_components_can_be_combined(build):
+    """All components together give valid manifests with the resources and settings of each component."""
     components = sorted(path.name for path in (FOLDER / "components").iterdir())
     assert [f"overlays/{name}" for name in components] == sorted(VARIANTS[1:])
     parts = "".join(f"  - ../../components/{name}\n" for name in components)
@@ -193,15 +193,15 @@ def test_all_components_fit_together(build):
         if document["kind"] != "ServiceMonitor":
             kubernetes_validate.validate(document, "1.37", strict=True)
     alone = {(each["kind"], each["metadata"]["name"]) for variant in VARIANTS for each in built(variant)}
-    alone -= {("PersistentVolumeClaim", "lorb-store")}  # which s3 does without
+    alone -= {("PersistentVolumeClaim", "lorb-store")}  # the s3 component removes it
     together = {(each["kind"], each["metadata"]["name"]) for each in documents}
     assert {pair for pair in alone ^ together if pair[0] != "ConfigMap"} == set()
-    settings = ServeConfig(**environment_settings(the(documents, "ConfigMap", "lorb-flags")["data"]))
+    settings = ServeConfig(**environment_settings(find_manifest(documents, "ConfigMap", "lorb-flags")["data"]))
     assert (settings.device, settings.store[:5]) == ("cuda", "s3://")
 
 
-def test_the_gpu_variant_asks_for_a_gpu():
-    """One for each replica, on nodes that have one, and the server is told to use it."""
+def test_the_gpu_variant_requests_a_gpu():
+    """Each replica requests one GPU, runs on a node with GPUs, and uses CUDA."""
     pod, server = container("overlays/gpu")
     assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
@@ -210,7 +210,7 @@ def test_the_gpu_variant_asks_for_a_gpu():
 
 
 def test_the_s3_variant_mounts_no_volume():
-    """The store is a URL; the pod and the namespace are without the claim."""
+    """With a store on S3, the pod mounts only /tmp and there is no volume claim."""
     pod, server = container("overlays/s3")
     assert flags("overlays/s3").store.startswith("s3://")
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
@@ -219,8 +219,8 @@ def test_the_s3_variant_mounts_no_volume():
 
 
 def test_the_service_monitor_finds_the_metrics():
-    """Unchecked by a schema: its selector and port at least are the Service's."""
+    """The selector and the port of the ServiceMonitor match the Service."""
     [monitor] = [each for each in built("overlays/monitoring") if each["kind"] == "ServiceMonitor"]
-    service = one("overlays/monitoring", "Service")
+    service = built_manifest("overlays/monitoring", "Service")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}

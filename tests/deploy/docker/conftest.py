@@ -1,4 +1,4 @@
-"""What the tests with an engine share: the engine, and the images, built once."""
+"""Fixtures for tests that need a Docker engine: the client, the images and the lists."""
 
 import gzip
 import shutil
@@ -12,19 +12,19 @@ from support.documents.compose import NUM_LISTS, SERVER_IMAGE, Compose
 
 @pytest.fixture(scope="session")
 def engine():
-    """The engine's client; the test is skipped where there is none."""
+    """The client of the Docker engine. Skips the test if there is no engine."""
     import docker
 
-    if trouble := missing():
-        pytest.skip(trouble)
+    if reason := docker_missing():
+        pytest.skip(reason)
     client = docker.from_env(timeout=300)
     yield client
     client.close()
 
 
-def missing():
-    """What keeps containers from being run here, if anything."""
-    # Asked of the command: where no engine answers, the package leaves a socket open.
+def docker_missing():
+    """Returns why containers cannot run here, or an empty string if they can."""
+    # Asks the docker command, because the docker package leaves a socket open if no engine answers.
     if shutil.which("docker") is None:
         return "no docker command"
     for arguments in (["version"], ["compose", "version"]):
@@ -36,7 +36,7 @@ def missing():
 
 @pytest.fixture(scope="session")
 def lists(sample, tmp_path_factory):
-    """A folder that a container's user may read, with the first of the sample's lists."""
+    """A folder that the user of a container can read, with the first lists of the sample."""
     folder = tmp_path_factory.mktemp("lists")
     folder.chmod(0o755)
     for part in ("train", "dev", "test"):
@@ -47,6 +47,6 @@ def lists(sample, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def images(engine):
-    """Both images, built as compose builds them."""
+    """Builds the images of server and trainer with compose; returns the image of the server."""
     Compose(engine)("--profile", "train", "build")
     return engine.images.get(SERVER_IMAGE)

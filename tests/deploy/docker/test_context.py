@@ -1,4 +1,4 @@
-"""What a build sends to the engine."""
+"""The build context of the Docker image."""
 
 import re
 from pathlib import Path
@@ -20,13 +20,13 @@ def context():
 
 
 def copied():
-    """What the Dockerfile copies out of the context."""
+    """The paths that the Dockerfile copies from the context."""
     lines = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     return {source for line in lines for source in line.split()[:-1]}
 
 
-def test_the_context_is_what_the_dockerfile_copies(context):
-    """Every source is let through, and nothing else: no checkout's environment, runs, tests or secrets."""
+def test_the_context_has_exactly_what_the_dockerfile_copies(context):
+    """.dockerignore lets every copied path through and nothing else, such as environments, tests or secrets."""
     sources = copied()
     for source in sources:
         assert any(path == source or path.startswith(f"{source}/") for path in context), source
@@ -36,5 +36,5 @@ def test_the_context_is_what_the_dockerfile_copies(context):
 
 
 def test_the_context_is_small(context):
-    """It travels to the engine at every build."""
+    """The files that each build sends to the engine have less than 50 MiB."""
     assert sum((ROOT / path).stat().st_size for path in context) < MAX_CONTEXT_BYTES

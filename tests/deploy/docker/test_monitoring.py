@@ -1,4 +1,4 @@
-"""`docker compose --profile monitoring up`, with an image made of this machine's Prometheus for the official one."""
+"""`docker compose --profile monitoring up`, with an image built from the local Prometheus program."""
 
 import io
 import json
@@ -21,7 +21,7 @@ NUM_REPLICAS = 2
 
 @pytest.fixture(scope="module")
 def prometheus_image(engine, images):
-    """A stand-in for prom/prometheus: its entry point and its data folder, around the binary of this machine."""
+    """An image like prom/prometheus, with the local program at the same path and a data folder."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("no prometheus: apt-get install prometheus")
@@ -43,7 +43,7 @@ def prometheus_image(engine, images):
 
 @pytest.fixture(scope="module")
 def prometheus(engine, prometheus_image):
-    """Where the project's Prometheus answers; two servers are up and healthy."""
+    """The URL of the project's Prometheus, after two servers have become healthy."""
     [port] = free_ports(1)
     compose = Compose(engine, replicas=NUM_REPLICAS, PROMETHEUS_IMAGE=prometheus_image, PROMETHEUS_PORT=str(port))
     try:
@@ -64,8 +64,8 @@ def answer(url):
         return {}
 
 
-def test_it_finds_every_replica_and_loads_the_rules(prometheus):
-    """By the name of the service, with the shipped configuration as it is."""
+def test_prometheus_finds_every_replica_and_loads_the_rules(prometheus):
+    """With the shipped configuration, Prometheus finds both replicas by the service name and loads all rules."""
 
     def serving():
         found = answer(f"{prometheus}/api/v1/query?query=lorb_serving==1").get("result", [])

@@ -1,4 +1,4 @@
-"""`docker compose up` and what follows it: call, train, publish, swap, roll back, restart, down."""
+"""The compose project: call, train, publish, swap, roll back, restart and stop."""
 
 import pytest
 
@@ -14,7 +14,7 @@ NEXT = f"{int(SHIPPED.partition('-')[0]) + 1}-"
 
 @pytest.fixture(scope="module")
 def project(engine, images, lists):
-    """One server, up and healthy."""
+    """A project with one healthy server."""
     compose = Compose(engine, LORB_LISTS_DIR=str(lists))
     try:
         compose("up", "--wait", "--wait-timeout", "600", "--no-build", "server")
@@ -34,7 +34,7 @@ def version(client, nbest):
 
 
 def test_a_healthy_server_answers_the_host(project, client, sample_dev):
-    """A real list, with the shipped adapter out of the named volume; also where a call names no domain."""
+    """A call from the host is rescored by the shipped adapter in the volume, with and without a domain."""
     [server] = project.containers()
     assert is_healthy(server)
     for options in (LIBRISPEECH, RescoreOptions()):
@@ -45,23 +45,23 @@ def test_a_healthy_server_answers_the_host(project, client, sample_dev):
 
 
 def test_the_server_cannot_write(project):
-    """Neither to its root nor to the store."""
+    """The server's root and its store are read-only."""
     [server] = project.containers()
     for path in ("/opt/lorb/x", "/store/x"):
-        status, said = server.exec_run(["touch", path])
+        status, printed = server.exec_run(["touch", path])
         assert status != 0
-        assert b"Read-only file system" in said
+        assert b"Read-only file system" in printed
 
 
-def test_what_the_trainer_publishes_serves_without_a_restart(project, client, sample_dev):
-    """Two steps on the sample's lists; the volume is both containers', and a rollback takes it back."""
+def test_a_trained_version_serves_without_a_restart(project, client, sample_dev):
+    """The server picks up a version that the trainer publishes in the shared volume, and its rollback."""
     [server] = project.containers()
     started = server.attrs["State"]["StartedAt"]
-    said = project(
+    printed = project(
         "run", "--rm", "-T", "train", "--domain", "librispeech", "--train", "/lists/train.jsonl",
         "--dev", "/lists/dev.jsonl", "--max-steps", "2", "--force",
     )  # fmt: skip
-    assert f"published librispeech@{NEXT}" in said
+    assert f"published librispeech@{NEXT}" in printed
     wait_until(lambda: version(client, sample_dev[0]).startswith(NEXT), server)
     project("run", "--rm", "-T", "adapters", "rollback", "librispeech")
     wait_until(lambda: version(client, sample_dev[0]) == SHIPPED, server)
@@ -70,15 +70,15 @@ def test_what_the_trainer_publishes_serves_without_a_restart(project, client, sa
 
 
 def test_the_store_outlives_the_server(project, client, sample_dev):
-    """Down and up again, with the version trained before still in the volume."""
+    """After `down` and `up` the volume still contains the version that was trained before."""
     project("down", "--timeout", "60")
     project("up", "--wait", "--wait-timeout", "600", "--no-build", "server")
     assert version(client, sample_dev[0]) == SHIPPED
     assert NEXT in project("run", "--rm", "-T", "adapters", "list")
 
 
-def test_a_restart_serves_again_on_the_same_port(project, client, sample_dev):
-    """The client that was there before needs no other address."""
+def test_a_restarted_server_has_the_same_port(project, client, sample_dev):
+    """A client from before the restart gets answers after it."""
     [server] = project.containers()
     assert version(client, sample_dev[0]) == SHIPPED
     server.restart(timeout=60)

@@ -1,4 +1,4 @@
-"""Three replicas behind one name, under load, one of them killed."""
+"""Three replicas with one DNS name, of which one is killed under load."""
 
 import json
 import urllib.request
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.docker
 
 NUM_REPLICAS = 3
 NUM_CALLERS = 24
-NUM_CALLS = 20  # of each replica before and after
+NUM_CALLS = 20  # answered by each replica before the kill, and by each survivor after it
 
 
 @pytest.fixture(scope="module")
 def project(engine, images):
-    """Three servers, up and healthy."""
+    """A project with three healthy servers."""
     compose = Compose(engine, replicas=NUM_REPLICAS)
     try:
         compose("up", "--wait", "--wait-timeout", "600", "--no-build", "--scale", f"server={NUM_REPLICAS}", "server")
@@ -27,7 +27,7 @@ def project(engine, images):
 
 
 def num_answered(port):
-    """Lists that the replica whose metrics are at this port has answered."""
+    """Returns the number of lists that the replica with this metrics port has answered."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
         families = list(text_string_to_metric_families(page.read().decode()))
     [requests] = [family for family in families if family.name == "lorb_rescore_requests"]
@@ -41,7 +41,7 @@ def metrics_port(container):
 
 @pytest.fixture
 def callers(engine, project, sample, tmp_path):
-    """Callers in a container on the servers' network; and the file that ends them."""
+    """A container with callers on the servers' network, and the file that stops them."""
     tmp_path.chmod(0o755)
     script = ROOT / "tests" / "support/servers/steady_calls.py"
     container = engine.containers.run(
@@ -55,7 +55,7 @@ def callers(engine, project, sample, tmp_path):
 
 
 def test_no_call_fails_when_a_replica_is_killed(project, callers):
-    """The client finds all three by the service's name, uses all, and loses no call with the one that dies."""
+    """The client balances calls over all three replicas and loses none when one is killed."""
     calling, stop = callers
     servers = project.containers()
     assert len(servers) == NUM_REPLICAS
@@ -73,7 +73,7 @@ def test_no_call_fails_when_a_replica_is_killed(project, callers):
 
 
 def test_a_killed_replica_comes_back(project):
-    """It becomes healthy again with what is in the volume."""
+    """A killed replica becomes healthy after it is started again."""
     killed = project.containers()[0]
     killed.start()
     wait_until(lambda: is_healthy(killed), killed)

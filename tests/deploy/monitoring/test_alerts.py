@@ -1,4 +1,4 @@
-"""The alert rules and Prometheus' configuration, by Prometheus' own promtool."""
+"""promtool accepts Prometheus' configuration and the alert rules, and runs their scenarios."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(PROMTOOL is None, reason="no promtool: apt-get i
     ],
     ids=["configuration", "rules", "scenarios"],
 )
-def test_promtool_finds_nothing_wrong(arguments):
-    """The files are sound; each alert fires in its scenario and in no other."""
+def test_promtool_accepts(arguments):
+    """Promtool accepts the files, and each alert fires in its scenarios and in no others."""
     run = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, timeout=300)  # noqa: S603
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,4 +1,4 @@
-"""Alerts, their scenarios, the documentation and the dashboard: each knows the same names."""
+"""Alerts, scenarios, documentation and dashboard use the same names."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def panel_expressions():
 
 
 def documented_series():
-    """Every series name that the page's table means, with those of histograms."""
+    """The series names in the page's table, including the series of histograms."""
     names = set()
     for name, kind in re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", PAGE, re.MULTILINE):
         names |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
@@ -39,23 +39,23 @@ def documented_series():
 
 
 def test_every_alert_has_a_scenario_and_a_line_in_the_documentation():
-    """And neither names one that is not there."""
+    """The scenarios and the documentation name exactly the alerts of the rules."""
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names))
     assert scenarios() == set(names)
     assert set(re.findall(r"`(Lorb[A-Z]\w+)`", PAGE)) == set(names)
 
 
-def test_every_alert_says_how_bad_it_is_what_is_wrong_and_what_to_do():
-    """An operator reads it at night."""
+def test_every_alert_has_a_severity_a_summary_and_an_action():
+    """Each alert has a known severity and exactly the annotations summary and action."""
     for rule in rules():
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"].keys() == {"summary", "action"}
 
 
 @pytest.mark.parametrize("expression", [*(rule["expr"] for rule in rules()), *panel_expressions()])
-def test_expressions_ask_only_for_metrics_that_are_documented(expression):
-    """A name with a slip in it would never fire, or draw an empty panel."""
-    asked = set(re.findall(r"\b(?:lorb|process)_\w+", re.sub(r'"[^"]*"', "", expression)))
-    assert asked or "up{" in expression
-    assert asked <= documented_series()
+def test_expressions_use_only_documented_metrics(expression):
+    """Each expression of a rule or panel names at least one series, and all of them are documented."""
+    series = set(re.findall(r"\b(?:lorb|process)_\w+", re.sub(r'"[^"]*"', "", expression)))
+    assert series or "up{" in expression
+    assert series <= documented_series()

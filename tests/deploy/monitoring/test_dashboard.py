@@ -1,4 +1,4 @@
-"""Grafana's dashboard and what provisions it."""
+"""Grafana's dashboard and its provisioning files."""
 
 import json
 import shutil
@@ -22,14 +22,12 @@ def provisioned(path):
 
 
 def cells(panel):
-    place = panel["gridPos"]
-    return {
-        (x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])
-    }
+    grid = panel["gridPos"]
+    return {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
 
 
-def test_the_dashboard_has_what_grafana_reads():
-    """An identity, a schema version, a refresh, a time range; its panels have ids and queries of their own."""
+def test_the_dashboard_has_all_fields_that_grafana_needs():
+    """The dashboard has a uid, a schema version, a refresh and a time range; each panel has a unique id and queries."""
     assert (DASHBOARD["uid"], DASHBOARD["title"]) == ("lorb", "LoRB")
     assert isinstance(DASHBOARD["schemaVersion"], int)
     assert DASHBOARD["refresh"]
@@ -44,19 +42,19 @@ def test_the_dashboard_has_what_grafana_reads():
         assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
 
 
-def test_no_panel_lies_on_another():
-    """And none leaves the grid."""
+def test_panels_do_not_overlap():
+    """No two panels share a cell of the grid, and no panel leaves it."""
     for one, other in combinations(PANELS, 2):
         assert not cells(one) & cells(other), (one["title"], other["title"])
     assert max(x for panel in PANELS for x, _ in cells(panel)) < COLUMNS
 
 
-def test_everything_asks_the_data_source_that_is_provisioned():
-    """By its uid; and it is the service that compose starts, asked as often as that scrapes."""
+def test_everything_queries_the_provisioned_data_source():
+    """All queries use its uid; it points at compose's Prometheus and has the same scrape interval."""
     [source] = provisioned("datasources/prometheus.yml")["datasources"]
-    askers = [*PANELS, *(target for panel in PANELS for target in panel["targets"])]
-    askers += [*DASHBOARD["templating"]["list"], *DASHBOARD["annotations"]["list"]]
-    assert {(asker["datasource"]["type"], asker["datasource"]["uid"]) for asker in askers} == {
+    users = [*PANELS, *(target for panel in PANELS for target in panel["targets"])]
+    users += [*DASHBOARD["templating"]["list"], *DASHBOARD["annotations"]["list"]]
+    assert {(user["datasource"]["type"], user["datasource"]["uid"]) for user in users} == {
         (source["type"], source["uid"])
     }
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
@@ -66,8 +64,8 @@ def test_everything_asks_the_data_source_that_is_provisioned():
     assert source["jsonData"]["timeInterval"] == scraping["global"]["scrape_interval"]
 
 
-def test_compose_mounts_what_provisioning_names():
-    """Grafana finds the provisioning, and the provisioning the dashboard."""
+def test_compose_mounts_the_provisioning_and_the_dashboard():
+    """Compose mounts the provisioning folder and the folder of the dashboard at the paths that Grafana reads."""
     grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["grafana"]
     mounts = dict(mount.split(":")[:2][::-1] for mount in grafana["volumes"])
     [provider] = provisioned("dashboards/lorb.yml")["providers"]
@@ -82,7 +80,7 @@ def test_compose_mounts_what_provisioning_names():
 
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool: apt-get install prometheus")
 def test_every_expression_parses(tmp_path):
-    """Prometheus' own parser reads each, with Grafana's variables filled in."""
+    """Promtool parses each expression after Grafana's variables are replaced."""
     expressions = [target["expr"] for panel in PANELS for target in panel["targets"]]
     expressions += [each["expr"] for each in DASHBOARD["annotations"]["list"]]
     filled = [each.replace("$__rate_interval", "1m").replace("$domain", ".*") for each in expressions]

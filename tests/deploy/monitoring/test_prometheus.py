@@ -1,4 +1,4 @@
-"""A real Prometheus that reads a real server under traffic, with the shipped rules."""
+"""A real Prometheus with the shipped rules scrapes a real server under traffic."""
 
 import json
 import math
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus: apt-g
 
 @pytest.fixture(scope="module")
 def prometheus(tiny_bert, tmp_path_factory):
-    """Where a Prometheus answers that reads a server which rescores lists all the time."""
+    """The URL of a Prometheus that scrapes a server under constant traffic."""
     store, folder = tmp_path_factory.mktemp("scraped-store"), tmp_path_factory.mktemp("prometheus")
     Store(str(store)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
     metrics_port, port = free_port(), free_port()
@@ -53,7 +53,7 @@ def prometheus(tiny_bert, tmp_path_factory):
 
 
 def write_configuration(folder, metrics_port):
-    """The shipped configuration but for where the server is and how often it is read."""
+    """Writes the shipped configuration with another scrape interval and target."""
     configuration = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text("utf-8"))
     configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     [job] = configuration["scrape_configs"]
@@ -65,7 +65,7 @@ def write_configuration(folder, metrics_port):
 
 @contextmanager
 def traffic(server):
-    """Lists all the time, some of them seen before, from a thread."""
+    """Rescores lists from a thread until the block ends; some of their texts repeat."""
     ended = threading.Event()
 
     def call():
@@ -88,12 +88,12 @@ def answer(url):
         return json.load(page)["data"]
 
 
-def settled(ask):
-    """What `ask` gives once that is true, however long Prometheus takes to come up."""
+def wait_for(query):
+    """Calls `query` until it returns a true value, and returns that. Prometheus may still be starting."""
     limit = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            value = ask()
+            value = query()
         except (urllib.error.URLError, ConnectionError):
             value = None
         if value:
@@ -103,13 +103,13 @@ def settled(ask):
 
 
 def test_every_rule_evaluates(prometheus):
-    """Without an error, over the series of a real server; and nothing fires for one that does its work."""
+    """Every rule evaluates without an error over the series of a healthy server, and no alert fires."""
 
     def rules():
         found = [rule for group in answer(f"{prometheus}/api/v1/rules")["groups"] for rule in group["rules"]]
         return found if all(rule["health"] != "unknown" for rule in found) else None
 
-    found = settled(rules)
+    found = wait_for(rules)
     shipped = yaml.safe_load((CONFIGURATION / "alerts.yml").read_text("utf-8"))["groups"]
     assert {rule["name"] for rule in found} == {rule["alert"] for group in shipped for rule in group["rules"]}
     assert [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"] == []
@@ -117,20 +117,20 @@ def test_every_rule_evaluates(prometheus):
 
 
 def has_data(prometheus, panel, at):
-    """Whether one of a panel's queries gives a number at this Unix time, in whole seconds."""
+    """Whether one of a panel's queries gives a finite number at a Unix time, in whole seconds."""
     for target in panel["targets"]:
         query = target["expr"].replace("$__rate_interval", "1m").replace("$domain", ".*")
-        asked = urllib.parse.urlencode({"query": query, "time": at})
-        found = answer(f"{prometheus}/api/v1/query?{asked}")["result"]
+        parameters = urllib.parse.urlencode({"query": query, "time": at})
+        found = answer(f"{prometheus}/api/v1/query?{parameters}")["result"]
         if any(math.isfinite(float(series["value"][1])) for series in found):
             return True
     return False
 
 
 def test_every_panel_of_the_dashboard_draws_data(prometheus, tmp_path):
-    """The script that makes the documentation's picture names a panel without data; here all have some.
+    """The script that draws the dashboard's picture succeeds, because every panel has data.
 
-    Rates need two readings with traffic before them: the picture ends where every panel first has a number.
+    Rates need two scrapes under traffic, so the picture ends at the first time at which every panel has a number.
     """
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
 
@@ -138,7 +138,7 @@ def test_every_panel_of_the_dashboard_draws_data(prometheus, tmp_path):
         now = int(time.time())
         return now if all(has_data(prometheus, panel, now) for panel in panels) else None
 
-    end = settled(complete)
+    end = wait_for(complete)
     script, picture = ROOT / "benchmarks" / "draw_dashboard.py", tmp_path / "dashboard.png"
     command = [sys.executable, script, "--prometheus", prometheus, "--minutes", "1", "--end", str(end), "-o", picture]
     run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
@@ -147,7 +147,7 @@ def test_every_panel_of_the_dashboard_draws_data(prometheus, tmp_path):
 
 
 def test_a_panel_without_data_is_named(prometheus, tmp_path):
-    """Before the server began there was none."""
+    """For a time before the server started, the script fails and names a panel without data."""
     script = ROOT / "benchmarks" / "draw_dashboard.py"
     command = [sys.executable, script, "--prometheus", prometheus, "--end", "1000000000", "-o", tmp_path / "no.png"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The stream between a front and the engine process."""
+"""Frames on the socket between a front and the engine process."""
 
 import struct
 
@@ -14,8 +14,8 @@ frames = st.lists(
 
 
 @given(frames, st.data())
-def test_frames_come_out_as_they_went_in_however_the_stream_is_torn(sent, data):
-    """Bytes arrive in pieces of any size; what is complete is read, in order, and nothing twice."""
+def test_frames_are_read_in_order_from_pieces_of_any_size(sent, data):
+    """A stream cut at any positions gives every frame once and in order."""
     stream = b"".join(frame(*each) for each in sent)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     reader = FrameReader()
@@ -23,8 +23,8 @@ def test_frames_come_out_as_they_went_in_however_the_stream_is_torn(sent, data):
     assert [got for piece in pieces for got in reader.feed(piece)] == sent
 
 
-def test_a_torn_frame_is_not_handed_on():
-    """All but its last byte is nothing yet."""
+def test_an_incomplete_frame_is_not_returned():
+    """The reader returns a frame only after its last byte."""
     reader = FrameReader()
     whole = frame(Kind.SUBMIT, 7, b"job")
     assert list(reader.feed(whole[:-1])) == []
@@ -39,13 +39,13 @@ def test_a_torn_frame_is_not_handed_on():
         struct.pack("=IBQ", 0, 99, 1),
     ],
 )
-def test_a_header_that_cannot_be_is_refused(header):
-    """A length that no front needs would be waited for, and gathered, for ever; a kind must be known."""
+def test_an_invalid_header_is_refused(header):
+    """A header with a body longer than the limit, or of an unknown kind, raises ProtocolError."""
     with pytest.raises(ProtocolError):
         list(FrameReader().feed(header))
 
 
-def test_a_body_too_large_for_a_frame_is_not_sent():
-    """The other end would refuse it."""
+def test_a_body_longer_than_the_limit_is_not_sent():
+    """A frame whose body is longer than the limit raises ProtocolError at the sender."""
     with pytest.raises(ProtocolError):
         frame(Kind.SUBMIT, 1, bytes(MAX_BODY_BYTES + 1))

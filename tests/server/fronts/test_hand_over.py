@@ -1,4 +1,4 @@
-"""A front and the engine process over a real socket: jobs and their scores, health, counts, start and drain."""
+"""A front and the engine process over a real socket: jobs, scores, health, counts, start and drain."""
 
 import asyncio
 from contextlib import suppress
@@ -13,8 +13,8 @@ from support.servers.front_pair import connected, job, until
 from support.servers.stub_model import adapter_handle
 
 
-def test_a_job_is_scored_behind_the_socket():
-    """The engine gets the job with its own adapter object, the front all of the result."""
+def test_a_job_is_scored_over_the_socket():
+    """The engine receives the job with its own adapter object; the front receives every field of the result."""
 
     async def run():
         async with connected() as pair:
@@ -30,8 +30,8 @@ def test_a_job_is_scored_behind_the_socket():
     asyncio.run(run())
 
 
-def test_many_jobs_are_answered_each_with_its_own_scores():
-    """In whatever order they are done."""
+def test_concurrent_jobs_get_their_own_scores():
+    """Each of 200 concurrent jobs gets its own scores."""
 
     async def run():
         async with connected() as pair:
@@ -43,8 +43,8 @@ def test_many_jobs_are_answered_each_with_its_own_scores():
 
 
 @pytest.mark.parametrize("error", [Overloaded("full"), ModelFailed("it raised"), Unavailable("going down")])
-def test_an_error_comes_back_as_itself(error):
-    """By type and message."""
+def test_an_error_keeps_its_type_and_message(error):
+    """An error in the engine is raised in the front with the same type and message."""
 
     async def run():
         async with connected() as pair:
@@ -55,8 +55,8 @@ def test_an_error_comes_back_as_itself(error):
     asyncio.run(run())
 
 
-def test_an_error_nobody_foresaw_keeps_its_words_in_the_engine():
-    """They may quote a caller's text. Counted there alone: the front only passes on what it is told."""
+def test_the_message_of_an_unexpected_error_stays_in_the_engine():
+    """The front gets a ModelFailed without the message, which may quote a caller; the engine counts the error once."""
 
     async def run():
         async with connected() as pair:
@@ -69,8 +69,8 @@ def test_an_error_nobody_foresaw_keeps_its_words_in_the_engine():
     asyncio.run(run())
 
 
-def test_a_full_queue_is_remembered_for_its_domain_and_lane_alone():
-    """The next texts would be tokenised in vain; other domains and lanes have room of their own."""
+def test_a_full_queue_is_remembered_for_its_domain_and_priority():
+    """The front refuses the next list of that domain and priority for a while, and admits all others."""
 
     async def run():
         async with connected() as pair:
@@ -95,7 +95,7 @@ def test_a_full_queue_is_remembered_for_its_domain_and_lane_alone():
 
 
 def test_a_cancelled_job_is_cancelled_in_the_engine():
-    """Nobody waits for it any more."""
+    """If the front cancels a job, the engine cancels it too."""
 
     async def run():
         async with connected() as pair:
@@ -110,7 +110,7 @@ def test_a_cancelled_job_is_cancelled_in_the_engine():
 
 
 def test_health_and_domains_follow_the_engine():
-    """What a front says of itself is what the engine says."""
+    """A change of health or of the served domains in the engine reaches the front."""
 
     async def run():
         async with connected() as pair:
@@ -124,8 +124,8 @@ def test_health_and_domains_follow_the_engine():
     asyncio.run(run())
 
 
-def test_what_a_front_counts_can_be_asked_for():
-    """As new as the question."""
+def test_the_engine_reads_the_current_counts_of_a_front():
+    """Each request for the metrics of a front returns the current values."""
 
     async def run():
         async with connected() as pair:
@@ -140,8 +140,8 @@ def test_what_a_front_counts_can_be_asked_for():
     asyncio.run(run())
 
 
-def test_a_front_says_when_it_is_ready_or_why_it_cannot_be():
-    """The server's start waits for it."""
+def test_a_front_reports_that_it_is_ready_or_why_it_failed():
+    """The engine receives the port of a front that is ready, or the error of a front that cannot start."""
 
     async def run():
         async with connected() as pair:
@@ -158,7 +158,7 @@ def test_a_front_says_when_it_is_ready_or_why_it_cannot_be():
 
 
 def test_a_front_is_told_to_drain():
-    """With the grace that it may take."""
+    """A front receives the request to drain with its grace period."""
 
     async def run():
         async with connected() as pair:

@@ -1,4 +1,4 @@
-"""A front or an engine process that dies, talks nonsense, sends too much or does not read."""
+"""A front or an engine process that dies, sends invalid frames, sends too many jobs or does not read."""
 
 import asyncio
 
@@ -11,8 +11,8 @@ from lorb_server.fronts.frames import Kind, frame
 from support.servers.front_pair import connected, job, until
 
 
-def test_a_front_that_dies_takes_its_jobs_with_it():
-    """The engine works for nobody."""
+def test_the_jobs_of_a_dead_front_are_cancelled():
+    """When the connection closes, the engine cancels the jobs of the front, and their calls raise Unavailable."""
 
     async def run():
         async with connected() as pair:
@@ -28,7 +28,7 @@ def test_a_front_that_dies_takes_its_jobs_with_it():
 
 
 def test_calls_fail_at_once_when_the_engine_is_gone():
-    """Those that wait and those that come: UNAVAILABLE, so that the caller tries another server."""
+    """Waiting and new calls raise Unavailable, so that the caller tries another server."""
 
     async def run():
         async with connected() as pair:
@@ -49,7 +49,7 @@ def test_calls_fail_at_once_when_the_engine_is_gone():
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "invalid",
     [
         b"\xff" * 64,
         frame(Kind.SCORED, 1),
@@ -58,20 +58,20 @@ def test_calls_fail_at_once_when_the_engine_is_gone():
         frame(Kind.ROUTE, 1, b"no JSON"),
     ],
 )
-def test_a_front_that_talks_nonsense_is_cut_off(nonsense):
-    """It notices and ends; the engine goes on."""
+def test_the_engine_closes_the_connection_after_an_invalid_frame(invalid):
+    """After an invalid frame from a front, both ends of the connection are closed."""
 
     async def run():
         async with connected() as pair:
-            pair.link.connection._transport.write(nonsense)
+            pair.link.connection._transport.write(invalid)
             await pair.link.lost
             assert pair.peer.connection.is_closed
 
     asyncio.run(run())
 
 
-def test_a_front_with_too_many_jobs_is_not_listened_to(monkeypatch):
-    """What it sends waits in the socket, and is done once there is room."""
+def test_the_engine_stops_reading_from_a_front_with_too_many_jobs(monkeypatch):
+    """At MAX_JOBS jobs the engine stops reading; it processes the waiting frames after jobs have finished."""
     monkeypatch.setattr(front_peer, "MAX_JOBS", 4)
 
     async def run():
@@ -89,8 +89,8 @@ def test_a_front_with_too_many_jobs_is_not_listened_to(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_front_that_does_not_read_cannot_make_the_engine_grow():
-    """The engine stops listening to it, and keeps no more than the high-water mark and the latest state."""
+def test_the_write_buffer_of_a_front_that_does_not_read_is_bounded():
+    """The engine stops reading jobs from the front, and buffers at most the high-water mark and the latest state."""
 
     async def run():
         async with connected() as pair:

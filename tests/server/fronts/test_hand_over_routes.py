@@ -1,4 +1,4 @@
-"""Routes over the socket: a front learns them from the engine, with their adapters and canaries."""
+"""Routes over the socket: a front asks the engine for adapters and canaries."""
 
 import asyncio
 import dataclasses
@@ -12,8 +12,8 @@ from support.servers.front_pair import connected, job, until
 from support.servers.stub_model import adapter_handle
 
 
-def test_an_adapter_reaches_the_front_whole():
-    """All but its weights."""
+def test_an_adapter_handle_reaches_the_front_complete():
+    """Every field of the AdapterHandle in the front equals the field in the engine."""
 
     async def run():
         async with connected() as pair:
@@ -25,8 +25,8 @@ def test_an_adapter_reaches_the_front_whole():
     asyncio.run(run())
 
 
-def test_a_route_is_asked_for_once_until_something_changes():
-    """The next call after a flip gets the new adapter."""
+def test_a_route_is_cached_until_the_engine_state_changes():
+    """The front asks for a route once; the first call after a change gets the new adapter."""
 
     async def run():
         async with connected() as pair:
@@ -40,8 +40,8 @@ def test_a_route_is_asked_for_once_until_something_changes():
     asyncio.run(run())
 
 
-def test_a_call_in_flight_keeps_its_adapter_over_a_flip():
-    """It is scored by the version that it was admitted with."""
+def test_a_call_in_flight_keeps_its_adapter_when_stable_changes():
+    """A list is scored by the version that it was admitted with."""
 
     async def run():
         async with connected() as pair:
@@ -55,8 +55,8 @@ def test_a_call_in_flight_keeps_its_adapter_over_a_flip():
     asyncio.run(run())
 
 
-def test_a_canary_is_decided_call_by_call_in_the_engine():
-    """The same routing key always has the same answer, and what to fall back to."""
+def test_the_engine_routes_each_call_of_a_domain_with_a_canary():
+    """The front asks for every call; a routing key always gets the same adapter, and a canary comes with stable."""
 
     async def run():
         async with connected() as pair:
@@ -72,7 +72,7 @@ def test_a_canary_is_decided_call_by_call_in_the_engine():
 
 
 def test_a_failed_canary_is_withdrawn_in_the_engine():
-    """With the reason, for the operator."""
+    """The engine receives the adapter and the reason when a front withdraws a canary."""
 
     async def run():
         async with connected() as pair:
@@ -86,8 +86,8 @@ def test_a_failed_canary_is_withdrawn_in_the_engine():
     asyncio.run(run())
 
 
-def test_an_unknown_domain_is_unknown_through_a_front_too():
-    """And is not remembered: it may be published any moment."""
+def test_an_unknown_domain_is_an_error_and_is_not_cached():
+    """A front raises the engine's UnknownDomain and asks again for the next call, because the domain may appear."""
 
     async def run():
         async with connected() as pair:
@@ -101,8 +101,8 @@ def test_an_unknown_domain_is_unknown_through_a_front_too():
     asyncio.run(run())
 
 
-def test_an_adapter_that_the_engine_has_forgotten_is_unavailable():
-    """Bounded memory for adapters' numbers: such a call is to be tried again, not scored by another adapter."""
+def test_a_job_for_a_forgotten_adapter_number_is_unavailable():
+    """The engine keeps a bounded number of adapter numbers; a job with a forgotten one raises Unavailable."""
 
     async def run():
         async with connected() as pair:

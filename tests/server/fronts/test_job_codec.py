@@ -1,4 +1,4 @@
-"""Jobs, scores and errors as bytes."""
+"""Encoding and decoding of jobs, scores and errors."""
 
 import math
 import struct
@@ -41,8 +41,8 @@ def rows(draw):
     st.sampled_from(Priority),
     st.booleans(),
 )
-def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, priority, may_be_partial):
-    """Every row, to the last token and flag."""
+def test_a_job_survives_encoding_and_decoding(job_rows, number, answer_by, priority, may_be_partial):
+    """A decoded job has the same hypotheses, tokens and flags."""
     fields = {"adapter": ADAPTER, "answer_by": answer_by, "priority": priority, "may_be_partial": may_be_partial}
     body = encode_job(Call(hypotheses=job_rows, **fields), number)
     job = decode_job(body, ADAPTER)
@@ -52,8 +52,8 @@ def test_a_job_comes_out_as_it_went_in(job_rows, number, answer_by, priority, ma
 
 
 @given(st.lists(st.floats(), max_size=8), st.floats(0, 1e9), st.floats(0, 1e9), st.integers(0, 2**32 - 1))
-def test_scores_come_out_as_they_went_in(scores, queue_seconds, infer_seconds, num_cached):
-    """To the last bit; NaN and infinity too, which the front must see."""
+def test_scores_survive_encoding_and_decoding(scores, queue_seconds, infer_seconds, num_cached):
+    """Decoded scores are equal bit for bit, including infinities; a NaN remains a NaN."""
     scored = decode_scored(encode_scored(Scored(tuple(scores), queue_seconds, infer_seconds, num_cached)))
     assert [struct.pack("d", score) for score in scored.scores if not math.isnan(score)] == [
         struct.pack("d", score) for score in scores if not math.isnan(score)
@@ -70,20 +70,20 @@ ERRORS = sorted(
 
 @given(st.sampled_from([kind for kind in ERRORS if kind is not MalformedFile]), st.text(), st.text())
 def test_every_error_keeps_its_type_message_and_field(kind, message, field):
-    """The caller is told the same as by a server of one process."""
+    """A decoded error has the type, message and field of the encoded one."""
     error = decode_error(encode_error(kind(message, field=field)))
     assert (type(error), error.message, error.field) == (kind, message, field)
 
 
-def test_a_malformed_file_is_the_invalid_input_that_it_extends():
-    """As on the wire to the client; the place is in the message."""
+def test_a_malformed_file_becomes_invalid_input():
+    """A MalformedFile is decoded as InvalidInput with the path and line in its message, as on the wire."""
     error = decode_error(encode_error(MalformedFile("lists.jsonl", 3, "no brace")))
     assert (type(error), error.message) == (InvalidInput, "lists.jsonl:3: no brace")
 
 
 @given(st.binary(max_size=80))
-def test_bytes_that_are_nothing_are_refused_and_harm_nobody(body):
-    """ProtocolError, or something that is well formed by chance; never another exception."""
+def test_random_bytes_raise_only_protocol_errors(body):
+    """Random bytes are decoded by chance or raise ProtocolError, and never another exception."""
     for decode in (lambda data: decode_job(data, ADAPTER), decode_scored, decode_error):
         try:
             decode(body)
@@ -92,8 +92,8 @@ def test_bytes_that_are_nothing_are_refused_and_harm_nobody(body):
 
 
 @given(st.integers(0, 200), st.integers(0, 255))
-def test_a_job_that_lies_about_itself_is_refused_or_is_another_job(position, value):
-    """One byte changed: rows that reach beyond the body are never made."""
+def test_a_job_with_a_changed_byte_is_refused_or_consistent(position, value):
+    """After a change of one byte, a decoded job never has tokens from beyond the body."""
     body = bytearray(encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9))
     body[position % len(body)] = value
     try:
@@ -105,8 +105,8 @@ def test_a_job_that_lies_about_itself_is_refused_or_is_another_job(position, val
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_torn_job_is_refused(cut):
-    """Its lengths tell that something is missing."""
+def test_a_truncated_job_is_refused(cut):
+    """A job without its last bytes raises ProtocolError."""
     body = encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9)
     with pytest.raises(ProtocolError):
         decode_job(body[:-cut], ADAPTER)

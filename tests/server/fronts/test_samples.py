@@ -1,4 +1,4 @@
-"""Adding up what several processes have counted."""
+"""The sums of the metrics of several processes."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from lorb_server.telemetry.metrics import Metrics
 
 
 class Families:
-    """A collector that shows some families."""
+    """A collector of fixed metric families."""
 
     def __init__(self, families):
         self.families = list(families)
@@ -21,7 +21,7 @@ class Families:
 
 
 def counted(requests, seconds):
-    """The metrics of a process that has counted this."""
+    """The metrics of a process after this many requests, with these durations in seconds."""
     metrics = Metrics()
     metrics.requests.labels("voice", "rescored", "").inc(requests)
     for each in seconds:
@@ -36,8 +36,8 @@ def value(families, name, **labels):
     return registry.get_sample_value(name, labels)
 
 
-def test_counters_and_histograms_are_added_and_gauges_are_the_engines():
-    """Also where the engine itself has never counted under those labels."""
+def test_counters_and_histograms_are_summed_and_gauges_come_from_the_engine():
+    """Sums include labels that the engine itself has never counted; gauges have the engine's value."""
     own, fronts = Metrics(), [counted(2, [0.003]), counted(3, [0.003, 7.0])]
     own.adapters.generation.set(41)
     sums = total(samples_of(front.registry) for front in fronts)
@@ -74,8 +74,8 @@ def test_the_sum_is_a_page_that_prometheus_reads():
     assert buckets[-1] == 2
 
 
-def test_a_process_keeps_its_memory_and_its_birth_to_itself():
-    """Neither means anything when added up."""
+def test_process_metrics_and_start_times_are_not_summed():
+    """The samples of a front contain no process metrics and no `_created` series, whose sums would be meaningless."""
     names = {name for _, name, _ in samples_of(counted(1, [1.0]).registry)}
     assert not {name for name in names if name.startswith("process_") or name.endswith("_created")}
 
@@ -86,13 +86,13 @@ def test_a_process_keeps_its_memory_and_its_birth_to_itself():
         st.floats(allow_nan=False),
     )
 )
-def test_samples_come_out_as_they_went_in(samples):
-    """Whatever the labels are."""
+def test_samples_survive_encoding_and_decoding(samples):
+    """Decoded samples are equal to the encoded ones, with any labels."""
     assert decode_samples(encode_samples(samples)) == samples
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'[["a", "b", 3, 4]]', b'[["a", "b", [], "x"]]'])
-def test_samples_that_are_none_are_refused(body):
-    """The connection is of no use then."""
+def test_invalid_samples_are_refused(body):
+    """Bytes that are not encoded samples raise ProtocolError."""
     with pytest.raises(ProtocolError):
         decode_samples(body)

@@ -1,4 +1,4 @@
-"""A whole server with front processes, from settings to exit status."""
+"""A complete server with front processes: answers, aliases, metrics, failures and exit status."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a do
 
 
 def until(condition):
-    """Returns when it holds."""
+    """Waits until the condition holds."""
     limit = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < limit
@@ -34,15 +34,15 @@ def until(condition):
 
 
 def call(target, *texts, **fields):
-    """Rescores a list on a connection of its own."""
+    """Rescores a list over a new connection."""
     hypotheses = [pb.Hypothesis(transcript=text, first_pass_score=-i / 4) for i, text in enumerate(texts)]
     request = pb.RescoreRequest(hypotheses=hypotheses, **{"domain": "voice", **fields})
     with grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         return rescoring_pb2_grpc.RescoringServiceStub(channel).Rescore(request, timeout=WAIT_SECONDS)
 
 
-def persistent_call(target, *texts):
-    """The same by a caller that tries again when it finds a server UNAVAILABLE."""
+def retrying_call(target, *texts):
+    """Rescores a list over new connections until a server is available."""
     while True:
         try:
             return call(target, *texts)
@@ -68,7 +68,7 @@ def without_timings(answer):
     [{}, {"selection": pb.SELECTION_MBR}, {"top_n": 2}, {"rescoring_weight": 3.0}, {"fallback_policy": 2}],
 )
 def test_fronts_answer_as_a_server_of_one_process(fronted, tiny_bert, store, fields):
-    """The same order, scores, posteriors and adapter, to the last bit."""
+    """A server with fronts and one without return equal answers, bit for bit."""
     with running_server(tiny_bert, store.url) as single:
         expected = without_timings(call(single.target, *TEXTS, **fields))
     assert expected.outcome == pb.OUTCOME_RESCORED
@@ -77,7 +77,7 @@ def test_fronts_answer_as_a_server_of_one_process(fronted, tiny_bert, store, fie
 
 
 def test_a_batch_goes_through_a_front(fronted):
-    """Each list with its own answer or status."""
+    """BatchRescore through a front gives each list its own answer or status."""
     good = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
     bad = pb.RescoreRequest(domain="tv", hypotheses=[pb.Hypothesis(transcript="a")])
     answer = fronted.stub.BatchRescore(pb.BatchRescoreRequest(requests=[good, bad, good]), timeout=WAIT_SECONDS)
@@ -85,8 +85,8 @@ def test_a_batch_goes_through_a_front(fronted):
     assert answer.results[1].error.code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
-def test_a_flip_serves_once_the_operator_has_the_answer(fronted, store, publishing_base):
-    """Through either front, at the very next call; and back again."""
+def test_an_alias_change_is_effective_when_set_alias_returns(fronted, store, publishing_base):
+    """The first calls after SetAlias are answered by the new version, through every front."""
     [first] = store.versions("voice")
     second = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
     for version in (second, first, second, first):
@@ -97,7 +97,7 @@ def test_a_flip_serves_once_the_operator_has_the_answer(fronted, store, publishi
 
 
 def test_a_canary_splits_callers_as_in_one_process(fronted, tiny_bert, store, publishing_base):
-    """A routing key is on the same side whatever front it meets, and however often."""
+    """A routing key gets the same version through every front as in a server without fronts."""
     second = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
     fronted.admin.SetAlias(
         admin_pb2.SetAliasRequest(domain="voice", alias="canary", version=second, share=0.5), timeout=WAIT_SECONDS
@@ -114,7 +114,7 @@ def test_a_canary_splits_callers_as_in_one_process(fronted, tiny_bert, store, pu
 
 
 def test_the_metrics_page_adds_up_all_processes(tiny_bert, store):
-    """Calls counted in the fronts, passes counted in the engine process."""
+    """The page has the calls counted in the fronts and the batches counted in the engine process."""
     port = free_port()
     with running_server(
         tiny_bert, store.url, front_processes=2, metrics_port=port, score_cache_bytes=0, log_level="error"
@@ -134,7 +134,7 @@ def test_the_metrics_page_adds_up_all_processes(tiny_bert, store):
 
 
 def test_a_second_server_on_the_port_is_refused(fronted, tiny_bert, store):
-    """With fronts or without: each would get half of the calls."""
+    """A second server on the port, with or without fronts, fails with an error that names --port."""
     for front_processes in (0, 1):
         with (
             pytest.raises(InvalidInput, match="--port"),
@@ -144,7 +144,7 @@ def test_a_second_server_on_the_port_is_refused(fronted, tiny_bert, store):
 
 
 def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
-    """Waiting calls get INTERNAL at once, the exit status is 1, and no front is left."""
+    """When the model thread dies, waiting calls get INTERNAL, the exit status is 1, and all fronts end."""
     model = StubModel()
     model.gate.clear()
     fronted.app.engine._runner._model = model
@@ -163,7 +163,7 @@ def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
 
 @contextmanager
 def serving_process(tiny_bert, store, tmp_path, *more):
-    """lorb-serve with two fronts; yields the process and its ports. None of its processes outlives the test."""
+    """Starts lorb-serve with two fronts; yields the process, its ports and its fronts, and kills all of them."""
     ready_file = tmp_path / "ready.json"
     arguments = ["--base", tiny_bert, "--store", store.url, "--port", 0, "--no-admin", "--metrics-port", 0]
     arguments += ["--front-processes", 2, "--ready-file", ready_file, "--drain-seconds", 0, "--device", "cpu", *more]
@@ -188,8 +188,8 @@ def serving_process(tiny_bert, store, tmp_path, *more):
         process.wait(WAIT_SECONDS)
 
 
-def test_sigterm_under_load_answers_what_is_in_flight(tiny_bert, store, tmp_path):
-    """Every call is answered or told that the server goes away; the exit status is 0 and no process is left."""
+def test_sigterm_under_load_answers_the_calls_in_flight(tiny_bert, store, tmp_path):
+    """Every call is answered or refused with UNAVAILABLE or CANCELLED; the exit status is 0 and all processes end."""
     with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
         target = f"127.0.0.1:{ports['port']}"
         assert len(fronts) == 2
@@ -210,19 +210,19 @@ def test_sigterm_under_load_answers_what_is_in_flight(tiny_bert, store, tmp_path
             until(lambda: all(answered) or any(each.done() for each in calls))
             process.send_signal(signal.SIGTERM)
             ends = {each.result(WAIT_SECONDS) for each in calls}
-        # CANCELLED: it came over a connection that was being closed
+        # CANCELLED: the call came over a connection that was closing
         assert ends <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
         assert all(answered)
         assert process.wait(WAIT_SECONDS) == 0
         assert not [front for front in fronts if front.is_running()]
 
 
-def test_a_killed_front_under_load_costs_persistent_callers_nothing(tiny_bert, store, tmp_path):
-    """Every call is rescored, and two fronts serve again."""
+def test_retrying_callers_lose_no_call_when_a_front_is_killed(tiny_bert, store, tmp_path):
+    """After a front is killed under load, every call is rescored and two fronts serve again."""
     with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
         target = f"127.0.0.1:{ports['port']}"
         with ThreadPoolExecutor(4) as callers:
-            calls = [callers.submit(persistent_call, target, f"the cat {i}", "a cat") for i in range(200)]
+            calls = [callers.submit(retrying_call, target, f"the cat {i}", "a cat") for i in range(200)]
             until(lambda: sum(each.done() for each in calls) > 20)
             fronts[0].kill()
             outcomes = {each.result(60).outcome for each in calls}
@@ -232,7 +232,7 @@ def test_a_killed_front_under_load_costs_persistent_callers_nothing(tiny_bert, s
 
 
 def test_no_front_outlives_a_killed_engine_process(tiny_bert, store, tmp_path):
-    """They notice at once, and leave nothing on the disk."""
+    """When the engine process is killed, both fronts end and new calls get UNAVAILABLE."""
     with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
         process.kill()
         _, alive = psutil.wait_procs(fronts, timeout=WAIT_SECONDS)

@@ -9,7 +9,7 @@ from lorb_server.fronts.shared_port import SharedPort
 
 
 def listener(port):
-    """Listens as gRPC does when it shares its port."""
+    """Listens on a shared port with the socket options of gRPC."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -19,17 +19,17 @@ def listener(port):
 
 
 def test_fronts_listen_on_the_port_and_get_its_connections():
-    """The holder itself gets none."""
+    """Connections go to the fronts and not to the process that holds the port."""
     with SharedPort("127.0.0.1", 0) as shared, listener(shared.port) as one, listener(shared.port):
         one.settimeout(20.0)
-        for _ in range(64):  # the kernel spreads them: that one gets none of so many is next to impossible
+        for _ in range(64):  # the kernel distributes them: the probability that one front gets none is 2^-64
             socket.create_connection(("127.0.0.1", shared.port), timeout=20.0).close()
         one.accept()[0].close()
 
 
 @pytest.mark.parametrize("are_fronts_up", [False, True])
 def test_a_second_server_is_refused(are_fronts_up):
-    """Before the fronts of the first one listen as well as afterwards."""
+    """A second server on the port is refused before and after the fronts of the first one listen."""
     with SharedPort("127.0.0.1", 0) as shared:
         up = [listener(shared.port)] if are_fronts_up else []
         with pytest.raises(InvalidInput, match=f"--port {shared.port} on 127.0.0.1") as caught:
@@ -39,8 +39,8 @@ def test_a_second_server_is_refused(are_fronts_up):
             each.close()
 
 
-def test_a_server_that_starts_again_gets_its_port_again():
-    """Connections that ended just now don't stand in the way."""
+def test_a_restarted_server_gets_its_port_again():
+    """Connections that were closed a moment ago do not block the port."""
     with SharedPort("127.0.0.1", 0) as shared, listener(shared.port) as front:
         caller = socket.create_connection(("127.0.0.1", shared.port), timeout=20.0)
         accepted, _ = front.accept()
@@ -50,7 +50,7 @@ def test_a_server_that_starts_again_gets_its_port_again():
         assert again.port == shared.port
 
 
-def test_an_address_that_is_none_is_refused():
-    """By the name of its setting."""
+def test_an_address_of_another_machine_is_refused():
+    """An address that this machine does not have is refused with an error that names --port."""
     with pytest.raises(InvalidInput, match="--port"):
         SharedPort("192.0.2.1", 0)

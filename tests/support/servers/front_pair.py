@@ -17,7 +17,7 @@ from support.servers.stub_model import adapter_handle, row
 
 
 class HeldScoring:
-    """Scores a row by its first token, once `gate` is open; raises `trouble` where there is one."""
+    """Scores a hypothesis by its first token once `gate` is open, or raises `trouble`."""
 
     def __init__(self):
         self.jobs = []
@@ -27,10 +27,10 @@ class HeldScoring:
         self.gate.set()
 
     def check_admission(self, call, minimum_tokens):
-        """There always is."""
+        """Admits every call."""
 
     async def score(self, job):
-        """See above."""
+        """Waits for the gate, then scores or raises."""
         self.jobs.append(job)
         try:
             await self.gate.wait()
@@ -43,7 +43,7 @@ class HeldScoring:
 
 
 class ScriptedRouting:
-    """Routes every domain to `adapters[domain]`; notes what it was asked."""
+    """Routes every domain to `adapters[domain]`; records what it was asked."""
 
     def __init__(self):
         self.adapters = {"voice": adapter_handle(1), "radio": adapter_handle(2, "radio")}
@@ -53,7 +53,7 @@ class ScriptedRouting:
         self.trouble = None
 
     async def route(self, domain, routing_key):
-        """Calls whose routing key is in the canary's keys go to it."""
+        """Routing keys among the canary's keys get the canary."""
         self.asked.append((domain, routing_key))
         if self.trouble is not None:
             raise self.trouble
@@ -63,20 +63,20 @@ class ScriptedRouting:
         return Route(self.adapters[domain])
 
     def depends_on_key(self, domain):
-        """Whether the routing key makes a difference."""
+        """Whether the domain has a canary."""
         return domain in self.canaries
 
     def withdraw_canary(self, adapter, reason):
-        """Notes it."""
+        """Records the canary and the reason."""
         self.withdrawn.append((adapter, reason))
 
     def served_domains(self):
-        """All of them."""
+        """All domains, sorted."""
         return sorted(self.adapters)
 
 
 class Pair:
-    """A front's end, `link`, and the engine's, `peer`."""
+    """The front's end, `link`, and the engine's end, `peer`."""
 
     def __init__(self):
         self.scoring = HeldScoring()
@@ -90,7 +90,7 @@ class Pair:
         self.peer = FrontPeer(desk)
 
     async def connect(self):
-        """Returns when the front goes by the engine's state."""
+        """Returns when the front follows the engine's state."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         await loop.create_unix_connection(lambda: self.peer.connection, sock=ours)
@@ -99,7 +99,7 @@ class Pair:
         await self.peer.settled(1)
 
     async def change(self, **fields):
-        """The engine's state is another; returns when the front goes by it."""
+        """Changes the engine's state; returns when the front follows it."""
         fields = {"is_serving": self.state.is_serving, "has_served": self.state.has_served, **fields}
         self.state = EngineState(self.state.number + 1, **fields)
         self.peer.tell_state()
@@ -107,7 +107,7 @@ class Pair:
 
 
 async def until(condition):
-    """Returns when it holds."""
+    """Returns when `condition()` is true."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.001)
@@ -115,7 +115,7 @@ async def until(condition):
 
 @asynccontextmanager
 async def connected():
-    """A connected Pair; whatever happens in it must be over in time."""
+    """A connected Pair, with a timeout."""
     pair = Pair()
     async with asyncio.timeout(WAIT_SECONDS):
         await pair.connect()
@@ -129,6 +129,6 @@ async def connected():
 
 
 async def job(pair, *first_tokens, domain="voice"):
-    """A job of a row for each first token, routed as the front does it."""
+    """A job with one hypothesis for each first token, routed by the front."""
     route = await pair.link.route(domain, "")
     return Call(hypotheses=[row(token, 2, 3) for token in first_tokens], adapter=route.adapter, answer_by=1e12)
