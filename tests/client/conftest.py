@@ -1,4 +1,4 @@
-"""A running server, lists and the command's complaints for the client's tests."""
+"""A running server, lists and the lorb-rescore command for the client's tests."""
 
 from pathlib import Path
 
@@ -14,32 +14,32 @@ SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 
 @pytest.fixture(scope="session")
 def test_file():
-    """The sample's test lists, as a file."""
+    """File of the sample's test lists."""
     return SAMPLE / "test.jsonl.gz"
 
 
 @pytest.fixture(scope="session")
 def sample_lists(test_file):
-    """The sample's test lists, read."""
+    """The sample's test lists."""
     return read_nbest_lists([test_file], require_references=True)
 
 
 @pytest.fixture
 def service():
-    """What the server does; a test may change it."""
+    """The behaviour of the server; a test may change it."""
     return ScriptedService()
 
 
 @pytest.fixture
 def target(service):
-    """Where the server listens."""
+    """Address of the running server."""
     with serving(service) as address:
         yield address
 
 
 @pytest.fixture
 def small_file(tmp_path):
-    """Two lists, one of them with a reference."""
+    """A file of two lists, one with a reference."""
     path = tmp_path / "in.jsonl"
     path.write_text("\n".join(LINES) + "\n")
     return path
@@ -47,7 +47,7 @@ def small_file(tmp_path):
 
 @pytest.fixture
 def failing(capsys):
-    """Runs lorb-rescore and returns its exit status and its one line of complaint."""
+    """Runs lorb-rescore, and returns its exit status and its one line on standard error."""
 
     def run(*arguments):
         status = main([str(argument) for argument in arguments])

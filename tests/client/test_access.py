@@ -1,4 +1,4 @@
-"""lorb_client.access: files that make no TLS connection are refused by name when the client is made."""
+"""lorb_client.access: TLS files and token files."""
 
 import os
 import pickle
@@ -17,14 +17,14 @@ def authority(tmp_path):
 
 
 def test_certificate_and_key_come_together(tmp_path):
-    """One without the other proves nothing."""
+    """A certificate without key, and a key without certificate, are refused."""
     for half in ({"certificate": tmp_path / "c"}, {"key": tmp_path / "k"}):
         with pytest.raises(InvalidInput, match="give both"):
             Tls(**half)
 
 
-def test_files_that_are_none_are_named(tmp_path, authority):
-    """Missing, no PEM, or of two pairs."""
+def test_wrong_tls_files_are_named(tmp_path, authority):
+    """Missing, wrong and mismatched files are refused by name."""
     certificate, key = authority.issue("decoder")
     _, other = authority.issue("other")
     nonsense = tmp_path / "nonsense"
@@ -41,13 +41,13 @@ def test_files_that_are_none_are_named(tmp_path, authority):
 
 
 def test_a_server_name_is_an_option_of_the_channel():
-    """And without one there is none."""
+    """server_name becomes a channel option."""
     assert Tls(server_name="lorb.example").options == (("grpc.ssl_target_name_override", "lorb.example"),)
     assert Tls().options == ()
 
 
 def test_a_changed_file_changes_the_token(tmp_path):
-    """With the next call; while the file is empty or gone, the last good one goes on."""
+    """A changed file gives a new token; while it is empty or missing, the previous token stays."""
     path = tmp_path / "token"
     path.write_text("first\n")
     settings = CallSettings("localhost:1", token=TokenFile(path))
@@ -65,7 +65,7 @@ def test_a_changed_file_changes_the_token(tmp_path):
     ("content", "words"), [(None, "No such file"), (b"", "empty"), (b"\xff", "not UTF-8"), (b"a\nb", "one line")]
 )
 def test_a_file_without_a_token_is_refused(tmp_path, content, words):
-    """By its name, when the client is made."""
+    """A file without a valid token is refused when the client is created."""
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
@@ -73,7 +73,7 @@ def test_a_file_without_a_token_is_refused(tmp_path, content, words):
         TokenFile(path)
 
 
-def test_it_travels_to_other_processes(tmp_path):
-    """As its path: lorb-load's workers read it themselves."""
+def test_a_token_file_can_be_pickled(tmp_path):
+    """A pickled TokenFile reads the token again in the other process."""
     (tmp_path / "token").write_text("abc")
     assert pickle.loads(pickle.dumps(TokenFile(tmp_path / "token"))).token == "abc"  # noqa: S301 - our own bytes

@@ -1,4 +1,4 @@
-"""lorb_client.arguments: flags and environment of the commands that call a server."""
+"""lorb_client.arguments: flags and environment variables of token and TLS."""
 
 import argparse
 from pathlib import Path
@@ -17,19 +17,19 @@ def accessed(*arguments):
 
 
 def test_nothing_given_is_plain_text_without_a_token():
-    """What a server on the same machine needs."""
+    """Without flags the connection is plain text without a token."""
     assert accessed() == Access()
 
 
 def test_tls_without_a_file_trusts_the_public_authorities():
-    """--tls alone; a name to check goes with it."""
+    """--tls alone trusts the public authorities, and --tls-server-name needs TLS."""
     assert accessed("--tls", "--tls-server-name", "lorb.example").tls == Tls(server_name="lorb.example")
     with pytest.raises(InvalidInput, match="--tls-server-name"):
         accessed("--tls-server-name", "lorb.example")
 
 
 def test_files_may_come_from_the_environment(monkeypatch, tmp_path):
-    """For health checks in containers; a flag wins."""
+    """Environment variables give the files, and flags take precedence."""
     (tmp_path / "token").write_text("abc")
     monkeypatch.setenv("LORB_CLIENT_TOKEN_FILE", str(tmp_path / "token"))
     assert accessed().token.token == "abc"
@@ -42,7 +42,7 @@ def test_files_may_come_from_the_environment(monkeypatch, tmp_path):
     assert accessed().tls is None
 
 
-def test_a_file_that_is_none_is_told_at_once():
-    """Not when half of the lists are through."""
+def test_a_missing_tls_file_is_refused_at_once():
+    """A missing TLS file is refused when the flags are read."""
     with pytest.raises(InvalidInput, match="/none: No such file"):
         accessed("--tls-ca", str(Path("/none")))

@@ -1,4 +1,4 @@
-"""lorb_client.calls: settings that make no sense are refused when the client is made."""
+"""lorb_client.calls: invalid settings are refused when the client is created."""
 
 import math
 
@@ -12,14 +12,14 @@ from lorb_client.calls import CallSettings
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
 def test_a_deadline_is_finite_and_above_0(seconds):
-    """A call without a deadline could wait for ever."""
+    """A deadline that is not finite and above 0 is refused."""
     with pytest.raises(InvalidInput) as caught:
         CallSettings("localhost:1", seconds)
     assert caught.value.field == "timeout_seconds"
 
 
 def test_a_calls_own_deadline_wins():
-    """The settings' deadline is for calls that name none."""
+    """A call's own deadline takes precedence over the default."""
     settings = CallSettings("localhost:1", 2.0)
     assert (settings.deadline_seconds(None), settings.deadline_seconds(0.5)) == (2.0, 0.5)
     with pytest.raises(InvalidInput):
@@ -28,7 +28,7 @@ def test_a_calls_own_deadline_wins():
 
 @pytest.mark.parametrize("token", ["", "a\nb", "schlüssel", "a\x00"])
 def test_a_token_is_one_line_of_ascii(token):
-    """What an HTTP header cannot carry is refused by name, and not repeated in the message."""
+    """A token that is not one line of ASCII is refused and not repeated in the message."""
     with pytest.raises(InvalidInput) as caught:
         CallSettings("localhost:1", token=token)
     assert caught.value.field == "token"
@@ -36,13 +36,13 @@ def test_a_token_is_one_line_of_ascii(token):
 
 
 def test_a_token_travels_as_a_bearer_token():
-    """And without one no such header is sent."""
+    """The token is sent as a bearer token, and without one there is no metadata."""
     assert CallSettings("localhost:1", token="abc").metadata == (("authorization", "Bearer abc"),)
     assert CallSettings("localhost:1").metadata == ()
 
 
 def test_a_target_is_needed():
-    """Otherwise gRPC would try to resolve the empty name."""
+    """An empty target is refused."""
     with pytest.raises(InvalidInput) as caught:
         CallSettings("")
     assert caught.value.field == "target"
@@ -52,7 +52,7 @@ def test_a_target_is_needed():
     "target", ["10.0.0.7:50051", "lorb.example:50051", "dns:///lorb:50051", "ipv4:127.0.0.1:1,10.0.0.7:1"]
 )
 def test_a_token_does_not_leave_the_machine_in_clear_text(target):
-    """Unless the caller says so, or TLS is on; without a token plain text is nobody's secret."""
+    """A token for a remote target needs TLS or explicit permission, and is not repeated in the message."""
     with pytest.raises(InvalidInput, match="clear text") as caught:
         CallSettings(target, token="very-secret")
     assert caught.value.field == "token"
@@ -62,7 +62,7 @@ def test_a_token_does_not_leave_the_machine_in_clear_text(target):
     CallSettings(target)
 
 
-def test_tls_and_credentials_are_one_too_many():
-    """Nobody could tell which of them is meant."""
+def test_tls_and_credentials_exclude_each_other():
+    """Both tls and credentials are refused."""
     with pytest.raises(InvalidInput, match="give one"):
         CallSettings("localhost:1", tls=Tls(), credentials=grpc.ssl_channel_credentials())

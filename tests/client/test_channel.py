@@ -1,4 +1,4 @@
-"""lorb_client.channel: what the service config promises, seen on real connections."""
+"""lorb_client.channel: behaviour of the channel on real connections."""
 
 import asyncio
 import json
@@ -23,15 +23,15 @@ from support.servers.rescoring_server import INFO, ScriptedService, healthy, ser
 
 
 def test_only_unavailable_is_retried_and_at_most_twice():
-    """The retry policy of the design: three attempts within 0.02 to 0.2 s of waiting, throttled."""
+    """The retry policy allows three attempts for UNAVAILABLE, with throttling."""
     (method,) = json.loads(dict(CHANNEL_OPTIONS)["grpc.service_config"])["methodConfig"]
     assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert method["retryPolicy"]["maxAttempts"] == 3
     assert SERVICE_CONFIG["retryThrottling"] == {"maxTokens": 200, "tokenRatio": 0.1}
 
 
-def test_keepalive_is_no_nuisance():
-    """Servers hang up on clients that ping more than once a minute, or without a call."""
+def test_keepalive_stays_within_servers_limits():
+    """Keepalive pings are sent at most once a minute, and only during calls."""
     options = dict(CHANNEL_OPTIONS)
     assert options["grpc.keepalive_time_ms"] >= 60_000
     assert options["grpc.keepalive_permit_without_calls"] == 0
@@ -75,16 +75,16 @@ def health_check(target):
 
 @pytest.mark.parametrize("way", [blocking_call, asyncio_call, load_connection, health_check])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_what_is_for_this_machine_does_not_pass_a_proxy(proxy, target, way, host):
-    """A token in plain text least of all: gRPC itself obeys http_proxy for localhost too."""
+def test_loopback_targets_bypass_a_proxy(proxy, target, way, host):
+    """Calls to loopback targets do not use the proxy in http_proxy."""
     way(f"{host}:{target.rpartition(':')[2]}")
     proxy.setblocking(False)
     with pytest.raises(BlockingIOError):
         proxy.accept()
 
 
-def test_calls_go_round_the_servers(sample_lists):
-    """With two addresses behind one name, both get calls."""
+def test_calls_are_balanced_between_servers(sample_lists):
+    """Two servers behind one target both get calls."""
     first, second = ScriptedService(), ScriptedService()
     with (
         serving(first) as one,
@@ -99,8 +99,8 @@ def test_calls_go_round_the_servers(sample_lists):
     assert second.calls
 
 
-def test_all_calls_of_a_lost_server_go_elsewhere(service, sample_lists):
-    """Twenty calls wait on a server when it is killed: every one of them is answered by another."""
+def test_all_calls_of_a_lost_server_are_retried_elsewhere(service, sample_lists):
+    """All twenty calls on a server that is killed are answered by another server."""
     script = Path(__file__).parents[1] / "support/servers/holding_server.py"
     with (
         subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as lost,  # noqa: S603
@@ -119,7 +119,7 @@ def test_all_calls_of_a_lost_server_go_elsewhere(service, sample_lists):
 
 
 def test_a_server_that_is_not_healthy_gets_no_calls(service, sample_lists):
-    """A server says NOT_SERVING while it warms up or drains; the client waits until it says SERVING."""
+    """A server that reports NOT_SERVING gets no calls until it reports SERVING."""
     health = healthy(HealthCheckResponse.NOT_SERVING)
     with serving(service, health=health) as address:
         with Client(address) as client, pytest.raises(Unavailable):

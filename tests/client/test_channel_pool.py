@@ -1,4 +1,4 @@
-"""lorb_client.channel_pool: a new channel for new certificates, without a call lost on the old one."""
+"""lorb_client.channel_pool: new channels for new certificates."""
 
 import pytest
 
@@ -12,13 +12,13 @@ from support.servers.certificates import Authority
 
 @pytest.fixture
 def pair(tmp_path):
-    """A caller's certificate and key, in files that a test replaces."""
+    """A client certificate and key in files that a test replaces."""
     return Authority(tmp_path, "ca").issue("decoder")
 
 
 @pytest.fixture
 def pool(pair):
-    """Lines of real channels, which connect to nothing."""
+    """A pool of real channels that connect to nothing."""
     pool = ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
     yield pool
     for channel in pool.channels():
@@ -26,21 +26,21 @@ def pool(pair):
 
 
 def replaced(pair, folder):
-    """Writes another pair in place of this one: a function for each file."""
+    """Makes another pair, and returns a function for each file that replaces it."""
     folder.mkdir()
     new = Authority(folder, "other").issue("decoder")
     return [lambda old=old, now=now: old.write_bytes(now.read_bytes()) for old, now in zip(pair, new, strict=True)]
 
 
 def test_as_long_as_no_file_changes_all_calls_share_a_channel(pool):
-    """And it is never given back to be closed."""
+    """Without changed files all calls share one channel, and it is never closed."""
     first, second = pool.acquire(), pool.acquire()
     assert first.channel is second.channel
     assert pool.release(first) == pool.release(second) == []
 
 
 def test_a_call_under_way_keeps_its_channel(pool, pair, tmp_path):
-    """The next call has another one; the old is given up with the last call that it had."""
+    """After a change a new call gets a new channel, and the old one is closed after its last call."""
     old = pool.acquire()
     for write in replaced(pair, tmp_path / "new"):
         write()
@@ -53,8 +53,8 @@ def test_a_call_under_way_keeps_its_channel(pool, pair, tmp_path):
     old.channel.close()
 
 
-def test_a_channel_that_no_call_is_on_is_given_up_with_the_next(pool, pair, tmp_path):
-    """Nothing stays open behind."""
+def test_an_idle_channel_is_closed_after_a_change(pool, pair, tmp_path):
+    """After a change an idle channel is closed with the end of the next call."""
     old = pool.acquire()
     pool.release(old)
     for write in replaced(pair, tmp_path / "new"):
@@ -64,7 +64,7 @@ def test_a_channel_that_no_call_is_on_is_given_up_with_the_next(pool, pair, tmp_
 
 
 def test_while_files_do_not_fit_together_the_channel_stays(pool, pair, tmp_path):
-    """A new certificate whose key is yet to come, and no file at all for a moment."""
+    """While the files are missing or do not fit together, the channel stays."""
     old = pool.acquire()
     write_certificate, write_key = replaced(pair, tmp_path / "new")
     write_certificate()
@@ -76,7 +76,7 @@ def test_while_files_do_not_fit_together_the_channel_stays(pool, pair, tmp_path)
 
 
 def test_files_that_do_not_fit_together_make_no_client(pair, tmp_path):
-    """At first there is no channel to stay with."""
+    """Files that do not fit together are refused when the pool is created."""
     replaced(pair, tmp_path / "new")[0]()
     with pytest.raises(InvalidInput, match="do not belong together"):
         ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)

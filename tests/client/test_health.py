@@ -1,4 +1,4 @@
-"""lorb_client.health: tells a serving server from any other, for container health checks."""
+"""lorb_client.health: distinguishes a serving server from any other."""
 
 import pytest
 from grpc_health.v1 import health_pb2
@@ -25,7 +25,7 @@ def test_any_other_state_is_unhealthy(status, capsys):
 
 
 def test_an_unknown_service_or_no_server_is_unhealthy(target):
-    """NOT_FOUND and a refused connection mean unhealthy, and raise no error."""
+    """An unknown service and a refused connection mean unhealthy, and raise no error."""
     assert not is_serving(target, "lorb.v1.NoSuchService")
     assert not is_serving("127.0.0.1:9", timeout_seconds=0.5)
 

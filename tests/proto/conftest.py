@@ -12,5 +12,5 @@ SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 
 @pytest.fixture(scope="session")
 def sample_lists() -> list[NBest]:
-    """The shipped LibriSpeech sample's dev lists: real texts, real scores, references."""
+    """Dev lists of the shipped LibriSpeech sample: real texts, real scores, references."""
     return read_nbest_lists([SAMPLE / "dev.jsonl.gz"], require_references=True)

@@ -1,4 +1,4 @@
-"""lorb.credential_files: what cannot prove who somebody is, is refused by name."""
+"""lorb.credential_files: wrong certificates, keys and tokens are refused by name."""
 
 import os
 
@@ -19,14 +19,14 @@ def named(path, name="certificate"):
 
 
 def test_a_file_is_named_by_setting_and_path(tmp_path):
-    """Or by its path alone, where no setting is known."""
+    """Messages name a file by its flag and path, or by its path if there is no flag."""
     assert str(CredentialFile(tmp_path / "a", "tls_key", "--tls-key")) == f"--tls-key {tmp_path / 'a'}"
     assert str(CredentialFile(tmp_path / "a", "tls")) == str(tmp_path / "a")
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content, words):
-    """With why, and the setting's field."""
+    """A missing file and one that is not UTF-8 are refused with flag, path and reason."""
     file = CredentialFile(tmp_path / "token", "token_file", "--token-file")
     if content is not None:
         file.path.write_bytes(content)
@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, words):
 
 
 def test_a_change_token_differs_after_a_change(tmp_path):
-    """Written, replaced by one of the same size, gone; not merely read."""
+    """The change token differs after a write, a replacement and a removal, but not after a read."""
     file = named(tmp_path / "token")
     assert file.change_token() is None
     file.path.write_text("first")
@@ -53,14 +53,14 @@ def test_a_change_token_differs_after_a_change(tmp_path):
 
 
 def test_a_pair_and_an_authority_pass(authority):
-    """Good ones raise nothing."""
+    """A valid certificate, key and CA raise no error."""
     certificate, key = authority.issue("server")
     check_pair(named(certificate), named(key, "key"))
     check_ca(named(authority.path, "ca"), authority.path.read_bytes())
 
 
 def test_files_that_are_no_pair_are_named(authority, tmp_path):
-    """Of two pairs, no PEM, with a password, gone since they were read: the message says which and what."""
+    """Files that are no valid pair are refused, and the message names the file and the problem."""
     certificate, key = authority.issue("named")
     _, other = authority.issue("other")
     nonsense, locked, gone = tmp_path / "nonsense", locked_key(tmp_path / "locked"), tmp_path / "gone"
@@ -80,7 +80,7 @@ def test_files_that_are_no_pair_are_named(authority, tmp_path):
 
 @pytest.mark.parametrize("content", [b"nothing", b"\xff", b""])
 def test_what_is_no_authority_is_named(tmp_path, content):
-    """Text, bytes, nothing."""
+    """Content that is no CA certificate is refused."""
     with pytest.raises(InvalidInput, match=f"--ca {tmp_path}: no CA certificate in PEM") as caught:
         check_ca(named(tmp_path, "ca"), content)
     assert caught.value.field == "ca"

@@ -1,4 +1,4 @@
-"""lorb.error_status: the table is total, and an error comes back as what it was."""
+"""lorb.error_status: every error maps to a gRPC status and back."""
 
 import grpc
 import pytest
@@ -35,13 +35,13 @@ RAISABLE = [kind for kind in KINDS if kind is not MalformedFile]
 
 
 class FailedCall(grpc.RpcError):
-    """A failed call as grpc hands it over."""
+    """A failed call with the methods of grpc's errors."""
 
     def __init__(self, code, details, metadata):
         self._parts = code, details, metadata
 
     def code(self):
-        """The status."""
+        """The status code."""
         return self._parts[0]
 
     def details(self):
@@ -49,31 +49,31 @@ class FailedCall(grpc.RpcError):
         return self._parts[1]
 
     def trailing_metadata(self):
-        """What came after the answer."""
+        """The trailing metadata."""
         return self._parts[2]
 
 
 def detail(error, kind):
-    """The detail of type `kind` of an error's status, or None."""
+    """Returns the detail of type `kind` of an error's status, or None."""
     found = kind()
     return found if any(each.Unpack(found) for each in status_from_error(error).details) else None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_has_a_row_of_its_own(kind):
-    """Whoever adds an error decides its status; none falls through to a guess."""
+    """Each error class of lorb.errors has its own status in the table."""
     assert kind in error_status._STATUS_OF_ERROR
 
 
 def test_no_two_errors_share_a_reason():
-    """The reason tells them apart on the other side; a file's error is its parent's, servers read none."""
+    """All reasons differ, apart from MalformedFile, which travels as InvalidInput."""
     reasons = [reason for kind, (_, reason) in error_status._STATUS_OF_ERROR.items() if kind is not MalformedFile]
     assert len(set(reasons)) == len(reasons)
 
 
 @pytest.mark.parametrize("kind", RAISABLE)
-def test_an_error_comes_back_as_what_it_was(kind):
-    """Type, message and field survive the status, both as a message and as trailing metadata."""
+def test_an_error_survives_the_conversion_to_a_status(kind):
+    """Type, message and field are equal after a conversion to a status message or to trailing metadata and back."""
     error = kind("what is wrong and what to do", field="hypotheses[3].transcript")
     call = FailedCall(status_code(error), error.message, trailing_metadata(error))
     for read in (error_from_status_message(status_from_error(error)), error_from_rpc(call)):
@@ -81,26 +81,26 @@ def test_an_error_comes_back_as_what_it_was(kind):
 
 
 @pytest.mark.parametrize("kind", RAISABLE)
-def test_every_status_says_why_in_an_error_info(kind):
-    """ErrorInfo carries reason and domain, as clients of any language expect."""
+def test_every_status_has_an_error_info(kind):
+    """Every status has an ErrorInfo with LoRB's domain and the reason of the error."""
     info = detail(kind("why"), ErrorInfo)
     assert (info.domain, info.reason) == ("lorb", error_status._STATUS_OF_ERROR[kind][1])
 
 
 def test_invalid_input_names_its_field_in_a_bad_request():
-    """The field and what is wrong with it, in the standard place."""
+    """InvalidInput gives a BadRequest with the field and the message."""
     violations = detail(InvalidInput("too long", field="context"), BadRequest).field_violations
     assert [(each.field, each.description) for each in violations] == [("context", "too long")]
 
 
-def test_other_errors_blame_no_field():
-    """BadRequest is for wrong values alone."""
+def test_other_errors_have_no_bad_request():
+    """Errors other than InvalidInput give no BadRequest."""
     assert detail(UnknownDomain("none", field="domain"), BadRequest) is None
 
 
 @pytest.mark.parametrize("kind", [Overloaded, Unavailable])
-def test_what_passes_says_when_to_try_again(kind):
-    """RetryInfo only where waiting helps, and the caller's error has its pause."""
+def test_temporary_errors_have_a_retry_info(kind):
+    """Only temporary errors have a RetryInfo, and its pause arrives in retry_seconds."""
     milliseconds = detail(kind("busy"), RetryInfo).retry_delay.ToMilliseconds()
     assert milliseconds > 0
     assert error_from_status_message(status_from_error(kind("busy"))).retry_seconds == milliseconds / 1000
@@ -124,40 +124,40 @@ def test_what_passes_says_when_to_try_again(kind):
     ],
 )
 def test_a_status_without_details_goes_by_its_code(code, kind):
-    """What gRPC itself or a proxy answers still becomes one of our errors."""
+    """A status without details becomes the error of its code."""
     error = error_from_rpc(FailedCall(code, "said gRPC", ()))
     assert (type(error), error.message) == (kind, "said gRPC")
 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
 def test_every_code_becomes_an_error_with_a_message(code):
-    """No code is left without a LorbError, and none without words."""
+    """Every gRPC code becomes an error with a message."""
     assert error_from_status(code, "").message
 
 
-def test_another_services_reason_is_not_ours():
-    """An ErrorInfo of another domain does not choose the type."""
+def test_the_reason_of_another_service_is_ignored():
+    """An ErrorInfo of another domain does not choose the error class."""
     foreign = AnyDetail()
     foreign.Pack(ErrorInfo(reason="OVERLOADED", domain="proxy.example"))
     assert type(error_from_status(grpc.StatusCode.NOT_FOUND, "x", [foreign])) is UnknownDomain
 
 
-def test_a_new_reason_falls_back_to_the_code():
-    """A newer server may have reasons this client does not know."""
+def test_an_unknown_reason_falls_back_to_the_code():
+    """An unknown reason, of a newer server, falls back to the error of the code."""
     new = AnyDetail()
     new.Pack(ErrorInfo(reason="NEXT_YEAR", domain="lorb"))
     assert type(error_from_status(grpc.StatusCode.NOT_FOUND, "x", [new])) is UnknownDomain
 
 
-def test_damaged_details_still_leave_the_code():
-    """Bytes that are no Status are ignored, not raised."""
+def test_undecodable_details_fall_back_to_the_code():
+    """Details that cannot be decoded fall back to the error of the code."""
     call = FailedCall(grpc.StatusCode.NOT_FOUND, "x", (("grpc-status-details-bin", b"\xff\xff\xff"),))
     assert type(error_from_rpc(call)) is UnknownDomain
 
 
 @pytest.mark.parametrize("character", ["x", "ä", "\N{GRINNING FACE}"])
 def test_a_long_message_fits_into_trailing_metadata(character):
-    """However long the caller's text, the status stays under gRPC's 8 KiB, the encoded message included."""
+    """A status with a message and field of any length stays below 8 KiB of metadata."""
     error = InvalidInput(character * 100_000, field=character * 100_000)
     sent = status_from_error(error)
     assert 3 * len(sent.message.encode()) + 4 / 3 * len(trailing_metadata(error)[0][1]) < 8192
@@ -166,7 +166,7 @@ def test_a_long_message_fits_into_trailing_metadata(character):
 
 
 def test_a_subclass_from_elsewhere_has_its_parents_status():
-    """An application's own kind of LorbError still travels."""
+    """A subclass defined outside LoRB has the status of its parent."""
 
     class TooLoud(InvalidInput):
         pass

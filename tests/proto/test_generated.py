@@ -1,4 +1,4 @@
-"""The committed protobuf code is what the schema generates."""
+"""The committed protobuf code equals what the schema generates."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ GENERATED = sorted(path.name for path in (PROTO / "lorb" / "v1").glob("*_pb2*"))
 
 @pytest.fixture(scope="module")
 def regenerated(tmp_path_factory):
-    """A fresh run of proto/generate.py."""
+    """Output folder of a new run of proto/generate.py."""
     spec = importlib.util.spec_from_file_location("generate", PROTO / "generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
@@ -23,19 +23,19 @@ def regenerated(tmp_path_factory):
 
 
 def test_the_schema_generates_the_committed_files(regenerated):
-    """No file is missing and none is left over."""
+    """The generated files are exactly the committed ones."""
     assert sorted(path.name for path in regenerated.iterdir()) == GENERATED
     assert len(GENERATED) == 6
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_committed_code_equals_generated_code(regenerated, name):
-    """Whoever edits the schema commits what it generates."""
+    """Each committed file equals the generated file."""
     assert (PROTO / "lorb" / "v1" / name).read_text() == (regenerated / name).read_text()
 
 
 def test_the_requirements_name_the_versions_that_the_code_needs():
-    """The stubs refuse an older grpcio, and the messages an older protobuf: pip must refuse them first."""
+    """pyproject.toml requires at least the grpcio and protobuf versions that the generated code needs."""
     floors = dict(re.findall(r'"(grpcio|protobuf)>=([0-9.]+)"', PYPROJECT.read_text()))
     stub = (PROTO / "lorb" / "v1" / "rescoring_pb2_grpc.py").read_text()
     message = (PROTO / "lorb" / "v1" / "rescoring_pb2.py").read_text()

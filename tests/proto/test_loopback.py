@@ -1,4 +1,4 @@
-"""lorb.loopback: what stays on the machine."""
+"""lorb.loopback: which hosts and targets are loopback addresses."""
 
 import pytest
 
@@ -6,14 +6,14 @@ from lorb.loopback import is_loopback_host, is_loopback_target
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "localhost", "::1", "[::1]"])
-def test_every_way_to_write_loopback_counts(host):
-    """Names, addresses, brackets or not."""
+def test_all_spellings_of_loopback_count(host):
+    """Loopback names and addresses, with and without brackets, are recognised."""
     assert is_loopback_host(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "example.org", "", "127.0.0.1.example.org"])
-def test_nothing_else_does(host):
-    """All interfaces are more than loopback."""
+def test_other_hosts_do_not_count(host):
+    """Other hosts, also "all interfaces", are not loopback."""
     assert not is_loopback_host(host)
 
 
@@ -31,8 +31,8 @@ def test_nothing_else_does(host):
         "unix-abstract:lorb",
     ],
 )
-def test_targets_of_this_machine(target):
-    """In every form that gRPC takes."""
+def test_loopback_targets(target):
+    """Loopback targets in all forms of gRPC are recognised."""
     assert is_loopback_target(target)
 
 
@@ -47,6 +47,6 @@ def test_targets_of_this_machine(target):
         "xds:///x",
     ],
 )
-def test_targets_beyond_it(target):
-    """One address elsewhere is enough; what gRPC's resolvers know and this does not is elsewhere."""
+def test_remote_targets(target):
+    """Targets with one remote address, or of an unknown scheme, are not loopback."""
     assert not is_loopback_target(target)

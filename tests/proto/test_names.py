@@ -1,4 +1,4 @@
-"""lorb.names: what may name a domain, an alias, a version."""
+"""lorb.names: rules for domains, aliases, versions and labels."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ ONE_LINE = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
 
 @given(NAMES)
 def test_names_of_the_alphabet_pass_unchanged(name):
-    """Every name of the rule is handed back as it is."""
+    """Every valid name is returned unchanged."""
     assert check_name(name, "domain") == name
 
 
@@ -45,7 +45,7 @@ def test_names_of_the_alphabet_pass_unchanged(name):
     ],
 )
 def test_anything_else_is_refused_with_its_field(name):
-    """What could leave the store's folder or forge a log line is no name."""
+    """Invalid names, such as paths and log lines, are refused with their field and a one-line message."""
     with pytest.raises(InvalidInput) as caught:
         check_name(name, "domain")
     assert caught.value.field == "domain"
@@ -53,14 +53,14 @@ def test_anything_else_is_refused_with_its_field(name):
 
 
 def test_a_long_name_is_not_repeated_in_full():
-    """The message stays short whatever the caller sends."""
+    """The message for a long name stays short."""
     with pytest.raises(InvalidInput) as caught:
         check_name("x" * 100_000, "domain")
     assert len(caught.value.message) < 300
 
 
 def test_an_alias_does_not_begin_with_a_digit():
-    """Versions begin with a digit and aliases never do, so the two cannot be confused."""
+    """An alias that begins with a digit, like a version id, is refused."""
     assert check_alias("stable") == "stable"
     with pytest.raises(InvalidInput):
         check_alias("1st")
@@ -68,7 +68,7 @@ def test_an_alias_does_not_begin_with_a_digit():
 
 @pytest.mark.parametrize("text", ["0-0123456789ab", "1-0123456789AB", "1-0123456789a", "1", "stable", "1-" + "0" * 13])
 def test_only_full_version_ids_are_versions(text):
-    """A number alone, capitals, a wrong length: not a version."""
+    """Text that is no full version id is refused."""
     assert not is_version(text)
     with pytest.raises(InvalidInput) as caught:
         check_version(text)
@@ -76,7 +76,7 @@ def test_only_full_version_ids_are_versions(text):
 
 
 def test_a_full_version_id_is_a_version():
-    """The number and twelve hex digits."""
+    """A full version id is returned unchanged."""
     assert check_version(VERSION) == VERSION
 
 
@@ -89,13 +89,13 @@ def test_a_full_version_id_is_a_version():
     ],
 )
 def test_a_selector_names_a_domain_an_alias_or_a_version(text, selector):
-    """The three spellings of a domain field."""
+    """ "name", "name@alias" and "name@version" are parsed."""
     assert DomainSelector.parse(text) == selector
 
 
 @pytest.mark.parametrize("text", ["", "@stable", "books@", "books@1", "books@a@b", "books@../x", "../books@stable"])
 def test_other_selectors_are_refused(text):
-    """Half a selector is an error, never a guess."""
+    """Incomplete and invalid selectors are refused."""
     with pytest.raises(InvalidInput) as caught:
         DomainSelector.parse(text)
     assert caught.value.field == "domain"
@@ -103,13 +103,13 @@ def test_other_selectors_are_refused(text):
 
 @given(st.text(ONE_LINE, max_size=MAX_LABEL_CHARS))
 def test_any_line_of_text_is_a_label(text):
-    """Names of any script pass, the empty one too."""
+    """Every line of text in any script, also an empty one, is a valid label."""
     assert check_label(text, "request_id") == text
 
 
 @pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"])
 def test_control_characters_are_refused_with_their_place(control):
-    """What could forge a log line is refused, and the message itself is one clean line."""
+    """A control character in a label is refused with its position, in a one-line message."""
     with pytest.raises(InvalidInput) as caught:
         check_label(f"ab{control}c", "request_id")
     assert caught.value.field == "request_id"
@@ -118,7 +118,7 @@ def test_control_characters_are_refused_with_their_place(control):
 
 
 def test_a_label_has_at_most_256_characters():
-    """The limit itself passes, one more does not."""
+    """A label of 256 characters is valid, and one more is refused."""
     check_label("x" * MAX_LABEL_CHARS, "routing_key")
     with pytest.raises(InvalidInput) as caught:
         check_label("x" * (MAX_LABEL_CHARS + 1), "routing_key")

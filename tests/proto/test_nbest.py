@@ -1,4 +1,4 @@
-"""lorb.nbest: a list that exists is a list that keeps the contract."""
+"""lorb.nbest: invalid lists are refused, and equal texts are merged."""
 
 import math
 
@@ -14,13 +14,13 @@ TEXTS = st.sampled_from(["", " ", "a", "b", "a b", " a  b ", "c"])
 
 
 def scored(*pairs):
-    """A list from (text, score) pairs."""
+    """Makes a list from (text, score) pairs."""
     return NBest(tuple(Hypothesis(text, score) for text, score in pairs))
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_refused(score):
-    """NaN and the infinities are named with their field."""
+    """A first-pass score that is NaN or infinite is refused with its field."""
     with pytest.raises(InvalidInput) as caught:
         Hypothesis("a", score)
     assert caught.value.field == "first_pass_score"
@@ -28,7 +28,7 @@ def test_a_score_that_is_not_finite_is_refused(score):
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_component_score_that_is_not_finite_is_refused(score):
-    """Components are never used, yet they must be numbers that JSON and protobuf can carry."""
+    """A component score that is NaN or infinite is refused with its name."""
     with pytest.raises(InvalidInput) as caught:
         Hypothesis("a", -1.0, {"lm": score})
     assert caught.value.field == "component_scores"
@@ -36,26 +36,26 @@ def test_a_component_score_that_is_not_finite_is_refused(score):
 
 
 def test_a_list_without_hypotheses_is_refused():
-    """There is nothing to rank."""
+    """An empty list is refused."""
     with pytest.raises(InvalidInput) as caught:
         NBest(())
     assert caught.value.field == "hypotheses"
 
 
 def test_a_list_scored_in_part_is_refused_at_the_first_gap():
-    """Scores on all or on none; the message names the hypothesis that lacks one."""
+    """A list with scores on some hypotheses is refused with the first hypothesis that lacks one."""
     with pytest.raises(InvalidInput) as caught:
         scored(("a", -1.0), ("b", None), ("c", None))
     assert caught.value.field == "hypotheses[1].first_pass_score"
 
 
 def test_empty_transcripts_are_legal():
-    """Decoders emit empty hypotheses."""
+    """An empty transcript is accepted."""
     assert scored(("", -1.0)).hypotheses[0].transcript == ""
 
 
 def test_limits_name_the_field_that_breaks_them():
-    """Too many hypotheses, a long transcript, a long context: each with its own path."""
+    """Too many hypotheses, a long transcript and a long context are each refused with their field."""
     nbest = NBest((Hypothesis("a"), Hypothesis("bb")), context="ccc")
     nbest.check_limits(max_hypotheses=2, max_transcript_chars=3)
     fields = []
@@ -67,7 +67,7 @@ def test_limits_name_the_field_that_breaks_them():
 
 
 def test_copies_are_one_hypothesis_with_their_best_score():
-    """Equal texts merge, white space apart, and the best of their scores stands for them."""
+    """Texts that differ only in white space are merged, with the highest of their scores."""
     distinct = scored(("a b", -3.0), ("c", -2.0), (" a  b", -1.0)).distinct()
     assert [(each.transcript, each.first_pass_score, each.positions) for each in distinct] == [
         ("a b", -1.0, (0, 2)),
@@ -76,7 +76,7 @@ def test_copies_are_one_hypothesis_with_their_best_score():
 
 
 def test_a_list_without_scores_keeps_its_order():
-    """Without scores the list's own order is the first pass."""
+    """Distinct texts of a list without scores keep the order of the list."""
     assert [each.transcript for each in scored(("b", None), ("a", None), ("b", None)).distinct()] == [
         "b",
         "a",
@@ -85,7 +85,7 @@ def test_a_list_without_scores_keeps_its_order():
 
 @given(st.lists(st.tuples(TEXTS, SCORES), min_size=1, max_size=12))
 def test_distinct_covers_every_position_once_in_order_of_score(pairs):
-    """Whatever the list, its distinct texts share out the positions, best first, ties in the list's order."""
+    """Distinct texts cover each position once, in descending order of score, with ties in list order."""
     distinct = scored(*pairs).distinct()
     assert sorted(i for each in distinct for i in each.positions) == list(range(len(pairs)))
     keys = [(-each.first_pass_score, each.positions[0]) for each in distinct]
@@ -94,5 +94,5 @@ def test_distinct_covers_every_position_once_in_order_of_score(pairs):
 
 
 def test_real_lists_have_no_copies(sample_lists):
-    """The LibriSpeech sample was merged when it was made: as many distinct texts as hypotheses."""
+    """The LibriSpeech sample, merged when it was made, has as many distinct texts as hypotheses."""
     assert all(len(nbest.distinct()) == len(nbest.hypotheses) for nbest in sample_lists)

@@ -1,4 +1,4 @@
-"""lorb.wire: every value that travels comes back, and what breaks the contract is named by its field path."""
+"""lorb.wire: values survive the conversion to protobuf, and errors name the field."""
 
 import math
 
@@ -74,12 +74,12 @@ RANKED = st.builds(
 
 
 def request(**fields):
-    """A request that keeps the contract but for `fields`."""
+    """A valid request with `fields` changed."""
     return pb.RescoreRequest(**{"hypotheses": [pb.Hypothesis(transcript="a")]} | fields)
 
 
 def refusal(read, message):
-    """The field that `read` refuses `message` for."""
+    """Returns the field that `read` refuses `message` for."""
     with pytest.raises(InvalidInput) as caught:
         read(message)
     assert caught.value.field in caught.value.message
@@ -88,7 +88,7 @@ def refusal(read, message):
 
 @given(LISTS, OPTIONS)
 def test_a_request_comes_back_as_it_was_sent(nbest, options):
-    """Lists and options survive the wire, absent scores as absent, control characters in texts untouched."""
+    """Lists and options are equal after a conversion to a request and back."""
     sent = pb.RescoreRequest.FromString(request_from_nbest(nbest, options).SerializeToString())
     assert nbest_from_request(sent) == nbest
     assert options_from_request(sent) == options
@@ -96,19 +96,19 @@ def test_a_request_comes_back_as_it_was_sent(nbest, options):
 
 @given(RANKED)
 def test_an_answer_comes_back_as_it_was_sent(ranked):
-    """Answers survive the wire, absent scores, reason and adapter as absent."""
+    """Results are equal after a conversion to a response and back."""
     sent = pb.RescoreResponse.FromString(response_from_ranked(ranked).SerializeToString())
     assert ranked_from_response(sent) == ranked
 
 
 def test_real_lists_survive_the_wire(sample_lists):
-    """What the server sees of a real list is what the file holds, but for reference and domain."""
+    """Real lists are equal after the conversion, without reference and domain, which are not sent."""
     for nbest in sample_lists[:50]:
         assert nbest_from_request(request_from_nbest(nbest, RescoreOptions())) == NBest(nbest.hypotheses, nbest.id)
 
 
 def test_an_empty_request_asks_for_the_defaults():
-    """Unset fields mean what the schema's comments say."""
+    """Unset fields of a request give the default options."""
     assert options_from_request(request()) == RescoreOptions()
 
 
@@ -124,14 +124,14 @@ def test_an_empty_request_asks_for_the_defaults():
     ],
 )
 def test_a_bad_list_is_refused_with_the_path_of_the_field(hypotheses, field):
-    """No hypothesis, scores that are not finite, scores on some: each names its place in the request."""
+    """An empty list, scores that are not finite, and scores on some hypotheses are refused with their field."""
     messages = [pb.Hypothesis(transcript=text, first_pass_score=score) for text, score in hypotheses]
     assert refusal(nbest_from_request, pb.RescoreRequest(hypotheses=messages)) == field
 
 
 @pytest.mark.parametrize("components", [{"lm": math.nan}, {"l\nm": 1.0}, {"x" * 300: 1.0}])
 def test_bad_component_scores_are_refused_with_their_path(components):
-    """Component scores must be finite and their names one short line."""
+    """Component scores that are not finite, or have invalid names, are refused with their field."""
     bad = pb.Hypothesis(transcript="b", component_scores=components)
     message = pb.RescoreRequest(hypotheses=[pb.Hypothesis(transcript="a"), bad])
     assert refusal(nbest_from_request, message) == "hypotheses[1].component_scores"
@@ -139,7 +139,7 @@ def test_bad_component_scores_are_refused_with_their_path(components):
 
 @pytest.mark.parametrize("text", ["a\nb", "x" * 257, "\x00"])
 def test_bad_labels_are_refused_with_their_field(text):
-    """Ids, keys and domains are short lines."""
+    """Request ids, routing keys and domains that are no labels are refused with their field."""
     assert refusal(nbest_from_request, request(request_id=text)) == "request_id"
     assert refusal(options_from_request, request(routing_key=text)) == "routing_key"
     assert refusal(options_from_request, request(domain=text)) == "domain"
@@ -147,24 +147,24 @@ def test_bad_labels_are_refused_with_their_field(text):
 
 @pytest.mark.parametrize("weight", [-0.5, math.nan, math.inf, -math.inf])
 def test_a_weight_is_finite_and_not_negative(weight):
-    """A negative weight would prefer what the model dislikes."""
+    """A weight that is negative or not finite is refused."""
     assert refusal(options_from_request, request(rescoring_weight=weight)) == "rescoring_weight"
 
 
 @pytest.mark.parametrize("field", ["fallback_policy", "selection"])
 def test_unknown_enum_numbers_are_refused(field):
-    """proto3 lets any number through; we do not guess what it means."""
+    """Unknown enum numbers in a request are refused with their field."""
     assert refusal(options_from_request, request(**{field: 99})) == field
 
 
 def test_weight_0_is_a_weight():
-    """0 keeps the first-pass ranking and is not the same as no weight."""
+    """A weight of 0 is kept, and differs from no weight."""
     assert options_from_request(request(rescoring_weight=0.0)).rescoring_weight == 0.0
 
 
 @pytest.mark.parametrize("text", ["[SEP]", "[CLS] a", "\x00\x1b[31m", "\u202e", "a\nb", ""])
 def test_any_text_is_a_transcript(text):
-    """Special tokens, control characters and nothing at all are text, handed on untouched."""
+    """Special tokens, control characters and empty text are returned unchanged."""
     message = request(hypotheses=[pb.Hypothesis(transcript=text)], context=text)
     assert nbest_from_request(message) == NBest((Hypothesis(text),), context=text)
 
@@ -179,26 +179,26 @@ def test_any_text_is_a_transcript(text):
     ],
 )
 def test_half_a_surrogate_pair_is_refused_before_it_is_sent(nbest, field):
-    """JSON can smuggle in text that UTF-8 has no bytes for; the client says where it is."""
+    """Text that UTF-8 cannot encode is refused with its field before it is sent."""
     assert refusal(lambda each: request_from_nbest(each, RescoreOptions()), nbest) == field
 
 
 @pytest.mark.parametrize("top_n", [-1, 2**32])
 def test_top_n_is_a_count(top_n):
-    """What the field cannot carry is refused by name, not by protobuf."""
+    """A top_n that the message cannot hold is refused with its field."""
     nbest = NBest((Hypothesis("a"),))
     assert refusal(lambda each: request_from_nbest(each, RescoreOptions(top_n=top_n)), nbest) == "top_n"
 
 
 @pytest.mark.parametrize("fields", [{"outcome": 99}, {"outcome": 0}, {"outcome": 1, "fallback_reason": 99}])
-def test_an_answer_of_another_release_is_not_guessed_at(fields):
-    """An outcome this client does not know is an error that says to upgrade."""
+def test_unknown_enum_numbers_of_a_response_are_an_error(fields):
+    """An unknown enum number in a response is an error that says to upgrade the client."""
     with pytest.raises(LorbError, match="upgrade"):
         ranked_from_response(pb.RescoreResponse(**fields))
 
 
 def test_a_batch_carries_answers_and_errors_in_order():
-    """Each list of a batch has its own answer or the error that Rescore would have raised."""
+    """The results and errors of a batch are equal after the conversion, in order."""
     ranked = Ranked((RankedHypothesis(0, "a"),), Outcome.RESCORED, id="x")
     results = [ranked, UnknownDomain("no domain 'x'", field="domain"), Overloaded("no room")]
     message = pb.BatchRescoreResponse(results=[batch_result(result) for result in results])
@@ -211,20 +211,20 @@ def test_a_batch_carries_answers_and_errors_in_order():
 
 
 def test_a_batch_with_answers_missing_is_an_error():
-    """Answers are matched by position, so a short answer must not be used."""
+    """A batch response with fewer results than requests is an error."""
     with pytest.raises(LorbError, match="0 of 2"):
         results_from_batch(pb.BatchRescoreResponse(), 2)
 
 
 def test_a_batch_asks_for_each_list_under_the_same_options(sample_lists):
-    """The batch holds the very requests that Rescore would take."""
+    """A batch holds the same requests as single calls."""
     options = RescoreOptions(domain="books", top_n=3)
     batch = batch_from_lists(sample_lists[:3], options)
     assert list(batch.requests) == [request_from_nbest(nbest, options) for nbest in sample_lists[:3]]
 
 
 def test_server_info_survives_the_wire():
-    """Every field of the schema is carried."""
+    """All fields of ServerInfo are equal after the conversion."""
     info = ServerInfo("0.1.0", "minilm", "ab", "cpu", "float32", ("books", "base"), "books", 100, 2000, 64)
     message = response_from_info(info)
     assert info_from_response(message) == info

@@ -38,18 +38,18 @@ def textbook_distance(reference, hypothesis):
     ],
 )
 def test_each_kind_of_error_counts_one(reference, hypothesis, errors):
-    """Substitution, deletion and insertion cost one each; white space costs nothing, case does."""
+    """Each substitution, deletion and insertion counts one; white space is ignored, and case counts."""
     assert word_errors(reference, hypothesis) == errors
 
 
 @given(SENTENCES, SENTENCES)
 def test_counts_are_levenshtein_distances(reference, hypothesis):
-    """Rapidfuzz computes the textbook recurrence."""
+    """Counts equal the Levenshtein distance over words."""
     assert word_errors(reference, hypothesis) == textbook_distance(reference.split(), hypothesis.split())
 
 
 def test_real_lists_pool_as_jiwer_pools(sample_lists):
-    """On the whole dev sample, errors, words and rate equal jiwer's."""
+    """Errors, words and rate of the dev sample equal jiwer's."""
     references = [nbest.reference for nbest in sample_lists]
     best = [nbest.hypotheses[0].transcript for nbest in sample_lists]
     ours = word_error_rate(zip(references, best, strict=True))
@@ -61,26 +61,26 @@ def test_real_lists_pool_as_jiwer_pools(sample_lists):
 
 
 def test_parts_add_up_to_the_whole(sample_lists):
-    """Pooling is adding: the rate of two halves together is the rate of all."""
+    """The sum of the rates of two halves equals the rate of the whole."""
     pairs = [(nbest.reference, nbest.hypotheses[0].transcript) for nbest in sample_lists]
     half = len(pairs) // 2
     assert word_error_rate(pairs[:half]) + word_error_rate(pairs[half:]) == word_error_rate(pairs)
 
 
 def test_the_oracle_takes_the_best_of_the_first_k():
-    """More hypotheses to choose from never make the oracle worse."""
+    """The oracle is the minimum over the first k transcripts."""
     transcripts = ["x y", "a x", "a b"]
     assert [oracle_errors("a b", transcripts, k) for k in (1, 2, 3, None)] == [2, 1, 0, 0]
 
 
 def test_the_oracle_needs_a_transcript():
-    """No choice is no answer, and says so."""
+    """The oracle of no transcripts raises ValueError."""
     with pytest.raises(ValueError, match="empty"):
         oracle_errors("a", [])
 
 
 def test_a_corpus_without_words_has_no_rate():
-    """Nothing said and nothing heard is 0; something heard is infinitely wrong."""
+    """Without reference words the rate is 0 without errors, and infinite with errors."""
     assert WordErrorRate.of("", "").percent == 0.0
     assert WordErrorRate.of("", "a").percent == math.inf
     assert WordErrorRate().percent == 0.0

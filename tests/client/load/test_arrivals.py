@@ -1,4 +1,4 @@
-"""lorb_client.load.arrivals: when calls are due."""
+"""lorb_client.load.arrivals: scheduled times of calls."""
 
 import math
 from itertools import pairwise
@@ -21,7 +21,7 @@ steps = st.lists(
 
 @given(steps, st.sampled_from(Arrivals), st.integers(0, 2**31))
 def test_times_ascend_within_the_steps(steps, arrivals, seed):
-    """No call before the start, none after the end, each step's own calls in its own time."""
+    """Scheduled times ascend from 0 and end before the last step ends."""
     try:
         times = arrival_times(steps, arrivals, seed)
     except InvalidInput:  # a Poisson process may well bring no call
@@ -33,8 +33,8 @@ def test_times_ascend_within_the_steps(steps, arrivals, seed):
 
 
 @given(st.floats(1, 500), st.floats(1, 20))
-def test_constant_arrivals_keep_time(rate, seconds):
-    """As many calls as rate times duration, with equal gaps, the first at once."""
+def test_constant_arrivals_have_equal_gaps(rate, seconds):
+    """Constant arrivals give rate times duration calls with equal gaps, the first at once."""
     times = arrival_times([Step(rate, seconds)], Arrivals.CONSTANT, 0)
     assert len(times) == pytest.approx(rate * seconds, abs=1)
     assert times[0] == 0
@@ -43,7 +43,7 @@ def test_constant_arrivals_keep_time(rate, seconds):
 
 @given(st.integers(0, 10**9), st.floats(100, 1000))
 def test_poisson_arrivals_have_their_rate_and_spread(seed, rate):
-    """The count is the rate's within six deviations; gaps longer than the mean one are one in e, as chance has it."""
+    """Poisson arrivals have the given rate and exponential gaps, each within six deviations."""
     times = arrival_times([Step(rate, 10.0)], Arrivals.POISSON, seed)
     expected = rate * 10
     assert abs(len(times) - expected) < 6 * math.sqrt(expected)
@@ -54,7 +54,7 @@ def test_poisson_arrivals_have_their_rate_and_spread(seed, rate):
 
 @pytest.mark.parametrize("arrivals", Arrivals)
 def test_equal_seeds_make_equal_times(arrivals):
-    """A run can be repeated; another seed makes another run where chance is in it."""
+    """Equal seeds give equal times, and another seed gives other Poisson times."""
     schedule = [Step(50, 4), Step(100, 2)]
     first, again, other = (arrival_times(schedule, arrivals, seed) for seed in (7, 7, 8))
     assert first == again
@@ -62,26 +62,26 @@ def test_equal_seeds_make_equal_times(arrivals):
 
 
 def test_each_step_has_its_own_rate():
-    """A hundred calls in the first ten seconds, twice as many in the next five."""
+    """Each step has the number of calls of its rate and duration."""
     times = arrival_times([Step(10, 10), Step(40, 5)], Arrivals.CONSTANT, 0)
     assert sum(time < 10 for time in times) == 100
     assert sum(time >= 10 for time in times) == 200
 
 
-def test_steps_are_read():
-    """Rates and seconds, in order."""
+def test_steps_are_parsed():
+    """Rates and durations are parsed in order."""
     assert parse_steps("50:30,100.5:1") == (Step(50, 30), Step(100.5, 1))
 
 
 @pytest.mark.parametrize("text", ["50", "50:", "x:1", "0:1", "1:0", "-1:1", "1:inf", "nan:1", "1:1,", ""])
 def test_wrong_steps_are_refused(text):
-    """A rate or duration that makes no sense is named before anything is sent."""
+    """Invalid rates and durations are refused."""
     with pytest.raises(InvalidInput):
         parse_steps(text)
 
 
 def test_a_run_without_calls_or_with_too_many_is_refused():
-    """Both are typing errors; the second would fill the memory."""
+    """A run without calls and a run with more than MAX_CALLS are refused."""
     with pytest.raises(InvalidInput, match="no call"):
         arrival_times([Step(1e-9, 1)], Arrivals.POISSON, 0)
     with pytest.raises(InvalidInput, match="too many"):

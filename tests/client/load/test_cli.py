@@ -1,4 +1,4 @@
-"""lorb_client.load.cli: the command as a person uses it."""
+"""lorb_client.load.cli: the command lorb-load against a real server."""
 
 import json
 import os
@@ -19,14 +19,14 @@ LINE = '{"id": "u1", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "s
 
 @pytest.fixture
 def small_file(tmp_path):
-    """One list."""
+    """A file of one list."""
     path = tmp_path / "in.jsonl"
     path.write_text(LINE)
     return path
 
 
 def complaint(capsys):
-    """The one line on standard error."""
+    """Returns the one line on standard error."""
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -35,7 +35,7 @@ def complaint(capsys):
 
 
 def test_a_load_prints_its_table_and_writes_its_files(target, test_file, tmp_path, capsys):
-    """Counts, rates and percentiles printed; the same in JSON, with the options; no progress on a pipe."""
+    """The table, the JSON file and the histogram hold the counts, and nothing is printed to standard error."""
     out, hgrm = tmp_path / "load.json", tmp_path / "load.hgrm"
     arguments = [*QUICK, "--arrivals", "constant", "--json", str(out), "--hgrm", str(hgrm)]
     assert main([str(test_file), "--target", target, *arguments]) == 0
@@ -59,7 +59,7 @@ def test_server_is_an_alias_of_target(target, small_file, tmp_path):
 
 
 def test_steps_and_domains_reach_the_server(target, service, small_file, capsys):
-    """Rates one after the other, domains by share, the policy, lists cut."""
+    """Steps, domains, fallback policy and truncated lists are in the requests."""
     arguments = "--rate 100:0.1,300:0.1 --warm-up-seconds 0 --arrivals constant --domains a=1,b=1 --hypotheses 1"
     command = [str(small_file), "--target", target, *arguments.split(), "--fallback-policy", "fail"]
     assert main([*command, "--deadline-seconds", "60"]) == 0
@@ -90,14 +90,14 @@ def test_steps_and_domains_reach_the_server(target, service, small_file, capsys)
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, capsys, flags, words):
-    """Each says what is wrong, before the server hears anything."""
+    """A wrong argument ends with one line and status 2 before any call."""
     assert main([str(small_file), "--target", target, *QUICK, *flags]) == 2
     assert words in complaint(capsys)
     assert service.calls == []
 
 
 def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys):
-    """With its place."""
+    """A wrong file ends with one line that names its line, and status 2, before any call."""
     path = tmp_path / "in.jsonl"
     path.write_text(LINE + "{")
     assert main([str(path), "--target", target, *QUICK]) == 2
@@ -107,7 +107,7 @@ def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys
 
 @pytest.mark.parametrize("flags", [["--connections", "0"], ["--in-flight-limit", "x"], ["--arrivals", "bursty"]])
 def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
-    """Counts are 1 or more, arrivals are those there are."""
+    """Values that argparse refuses end with status 2 and name the flag."""
     with pytest.raises(SystemExit) as caught:
         main([str(small_file), "--target", target, *QUICK, *flags])
     assert caught.value.code == 2
@@ -117,8 +117,8 @@ def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flag
 @pytest.mark.parametrize(
     "error", [UnknownDomain("no domain 'x'"), Unauthenticated("no token"), InvalidInput("no domain named")]
 )
-def test_what_the_caller_can_put_right_has_status_2(target, service, small_file, capsys, error):
-    """In the server's words."""
+def test_errors_that_the_caller_can_correct_have_status_2(target, service, small_file, capsys, error):
+    """Errors of the server that the caller can correct end with the server's message and status 2."""
 
     def answer(nbest, options):
         raise error
@@ -129,7 +129,7 @@ def test_what_the_caller_can_put_right_has_status_2(target, service, small_file,
 
 
 def test_no_server_is_one_line_and_status_1(small_file, capsys):
-    """At once, with the address."""
+    """A server that cannot be reached ends with one line and status 1."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -138,8 +138,8 @@ def test_no_server_is_one_line_and_status_1(small_file, capsys):
 
 
 @pytest.mark.parametrize("num_processes", ["1", "2"])
-def test_ctrl_c_prints_what_there_is(small_file, num_processes):
-    """The figures until then, and the shell's 130."""
+def test_ctrl_c_prints_the_figures_so_far(small_file, num_processes):
+    """After Ctrl-C the figures so far are printed, and the status is 130."""
     service = ScriptedService()
     enough = 20
     with serving(service) as address:
@@ -172,7 +172,7 @@ def test_ctrl_c_prints_what_there_is(small_file, num_processes):
 
 
 def test_without_its_extra_the_command_says_what_to_install():
-    """The client's install has no histograms."""
+    """Without the `load` extra the command names the extra to install."""
     script = "import sys; sys.modules['hdrh'] = None; from lorb_client.load.cli import main"
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-c", script],

@@ -1,4 +1,4 @@
-"""lorb_client.load.latencies: percentiles of many durations."""
+"""lorb_client.load.latencies: percentiles of durations."""
 
 import pickle
 import re
@@ -13,7 +13,7 @@ durations = st.lists(st.floats(1e-6, 3000, allow_subnormal=False), min_size=1, m
 
 
 def of(seconds):
-    """These durations."""
+    """Returns a histogram of these durations."""
     latencies = Latencies()
     for each in seconds:
         latencies.record(each)
@@ -21,18 +21,18 @@ def of(seconds):
 
 
 def exact_ms(seconds, percentile):
-    """The duration of that rank, in milliseconds."""
+    """Returns the exact percentile in milliseconds."""
     return 1000 * sorted(seconds)[max(1, int(percentile * len(seconds) / 100 + 0.5)) - 1]
 
 
 @given(durations, st.sampled_from([50, 90, 99, 99.9, 100]))
 def test_percentiles_are_the_exact_ones_to_three_digits(seconds, percentile):
-    """Within a thousandth, or a microsecond."""
+    """Percentiles are within 0.1 % or a microsecond of the exact ones."""
     assert of(seconds).percentile_ms(percentile) == pytest.approx(exact_ms(seconds, percentile), rel=1e-3, abs=1e-3)
 
 
-def test_the_usual_ones_of_a_known_distribution():
-    """10,000 durations of 1 to 10,000 ms: each percentile is its own hundredfold."""
+def test_percentiles_of_a_known_distribution():
+    """Of durations from 1 to 10,000 ms, percentile p is 100 p ms."""
     found = of([i / 1000 for i in range(1, 10_001)]).percentiles()
     assert found.p50 == pytest.approx(5000, rel=1e-3)
     assert found.p90 == pytest.approx(9000, rel=1e-3)
@@ -43,7 +43,7 @@ def test_the_usual_ones_of_a_known_distribution():
 
 @given(durations, durations)
 def test_merging_is_recording_both(some, others):
-    """And a histogram that has travelled between processes is the same one."""
+    """A merged histogram equals one of all durations, also after pickling."""
     merged = of(some)
     merged.merge(pickle.loads(pickle.dumps(of(others))))  # noqa: S301 - made here
     assert len(merged) == len(some) + len(others)
@@ -51,7 +51,7 @@ def test_merging_is_recording_both(some, others):
 
 
 def test_no_durations_have_no_percentiles():
-    """None, and not zeros that look like a fast server; travelling changes nothing."""
+    """An empty histogram has no percentiles, also after pickling and merging."""
     empty = pickle.loads(pickle.dumps(Latencies()))  # noqa: S301 - made here
     assert empty.percentiles() is None
     merged = of([0.5])
@@ -59,15 +59,15 @@ def test_no_durations_have_no_percentiles():
     assert len(merged) == 1
 
 
-def test_what_is_out_of_range_counts_at_its_end():
-    """No duration is lost: a negative one is a microsecond, one of days is an hour."""
+def test_durations_out_of_range_are_clipped():
+    """A negative duration counts as a microsecond, and one over an hour as an hour."""
     found = of([-1.0, 1e9])
     assert len(found) == 2
     assert found.percentiles().max == 3_600_000
 
 
 def test_the_distribution_is_in_milliseconds():
-    """Every figure of the text, its footer's too."""
+    """All figures of the distribution, also in its footer, are in milliseconds."""
     text = of([0.010] * 50 + [0.030] * 50).distribution().decode()
     assert re.search(r"^ +10\.\d+ 0\.0+ +50 ", text, re.MULTILINE)
     footer = re.search(r"Mean += +([\d.]+), StdDeviation += +([\d.]+)", text)

@@ -1,4 +1,4 @@
-"""lorb_client.load.open_loop: calls go out when due; latency counts from then. The clock is simulated."""
+"""lorb_client.load.open_loop: calls are sent on schedule, on a simulated clock."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ EVERY_10_MS = [i / 100 for i in range(1000)]
 
 
 def loaded(times, send, *, deadline_seconds=60.0, cancel_after=None, **settings):
-    """Runs an open loop to its end, or to Ctrl-C, and returns its tally."""
+    """Runs an open loop to its end, or until it is cancelled, and returns its tally."""
 
     async def run():
         loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ def loaded(times, send, *, deadline_seconds=60.0, cancel_after=None, **settings)
 
 
 def answers_in(seconds):
-    """A server that takes this long for every call."""
+    """Returns a server that takes this long for every call."""
 
     async def send(i, timeout_seconds):
         await asyncio.sleep(seconds)
@@ -40,7 +40,7 @@ def answers_in(seconds):
 
 
 def test_a_quick_server_is_called_on_time():
-    """Every call once, when due, with its whole deadline."""
+    """Every call is sent once, at its scheduled time, with its whole deadline."""
     sent = []
 
     async def send(i, timeout_seconds):
@@ -57,10 +57,7 @@ def test_a_quick_server_is_called_on_time():
 
 
 def test_a_stall_shows_in_every_call_that_was_due_meanwhile():
-    """Three seconds of standstill in ten: a tenth of the calls waited two seconds or more, and it is not hidden.
-
-    A closed loop would have sent one call into the standstill and shown a 99th percentile of a millisecond.
-    """
+    """A stall of 3 s in 10 s shows in the latencies of all calls scheduled during it; a closed loop would hide it."""
 
     async def send(i, timeout_seconds):
         now = asyncio.get_running_loop().time() - 1001
@@ -76,8 +73,8 @@ def test_a_stall_shows_in_every_call_that_was_due_meanwhile():
     assert found.percentile_ms(100) == pytest.approx(3001, rel=0.01)
 
 
-def test_a_late_generator_says_so_and_hides_nothing():
-    """Calls that it sends late count from when they were due, their deadline too, and the lateness is told."""
+def test_the_generators_own_delay_counts():
+    """Latency and deadline of a late call count from its scheduled time, and the delay is recorded."""
     timeouts = {}
 
     async def send(i, timeout_seconds):
@@ -99,7 +96,7 @@ def test_a_late_generator_says_so_and_hides_nothing():
 
 
 def test_a_call_without_room_is_counted_as_not_sent():
-    """Beyond the limit nothing is sent, and nothing waits in the generator."""
+    """A call beyond the in-flight limit is counted as not sent, and delays no other call."""
     tally = loaded(EVERY_10_MS, answers_in(1.005), in_flight_limit=50)
     assert tally.num_due == 1000
     assert tally.num_not_sent + sum(tally.outcomes.values()) == 1000
@@ -108,7 +105,7 @@ def test_a_call_without_room_is_counted_as_not_sent():
 
 
 def test_the_warm_up_is_sent_and_not_counted():
-    """The first second of ten."""
+    """Calls of the warm-up are sent but not counted."""
     sent = []
 
     async def send(i, timeout_seconds):
@@ -120,8 +117,8 @@ def test_the_warm_up_is_sent_and_not_counted():
     assert tally.num_due == sum(tally.outcomes.values()) == len(tally.lateness) == 900
 
 
-def test_ctrl_c_keeps_what_has_ended():
-    """Calls under way are cancelled and counted as unfinished; the time until then is the run's."""
+def test_cancelling_keeps_the_ended_calls():
+    """After cancelling, ended calls stay counted, and calls under way count as unfinished."""
     tally = loaded(EVERY_10_MS, answers_in(0.5), cancel_after=4.0, warm_up_seconds=1.0)
     assert tally.interrupted_after_seconds == pytest.approx(3.0)
     assert tally.num_due == pytest.approx(300, abs=1)
@@ -130,7 +127,7 @@ def test_ctrl_c_keeps_what_has_ended():
 
 
 def test_a_call_that_never_ends_does_not_hold_the_run():
-    """It is waited for longer than its deadline, then given up and counted."""
+    """A call that never ends is cancelled after its deadline and counted as unfinished."""
 
     async def send(i, timeout_seconds):
         await asyncio.sleep(0 if i else 10**9)
@@ -143,8 +140,8 @@ def test_a_call_that_never_ends_does_not_hold_the_run():
 
 
 @pytest.mark.parametrize("which", [0, 2])
-def test_a_fault_of_the_generator_ends_the_run(which):
-    """An error that is no call's end is raised, in the first call as in the last, and not counted away."""
+def test_an_exception_of_send_ends_the_run(which):
+    """An exception of `send` ends the run and is raised."""
 
     async def send(i, timeout_seconds):
         if i == which:

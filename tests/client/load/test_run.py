@@ -14,7 +14,7 @@ from lorb_client.access import Access
 from lorb_client.load.arrivals import Arrivals, Step
 from lorb_client.load.run import LoadConfig, run_load
 from lorb_client.load.workload import parse_domains
-from support.servers.rescoring_server import ScriptedService, serving, turned_round
+from support.servers.rescoring_server import ScriptedService, serving, reversed_ranking
 
 LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(4)), id=f"u{i}") for i in range(10)]
 QUICK = Step(400, 0.1)
@@ -24,17 +24,17 @@ PATIENT_SECONDS = 60.0  # nothing is measured against it
 
 @pytest.fixture
 def config(target):
-    """40 calls, patiently."""
+    """40 calls with a long deadline."""
     return LoadConfig(target, LISTS, (QUICK,), Arrivals.CONSTANT, deadline_seconds=PATIENT_SECONDS, num_connections=2)
 
 
 def sent(service):
-    """The requests of the load itself: the greeting's are one for each domain, before."""
+    """Returns the requests of the load, without the first call to each domain."""
     return [request for method, request, *_ in service.calls if method == "Rescore"][1:]
 
 
 def test_every_call_arrives_and_is_counted(config, service):
-    """40 calls of four hypotheses each, all rescored; the greeting is no part of it."""
+    """All 40 calls of four hypotheses arrive and are counted, without the first call."""
     result = run_load(config)
     assert len(sent(service)) == NUM_CALLS
     assert result.endings == {"rescored": NUM_CALLS}
@@ -43,15 +43,15 @@ def test_every_call_arrives_and_is_counted(config, service):
     assert result.server == {"server_version": "0.1.0", "base_name": "none", "device": "cpu", "dtype": "float32"}
 
 
-def test_outcomes_are_what_the_server_said(config, service):
-    """Rescored, in part, first pass for two reasons, refused: a fifth of the calls each, scores counted as sent."""
+def test_outcomes_are_counted_as_the_server_answers(config, service):
+    """Calls and scored hypotheses are counted by the outcome and reason of the answer."""
     turns = itertools.cycle(range(5))
     lock = threading.Lock()
 
     def answer(nbest, options):
         with lock:
             turn = next(turns)
-        return outcomes[turn](turned_round(nbest, options))
+        return outcomes[turn](reversed_ranking(nbest, options))
 
     def partly(ranked):
         unscored = tuple(RankedHypothesis(each.index, each.transcript) for each in ranked.hypotheses[2:])
@@ -76,7 +76,7 @@ def test_outcomes_are_what_the_server_said(config, service):
         refused,
     ]
     service.answer = answer
-    result = run_load(config)  # its greeting takes the first turn
+    result = run_load(config)  # the first call takes the first turn
     assert Counter(result.endings) == {
         "rescored": 8,
         "partial deadline": 8,
@@ -90,15 +90,15 @@ def test_outcomes_are_what_the_server_said(config, service):
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(config, service):
-    """The deadline passes, gRPC gives up, and all calls went out in spite of it."""
-    greeted = threading.Event()
+    """If the server never answers, all calls are sent and end at their deadline."""
+    first_call_done = threading.Event()
     release = threading.Event()
 
     def answer(nbest, options):
-        if greeted.is_set():
+        if first_call_done.is_set():
             release.wait(PATIENT_SECONDS)
-        greeted.set()
-        return turned_round(nbest, options)
+        first_call_done.set()
+        return reversed_ranking(nbest, options)
 
     service.answer = answer
     try:
@@ -109,13 +109,13 @@ def test_a_server_that_does_not_answer_is_not_waited_for(config, service):
     assert (result.within_deadline, result.num_answered, result.num_unfinished) == (0.0, 0, 0)
 
 
-def test_nothing_is_tried_again(config, service):
-    """A status that the client would retry is a refused call of one request."""
+def test_no_call_is_retried(config, service):
+    """An UNAVAILABLE call is counted as refused and not retried."""
 
     def answer(nbest, options):
-        if nbest.id == "u3":  # every tenth call; the greeting's list is u0
+        if nbest.id == "u3":  # every tenth call; the first call's list is u0
             raise Unavailable("draining")
-        return turned_round(nbest, options)
+        return reversed_ranking(nbest, options)
 
     service.answer = answer
     result = run_load(config)
@@ -124,7 +124,7 @@ def test_nothing_is_tried_again(config, service):
 
 
 def test_the_same_seed_sends_the_same_calls_from_any_number_of_processes(config, service):
-    """Two processes share the one schedule out: together they send what one would."""
+    """Equal seeds send the same calls from one process and from two."""
     config = replace(config, arrivals=Arrivals.POISSON, domains=parse_domains("a=3,b=1"), seed=5)
     results, seen = [], []
     for num_processes in (1, 1, 2):
@@ -138,7 +138,7 @@ def test_the_same_seed_sends_the_same_calls_from_any_number_of_processes(config,
 
 
 def test_every_option_reaches_the_server(config, service):
-    """Policy, domain, cut lists, deadline and token."""
+    """Policy, domain, number of hypotheses, deadline and token are in the calls."""
     options = RescoreOptions(fallback_policy=FallbackPolicy.FAIL)
     run_load(
         replace(config, options=options, domains=parse_domains("a@canary"), num_hypotheses=3, access=Access("abc"))
@@ -150,15 +150,15 @@ def test_every_option_reaches_the_server(config, service):
     assert metadata["authorization"] == "Bearer abc"
 
 
-def test_the_warm_up_comes_on_top(config, service):
-    """As many calls again before the measurement, not counted."""
+def test_the_warm_up_is_extra(config, service):
+    """The warm-up adds calls that are not counted."""
     result = run_load(replace(config, warm_up_seconds=0.1))
     assert (result.num_due, result.seconds) == (NUM_CALLS, 0.1)
     assert len(sent(service)) == 2 * NUM_CALLS
 
 
-def test_what_the_server_does_not_serve_is_found_out_first(config, service):
-    """In the server's words, after one call."""
+def test_an_unknown_domain_is_found_before_the_load(config, service):
+    """An unknown domain is raised after one call."""
     service.failures = []
 
     def answer(nbest, options):
@@ -170,8 +170,8 @@ def test_what_the_server_does_not_serve_is_found_out_first(config, service):
     assert service.methods() == ["GetServerInfo", "Rescore"]
 
 
-def test_a_server_that_is_not_there_is_named():
-    """Before any call."""
+def test_an_unreachable_server_is_named():
+    """An unreachable server raises Unavailable with its address."""
     with serving(ScriptedService()) as address:
         pass
     with pytest.raises(Unavailable, match=f"no server answers at {address}"):
@@ -194,8 +194,8 @@ def test_a_server_that_is_not_there_is_named():
         {"lists": []},
     ],
 )
-def test_a_load_that_makes_no_sense_is_refused(config, service, changes):
-    """Before the server hears of it."""
+def test_an_invalid_configuration_is_refused(config, service, changes):
+    """An invalid configuration is refused before any call."""
     with pytest.raises(InvalidInput):
         run_load(replace(config, **changes))
     assert service.calls == []

@@ -1,4 +1,4 @@
-"""lorb_client.load.tally and load_result: what is counted as what."""
+"""lorb_client.load.tally, result and report: counts, rates and the table."""
 
 import json
 
@@ -22,7 +22,7 @@ OUTCOMES = [
 
 
 def tallied(outcomes=OUTCOMES, late_seconds=0.0001, into=None):
-    """A tally of these ends, one call not sent and one unfinished."""
+    """Returns a tally of these outcomes, one call not sent and one unfinished."""
     tally = into or LoadTally(deadline_seconds=0.1)
     for outcome, seconds in outcomes:
         tally.add_sent(late_seconds)
@@ -34,12 +34,12 @@ def tallied(outcomes=OUTCOMES, late_seconds=0.0001, into=None):
 
 
 def result(tally, seconds=2.0):
-    """The result of a tally."""
+    """Returns the result of a tally."""
     return LoadResult.of(tally, INFO, target="here:1", seconds=seconds)
 
 
 def test_every_call_is_counted_once():
-    """By ending and reason, with what was not sent or never ended beside it."""
+    """Every call is counted once: by outcome and reason, as not sent, or as unfinished."""
     found = result(tallied())
     assert found.endings == {
         "rescored": 2,
@@ -54,8 +54,8 @@ def test_every_call_is_counted_once():
     assert (found.num_answered, found.num_with_outcome(OutcomeKind.FIRST_PASS)) == (5, 2)
 
 
-def test_only_what_came_in_time_counts_as_throughput():
-    """Scored hypotheses of whole lists apart from those of lists in part; a list after its deadline is none."""
+def test_throughput_counts_answers_within_the_deadline():
+    """Throughput counts hypotheses answered within the deadline, apart for whole and partial lists."""
     found = result(tallied())
     assert found.rescored_hypotheses_per_second == 5.0
     assert found.partial_hypotheses_per_second == 2.0
@@ -63,8 +63,8 @@ def test_only_what_came_in_time_counts_as_throughput():
     assert (found.offered_per_second, found.answered_per_second) == (4.5, 2.5)
 
 
-def test_the_latency_of_rescored_lists_stands_apart():
-    """Fast fallbacks must not make a slow model look good."""
+def test_rescored_lists_have_their_own_latency():
+    """Latencies of rescored lists are reported apart from those of fast fallbacks."""
     found = result(tallied())
     assert found.latency_ms.max == 200
     assert found.latency_ms.p50 == pytest.approx(90, rel=1e-3)
@@ -72,7 +72,7 @@ def test_the_latency_of_rescored_lists_stands_apart():
 
 
 def test_an_interrupted_run_is_measured_by_the_time_it_ran():
-    """Half the time, twice the rate."""
+    """Rates of an interrupted run are over the time that it ran."""
     tally = tallied()
     tally.interrupted_after_seconds = 1.0
     found = result(tally)
@@ -80,7 +80,7 @@ def test_an_interrupted_run_is_measured_by_the_time_it_ran():
 
 
 def test_tallies_add_up():
-    """Two processes' counts are those of one that did both's work."""
+    """Two merged tallies give the same result as one tally of all calls."""
     merged = tallied()
     merged.merge(tallied())
     assert result(merged).to_json() == result(tallied(into=tallied())).to_json()
@@ -88,7 +88,7 @@ def test_tallies_add_up():
 
 
 def test_the_result_is_json():
-    """Nothing but JSON's own types, the histograms left out."""
+    """The result in JSON types survives JSON, without the histograms."""
     fields = result(tallied()).to_json()
     assert json.loads(json.dumps(fields)) == fields
     assert fields["latency_ms"]["p99_9"] == 200
@@ -96,8 +96,8 @@ def test_the_result_is_json():
 
 
 @pytest.mark.parametrize(("late_seconds", "lagged"), [(0.0015, False), (0.003, True)])
-def test_a_lagging_generator_is_told(late_seconds, lagged):
-    """Above 2 ms and a tenth of the median latency, the figures are the generator's own."""
+def test_a_lagging_generator_is_reported(late_seconds, lagged):
+    """A delay above 2 ms and a tenth of the median latency is reported as lag."""
     quick = [(CallOutcome(OutcomeKind.RESCORED, num_scored=1), 0.01)] * 50
     found = result(tallied(quick, late_seconds))
     assert found.lagged is lagged
@@ -105,7 +105,7 @@ def test_a_lagging_generator_is_told(late_seconds, lagged):
 
 
 def test_the_report_names_everything():
-    """Rates, endings with their reasons, what was not sent, percentiles."""
+    """The table has rates, outcomes with reasons, calls not sent, and percentiles."""
     lines = [" ".join(line.split()) for line in report(result(tallied()))]
     for line in (
         "server here:1 none float32 on cpu",
@@ -122,8 +122,8 @@ def test_the_report_names_everything():
     assert lines[-1].startswith("Calls were not sent")
 
 
-def test_a_report_of_nothing_says_none():
-    """A run in which no call was due or rescored has no percentiles and divides by nothing."""
+def test_a_report_without_calls_has_no_percentiles():
+    """A run without calls has no percentiles and divides by nothing."""
     text = " ".join(" ".join(report(result(LoadTally(0.1)))).split())
     assert "latency, rescored none" in text
     assert "0 calls due" in text

@@ -1,4 +1,4 @@
-"""lorb_client.load.workload: what is asked of whom."""
+"""lorb_client.load.workload: which requests are sent."""
 
 from collections import Counter
 
@@ -15,12 +15,12 @@ LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(i + 1
 
 
 def sent(workload):
-    """The calls' requests, decoded."""
+    """Returns the decoded request of each call."""
     return [pb.RescoreRequest.FromString(workload.requests[draw]) for draw in workload.draws]
 
 
 def test_domains_come_in_their_shares():
-    """7 to 3, within six deviations of 10,000 draws, and whatever the unit of the shares."""
+    """Domains are drawn by their shares, within six deviations of 10,000 draws."""
     for text in ("a=0.7,b@canary=0.3", "a=7, b@canary=3"):
         workload = Workload.draw(LISTS, parse_domains(text), RescoreOptions(), 10_000, seed=1)
         counts = Counter(request.domain for request in sent(workload))
@@ -29,7 +29,7 @@ def test_domains_come_in_their_shares():
 
 
 def test_every_list_comes_once_before_any_comes_again():
-    """So that a short run sends the file's own workload of lengths."""
+    """A short run sends the same mix of list lengths as the file."""
     ids = [
         request.request_id for request in sent(Workload.draw(LISTS, parse_domains("a,b"), RescoreOptions(), 20, seed=3))
     ]
@@ -39,21 +39,21 @@ def test_every_list_comes_once_before_any_comes_again():
 
 
 def test_equal_seeds_draw_equally():
-    """The same calls in the same order, and others for another seed."""
+    """Equal seeds give equal draws, and another seed gives other draws."""
     draws = [Workload.draw(LISTS, parse_domains("a,b"), RescoreOptions(), 100, seed).draws for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
 
 
 def test_a_request_carries_list_and_options():
-    """What goes over the wire is what the client would send."""
+    """A request holds the list and the options."""
     options = RescoreOptions(fallback_policy=FallbackPolicy.FAIL, top_n=2)
     for request in sent(Workload.draw(LISTS[4:], (DomainShare("a", 1),), options, 2, seed=0)):
         assert nbest_from_request(request) == LISTS[4]
         assert options_from_request(request) == RescoreOptions("a", fallback_policy=FallbackPolicy.FAIL, top_n=2)
 
 
-def test_lists_are_cut_to_their_best():
-    """Longer ones lose their end, shorter ones stay, None leaves all."""
+def test_lists_are_truncated_to_their_best():
+    """Longer lists keep their best hypotheses, shorter lists are unchanged, and None keeps all."""
     assert [len(nbest.hypotheses) for nbest in truncate_lists(LISTS, 3)] == [1, 2, 3, 3, 3]
     assert truncate_lists(LISTS, 3)[4].hypotheses == LISTS[4].hypotheses[:3]
     assert truncate_lists(LISTS, None) == LISTS
@@ -62,13 +62,13 @@ def test_lists_are_cut_to_their_best():
 
 
 @pytest.mark.parametrize("text", ["", "a,,b", "a=x", "a=0", "a=-1", "a=nan", "a=inf", "a,a", "../etc", "a=1=2"])
-def test_a_wrong_mix_is_refused(text):
-    """Names, shares and doubles are checked."""
+def test_wrong_domain_shares_are_refused(text):
+    """Invalid names, invalid shares and repeated domains are refused."""
     with pytest.raises(InvalidInput):
         parse_domains(text)
 
 
 def test_no_lists_is_an_error():
-    """There is nothing to draw from."""
+    """A workload without lists is refused."""
     with pytest.raises(InvalidInput, match="no lists"):
         Workload.draw([], parse_domains("a"), RescoreOptions(), 1, seed=0)

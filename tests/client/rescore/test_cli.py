@@ -1,4 +1,4 @@
-"""lorb_client.rescore.cli: the command as a person uses it, against a real server."""
+"""lorb_client.rescore.cli: the command lorb-rescore against a real server."""
 
 import gzip
 import json
@@ -16,18 +16,18 @@ from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, Ranked, RankedHypothesis, RescoreOptions, Selection
 from lorb.wire import options_from_request
 from lorb_client.rescore.cli import main
-from support.servers.rescoring_server import ADAPTER, INFO, turned_round
+from support.servers.rescoring_server import ADAPTER, INFO, reversed_ranking
 
 
 def written(path):
-    """The records of a file of JSON lines."""
+    """Returns the records of a file of JSON lines."""
     content = path.read_bytes()
     return [json.loads(line) for line in (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()]
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz"])
 def test_a_file_of_lists_comes_back_ranked(target, test_file, sample_lists, tmp_path, capsys, name):
-    """Every list once, in order, best first, each field kept, and the word error rates in the last line."""
+    """Every list is written once, in order, re-ranked, with all fields, and the last line has word error rates."""
     out = tmp_path / name
     assert main([str(test_file), "--target", target, "--domain", "librispeech", "-o", str(out)]) == 0
     read, rescored = written(test_file), written(out)
@@ -47,7 +47,7 @@ def test_a_file_of_lists_comes_back_ranked(target, test_file, sample_lists, tmp_
 
 
 def test_what_was_written_can_be_read_again(target, small_file, tmp_path):
-    """The output is a native file, so it can be rescored once more."""
+    """The output is a native file that can be rescored again."""
     out, again = tmp_path / "out.jsonl", tmp_path / "again.jsonl"
     assert main([str(small_file), "--target", target, "-o", str(out)]) == 0
     assert main([str(out), "--target", target, "-o", str(again)]) == 0
@@ -60,7 +60,7 @@ def test_what_was_written_can_be_read_again(target, small_file, tmp_path):
 
 
 def test_the_table_is_right(target, small_file, capsys):
-    """Two lists, one reference of two words, one error before and none after."""
+    """The table has the exact counts and rates of two lists."""
     assert main([str(small_file), "--target", target]) == 0
     assert capsys.readouterr().out == (
         "lists               2   changed 1\n"
@@ -78,7 +78,7 @@ def test_the_table_is_right(target, small_file, capsys):
 
 
 def test_standard_output_takes_the_lists_and_standard_error_the_table(target, small_file, capfdbinary):
-    """So that the lists can be piped."""
+    """With "-o -" the lists go to standard output and the table to standard error."""
     assert main([str(small_file), "--target", target, "-o", "-"]) == 0
     out, err = capfdbinary.readouterr()
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["u1", "u2"]
@@ -113,8 +113,8 @@ def test_every_option_reaches_the_server(target, service, small_file, tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "context"), [([], "hm?"), (["--no-context"], "")])
-def test_context_is_sent_unless_told_otherwise(target, service, small_file, tmp_path, flags, context):
-    """And stays in the output either way."""
+def test_context_is_sent_by_default(target, service, small_file, tmp_path, flags, context):
+    """Context is sent unless --no-context is given, and is written in either case."""
     out = tmp_path / "out.jsonl"
     assert main([str(small_file), "--target", target, "-o", str(out), *flags]) == 0
     (_, request, _, _) = service.calls[-1]
@@ -123,20 +123,20 @@ def test_context_is_sent_unless_told_otherwise(target, service, small_file, tmp_
 
 
 def test_the_servers_batch_limit_is_kept(target, service, test_file):
-    """The server says how many lists a call may have; more would be refused."""
+    """Calls have at most as many lists as the server allows."""
     assert main([str(test_file), "--target", target, "--lists-per-call", "1000"]) == 0
     sizes = {len(request.requests) for method, request, _, _ in service.calls if method == "BatchRescore"}
     assert max(sizes) == 5
 
 
-def test_limits_that_a_server_does_not_tell_are_not_checked(target, service, small_file):
-    """0 is a field that it has not."""
+def test_limits_of_0_are_not_checked(target, service, small_file):
+    """Limits of 0, which a server does not set, are not checked."""
     service.info = replace(INFO, max_hypotheses=0, max_transcript_chars=0, max_batch_lists=0)
     assert main([str(small_file), "--target", target]) == 0
 
 
 def test_other_formats_are_read_too(target, tmp_path):
-    """HyPoradise and mlm-scoring in, native out."""
+    """HyPoradise and mlm-scoring files are read and written in the native format."""
     hyporadise, mlm, out = tmp_path / "h.json", tmp_path / "m.json", tmp_path / "out.jsonl"
     hyporadise.write_text('[{"id": "h1", "input": ["a", "b"], "output": "b", "am_score": [-1, -2]}]')
     mlm.write_text('{"m1": {"hyp_1": {"score": -1, "text": " a"}, "ref": "a"}}')
@@ -144,8 +144,8 @@ def test_other_formats_are_read_too(target, tmp_path):
     assert [(record["id"], record["ref"]) for record in written(out)] == [("h1", "b"), ("m1", "a")]
 
 
-def test_a_tools_folder_is_read_with_its_flags_and_what_was_changed_is_said_once(target, tmp_path, capsys):
-    """Kaldi's archives in, native out, references from a file of their own; the word errors go to standard output."""
+def test_a_kaldi_folder_is_read_with_its_flags(target, tmp_path, capsys):
+    """A Kaldi folder with separate references is rescored, and each notice is printed once."""
     out, formats = tmp_path / "out.jsonl", Path(__file__).parents[2] / "data" / "formats"
     flags = ["--acoustic-scale", "0.1", "--reference-text", str(formats / "references" / "text")]
     assert main([str(formats / "kaldi"), "--target", target, "-o", str(out), *flags]) == 0
@@ -162,12 +162,12 @@ def test_a_tools_folder_is_read_with_its_flags_and_what_was_changed_is_said_once
     assert captured.out.splitlines()[-1].startswith("WER first-pass ")
 
 
-def test_a_list_the_server_had_no_time_for_is_counted(target, service, small_file, capsys):
-    """A fallback is not hidden in the rates."""
+def test_a_fallback_is_counted(target, service, small_file, capsys):
+    """A list in first-pass order is counted with its reason."""
     answers = iter(["rescored", "first_pass"])
 
     def answer(nbest, options):
-        return turned_round(nbest, options) if next(answers) == "rescored" else first_pass(nbest)
+        return reversed_ranking(nbest, options) if next(answers) == "rescored" else first_pass(nbest)
 
     service.answer = answer
     assert main([str(small_file), "--target", target]) == 0
@@ -175,13 +175,13 @@ def test_a_list_the_server_had_no_time_for_is_counted(target, service, small_fil
 
 
 def first_pass(nbest: NBest):
-    """The list as it came, for want of time."""
+    """Returns the list in first-pass order, as for want of time."""
     hypotheses = tuple(RankedHypothesis(i, h.transcript) for i, h in enumerate(nbest.hypotheses))
     return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
 
 
 def test_the_progress_bar_is_for_terminals(target, test_file):
-    """There it shows count and time left, unless told to be quiet; other tests see it nowhere else."""
+    """On a terminal the progress bar shows count and time left, unless --quiet is given."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm", "COLUMNS": "100"}
     command = [sys.executable, "-m", "lorb_client.rescore.cli", str(test_file), "--target", target]
     shown = on_a_terminal(command, environment)
@@ -191,7 +191,7 @@ def test_the_progress_bar_is_for_terminals(target, test_file):
 
 
 def on_a_terminal(command, environment):
-    """What a command writes to a standard error that is a terminal."""
+    """Returns what a command writes to a standard error that is a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(  # noqa: S603 - our own command
         command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs

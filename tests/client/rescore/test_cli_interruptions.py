@@ -1,4 +1,4 @@
-"""lorb_client.rescore.cli: what cuts a run short or only delays it, from a server that restarts to Ctrl-C."""
+"""lorb_client.rescore.cli: timeouts, lost and restarting servers, signals, full disks."""
 
 import os
 import signal
@@ -17,15 +17,15 @@ from support.servers.rescoring_server import ScriptedService, serving
 
 
 def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_file, failing):
-    """The deadline is the caller's, so the way out is an option."""
+    """A timeout ends with status 1 and names the flag to raise."""
     service.failures = [DeadlineExceeded("no time")]
     status, message = failing(small_file, "--target", target)
     assert status == 1
     assert "raise --timeout-seconds" in message
 
 
-def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
-    """Killed with a call under way: the call waits for its return until the deadline, and nobody is there."""
+def test_a_lost_server_is_not_reported_as_a_timeout(small_file, failing):
+    """A server killed during a call is reported as unreachable, and not as a timeout."""
     script = Path(__file__).parents[2] / "support/servers/holding_server.py"
     with (
         subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server,  # noqa: S603
@@ -45,7 +45,7 @@ def test_a_server_that_dies_is_not_the_timeouts_fault(small_file, failing):
 
 
 def test_no_server_is_one_line_and_status_1(small_file, failing):
-    """At once, with the address."""
+    """A server that cannot be reached ends with one line and status 1."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -55,14 +55,14 @@ def test_no_server_is_one_line_and_status_1(small_file, failing):
 
 
 def test_a_server_that_restarts_is_waited_for(target, service, small_file, capsys):
-    """UNAVAILABLE in the middle of a run is tried again."""
+    """A call that fails with UNAVAILABLE is retried."""
     service.failures = [Unavailable("draining"), Unavailable("draining")]
     assert main([str(small_file), "--target", target]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
 
 
 def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_file, capsys):
-    """RESOURCE_EXHAUSTED of a whole call is no end of the run."""
+    """A call that fails with RESOURCE_EXHAUSTED is retried."""
     service.failures = [Overloaded("send fewer")]
     assert main([str(small_file), "--target", target]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("WER ")
@@ -71,7 +71,7 @@ def test_a_server_that_limits_its_callers_is_waited_for(target, service, small_f
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
-    """Ctrl-C or `docker stop`: the old file stays, no unfinished one lies beside it, the exit status is 130."""
+    """After SIGINT or SIGTERM the old output file is unchanged, no other file is left, and the status is 130."""
     service = ScriptedService()
     service.release.clear()
     out = tmp_path / "out.jsonl"
@@ -89,8 +89,8 @@ def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
     assert (os.listdir(tmp_path), out.read_text()) == (["out.jsonl"], "old")
 
 
-def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
-    """A full disk, status 1; /dev/full is always one."""
+def test_a_full_standard_output_is_one_line(target, small_file):
+    """A full disk behind standard output ends with one line and status 1."""
     with (
         Path("/dev/full").open("wb") as full,
         command(small_file, "--target", target, "-o", "-", stdout=full) as process,
@@ -100,8 +100,8 @@ def test_standard_output_that_takes_no_more_is_one_line(target, small_file):
     assert stderr == b"lorb-rescore: standard output cannot be written: No space left on device\n"
 
 
-def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
-    """As `| head` does: status 1 and no trace."""
+def test_a_closed_standard_output_is_silent(target, small_file):
+    """A closed pipe, as with `| head`, ends with status 1 and no message."""
     reading, writing = os.pipe()
     os.close(reading)
     with command(small_file, "--target", target, "-o", "-", stdout=writing) as process:
@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_is_told_nothing(target, small_file):
 
 @contextmanager
 def hearing_ctrl_c():
-    """Whoever runs the tests in the background has them ignore Ctrl-C, and so would the processes begun here."""
+    """Restores the default SIGINT handler, which is ignored if the tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -121,7 +121,7 @@ def hearing_ctrl_c():
 
 
 def command(*arguments, **settings):
-    """The command in a process of its own, its standard error piped."""
+    """Starts the command in its own process, with its standard error piped."""
     return subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "-m", "lorb_client.rescore.cli", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

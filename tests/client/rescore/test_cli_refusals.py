@@ -1,4 +1,4 @@
-"""lorb_client.rescore.cli: a file, an argument or a list that is refused, by the command or the server, is one line."""
+"""lorb_client.rescore.cli: wrong files, arguments and lists end with one line."""
 
 import gzip
 import os
@@ -23,7 +23,7 @@ from support.servers.rescoring_server import INFO
 def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
     target, service, small_file, failing, limit, words
 ):
-    """Wherever in the files it stands: not after the hours that those before it take."""
+    """A list beyond the server's limits is refused with its line before any list is sent."""
     service.info = replace(INFO, **limit)
     status, message = failing(small_file, "--target", target)
     assert (status, service.methods()) == (2, ["GetServerInfo"])
@@ -31,7 +31,7 @@ def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
 
 
 def test_a_missing_option_is_one_line(target, service, failing):
-    """Before any call; the message names the flag."""
+    """A missing option of a format is refused before any call, and the message names the flag."""
     status, message = failing(Path(__file__).parents[2] / "data" / "formats" / "kaldi", "--target", target)
     assert status == 2
     assert "give --acoustic-scale" in message
@@ -39,7 +39,7 @@ def test_a_missing_option_is_one_line(target, service, failing):
 
 
 def broken_files():
-    """Files that cannot be used: by name, their content and words of the complaint."""
+    """Returns broken files by name: content and words of the message."""
     lines = [f'{{"id": "u{i}", "ref": "a", "hyps": [{{"text": "a"}}]}}' for i in range(10)]
     packed = gzip.compress("\n".join(lines).encode())
     broken = [*lines[:6], lines[6][:-9], *lines[7:]]
@@ -58,7 +58,7 @@ def broken_files():
 
 @pytest.mark.parametrize("name", list(broken_files()))
 def test_a_bad_file_is_one_line_with_its_place_and_status_2(target, service, tmp_path, failing, name):
-    """Found before any call is made, and the output is not begun."""
+    """A bad file ends with one line that names it, and status 2, before any call and without output."""
     content, words = broken_files()[name]
     path = tmp_path / name
     path.write_bytes(content)
@@ -70,8 +70,8 @@ def test_a_bad_file_is_one_line_with_its_place_and_status_2(target, service, tmp
     assert os.listdir(tmp_path) == [name]
 
 
-def test_lists_without_references_need_a_place_to_go(target, service, tmp_path, failing):
-    """Without -o the word errors are the result; where there can be none the command says so at once."""
+def test_lists_without_references_need_an_output(target, service, tmp_path, failing):
+    """Without references and without -o the command ends with status 2 before any call."""
     path = tmp_path / "in.jsonl"
     path.write_text(LINES[1])
     status, message = failing(path, "--target", target)
@@ -95,7 +95,7 @@ def test_lists_without_references_need_a_place_to_go(target, service, tmp_path, 
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, failing, flags, words):
-    """Each says which argument and what is wrong with it, before any list is sent."""
+    """A wrong argument ends with one line and status 2 before any list is sent."""
     status, message = failing(small_file, "--target", target, *flags)
     assert status == 2
     assert words in message
@@ -104,7 +104,7 @@ def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, 
 
 @pytest.mark.parametrize("flags", [["--concurrency", "0"], ["--lists-per-call", "x"], ["--format", "htk"]])
 def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flags):
-    """Counts are 1 or more, formats are those there are."""
+    """Values that argparse refuses end with status 2 and name the flag."""
     with pytest.raises(SystemExit) as caught:
         main([str(small_file), "--target", target, *flags])
     assert caught.value.code == 2
@@ -121,7 +121,7 @@ def test_argparse_refuses_with_status_2_as_well(target, small_file, capsys, flag
     ],
 )
 def test_what_the_server_refuses_is_one_line(target, service, small_file, tmp_path, failing, error, status, words):
-    """What the caller can put right has status 2, the rest 1, and nothing is written."""
+    """An error of the server ends with one line and no output: status 2 if the caller can correct it, 1 otherwise."""
 
     def answer(nbest, options):
         raise error
@@ -132,8 +132,8 @@ def test_what_the_server_refuses_is_one_line(target, service, small_file, tmp_pa
     assert words in message
 
 
-def test_a_list_without_time_has_its_own_words(target, service, small_file, failing):
-    """The call was answered in time, so that its deadline is not the matter."""
+def test_a_deadline_of_one_list_is_no_timeout_of_the_call(target, service, small_file, failing):
+    """The deadline error of one list is printed as it is, without advice on the call's timeout."""
 
     def answer(nbest, options):
         raise DeadlineExceeded("no time for this list")

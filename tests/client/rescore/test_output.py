@@ -1,4 +1,4 @@
-"""lorb_client.rescore.output: what was read plus what was found, nothing lost."""
+"""lorb_client.rescore.output: the input record plus scores and provenance."""
 
 import copy
 
@@ -15,8 +15,8 @@ RECORD = {
 ADAPTER_FIELDS = {"domain": ADAPTER.domain, "version": ADAPTER.version, "digest": ADAPTER.digest}
 
 
-def test_every_field_is_kept_and_the_new_scores_stand_beside_it():
-    """Best first; "score" stays the first pass's; the list says what was done and by which adapter."""
+def test_every_field_is_kept_and_scores_are_added():
+    """The record keeps its fields in the new order and gains scores, outcome and adapter."""
     best, other = RankedHypothesis(1, "b", -1.5, 0.5, 0.75), RankedHypothesis(0, "a", -2.5, -1.5, 0.25)
     before = copy.deepcopy(RECORD)
     assert rescored_fields(RECORD, Ranked((best, other), Outcome.RESCORED, adapter=ADAPTER)) == {
@@ -40,7 +40,7 @@ def test_every_field_is_kept_and_the_new_scores_stand_beside_it():
 
 
 def test_hypotheses_that_were_not_rescored_carry_no_new_scores():
-    """Not even those of an earlier run, which would be taken for this one's."""
+    """A list that was not rescored has no new scores, also if an earlier run wrote some."""
     stale = {"rescoring_score": 9.0, "combined_score": 9.0, "posterior": 9.0}
     record = RECORD | {
         "hyps": [hypothesis | stale for hypothesis in RECORD["hyps"]],
@@ -59,12 +59,12 @@ def test_hypotheses_that_were_not_rescored_carry_no_new_scores():
 
 
 def test_zero_is_a_score():
-    """A copy's posterior is 0, which is not the same as none."""
+    """A score of 0 is written."""
     fields = rescored_fields(RECORD, Ranked((RankedHypothesis(0, "a", 0.0, 0.0, 0.0),), Outcome.RESCORED))
     assert fields["hyps"] == [RECORD["hyps"][0] | {"rescoring_score": 0.0, "combined_score": 0.0, "posterior": 0.0}]
 
 
 def test_truncated_texts_are_counted():
-    """Whoever reads the file sees that only a beginning was scored."""
+    """The number of truncated texts is written."""
     hypotheses = (RankedHypothesis(0, "a", truncated=True), RankedHypothesis(1, "b"))
     assert rescored_fields(RECORD, Ranked(hypotheses, Outcome.PARTIAL))["lorb"]["num_truncated"] == 1

@@ -1,4 +1,4 @@
-"""lorb_client.rescore.stream: many lists, several calls under way, answers in order, errors with their place."""
+"""lorb_client.rescore.stream: concurrent calls, ordered answers, located errors."""
 
 import threading
 from pathlib import Path
@@ -11,39 +11,39 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import RescoreOptions
 from lorb_client import Client
 from lorb_client.rescore.stream import MAX_CHARS_PER_CALL, StreamLimits, chunks, rescored_records
-from support.servers.rescoring_server import turned_round
+from support.servers.rescoring_server import reversed_ranking
 
 OPTIONS = RescoreOptions()
 
 
 @pytest.fixture
 def records(test_file):
-    """The sample's test lists as records."""
+    """Records of the sample's test lists."""
     return read_list_records([test_file])
 
 
 @pytest.fixture
 def client(target):
-    """Connected to the server."""
+    """A client of the running server."""
     with Client(target, timeout_seconds=30) as connected:
         yield connected
 
 
 def record(num_chars):
-    """A record of a list of this size."""
+    """Returns a record of a list of this size."""
     return ListRecord(NBest((Hypothesis("x" * num_chars),)), {}, Path("lists"), 1)
 
 
 @pytest.mark.parametrize("limits", [StreamLimits(1, 1), StreamLimits(4, 16), StreamLimits(8, 1000)])
 def test_answers_come_in_the_lists_order(client, records, limits):
-    """However many calls are under way, every list has its own answer, once, in order."""
+    """Every list has its own answer, once and in order, for any number of concurrent calls."""
     records = records[:60]
     answers = list(rescored_records(client, records, OPTIONS, limits))
-    assert answers == [(each, turned_round(each.nbest, OPTIONS)) for each in records]
+    assert answers == [(each, reversed_ranking(each.nbest, OPTIONS)) for each in records]
 
 
 def test_no_more_calls_are_under_way_than_allowed(client, service, records):
-    """The server is asked for a bounded amount at a time."""
+    """The number of concurrent calls stays within the limit."""
     lock, under_way, most = threading.Lock(), 0, 0
     both = threading.Barrier(2)
 
@@ -55,7 +55,7 @@ def test_no_more_calls_are_under_way_than_allowed(client, service, records):
         both.wait(timeout=30)  # passes only where two calls are under way at once
         with lock:
             under_way -= 1
-        return turned_round(nbest, options)
+        return reversed_ranking(nbest, options)
 
     service.answer = answer
     assert len(list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 1)))) == 20
@@ -63,13 +63,13 @@ def test_no_more_calls_are_under_way_than_allowed(client, service, records):
 
 
 def test_calls_hold_as_many_lists_as_allowed(client, service, records):
-    """The lists of a file share calls."""
+    """Calls hold as many lists as allowed."""
     list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 8)))
     assert sorted(len(request.requests) for _, request, _, _ in service.calls) == [4, 8, 8]
 
 
 def test_chunks_are_bounded_in_lists_and_characters():
-    """Neither many lists nor long ones make a message that the server refuses; nothing is lost."""
+    """Chunks keep both limits and lose no list; a larger list goes alone."""
     sizes = [MAX_CHARS_PER_CALL // 2, MAX_CHARS_PER_CALL // 2, 1, 1, 1, MAX_CHARS_PER_CALL * 2, 1]
     cut = [[len(each.nbest.hypotheses[0].transcript) for each in c] for c in chunks([record(s) for s in sizes], 2)]
     assert cut == [sizes[:2], sizes[2:4], sizes[4:5], sizes[5:6], sizes[6:]]
@@ -77,12 +77,12 @@ def test_chunks_are_bounded_in_lists_and_characters():
 
 @pytest.mark.parametrize("error", [InvalidInput("too long", field="context"), Overloaded("no room")])
 def test_a_lists_error_names_its_file_and_line(client, service, records, error):
-    """The first list that fails ends the run, with its place before the server's words."""
+    """The first list that fails ends the run, and its error names file and line."""
 
     def answer(nbest, options):
         if nbest.id == records[6].nbest.id:
             raise error
-        return turned_round(nbest, options)
+        return reversed_ranking(nbest, options)
 
     service.answer = answer
     with pytest.raises(type(error)) as caught:
@@ -91,7 +91,7 @@ def test_a_lists_error_names_its_file_and_line(client, service, records, error):
 
 
 def test_an_error_of_the_whole_run_names_no_line(client, service, records):
-    """An unknown domain is not the fault of line 1."""
+    """An error of the whole run, such as an unknown domain, names no line."""
 
     def answer(nbest, options):
         raise UnknownDomain("no domain 'x'")
@@ -103,33 +103,33 @@ def test_an_error_of_the_whole_run_names_no_line(client, service, records):
 
 
 def test_an_error_of_a_call_ends_the_run(client, service, records):
-    """Nothing is skipped silently."""
+    """An error of a whole call ends the run."""
     service.failures = [ModelFailed("the model failed")]
     with pytest.raises(LorbError, match="the model failed"):
         list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4)))
 
 
-def test_a_call_without_room_is_made_again(client, service, records):
-    """A server that limits its callers' rate is waited for, and every list has its answer in its place."""
+def test_an_overloaded_call_is_retried(client, service, records):
+    """A call that is refused as overloaded is retried, and all answers stay in order."""
     service.failures = [Overloaded("send fewer"), Overloaded("send fewer")]
     answers = list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 4)))
-    assert answers == [(each, turned_round(each.nbest, OPTIONS)) for each in records[:20]]
+    assert answers == [(each, reversed_ranking(each.nbest, OPTIONS)) for each in records[:20]]
     assert len(service.calls) == 7
 
 
-def test_room_is_not_waited_for_without_end(client, service, records):
-    """The run ends with the server's words when the time for it is over."""
+def test_retries_end_after_the_maximum_wait(client, service, records):
+    """The overload error is raised after the maximum wait."""
     service.failures = [Overloaded("send fewer")]
     with pytest.raises(Overloaded, match="send fewer"):
         list(rescored_records(client, records, OPTIONS, StreamLimits(1, 4, max_wait_seconds=0)))
 
 
-def test_leaving_early_stops_the_waiting_too(client, service, records):
-    """A call that waits for room, for an hour if need be, ends when nobody wants its answer any more."""
+def test_closing_early_stops_the_retries(client, service, records):
+    """Closing the generator ends a call that waits for an overloaded server."""
 
     def answer(nbest, options):
         service.failures = [Overloaded("send fewer")] * 1000
-        return turned_round(nbest, options)
+        return reversed_ranking(nbest, options)
 
     service.answer = answer
     answers = rescored_records(client, records, OPTIONS, StreamLimits(1, 1, max_wait_seconds=3600))
@@ -139,8 +139,8 @@ def test_leaving_early_stops_the_waiting_too(client, service, records):
     assert service.failures
 
 
-def test_leaving_early_stops_the_calls_under_way(client, service, records):
-    """A consumer that goes away does not wait for a server that hangs."""
+def test_closing_early_stops_the_calls_under_way(client, service, records):
+    """Closing the generator closes the client and stops the calls under way."""
     answers = rescored_records(client, records, OPTIONS, StreamLimits(1, 1))
     next(answers)
     service.release.clear()

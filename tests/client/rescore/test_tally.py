@@ -1,18 +1,18 @@
-"""lorb_client.rescore.tally: counts of a run, and word error rates as jiwer has them."""
+"""lorb_client.rescore.tally: counts and word error rates of a run."""
 
 import jiwer
 
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackReason, Outcome, Ranked, RankedHypothesis, RescoreOptions
 from lorb_client.rescore.tally import Tally
-from support.servers.rescoring_server import ADAPTER, turned_round
+from support.servers.rescoring_server import ADAPTER, reversed_ranking
 
 
 def test_rates_of_real_lists_equal_jiwers(sample_lists):
-    """First pass, rescored and oracle, pooled over the sample, to the two decimals of the last line."""
+    """The rates of the sample (first pass, rescored, oracle) equal jiwer's."""
     tally = Tally()
     for nbest in sample_lists:
-        tally.add(nbest, turned_round(nbest, RescoreOptions()))
+        tally.add(nbest, reversed_ranking(nbest, RescoreOptions()))
     references = [nbest.reference for nbest in sample_lists]
     texts = [[hypothesis.transcript for hypothesis in nbest.hypotheses] for nbest in sample_lists]
     oracle = [min(t, key=lambda h: jiwer.process_words(r, h).wer) for r, t in zip(references, texts, strict=True)]
@@ -22,23 +22,23 @@ def test_rates_of_real_lists_equal_jiwers(sample_lists):
 
 
 def test_lists_without_references_count_but_have_no_errors(sample_lists):
-    """The rate is of the lists that can be judged."""
+    """A list without reference is counted but has no part in the rates."""
     tally = Tally()
     for nbest in (sample_lists[0], NBest((Hypothesis("a"), Hypothesis("b")))):
-        tally.add(nbest, turned_round(nbest, RescoreOptions()))
+        tally.add(nbest, reversed_ranking(nbest, RescoreOptions()))
     assert (tally.num_lists, tally.rescored.utterances) == (2, 1)
 
 
 def test_without_references_no_rate_is_printed():
-    """The last line is for programs: it is there only if it is true."""
+    """Without references no rate is printed."""
     nbest = NBest((Hypothesis("a"),))
     tally = Tally()
-    tally.add(nbest, turned_round(nbest, RescoreOptions()))
+    tally.add(nbest, reversed_ranking(nbest, RescoreOptions()))
     assert not any("WER" in line for line in tally.lines())
 
 
 def test_a_list_is_changed_when_its_best_text_is_another():
-    """White space is no change, and neither is a new order behind the best."""
+    """A list counts as changed if its best text differs in more than white space."""
     nbest = NBest((Hypothesis("a b"), Hypothesis(" a  b"), Hypothesis("c")))
     tally = Tally()
     for best in range(3):
@@ -47,7 +47,7 @@ def test_a_list_is_changed_when_its_best_text_is_another():
 
 
 def test_outcomes_and_adapters_are_counted():
-    """A run that met a full queue or a flipped version says so."""
+    """Outcomes, fallback reasons, adapter versions and truncated lists are counted."""
     nbest = NBest((Hypothesis("a"),))
     hypotheses = (RankedHypothesis(0, "a", truncated=True),)
     tally = Tally()

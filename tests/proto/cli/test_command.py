@@ -1,4 +1,4 @@
-"""What all commands have in common."""
+"""lorb_cli.command: flags and messages that all commands share."""
 
 import shutil
 import subprocess
@@ -11,8 +11,8 @@ from support.documents.commands import SCRIPTS, actions_of, parser_of
 
 
 @pytest.mark.parametrize("command", SCRIPTS)
-def test_every_command_tells_its_version(command, capsys):
-    """--version names the command and the one version of the package."""
+def test_every_command_prints_its_version(command, capsys):
+    """--version prints the command's name and the version of the package."""
     with pytest.raises(SystemExit) as ended:
         parser_of(command).parse_args(["--version"])
     assert ended.value.code == 0
@@ -21,7 +21,7 @@ def test_every_command_tells_its_version(command, capsys):
 
 @pytest.mark.parametrize("command", SCRIPTS)
 def test_help_fits_a_terminal_and_explains_every_argument(command, monkeypatch):
-    """At 100 columns usage is three lines at most, and no argument stands without a word about it."""
+    """At 100 columns the usage has at most three lines, and every argument has a help text."""
     monkeypatch.setenv("COLUMNS", "100")
     parser = parser_of(command)
     assert len(parser.format_usage().splitlines()) <= 3
@@ -30,8 +30,8 @@ def test_help_fits_a_terminal_and_explains_every_argument(command, monkeypatch):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_completion_is_printed_whatever_is_required(shell, capsys):
-    """--print-completion needs no other argument, as --help does not."""
+def test_completion_needs_no_required_arguments(shell, capsys):
+    """--print-completion works without the required arguments, like --help."""
     with pytest.raises(SystemExit) as ended:
         parser_of("lorb-rescore").parse_args(["--print-completion", shell])
     assert ended.value.code == 0
@@ -48,7 +48,7 @@ def test_completion_is_printed_whatever_is_required(shell, capsys):
     ],
 )
 def test_bash_completes(command, typed, offered, capsys):
-    """Bash itself, with the printed script, offers the flags, choices and subcommands that begin as typed."""
+    """Bash with the printed script offers the flags, choices and subcommands that begin as typed."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash on this machine")
@@ -66,7 +66,7 @@ $function; printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 def test_a_missing_extra_is_named_in_one_line(capsys):
-    """Without a package of an extra a command ends with the line that installs it, not with a traceback."""
+    """Without a package of an extra, a command ends with one line that names the extra to install."""
     with pytest.raises(SystemExit) as ended, require_extra("lorb-serve", "serve"):
         import a_package_that_nobody_has  # noqa: F401
     assert ended.value.code == 2
@@ -76,6 +76,6 @@ def test_a_missing_extra_is_named_in_one_line(capsys):
 
 
 def test_a_missing_module_of_ours_is_no_missing_extra():
-    """A module of LoRB itself that is not there is a mistake in the package, and stays one."""
+    """A missing module of LoRB itself is raised, and not reported as a missing extra."""
     with pytest.raises(ModuleNotFoundError), require_extra("lorb-serve", "serve"):
         import lorb.no_such_module  # noqa: F401

@@ -1,4 +1,4 @@
-"""Every reader on files as the real tools write them, whole and torn: lists or an error with its place."""
+"""All readers on files as the real tools write them, whole and damaged."""
 
 import json
 import re
@@ -16,12 +16,12 @@ from support.lists.formats_as_written import EVERY, FOLDER, hypotheses
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """A copy of all files, for a test to tear one of them and put it right again."""
+    """A copy of all sample files; a test damages one of them and restores it."""
     return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("formats") / "copy"))
 
 
 def outcome(reading):
-    """The records that a reading gives, or the MalformedFile that it raises."""
+    """Returns the records of a reading and no error, or None and the MalformedFile that it raises."""
     try:
         return reading()[0], None
     except MalformedFile as error:
@@ -33,8 +33,8 @@ READ_BY_NO_READER = ("token", "words", "lmwt.nolm")  # what the tools write besi
 
 
 @pytest.mark.parametrize("written", EVERY, ids=str)
-def test_auto_tells_every_format_and_reads_it_as_when_it_is_named(written):
-    """The same records either way; the command is told which format it was."""
+def test_auto_detects_every_format(written):
+    """With "auto" each sample gives the same records as with its format named, and a notice names the format."""
     named, _ = written.read(format=written.format)
     told, notices = written.read()
     assert [record.fields for record in told] == [record.fields for record in named]
@@ -45,7 +45,7 @@ def test_auto_tells_every_format_and_reads_it_as_when_it_is_named(written):
     "place", ["native", "mlm", "hyporadise", "espnet1", "espnet2", "kaldi", "nemo", "srilm/log10", "huggingface"]
 )
 def test_the_same_lists_come_out_of_every_format(place, sample_dev):
-    """Texts and scores are those of the sample's lists, which the files were made of."""
+    """The samples of all formats give the texts and scores of the lists that they were made from."""
     written = next(each for each in EVERY if each.place.startswith(place) and "whisper" not in each.place)
     original = {nbest.id: nbest for nbest in sample_dev}
     read = hypotheses(written.read()[0])
@@ -62,8 +62,8 @@ def test_the_same_lists_come_out_of_every_format(place, sample_dev):
 
 
 @pytest.mark.parametrize("written", EVERY, ids=str)
-def test_a_format_that_is_not_the_files_is_refused_in_one_line(written):
-    """Whatever the file is called, naming another format never ends in anything but lists or one clear line."""
+def test_a_wrong_format_gives_lists_or_a_one_line_error(written):
+    """Reading a sample as any other format gives lists or an error of one line."""
     messages = []
     for name in FORMATS:
         if name in ("auto", written.format):
@@ -76,7 +76,7 @@ def test_a_format_that_is_not_the_files_is_refused_in_one_line(written):
 
 
 def parts(written):
-    """The files of a sample that its reader reads, relative to what a user names."""
+    """Returns the files that the reader of a sample reads."""
     files = [written.path] if written.path.is_file() else sorted(written.path.rglob("*"))
     if written.place.startswith(("nemo", "kaldi/archives.1")):
         files = sorted(written.path.parent.iterdir())
@@ -93,14 +93,14 @@ UNPACKED_CUTS = [(written, part) for written, part in CUTS if part.suffix != ".g
 
 
 def name_of(value):
-    """Names a case by its file."""
+    """Returns the id of a test case."""
     return str(value.relative_to(FOLDER)).replace("/", "-") if isinstance(value, Path) else ""
 
 
 @pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
 @given(data=st.data())
 def test_a_file_cut_anywhere_is_an_error_with_its_line_or_whole_lists(copy, written, part, data):
-    """At any byte, in any of a sample's files: never another exception, and never a list that the whole file lacks."""
+    """A file truncated at any byte gives an error with its line, or only lists that equal those of the whole file."""
     content = part.read_bytes()
     cut = data.draw(st.integers(0, len(content) - 1))
     whole = {record.nbest.id: record.nbest for record in written.read(format=written.format)[0]}
@@ -125,8 +125,8 @@ def test_a_file_cut_anywhere_is_an_error_with_its_line_or_whole_lists(copy, writ
 @pytest.mark.parametrize(("written", "part"), CUTS, ids=name_of)
 @settings(max_examples=30)
 @given(data=st.data())
-def test_a_torn_file_of_no_told_format_is_refused_too(copy, written, part, data):
-    """With auto as well, nothing but lists or an error that names a file of the sample."""
+def test_a_truncated_file_of_unknown_format_gives_lists_or_an_error(copy, written, part, data):
+    """With "auto" too, a truncated file gives lists or an error that names a file of the sample."""
     content = part.read_bytes()
     torn = copy / part.relative_to(FOLDER)
     torn.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
@@ -136,8 +136,8 @@ def test_a_torn_file_of_no_told_format_is_refused_too(copy, written, part, data)
 
 
 @pytest.mark.parametrize(("written", "part"), UNPACKED_CUTS, ids=name_of)
-def test_a_line_torn_in_the_middle_is_named(written, part, tmp_path):
-    """The last bytes of a file missing: the error is that file's, and names its last line."""
+def test_a_truncated_last_line_is_named(written, part, tmp_path):
+    """If the last bytes of a file are missing, the error names the file and its last line."""
     copy = tmp_path / "copy"
     shutil.copytree(FOLDER, copy)
     torn = copy / part.relative_to(FOLDER)
@@ -154,7 +154,7 @@ def test_a_line_torn_in_the_middle_is_named(written, part, tmp_path):
     "written", [each for each in EVERY if each.path.is_file() and each.path.suffix != ".gz"], ids=str
 )
 def test_other_bytes_than_utf8_are_named_with_their_line(written, tmp_path):
-    """Latin-1 in any reader's file."""
+    """A Latin-1 byte in a file of any format is refused with its line."""
     copy = tmp_path / "copy"
     shutil.copytree(written.path.parent, copy)
     bad = copy / written.path.name
@@ -173,7 +173,7 @@ VALUES = st.sampled_from(
 
 
 def places(value, route=()):
-    """The routes of every value inside a JSON value, itself included."""
+    """Yields the key path of every value inside a JSON value, and of the value itself."""
     yield route
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in inside:
@@ -181,7 +181,7 @@ def places(value, route=()):
 
 
 def replaced(value, route, other):
-    """The value with another one at a route."""
+    """Returns a JSON value with another value at a key path."""
     if not route:
         return other
     changed = value.copy()
@@ -192,7 +192,7 @@ def replaced(value, route, other):
 @pytest.mark.parametrize("written", JSON_FILES, ids=str)
 @given(data=st.data())
 def test_json_with_any_other_value_in_it_is_read_or_refused(copy, written, data):
-    """A number for a text, an array for an object: whatever a tool's next version writes, never another exception."""
+    """A value of any type at any place in a JSON file gives lists or an error of one line."""
     original = written.path.read_text()
     documents = original.split("\n}\n{") if written.format == "vosk" else [original]
     value = json.loads(documents[0] + ("\n}" if len(documents) > 1 else ""))
@@ -208,7 +208,7 @@ def test_json_with_any_other_value_in_it_is_read_or_refused(copy, written, data)
 @settings(max_examples=30)
 @given(data=st.data())
 def test_bytes_changed_anywhere_are_read_or_refused(copy, written, part, data):
-    """Damage in the middle: lists or one line, never another exception."""
+    """Changed bytes at any place in a file give lists or an error of one line."""
     content = part.read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
     other = data.draw(st.binary(max_size=3) | st.sampled_from([b"\n", b"\t", b" ", b'"', b"[", b"\\u2028", b"\x00"]))

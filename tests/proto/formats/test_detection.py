@@ -1,4 +1,4 @@
-"""lorb.formats.detection: telling formats apart by their first lines."""
+"""lorb.formats.detection: detection of formats by first lines and folder content."""
 
 import json
 
@@ -14,7 +14,7 @@ HYPORADISE = [{"input": ["a"], "output": "a"}]
 
 
 def written(path, text):
-    """A file with this text."""
+    """Writes a file with this text."""
     path.write_text(text)
     return path
 
@@ -37,30 +37,30 @@ def written(path, text):
         ("(-12) a\n", "srilm"),
     ],
 )
-def test_each_format_is_told_by_its_beginning(tmp_path, text, name):
-    """Pretty-printed or not, whatever the file is called."""
+def test_each_format_is_detected_by_its_first_lines(tmp_path, text, name):
+    """Each format is detected, compact or indented, whatever the file is called."""
     assert detected_format(written(tmp_path / "lists", text), "") == name
 
 
 @pytest.mark.parametrize("sample", EVERY, ids=str)
-def test_files_as_written_are_told(sample):
-    """Folders by what they hold."""
+def test_samples_of_all_formats_are_detected(sample):
+    """The sample files and folders of all tools are detected."""
     assert detected_format(sample.path, "") == sample.format
 
 
 @pytest.mark.parametrize(
     "text", ["rubbish", "[]", '{"a": 1}', "1089-134686-0000 he hoped there would be stew\n", "u1 -1.5\n", '{"inp']
 )
-def test_what_is_none_of_them_is_refused_with_the_choices(tmp_path, text):
-    """Kaldi's `text` is no n-best file; a file torn in its first key could be anything."""
+def test_an_unknown_format_is_refused_with_the_choices(tmp_path, text):
+    """A file of no known format is refused, and the message lists the formats."""
     path = written(tmp_path / "lists", text)
     with pytest.raises(MalformedFile) as caught:
         detected_format(path, "native, kaldi")
     assert caught.value.message == f"{path}:1: its format is not recognised: give --format, one of native, kaldi"
 
 
-def test_what_may_be_two_of_them_is_refused_with_both(tmp_path):
-    """Nothing is guessed."""
+def test_an_ambiguous_format_is_refused_with_both_names(tmp_path):
+    """A file that matches two formats is refused, and the message names both."""
     path = written(tmp_path / "lists", "u-1\t-1.5\nu-2\t-2.5\n")
     with pytest.raises(MalformedFile, match="its format may be kaldi or nemo: give --format"):
         detected_format(path, "")
@@ -68,7 +68,7 @@ def test_what_may_be_two_of_them_is_refused_with_both(tmp_path):
 
 @pytest.mark.parametrize("content", [{}, {"a": b"\xff"}, {"a": b"text\n"}])
 def test_another_folder_is_refused(tmp_path, content):
-    """Empty, or with other files."""
+    """An empty folder and a folder with other files are refused."""
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises(MalformedFile, match="its format is not recognised") as caught:
@@ -77,14 +77,14 @@ def test_another_folder_is_refused(tmp_path, content):
 
 
 def test_a_folder_with_a_lost_job_is_an_error(tmp_path):
-    """Told before it is read."""
+    """A missing job folder is found during detection."""
     (tmp_path / "archives.2").mkdir()
     (tmp_path / "archives.2" / "words_text").write_text("u-1 a\n")
     with pytest.raises(MalformedFile, match=r"archives.1 is missing, archives.2 is here"):
         detected_format(tmp_path, "")
 
 
-def test_a_torn_last_line_does_not_hide_the_format(tmp_path):
-    """Its reader says what is wrong, with the line."""
+def test_a_truncated_last_line_does_not_hide_the_format(tmp_path):
+    """A truncated last line does not prevent detection."""
     text = (FOLDER / "kaldi/archives.1/words_text").read_text()
     assert detected_format(written(tmp_path / "words_text", text[: text.rindex("-")]), "") == "kaldi"

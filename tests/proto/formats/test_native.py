@@ -17,7 +17,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "test.jsonl.gz"
 
 
 def test_the_sample_is_read_whole():
-    """Real lists keep ids, references, texts and scores, and know their lines."""
+    """Real lists keep ids, references, texts, scores and line numbers."""
     expected = [json.loads(line) for line in gzip.decompress(SAMPLE.read_bytes()).splitlines()]
     records = read(SAMPLE)[0]
     assert [record.line for record in records] == list(range(1, len(expected) + 1))
@@ -30,7 +30,7 @@ def test_the_sample_is_read_whole():
 
 
 def test_json_broken_on_line_7_is_named_with_its_line(tmp_path):
-    """A file cut by hand: the lines before it are fine, the message names the one that is not."""
+    """An error on line 7 of ten names line 7."""
     lines = gzip.decompress(SAMPLE.read_bytes()).decode().splitlines()[:10]
     lines[6] = lines[6][:-20]
     path = tmp_path / "broken.jsonl"

@@ -1,10 +1,10 @@
-"""lorb.formats.notices: what was normalised, counted."""
+"""lorb.formats.notices: counts of what readers changed."""
 
 from lorb.formats import Notices
 
 
 def test_each_notice_is_a_line_with_its_count():
-    """In the order of their first occurrence; what never happened is not said."""
+    """Notices are printed with their counts in the order of first occurrence, without zero counts."""
     notices = Notices()
     for notice, count in (("texts cut", 1), ("scores turned", 2000), ("texts cut", 2), ("never", 0)):
         notices.add(notice, count)

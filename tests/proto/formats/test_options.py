@@ -1,4 +1,4 @@
-"""lorb.formats.options and arguments: what readers are told, from the command line."""
+"""lorb.formats.options and lorb_cli.nbest_arguments: reader options and their flags."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from lorb_cli.nbest_arguments import add_format_arguments, format_options
 
 
 def parsed(*flags):
-    """The format and the options that a command line gives."""
+    """Returns the format and the options of a command line."""
     parser = argparse.ArgumentParser()
     add_format_arguments(parser)
     arguments = parser.parse_args(flags)
@@ -19,12 +19,12 @@ def parsed(*flags):
 
 
 def test_without_flags_everything_is_the_default():
-    """The command lines have no defaults of their own."""
+    """A command line without flags gives the defaults of FormatOptions."""
     assert parsed() == ("auto", FormatOptions())
 
 
 def test_every_flag_reaches_its_option():
-    """Each of them."""
+    """Each flag sets its option."""
     flags = (
         "--format kaldi --reference-text a b --acoustic-scale 0.1 --kaldi-acoustic-costs ac --kaldi-graph-costs lm "
         "--nemo-manifest m.json --nemo-beam-size 4 --srilm-lm-weight 9 --srilm-word-weight -0.5"
@@ -43,8 +43,8 @@ def test_every_flag_reaches_its_option():
         ("nemo_beam_size", 0),
     ],
 )
-def test_a_number_that_cannot_be_is_refused(field, value):
-    """The message names the option."""
+def test_a_number_out_of_range_is_refused(field, value):
+    """An option out of range is refused, and the message names it."""
     with pytest.raises(InvalidInput) as caught:
         FormatOptions(**{field: value})
     assert caught.value.field == field

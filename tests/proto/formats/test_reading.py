@@ -1,4 +1,4 @@
-"""lorb.formats.reading: telling formats apart, and what concerns more than one list."""
+"""lorb.formats.reading: files of all formats, and checks across lists."""
 
 import gzip
 import json
@@ -19,26 +19,26 @@ HYPORADISE = [{"input": ["a"], "output": "a"}]
 
 
 def written(path, text):
-    """A file with this text."""
+    """Writes a file with this text."""
     path.write_text(text)
     return path
 
 
 @pytest.mark.parametrize("text", [NATIVE, json.dumps(MLM_SCORING), json.dumps(HYPORADISE)])
 def test_auto_reads_every_format(tmp_path, text):
-    """The same first hypothesis comes out of each."""
+    """Lists of three formats are read without naming the format."""
     assert read_nbest_lists([written(tmp_path / "lists", text)])[0].hypotheses[0].transcript == "a"
 
 
 def test_files_are_read_in_order():
-    """Lists of several files follow each other."""
+    """The lists of several files are read in the order of the files."""
     parts = [SAMPLE / f"{name}.jsonl.gz" for name in ("dev", "test")]
     together = read_nbest_lists(parts, require_references=True)
     assert together == [nbest for part in parts for nbest in read_nbest_lists([part])]
 
 
 def test_an_id_twice_names_both_places(tmp_path):
-    """Within a file and across files."""
+    """A repeated id, in one file or in two, is an error that names both lines."""
     once = written(tmp_path / "a.jsonl", NATIVE)
     twice = written(tmp_path / "b.jsonl", NATIVE + "\n" + NATIVE)
     with pytest.raises(MalformedFile) as caught:
@@ -50,7 +50,7 @@ def test_an_id_twice_names_both_places(tmp_path):
 
 
 def test_an_id_twice_in_one_json_object_is_found(tmp_path):
-    """The json module alone would keep the second list and lose the first."""
+    """A repeated utterance in one JSON object is found; the json module alone would lose the first."""
     entry = json.dumps(MLM_SCORING["u1"])
     path = written(tmp_path / "mlm.json", f'{{"u1": {entry},\n"u1": {entry}}}')
     with pytest.raises(MalformedFile, match="comes twice") as caught:
@@ -58,8 +58,8 @@ def test_an_id_twice_in_one_json_object_is_found(tmp_path):
     assert caught.value.line == 2
 
 
-def test_a_missing_reference_is_an_error_only_where_it_is_needed(tmp_path):
-    """Rescoring needs no references, training does."""
+def test_a_missing_reference_is_an_error_only_if_required(tmp_path):
+    """A list without reference is refused only with require_references."""
     path = written(tmp_path / "lists.jsonl", NATIVE)
     assert [nbest.reference for nbest in read_nbest_lists([path])] == ["a", None]
     with pytest.raises(MalformedFile) as caught:
@@ -69,7 +69,7 @@ def test_a_missing_reference_is_an_error_only_where_it_is_needed(tmp_path):
 
 @pytest.mark.parametrize("text", ["[]", "[ ]\n"])
 def test_a_file_without_lists_is_an_error(tmp_path, text):
-    """Though it is whole."""
+    """A valid file without lists is refused."""
     path = written(tmp_path / "lists", text)
     with pytest.raises(MalformedFile, match="holds no lists") as caught:
         read_nbest_lists([path], format="hyporadise")
@@ -77,8 +77,8 @@ def test_a_file_without_lists_is_an_error(tmp_path, text):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_binary_rubbish_is_refused_in_one_line(tmp_path, format_name):
-    """A picture, a model, half a gzip: an error with file and line, whatever the format."""
+def test_binary_data_is_refused_in_one_line(tmp_path, format_name):
+    """Binary, compressed, truncated and empty data give an error of one line with file and line in every format."""
     rubbish = bytes(range(256)) * 8
     for content in (rubbish, gzip.compress(rubbish), gzip.compress(rubbish)[:-9], b""):
         path = tmp_path / "rubbish_width1.tsv"
@@ -90,8 +90,8 @@ def test_binary_rubbish_is_refused_in_one_line(tmp_path, format_name):
         assert re.fullmatch(rf"{place}: [^\n]+", caught.value.message)
 
 
-def test_ids_may_repeat_where_somebody_else_looks_at_them(tmp_path):
-    """With unique_ids=False both lists come, from one file and from two; otherwise the second is an error."""
+def test_ids_may_repeat_with_unique_ids_false(tmp_path):
+    """With unique_ids=False repeated ids are read; otherwise the second is an error."""
     path = written(tmp_path / "lists.jsonl", NATIVE)
     lists = read_nbest_lists([path, path], unique_ids=False)
     assert [nbest.id for nbest in lists] == ["u1", "u2"] * 2
@@ -100,7 +100,7 @@ def test_ids_may_repeat_where_somebody_else_looks_at_them(tmp_path):
 
 
 def test_a_pipe_loses_no_list(tmp_path):
-    """Fed line by line; to tell its format would eat its beginning, so a pipe whose format is not given is refused."""
+    """A pipe is read whole if its format is named, and refused otherwise, since detection would consume its start."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(MalformedFile) as caught:
@@ -121,20 +121,20 @@ def _feed(pipe, num_lists):
 
 
 def test_an_unknown_format_is_refused():
-    """The message lists those there are."""
+    """The message of an unknown format name lists the formats."""
     with pytest.raises(InvalidInput, match="auto, native, mlm-scoring, hyporadise"):
         read_nbest_lists([], format="htk")
 
 
 def test_records_carry_every_field():
-    """What lorb-rescore writes back is what was read."""
+    """Records keep all fields of the file."""
     path = SAMPLE / "dev.jsonl.gz"
     expected = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     assert [record.fields for record in read_list_records([path])] == expected
 
 
 def test_lists_come_one_at_a_time(tmp_path):
-    """What is broken further on does not keep the lists before it."""
+    """Lists before a broken line are yielded before the error is raised."""
     path = written(tmp_path / "lists.jsonl", NATIVE + "broken")
     records = iterate_list_records([path])
     assert [next(records).nbest.id, next(records).nbest.id] == ["u1", "u2"]
@@ -143,8 +143,8 @@ def test_lists_come_one_at_a_time(tmp_path):
     assert caught.value.line == 3
 
 
-def test_reference_texts_replace_what_the_lists_have(tmp_path):
-    """Every list must be among them."""
+def test_reference_texts_replace_the_lists_references(tmp_path):
+    """References of a separate file replace those of the lists, and every list needs one."""
     path = written(tmp_path / "lists.jsonl", NATIVE)
     text = written(tmp_path / "text", "u1 a b\nu2 c\n")
     options = FormatOptions(reference_texts=(text,))
@@ -155,8 +155,8 @@ def test_reference_texts_replace_what_the_lists_have(tmp_path):
     assert caught.value.message == f"{path}:2: list 'u2' has no reference in {text}"
 
 
-def test_a_reference_without_a_list_is_an_error_where_word_errors_are_counted(tmp_path):
-    """An utterance that vanished would flatter the word error rate."""
+def test_a_reference_without_a_list_is_an_error_if_required(tmp_path):
+    """With require_lists a reference without list is an error: a lost utterance would lower the word error rate."""
     path = written(tmp_path / "lists.jsonl", NATIVE)
     text = written(tmp_path / "text", "u1 a\nu2 c\nu3 d\n")
     options = FormatOptions(reference_texts=(text,))

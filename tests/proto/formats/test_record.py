@@ -1,4 +1,4 @@
-"""lorb.formats.record: a record that passes is a list; one that does not says which field."""
+"""lorb.formats.record: valid records become lists, invalid ones name the field."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ HYPS = [{"text": "a", "score": -1.5, "component_scores": {"lm": -1}}, {"text": "
 
 
 def refusal(fields):
-    """What is wrong with a record, without its place."""
+    """Returns the error message for a record, without file and line."""
     with pytest.raises(MalformedFile) as caught:
         ListRecord.of(fields, PATH, 7)
     place = "lists.jsonl:7: "
@@ -22,7 +22,7 @@ def refusal(fields):
 
 
 def test_a_full_record_becomes_a_list_and_keeps_every_field():
-    """Known fields are read, all others stay in the record."""
+    """Known fields are read into the list, and all fields stay in the record."""
     fields = {"id": "u1", "ref": "a b", "domain": "d", "context": "c", "hyps": HYPS, "speaker": {"age": 7}}
     record = ListRecord.of(fields, PATH, 7)
     hypotheses = (Hypothesis("a", -1.5, {"lm": -1.0}), Hypothesis("", -2.0))
@@ -31,7 +31,7 @@ def test_a_full_record_becomes_a_list_and_keeps_every_field():
 
 
 def test_absent_and_null_fields_are_the_same():
-    """Writers that spell out null mean nothing by it."""
+    """A field that is null counts as absent."""
     short = ListRecord.of({"id": "u1", "hyps": [{"text": "a"}]}, PATH, 1)
     nulls = {"ref": None, "domain": None, "context": None}
     hyps = [{"text": "a", "score": None, "component_scores": None}]
@@ -39,7 +39,7 @@ def test_absent_and_null_fields_are_the_same():
 
 
 def test_an_empty_reference_is_a_reference():
-    """Silence is something that can be said."""
+    """An empty reference, of silence, is kept."""
     assert ListRecord.of({"id": "u", "ref": "", "hyps": HYPS}, PATH, 1).nbest.reference == ""
 
 
@@ -72,10 +72,10 @@ def test_an_empty_reference_is_a_reference():
     ],
 )
 def test_a_wrong_field_is_named(changes, words):
-    """One line that says which field and what it should be."""
+    """A wrong field gives a message that names the field and the problem."""
     assert refusal({"id": "u1", "hyps": HYPS} | changes).startswith(words)
 
 
 def test_a_record_is_an_object():
-    """A bare list of texts has no id."""
+    """A record that is not an object is refused."""
     assert refusal(["a", "b"]) == "the record is not an object"

@@ -1,4 +1,4 @@
-"""lorb.formats.references: what was said, by utterance."""
+"""lorb.formats.references: reference transcripts by utterance."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from support.lists.formats_as_written import FOLDER, refusal
 
 @pytest.mark.parametrize("name", ["text", "ref.trn"])
 def test_both_kinds_of_file_give_the_same(name):
-    """Kaldi's table, and sclite's."""
+    """Kaldi text and trn files of the same transcripts give the same references."""
     assert References.read([FOLDER / "references" / name]).texts == {
         "5338-284437-0002": "what that little cabin",
         "5338-284437-0003": "exclaimed trot of course",
@@ -20,14 +20,14 @@ def test_both_kinds_of_file_give_the_same(name):
 
 
 def test_a_table_may_have_brackets_and_empty_texts(tmp_path):
-    """One line without a name at its end, and the file is no trn."""
+    """A file with one line that is not trn is read as a table, with brackets and empty texts."""
     path = tmp_path / "text"
     path.write_text("u1 yes (noise)\nu2\nu3\tno \n")
     assert References.read([path]).texts == {"u1": "yes (noise)", "u2": "", "u3": "no"}
 
 
 def test_a_trn_may_have_empty_texts(tmp_path):
-    """Silence has a reference too."""
+    """An empty transcript in a trn file is read."""
     path = tmp_path / "ref.trn"
     path.write_text("yes\t(u1)\n(u2)\n")
     assert References.read([path]).texts == {"u1": "yes", "u2": ""}
@@ -42,8 +42,8 @@ def test_a_trn_may_have_empty_texts(tmp_path):
         ("", 1, "the file is empty"),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
-    """Torn, twice, empty."""
+def test_errors_name_the_line(tmp_path, text, line, words):
+    """Truncated, repeated, misplaced and missing references are refused with their line."""
     path = tmp_path / "text"
     path.write_text(text)
     error = refusal(lambda: References.read([path]))
@@ -52,7 +52,7 @@ def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
 
 
 def test_a_list_without_reference_names_both_files():
-    """The list's place, and where its reference was looked for."""
+    """The error of a list without reference names the list's line and the reference file."""
     references = References({"u1": "b"}, (Path("text"),))
     record = ListRecord.of({"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}, Path("lists"), 7)
     assert references.apply_to(record).nbest.reference == "b"

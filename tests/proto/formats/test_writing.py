@@ -1,4 +1,4 @@
-"""lorb.formats.writing: native files, whole or not at all."""
+"""lorb.formats.writing: native files, written atomically."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "librispeech" / "dev.jsonl.gz"
 
 @pytest.mark.parametrize("name", ["lists.jsonl", "lists.jsonl.gz"])
 def test_lists_come_back_as_they_were_written(tmp_path, sample_lists, name):
-    """Real lists, and one with every field a list can have."""
+    """Lists with all fields are equal after writing and reading."""
     full = NBest((Hypothesis("ä b", -1.5, {"lm": -0.5}), Hypothesis("", -2.0)), "full", "hello?", "a b", "books")
     path = tmp_path / name
     assert write_native(path, [full, *sample_lists]) == 1 + len(sample_lists)
@@ -26,7 +26,7 @@ def test_lists_come_back_as_they_were_written(tmp_path, sample_lists, name):
 
 
 def test_records_come_back_with_every_field(tmp_path):
-    """Fields that are not ours survive, odd ones too."""
+    """Unknown fields of any JSON value are equal after writing and reading."""
     records = [record.fields for record in read_list_records([SAMPLE])]
     odd = {
         "id": "odd",
@@ -39,8 +39,8 @@ def test_records_come_back_with_every_field(tmp_path):
     assert [json.loads(line) for line in path.read_text().splitlines()] == [*records, odd]
 
 
-def test_only_a_name_in_gz_is_packed(tmp_path, sample_lists):
-    """The suffix decides."""
+def test_only_names_in_gz_are_compressed(tmp_path, sample_lists):
+    """A file is compressed only if its name ends in .gz."""
     plain, packed = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
     write_native(plain, sample_lists)
     write_native(packed, sample_lists)
@@ -48,7 +48,7 @@ def test_only_a_name_in_gz_is_packed(tmp_path, sample_lists):
 
 
 def test_equal_lists_make_equal_bytes(tmp_path, sample_lists):
-    """No time and no name inside: files can be compared by their digest."""
+    """Equal lists give equal bytes: the gzip header holds no time and no name."""
     first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
     write_native(first, sample_lists)
     write_native(second, sample_lists)
@@ -57,7 +57,7 @@ def test_equal_lists_make_equal_bytes(tmp_path, sample_lists):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, sample_lists, error):
-    """Whatever goes wrong among the records, the file is the old one and nothing lies beside it."""
+    """After an error among the records, the old file is unchanged and no other file is left."""
 
     def broken():
         yield sample_lists[0]
@@ -71,8 +71,8 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, sample_lists, error)
     assert os.listdir(tmp_path) == ["lists.jsonl"]
 
 
-def test_a_disk_that_is_full_is_not_the_callers_fault(tmp_path, sample_lists):
-    """An error of ours, but no InvalidInput: the same command may succeed later. Nothing is left behind."""
+def test_a_full_disk_is_not_invalid_input(tmp_path, sample_lists):
+    """A full disk raises LorbError but not InvalidInput, and leaves no file."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -86,8 +86,8 @@ def test_a_disk_that_is_full_is_not_the_callers_fault(tmp_path, sample_lists):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_any_record_is_asked_for(tmp_path):
-    """No folder, a folder in the file's place, a device: said before the work, and /dev/null stays."""
+def test_an_unwritable_path_is_refused_before_any_record_is_read(tmp_path):
+    """A missing folder, a folder and a device are refused before the first record is read."""
 
     def unasked():
         pytest.fail("a record was asked for")

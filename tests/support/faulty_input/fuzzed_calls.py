@@ -1,4 +1,4 @@
-"""A running server under bytes that are no request, or not quite one: each gets a status, and the server lives."""
+"""Random and edited requests for a running server: each must get a proper status, and the server must survive."""
 
 import socket
 
@@ -40,20 +40,20 @@ SEEDS = (
     ("/grpc.health.v1.Health/Check", rescoring_pb2.RescoreRequest(request_id="lorb.v1.RescoringService")),
 )
 _seeds = st.sampled_from([(method, message.SerializeToString()) for method, message in SEEDS])
-_edited = st.builds(lambda seed, made: (seed[0], edited(seed[1], made)), _seeds, edits)
+_edited = st.builds(lambda seed, changes: (seed[0], edited(seed[1], changes)), _seeds, edits)
 _any = st.tuples(st.sampled_from([method for method, _ in SEEDS]), st.binary(max_size=300))
 _scores = st.floats(allow_nan=True, allow_infinity=True) | st.none()
 _texts = st.text(max_size=40) | st.sampled_from(["", "[SEP]", "a" * 5000, "\u0000", "\u202e abc", "e\u0301" * 200])
 
 
 def _message(hypotheses, domain, weight, top_n, context, policy, selection):
-    made = [
+    messages = [
         rescoring_pb2.Hypothesis(transcript=text, **({} if score is None else {"first_pass_score": score}))
         for text, score in hypotheses
     ]
     fields = {} if weight is None else {"rescoring_weight": weight}
     return rescoring_pb2.RescoreRequest(
-        hypotheses=made,
+        hypotheses=messages,
         domain=domain,
         top_n=top_n,
         context=context,
@@ -79,7 +79,7 @@ _decodable = st.tuples(
 )
 cases = st.one_of(_edited, _decodable, _any)
 
-# Bytes that are no protobuf at all are refused by gRPC itself, before the service sees them.
+# gRPC itself refuses bytes that are no protobuf, before they reach the service.
 UNDECODABLE = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 PROPER = frozenset(
     {
@@ -94,7 +94,7 @@ PROPER = frozenset(
 
 
 def send(server: RunningServer, method: str, content: bytes) -> str:
-    """Sends bytes as they are; returns the status. Raises AssertionError for one that a fault of ours would give."""
+    """Sends bytes unchanged and returns the status. Raises AssertionError for a status that shows a server bug."""
     channel = server.admin_channel if method.startswith(_ADMIN) else server.channel
     call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
     try:
@@ -107,7 +107,7 @@ def send(server: RunningServer, method: str, content: bytes) -> str:
 
 
 def send_raw(server: RunningServer, content: bytes) -> None:
-    """Opens a connection and sends what may be no HTTP/2 at all."""
+    """Opens a connection and sends bytes that may not be HTTP/2."""
     with socket.create_connection(("127.0.0.1", server.ports.port), timeout=WAIT_SECONDS) as connection:
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
@@ -117,7 +117,7 @@ def send_raw(server: RunningServer, content: bytes) -> None:
 
 def _is_undecodable(method: str, content: bytes) -> bool:
     if method.startswith("/grpc."):
-        kind = rescoring_pb2.RescoreRequest  # one string, as health's has
+        kind = rescoring_pb2.RescoreRequest  # one string field, like the health request
     else:
         kind = {name: type(message) for name, message in SEEDS}[method]
     try:

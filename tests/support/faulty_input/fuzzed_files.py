@@ -1,4 +1,4 @@
-"""Readers of N-best files on files that are not quite right: they read them, or say where they are wrong."""
+"""Edited N-best files for the readers: each must be read, or refused with its file and line."""
 
 import gzip
 import shutil
@@ -18,7 +18,7 @@ REFERENCES = tuple(FOLDER / "references" / name for name in ("text", "ref.trn"))
 
 
 def _files(written: Written) -> list[Path]:
-    """What a reading of it may open: the file and those beside it, or all of the folder."""
+    """Returns the files that a reading may open: all files in the sample's folder."""
     folder = written.path if written.path.is_dir() else written.path.parent
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -29,15 +29,15 @@ cases = st.one_of(
 reference_cases = st.tuples(st.sampled_from(REFERENCES), edits)
 
 
-def read_edited(folder: Path, written: Written, file: Path, made: list, named: bool) -> str:
-    """Reads a copy in which one file was edited; returns what became of it. Raises what no reader should."""
+def read_edited(folder: Path, written: Written, file: Path, changes: list, named: bool) -> str:
+    """Reads a copy with one edited file. Returns "read" or "refused"; raises any other exception of the reader."""
     root = written.path if written.path.is_dir() else written.path.parent
     copy = folder / str(written)
     if not copy.exists():
         shutil.copytree(root, copy)
     content = file.read_bytes()
-    inside = file.suffix == ".gz" and len(made) % 2 == 0  # every other time what it unpacks to
-    changed = gzip.compress(edited(gzip.decompress(content), made)) if inside else edited(content, made)
+    inside = file.suffix == ".gz" and len(changes) % 2 == 0  # half of the time the uncompressed content is edited
+    changed = gzip.compress(edited(gzip.decompress(content), changes)) if inside else edited(content, changes)
     (copy / file.relative_to(root)).write_bytes(changed)
     try:
         format_name = {"format": written.format} if named else {}
@@ -47,17 +47,17 @@ def read_edited(folder: Path, written: Written, file: Path, made: list, named: b
         return "refused"
     finally:
         (copy / file.relative_to(root)).write_bytes(content)
-    for record in records:  # what was read can be sent and written
+    for record in records:  # records can be sent and written
         with suppress(InvalidInput):
             request_from_nbest(record.nbest, RescoreOptions()).SerializeToString()
         native_line(record.fields)
     return "read"
 
 
-def read_edited_references(folder: Path, file: Path, made: list) -> str:
-    """The same with a file of references."""
+def read_edited_references(folder: Path, file: Path, changes: list) -> str:
+    """Reads a sample with an edited file of references. Returns "read" or "refused"."""
     copy = folder / file.name
-    copy.write_bytes(edited(file.read_bytes(), made))
+    copy.write_bytes(edited(file.read_bytes(), changes))
     lists = FOLDER / "vosk" / "recording.json"
     try:
         Written("vosk", str(lists), {"reference_texts": (copy,)}).read(lists)
@@ -68,7 +68,7 @@ def read_edited_references(folder: Path, file: Path, made: list) -> str:
 
 
 def _check(error: InvalidInput, place: str) -> None:
-    """It begins with the file's path and its line; or, for an option that the format wants now, names the option."""
+    """Checks that the message begins with file and line, or names the option that the format needs."""
     if isinstance(error, MalformedFile):
         assert error.path.startswith(place), error.message
         assert error.message.startswith(f"{error.path}:"), error.message

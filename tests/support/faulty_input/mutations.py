@@ -1,4 +1,4 @@
-"""Content that was right once: a few edits of it, for tests that no reader falls over."""
+"""Random edits of valid content, for tests of readers and servers on faulty input."""
 
 from hypothesis import strategies as st
 
@@ -6,8 +6,8 @@ TOKENS = (
     b"",
     b"\x00",
     b"\xff\xfe",
-    b"\xed\xa0\x80",  # half a character
-    b"\xe2\x80\xa8",  # a line separator
+    b"\xed\xa0\x80",  # half a surrogate pair
+    b"\xe2\x80\xa8",  # a Unicode line separator
     b"\r",
     b"\n",
     b"\n\n",
@@ -34,8 +34,8 @@ TOKENS = (
     b"-1",
     b"1e5",
     b"18446744073709551616",
-    b"9" * 5000,  # more digits than int() takes
-    b"[" * 100_000,  # deeper than a recursive parser goes
+    b"9" * 5000,  # more digits than int() accepts
+    b"[" * 100_000,  # deeper than a recursive parser can read
     b'{"a":' * 20_000,
     b"null",
     b"true",
@@ -63,9 +63,9 @@ _edits = st.one_of(
 edits = st.lists(_edits, min_size=1, max_size=6)
 
 
-def edited(content: bytes, made: list) -> bytes:
-    """The content after these edits, one after the other."""
-    for kind, place, argument in made:
+def edited(content: bytes, changes: list) -> bytes:
+    """Returns the content after these edits, applied in order."""
+    for kind, place, argument in changes:
         content = _EDITS[kind](content, min(int(place * len(content)), max(len(content) - 1, 0)), argument)
     return content
 
@@ -75,7 +75,7 @@ def _flip(content, at, bit):
 
 
 def _replace_word(content, at, token):
-    """The number or word that stands there: what a parser looks at as a value."""
+    """Replaces the number or word at a position, which a parser reads as a value."""
     begin = end = at
     while begin > 0 and content[begin - 1 : begin].isalnum():
         begin -= 1

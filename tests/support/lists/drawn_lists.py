@@ -1,4 +1,4 @@
-"""Scored lists whose outcomes are drawn from the posteriors of a scale that is known."""
+"""Scored lists with a known posterior scale, for tests of calibration."""
 
 import random
 
@@ -7,7 +7,7 @@ from lorb_adapters.training.evaluation.tuning import ScoredList
 
 
 def lists_drawn(true_scale: float) -> list[ScoredList]:
-    """3,000 lists of four; the best of each is drawn from softmax(true_scale * combined)."""
+    """Returns 3,000 lists of four hypotheses; the correct one is drawn from softmax(true_scale * combined)."""
     rng = random.Random(1)
     lists = []
     for _ in range(3000):

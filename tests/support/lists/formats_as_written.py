@@ -1,4 +1,4 @@
-"""The files in data/formats, as the real tools write them, and how each is read."""
+"""The sample files in data/formats, as the real tools write them, and helpers to read them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +10,23 @@ FOLDER = Path(__file__).parents[2] / "data" / "formats"
 
 @dataclass(frozen=True)
 class Written:
-    """One file or folder of a format, with the options that it needs."""
+    """A sample file or folder of a format, with the reader options that it needs."""
 
     format: str
     place: str
     options: dict = field(default_factory=dict)
 
     def __str__(self):
-        """Names the test."""
+        """The id of its test case."""
         return self.place.replace("/", "-")
 
     @property
     def path(self):
-        """Where it lies."""
+        """The path of the sample."""
         return FOLDER / self.place
 
     def read(self, path=None, **arguments):
-        """Its records and what was normalised; of a copy at `path` where it is given."""
+        """Returns the records and notices of the sample, or of a copy at `path`."""
         notices = Notices()
         options = FormatOptions(**self.options)
         records = read_list_records([path or self.path], options=options, notices=notices, **arguments)
@@ -58,13 +58,13 @@ EVERY = (
 
 
 def read_with(reader, path, **options):
-    """The records that a reader gives, and what it normalised."""
+    """Returns the records and notices of a reader."""
     notices = Notices()
     return list(reader(path, FormatOptions(**options), notices)), notices.lines()
 
 
 def refusal(reading):
-    """The MalformedFile that a reading raises."""
+    """Returns the MalformedFile that a reading raises."""
     import pytest
 
     from lorb.errors import MalformedFile
@@ -75,8 +75,7 @@ def refusal(reading):
 
 
 def hypotheses(records):
-    """(text, score) of every hypothesis, by utterance."""
+    """Returns (text, score) of every hypothesis, by utterance."""
     return {
-        record.nbest.id: [(each.transcript, each.first_pass_score) for each in record.nbest.hypotheses]
-        for record in records
+        record.nbest.id: [(h.transcript, h.first_pass_score) for h in record.nbest.hypotheses] for record in records
     }

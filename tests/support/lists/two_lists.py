@@ -1,4 +1,4 @@
-"""Two lists as lines of a native file: the first has a reference, the second a context and a field of its own."""
+"""Two lists as native JSON lines: the first has a reference, the second a context and an unknown field."""
 
 LINES = [
     '{"id": "u1", "ref": "a b", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}',

@@ -1,4 +1,4 @@
-"""lorb.formats.cloud.aws: Amazon Transcribe's results."""
+"""lorb.formats.cloud.aws: results of Amazon Transcribe."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ read = partial(read_with, read_aws)
 
 
 def test_every_segment_is_a_list_without_scores():
-    """The order is the service's; case and punctuation stay and are mentioned; other fields are kept."""
+    """Each segment gives a list in the service's order, without scores and with all other fields."""
     records, notices = read(FOLDER / "aws/5338-284437-0002.json")
     assert hypotheses(records) == {
         "5338-284437-0002-1": [
@@ -30,7 +30,7 @@ def test_every_segment_is_a_list_without_scores():
 
 
 def test_a_result_without_alternatives_says_how_to_get_them(tmp_path):
-    """The default of a job."""
+    """A result of a job without ShowAlternatives is refused, and the message names that setting."""
     path = tmp_path / "job.json"
     path.write_text('{"jobName": "j", "results": {"transcripts": [{"transcript": "a"}], "items": []}}')
     assert "start the job with ShowAlternatives" in refusal(lambda: read(path)).message
@@ -46,8 +46,8 @@ def test_a_result_without_alternatives_says_how_to_get_them(tmp_path):
         ('{"alternatives": []}', '"hyps" is empty'),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, segment, words):
-    """The line is the segment's."""
+def test_errors_name_the_line(tmp_path, segment, words):
+    """An error in a segment names the line on which the segment begins."""
     path = tmp_path / "job.json"
     path.write_text(f'{{"results": {{"segments": [\n{segment}]}}}}')
     error = refusal(lambda: read(path))

@@ -1,4 +1,4 @@
-"""lorb.formats.cloud.azure: Azure Speech's detailed results."""
+"""lorb.formats.cloud.azure: detailed results of Azure Speech."""
 
 import math
 from functools import partial
@@ -9,8 +9,8 @@ from support.lists.formats_as_written import FOLDER, hypotheses, read_with, refu
 read = partial(read_with, read_azure)
 
 
-def test_the_lexical_form_is_read_and_confidences_that_fall_are_scores():
-    """The other forms stay in the record."""
+def test_the_lexical_form_is_read_and_descending_confidences_are_scores():
+    """Texts are the lexical form, scores are ln(confidence), and the other forms stay in the record."""
     records, notices = read(FOLDER / "azure/5338-284437-0002.json")
     assert hypotheses(records) == {
         "5338-284437-0002": [
@@ -27,7 +27,7 @@ def test_the_lexical_form_is_read_and_confidences_that_fall_are_scores():
 
 
 def test_confidences_that_contradict_the_order_are_no_scores():
-    """Batch transcription: Azure's first is not always its surest, and the order is the first pass."""
+    """A list whose confidences rise has no scores and keeps the order of the service."""
     records, notices = read(FOLDER / "azure/batch.wav.json")
     first, second = records
     assert [record.nbest.id for record in records] == ["batch.wav-1", "batch.wav-2"]
@@ -40,7 +40,7 @@ def test_confidences_that_contradict_the_order_are_no_scores():
 
 
 def test_numbers_may_be_text_and_silence_is_left_out(tmp_path):
-    """As the REST API's documentation shows them; NoMatch has no NBest."""
+    """Confidences written as text are read, and results without NBest are left out and counted."""
     path = tmp_path / "u.jsonl"
     path.write_text(
         '{"RecognitionStatus": "NoMatch", "Offset": 1}\n'
@@ -51,8 +51,8 @@ def test_numbers_may_be_text_and_silence_is_left_out(tmp_path):
     assert notices[0].startswith("1 results without NBest, left out")
 
 
-def test_what_is_wrong_has_its_line(tmp_path):
-    """A confidence that is no number, a result that is no object."""
+def test_errors_name_the_line(tmp_path):
+    """A confidence that is no number and a result that is no object are refused with their line."""
     path = tmp_path / "u.json"
     path.write_text('\n{"NBest": [{"Confidence": "high", "Lexical": "yes"}]}')
     error = refusal(lambda: read(path))

@@ -1,4 +1,4 @@
-"""lorb.formats.cloud.confidences: when a service's confidences are scores."""
+"""lorb.formats.cloud.confidences: when confidences become scores."""
 
 import math
 from pathlib import Path
@@ -10,14 +10,14 @@ from lorb.formats.cloud.confidences import alternatives
 
 
 def scores(*confidences):
-    """Scores of alternatives with these confidences, and what is said of them."""
+    """Returns the scores of alternatives with these confidences, and the notices."""
     notices = Notices()
     value = [{"t": "a"} if each is None else {"t": "a", "c": each} for each in confidences]
     return [each.get("score") for each in alternatives(value, "t", "c", Path("r"), 1, notices)], notices.lines()
 
 
-def test_confidences_that_fall_are_scores():
-    """Natural log; equal ones do not contradict the order."""
+def test_descending_confidences_are_scores():
+    """Descending or equal confidences become natural logs."""
     assert scores(0.9, 0.5, 0.5)[0] == [math.log(0.9), math.log(0.5), math.log(0.5)]
 
 
@@ -32,8 +32,8 @@ def test_confidences_that_fall_are_scores():
         ((1.5, 0.9), "rates some alternatives only"),
     ],
 )
-def test_other_confidences_are_none_and_the_order_stays(confidences, words):
-    """A list is scored wholly or not at all, and is not put into another order than the service's."""
+def test_other_confidences_give_no_scores(confidences, words):
+    """Missing, zero, rising or too large confidences give a list without scores, and a notice that says why."""
     found, notices = scores(*confidences)
     assert found == [None, None]
     assert words in notices[0]

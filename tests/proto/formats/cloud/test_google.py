@@ -1,4 +1,4 @@
-"""lorb.formats.cloud.google: Google Speech-to-Text's responses."""
+"""lorb.formats.cloud.google: responses of Google Speech-to-Text."""
 
 import json
 from functools import partial
@@ -14,8 +14,8 @@ RESPONSE = FOLDER / "google/5338-284437-0003.json"
 read = partial(read_with, read_google)
 
 
-def test_a_confidence_of_the_first_alone_is_no_score():
-    """Lists are scored wholly or not at all; the confidence stays beside its text, the leading blank goes."""
+def test_a_confidence_of_only_the_first_is_no_score():
+    """If only the first alternative has a confidence, the list has no scores, and the field is kept."""
     records, notices = read(RESPONSE)
     assert hypotheses(records) == {
         "5338-284437-0003-1": [
@@ -31,7 +31,7 @@ def test_a_confidence_of_the_first_alone_is_no_score():
 
 
 def test_a_finished_operation_holds_the_response(tmp_path):
-    """As speech:longrunningrecognize ends."""
+    """A finished operation of speech:longrunningrecognize gives the same lists as its response."""
     operation = {"name": "7", "done": True, "response": json.loads(RESPONSE.read_text())}
     path = tmp_path / RESPONSE.name
     path.write_text(json.dumps(operation))
@@ -39,7 +39,7 @@ def test_a_finished_operation_holds_the_response(tmp_path):
 
 
 def test_results_without_alternatives_are_left_out_and_counted(tmp_path):
-    """Silence gives {}; what is left alone in its file has the file's name."""
+    """Empty results are left out and counted; a single list left is named after the file."""
     path = tmp_path / "call.json"
     path.write_text('{"results": [{}, {"alternatives": [{"transcript": "yes"}]}]}')
     records, notices = read(path)
@@ -48,8 +48,8 @@ def test_results_without_alternatives_are_left_out_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize("empty", [{"confidence": 0.4}, {"words": [{"word": "yes"}]}])
-def test_an_empty_transcript_may_be_left_out(tmp_path, empty):
-    """As proto3's JSON does; an alternative with any other key is not what it seems and is refused."""
+def test_an_omitted_transcript_is_empty(tmp_path, empty):
+    """An alternative without transcript is empty text if it has no unexpected keys, and is refused otherwise."""
     path = tmp_path / "call.json"
     path.write_text(json.dumps({"results": [{"alternatives": [{"transcript": "yes"}, empty]}]}))
     assert hypotheses(read(path)[0]) == {"call": [("yes", None), ("", None)]}
@@ -57,8 +57,8 @@ def test_an_empty_transcript_may_be_left_out(tmp_path, empty):
     assert '"transcript" of an alternative is not text' in refusal(lambda: read(path)).message
 
 
-def test_responses_may_follow_each_other(tmp_path):
-    """JSON lines, or an array; an error names the line."""
+def test_a_file_may_hold_several_responses(tmp_path):
+    """JSON lines and an array of responses are read, and errors name the line."""
     line = '{"results": [{"alternatives": [{"transcript": "yes"}]}]}'
     path = tmp_path / "calls.json"
     for text in (f"{line}\n{line}\n", f"[{line},\n{line}]"):

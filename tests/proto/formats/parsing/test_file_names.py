@@ -1,4 +1,4 @@
-"""lorb.formats.parsing.file_names: names for lists without any."""
+"""lorb.formats.parsing.file_names: list ids from file names, and numbered folders."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ HYPS = [{"text": "a"}]
         (".json", ".json"),
     ],
 )
-def test_endings_of_packing_and_format_go(name, bare):
-    """What is left names the recording."""
+def test_suffixes_of_compression_and_format_are_removed(name, bare):
+    """Only suffixes of compression and format are removed from a file name."""
     assert file_stem(Path("folder") / name) == bare
 
 
 def test_one_list_has_the_files_name_more_are_numbered():
-    """One's own name comes first; a number is no name."""
+    """A single list is named after the file, several are numbered, and a text "id" takes precedence."""
     path = Path("u1.json")
     assert [r.nbest.id for r in named_records(path, [(1, {"hyps": HYPS, "id": 5})])] == ["u1"]
     many = [(1, {"hyps": HYPS}), (2, {"id": "own", "hyps": HYPS}), (3, {"hyps": HYPS})]
@@ -36,7 +36,7 @@ def test_one_list_has_the_files_name_more_are_numbered():
 
 
 def test_folders_come_in_the_order_of_their_numbers(tmp_path):
-    """Files, other names and numbers that are written otherwise do not count."""
+    """Folders are sorted by number; files and folders with other names are ignored."""
     for name in ("output.10", *(f"output.{n}" for n in range(1, 10)), "output.02", "output.x", "other.1"):
         (tmp_path / name).mkdir()
     (tmp_path / "output.11").write_text("a file")
@@ -46,7 +46,7 @@ def test_folders_come_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_a_missing_number_is_named(tmp_path):
-    """With the folder it should be in."""
+    """A gap in the numbers is an error that names the missing folder."""
     for name in ("1best_recog", "4best_recog"):
         (tmp_path / name).mkdir()
     error = refusal(lambda: numbered_folders(tmp_path, "", "best_recog"))

@@ -1,18 +1,18 @@
-"""lorb.formats.parsing.keyed_lines: tables that are read in step."""
+"""lorb.formats.parsing.keyed_lines: tables that are read in parallel."""
 
 from lorb.formats.parsing.keyed_lines import KeyedLines
 from support.lists.formats_as_written import refusal
 
 
 def table(tmp_path, name, text):
-    """A table with this text."""
+    """Opens a table with this text."""
     path = tmp_path / name
     path.write_text(text)
     return KeyedLines(path)
 
 
 def test_keys_and_values_come_in_order(tmp_path):
-    """Blanks or tabs between them; blank lines count; values may be empty."""
+    """Keys, values and line numbers are read in order; blank lines count, and values may be empty."""
     lines = table(tmp_path, "a", "u1 x y \n\nu2\tz\r\nu3\n")
     taken = []
     while lines.key is not None:
@@ -21,7 +21,7 @@ def test_keys_and_values_come_in_order(tmp_path):
 
 
 def test_a_follower_must_have_the_leaders_keys(tmp_path):
-    """What is missing is named with the place where it stands, what is too much with the file that lacks it."""
+    """A missing key and an extra key are errors that name both files."""
     leader, follower = table(tmp_path, "a", "u1 x\nu2 y\n"), table(tmp_path, "b", "u1 1\nu3 3\n")
     assert follower.expect("u1", leader, 1) == "1"
     error = refusal(lambda: follower.expect("u2", leader, 2))
@@ -31,12 +31,12 @@ def test_a_follower_must_have_the_leaders_keys(tmp_path):
 
 
 def test_the_end_of_a_file_is_its_last_line(tmp_path):
-    """Where a follower ends early, the error has the line after which something is missing."""
+    """If a file ends early, the error names its last line."""
     leader, follower = table(tmp_path, "a", "u1 x\nu2 y\n"), table(tmp_path, "b", "u1 1\n")
     follower.next_value()
     assert refusal(lambda: follower.expect("u2", leader, 2)).line == 1
 
 
 def test_a_line_begins_with_its_key(tmp_path):
-    """A blank there is no table."""
+    """A line that begins with a blank is refused."""
     assert "begins with a blank" in refusal(lambda: table(tmp_path, "a", " x\n")).message

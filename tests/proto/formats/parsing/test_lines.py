@@ -1,4 +1,4 @@
-"""lorb.formats.parsing.lines: text with line numbers, and damage named by its line."""
+"""lorb.formats.parsing.lines: numbered lines, and errors with their line."""
 
 import gzip
 
@@ -11,7 +11,7 @@ TEXT = "erste Zeile ä\n\n  \nvierte\n"
 
 
 def damage(path):
-    """The error that reading the file raises."""
+    """Returns the error that reading the file raises."""
     with pytest.raises(MalformedFile) as caught:
         list(numbered_lines(path))
     assert caught.value.path == str(path)
@@ -19,22 +19,22 @@ def damage(path):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_blank_lines_count_but_are_not_given(tmp_path, pack):
-    """Numbers are those an editor shows; gzip is told by its bytes, whatever the name."""
+def test_blank_lines_count_but_are_not_yielded(tmp_path, pack):
+    """Line numbers count blank lines, in plain and in gzip files of any name."""
     path = tmp_path / "lists.txt"
     path.write_bytes(pack(TEXT.encode()))
     assert list(numbered_lines(path)) == [(1, "erste Zeile ä\n"), (4, "vierte\n")]
 
 
 def test_the_whole_text_keeps_its_lines(tmp_path):
-    """Positions in the whole text still tell the line."""
+    """The text of a file keeps its line breaks, so that positions give line numbers."""
     path = tmp_path / "lists.txt"
     path.write_text(TEXT)
     assert read_text(path) == "erste Zeile ä\n\n\nvierte\n"
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path):
-    """Editors on Windows write one."""
+    """A byte order mark at the start of a file is removed."""
     path = tmp_path / "lists.txt"
     path.write_bytes(b"\xef\xbb\xbfa\n")
     assert list(numbered_lines(path)) == [(1, "a\n")]
@@ -42,14 +42,14 @@ def test_a_byte_order_mark_is_not_text(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
 def test_an_empty_file_is_an_error(tmp_path, content):
-    """Nothing to read is never what was meant."""
+    """A file without text is refused."""
     path = tmp_path / "empty"
     path.write_bytes(content)
     assert damage(path).message == f"{path}:1: the file is empty"
 
 
 def test_truncated_gzip_names_the_line_it_ends_in(tmp_path):
-    """A copy that broke off is told from a whole file."""
+    """A truncated gzip file is refused with the line at which it ends."""
     path = tmp_path / "cut.gz"
     packed = gzip.compress("\n".join(f"{i * i * 7919}" for i in range(5000)).encode())
     path.write_bytes(packed[: len(packed) // 2])
@@ -59,7 +59,7 @@ def test_truncated_gzip_names_the_line_it_ends_in(tmp_path):
 
 
 def test_damaged_gzip_is_an_error(tmp_path):
-    """A flipped byte inside the compressed data is found."""
+    """A flipped byte in compressed data is found."""
     path = tmp_path / "bent.gz"
     packed = bytearray(gzip.compress(b"a line of text\n" * 100))
     packed[-6] ^= 0xFF
@@ -68,20 +68,20 @@ def test_damaged_gzip_is_an_error(tmp_path):
 
 
 def test_bytes_that_are_not_utf8_name_line_and_byte(tmp_path):
-    """Latin-1 and binary rubbish are refused where they begin."""
+    """Bytes that are not UTF-8 are refused with their line and position."""
     path = tmp_path / "latin1"
     path.write_bytes(b"fine\nna\xefve\n")
     assert damage(path).message == f"{path}:2: not UTF-8 at byte 3 of the line"
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path):
-    """No file, or a folder in its place."""
+    """A missing file and a folder give the reason of the operating system."""
     assert "No such file" in damage(tmp_path / "none").message
     assert "directory" in damage(tmp_path).message
 
 
-def test_whole_lines_have_an_end(tmp_path):
-    """Line ends of either kind go; a last line without one is torn."""
+def test_terminated_lines_have_an_end(tmp_path):
+    """Line ends of Unix and Windows are removed, and a last line without one counts as truncated."""
     path = tmp_path / "table"
     path.write_bytes(b"a\n\nb\r\n")
     assert list(terminated_lines(path)) == [(1, "a"), (3, "b")]

@@ -1,4 +1,4 @@
-"""lorb.formats.parsing.token_marks: words out of tokens."""
+"""lorb.formats.parsing.token_marks: words without the marks of tokens."""
 
 import pytest
 
@@ -22,12 +22,12 @@ from lorb.formats.parsing.token_marks import strip_token_marks
     ],
 )
 def test_marks_of_tokens_go_and_words_stay(text, words):
-    """Also words that look like tokens: <unk> was recognised as something."""
+    """Token marks and control tokens are removed; <unk> and other words in angle brackets stay."""
     assert strip_token_marks(text, Notices()) == words
 
 
 def test_what_was_done_is_counted():
-    """Once a text."""
+    """Each kind of change is counted once for each text."""
     notices = Notices()
     for text in ("▁a▁b<eos>", "▁c", "d"):
         strip_token_marks(text, notices)

@@ -25,12 +25,12 @@ from support.lists.formats_as_written import refusal
     ],
 )
 def test_plain_numbers_and_tensors_are_read(text, number):
-    """As Python and PyTorch print them."""
+    """Numbers as printed by Python and PyTorch are parsed."""
     assert parse_score(text, Path("score"), 1, Notices()) == number
 
 
 def test_tensors_are_counted():
-    """They have lost digits."""
+    """Scores printed as tensors, which lose digits, are counted in the notices."""
     notices = Notices()
     for text in ("tensor(-1.0)", "-1.0", "tensor(-2.0)"):
         parse_score(text, Path("score"), 1, notices)
@@ -56,6 +56,6 @@ def test_tensors_are_counted():
     ],
 )
 def test_everything_else_is_refused_with_its_place(text):
-    """No score is better than a wrong one."""
+    """Text that is not a finite number is refused with file and line."""
     error = refusal(lambda: parse_score(text, Path("score"), 7, Notices()))
     assert error.message.startswith("score:7: ")

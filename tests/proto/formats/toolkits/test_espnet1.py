@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.espnet1: ESPnet1's data.json."""
+"""lorb.formats.toolkits.espnet1: data.json of ESPnet1."""
 
 import json
 from functools import partial
@@ -12,19 +12,19 @@ read = partial(read_with, read_espnet1)
 
 
 def written(tmp_path, content):
-    """A data.json with this content."""
+    """Writes a data.json with this content."""
     path = tmp_path / "data.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content, indent=4, ensure_ascii=False))
     return path
 
 
 def output(n, text="▁a", **others):
-    """One hypothesis as ESPnet writes it."""
+    """One hypothesis as ESPnet1 writes it."""
     return {"name": f"target1[{n}]", "rec_text": text, "score": -float(n), "text": "a"} | others
 
 
 def test_tokens_become_words_and_the_reference_is_kept():
-    """U+2581 and <eos> go, which is said; the text beside each hypothesis is the reference."""
+    """Token marks are removed and counted, and the text beside the hypotheses is the reference."""
     records, notices = read(FOLDER / "espnet1" / "data.json")
     assert hypotheses(records)["3536-8226-0007"] == [
         ("of course it ain't said missus bossel", pytest.approx(-2.389)),
@@ -40,21 +40,21 @@ def test_tokens_become_words_and_the_reference_is_kept():
 
 
 def test_every_utterance_has_the_line_it_begins_on():
-    """The document is one value; a list is found in it again."""
+    """Each list has the line of its utterance in the document."""
     records, _ = read(FOLDER / "espnet1" / "data.json")
     lines = (FOLDER / "espnet1" / "data.json").read_text().splitlines()
     for record in records:
         assert lines[record.line - 1].strip() == f'"{record.nbest.id}": {{'
 
 
-def test_hypotheses_stand_in_the_order_of_their_numbers(tmp_path):
+def test_hypotheses_are_ordered_by_their_numbers(tmp_path):
     """target1[10] comes after target1[2], whatever the order of the array."""
     path = written(tmp_path, {"utts": {"u": {"output": [output(n, f"▁{n}<eos>") for n in (10, 1, 2)]}}})
     assert [text for text, _ in hypotheses(read(path)[0])["u"]] == ["1", "2", "10"]
 
 
 def test_character_models_leave_blanks_alone(tmp_path):
-    """Where ESPnet has put the blanks itself, only <eos> goes; <space> is known too."""
+    """Texts of character models keep their blanks, and lose <eos> and <space>."""
     path = written(tmp_path, {"utts": {"u": {"output": [output(1, "A CAT<eos>"), output(2, "A<space>CAT<eos>")]}}})
     assert [text for text, _ in hypotheses(read(path)[0])["u"]] == ["A CAT", "A CAT"]
 
@@ -77,13 +77,13 @@ def test_character_models_leave_blanks_alone(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, entry, words):
-    """The line is the utterance's."""
+def test_errors_name_the_line(tmp_path, entry, words):
+    """An error in an utterance names the line on which the utterance begins."""
     error = refusal(lambda: read(written(tmp_path, f'{{"utts": {{\n\n"u": {entry}}}}}')))
     assert error.line == 3
     assert words in error.message
 
 
 def test_utts_is_an_object(tmp_path):
-    """An array there is another file's."""
+    """A file whose "utts" is an array is refused."""
     assert '"utts" is not an object' in refusal(lambda: read(written(tmp_path, '{"utts": [1]}'))).message

@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.espnet2: ESPnet2's n-best folders."""
+"""lorb.formats.toolkits.espnet2: n-best folders of ESPnet2."""
 
 import shutil
 from functools import partial
@@ -12,7 +12,7 @@ from support.lists.formats_as_written import FOLDER, hypotheses, read_with, refu
 
 @pytest.fixture
 def folder(tmp_path):
-    """A decoding folder to break."""
+    """A copy of the sample folder that a test may change."""
     return Path(shutil.copytree(FOLDER / "espnet2", tmp_path / "test_other"))
 
 
@@ -26,8 +26,8 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_splits_are_read_with_short_lists_and_tensors():
-    """The n-best lists are under logdir alone; a list ends where the next file lacks it."""
+def test_jobs_are_read_with_short_lists_and_tensors():
+    """The lists of all jobs are read, also lists with fewer hypotheses and scores printed as tensors."""
     records, notices = read(FOLDER / "espnet2")
     assert hypotheses(records) == {
         "5338-284437-0002": [
@@ -55,13 +55,13 @@ def test_splits_are_read_with_short_lists_and_tensors():
 
 @pytest.mark.parametrize("place", ["logdir", "logdir/output.1"])
 def test_any_level_may_be_named(place):
-    """The folder of the jobs, or one job's."""
+    """The path may be the folder of all jobs or of one job."""
     assert is_espnet2(FOLDER / "espnet2" / place)
     assert {"5338-284437-0002", "5338-284437-0003"} <= set(hypotheses(read(FOLDER / "espnet2" / place)[0]))
 
 
-def test_jobs_and_ranks_stand_in_the_order_of_their_numbers(tmp_path):
-    """output.10 comes after output.2, 10best_recog after 9best_recog."""
+def test_jobs_and_ranks_are_ordered_by_their_numbers(tmp_path):
+    """output.10 comes after output.2, and 10best_recog after 9best_recog."""
     for job in range(10, 0, -1):
         for n in range(1, 12):
             rank = tmp_path / f"output.{job}" / f"{n}best_recog"
@@ -74,21 +74,21 @@ def test_jobs_and_ranks_stand_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_an_empty_text_is_a_hypothesis(folder):
-    """ESPnet writes a blank for an utterance that is too short."""
+    """An empty text, which ESPnet writes for a short utterance, is a hypothesis."""
     edit(folder / "logdir/output.2/1best_recog/text", "of course it ain't said missus bossel", " ")
     assert hypotheses(read(folder)[0])["3536-8226-0007"][0] == ("", pytest.approx(-2.3890001))
 
 
 def test_owsm_folders_give_the_text_without_special_tokens(folder):
-    """s2t_inference.py writes both."""
+    """In OWSM folders text_nospecial is read."""
     for text in folder.glob("logdir/*/*/text"):
         text.with_name("text_nospecial").write_text(text.read_text())
         text.write_text("".join(line.replace(" ", " <eng><asr>", 1) + "\n" for line in text.read_text().splitlines()))
     assert hypotheses(read(folder)[0])["5338-284437-0002"][0][0] == "what that little cabin"
 
 
-def test_folders_without_scores_give_lists_without(folder):
-    """And it is said."""
+def test_folders_without_scores_give_unscored_lists(folder):
+    """Without files of scores the lists have no scores, and a notice says so."""
     for score in folder.glob("logdir/*/*/score"):
         score.unlink()
     records, notices = read(folder)
@@ -97,7 +97,7 @@ def test_folders_without_scores_give_lists_without(folder):
 
 
 def test_a_score_that_is_missing_is_named_with_its_file(folder):
-    """The id and both files."""
+    """A missing score is an error that names the id and both files."""
     scores = folder / "logdir/output.1/2best_recog/score"
     edit(scores, scores.read_text().splitlines()[0] + "\n", "")
     error = refusal(lambda: read(folder))
@@ -114,15 +114,15 @@ def test_a_score_that_is_missing_is_named_with_its_file(folder):
     ],
 )
 def test_an_id_in_one_file_alone_is_an_error(folder, file, words):
-    """A hypothesis that no better one precedes, a score without a text, a text without a score."""
+    """An id that only one of the files has is an error."""
     path = folder / "logdir/output.1" / file
     path.write_text(path.read_text() + "5338-284437-0009 -1.0\n")
     error = refusal(lambda: read(folder))
     assert words in error.message or "id '5338-284437-0009' of" in error.message
 
 
-def test_a_score_that_is_no_number_has_its_line(folder):
-    """Nan is none either: the server would refuse it."""
+def test_a_score_that_is_no_number_is_refused(folder):
+    """A score that is not finite is refused with file and line."""
     scores = folder / "logdir/output.2/1best_recog/score"
     edit(scores, scores.read_text().split()[1], "nan")
     error = refusal(lambda: read(folder))
@@ -140,13 +140,13 @@ def test_a_score_that_is_no_number_has_its_line(folder):
     ],
 )
 def test_what_a_job_did_not_write_is_an_error(folder, lost, words):
-    """Its utterances would be missing, and nobody would see it."""
+    """A missing job, rank or file is an error, since its utterances would be lost silently."""
     for path in folder.glob(lost):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert words in refusal(lambda: read(folder)).message
 
 
 def test_another_folder_is_refused(tmp_path):
-    """The message says what was looked for."""
+    """The message for another folder says which files are missing."""
     assert not is_espnet2(tmp_path)
     assert "no 1best_recog/text in it" in refusal(lambda: read(tmp_path)).message

@@ -12,14 +12,14 @@ read = partial(read_with, read_huggingface)
 
 
 def written(tmp_path, output):
-    """A file with one output."""
+    """Writes a file with one output."""
     path = tmp_path / "u1.json"
     path.write_text(json.dumps(output))
     return path
 
 
-def test_a_flat_batch_of_whisper_is_cut_by_its_ids():
-    """num_return_sequences texts for each; the leading blank goes, case and punctuation are the model's."""
+def test_a_flat_whisper_batch_is_split_by_its_ids():
+    """A flat batch is split into equal parts, one for each id, and leading blanks are removed."""
     records, notices = read(FOLDER / "huggingface/whisper.json")
     assert hypotheses(records)["5338-284437-0003"] == [
         ("Exclaimed trot of course.", -0.220975),
@@ -31,7 +31,7 @@ def test_a_flat_batch_of_whisper_is_cut_by_its_ids():
 
 
 def test_lm_score_is_the_total():
-    """Pyctcdecode's lm_score holds the logit score already: adding them would count the acoustics twice."""
+    """lm_score is the total score; logit_score is part of it, and the difference is the LM's."""
     records, notices = read(FOLDER / "huggingface/wav2vec2_with_lm.jsonl")
     first = records[0].nbest.hypotheses[0]
     assert first.first_pass_score == -0.5246
@@ -40,15 +40,15 @@ def test_lm_score_is_the_total():
     assert notices == ["3 outputs with lm_score as the total score, which logit_score is a part of"]
 
 
-def test_a_nested_batch_is_a_list_each(tmp_path):
-    """As batch_decode(n_best=2) returns it; without ids the file names them."""
+def test_a_nested_batch_gives_one_list_for_each_utterance(tmp_path):
+    """A nested batch gives one list for each utterance, named after the file."""
     output = {"text": [["a", "b"], ["c", "d"]], "logit_score": [[-1, -2], [-3, -4]], "lm_score": [[-2, -4], [-6, -8]]}
     found = hypotheses(read(written(tmp_path, output))[0])
     assert found == {"u1-1": [("a", -2), ("b", -4)], "u1-2": [("c", -6), ("d", -8)]}
 
 
 def test_scores_of_a_nested_batch_may_be_flat(tmp_path):
-    """The texts say where one utterance ends, so that scores which rise there are none of one utterance."""
+    """Flat scores are split in the shape of the nested texts."""
     output = {"text": [["a", "b"], ["c", "d"]], "sequences_scores": [-1, -2, -1.5, -4]}
     found = hypotheses(read(written(tmp_path, output))[0])
     assert found == {"u1-1": [("a", -1), ("b", -2)], "u1-2": [("c", -1.5), ("d", -4)]}
@@ -65,12 +65,12 @@ def test_scores_of_a_nested_batch_may_be_flat(tmp_path):
     ],
 )
 def test_one_utterance_is_read_however_it_is_dumped(tmp_path, output, expected):
-    """n_best=1 gives bare values; special tokens go; scores may be absent."""
+    """Bare values, lists, special tokens and missing scores of one utterance are read."""
     assert hypotheses(read(written(tmp_path, output))[0]) == expected
 
 
 def test_references_and_other_fields_are_kept(tmp_path):
-    """Of a batch, one for each list."""
+    """The references and other fields of a batch are kept."""
     output = {"ids": ["x", "y"], "refs": ["a", "b"], "text": ["a", "b"], "sequences_scores": [-1, -2], "model": "w"}
     records, _ = read(written(tmp_path, output))
     assert [(record.nbest.id, record.nbest.reference) for record in records] == [("x", "a"), ("y", "b")]
@@ -93,8 +93,8 @@ def test_references_and_other_fields_are_kept(tmp_path):
         ({"ids": ["x"], "text": []}, '"hyps" is empty'),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, output, words):
-    """One line, with the place."""
+def test_errors_say_what_is_wrong(tmp_path, output, words):
+    """A wrong output is refused with its line and the problem."""
     error = refusal(lambda: read(written(tmp_path, output)))
     assert error.line == 1
     assert words in error.message

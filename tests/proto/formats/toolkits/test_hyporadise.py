@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.hyporadise: HyPoradise's JSON."""
+"""lorb.formats.toolkits.hyporadise: JSON of HyPoradise."""
 
 import json
 from functools import partial
@@ -17,14 +17,14 @@ UNSCORED = {"instruction": "choose", "input": ["x", "y"], "output": "y"}
 
 
 def written(tmp_path, content):
-    """A file of this format."""
+    """Writes a file of this format."""
     path = tmp_path / "train_atis.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content, indent=4))
     return path
 
 
 def test_scored_and_unscored_records_are_read(tmp_path):
-    """am_score and score become the first pass, the output the reference; other fields stay."""
+    """Scores under both names, references and other fields are read."""
     path = written(tmp_path, [SCORED, UNSCORED, {"input": ["z"], "score": [-1], "id": 7}])
     scored, unscored, bare = read(path)[0]
     assert [(h.transcript, h.first_pass_score) for h in scored.nbest.hypotheses] == [
@@ -39,14 +39,14 @@ def test_scored_and_unscored_records_are_read(tmp_path):
 
 
 def test_padding_merges(tmp_path):
-    """Copies stay in the list, as sent, and count as one text."""
+    """Padded copies stay in the list, and count as one distinct text."""
     (record,) = read(written(tmp_path, [SCORED]))[0]
     assert len(record.nbest.hypotheses) == 3
     assert [each.transcript for each in record.nbest.distinct()] == ["a b", "a c"]
 
 
 def test_a_record_without_id_is_named_after_its_place(tmp_path):
-    """The name is the same at every reading and differs between records."""
+    """A record without id is named after the file and its number."""
     path = written(tmp_path, [UNSCORED, SCORED, UNSCORED])
     assert [r.nbest.id for r in read(path)[0]] == ["train_atis.json-1", "i09", "train_atis.json-3"]
 
@@ -63,8 +63,8 @@ def test_a_record_without_id_is_named_after_its_place(tmp_path):
         ('[{"input": ["a"]},', 1, "not JSON"),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, content, line, words):
-    """Records of a document that is one JSON value still have lines."""
+def test_errors_name_the_line(tmp_path, content, line, words):
+    """An error in a record names the line on which the record begins."""
     with pytest.raises(MalformedFile) as caught:
         read(written(tmp_path, content))[0]
     assert caught.value.line == line

@@ -15,7 +15,7 @@ ARCHIVE = FOLDER / "kaldi" / "archives.1"
 
 @pytest.fixture
 def archive(tmp_path):
-    """An archive to break."""
+    """A copy of a sample archive that a test may change."""
     return Path(shutil.copytree(ARCHIVE, tmp_path / "archives.1"))
 
 
@@ -23,7 +23,7 @@ read = partial(read_with, read_kaldi, acoustic_scale=0.1)
 
 
 def test_costs_become_scores():
-    """Score = -(scale * acoustic + graph), as lattice-to-nbest ranks; both parts are kept, higher is better."""
+    """The score is -(scale * acoustic + graph), and both parts are component scores."""
     records, notices = read(FOLDER / "kaldi")
     found = hypotheses(records)
     assert list(found) == ["5338-284437-0002", "5338-284437-0003", "3536-8226-0007"]
@@ -35,19 +35,19 @@ def test_costs_become_scores():
 
 
 def test_the_scale_weighs_the_acoustic_costs():
-    """At scale 1 the acoustic costs count in full."""
+    """With scale 1 the acoustic costs count in full."""
     records, _ = read(ARCHIVE, acoustic_scale=1.0)
     assert records[0].nbest.hypotheses[1].first_pass_score == pytest.approx(164.221 - 21.25)
 
 
 def test_costs_without_a_scale_are_refused():
-    """No default is right for chain models and for others, and a wrong one reorders lists."""
+    """Costs without an acoustic scale are refused, since no default fits all models."""
     with pytest.raises(InvalidInput, match="give --acoustic-scale"):
         read(ARCHIVE, acoustic_scale=None)
 
 
 def test_words_alone_are_lists_without_scores(tmp_path):
-    """nbest-to-linear need not write costs."""
+    """Without files of costs the lists have no scores, and a notice says so."""
     path = tmp_path / "transcript.txt"
     path.write_text("utt-a-1 yes \nutt-a-2 \nutt-b-1 no \n")
     records, notices = read(path, acoustic_scale=None)
@@ -56,7 +56,7 @@ def test_words_alone_are_lists_without_scores(tmp_path):
 
 
 def test_files_may_have_other_names(archive):
-    """As users of nbest-to-linear call them."""
+    """Words and costs are read from files with other names."""
     for old, new in (("words_text", "text.1"), ("acwt", "ac.1"), ("lmwt.withlm", "lm.1")):
         (archive / old).rename(archive / new)
     records, _ = read(archive / "text.1", acoustic_costs="ac.1", graph_costs="lm.1")
@@ -64,7 +64,7 @@ def test_files_may_have_other_names(archive):
 
 
 def test_sorted_keys_are_ranked_by_number(tmp_path):
-    """Sort puts u-10 before u-2; the utterance ends before the last hyphen."""
+    """Hypotheses are ordered by number, and the utterance id ends before the last hyphen."""
     path = tmp_path / "words_text"
     path.write_text("".join(f"a-b-{n} text {n} \n" for n in (1, 10, 2, 3)))
     (record,) = read(path)[0]
@@ -73,7 +73,7 @@ def test_sorted_keys_are_ranked_by_number(tmp_path):
 
 
 def test_symbols_in_place_of_words_are_noticed(tmp_path):
-    """The file before int2sym.pl has numbers: the model would read them as words."""
+    """Lists with only numbers, such as symbol ids, are counted in a notice."""
     (tmp_path / "words").write_bytes((ARCHIVE / "words").read_bytes())
     _, notices = read(tmp_path / "words")
     assert (
@@ -84,7 +84,7 @@ def test_symbols_in_place_of_words_are_noticed(tmp_path):
 
 @pytest.mark.parametrize("costs", ["acwt", "lmwt.withlm"])
 def test_a_missing_cost_is_named_with_its_file(archive, costs):
-    """The id, where it stands, and the file that lacks it."""
+    """A missing cost is an error that names the id and both files."""
     lines = (archive / costs).read_text().splitlines(keepends=True)
     (archive / costs).write_text("".join(lines[:3] + lines[4:]))
     error = refusal(lambda: read(archive))
@@ -93,7 +93,7 @@ def test_a_missing_cost_is_named_with_its_file(archive, costs):
 
 
 def test_a_cost_without_words_is_an_error(archive):
-    """A file of words that ends early is found, too."""
+    """A cost without words, of a truncated file of words, is an error."""
     words = (archive / "words_text").read_text().splitlines(keepends=True)
     (archive / "words_text").write_text("".join(words[:5]))
     error = refusal(lambda: read(archive))
@@ -102,7 +102,7 @@ def test_a_cost_without_words_is_an_error(archive):
 
 
 def test_one_file_of_costs_alone_is_an_error(archive):
-    """Half a score is none."""
+    """Acoustic costs without graph costs are an error."""
     (archive / "lmwt.withlm").unlink()
     assert "lmwt.withlm: cannot be read: No such file" in refusal(lambda: read(archive)).message
 
@@ -117,8 +117,8 @@ def test_one_file_of_costs_alone_is_an_error(archive):
         ("u-1 a \nu-2 b", 2, "the line has no end: the file is truncated"),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
-    """Torn, twice, or another kind of table."""
+def test_errors_name_the_line(tmp_path, text, line, words):
+    """Truncated lines, repeated ids and other tables are refused with their line."""
     path = tmp_path / "words_text"
     path.write_text(text)
     error = refusal(lambda: read(path))
@@ -131,13 +131,13 @@ def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
     [("archives.1", "archives.1 is missing"), ("archives.2/words_text", "words_text: cannot be read: No such file")],
 )
 def test_what_a_job_did_not_write_is_an_error(tmp_path, lost, words):
-    """Its utterances would be missing, and nobody would see it."""
+    """A missing job or file is an error, since its utterances would be lost silently."""
     folder = Path(shutil.copytree(FOLDER / "kaldi", tmp_path / "rescored"))
     shutil.rmtree(folder / lost) if (folder / lost).is_dir() else (folder / lost).unlink()
     assert words in refusal(lambda: read(folder)).message
 
 
 def test_another_folder_is_refused(tmp_path):
-    """The message says what was looked for."""
+    """The message for another folder says which file is missing."""
     assert not is_kaldi(tmp_path)
     assert "no words_text in it or in archives.1" in refusal(lambda: read(tmp_path)).message

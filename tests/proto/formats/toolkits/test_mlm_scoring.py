@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.mlm_scoring: awslabs/mlm-scoring's JSON."""
+"""lorb.formats.toolkits.mlm_scoring: JSON of awslabs/mlm-scoring."""
 
 import json
 from functools import partial
@@ -13,14 +13,14 @@ read = partial(read_with, read_mlm_scoring)
 
 
 def written(tmp_path, content, indent=2):
-    """A file of this format."""
+    """Writes a file of this format."""
     path = tmp_path / "dev.am.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content, indent=indent))
     return path
 
 
-def test_hypotheses_stand_in_the_order_of_their_numbers(tmp_path):
-    """hyp_10 comes after hyp_9 and not after hyp_1; leading blanks go, other fields stay."""
+def test_hypotheses_are_ordered_by_their_numbers(tmp_path):
+    """hyp_10 comes after hyp_9; leading blanks are removed, and other fields are kept."""
     hypotheses = {f"hyp_{n}": {"score": -float(n), "text": f" text {n}", "am": n} for n in (10, 1, 9, 2)}
     path = written(tmp_path, {"u1": {**hypotheses, "ref": "text 9", "speaker": "s"}})
     (record,) = read(path)[0]
@@ -35,13 +35,13 @@ def test_hypotheses_stand_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_scores_may_be_absent(tmp_path):
-    """The format's inputs need no scores."""
+    """A list without scores is read."""
     (record,) = read(written(tmp_path, {"u1": {"hyp_1": {"text": " a"}}}))[0]
     assert not record.nbest.has_scores
 
 
 def test_a_real_list_reads_the_same_as_in_the_native_format(tmp_path, sample_lists):
-    """The dev sample rewritten in this format gives the very same hypotheses."""
+    """The dev sample in this format gives the same lists as in the native format."""
     content = {
         nbest.id: {
             **{
@@ -67,8 +67,8 @@ def test_a_real_list_reads_the_same_as_in_the_native_format(tmp_path, sample_lis
         ("[1]", 1, "not JSON"),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, content, line, words):
-    """Records of a document that is one JSON value still have lines."""
+def test_errors_name_the_line(tmp_path, content, line, words):
+    """An error in an utterance names the line on which the utterance begins."""
     with pytest.raises(MalformedFile) as caught:
         read(written(tmp_path, content))[0]
     assert caught.value.line == line

@@ -17,7 +17,7 @@ read = partial(read_with, read_nemo)
 
 
 def written(tmp_path, beams, manifest=ENTRY, name="beams_width2.tsv"):
-    """A file of beams with its manifest beside it."""
+    """Writes a file of beams, and its manifest beside it."""
     path = tmp_path / name
     path.write_text(beams)
     path.with_suffix(".json").write_text(manifest)
@@ -25,7 +25,7 @@ def written(tmp_path, beams, manifest=ENTRY, name="beams_width2.tsv"):
 
 
 def test_beams_get_names_and_references_of_the_manifest():
-    """Each entry has beam_size lines, the last of them empty texts where the search found fewer."""
+    """Each manifest entry gives the id, reference and fields of its beams; beams may be empty."""
     records, notices = read(BEAMS)
     found = hypotheses(records)
     assert found["3536-8226-0007"][1:] == [
@@ -42,8 +42,8 @@ def test_beams_get_names_and_references_of_the_manifest():
     assert notices == ["3 lists named after their recording, without folder and suffix"]
 
 
-def test_manifest_and_size_may_be_told(tmp_path):
-    """Whatever the beams are called."""
+def test_manifest_and_beam_size_may_be_given(tmp_path):
+    """Beams of any file name are read with a given manifest and beam size."""
     path = tmp_path / "dev.tsv"
     path.write_bytes(BEAMS.read_bytes())
     records, _ = read(path, nemo_manifest=MANIFEST, nemo_beam_size=3)
@@ -51,7 +51,7 @@ def test_manifest_and_size_may_be_told(tmp_path):
 
 
 def test_beams_without_a_manifest_or_a_size_are_refused(tmp_path):
-    """Each message names the flag, and the convention in its place."""
+    """Beams without manifest or beam size are refused, and the message names the flag."""
     alone = tmp_path / "dev_width3.tsv"
     alone.write_bytes(BEAMS.read_bytes())
     assert "give --nemo-manifest, or put it beside them as dev_width3.json" in refusal(lambda: read(alone)).message
@@ -60,7 +60,7 @@ def test_beams_without_a_manifest_or_a_size_are_refused(tmp_path):
 
 
 def test_segments_of_one_recording_differ_by_their_offset(tmp_path):
-    """NeMo's manifests may cut a recording up; an entry's own id comes first."""
+    """Segments of one recording are named by their offset, and an entry's own id takes precedence."""
     manifest = (
         '{"audio_filepath": "a.wav", "offset": 0.0, "duration": 1}\n'
         '{"audio_filepath": "a.wav", "offset": 12.5, "duration": 1}\n'
@@ -82,7 +82,7 @@ def test_segments_of_one_recording_differ_by_their_offset(tmp_path):
     ],
 )
 def test_beams_that_do_not_fit_are_refused_with_their_line(tmp_path, beams, line, words):
-    """Beams are told apart by counting: one too many or too few would give every later list another's."""
+    """Missing, extra, malformed and truncated beams are refused with their line."""
     path = written(tmp_path, beams)
     error = refusal(lambda: read(path))
     assert (error.path, error.line) == (str(path), line)
@@ -99,7 +99,7 @@ def test_beams_that_do_not_fit_are_refused_with_their_line(tmp_path, beams, line
     ],
 )
 def test_a_broken_manifest_is_named_with_its_line(tmp_path, manifest, words):
-    """Its own errors are not the beams'."""
+    """An error in the manifest names its line."""
     error = refusal(lambda: read(written(tmp_path, "yes\t-1\nno\t-2\n", manifest)))
     assert error.line == 1
     assert words in error.message

@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.srilm: SRILM's three formats."""
+"""lorb.formats.toolkits.srilm: the three n-best formats of SRILM."""
 
 import gzip
 import math
@@ -13,7 +13,7 @@ read = partial(read_with, read_srilm)
 
 
 def test_a_bytelog_is_1024_logs_to_base_1_0001(tmp_path):
-    """As nbest-format(5) defines it; the header says the format, or the brackets do."""
+    """Bytelogs are converted to natural log, with and without a header."""
     path = tmp_path / "u1"
     for header in ("NBestList1.0\n", ""):
         path.write_text(f"{header}(-100) yes\n(-200) no\n")
@@ -22,7 +22,7 @@ def test_a_bytelog_is_1024_logs_to_base_1_0001(tmp_path):
 
 
 def test_composite_scores_are_read_and_pauses_left_out():
-    """NBestList1.0 as the decoder writes it."""
+    """Scores of NBestList1.0 are read, and pauses are removed."""
     records, notices = read(FOLDER / "srilm/bytelog/5338-284437-0002")
     assert hypotheses(records) == {
         "5338-284437-0002": [
@@ -35,7 +35,7 @@ def test_composite_scores_are_read_and_pauses_left_out():
 
 
 def test_phones_and_states_of_a_backtrace_are_no_words():
-    """NBestList2.0: what lies inside a word's times is left out; the words' own scores are added up."""
+    """In NBestList2.0 phones and states are dropped, and the scores of the words are summed."""
     (record,), _ = read(FOLDER / "srilm/bytelog/5338-284437-0003")
     first = record.nbest.hypotheses[0]
     assert first.transcript == "exclaimed trot of course"
@@ -47,8 +47,8 @@ def test_phones_and_states_of_a_backtrace_are_no_words():
     assert first.first_pass_score == pytest.approx(-9 * bytelog)
 
 
-def test_acoustic_and_language_scores_are_weighed_as_srilm_weighs_them(tmp_path):
-    """log10 becomes natural log, the total is divided by the weight, and the best stands first."""
+def test_log10_scores_are_combined_as_srilm_does(tmp_path):
+    """log10 scores become natural log, the total is divided by the LM weight, and lists are sorted by it."""
     path = tmp_path / "u1.score.gz"
     path.write_bytes(gzip.compress(b"-100 -12.5 2 so so\n-90 -11 1 so\n"))
     (record,), notices = read(path, srilm_lm_weight=10.0, srilm_word_weight=0.5)
@@ -67,8 +67,8 @@ def test_acoustic_and_language_scores_are_weighed_as_srilm_weighs_them(tmp_path)
     ]
 
 
-def test_a_folder_is_a_list_a_file():
-    """In the order of their names, which name the lists."""
+def test_a_folder_gives_one_list_for_each_file():
+    """A folder gives one list for each file, in the order of the file names."""
     found = hypotheses(read(FOLDER / "srilm/log10")[0])
     assert list(found) == ["3536-8226-0007", "5338-284437-0002", "5338-284437-0003"]
     assert found["5338-284437-0002"][0][0] == "what that little cabin"
@@ -90,8 +90,8 @@ def test_a_folder_is_a_list_a_file():
         ("-1 z 1 a\n", 1, "'z' is not a finite number"),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
-    """In each of the formats."""
+def test_errors_name_the_line(tmp_path, text, line, words):
+    """Errors in all three formats name their line."""
     path = tmp_path / "u1"
     path.write_text(text)
     error = refusal(lambda: read(path))
@@ -112,6 +112,6 @@ def test_what_is_wrong_has_its_line(tmp_path, text, line, words):
         ("(a) yes", False),
     ],
 )
-def test_first_lines_are_told_from_other_formats(text, answer):
-    """A header, a score in brackets, or three numbers."""
+def test_first_lines_are_distinguished_from_other_formats(text, answer):
+    """Only a header, a score in brackets or three numbers are a first line of SRILM."""
     assert is_srilm_line(text) is answer

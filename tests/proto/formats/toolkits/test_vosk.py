@@ -1,4 +1,4 @@
-"""lorb.formats.toolkits.vosk: Vosk's results with alternatives."""
+"""lorb.formats.toolkits.vosk: results of Vosk with alternatives."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ read = partial(read_with, read_vosk)
 
 
 def test_confidences_are_log_likelihoods():
-    """Taken as they are: natural log, and no probabilities though they are called confidence."""
+    """Confidences are taken as natural log scores."""
     records, _ = read(FOLDER / "vosk/recording.json")
     assert list(hypotheses(records)) == ["recording-1", "recording-2", "recording-3"]
     assert hypotheses(records)["recording-2"] == [
@@ -23,7 +23,7 @@ def test_confidences_are_log_likelihoods():
 
 
 def test_silence_is_left_out_blanks_go_and_ids_are_kept(tmp_path):
-    """FinalResult of nothing is {"text": ""}; older versions begin texts with a blank."""
+    """Results without alternatives are left out and counted, leading blanks are removed, and ids are kept."""
     path = tmp_path / "r.jsonl"
     path.write_text('{"text": ""}\n{"id": "u1", "alternatives": [{"confidence": 1.5, "text": " yes"}]}\n')
     records, notices = read(path)
@@ -43,8 +43,8 @@ def test_silence_is_left_out_blanks_go_and_ids_are_kept(tmp_path):
         ('[{"confidence": "1", "text": "a"}]', '"score" is not a number'),
     ],
 )
-def test_what_is_wrong_has_its_line(tmp_path, alternatives, words):
-    """The line is the result's."""
+def test_errors_name_the_line(tmp_path, alternatives, words):
+    """An error in a result names the line on which the result begins."""
     path = tmp_path / "r.json"
     path.write_text(f'\n{{"alternatives": {alternatives}}}')
     error = refusal(lambda: read(path))
