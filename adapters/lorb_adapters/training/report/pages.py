@@ -19,11 +19,10 @@ _TABLE_POINTS = 20
 
 
 def template_environment(*folders: Path) -> Environment:
-    """Jinja's environment for templates in `folders` and in this package.
+    """Returns Jinja's environment for the templates in `folders` and in this package; HTML templates escape all texts.
 
-    HTML templates escape every text. Filters: `fmt` is Python's format(), None being NaN; `interval`
-    shows the ends of an interval of rate changes; `clock` shows seconds as minutes and seconds; `slug` makes the name
-    of a set an id.
+    Filters: `fmt` applies Python's format(), with None as NaN. `interval` shows the two ends of an interval. `clock`
+    shows seconds as minutes and seconds. `slug` turns the name of a set into an HTML id.
     """
     environment = Environment(
         loader=FileSystemLoader([*folders, _TEMPLATES]),
@@ -37,46 +36,43 @@ def template_environment(*folders: Path) -> Environment:
 
 
 def report_markdown(report: Report) -> str:
-    """report.md."""
-    losses = loss_curve(report.losses, _TABLE_POINTS)
-    return template_environment().get_template("run.md.j2").render(report=report, losses=losses)
+    """Renders report.md."""
+    return _render("run.md.j2", report=report, losses=loss_curve(report.losses, _TABLE_POINTS))
 
 
 def run_page(report: Report) -> str:
-    """report.html: an HTML page that needs no other file. Raises InvalidInput if matplotlib is missing."""
-    return (
-        template_environment()
-        .get_template("run.html.j2")
-        .render(
-            title=report.title,
-            report=report,
-            run=[("", report)],
-            plots=plots,
-            word_diff=_word_diff,
-            fact_columns=FACT_COLUMNS,
-            finding_columns=FINDING_COLUMNS,
-            nothing_found=NOTHING_FOUND,
-        )
+    """Renders report.html, which needs no other file. Raises InvalidInput if matplotlib is missing."""
+    return _render(
+        "run.html.j2",
+        title=report.title,
+        report=report,
+        run=[("", report)],
+        plots=plots,
+        word_diff=_word_diff,
+        fact_columns=FACT_COLUMNS,
+        finding_columns=FINDING_COLUMNS,
+        nothing_found=NOTHING_FOUND,
     )
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """An HTML page that needs no other file. Raises InvalidInput if matplotlib is missing."""
-    return (
-        template_environment()
-        .get_template("comparison.html.j2")
-        .render(
-            title="Runs side by side",
-            comparison=comparison,
-            runs=list(zip(comparison.labels, comparison.runs, strict=True)),
-            plots=plots,
-            num_colours=NUM_COLOURS,
-        )
+    """Renders a comparison as an HTML page that needs no other file. Raises InvalidInput if matplotlib is missing."""
+    return _render(
+        "comparison.html.j2",
+        title="Runs side by side",
+        comparison=comparison,
+        runs=list(zip(comparison.labels, comparison.runs, strict=True)),
+        plots=plots,
+        num_colours=NUM_COLOURS,
     )
 
 
+def _render(template: str, **values: object) -> str:
+    return template_environment().get_template(template).render(values)
+
+
 def _word_diff(reference: str, hypothesis: str) -> list[tuple[str, str]]:
-    """Parts of a hypothesis with their HTML tags: "mark" for wrong words, "del" for missing ones, "" for correct ones.
+    """Splits a hypothesis in (HTML tag, text): "mark" for wrong words, "del" for missing ones, "" for correct ones.
 
     Words are aligned by Levenshtein distance, as word errors are counted.
     """

@@ -54,7 +54,7 @@ def dev_curve(runs: Runs) -> str:
         _whole_numbers(axes)
         _legend_above([axes])
 
-    return svg("dev-course", draw)
+    return svg("dev-curve", draw)
 
 
 def weights(runs: Runs) -> str:
@@ -92,7 +92,7 @@ def by_length(name: str, ranges: Sequence[LengthRange]) -> str:
             axes.bar(places, rates, width=0.25, color=_system_colour(i), label=system)
         axes.set_xticks(range(len(ranges)), [f"{_word_range(r)}\n{r.utterances:,}" for r in ranges])
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel("words in the reference, and how many utterances have so many")
+        axes.set_xlabel("words in the reference, and number of utterances")
         axes.set_ylabel("WER, %")
         _legend_above([axes])
 

@@ -50,7 +50,7 @@ def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
     assert evaluation.percent(evaluation.oracle) == pytest.approx(100 * jiwer.wer(references, best))
 
 
-def test_the_margin_is_told_with_and_without(tiny_bert, sample_dev):
+def test_figures_are_given_with_and_without_the_margin(tiny_bert, sample_dev):
     """A margin above all leads keeps the first pass; the figures without it are those of margin 0; MAPSSWE agrees."""
     lists = encode_lists(sample_dev, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
     scores = [[-float(errors) for errors in each.errors] for each in lists]

@@ -1,13 +1,16 @@
 """The page of a run: complete without other files, made of report.json alone, and safe with any text."""
 
 import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
-from lorb_adapters.training.report.pages import run_page
-from lorb_adapters.training.report.report import Report
+from lorb_adapters.training.report.pages import report_markdown, run_page
+from lorb_adapters.training.report.report import Report, read_report
 
+PUBLISHED = Path(__file__).parents[4] / "adapters/store/librispeech/versions/2-d4fb57d63d88"
 VOID = {"meta", "path", "use", "line", "rect"}
 
 
@@ -127,6 +130,27 @@ def test_a_page_is_made_of_the_least_that_a_run_can_give(report_json):
     figures["cost"]["seconds"] = 0
     figures["sets"]["dev"].update(by_length=[], by_depth=[], by_posterior=[], words=0)
     assert Page(run_page(Report.parse(json.dumps(figures).encode(), "report.json"))).tags.count("svg") == 9
+
+
+def test_a_published_report_is_rendered_as_it_was_published():
+    """The Markdown of a report.json published by an older LoRB has its report.md's lines, in today's words."""
+    published = (PUBLISHED / "report.md").read_text()
+    for old, new in (("recovered gap", "oracle gap closed"), ("fixed", "improved"), ("broken", "worsened")):
+        published = published.replace(old, new).replace(old.capitalize(), new.capitalize())
+    rendered = report_markdown(read_report(PUBLISHED))
+    assert without_padding(rendered) == without_padding(published)
+
+
+def without_padding(markdown):
+    """The lines of a document whose tables may be aligned or not."""
+    return [re.sub(r"-{3,}", "---", " ".join(line.split())) for line in markdown.splitlines()]
+
+
+def test_a_name_cannot_break_a_markdown_table(report_json):
+    """A column sign in the name of a set is escaped in report.md."""
+    figures = json.loads(report_json)
+    figures["sets"]["a|b"] = figures["sets"]["dev"]
+    assert "| a\\|b | " in report_markdown(Report.parse(json.dumps(figures).encode(), "report.json"))
 
 
 def test_matplotlib_is_imported_late():

@@ -80,7 +80,7 @@ def test_what_lacks_a_key_is_refused_by_its_name_or_read(report_json):
     assert all(each.startswith("some/report.json") and "\n" not in each for each in complaints)
 
 
-def test_an_older_report_is_told_from_no_report_and_a_newer_one(report_json):
+def test_older_newer_and_wrong_files_have_messages_of_their_own(report_json):
     """An older schema, another file, a newer schema, broken JSON and wrong values each have a message of their own."""
     older = {"command": "", "sets": {}, "losses": []}
     for content, reason in (

@@ -35,8 +35,8 @@ def test_a_plot_is_drawn_in_the_pages_colours_and_points_at_no_other_file():
 
 def test_lines_beyond_the_colours_differ_in_their_dashes():
     """The first 24 lines differ in colour or dash."""
-    looks = [(svg.colour(i), svg.dash(i)) for i in range(24)]
-    assert len(set(looks)) == 24
+    styles = [(svg.colour(i), svg.dash(i)) for i in range(24)]
+    assert len(set(styles)) == 24
 
 
 def test_without_matplotlib_it_is_said_what_to_install(monkeypatch):
