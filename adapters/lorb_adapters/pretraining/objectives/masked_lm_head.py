@@ -53,7 +53,7 @@ class MaskedLmHead:
 
     @classmethod
     def of(cls, base: Base, seed: int) -> "MaskedLmHead":
-        """The head in the base's checkpoint, or an untrained one drawn from `seed`, with a uniform bias."""
+        """The head in the base's checkpoint, or an untrained one drawn from `seed`, with biases of 0."""
         config = encoder_config(base)
         activation: Callable[[Tensor], Tensor] = ACT2FN[config.hidden_act if config.model_type == "bert" else "gelu"]
         pretrained = _pretrained(base.name, config)

@@ -1,1 +1,1 @@
-"""Word errors, tuning on dev, calibration."""
+"""Evaluation on lists: word errors, their breakdown and significance, tuning on dev, calibration."""
