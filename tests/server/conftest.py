@@ -1,4 +1,4 @@
-"""What the server's tests share: adapters published for the tiny BERT, what serves them, and what it is made of."""
+"""Fixtures of the server tests: stores, running servers, and the parts of a registry."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from support.servers.serving import WAIT_SECONDS, running_server
 
 @pytest.fixture(scope="session")
 def publishing_base(tiny_bert) -> Base:
-    """The tiny BERT as a trainer has it: never the one of a running server."""
+    """The tiny BERT base as a trainer loads it, never shared with a running server."""
     return load_base(str(tiny_bert))
 
 
@@ -31,7 +31,7 @@ def store(tmp_path, publishing_base) -> Store:
 
 @pytest.fixture(scope="session")
 def shared_store(publishing_base, tmp_path_factory) -> Store:
-    """A store with one stable version of the domain `voice`, for tests that leave it as it is."""
+    """A store with one stable version of `voice`, for tests that do not change it."""
     store = Store(str(tmp_path_factory.mktemp("shared-store")))
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
     return store
@@ -39,7 +39,7 @@ def shared_store(publishing_base, tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def server(tiny_bert, publishing_base, tmp_path_factory):
-    """A server of `voice`, shared by a file's tests: they leave it as it was."""
+    """A server of `voice`, shared by a module's tests, which leave it unchanged."""
     folder = tmp_path_factory.mktemp("shared-store")
     store = Store(str(folder))
     store.publish(make_publication(publishing_base, "voice", seed=1), set_stable=True)
@@ -49,7 +49,7 @@ def server(tiny_bert, publishing_base, tmp_path_factory):
 
 @pytest.fixture
 def held(tiny_bert, store):
-    """A server of its own for one test, that scores every list anew."""
+    """A server whose model a test can hold, without a score cache."""
     with running_server(tiny_bert, store.url, score_cache_bytes=0) as server:
         held = HeldServer(server)
         yield held
@@ -59,13 +59,13 @@ def held(tiny_bert, store):
 
 @pytest.fixture
 def parts():
-    """A registry's: a catalogue, a loader and metrics."""
+    """The parts of a registry: an in-memory store, a scripted loader, and metrics."""
     return make_parts()
 
 
 @pytest.fixture
 def run(publishing_base):
-    """Runs `test(bench)` with a rescorer's Bench, on a loop of its own."""
+    """Runs `test(bench)` with a rescorer's Bench on its own event loop."""
 
     def runs(test, *, max_queue_tokens=1000, cache_bytes=0):
         async def with_bench():
@@ -86,7 +86,7 @@ def run(publishing_base):
 
 @pytest.fixture
 def restored_logs():
-    """Puts the loggers back as pytest had them."""
+    """Restores the loggers after the test."""
     root, grpc_log = logging.getLogger(), logging.getLogger("grpc")
     before = (root.handlers[:], root.level, grpc_log.level)
     yield

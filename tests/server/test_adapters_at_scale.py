@@ -1,4 +1,4 @@
-"""Hundreds of adapters on a device that holds twenty: real files, a real tiny base, the whole server."""
+"""Three hundred adapters on a device that holds twenty, with real files and a whole server."""
 
 import copy
 import random
@@ -25,7 +25,7 @@ TEXTS = ("the cat sat", "the cat sad")
 
 @pytest.fixture(scope="module")
 def store(publishing_base, tmp_path_factory):
-    """Three hundred domains, each with an adapter of its own; written as a copy would, without a sync for each file."""
+    """Three hundred domains, each with its own adapter."""
     folder = tmp_path_factory.mktemp("large-store")
     first = make_publication(publishing_base, golden_lists=())
     for number in range(NUM_ADAPTERS):
@@ -36,7 +36,7 @@ def store(publishing_base, tmp_path_factory):
 
 
 def write_domain(folder, publication):
-    """A domain with one version, its stable one."""
+    """Writes a domain with one version, its stable one."""
     version = f"1-{weights_digest(publication.weights)[:12]}"
     place = folder / version_path(publication.domain, version)
     place.mkdir(parents=True)
@@ -47,7 +47,7 @@ def write_domain(folder, publication):
 
 
 def true_scores(store, base, names):
-    """What each domain's adapter gives the texts when it is alone with the base."""
+    """The scores of each domain's adapter, computed with that adapter alone."""
     model = RescoringModel(replace(base, encoder=copy.deepcopy(base.encoder)))  # a model takes its encoder over
     scores = {}
     for name in names:
@@ -58,8 +58,8 @@ def true_scores(store, base, names):
     return scores
 
 
-def test_all_are_served_right_from_a_device_that_holds_few(store, tiny_bert, publishing_base):
-    """Each domain's calls get its own adapter's scores, in whatever order they come, and memory stays bounded."""
+def test_every_adapter_is_served_from_a_device_that_holds_few(store, tiny_bert, publishing_base):
+    """Every call gets its own adapter's scores in any order of calls, and the memory of the device stays bounded."""
     adapter_bytes = random_weights(publishing_base, rank=1).served_bytes
     names = [f"domain-{number:03}" for number in range(NUM_ADAPTERS)]
     calls = names + names[::3]

@@ -1,4 +1,4 @@
-"""The server as a whole, from its start to its first answers: health, ports, ready file, metrics."""
+"""lorb_server.app: the start of a whole server: health, ports, ready file, metrics."""
 
 import json
 import urllib.request
@@ -15,8 +15,8 @@ from support.servers.health_checks import NOT_SERVING, SERVING, health_of
 from support.servers.serving import WAIT_SECONDS, free_port, running_server
 
 
-def test_health_and_reflection_tell_of_the_services(server):
-    """Both ports answer for the server, the services and nothing else."""
+def test_health_and_reflection_know_the_services(server):
+    """Both ports answer for the server and its services, and for no other name."""
     for channel in (server.channel, server.admin_channel):
         assert [health_of(channel, name) for name in ("", RESCORING, ADMIN)] == [SERVING] * 3
         with pytest.raises(grpc.RpcError) as caught:
@@ -29,8 +29,8 @@ def test_health_and_reflection_tell_of_the_services(server):
         assert service in {one.name for one in answer.list_services_response.service}
 
 
-def test_reflection_may_be_off(tiny_bert, store):
-    """Nothing tells what the services are."""
+def test_reflection_can_be_turned_off(tiny_bert, store):
+    """With --no-reflection, reflection is UNIMPLEMENTED."""
     with running_server(tiny_bert, store.url, reflection=False, admin=False) as server:
         assert server.ports.admin_port is None
         stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
@@ -40,8 +40,8 @@ def test_reflection_may_be_off(tiny_bert, store):
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
-    """While it warms up health says NOT_SERVING and calls are UNAVAILABLE; a warm-up that fails ends the start."""
+def test_nothing_serves_before_the_warm_up(tiny_bert, store, monkeypatch):
+    """During the warm-up health is NOT_SERVING and calls get UNAVAILABLE; a failed warm-up ends the start."""
     seen = []
 
     def look(model, max_batch_tokens, cost):
@@ -63,7 +63,7 @@ def test_nothing_serves_before_the_first_pass(tiny_bert, store, monkeypatch):
 
 
 def test_a_port_that_is_taken_is_refused(server, tiny_bert, store):
-    """Two servers on one port would each get half of the calls."""
+    """A second server on the port fails with an error that names --port."""
     with (
         pytest.raises(InvalidInput, match="--port") as caught,
         running_server(tiny_bert, store.url, port=server.ports.port),
@@ -73,7 +73,7 @@ def test_a_port_that_is_taken_is_refused(server, tiny_bert, store):
 
 
 def test_a_ready_file_that_cannot_be_written_ends_the_start(tiny_bert, store, tmp_path):
-    """A script would wait for it for ever."""
+    """A ready file in a missing folder ends the start with an error that names --ready-file."""
     with (
         pytest.raises(InvalidInput, match="--ready-file"),
         running_server(tiny_bert, store.url, ready_file=str(tmp_path / "nowhere" / "ready.json")),
@@ -81,8 +81,8 @@ def test_a_ready_file_that_cannot_be_written_ends_the_start(tiny_bert, store, tm
         pass
 
 
-def test_a_ready_file_left_behind_is_gone_until_the_server_serves(tiny_bert, store, tmp_path, monkeypatch):
-    """A script that waits for it does not read the ports of a server that was killed."""
+def test_a_stale_ready_file_is_removed_until_the_server_serves(tiny_bert, store, tmp_path, monkeypatch):
+    """The ready file of a killed server is removed before the new server serves."""
     ready_file, seen = tmp_path / "ready.json", []
     ready_file.write_text('{"port": 1}')
     monkeypatch.setattr("lorb_server.build.warm_up", lambda *_: seen.append(ready_file.exists()))
@@ -93,7 +93,7 @@ def test_a_ready_file_left_behind_is_gone_until_the_server_serves(tiny_bert, sto
 
 
 def test_a_server_that_does_not_start_leaves_anothers_ready_file(server, tiny_bert, store, tmp_path):
-    """The one that has the port goes on serving."""
+    """A server that finds its port taken does not remove the running server's ready file."""
     ready_file = tmp_path / "ready.json"
     ready_file.write_text('{"port": 1}')
     with (
@@ -104,8 +104,8 @@ def test_a_server_that_does_not_start_leaves_anothers_ready_file(server, tiny_be
     assert ready_file.exists()
 
 
-def test_metrics_are_served_beside_the_calls(tiny_bert, store):
-    """What was called is counted, under the documented names."""
+def test_metrics_count_the_calls(tiny_bert, store):
+    """The metrics page counts a call under the documented names."""
     with running_server(tiny_bert, store.url, metrics_port=free_port()) as server:
         server.rescore("the cat", "a cat")
         with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics_port}/metrics") as answer:
@@ -116,8 +116,8 @@ def test_metrics_are_served_beside_the_calls(tiny_bert, store):
     assert 'dtype="float32"' in text
 
 
-def test_a_store_that_cannot_be_read_ends_the_start(tiny_bert, store):
-    """Its index is torn: an operator should see it now, not in the metrics."""
+def test_an_unreadable_store_ends_the_start(tiny_bert, store):
+    """A truncated index ends the start with StoreUnavailable."""
     index = Path(store.url) / "index.json"
     index.chmod(0o644)
     index.write_text("{")

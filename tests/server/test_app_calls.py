@@ -1,4 +1,4 @@
-"""The server as a whole, with calls that wait: a model that fails, a full queue, a flip."""
+"""lorb_server.app: calls that wait while the model fails, the queue is full, or an alias flips."""
 
 import grpc
 import pytest
@@ -12,7 +12,7 @@ from support.servers.serving import WAIT_SECONDS, running_server, selected
 
 
 def test_a_dead_model_fails_every_call_and_ends_the_server(held):
-    """All waiting calls fail at once, health turns NOT_SERVING, and the exit status is not 0."""
+    """If the model's thread dies, all waiting calls fail, health is NOT_SERVING and the exit status is not 0."""
     watching = health_pb2_grpc.HealthStub(held.server.channel).Watch(health_pb2.HealthCheckRequest())
     assert next(watching).status == SERVING
     calls = held.hold(8)
@@ -24,8 +24,8 @@ def test_a_dead_model_fails_every_call_and_ends_the_server(held):
     assert held.server.join() == 1
 
 
-def test_a_pass_that_raises_fails_its_own_calls_alone(held):
-    """The calls of that pass get INTERNAL; health stays SERVING and the next call is rescored."""
+def test_a_batch_that_raises_fails_only_its_own_calls(held):
+    """The calls of a batch that raises get INTERNAL; health stays SERVING and the next call is rescored."""
     [call] = held.hold()
     held.model.trouble = RuntimeError("the cat")
     held.model.gate.set()
@@ -39,7 +39,7 @@ def test_a_pass_that_raises_fails_its_own_calls_alone(held):
 
 @pytest.fixture
 def narrow(tiny_bert, store):
-    """A held server whose queue takes one list."""
+    """A held server whose queue has room for one list."""
     with running_server(tiny_bert, store.url, max_queue_tokens=64, score_cache_bytes=0) as server:
         held = HeldServer(server)
         yield held
@@ -47,8 +47,8 @@ def narrow(tiny_bert, store):
         held.callers.shutdown()
 
 
-def test_a_full_queue_degrades_or_fails_as_the_caller_chose(narrow):
-    """First-pass order with the reason, or RESOURCE_EXHAUSTED; those in the queue are rescored in the end."""
+def test_a_full_queue_degrades_or_fails_by_the_callers_policy(narrow):
+    """With a full queue, calls get the first-pass order or RESOURCE_EXHAUSTED; queued lists are still rescored."""
     long = " ".join(["cat"] * 100)
     calls = narrow.hold()
     calls.append(narrow.callers.submit(narrow.server.rescore, long, "a " + long))
@@ -64,8 +64,8 @@ def test_a_full_queue_degrades_or_fails_as_the_caller_chose(narrow):
     assert {call.result(WAIT_SECONDS).outcome for call in calls} == {pb.OUTCOME_RESCORED}
 
 
-def test_an_abandoned_call_leaves_the_queue(held):
-    """A caller that cancels, or whose deadline passes unanswered, costs the model nothing."""
+def test_a_cancelled_call_leaves_the_queue(held):
+    """A cancelled call is removed from the queue and never reaches the model."""
     calls = held.hold()
     hypotheses = [pb.Hypothesis(transcript=text) for text in ("the dog", "a dog")]
     abandoned = held.server.stub.Rescore.future(pb.RescoreRequest(domain="voice", hypotheses=hypotheses))
@@ -78,8 +78,8 @@ def test_an_abandoned_call_leaves_the_queue(held):
     assert held.server.sample("lorb_rescore_abandoned_total") == 1
 
 
-def test_a_flip_never_changes_a_list_already_admitted(held, store, publishing_base):
-    """Lists that wait while their domain flips are answered by the version they were admitted with."""
+def test_a_flip_does_not_change_admitted_lists(held, store, publishing_base):
+    """Lists that wait during a flip are answered by the version that they were admitted with."""
     [before] = store.versions("voice")
     after = store.publish(make_publication(publishing_base, "voice", seed=2), set_stable=False)
     registry = held.server.app.registry

@@ -1,4 +1,4 @@
-"""The server as a whole when it is told to end: nothing is lost, nothing is left."""
+"""lorb_server.app: the shutdown of a whole server."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 300.0  # a process that imports torch, on a busy machine
 
 
-def test_a_drain_finishes_what_is_in_flight(held):
-    """Health says NOT_SERVING first; the calls that wait are answered; the exit status is 0."""
+def test_a_drain_finishes_the_calls_in_flight(held):
+    """Health turns NOT_SERVING first, then the waiting calls are answered; the exit status is 0."""
     watching = health_pb2_grpc.HealthStub(held.server.channel).Watch(health_pb2.HealthCheckRequest())
     assert next(watching).status == SERVING
     calls = held.hold(4)
@@ -39,8 +39,8 @@ def test_a_drain_finishes_what_is_in_flight(held):
     assert held.server.join() == 0
 
 
-def test_calls_are_taken_while_load_balancers_leave(tiny_bert, store):
-    """For --drain-seconds after the signal calls are answered as before; a second signal ends the wait."""
+def test_calls_are_taken_during_the_drain(tiny_bert, store):
+    """During --drain-seconds calls are answered as before; a second stop ends the drain."""
     with running_server(tiny_bert, store.url, drain_seconds=1000.0) as server:
         server._loop.call_soon_threadsafe(server.app.stop)
         while health_of(server.channel) == SERVING:
@@ -50,8 +50,8 @@ def test_calls_are_taken_while_load_balancers_leave(tiny_bert, store):
         assert server.join() == 0
 
 
-def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
-    """However long adapters take to load, the server ends at once, in order, and has never said that it serves."""
+def test_a_stop_during_the_start_ends_it(tiny_bert, store, monkeypatch):
+    """A stop during a slow load ends the server at once, and health was never SERVING."""
     entered, gate = threading.Event(), threading.Event()
 
     def load_slowly(*arguments):
@@ -77,8 +77,8 @@ def test_a_stop_ends_a_start(tiny_bert, store, monkeypatch):
     assert asyncio.run(run()) == (0, False)
 
 
-def test_nothing_is_left_behind(tiny_bert, store):
-    """When a server has ended, its threads have too."""
+def test_no_thread_survives_the_server(tiny_bert, store):
+    """When a server has ended, its threads have ended too."""
     before = set(threading.enumerate())
     with running_server(tiny_bert, store.url) as server:
         server.rescore("the cat", "a cat")

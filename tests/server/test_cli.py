@@ -1,4 +1,4 @@
-"""lorb-serve's command line."""
+"""lorb_server.cli: flags, environment variables and exit statuses of lorb-serve."""
 
 import dataclasses
 
@@ -12,26 +12,26 @@ from lorb_server.setting import flag
 pytestmark = pytest.mark.usefixtures("restored_logs")  # main() takes over the logging of its process
 
 
-def test_defaults_hold_without_flags_and_variables():
-    """Nothing given is ServeConfig's own defaults."""
+def test_defaults_apply_without_flags_and_variables():
+    """Without flags and variables, the settings are ServeConfig's defaults."""
     assert read_config([], {}) == ServeConfig()
 
 
 def test_a_flag_wins_over_its_variable():
-    """Flag, then variable, then default."""
+    """A flag wins over its variable, and a variable over the default."""
     config = read_config(
         ["--port", "1000", "--no-admin"], {"LORB_PORT": "2000", "LORB_HOST": "0.0.0.0", "LORB_ADMIN": "1"}
     )
     assert (config.port, config.host, config.admin) == (1000, "0.0.0.0", False)
 
 
-def test_a_flag_wins_even_where_it_says_the_default():
+def test_a_flag_with_the_default_value_wins_over_its_variable():
     """A flag that repeats the default still overrides the variable."""
     assert read_config(["--port", "50051"], {"LORB_PORT": "2000"}).port == 50051
 
 
-def test_help_tells_of_every_flag(capsys):
-    """--help lists all settings, with their defaults, and how to give them as variables."""
+def test_help_lists_every_flag(capsys):
+    """--help lists every flag, and says how variables are named."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     text = capsys.readouterr().out
@@ -41,14 +41,14 @@ def test_help_tells_of_every_flag(capsys):
 
 
 def test_impossible_settings_are_one_line_and_status_2(capsys):
-    """A wrong setting ends it before anything is loaded, in one line that names it."""
+    """A wrong setting ends the program with status 2 and one line that names it."""
     assert main(["--port", "70000"]) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == ["lorb-serve: --port is 70000: give 65535 or less"]
 
 
 def test_a_value_of_the_wrong_kind_is_status_2(capsys):
-    """Argparse's own refusal names the flag."""
+    """The parser refuses a value of the wrong type and names the flag."""
     with pytest.raises(SystemExit) as ended:
         main(["--max-batch-tokens", "many"])
     assert ended.value.code == 2
@@ -56,28 +56,28 @@ def test_a_value_of_the_wrong_kind_is_status_2(capsys):
 
 
 def test_a_variable_of_the_wrong_kind_is_refused():
-    """The variable is named."""
+    """A variable with a value of the wrong type is refused by its name."""
     with pytest.raises(InvalidInput, match="LORB_PORT"):
         read_config([], {"LORB_PORT": "many"})
 
 
-def test_a_store_that_is_not_there_is_status_2(tmp_path, capsys):
-    """A mistyped folder ends it with one line."""
+def test_a_missing_store_is_status_2(tmp_path, capsys):
+    """A missing store folder ends the program with one line that names it."""
     assert main(["--store", str(tmp_path / "nowhere"), "--log-level", "error"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("lorb-serve: --store ")
     assert "nowhere" in line
 
 
-def test_a_base_that_is_not_there_is_status_2(tmp_path, capsys):
-    """A mistyped base ends it with one line that says what a base may be."""
+def test_a_missing_base_is_status_2(tmp_path, capsys):
+    """A missing base ends the program with one line that names it."""
     assert main(["--store", str(tmp_path), "--base", str(tmp_path / "nowhere"), "--log-level", "error"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "nowhere" in line
 
 
-def test_a_budget_below_the_longest_row_is_status_2(tmp_path, tiny_bert, capsys):
-    """A pass that cannot hold one long hypothesis is refused, naming the flag and the length."""
+def test_a_budget_below_the_longest_hypothesis_is_status_2(tmp_path, tiny_bert, capsys):
+    """A --max-batch-tokens below the length of one hypothesis is refused."""
     arguments = [
         "--store",
         str(tmp_path),

@@ -1,4 +1,4 @@
-"""The server's settings."""
+"""lorb_server.config: the settings of the server, and which of them are possible."""
 
 import dataclasses
 
@@ -8,8 +8,8 @@ from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig, environment_settings
 
 
-def test_every_setting_says_what_it_does():
-    """No flag is without a help text."""
+def test_every_setting_has_a_help_text():
+    """Every field of ServeConfig has a help text."""
     assert all(field.metadata["help"] for field in dataclasses.fields(ServeConfig))
 
 
@@ -49,18 +49,18 @@ def test_impossible_settings_are_refused_by_name(field, settings):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.3.2.1"])
 def test_admin_needs_no_token_on_loopback(host):
-    """Every way to write loopback counts as such."""
+    """Every spelling of a loopback address is accepted without a token file."""
     assert ServeConfig(admin_host=host).admin_host == host
 
 
-def test_ports_of_services_that_are_off_do_not_collide():
-    """Free ports (0) and the port of an admin service that is off are no conflict."""
+def test_free_ports_and_ports_of_services_that_are_off_do_not_collide():
+    """Port 0 and the port of a disabled admin service are never a conflict."""
     ServeConfig(port=0, admin_port=0, metrics_port=0)
     ServeConfig(port=5000, admin_port=5000, admin=False)
 
 
-def test_environment_gives_settings_of_every_kind():
-    """Texts, numbers and switches come from LORB_ variables; others are left alone."""
+def test_the_environment_gives_settings_of_every_type():
+    """Strings, numbers and switches are read from LORB_ variables; other variables are ignored."""
     environment = {
         "LORB_STORE": "s3://bucket/store",
         "LORB_PORT": "1234",
@@ -80,7 +80,7 @@ def test_environment_gives_settings_of_every_kind():
 
 
 def test_an_empty_variable_is_no_setting():
-    """Compose files pass empty variables for what nobody set."""
+    """Empty variables, which compose files pass, are ignored."""
     assert environment_settings({"LORB_PORT": "", "LORB_BASE": ""}) == {}
 
 
@@ -88,6 +88,6 @@ def test_an_empty_variable_is_no_setting():
     ("variable", "text"), [("LORB_PORT", "many"), ("LORB_ADMIN", "perhaps"), ("LORB_POLL_SECONDS", "1s")]
 )
 def test_a_wrong_variable_is_named(variable, text):
-    """The error names the variable, not the field behind it."""
+    """The error names the variable, not the field."""
     with pytest.raises(InvalidInput, match=f"{variable} is '{text}'"):
         environment_settings({variable: text})

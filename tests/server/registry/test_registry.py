@@ -1,4 +1,4 @@
-"""Which adapters serve, by name and alias: a store of stand-ins, and a loader that may refuse."""
+"""lorb_server.registry.registry: which version serves a domain, with an in-memory store and a scripted loader."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from support.servers.stub_model import adapter_handle
 
 
 def test_a_name_is_served_by_its_stable_version(parts):
-    """Plain names mean stable, name@alias the alias."""
+    """A plain name is served by stable, and name@alias by that alias."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "canary", 2)
@@ -35,8 +35,8 @@ def test_a_name_is_served_by_its_stable_version(parts):
         ("voice@canary", UnknownVersion),
     ],
 )
-def test_what_is_not_served_is_an_error_that_names_the_field(parts, domain, error):
-    """Never silently another domain, and never the base."""
+def test_unserved_domains_raise_an_error_that_names_the_field(parts, domain, error):
+    """A domain that is not served raises an error; no other domain and no base answers in its place."""
     parts[0].set("voice", "stable", 1)
     registry = make_registry(parts)
     asyncio.run(registry.refresh())
@@ -46,8 +46,8 @@ def test_what_is_not_served_is_an_error_that_names_the_field(parts, domain, erro
     assert caught.value.field == "domain"
 
 
-def test_the_base_serves_its_own_domain_where_it_can(parts):
-    """The reserved domain is the base's own head, never the store's."""
+def test_the_reserved_domain_is_served_by_the_base(parts):
+    """The domain `base` is served by the base's own head, never by a version in the store."""
     base_adapter = adapter_handle(0, "base")
     parts[0].set("base", "stable", 7)
     registry = make_registry(parts, base_adapter=base_adapter)
@@ -57,8 +57,8 @@ def test_the_base_serves_its_own_domain_where_it_can(parts):
     assert parts[1].asked == []
 
 
-def test_pinned_versions_are_served_where_allowed(parts):
-    """With the switch every version of the store is loaded and may be asked for."""
+def test_pinned_versions_are_served_if_allowed(parts):
+    """With allow_pinned_versions, every version in the store is loaded and can be requested."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "stable", 2)
@@ -70,8 +70,8 @@ def test_pinned_versions_are_served_where_allowed(parts):
         selected(registry, f"voice@{version(9)}")
 
 
-def test_a_flip_changes_nothing_that_was_pinned(parts):
-    """An adapter selected before a flip stays whole; the next call gets the new one."""
+def test_a_flip_does_not_change_a_pinned_adapter(parts):
+    """An adapter that a call holds survives a flip; the next call gets the new version."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     registry = make_registry(parts)
@@ -88,8 +88,8 @@ def test_a_flip_changes_nothing_that_was_pinned(parts):
     asyncio.run(test())
 
 
-def test_the_version_before_stays_resident_and_older_ones_leave(parts):
-    """A rollback needs no loading; memory does not grow with the history."""
+def test_the_previous_stable_version_stays_loaded_and_older_ones_are_dropped(parts):
+    """A rollback needs no loading, and older versions are dropped."""
     catalogue, load, _ = parts
     registry = make_registry(parts)
 
@@ -107,8 +107,8 @@ def test_the_version_before_stays_resident_and_older_ones_leave(parts):
     asyncio.run(test())
 
 
-def test_an_alias_taken_away_is_served_no_more(parts):
-    """Unlike one whose new version is refused."""
+def test_a_removed_alias_is_not_served(parts):
+    """An alias that was removed from the store raises UnknownVersion."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "canary", 2)
@@ -126,8 +126,8 @@ def test_an_alias_taken_away_is_served_no_more(parts):
     asyncio.run(test())
 
 
-def test_unloading_spares_what_serves(parts):
-    """A version behind an alias stays; another leaves until the store's next change asks for it."""
+def test_only_versions_without_an_alias_can_be_unloaded(parts):
+    """Unloading a version behind an alias is refused; another version is dropped."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     catalogue.set("voice", "stable", 2)
@@ -148,7 +148,7 @@ def test_unloading_spares_what_serves(parts):
 
 
 def test_a_verified_version_is_not_loaded_twice(parts):
-    """What was verified for a flip is what the flip serves; a bad one raises and leaves nothing."""
+    """A flip to a version that was verified before does not load it again; a version that fails verification raises."""
     catalogue, load, _ = parts
     catalogue.set("voice", "stable", 1)
     load.refuses[version(3)] = InvalidAdapter("torn")
@@ -169,8 +169,8 @@ def test_a_verified_version_is_not_loaded_twice(parts):
     asyncio.run(test())
 
 
-def test_versions_are_known_by_domain_and_number(parts):
-    """Listed, loaded and refused ones, 10 after 9."""
+def test_known_versions_are_sorted_by_domain_and_number(parts):
+    """Known versions are sorted by domain and then by number: 10 after 9."""
     catalogue = parts[0]
     for number in (10, 9, 2):
         catalogue.set("voice", "stable", number)

@@ -1,4 +1,4 @@
-"""How the registry follows the store: what it reads again, whom it tells, and what a store in trouble changes."""
+"""lorb_server.registry.registry: what a refresh reads again, whom it notifies, and what a store error changes."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from lorb.errors import StoreUnavailable
 from support.adapters.catalogue import make_registry, serves, version
 
 
-def test_one_domains_trouble_is_not_anothers(parts):
-    """A domain that cannot be read keeps what it has, the others follow the store, and it is tried again."""
+def test_an_unreadable_domain_does_not_affect_the_others(parts):
+    """A domain that is not readable keeps its version and is read again; the other domains follow the store."""
     catalogue, _, metrics = parts
     catalogue.set("radio", "stable", 1)
     catalogue.set("voice", "stable", 1)
@@ -31,8 +31,8 @@ def test_one_domains_trouble_is_not_anothers(parts):
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("gone"), RuntimeError("a bug")])
-def test_a_store_that_cannot_be_read_changes_nothing(parts, trouble):
-    """What is loaded keeps serving, whatever the store raises."""
+def test_an_unreadable_store_changes_nothing(parts, trouble):
+    """After any error of the store, the loaded versions keep serving."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     registry = make_registry(parts)
@@ -47,7 +47,7 @@ def test_a_store_that_cannot_be_read_changes_nothing(parts, trouble):
 
 
 def test_polling_follows_the_store(parts):
-    """A change is served without anybody asking."""
+    """Polling serves a new version without a request for it."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     registry = make_registry(parts)
@@ -65,8 +65,8 @@ def test_polling_follows_the_store(parts):
     asyncio.run(test())
 
 
-def test_only_what_changed_is_read_again(parts):
-    """One flip among many domains reads one domain, touches no other's picture, and loads one version."""
+def test_only_changed_domains_are_read_again(parts):
+    """A flip of one domain among fifty reads that domain, loads one version, and leaves the other snapshots alone."""
     catalogue, load, _ = parts
     names = [f"domain-{number}" for number in range(50)]
     for name in names:
@@ -92,7 +92,7 @@ def test_only_what_changed_is_read_again(parts):
 
 
 def test_a_domain_that_could_not_be_loaded_is_read_again(parts):
-    """Its stamp counts as seen only when all went well."""
+    """The change token of a domain counts as seen only if its versions were loaded."""
     catalogue, load, _ = parts
     catalogue.set("radio", "stable", 1)
     catalogue.set("voice", "stable", 2)
@@ -110,8 +110,8 @@ def test_a_domain_that_could_not_be_loaded_is_read_again(parts):
     asyncio.run(test())
 
 
-def test_whoever_watches_is_told_of_every_change(parts):
-    """The state grows with what serves, and not with a reading that found nothing new."""
+def test_listeners_are_called_after_every_change(parts):
+    """Listeners are called and the revision increases with every change, and not by a refresh without changes."""
     catalogue = parts[0]
     catalogue.set("voice", "stable", 1)
     registry = make_registry(parts)

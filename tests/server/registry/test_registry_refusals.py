@@ -1,4 +1,4 @@
-"""Versions that the loader refuses: what serves instead, and how long the refusal is known."""
+"""lorb_server.registry.registry: refused versions, what serves instead, and when they are verified again."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from support.servers.serving import selected
 
 
 def test_a_refused_version_leaves_the_old_one_serving(parts):
-    """The refusal is remembered with its reason, and not tried again until the store changes or somebody asks."""
+    """The old version serves, and the refused one is verified again only after a store change or a forced refresh."""
     catalogue, load, metrics = parts
     load.refuses[version(2)] = InvalidAdapter("torn")
     catalogue.set("voice", "stable", 1)
@@ -39,8 +39,8 @@ def test_a_refused_version_leaves_the_old_one_serving(parts):
     asyncio.run(test())
 
 
-def test_a_refusal_stays_known_as_long_as_its_version(parts):
-    """When the alias moves on the reason can still be read; it is not tried again, and goes with its version."""
+def test_a_refusal_is_remembered_while_its_version_is_in_the_store(parts):
+    """The reason of a refusal can be read after the alias has moved on, until the version is removed."""
     catalogue, load, _ = parts
     load.refuses[version(2)] = InvalidAdapter("torn")
     registry = make_registry(parts)
@@ -62,7 +62,7 @@ def test_a_refusal_stays_known_as_long_as_its_version(parts):
 
 
 def test_a_domain_whose_first_version_is_refused_is_not_served(parts):
-    """The caller is told where to look."""
+    """A domain without a version that serves raises UnknownDomain, which points to ListAdapters."""
     parts[1].refuses[version(1)] = InvalidAdapter("torn")
     parts[0].set("voice", "stable", 1)
     registry = make_registry(parts)
@@ -72,8 +72,8 @@ def test_a_domain_whose_first_version_is_refused_is_not_served(parts):
     assert registry.served_domains() == []
 
 
-def test_a_domain_that_left_the_store_leaves_the_server(parts):
-    """So do its refusals."""
+def test_a_domain_removed_from_the_store_is_not_served(parts):
+    """A domain that was removed from the store is dropped with its refusals."""
     catalogue, load, _ = parts
     load.refuses[version(2)] = InvalidAdapter("torn")
     catalogue.set("voice", "stable", 1)
@@ -93,8 +93,8 @@ def test_a_domain_that_left_the_store_leaves_the_server(parts):
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("gone"), ModelFailed("dead")])
-def test_what_is_not_the_versions_fault_is_not_held_against_it(parts, trouble):
-    """A store or model in trouble while loading leaves no refusal; the next reading tries again."""
+def test_transient_errors_do_not_refuse_a_version(parts, trouble):
+    """A store or model error during loading refuses nothing; the next refresh tries again."""
     catalogue, load, _ = parts
     catalogue.set("voice", "stable", 1)
     load.refuses[version(1)] = trouble

@@ -1,4 +1,4 @@
-"""A server that takes signed versions only: by every way an adapter comes to serve."""
+"""A server with --trusted-keys refuses unsigned, changed and foreign versions by every way that a version can serve."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from support.servers.serving import WAIT_SECONDS, running_server
 
 @pytest.fixture
 def filled(tmp_path, publishing_base, keys):
-    """A store of `voice`: a stable version of ours, then one not signed, one tampered with, one of theirs."""
+    """A store of `voice`: a stable version with a trusted signature, then an unsigned, a changed and a foreign one."""
     folder = tmp_path / "store"
     folder.mkdir()
     store = Store(str(folder))
@@ -37,7 +37,7 @@ def filled(tmp_path, publishing_base, keys):
 
 @pytest.fixture
 def trusting(tiny_bert, filled, keys):
-    """A server that trusts our key, with three ways to ask for a version."""
+    """A server that trusts one key and allows pinned versions."""
     with running_server(
         tiny_bert, filled.url, trusted_keys=str(keys / "ours.pub"), allow_pinned_versions=True, poll_seconds=1000.0
     ) as server:
@@ -54,7 +54,7 @@ def listed(server):
 @pytest.mark.parametrize("alias", ["stable", "canary", "shadow"])
 @pytest.mark.parametrize(("which", "reason"), BAD)
 def test_a_bad_version_is_refused_behind_every_alias(trusting, filled, alias, which, reason):
-    """What an alias in the store points at: the version before keeps serving, and ListAdapters tells the reason."""
+    """A bad version behind an alias is refused with its reason, and the good version keeps serving."""
     good, bad = filled.versions("voice")[0], filled.versions("voice")[which]
     filled.set_alias("voice", alias, bad, 1.0 if alias == "canary" else None)
     answer = trusting.admin.RefreshRegistry(pb.RefreshRegistryRequest())
@@ -67,8 +67,8 @@ def test_a_bad_version_is_refused_behind_every_alias(trusting, filled, alias, wh
 
 
 @pytest.mark.parametrize(("which", "reason"), BAD)
-def test_a_bad_version_is_refused_by_admin_call_and_by_its_name(trusting, filled, which, reason):
-    """SetAlias leaves the store as it is; a pinned call is not answered."""
+def test_a_bad_version_is_refused_in_set_alias_and_in_pinned_calls(trusting, filled, which, reason):
+    """SetAlias to a bad version leaves the store unchanged, and a pinned call to it fails."""
     bad = filled.versions("voice")[which]
     with pytest.raises(grpc.RpcError) as caught:
         trusting.admin.SetAlias(pb.SetAliasRequest(domain="voice", alias="stable", version=bad), timeout=WAIT_SECONDS)
@@ -81,7 +81,7 @@ def test_a_bad_version_is_refused_by_admin_call_and_by_its_name(trusting, filled
 
 
 def test_a_version_signed_later_serves(trusting, filled, keys):
-    """`lorb-adapters sign` is enough."""
+    """A version serves after it has been signed with the trusted key."""
     unsigned = filled.versions("voice")[1]
     filled.sign("voice", unsigned, SigningKey(keys / "ours"))
     filled.set_alias("voice", "stable", unsigned)
@@ -89,8 +89,8 @@ def test_a_version_signed_later_serves(trusting, filled, keys):
     assert trusting.rescore("the cat").adapter.version == unsigned
 
 
-def test_an_adapter_brought_back_is_checked_again(tiny_bert, filled, publishing_base, keys):
-    """One that had to leave the device, and whose signature has gone since."""
+def test_an_evicted_adapter_is_checked_again_when_it_is_reloaded(tiny_bert, filled, publishing_base, keys):
+    """A version whose signature was deleted after its eviction is not loaded again."""
     key = SigningKey(keys / "ours")
     filled.publish(make_publication(publishing_base, "radio", seed=9), set_stable=True, signing_key=key)
     with running_server(
@@ -107,7 +107,7 @@ def test_an_adapter_brought_back_is_checked_again(tiny_bert, filled, publishing_
 
 
 def test_the_base_is_chosen_by_signed_versions(publishing_base, tmp_path, keys):
-    """What `lorb-serve` would load: the base of the one signed version, which is not there, not that of the others."""
+    """With --trusted-keys, only the base of a signed version is chosen."""
     store = Store(str(tmp_path / "store"))
     key = SigningKey(keys / "ours")
     for domain, signer in (("voice", key), ("radio", None), ("tv", None)):
@@ -123,7 +123,7 @@ def folder_of(store, version):
 
 
 def test_an_adapter_of_another_base_never_serves(tiny_bert, tiny_roberta, publishing_base, tmp_path, keys):
-    """Signed or not: its base is not this one."""
+    """A signed version that was trained on another base is refused."""
     folder = tmp_path / "foreign"
     folder.mkdir()
     store = Store(str(folder))
@@ -138,8 +138,8 @@ def test_an_adapter_of_another_base_never_serves(tiny_bert, tiny_roberta, publis
         assert "was made for base" in info.reason
 
 
-def test_a_file_without_keys_is_named(tmp_path):
-    """By flag and file, before the server starts."""
+def test_a_key_file_without_keys_is_refused(tmp_path):
+    """The error names the flag and the file."""
     (tmp_path / "keys").write_text("nothing")
     with pytest.raises(InvalidInput, match="--trusted-keys .*no public key in PEM"):
         trusted_keys(ServeConfig(trusted_keys=str(tmp_path / "keys")))

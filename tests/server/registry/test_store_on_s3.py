@@ -1,4 +1,4 @@
-"""A server whose store is on S3, a real S3-speaking server on loopback."""
+"""A server whose store is on S3, with a real S3 server on loopback."""
 
 import time
 
@@ -18,7 +18,7 @@ TEXTS = ("the cat sat", "a cat sat on", "the cat sad")
 
 
 def served_version(server, until):
-    """Calls until this version answers; returns the versions that did, in order."""
+    """Calls until the version `until` answers; returns the versions that answered, in order."""
     seen, limit = [], time.monotonic() + WAIT_SECONDS
     while seen[-1:] != [until]:
         assert time.monotonic() < limit, f"{until} is not served; seen: {seen}"
@@ -31,7 +31,7 @@ def served_version(server, until):
 def test_a_running_server_takes_a_new_version_from_s3_and_keeps_it_through_an_outage(
     monkeypatch, tiny_bert, publishing_base
 ):
-    """Published and flipped on S3, served without a restart; with S3 gone, calls go on and the metric counts it."""
+    """A new version on S3 serves without a restart; during an outage calls are answered and errors counted."""
     url = "s3://lorb-adapters/production"
     with s3_server(monkeypatch.setenv):
         s3fs.S3FileSystem().mkdir("lorb-adapters")

@@ -1,4 +1,4 @@
-"""A running server under bytes that are no request, or not quite one."""
+"""A running server under random bytes and mutated requests."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +13,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00
 
 @pytest.fixture(scope="module")
 def fuzzed(tiny_bert, shared_store):
-    """A server that answers afterwards as it did before."""
+    """A server that must give the same answer after the fuzzed calls as before."""
     with running_server(tiny_bert, shared_store.url, allow_pinned_versions=True) as server:
         before = server.rescore("the cat sat", "the cat sad")
         yield server
@@ -24,13 +24,13 @@ def fuzzed(tiny_bert, shared_store):
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(cases)
 def test_every_request_gets_a_proper_status(fuzzed, case):
-    """An answer, or a status that says what is wrong with the request."""
+    """Every mutated request gets an answer, or a status that says what is wrong with it."""
     send(fuzzed, *case)
 
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.binary(max_size=200), st.builds(lambda made: edited(PREFACE, made), edits)))
-def test_bytes_that_are_no_http_end_their_connection_alone(fuzzed, content):
-    """The next call is answered."""
+def test_bytes_that_are_not_http_end_only_their_connection(fuzzed, content):
+    """After a connection with random bytes, the next call is answered."""
     send_raw(fuzzed, content)
     assert fuzzed.rescore("the cat").hypotheses

@@ -1,4 +1,4 @@
-"""grpc.health.v1."""
+"""lorb_server.rpc.health: Check, Watch, drains and mirrored status."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ async def check(health, service):
 
 
 def test_all_services_change_together():
-    """NOT_SERVING until told, then SERVING, then NOT_SERVING for good once a drain has begun."""
+    """All services are NOT_SERVING first, then SERVING, and NOT_SERVING for good after a drain has begun."""
 
     async def test():
         health = Health(["a", "b"])
@@ -38,8 +38,8 @@ def test_all_services_change_together():
     asyncio.run(test())
 
 
-def test_a_watcher_that_leaves_takes_none_with_it():
-    """The others are still told of changes."""
+def test_a_watcher_that_leaves_does_not_affect_others():
+    """The remaining watchers still get changes after one has left."""
 
     async def test():
         health = Health(["a"])
@@ -54,8 +54,8 @@ def test_a_watcher_that_leaves_takes_none_with_it():
     asyncio.run(test())
 
 
-def test_a_change_between_two_looks_is_not_missed():
-    """A watcher that is slow to ask again learns the state that holds then."""
+def test_a_slow_watcher_gets_the_current_status():
+    """A watcher that reads late gets the status that holds then."""
 
     async def test():
         health = Health(["a"])
@@ -71,7 +71,7 @@ def test_a_change_between_two_looks_is_not_missed():
 
 
 def test_closing_ends_all_watches():
-    """A watch would otherwise hold up the server's end for its whole grace."""
+    """After close, every watch ends."""
 
     async def test():
         health = Health(["a"])
@@ -86,8 +86,8 @@ def test_closing_ends_all_watches():
     asyncio.run(test())
 
 
-def test_health_may_mirror_that_of_another_process():
-    """It says what it is told to show, until its own drain; and whoever asked is called with every change."""
+def test_health_mirrors_another_process():
+    """The mirrored status applies until the own drain, and on_change is called with every change."""
 
     async def test():
         health, seen = Health(["a"]), []

@@ -1,4 +1,4 @@
-"""How much one caller may ask for at a time and a second."""
+"""lorb_server.rpc.quotas: lists in flight and lists per second of each caller."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +17,8 @@ from support.servers.certificates import Authority
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server, scored_list
 
 
-def test_lists_under_way_are_limited_for_each_caller():
-    """One caller's do not count for another; those that end make room."""
+def test_lists_in_flight_are_limited_per_caller():
+    """Each caller has its own limit of lists in flight, and ended lists make room."""
     quotas = Quotas(3, 0)
     quotas.acquire("kiosk", 2)
     quotas.acquire("car", 3)
@@ -29,8 +29,8 @@ def test_lists_under_way_are_limited_for_each_caller():
     quotas.acquire("kiosk", 2)
 
 
-def test_a_batch_beyond_the_limit_is_taken_alone():
-    """Otherwise it could never be."""
+def test_a_batch_beyond_the_limit_is_admitted_alone():
+    """A batch larger than the limit is admitted if its caller has no other list in flight."""
     quotas = Quotas(3, 0)
     quotas.acquire("kiosk", 10)
     with pytest.raises(Overloaded):
@@ -41,8 +41,8 @@ def test_a_batch_beyond_the_limit_is_taken_alone():
         quotas.acquire("kiosk", 10)
 
 
-def test_lists_a_second_are_limited_on_average():
-    """A second's worth may come at once, then as many as time gives; a large batch is paid for afterwards."""
+def test_lists_per_second_are_limited_on_average():
+    """One second's lists may come at once, then lists at the limit's rate; a large batch delays the next lists."""
     clock = SimulatedClock()
     quotas = Quotas(0, 10.0, clock=clock)
 
@@ -66,8 +66,8 @@ def test_lists_a_second_are_limited_on_average():
 
 
 @pytest.mark.parametrize("max_lists_per_second", [10.0, 0.0])
-def test_callers_that_went_away_are_forgotten(max_lists_per_second):
-    """Names come from certificates, of which there may be many."""
+def test_idle_callers_are_forgotten(max_lists_per_second):
+    """The number of remembered callers stays bounded, whatever names certificates have."""
     clock = SimulatedClock()
     quotas = Quotas(5, max_lists_per_second, clock=clock)
     quotas.acquire("stays", 1)
@@ -81,7 +81,7 @@ def test_callers_that_went_away_are_forgotten(max_lists_per_second):
 
 @pytest.fixture
 def limited(tiny_bert, store, tmp_path):
-    """A server on which each caller may have two lists under way."""
+    """A server on which each caller may have two lists in flight."""
     (tmp_path / "tokens").write_text("kiosk:one\ncar:two\n")
     with running_server(
         tiny_bert, store.url, token_file=str(tmp_path / "tokens"), max_caller_lists=2, score_cache_bytes=0
@@ -89,8 +89,8 @@ def limited(tiny_bert, store, tmp_path):
         yield server
 
 
-def test_a_caller_with_too_many_lists_is_told_when_to_come_back(limited):
-    """RESOURCE_EXHAUSTED with RetryInfo for that caller alone; its other lists are answered, and counted by name."""
+def test_a_caller_over_its_limit_gets_a_retry_delay(limited):
+    """A caller over its limit gets RESOURCE_EXHAUSTED with RetryInfo; other callers are not affected."""
     entered, release = threading.Event(), threading.Event()
 
     def hold():
@@ -107,11 +107,11 @@ def test_a_caller_with_too_many_lists_is_told_when_to_come_back(limited):
         holding = pool.submit(limited.do, held)
         assert entered.wait(WAIT_SECONDS)
         waiting = [pool.submit(called, "one", "the cat", f"a cat {i}") for i in range(2)]
-        until_under_way(limited, "kiosk", 2)
+        until_admitted(limited, "kiosk", 2)
         with pytest.raises(grpc.RpcError) as caught:
             called("one", "the cat", "the dog")
         other = pool.submit(called, "two", "the cat", "the dog")
-        until_under_way(limited, "car", 1)
+        until_admitted(limited, "car", 1)
         release.set()
         holding.result()
         assert [each.result().outcome for each in [*waiting, other]] == [pb.OUTCOME_RESCORED] * 3
@@ -123,8 +123,8 @@ def test_a_caller_with_too_many_lists_is_told_when_to_come_back(limited):
     assert called("one", "the cat", "the dog").outcome == pb.OUTCOME_RESCORED
 
 
-def until_under_way(server, caller, number):
-    """Returns when so many of a caller's lists have been admitted."""
+def until_admitted(server, caller, number):
+    """Returns when `number` lists of a caller have been admitted."""
     for _ in range(int(WAIT_SECONDS / 0.01)):
         if server.sample("lorb_caller_lists_total", caller=caller, result="admitted") == number:
             return
@@ -133,7 +133,7 @@ def until_under_way(server, caller, number):
 
 
 def test_a_certificate_names_its_caller(tiny_bert, store, tmp_path):
-    """Its common name is whom lists are counted for, each list of a batch too."""
+    """Lists are counted by the common name of the certificate, each list of a batch too."""
     authority = Authority(tmp_path, "ca")
     certificate, key = authority.issue("server")
     files = {"tls_certificate": str(certificate), "tls_key": str(key), "tls_client_ca": str(authority.path)}
@@ -146,7 +146,7 @@ def test_a_certificate_names_its_caller(tiny_bert, store, tmp_path):
 
 @pytest.mark.parametrize("field", ["max_caller_lists", "max_caller_lists_per_second"])
 def test_limits_need_names_and_one_process(field):
-    """Without tokens or certificates nobody has a name; front processes would each count alone."""
+    """Quotas need tokens or client certificates, and are refused with front processes."""
     with pytest.raises(InvalidInput, match="--token-file or --tls-client-ca") as caught:
         ServeConfig(**{field: 3})
     assert caught.value.field == field

@@ -1,4 +1,4 @@
-"""Every kind of caller that must not get in, by command and by library: refused once, and never tried again."""
+"""Callers without the required token or certificate are refused once and do not retry."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def secured(request, tiny_bert, shared_store, tmp_path_factory):
 
 
 def files(server, certificate, token):
-    """The flags of a caller with this certificate and token."""
+    """The flags for a certificate and a token."""
     flags = ["--tls-ca", str(server.authority.path)] if certificate else []
     if certificate not in ("none", None):
         own, key = getattr(server, certificate)
@@ -54,13 +54,13 @@ def rescore(server, target, flags):
 
 
 def load(server, target, flags):
-    """Runs lorb-load for a moment, in two processes."""
+    """Runs lorb-load for 0.2 s in two processes."""
     quick = ["--rate", "20", "--duration-seconds", "0.2", "--warm-up-seconds", "0", "--deadline-seconds", "20"]
     return load_main([str(server.folder / "lists.jsonl"), "--target", target, *quick, "--processes", "2", *flags])
 
 
-def turned_away(server):
-    """Calls that a token guard has turned away, in all processes."""
+def refused_calls(server):
+    """The number of calls refused for their token, in all processes."""
     if server.app.fronts is None:
         return sum(server.sample("lorb_unauthenticated_calls_total", reason=why) for why in ("no_token", "wrong_token"))
     counted = server.do(server.app.fronts.measure)
@@ -68,25 +68,25 @@ def turned_away(server):
 
 
 @pytest.mark.parametrize("command", [rescore, load])
-def test_a_caller_with_all_that_is_asked_for_is_served(secured, command):
-    """Certificate and token, by every command."""
+def test_a_caller_with_certificate_and_token_is_served(secured, command):
+    """Both commands succeed with a valid certificate and token."""
     assert command(secured, secured.target, files(secured, "good", "good")) == 0
 
 
 @pytest.mark.parametrize("command", [rescore, load])
 @pytest.mark.parametrize(("token", "words"), [(None, "needs the metadata"), ("wrong", "does not know the token")])
 def test_without_the_token_a_command_ends_after_one_call(secured, command, token, words, capsys):
-    """UNAUTHENTICATED, in the server's words, with status 2."""
-    before = turned_away(secured)
+    """Without a valid token, a command ends after one call with status 2 and the server's message."""
+    before = refused_calls(secured)
     assert command(secured, secured.target, files(secured, "good", token)) == 2
     assert words in capsys.readouterr().err
-    assert turned_away(secured) - before == 1
+    assert refused_calls(secured) - before == 1
 
 
 @pytest.mark.parametrize("command", [rescore, load])
 @pytest.mark.parametrize("certificate", [None, "none", "expired", "foreign"])
 def test_without_the_certificate_a_command_ends_after_one_connection(secured, command, certificate, capsys):
-    """Plain text, none, expired or foreign: the handshake fails, and the command with status 1."""
+    """Without a valid certificate, a command ends after one failed handshake with status 1."""
     token = None if certificate is None else "good"
     with counting_proxy(secured.ports.port) as proxy:
         assert command(secured, proxy.target, files(secured, certificate, token)) == 1
@@ -95,21 +95,21 @@ def test_without_the_certificate_a_command_ends_after_one_connection(secured, co
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
-def test_the_library_asks_once(secured, token):
-    """Neither the retry policy nor the client tries again."""
+def test_the_library_does_not_retry_unauthenticated_calls(secured, token):
+    """The client sends an unauthenticated call once."""
     given = None if token is None else TokenFile(secured.folder / token)
     tls = Tls(secured.authority.path, *secured.good)
-    before = turned_away(secured)
+    before = refused_calls(secured)
     with (
         Client(secured.target, timeout_seconds=WAIT_SECONDS, tls=tls, token=given) as client,
         pytest.raises(Unauthenticated),
     ):
         client.server_info()
-    assert turned_away(secured) - before == 1
+    assert refused_calls(secured) - before == 1
 
 
-def test_a_call_that_waits_for_its_server_waits_no_longer_than_its_deadline(secured):
-    """wait_for_ready with a foreign certificate: gRPC's growing back-off, a handful of connections, then the end."""
+def test_wait_for_ready_with_a_foreign_certificate_ends_at_the_deadline(secured):
+    """With wait_for_ready and a foreign certificate, gRPC reconnects a few times and the call ends at its deadline."""
     tls = Tls(secured.authority.path, *secured.foreign)
     with (
         counting_proxy(secured.ports.port) as proxy,

@@ -1,4 +1,4 @@
-"""TLS and mTLS on real connections: who gets through, who does not, and new certificates without a restart."""
+"""lorb_server.rpc.tls: TLS, client certificates, and reloaded certificates on real connections."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from support.servers.serving import WAIT_SECONDS, running_server
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the certificates of this file's tests lie, and an empty store."""
+    """The folder of the certificates, with an empty store."""
     folder = tmp_path_factory.mktemp("tls")
     (folder / "store").mkdir()
     return folder
@@ -29,13 +29,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def authority(folder):
-    """Who vouches for servers and callers."""
+    """The authority that servers and callers trust."""
     return Authority(folder, "ca")
 
 
 @pytest.fixture(scope="module")
 def foreign(folder):
-    """An authority that neither side knows."""
+    """An authority that neither side trusts."""
     return Authority(folder, "foreign")
 
 
@@ -46,7 +46,7 @@ def settings(pair, client_ca=None):
 
 @pytest.fixture(scope="module")
 def mutual(tiny_bert, folder, authority):
-    """A server that wants certificates of callers, and of operators from another authority."""
+    """A server that requires client certificates of callers, and of operators from another authority."""
     given = settings(authority.issue("server"), authority.path)
     operators = Authority(folder, "operators")
     with running_server(tiny_bert, folder / "store", admin_tls_client_ca=str(operators.path), **given) as server:
@@ -55,7 +55,7 @@ def mutual(tiny_bert, folder, authority):
 
 
 def attempted(port, tls, wait_seconds=1.5):
-    """How one call ends, and how many connections it took, of which a moment later still."""
+    """One call: its error or None, its number of connections, and that number `wait_seconds` later."""
     with counting_proxy(port) as proxy, Client(proxy.target, timeout_seconds=WAIT_SECONDS, tls=tls) as client:
         try:
             client.server_info()
@@ -67,14 +67,14 @@ def attempted(port, tls, wait_seconds=1.5):
         return ended, of_call, proxy.connections
 
 
-def test_a_caller_with_a_certificate_gets_through(mutual, authority):
-    """On one connection."""
+def test_a_caller_with_a_certificate_is_served(mutual, authority):
+    """A trusted client certificate is accepted on one connection."""
     assert attempted(mutual.ports.port, Tls(authority.path, *authority.issue("decoder-7")), 0) == (None, 1, 1)
 
 
 @pytest.mark.parametrize("who", ["plain text", "no certificate", "foreign", "expired"])
-def test_whoever_has_none_is_refused_in_the_handshake(mutual, authority, foreign, who):
-    """One connection for the call; afterwards gRPC's own back-off, which begins at a second and grows."""
+def test_a_caller_without_a_valid_certificate_fails_in_the_handshake(mutual, authority, foreign, who):
+    """A call without a valid certificate uses one connection; later connections follow gRPC's back-off."""
     tls = {
         "plain text": None,
         "no certificate": Tls(authority.path),
@@ -89,8 +89,8 @@ def test_whoever_has_none_is_refused_in_the_handshake(mutual, authority, foreign
 
 
 @pytest.mark.parametrize("who", ["expired", "foreign", "another name"])
-def test_a_server_that_cannot_be_trusted_is_not_called(tiny_bert, folder, authority, foreign, who):
-    """Unauthenticated, so that no caller takes it for a server to wait for; one connection."""
+def test_an_untrusted_server_is_not_called(tiny_bert, folder, authority, foreign, who):
+    """A server with an invalid certificate raises Unauthenticated after one connection."""
     pair = (foreign if who == "foreign" else authority).issue(
         "server", days=-1 if who == "expired" else 30, file=who.replace(" ", "-")
     )
@@ -104,7 +104,7 @@ def test_a_server_that_cannot_be_trusted_is_not_called(tiny_bert, folder, author
 
 
 def test_the_admin_port_has_its_own_authority(mutual, authority):
-    """A caller's certificate opens nothing there; an operator's does."""
+    """The admin port refuses a caller's certificate and accepts an operator's."""
     target = f"127.0.0.1:{mutual.ports.admin_port}"
 
     def listed(tls):
@@ -118,8 +118,8 @@ def test_the_admin_port_has_its_own_authority(mutual, authority):
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_health_is_asked_of_a_server_with_another_name(tiny_bert, folder, authority, monkeypatch):
-    """The image's check calls 127.0.0.1, which the certificate is not for: the variables that SECURITY.md names do."""
+def test_lorb_health_checks_a_server_by_another_name(tiny_bert, folder, authority, monkeypatch):
+    """LORB_CLIENT_TLS_SERVER_NAME lets lorb-health check 127.0.0.1 with a certificate for another name."""
     pair = authority.issue("lorb.example", names=x509.SubjectAlternativeName([x509.DNSName("lorb.example")]))
     with running_server(tiny_bert, folder / "store", **settings(pair)) as server:
         check = [f"127.0.0.1:{server.ports.port}"]
@@ -129,8 +129,8 @@ def test_health_is_asked_of_a_server_with_another_name(tiny_bert, folder, author
         assert health_main(check) == 0
 
 
-def test_health_is_asked_over_tls(mutual, authority, capsys):
-    """lorb-health with the files says 0, without them 1, and 2 where they are none."""
+def test_lorb_health_checks_a_server_over_tls(mutual, authority, capsys):
+    """lorb-health exits with 0 with the right files, with 1 without them, and with 2 for invalid files."""
     certificate, key = authority.issue("probe")
     files = ["--tls-ca", str(authority.path), "--tls-certificate", str(certificate), "--tls-key", str(key)]
     assert health_main([mutual.target, *files]) == 0
@@ -140,7 +140,7 @@ def test_health_is_asked_over_tls(mutual, authority, capsys):
 
 
 def test_new_certificates_serve_without_a_restart(tiny_bert, folder, authority, foreign):
-    """A new connection gets the new certificate; one that is open goes on; a torn key changes nothing."""
+    """New connections get the new certificate, an open one stays, and an unreadable key changes nothing."""
     certificate, key = authority.issue("server", file="rotated")
     new_certificate, new_key = foreign.issue("server", file="new")
     with (
@@ -166,8 +166,8 @@ def test_new_certificates_serve_without_a_restart(tiny_bert, folder, authority, 
 
 
 @pytest.mark.parametrize("kind", [Client, AioClient])
-def test_a_client_takes_up_its_new_certificate(tiny_bert, folder, kind):
-    """With the next call, on a connection of its own, from a server that no longer trusts the old one."""
+def test_a_client_reloads_its_certificate(tiny_bert, folder, kind):
+    """The next call uses the new certificate, on a new connection."""
     before, after = Authority(folder, f"before-{kind.__name__}"), Authority(folder, f"after-{kind.__name__}")
     caller, new = before.issue(f"{kind.__name__}-caller"), after.issue(f"new-{kind.__name__}-caller")
     pair = before.issue("server", file=f"{kind.__name__}-server")
@@ -204,8 +204,8 @@ def test_a_client_takes_up_its_new_certificate(tiny_bert, folder, kind):
         assert type(attempted(server.ports.port, Tls(before.path, *caller), 0)[0]) is Unavailable
 
 
-def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
-    """Missing, no PEM, of two pairs, with a password: each by flag and file, before anything is loaded."""
+def test_unusable_files_are_refused_by_flag_and_name(folder, authority):
+    """Missing, invalid, mismatched and encrypted files are refused with the flag and the file name."""
     certificate, key = authority.issue("server", file="named")
     _, other_key = authority.issue("server", file="other")
     nonsense = folder / "nonsense.pem"
@@ -216,7 +216,7 @@ def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
         (settings((certificate, other_key)), ["--tls-certificate", "--tls-key", "do not belong together"]),
         (settings((nonsense, key)), ["--tls-certificate", "nonsense.pem", "not a certificate"]),
         (settings((certificate, nonsense)), ["--tls-key", "nonsense.pem"]),
-        (settings((certificate, locked_key(folder / "locked.key"))), ["--tls-key", "locked.key", "encrypted with a password"]),
+        (settings((certificate, locked_key(folder / "locked.key"))), ["--tls-key", "locked.key", "encrypted"]),
         (settings((certificate, key), nonsense), ["--tls-client-ca", "nonsense.pem", "no CA certificate"]),
     ]:
         with pytest.raises(InvalidInput) as caught:
@@ -234,8 +234,8 @@ def test_files_that_cannot_serve_are_named_with_their_flag(folder, authority):
         ("admin_tls_client_ca", {"admin_tls_client_ca": "ca"}),
     ],
 )
-def test_half_of_what_tls_needs_is_refused(field, given):
-    """By the name of what is missing, or of what is good for nothing alone."""
+def test_incomplete_tls_settings_are_refused(field, given):
+    """The error names the missing setting, or the one that needs others."""
     with pytest.raises(InvalidInput) as caught:
         ServeConfig(**given)
     assert caught.value.field == field

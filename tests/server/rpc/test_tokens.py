@@ -1,4 +1,4 @@
-"""Bearer tokens, of callers and of operators."""
+"""lorb_server.rpc.tokens: token files, and the calls that they admit."""
 
 import grpc
 import pytest
@@ -24,8 +24,8 @@ def names(path, default_name=""):
     return sorted(read_tokens(token_file(path), default_name=default_name).values())
 
 
-def test_tokens_have_their_callers_names(tmp_path):
-    """One NAME:TOKEN a line, two for one name while it is rotated; comments and empty lines do not count."""
+def test_tokens_are_mapped_to_caller_names(tmp_path):
+    """A caller may have several tokens; comments and empty lines are skipped."""
     tokens = tmp_path / "tokens"
     tokens.write_text("# decoders\nkiosk: old-token \n\n kiosk:new-token\ncar:a:b\n")
     assert names(tokens) == ["car", "kiosk", "kiosk"]
@@ -33,7 +33,7 @@ def test_tokens_have_their_callers_names(tmp_path):
 
 
 def test_admin_tokens_need_no_name(tmp_path):
-    """A line may be the token alone."""
+    """With a default name, a line may be a token alone."""
     (tmp_path / "tokens").write_text("old-token \n\n alice:new-token\n")
     assert names(tmp_path / "tokens", "operator") == ["alice", "operator"]
 
@@ -52,8 +52,8 @@ def test_admin_tokens_need_no_name(tmp_path):
         ("kiosk:same\ncar:same\n", ":2: an earlier line gives this token to another caller"),
     ],
 )
-def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
-    """By flag, file and line, without the token itself."""
+def test_a_file_with_invalid_tokens_is_refused(tmp_path, content, words):
+    """The error names the flag, the file and the line, and never contains a token."""
     if content is not None:
         (tmp_path / "tokens").write_text(content)
     with pytest.raises(InvalidInput, match="--token-file") as caught:
@@ -63,15 +63,15 @@ def test_a_file_without_good_tokens_is_refused(tmp_path, content, words):
 
 
 def test_tokens_are_kept_as_digests(tmp_path):
-    """A look into the process' memory of names finds none."""
+    """A TokenFile holds no token in clear text."""
     (tmp_path / "tokens").write_text("kiosk:very-secret\n")
     kept = TokenFile(token_file(tmp_path / "tokens"))
     assert kept.name_of("very-secret") == "kiosk"
     assert "very-secret" not in repr(vars(kept))
 
 
-def test_a_changed_file_is_read_again(tmp_path):
-    """Within a second: new tokens count, old ones no more; a torn or missing file changes nothing."""
+def test_a_changed_file_is_reloaded(tmp_path):
+    """A changed file applies within a second; an invalid or missing file changes nothing."""
     path, clock = tmp_path / "tokens", SimulatedClock()
     path.write_text("kiosk:first\n")
     tokens = TokenFile(token_file(path), clock=clock)
@@ -93,7 +93,7 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 @pytest.fixture(scope="module")
 def guarded(tiny_bert, tmp_path_factory):
-    """A server that wants tokens, of callers and operators each their own."""
+    """A server that requires tokens, one set for callers and one for operators."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "admins").write_text("one\nalice:two\n")
     (folder / "callers").write_text("kiosk:three\n")
@@ -123,8 +123,8 @@ def reflect(server, metadata):
 @pytest.mark.parametrize(
     ("call", "token"), [(list_adapters, "one"), (list_adapters, "two"), (get_info, "three"), (reflect, "three")]
 )
-def test_each_token_opens(guarded, call, token):
-    """Several work at once, so that they can be rotated."""
+def test_each_valid_token_is_accepted(guarded, call, token):
+    """Several tokens are valid at once, on both ports."""
     call(guarded, bearer(token))
 
 
@@ -140,8 +140,8 @@ def test_each_token_opens(guarded, call, token):
         (get_info, bearer("one")),
     ],
 )
-def test_without_a_token_nothing_is_told(guarded, call, metadata):
-    """No token, a wrong one, another scheme, or one that opens the other port: UNAUTHENTICATED."""
+def test_calls_without_a_valid_token_are_unauthenticated(guarded, call, metadata):
+    """A missing or unknown token, another scheme, or a token for the other port is UNAUTHENTICATED."""
     with pytest.raises(grpc.RpcError) as caught:
         call(guarded, metadata)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
@@ -151,8 +151,8 @@ def test_without_a_token_nothing_is_told(guarded, call, metadata):
     assert info.reason == "UNAUTHENTICATED"
 
 
-def test_a_call_turned_away_is_counted(guarded):
-    """By what was wrong with it."""
+def test_refused_calls_are_counted(guarded):
+    """Refused calls are counted by reason: no_token or wrong_token."""
     before = {
         why: guarded.sample("lorb_unauthenticated_calls_total", reason=why) for why in ("no_token", "wrong_token")
     }
@@ -163,8 +163,8 @@ def test_a_call_turned_away_is_counted(guarded):
     assert {why: after[why] - before[why] for why in before} == {"no_token": 1, "wrong_token": 2}
 
 
-def test_health_is_open_to_callers_but_not_on_the_admin_port(guarded):
-    """Load balancers ask the one; the other is guarded as a whole."""
+def test_health_needs_a_token_only_on_the_admin_port(guarded):
+    """Health on the port for calls needs no token, health on the admin port does."""
     request = health_pb2.HealthCheckRequest()
     with pytest.raises(grpc.RpcError) as caught:
         health_pb2_grpc.HealthStub(guarded.admin_channel).Check(request, timeout=WAIT_SECONDS)
@@ -174,7 +174,7 @@ def test_health_is_open_to_callers_but_not_on_the_admin_port(guarded):
 
 
 def test_an_operators_name_is_in_the_audit_line(guarded, caplog):
-    """Whose token it was, with what was asked for."""
+    """The log line of an admin call has the operator's name and the method."""
     caplog.set_level("INFO")
     guarded.admin.RefreshRegistry(pb.RefreshRegistryRequest(), metadata=bearer("two"), timeout=WAIT_SECONDS)
     [line] = [record for record in caplog.records if record.message == "admin call"]
@@ -190,7 +190,7 @@ def test_an_operators_name_is_in_the_audit_line(guarded, caplog):
     ],
 )
 def test_tokens_in_clear_text_are_refused_beyond_loopback(field, given):
-    """Unless the operator says that something in front ends TLS, or TLS is on."""
+    """Tokens beyond loopback need TLS or --allow-plaintext-tokens."""
     with pytest.raises(InvalidInput, match="clear text") as caught:
         ServeConfig(**given)
     assert caught.value.field == field

@@ -1,4 +1,4 @@
-"""What Prometheus reads of adapters."""
+"""lorb_server.telemetry.adapter_metrics: series that follow adapters, aliases and refusals."""
 
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ def sample(metrics, name, **labels):
     return metrics.registry.get_sample_value(name, labels)
 
 
-def test_adapters_that_left_leave_their_series(metrics):
-    """Info series say what is on the device now."""
+def test_series_of_evicted_adapters_are_removed(metrics):
+    """Only adapters on the device have info and training series."""
     statistics = {"training_score_mean": -4.0, "training_score_deviation": 1.5}
     old, new = (replace(adapter_handle(number), **statistics) for number in (1, 2))
     for adapter in (old, new):
@@ -37,8 +37,8 @@ def test_adapters_that_left_leave_their_series(metrics):
     assert scores == [None, -4.0, None, 1.5]
 
 
-def test_aliases_show_what_they_serve(metrics):
-    """A flipped alias has one series, with its new version; one taken away has none."""
+def test_alias_series_follow_the_served_version(metrics):
+    """A flipped alias has one series with its new version, a removed alias has none."""
 
     def shown(alias, version):
         return sample(metrics, "lorb_adapter_alias", domain="voice", alias=alias, version=version)
@@ -50,8 +50,8 @@ def test_aliases_show_what_they_serve(metrics):
     assert served == [None, 1, None]
 
 
-def test_refusals_and_shares_follow_what_changed(metrics):
-    """A version no longer refused, and a canary that takes nothing any more, have no series."""
+def test_refusal_and_share_series_follow_the_domain(metrics):
+    """Versions that are not refused any more, and shares of 0, have no series."""
     metrics.adapters.update_refused("voice", (), ("1-a", "2-b"))
     metrics.adapters.update_refused("voice", ("1-a", "2-b"), ("2-b", "3-c"))
     shown = [

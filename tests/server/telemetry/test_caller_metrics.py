@@ -1,12 +1,12 @@
-"""Series by caller, of which there are never too many."""
+"""lorb_server.telemetry.caller_metrics: a bounded number of caller labels."""
 
 from prometheus_client import CollectorRegistry
 
 from lorb_server.telemetry.caller_metrics import MAX_CALLERS, OTHERS, CallerMetrics
 
 
-def test_callers_beyond_the_first_hundred_share_a_name():
-    """Certificates may name thousands; those that are known keep their own series."""
+def test_callers_beyond_the_first_hundred_share_a_label():
+    """Callers after the first hundred are counted as "others"; known callers keep their label."""
     registry = CollectorRegistry()
     metrics = CallerMetrics(registry)
     for i in range(MAX_CALLERS + 50):

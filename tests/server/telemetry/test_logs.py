@@ -1,4 +1,4 @@
-"""Log lines."""
+"""lorb_server.telemetry.logs: formats, levels, and errors logged without their messages."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ def record(message="adapter loaded", fields=None, **settings):
 
 
 def test_a_json_line_is_one_object():
-    """Time, level, logger, message and the line's own fields, whatever is in them."""
+    """A JSON line is one object with time, level, logger, message and fields, whatever the fields hold."""
     line = JsonFormatter().format(record(fields={"domain": "voice", "reason": 'a "b"\nc', "path": object}))
     assert "\n" not in line
     content = json.loads(line)
@@ -31,13 +31,13 @@ def test_a_json_line_is_one_object():
 
 
 def test_a_text_line_is_one_line():
-    """For people, and still one line whatever a field holds."""
+    """A text line stays one line, whatever the fields hold."""
     line = TextFormatter().format(record(fields={"domain": "voice", "reason": "a\nb"}))
     assert line.endswith("info adapter loaded domain=voice reason=a\\nb")
 
 
-def test_a_library_s_exception_is_named_without_its_words():
-    """Messages of exceptions may quote what a caller sent."""
+def test_a_librarys_exception_is_logged_without_its_message():
+    """Exceptions of libraries are logged by their type only."""
     error = ValueError("the secret transcript")
     for formatter in (JsonFormatter(), TextFormatter()):
         line = formatter.format(record(exc_info=(ValueError, error, None)))
@@ -45,8 +45,8 @@ def test_a_library_s_exception_is_named_without_its_words():
         assert "secret" not in line
 
 
-def test_a_failure_is_logged_by_type_and_place(caplog):
-    """The traceback's places are there, the message is not."""
+def test_a_failure_is_logged_with_type_and_traceback(caplog):
+    """The line has the type and the traceback, and not the message."""
     try:
         raise KeyError("the secret transcript")
     except KeyError as error:
@@ -60,7 +60,7 @@ def test_a_failure_is_logged_by_type_and_place(caplog):
 
 @pytest.mark.parametrize(("log_format", "begins"), [("json", "{"), ("text", "")])
 def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capsys, restored_logs):
-    """One line for what is important enough, in the format asked for."""
+    """Lines at or above the level go to stderr in the chosen format."""
     configure_logs(log_format, "warning")
     logging.getLogger("lorb_server.x").info("not this")
     logging.getLogger("lorb_server.x").warning("but this")
@@ -71,8 +71,8 @@ def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capsys, restore
     assert captured.out == ""
 
 
-def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
-    """The event loop's own line would have the task, its error's message and its arguments."""
+def test_event_loop_errors_are_logged_without_their_message(caplog):
+    """Unhandled errors of tasks and callbacks are logged without message and arguments."""
 
     async def run():
         async def fail(words):
@@ -103,8 +103,8 @@ def test_errors_that_nobody_awaits_are_logged_without_their_words(caplog):
     ],
     ids=["process", "thread", "unraisable"],
 )
-def test_uncaught_errors_are_logged_without_their_words(work):
-    """Of the process, of a thread, and where none can be raised: one JSON line each, no traceback."""
+def test_uncaught_errors_are_logged_without_their_message(work):
+    """Uncaught errors of the process, of threads and of finalisers are one JSON line each."""
     begin = (
         "from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors\n"
         "configure_logs('json', 'info')\nlog_uncaught_errors()\n"

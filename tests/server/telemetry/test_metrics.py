@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""lorb_server.telemetry.metrics: names, stages, signs, and the HTTP server."""
 
 import socket
 import urllib.request
@@ -39,7 +39,7 @@ NAMES = (
 
 
 def test_metrics_are_served_over_http():
-    """Every documented name is there, beside the process' own."""
+    """The page has every documented name and the process's own metrics."""
     server = MetricsServer(Metrics().registry, "127.0.0.1", free_port())
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
@@ -52,7 +52,7 @@ def test_metrics_are_served_over_http():
 
 
 def test_a_port_that_is_taken_is_refused_by_name():
-    """The flag is named."""
+    """A taken port is refused with an error that names --metrics-port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -60,8 +60,8 @@ def test_a_port_that_is_taken_is_refused_by_name():
             MetricsServer(Metrics().registry, "127.0.0.1", taken.getsockname()[1])
 
 
-def test_stages_that_did_not_happen_are_not_timed():
-    """A list answered without the model has a total alone; zeros would spoil the others' histograms."""
+def test_skipped_stages_are_not_timed():
+    """A list that skipped the model adds to the total stage only."""
     metrics = Metrics()
     metrics.observe_call(
         "voice", Priority.BATCH, Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL, Timings(total_seconds=0.5)
@@ -78,8 +78,8 @@ def test_stages_that_did_not_happen_are_not_timed():
     assert metrics.registry.get_sample_value("lorb_rescore_requests_total", labels) == 1
 
 
-def test_first_pass_scores_never_count_down():
-    """Scores are negative and a falling counter reads as a restarted one: each sign has its own, and both are there."""
+def test_first_pass_score_counters_never_decrease():
+    """Positive and negative scores are summed apart, so that both counters only increase."""
     metrics = Metrics()
     value = metrics.registry.get_sample_value
     seen = []

@@ -1,4 +1,4 @@
-"""The page of metrics in the documentation, against a server's."""
+"""docs/operate/metrics.md has the same metrics, types and labels as a running server."""
 
 import re
 import urllib.request
@@ -20,7 +20,7 @@ LABELS_OF_TYPES = {"le"}  # of every histogram's buckets
 
 @pytest.fixture(scope="module")
 def documented():
-    """(type, labels) by name, as the page's table has them."""
+    """The type and labels of each metric in the table, by name."""
     table = [
         line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `lorb_") or "`process_" in line
     ]
@@ -33,7 +33,7 @@ def documented():
 
 @pytest.fixture(scope="module")
 def exported(tiny_bert, publishing_base, tmp_path_factory):
-    """The families on the page of a server that has answered two calls and refused one; the labels of each by name."""
+    """The metric families of a server after three calls, and the labels of each family."""
     folder, port = tmp_path_factory.mktemp("metered-store"), free_port()
     Store(str(folder)).publish(make_publication(publishing_base, "voice"), set_stable=True)
     with running_server(tiny_bert, folder, metrics_port=port) as server:
@@ -50,7 +50,7 @@ def exported(tiny_bert, publishing_base, tmp_path_factory):
 
 
 def declared_labels(registry):
-    """The labels of each family, those without a sample yet included: prometheus_client tells them nowhere else."""
+    """The labels of each family, also without a sample; prometheus_client has no public way to read them."""
     return {
         family.name: frozenset(getattr(collector, "_labelnames", ()))
         for collector in registry._collector_to_names
@@ -63,13 +63,13 @@ def name_of(family):
 
 
 def test_the_table_has_every_metric_and_no_other(documented, exported):
-    """Name, type and labels of each family of a running server's page are the table's, and the other way round."""
+    """The table and the server's page have the same names, types and labels."""
     families, labels = exported
     assert {name_of(family): (family.type, labels[family.name]) for family in families} == documented
 
 
-def test_the_samples_carry_the_labels_of_the_table(documented, exported):
-    """What calls have counted has just these labels; the calls have made samples of most families."""
+def test_samples_have_the_labels_of_the_table(documented, exported):
+    """Every sample has exactly the labels that the table gives."""
     families, _ = exported
     seen = set()
     for family in families:

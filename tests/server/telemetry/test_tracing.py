@@ -1,4 +1,4 @@
-"""lorb_server.telemetry.tracing: what a real server's calls leave, in the SDK's memory and at a real OTLP receiver."""
+"""lorb_server.telemetry.tracing: the spans of a real server's calls, in memory and at a real OTLP receiver."""
 
 import subprocess
 import sys
@@ -27,19 +27,19 @@ OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDP
 
 @pytest.fixture(autouse=True)
 def no_ambient_traces(monkeypatch):
-    """The machine's own OTEL_* variables stay out of these tests."""
+    """Removes the machine's own OTEL_* variables."""
     for variable in OTEL_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
 
 class Traces:
-    """A server whose spans stay in memory."""
+    """A server whose spans are exported to memory."""
 
     def __init__(self, server, tracing, exporter):
         self.server, self._tracing, self._exporter = server, tracing, exporter
 
     def spans(self):
-        """Those that have ended since this was last asked, in order of their beginning."""
+        """The spans that ended since the last call, sorted by start time."""
         assert self._tracing._provider.force_flush(int(WAIT_SECONDS * 1000))
         ended = self._exporter.get_finished_spans()
         self._exporter.clear()
@@ -48,7 +48,7 @@ class Traces:
 
 @pytest.fixture
 def traces(monkeypatch, tiny_bert, store):
-    """A real server that keeps its spans."""
+    """A real server whose spans are exported to memory."""
     exporter = InMemorySpanExporter()
     made = []
 
@@ -62,12 +62,12 @@ def traces(monkeypatch, tiny_bert, store):
 
 
 def children(spans, parent):
-    """Names of a span's children."""
+    """The names of a span's children."""
     return [span.name for span in spans if span.parent and span.parent.span_id == parent.context.span_id]
 
 
-def test_a_call_is_one_server_span_over_its_stages(traces):
-    """Decode, tokenise, queue, model, rank: in this order, within the call, and as long as the answer's timings say."""
+def test_a_call_is_a_server_span_with_a_child_per_stage(traces):
+    """The stages are in order, inside the call, and as long as the answer's timings."""
     answer = traces.server.rescore(*TEXTS)
     root, *stages = traces.spans()
     assert (root.name, root.kind) == ("lorb.v1.RescoringService/Rescore", SpanKind.SERVER)
@@ -84,8 +84,8 @@ def test_a_call_is_one_server_span_over_its_stages(traces):
         assert lasted[name] == pytest.approx(seconds, abs=1e-6)
 
 
-def test_what_a_span_says_and_what_it_never_does(traces):
-    """Domain, version, outcome and counts; no transcript, context, id or key of the caller's, in no span."""
+def test_spans_have_counts_and_names_and_no_text(traces):
+    """Spans have domain, version, outcome and counts, and no text, id or key of the caller."""
     answer = traces.server.rescore(*TEXTS, TEXTS[0], request_id="id-7", context="turn left", routing_key="caller-9")
     spans = traces.spans()
     said = spans[0].attributes
@@ -98,8 +98,8 @@ def test_what_a_span_says_and_what_it_never_does(traces):
         assert secret not in everything
 
 
-def test_the_callers_trace_goes_on(traces):
-    """W3C traceparent in the metadata: the server span belongs to that trace, under that parent."""
+def test_the_server_span_continues_the_callers_trace(traces):
+    """The server span is a child of the caller's traceparent, and is dropped if the caller does not sample."""
     request = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
     traces.server.stub.Rescore(request, timeout=WAIT_SECONDS, metadata=[TRACEPARENT])
     spans = traces.spans()
@@ -110,7 +110,7 @@ def test_the_callers_trace_goes_on(traces):
 
 
 def test_a_failed_call_ends_its_span_with_the_status(traces):
-    """NOT_FOUND for a domain that nobody serves: an error span without stages, and without the server's words."""
+    """A failed call is an error span with the gRPC status, without stages and without the error message."""
     with pytest.raises(grpc.RpcError):
         traces.server.rescore(*TEXTS, domain="nobody")
     [span] = traces.spans()
@@ -120,7 +120,7 @@ def test_a_failed_call_ends_its_span_with_the_status(traces):
 
 
 def test_a_list_that_needs_no_model_has_no_model_stage(traces):
-    """One distinct text: decoded and answered."""
+    """A list with one distinct text has the decode stage only."""
     traces.server.rescore("the cat sat", "the cat sat")
     root, *stages = traces.spans()
     assert [stage.name for stage in stages] == ["decode"]
@@ -128,7 +128,7 @@ def test_a_list_that_needs_no_model_has_no_model_stage(traces):
 
 
 def test_a_batch_has_a_span_for_each_list(traces):
-    """Each list's stages hang under its own span, those under the batch's."""
+    """Each list of a batch has its own span, which holds its stages."""
     one = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
     traces.server.stub.BatchRescore(pb.BatchRescoreRequest(requests=[one, one]), timeout=WAIT_SECONDS)
     spans = traces.spans()
@@ -141,13 +141,13 @@ def test_a_batch_has_a_span_for_each_list(traces):
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """A collector: keeps what it is sent."""
+    """An OTLP collector that keeps what it receives."""
 
     def __init__(self):
         self.resources, self.arrived = [], threading.Event()
 
     def Export(self, request, context):  # noqa: N802 - the schema's name
-        """Takes spans."""
+        """Receives spans."""
         self.resources += request.resource_spans
         self.arrived.set()
         return otlp.ExportTraceServiceResponse()
@@ -168,7 +168,7 @@ def receiving():
 
 @pytest.mark.parametrize("by", ["flag", "environment", "front"])
 def test_a_collector_gets_the_spans(monkeypatch, tiny_bert, store, by):
-    """By --otlp-endpoint, by OpenTelemetry's own variable, from a front process: all are sent before it ends."""
+    """A collector gets all spans before the server ends: by flag, by environment variable, and from a front process."""
     with receiving() as (receiver, url):
         settings = {} if by == "environment" else {"otlp_endpoint": url}
         if by == "environment":
@@ -185,8 +185,8 @@ def test_a_collector_gets_the_spans(monkeypatch, tiny_bert, store, by):
     assert sorted(names) == sorted(["lorb.v1.RescoringService/Rescore", *STAGES])
 
 
-def test_a_server_without_traces_loads_no_opentelemetry():
-    """Off by default: no import, and no tracing to ask."""
+def test_a_server_without_traces_does_not_import_opentelemetry():
+    """Without an endpoint there is no tracing, and opentelemetry is not imported."""
     assert open_tracing("", {}) is None
     code = (
         "import sys, lorb_server.rpc.call_server, lorb_server.telemetry.tracing as t;"
@@ -197,13 +197,13 @@ def test_a_server_without_traces_loads_no_opentelemetry():
 
 
 @pytest.mark.parametrize("variables", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
-def test_opentelemetrys_own_switches_turn_it_off(variables):
-    """An endpoint in the environment asks for traces, and its switches take that back."""
+def test_opentelemetrys_own_variables_turn_traces_off(variables):
+    """OTEL_SDK_DISABLED and OTEL_TRACES_EXPORTER override the endpoint variable."""
     assert open_tracing("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", **variables}) is None
 
 
-def test_missing_packages_are_an_error_where_the_flag_asks(monkeypatch, caplog):
-    """The flag: how to install them. The variable, which a cluster sets for all: a warning, and no traces."""
+def test_missing_packages_are_an_error_with_the_flag(monkeypatch, caplog):
+    """With --otlp-endpoint, missing packages raise; with the environment variable they log a warning."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
     with pytest.raises(InvalidInput, match=r"pip install 'lorb\[otel\]'"):
         open_tracing("http://collector:4317", {})
@@ -211,7 +211,7 @@ def test_missing_packages_are_an_error_where_the_flag_asks(monkeypatch, caplog):
     assert "lorb[otel]" in caplog.text
 
 
-def test_an_endpoint_that_is_no_url_is_refused():
-    """host:port alone does not say whether it is TLS."""
+def test_an_endpoint_that_is_not_a_url_is_refused():
+    """host:port without http:// or https:// is refused."""
     with pytest.raises(InvalidInput, match="http://collector:4317"):
         open_tracing("collector:4317", {})

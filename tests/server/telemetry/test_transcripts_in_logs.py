@@ -1,4 +1,4 @@
-"""Nothing that a caller sends as words is in any log line: of good calls, bad ones, and those that break the server."""
+"""No log line holds a caller's text: not of valid calls, invalid calls, or calls that break the server."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def hypotheses(*texts, scores=(-1.0, -2.0)):
 
 
 def requests():
-    """Good, and bad in every way that a message about it could quote."""
+    """Valid requests, and requests that are invalid in every way that an error message could quote."""
     said = (f"the {WORD}", f"a {WORD} cat")
     good = {
         "domain": "voice",
@@ -49,7 +49,7 @@ def requests():
 
 @pytest.fixture(params=[0, 1], ids=["one process", "fronts"])
 def process(request, tiny_bert, shared_store, tmp_path):
-    """lorb-serve as it is run, telling all it ever tells; `address` is where, `ended` ends it and reads its log."""
+    """A lorb-serve process at the debug level; `address` is its address, `ended` ends it and reads its log."""
     ready, tokens, log = tmp_path / "ready", tmp_path / "tokens", tmp_path / "log"
     tokens.write_text("kiosk:good\n")
     flags = {
@@ -81,8 +81,8 @@ def process(request, tiny_bert, shared_store, tmp_path):
         running.wait()
 
 
-def test_a_running_server_logs_no_words(process):
-    """Whatever is sent, with a good token or a wrong one, answered, refused, given up or no message at all."""
+def test_a_running_server_logs_no_text(process):
+    """No request leaves its text in the log, whatever its token, its content and its end."""
     endings = set()
 
     def call(method, content, token=GOOD, timeout=WAIT_SECONDS):
@@ -107,8 +107,8 @@ def test_a_running_server_logs_no_words(process):
     assert WORD not in log
 
 
-def test_a_call_that_breaks_the_server_s_code_logs_no_words(tiny_bert, shared_store, caplog, monkeypatch):
-    """An error of ours that quotes a transcript: its type and place are logged, and the caller is told neither."""
+def test_an_unexpected_error_logs_no_text(tiny_bert, shared_store, caplog, monkeypatch):
+    """An unexpected error whose message quotes a transcript is logged without it, and the caller does not get it."""
     caplog.set_level(logging.DEBUG)
 
     async def rescore(self, call):

@@ -1,10 +1,12 @@
 """A store in memory and a scripted loader, for tests of the registry without files or a model."""
 
+import asyncio
+
 from lorb_adapters.store.aliases import Aliases
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.registry.registry import Registry
 from lorb_server.telemetry.metrics import Metrics
-from support.servers.serving import selected
+from support.servers.serving import WAIT_SECONDS, selected
 from support.servers.stub_model import adapter_handle, adapter_weights
 
 ADAPTER_BYTES = adapter_weights(1).served_bytes
@@ -113,3 +115,22 @@ def make_registry(parts, **settings):
 def serves(registry, name="voice"):
     """The version that serves a domain, which must be loaded."""
     return selected(registry, name).ref.version
+
+
+def run_registry(test, *, room_for=100, **settings):
+    """Runs the coroutine `test(registry, catalogue, load, metrics)`; no task may be left afterwards."""
+
+    async def with_registry():
+        parts = make_parts(room_for)
+        registry = make_registry(parts, **settings)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await test(registry, *parts)
+            await registry.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(with_registry())
+
+
+async def served_version(registry, domain, key="caller"):
+    """The version that answers a call, after loading it if it is cold."""
+    return (await registry.route(domain, key)).adapter.ref.version

@@ -1,4 +1,4 @@
-"""Certificates for tests, made anew: authorities, and what they vouch for."""
+"""Certificate authorities, certificates and keys for tests."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -22,7 +22,7 @@ def _written_key(key, path, encryption=serialization.NoEncryption()):  # noqa: B
 
 
 def locked_key(path: Path) -> Path:
-    """A private key in a file that wants a password."""
+    """A file with an encrypted private key."""
     return _written_key(ec.generate_private_key(ec.SECP256R1()), path, serialization.BestAvailableEncryption(b"secret"))
 
 
@@ -44,7 +44,7 @@ class Authority:
     def issue(
         self, common_name: str, *, days: int = 30, file: str = "", names: x509.SubjectAlternativeName = NAMES
     ) -> tuple[Path, Path]:
-        """A certificate and its key in files: for localhost, valid for so many days; expired where that is negative."""
+        """Files of a certificate for localhost, valid for `days`, and its key; a negative number makes it expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._folder / f"{file or common_name}.crt"
         begin = -1 if days > 0 else days - 1
@@ -52,7 +52,7 @@ class Authority:
         return certificate, _written_key(key, self._folder / f"{file or common_name}.key")
 
     def _signed(self, subject, public_key, begin_days, end_days, names):
-        """A certificate for these names; of an authority where there are none."""
+        """A signed certificate; one of an authority if `names` is None."""
         now = datetime.now(UTC)
         made = (
             x509.CertificateBuilder()

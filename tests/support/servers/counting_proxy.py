@@ -1,4 +1,4 @@
-"""A port before another one that counts the connections made to it."""
+"""A TCP proxy that counts connections."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 class CountingProxy:
-    """Passes bytes on, both ways. `connections` is how many there were so far."""
+    """Forwards bytes both ways; `connections` counts the connections so far."""
 
     def __init__(self, port):
         self.connections = 0
@@ -18,7 +18,7 @@ class CountingProxy:
         self._threads[0].start()
 
     def close(self):
-        """Ends all connections."""
+        """Closes all connections."""
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -53,7 +53,7 @@ def _pump(source, sink):
 
 @contextmanager
 def counting_proxy(port):
-    """One before `port`, ended afterwards."""
+    """A proxy in front of `port`, closed afterwards."""
     proxy = CountingProxy(port)
     try:
         yield proxy

@@ -1,4 +1,4 @@
-"""What a server says of its health when it is asked over gRPC."""
+"""Health checks over gRPC."""
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -9,6 +9,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def health_of(channel, service=""):
-    """Of one service, or of the server."""
+    """The status of one service, or of the server."""
     request = health_pb2.HealthCheckRequest(service=service)
     return health_pb2_grpc.HealthStub(channel).Check(request, timeout=WAIT_SECONDS).status

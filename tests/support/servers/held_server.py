@@ -1,4 +1,4 @@
-"""A running server whose model a test holds, so that calls wait."""
+"""A running server with a stub model that a test can hold, so that calls wait."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from support.servers.stub_model import StubModel
 
 
 class HeldServer:
-    """A running server whose model a test holds, with calls that wait for it."""
+    """A running server with a stub model, and threads that call it."""
 
     def __init__(self, server):
         self.server = server
@@ -17,7 +17,7 @@ class HeldServer:
         self.callers = ThreadPoolExecutor(16)
 
     def hold(self, calls=1, **fields):
-        """Starts calls; returns their futures once the first is in the model and the others wait."""
+        """Starts calls. Returns their futures when the first is in the model and the others are queued."""
         self.model.gate.clear()
         self.model.entered.clear()
         first = self.call(**fields)
@@ -27,16 +27,16 @@ class HeldServer:
         return [first, *others]
 
     def call(self, **fields):
-        """Starts one; returns its future."""
+        """Starts a call; returns its future."""
         return self.callers.submit(self.server.rescore, "the cat", "a cat", **fields)
 
     @property
     def queued(self):
-        """How many lists wait."""
+        """The number of queued lists."""
         return self.server.app.engine._scheduler.queued_lists
 
     def until(self, condition):
-        """Returns when it holds."""
+        """Returns when `condition()` is true."""
         limit = time.monotonic() + WAIT_SECONDS
         while not condition():
             assert time.monotonic() < limit

@@ -1,4 +1,4 @@
-"""A real gRPC server with a rescorer that needs no model: it turns lists round, or fails as it is told."""
+"""A real gRPC server without a model, which reverses lists or fails on request."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +26,8 @@ ADAPTER = AdapterRef("librispeech", "1-0123456789ab", "ab" * 32)
 INFO = ServerInfo("0.1.0", "none", "cd" * 32, "cpu", "float32", ("librispeech",), "librispeech", 100, 2000, 5)
 
 
-def turned_round(nbest, options):
-    """The list backwards, every hypothesis scored by its position."""
+def reversed_ranking(nbest, options):
+    """The list in reverse order, every hypothesis scored by its position."""
     size = len(nbest.hypotheses)
     order = range(size - 1, -1, -1)
     hypotheses = tuple(
@@ -50,7 +50,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
     """
 
     def __init__(self):
-        self.answer = turned_round
+        self.answer = reversed_ranking
         self.info = INFO
         self.failures = []
         self.calls = []
@@ -61,11 +61,11 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         self.ended = threading.Event()
 
     def Rescore(self, request, context):  # noqa: N802 - the schema's name
-        """One list."""
+        """Answers one list."""
         return self._answered("Rescore", request, context, lambda: response_from_ranked(self._ranked(request)))
 
     def BatchRescore(self, request, context):  # noqa: N802 - the schema's name
-        """Many lists, each with its own answer or error."""
+        """Answers many lists, each with its own result or error."""
 
         def answers():
             return pb.BatchRescoreResponse(results=[batch_result(self._result(each)) for each in request.requests])
@@ -73,7 +73,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         return self._answered("BatchRescore", request, context, answers)
 
     def GetServerInfo(self, request, context):  # noqa: N802 - the schema's name
-        """What a server says about itself; never fails."""
+        """Answers with `info`; never fails."""
         self._note("GetServerInfo", request, context)
         return response_from_info(self.info)
 
@@ -82,7 +82,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         return [method for method, *_ in self.calls]
 
     def wait_for_calls(self, number):
-        """Returns when so many calls have come."""
+        """Returns when `number` calls have arrived."""
         with self._noted:
             assert self._noted.wait_for(lambda: len(self.calls) >= number, timeout=60)
 
@@ -116,7 +116,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
 
 
 def healthy(status=health_pb2.HealthCheckResponse.SERVING):
-    """A health service that says so of the rescoring service."""
+    """A health service that reports `status` for the rescoring service."""
     health = HealthServicer()
     health.set("lorb.v1.RescoringService", status)
     return health
@@ -124,7 +124,7 @@ def healthy(status=health_pb2.HealthCheckResponse.SERVING):
 
 @contextmanager
 def serving(service, address="127.0.0.1:0", *, health=None, credentials=None, threads=8):
-    """Serves `service` and health, over TLS with `credentials`, that many calls at once; yields its "host:port"."""
+    """Serves `service` and health with `threads` threads, over TLS with `credentials`; yields "host:port"."""
     server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
     rescoring_pb2_grpc.add_RescoringServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(health or healthy(), server)
