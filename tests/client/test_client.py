@@ -19,7 +19,7 @@ from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions, Selection
 from lorb.wire import nbest_from_request, options_from_request
 from lorb_client import Client
-from support.servers.rescoring_server import INFO, ScriptedService, serving, reversed_ranking
+from support.servers.rescoring_server import INFO, ScriptedService, reversed_ranking, serving
 
 OPTIONS = RescoreOptions("librispeech@stable", 0.5, FallbackPolicy.FAIL, 3, Selection.MBR, "caller 7")
 

@@ -14,7 +14,7 @@ from lorb_client.access import Access
 from lorb_client.load.arrivals import Arrivals, Step
 from lorb_client.load.run import LoadConfig, run_load
 from lorb_client.load.workload import parse_domains
-from support.servers.rescoring_server import ScriptedService, serving, reversed_ranking
+from support.servers.rescoring_server import ScriptedService, reversed_ranking, serving
 
 LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(4)), id=f"u{i}") for i in range(10)]
 QUICK = Step(400, 0.1)
