@@ -1,4 +1,4 @@
-"""One load for all who wait for it."""
+"""lorb_server.single_flight: shared loads and back-off after failures."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from support.servers.serving import SimulatedClock
 
 
 class Loads:
-    """Counts loads, which wait for a gate and may fail."""
+    """Counts loads, which wait for a gate and may raise."""
 
     def __init__(self):
         self.count = 0
@@ -28,7 +28,7 @@ class Loads:
 
 
 def test_callers_share_a_load():
-    """All who come while it runs get its result; the next one loads anew."""
+    """Callers during a load share its result; a later caller loads anew."""
 
     async def test():
         shared, load = SingleFlight(), Loads()
@@ -39,8 +39,8 @@ def test_callers_share_a_load():
     asyncio.run(test())
 
 
-def test_one_callers_cancellation_is_not_the_others():
-    """The load goes on, even where everybody left."""
+def test_a_cancelled_caller_does_not_cancel_the_load():
+    """Cancelling a caller does not cancel the load."""
 
     async def test():
         shared, load = SingleFlight(), Loads()
@@ -56,8 +56,8 @@ def test_one_callers_cancellation_is_not_the_others():
     asyncio.run(test())
 
 
-def test_a_failure_is_not_repeated_at_once():
-    """All who waited fail; those who come too soon get an equal error of their own; then it is tried again."""
+def test_a_failed_load_backs_off():
+    """A failure is repeated to callers during the back-off, and the load runs again afterwards."""
 
     async def test():
         clock = SimulatedClock()
@@ -80,8 +80,8 @@ def test_a_failure_is_not_repeated_at_once():
     asyncio.run(test())
 
 
-def test_the_impatient_try_again():
-    """Who asks for it, or has had the failure forgotten, does not wait for the moment to pass."""
+def test_callers_may_skip_the_back_off():
+    """A caller without back-off, or after `forget`, loads again at once."""
 
     async def test():
         shared, load = SingleFlight(clock=SimulatedClock()), Loads()
@@ -97,8 +97,8 @@ def test_the_impatient_try_again():
     asyncio.run(test())
 
 
-def test_closing_ends_what_runs():
-    """Its waiters are let go, and no task is left."""
+def test_closing_cancels_running_loads():
+    """Closing cancels the waiters and leaves no task."""
 
     async def test():
         shared, load = SingleFlight(), Loads()

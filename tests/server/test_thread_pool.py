@@ -1,4 +1,4 @@
-"""Pools whose threads are all there from the start."""
+"""lorb_server.thread_pool: pools that start all their threads at once."""
 
 import threading
 from concurrent.futures.thread import BrokenThreadPool
@@ -8,8 +8,8 @@ import pytest
 from lorb_server.thread_pool import full_pool
 
 
-def test_all_threads_are_there_before_any_work_and_stay_as_many():
-    """The pool has its threads, each prepared, before the first work; work that comes thick and fast adds none."""
+def test_all_threads_start_at_once_and_stay_as_many():
+    """A pool has all its initialised threads before its first work, and never starts another."""
     prepared = []
     with full_pool(3, "some", lambda: prepared.append(threading.current_thread())) as pool:
         assert len(set(prepared)) == 3
@@ -18,8 +18,8 @@ def test_all_threads_are_there_before_any_work_and_stay_as_many():
         assert all(name.startswith("some") for name in names)
 
 
-def test_a_thread_that_cannot_be_prepared_is_an_error():
-    """Whoever wants the pool hears of it, and does not wait."""
+def test_an_initialiser_that_raises_fails_the_pool():
+    """An initialiser that raises fails the construction of the pool."""
 
     def fail():
         raise OSError("no")

@@ -1,4 +1,4 @@
-"""Weights on the device, within a bound."""
+"""lorb_server.engine.adapter_cache: eviction, reloading and their failures."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ ADAPTERS = [adapter_handle(number) for number in range(8)]
 
 
 class Reader:
-    """Reads stand-ins, after a gate, and fails as it is told to."""
+    """Returns stand-in weights once a gate is open, or raises an error that a test sets."""
 
     def __init__(self):
         self.read = []
@@ -38,7 +38,7 @@ class Reader:
 
 
 class Bench:
-    """Residents with room for `room_for` adapters."""
+    """A cache with room for `room_for` adapters, with its reader, metrics and clock."""
 
     def __init__(self, room_for, threads=None):
         self.reader, self.metrics, self.clock = Reader(), Metrics(), SimulatedClock()
@@ -63,7 +63,7 @@ class Bench:
 
 
 def run(test, room_for=3):
-    """Runs `test(bench)` with threads to read on."""
+    """Runs `test(bench)` on an event loop, with threads that read."""
 
     async def with_bench():
         with ThreadPoolExecutor(2) as threads:
@@ -82,8 +82,8 @@ def number_of(weights):
     return int(weights.head.bias)
 
 
-def test_the_least_recently_used_leave():
-    """Using one keeps it; looking whether it is there does not."""
+def test_the_least_recently_used_are_evicted():
+    """The least recently used adapter is evicted; `get` counts as a use, `in` does not."""
     bench = Bench(3)
     bench.put(0, 1, 2)
     assert number_of(bench.cache.get(ADAPTERS[0])) == 0
@@ -98,7 +98,7 @@ def test_the_least_recently_used_leave():
 
 @given(room_for=st.integers(1, 6), uses=st.lists(st.integers(0, 7), max_size=40))
 def test_the_bound_holds_and_the_latest_stay(room_for, uses):
-    """After any uses the adapters there are the most recently used ones, as many as the bytes hold."""
+    """After any sequence of uses the cache holds the most recently used adapters within its bytes."""
     bench = Bench(room_for)
     for number in uses:
         if bench.cache.get(ADAPTERS[number]) is None:
@@ -109,8 +109,8 @@ def test_the_bound_holds_and_the_latest_stay(room_for, uses):
     assert bench.cache.has_room == (not latest or len(latest) < room_for)
 
 
-def test_one_that_is_too_large_alone_still_serves():
-    """A bound below a single adapter holds one at a time."""
+def test_an_adapter_larger_than_the_bound_still_serves():
+    """With a bound smaller than one adapter, the latest adapter alone stays cached."""
     bench = Bench(1)
     bench.cache.max_bytes = 1
     bench.put(0, 1)
@@ -118,8 +118,8 @@ def test_one_that_is_too_large_alone_still_serves():
     assert not bench.cache.has_room
 
 
-def test_the_bases_head_never_leaves():
-    """No store could bring it back."""
+def test_permanent_weights_are_never_evicted():
+    """Permanent weights are never evicted and do not count towards the bound."""
     bench = Bench(1)
     bench.cache.put_permanent(ADAPTERS[7], adapter_weights(7))
     bench.put(0, 1, 2)
@@ -127,8 +127,8 @@ def test_the_bases_head_never_leaves():
     assert bench.cache.size_bytes == ADAPTER_BYTES
 
 
-def test_what_is_dropped_is_gone():
-    """Its bytes are free; that is no eviction. Dropping what is not there does nothing."""
+def test_dropped_adapters_free_their_bytes():
+    """Dropping an adapter frees its bytes and is not counted as an eviction; an unknown adapter is ignored."""
     bench = Bench(3)
     bench.put(0, 1)
     bench.cache.drop(ADAPTERS[0])
@@ -138,8 +138,8 @@ def test_what_is_dropped_is_gone():
     assert bench.sample("lorb_adapter_evictions_total") == 0
 
 
-def test_all_who_wait_share_one_reading():
-    """Also where one of them gives up; others that are there serve meanwhile, and it pushes out the oldest."""
+def test_callers_of_one_adapter_share_a_read():
+    """Callers of one adapter share one read, even if one is cancelled; other adapters are available meanwhile."""
 
     async def test(bench):
         bench.put(1, 2, 3)
@@ -160,8 +160,8 @@ def test_all_who_wait_share_one_reading():
     run(test)
 
 
-def test_a_failed_reading_is_tried_again_after_a_moment():
-    """Its waiters fail, nobody else does, and the store is not hammered."""
+def test_a_failed_read_is_retried_after_the_back_off():
+    """A failed read fails its callers alone, and the store is not asked again before the back-off is over."""
 
     async def test(bench):
         bench.reader.trouble[0] = StoreUnavailable("gone")
@@ -182,8 +182,8 @@ def test_a_failed_reading_is_tried_again_after_a_moment():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_a_moment_without_memory_is_nothing_against_the_adapter(error):
-    """Its callers may come again."""
+def test_out_of_memory_while_reading_is_unavailable(error):
+    """An out-of-memory error while reading is Unavailable, which callers may retry."""
 
     async def test(bench):
         bench.reader.trouble[0] = error
@@ -193,8 +193,8 @@ def test_a_moment_without_memory_is_nothing_against_the_adapter(error):
     run(test)
 
 
-def test_an_unforeseen_error_is_told_by_its_type():
-    """Its message may hold anything."""
+def test_an_unexpected_error_is_reported_by_its_type():
+    """An unexpected error is reported by its type, without its message."""
 
     async def test(bench):
         bench.reader.trouble[0] = KeyError("secret")

@@ -63,7 +63,7 @@ def test_each_list_gets_its_own_scores(lists, max_tokens):
 
 
 @pytest.mark.parametrize("most_rows", [1, 2, 3])
-def test_what_memory_does_not_hold_is_scored_in_halves(most_rows):
+def test_a_pass_out_of_memory_is_scored_in_halves(most_rows):
     """A pass that runs out of memory is halved, down to single rows; the scores stay right and each failure counts."""
     model, failures = StubModel(), []
     model.max_rows = most_rows
@@ -73,7 +73,7 @@ def test_what_memory_does_not_hold_is_scored_in_halves(most_rows):
     assert failures
 
 
-def test_a_row_that_memory_does_not_hold_alone_raises():
+def test_a_single_row_out_of_memory_raises():
     """A single row that runs out of memory is an error."""
     model = StubModel()
     model.max_rows = 0

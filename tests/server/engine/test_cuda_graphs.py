@@ -1,4 +1,4 @@
-"""Recorded passes in a server: used where they are right, given up where anything fails, and nobody notices."""
+"""lorb_server.engine.cuda_graphs: graphs are used if their scores agree, and given up if anything fails."""
 
 import logging
 from dataclasses import replace
@@ -29,7 +29,7 @@ FAILURE = "CUDA graphs are given up: all batches run eagerly"
 
 
 def unrecorded(runs):
-    """What is run where there is no CUDA."""
+    """Captures nothing, so that the functions run eagerly on the CPU."""
     return runs
 
 
@@ -43,15 +43,15 @@ def value(metrics, name, **labels):
 
 
 def scored(model):
-    """Some rows of two adapters."""
+    """The scores of three texts under two adapters."""
     adapters = [random_adapter(model.base, i) for i in range(2)]
     encoder = model.base.text_encoder
     rows = encoder.encode(["the cat", "a cat sat", "the mat"], "", TextNormalization(), uses_context=False)
     return model.score(rows, adapters, [0, 1, 0])
 
 
-def test_right_passes_are_used(model, caplog):
-    """The model launches them from then on, the gauge counts them, and one line tells sizes, memory and time."""
+def test_graphs_with_equal_scores_are_used(model, caplog):
+    """Graphs whose scores agree are used and counted, and one log line reports sizes, memory and time."""
     caplog.set_level(logging.INFO)
     expected, metrics, launched = scored(model), Metrics(), []
     CudaGraphs(model, metrics, lambda runs: [lambda run=run: launched.append(run) or run() for run in runs]).record(
@@ -73,8 +73,8 @@ def fail_to_record(runs):
 
 
 @pytest.mark.parametrize(("reason", "capture"), [("record", fail_to_record), ("mismatch", unrecorded)])
-def test_what_cannot_be_used_is_given_up_at_once(model, monkeypatch, caplog, reason, capture):
-    """A recording that raises, or scores otherwise: one line and a count, and ordinary passes go on."""
+def test_graphs_that_fail_or_deviate_are_given_up(model, monkeypatch, caplog, reason, capture):
+    """If recording raises or the scores deviate, one line is logged and counted, and batches run eagerly."""
     expected, metrics = scored(model), Metrics()
     monkeypatch.setattr(module, "max_relative_deviation", lambda *_: 0.3)
     CudaGraphs(model, metrics, capture).record(MAX_TOKENS)
@@ -86,8 +86,8 @@ def test_what_cannot_be_used_is_given_up_at_once(model, monkeypatch, caplog, rea
     assert torch.equal(scored(model), expected)
 
 
-def test_a_launch_that_raises_is_the_last(model, monkeypatch, caplog):
-    """The list it was for is scored by an ordinary pass, and so is whatever comes after."""
+def test_graphs_are_given_up_after_a_launch_raises(model, monkeypatch, caplog):
+    """After a launch that raises, its batch and all later ones run eagerly."""
     expected, metrics = scored(model), Metrics()
     CudaGraphs(model, metrics, unrecorded).record(MAX_TOKENS)
     monkeypatch.setattr(CudaGraphRunner, "launch", lambda *_: 1 // 0)
@@ -99,8 +99,8 @@ def test_a_launch_that_raises_is_the_last(model, monkeypatch, caplog):
     assert len(caplog.records) == 1
 
 
-def test_a_budget_below_the_smallest_pass_records_none(model, caplog):
-    """Nothing to record is no failure."""
+def test_a_budget_below_the_smallest_graph_records_none(model, caplog):
+    """A token budget below the smallest graph records none and logs nothing."""
     metrics = Metrics()
     CudaGraphs(model, metrics, unrecorded).record(100)
     assert not caplog.records
@@ -109,8 +109,8 @@ def test_a_budget_below_the_smallest_pass_records_none(model, caplog):
 
 
 @pytest.mark.parametrize(("capture", "recorded"), [(unrecorded, 8), (fail_to_record, 0)])
-def test_a_server_answers_the_same_with_and_without(tiny_bert, shared_store, monkeypatch, capture, recorded):
-    """Recorded at its start, on the model's thread, or given up there: the answer is that of an ordinary server."""
+def test_a_server_answers_the_same_with_and_without_graphs(tiny_bert, shared_store, monkeypatch, capture, recorded):
+    """A server answers the same with graphs, without them, and after recording has failed."""
     folder = Path(shared_store.url)
     with running_server(tiny_bert, folder, max_batch_tokens=2048) as ordinary:
         expected = ordinary.rescore("the cat", "a cat", "a dog")
@@ -128,7 +128,7 @@ def test_a_server_answers_the_same_with_and_without(tiny_bert, shared_store, mon
 
 @pytest.mark.gpu
 def test_a_server_on_a_gpu_records_and_serves(tiny_bert, tmp_path):
-    """--device cuda as it comes: passes are recorded, and a call is answered by them."""
+    """A server with --device cuda records graphs and answers a call with them."""
     Store(str(tmp_path)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
     with running_server(tiny_bert, tmp_path, device="cuda") as server:
         metrics = server.app.metrics

@@ -8,8 +8,8 @@ from lorb_server.engine.deadline_queue import BUCKET_SECONDS, WINDOW_BUCKETS, De
 from support.engine.scheduled_lists import entry, name_of
 
 
-def test_within_a_bucket_arrival_decides():
-    """Deadlines a millisecond apart are the same; a whole bucket apart they are not."""
+def test_entries_of_a_bucket_are_served_in_order_of_arrival():
+    """Within a bucket entries are served in order of arrival, across buckets by deadline."""
     queue = DeadlineQueue()
     for name, answer_by in (("a", 1.009), ("b", 1.001), ("c", 0.99)):
         queue.add(entry(name, answer_by=answer_by))
@@ -21,7 +21,7 @@ def test_within_a_bucket_arrival_decides():
 
 
 def test_beyond_the_window_all_else_is_ahead():
-    """A deadline later than the window stands behind everything that waits."""
+    """A deadline later than the window counts as behind all entries."""
     queue = DeadlineQueue()
     queue.add(entry("near", 5, answer_by=1.0))
     queue.add(entry("far", 7, answer_by=1e6))
@@ -31,7 +31,7 @@ def test_beyond_the_window_all_else_is_ahead():
 
 
 def test_cancelled_entries_leave_no_trace():
-    """Thousands of abandoned calls of one deadline, or of many, keep no memory."""
+    """Thousands of cancelled entries leave no bucket, heap item or domain behind."""
     queue = DeadlineQueue()
     for i in range(3000):
         one = entry(f"{i}", answer_by=50.0 + i % 3)

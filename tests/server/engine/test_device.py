@@ -1,4 +1,4 @@
-"""Where the model runs."""
+"""lorb_server.engine.device: device, dtype and threads by machine and settings."""
 
 import threading
 
@@ -12,7 +12,7 @@ from lorb_server.engine.device import choose_placement, is_out_of_memory, use_th
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes torch find CUDA or none, with bfloat16 or not, and a processor with AMX, AVX-512 BF16 or neither."""
+    """Makes torch report CUDA, bfloat16, AMX and AVX-512 BF16 as given."""
 
     def make(*, cuda, bfloat16=True, amx=False, avx512_bf16=False):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
@@ -28,8 +28,8 @@ def placed(**settings):
     return placement.device, placement.dtype, placement.max_batch_tokens
 
 
-def test_auto_takes_what_the_machine_has(machine):
-    """bfloat16 in large passes on CUDA, small ones on the CPU, in float32 unless it has AMX or AVX-512 BF16."""
+def test_defaults_follow_the_machine(machine):
+    """The defaults are bfloat16 and 8,192 tokens on CUDA, and 1,024 tokens in the CPU's faster dtype."""
     machine(cuda=True)
     assert placed() == ("cuda", torch.bfloat16, 8192)
     machine(cuda=True, bfloat16=False)
@@ -41,8 +41,8 @@ def test_auto_takes_what_the_machine_has(machine):
         assert placed() == ("cpu", torch.bfloat16, 1024)
 
 
-def test_what_is_asked_for_is_kept(machine):
-    """Explicit settings win over what the machine would suggest."""
+def test_explicit_settings_are_kept(machine):
+    """Explicit settings override the machine's defaults."""
     machine(cuda=True)
     assert placed(device="cpu", dtype="bfloat16", max_batch_tokens=600) == ("cpu", torch.bfloat16, 600)
 
@@ -54,14 +54,14 @@ def test_what_is_asked_for_is_kept(machine):
         ({"device": "cpu", "dtype": "bfloat16"}, False),
     ],
 )  # fmt: skip
-def test_small_passes_are_recorded_in_bfloat16_on_cuda(machine, settings, records):
-    """There alone, and not where it is turned off."""
+def test_cuda_graphs_are_on_for_bfloat16_on_cuda(machine, settings, records):
+    """CUDA graphs are on by default for bfloat16 on CUDA only."""
     machine(cuda=True)
     assert choose_placement(ServeConfig(**settings)).cuda_graphs is records
 
 
 def test_the_default_budget_keeps_within_the_queue(machine):
-    """A queue made small does not become an impossible setting."""
+    """The default batch budget does not exceed a small queue."""
     machine(cuda=True)
     assert placed(max_queue_tokens=500)[2] == 500
 
@@ -70,8 +70,8 @@ def test_the_default_budget_keeps_within_the_queue(machine):
     ("field", "settings", "cuda"),
     [("device", {"device": "cuda"}, False), ("dtype", {"device": "cuda", "dtype": "bfloat16"}, True)],
 )
-def test_what_the_machine_cannot_do_is_refused(machine, field, settings, cuda):
-    """A missing GPU, or one without bfloat16, is named."""
+def test_settings_that_the_machine_cannot_run_are_refused(machine, field, settings, cuda):
+    """A missing GPU, or one without bfloat16, is InvalidInput with the setting's name."""
     machine(cuda=cuda, bfloat16=False)
     with pytest.raises(InvalidInput, match=f"--{field}") as caught:
         choose_placement(ServeConfig(**settings))
@@ -79,7 +79,7 @@ def test_what_the_machine_cannot_do_is_refused(machine, field, settings, cuda):
 
 
 def test_each_thread_computes_on_its_own_number_of_threads():
-    """The model's thread keeps its number whatever other threads are given later, and they keep theirs."""
+    """A thread's number of compute threads does not change when another thread sets its own."""
     given, counted = threading.Event(), {}
 
     def model():
@@ -111,6 +111,6 @@ def test_each_thread_computes_on_its_own_number_of_threads():
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_out_of_memory_is_told_from_other_errors(error, expected):
+def test_out_of_memory_errors_are_recognised(error, expected):
     """Errors of CUDA, of Python and of torch's CPU allocator are recognised."""
     assert is_out_of_memory(error) is expected

@@ -13,7 +13,7 @@ from support.servers.stub_model import row, stub_score
 
 
 def test_lists_of_different_adapters_share_a_pass():
-    """What waits while the model works goes in one pass, each list with its own adapter's scores."""
+    """Lists that wait for the model share a pass, and each gets its own adapter's scores."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -29,7 +29,7 @@ def test_lists_of_different_adapters_share_a_pass():
     run(test)
 
 
-def test_times_are_the_clocks():
+def test_queue_and_pass_times_come_from_the_clock():
     """Queue and pass times come from the engine's clock."""
     clock = SimulatedClock()
 
@@ -46,8 +46,8 @@ def test_times_are_the_clocks():
     run(test, clock=clock)
 
 
-def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
-    """Passes of a second for ten tokens: in the three that are left, the first three rows are scored."""
+def test_a_tight_deadline_cuts_a_list_to_its_first_hypotheses():
+    """With 3 s left and 1 s for each hypothesis, the first three are scored; all or nothing is refused."""
     clock = SimulatedClock()
 
     async def test(engine, model, metrics):
@@ -63,8 +63,8 @@ def test_a_tight_deadline_cuts_a_list_to_its_likeliest_rows():
     run(test, clock=clock)
 
 
-def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
-    """A pass of five equal lists takes as long as one of them, and is taken for no more."""
+def test_equal_rows_do_not_distort_the_cost_model():
+    """A pass of equal lists is learned from with the tokens that the model read, not with those of the lists."""
     clock = SimulatedClock()
 
     async def test(engine, model, metrics):
@@ -87,7 +87,7 @@ def test_equal_rows_teach_nothing_wrong_about_the_time_that_tokens_take():
 
 
 def test_a_full_queue_refuses_at_once():
-    """Beyond the bound a call is Overloaded, before and after tokenising."""
+    """Beyond the queue's bound a list is Overloaded, before and after tokenisation."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -103,8 +103,8 @@ def test_a_full_queue_refuses_at_once():
     run(test, max_queue_tokens=10)
 
 
-def test_expired_lists_are_answered_without_work():
-    """A list whose time is over when its turn comes raises DeadlineExceeded and is never scored."""
+def test_expired_lists_are_not_scored():
+    """A list that is overdue at its turn raises DeadlineExceeded and is not scored."""
     clock = SimulatedClock()
 
     async def test(engine, model, metrics):
@@ -123,7 +123,7 @@ def test_expired_lists_are_answered_without_work():
 
 
 def test_a_cancelled_call_leaves_the_queue():
-    """Nobody waits, so nothing is scored; the others are."""
+    """A cancelled list leaves the queue, is counted, and is not scored; the others are."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -140,8 +140,8 @@ def test_a_cancelled_call_leaves_the_queue():
     run(test)
 
 
-def test_a_call_cancelled_during_its_pass_harms_nobody():
-    """The result is dropped; the thread goes on."""
+def test_a_list_cancelled_during_its_pass_is_dropped():
+    """Cancelling a list during its pass drops its result and does not disturb the thread."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -153,8 +153,8 @@ def test_a_call_cancelled_during_its_pass_harms_nobody():
     run(test)
 
 
-def test_the_next_pass_is_launched_while_the_device_is_at_one():
-    """An accelerator never waits for its next pass to be prepared; results come in order, each to its caller."""
+def test_the_next_batch_is_launched_while_the_device_computes_one():
+    """The next batch is launched while the device computes one, and each list gets its own scores."""
 
     async def test(engine, model, metrics):
         model.device, release = threading.Event(), threading.Event()
@@ -175,7 +175,7 @@ def test_the_next_pass_is_launched_while_the_device_is_at_one():
 
 
 def test_functions_run_on_the_model_thread():
-    """Results and errors come back to who asked; an error is not a death."""
+    """Functions run on the model thread; their results and errors reach the caller, and the thread goes on."""
 
     async def test(engine, model, metrics):
         assert await engine.run_on_model_thread(lambda: threading.current_thread().name) == "model"

@@ -1,4 +1,4 @@
-"""The model thread when a pass raises, memory is short, or the thread itself ends."""
+"""lorb_server.engine.engine: passes that raise, lack of memory, and the end of the model thread."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from support.servers.stub_model import adapter_weights, row, stub_score
 
 
 def test_a_list_that_the_model_raises_for_fails_alone():
-    """The others of its pass get their own scores, it gets ModelFailed without its text, and the thread goes on."""
+    """A list that makes the model raise gets ModelFailed without its text; the others of its batch are scored."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -31,8 +31,8 @@ def test_a_list_that_the_model_raises_for_fails_alone():
     run(test)
 
 
-def test_a_model_that_scores_nothing_any_more_is_a_death():
-    """Where the probe raises too, the thread ends: the process can be replaced, the calls are answered."""
+def test_a_failed_health_check_ends_the_thread():
+    """If the health check raises after a failed list, the thread ends and the death is reported."""
 
     async def test(engine, model, metrics):
         model.trouble = RuntimeError("device lost")
@@ -44,8 +44,8 @@ def test_a_model_that_scores_nothing_any_more_is_a_death():
     run(test)
 
 
-def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
-    """Every list gets its own scores, and later passes are smaller."""
+def test_a_batch_out_of_memory_is_scored_in_halves():
+    """A pass that runs out of memory is scored in halves, and later batches are smaller."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -63,7 +63,7 @@ def test_a_pass_that_memory_does_not_hold_is_done_in_halves():
 
 
 def test_every_waiting_call_fails_when_the_thread_dies():
-    """The pass in hand, the queue and the errands fail at once, the death is told once, new calls are turned away."""
+    """When the thread dies, running, queued and new work fails, and the death is reported once."""
 
     async def test(engine, model, metrics):
         calls = [await hold(engine, model)]
@@ -86,8 +86,8 @@ def test_every_waiting_call_fails_when_the_thread_dies():
     run(test)
 
 
-def test_an_error_in_the_engine_itself_is_a_death():
-    """A fault outside a pass ends the thread too, and nobody waits for it."""
+def test_an_error_outside_a_pass_ends_the_thread():
+    """An error outside a pass ends the thread too, and waiting lists fail."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
@@ -102,8 +102,8 @@ def test_an_error_in_the_engine_itself_is_a_death():
     run(test)
 
 
-def test_closing_fails_what_still_waits():
-    """At the end no future is left pending, and no death is told."""
+def test_closing_fails_waiting_lists():
+    """Closing fails the lists that still wait, and reports no death."""
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)

@@ -1,4 +1,4 @@
-"""From the store to the model."""
+"""lorb_server.engine.loader: loading, refusing and reloading versions, and the base's own adapter."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ from support.adapters.publications import golden_list, make_publication
 
 
 def run(test, store, tiny_bert):
-    """Runs `test(loader, adapter_cache, metrics)` on a running engine on the real tiny base."""
+    """Runs `test(loader, adapter_cache, metrics)` with a running engine and the tiny base."""
 
     async def with_loader():
         metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
@@ -49,7 +49,7 @@ def count(metrics, result):
 
 
 def test_a_good_version_is_loaded(store, tiny_bert):
-    """It comes with what serving needs, and is counted."""
+    """A good version is loaded with its manifest's settings, and counted."""
     [version] = store.versions("voice")
 
     async def test(loader, adapter_cache, metrics):
@@ -66,7 +66,7 @@ def test_a_good_version_is_loaded(store, tiny_bert):
 
 
 def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, tiny_bert, publishing_base):
-    """Intact files whose scores come out otherwise do not serve."""
+    """A version whose golden scores are not reproduced is refused."""
     publication = make_publication(publishing_base, "voice", seed=2)
     golden = golden_list(publishing_base, publication.weights)
     wrong = msgspec.structs.replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))
@@ -81,8 +81,8 @@ def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, t
     run(test, store, tiny_bert)
 
 
-def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
-    """Its absence is the reason."""
+def test_an_unknown_version_is_refused(store, tiny_bert):
+    """A version that the store does not hold is UnknownVersion and counted as refused."""
 
     async def test(loader, adapter_cache, metrics):
         with pytest.raises(UnknownVersion):
@@ -92,8 +92,8 @@ def test_a_version_that_is_not_there_is_refused(store, tiny_bert):
     run(test, store, tiny_bert)
 
 
-def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
-    """Whatever a version makes the loader raise, it does not serve; the reason says no more than the type."""
+def test_an_unexpected_error_refuses_the_version(store, tiny_bert, monkeypatch):
+    """An unexpected error refuses the version; the reason holds the error's type only."""
     [version] = store.versions("voice")
     monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", lambda *_: [][1])
 
@@ -106,8 +106,8 @@ def test_an_unforeseen_error_is_a_refusal(store, tiny_bert, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_a_moment_without_memory_is_no_refusal(store, tiny_bert, monkeypatch, error):
-    """It says nothing about the version, which the next reading of the store loads."""
+def test_out_of_memory_does_not_refuse_the_version(store, tiny_bert, monkeypatch, error):
+    """An out-of-memory error does not refuse the version; the next reading of the store loads it."""
     [version] = store.versions("voice")
     troubles = [error]
 
@@ -129,8 +129,8 @@ def test_a_moment_without_memory_is_no_refusal(store, tiny_bert, monkeypatch, er
     run(test, store, tiny_bert)
 
 
-def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypatch):
-    """It is neither loaded nor refused."""
+def test_a_dead_model_does_not_refuse_the_version(store, tiny_bert, monkeypatch):
+    """If the model thread dies, the version is neither loaded nor refused."""
     [version] = store.versions("voice")
 
     def die(*_):
@@ -146,8 +146,8 @@ def test_a_dead_model_says_nothing_about_the_version(store, tiny_bert, monkeypat
     run(test, store, tiny_bert)
 
 
-def test_weights_come_back_the_same(store, tiny_bert):
-    """Read again, an adapter that left is what it was, on the device."""
+def test_reloaded_weights_are_the_same(store, tiny_bert):
+    """Reloaded weights are equal to the evicted ones."""
     [version] = store.versions("voice")
 
     async def test(loader, adapter_cache, metrics):
@@ -162,7 +162,7 @@ def test_weights_come_back_the_same(store, tiny_bert):
 
 
 def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
-    """A version whose place holds other, intact weights by now does not come back."""
+    """Reloading a version whose weights have changed in the store is refused."""
     [version] = store.versions("voice")
 
     async def test(loader, adapter_cache, metrics):
@@ -175,12 +175,12 @@ def test_other_weights_under_the_same_version_are_refused(store, tiny_bert):
     run(test, store, tiny_bert)
 
 
-def test_a_base_without_a_head_serves_nothing_itself(publishing_base):
+def test_a_base_without_a_head_has_no_adapter(publishing_base):
     """A base without a head has no adapter of its own, rather than one that scores zeros."""
     assert base_adapter(publishing_base) is None
 
 
-def test_a_base_with_a_head_serves_it(publishing_base):
+def test_a_base_with_a_head_has_an_adapter(publishing_base):
     """A base's head serves under a version and a digest that follow its weights."""
     heads = [HeadWeights("sum", torch.full((32,), value), torch.zeros(())) for value in (0.1, 0.2)]
     (first, weights), (second, _) = (base_adapter(replace(publishing_base, head=head)) for head in heads)

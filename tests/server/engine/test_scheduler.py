@@ -1,4 +1,4 @@
-"""The queue before the model, driven by a simulated clock: what goes into which pass, in which order."""
+"""lorb_server.engine.scheduler: which lists go into which batch, on a simulated clock."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from support.engine.scheduled_lists import (
 
 
 def test_earliest_deadline_goes_first():
-    """A list with less time left overtakes one that came before it."""
+    """Lists are taken by earliest deadline, not in order of arrival."""
     scheduler = make_scheduler(batch=10)
     offer_all(scheduler, entry("late", answer_by=9), entry("soon", answer_by=3), entry("later", answer_by=12))
     order = [names(scheduler.take(0).entries) for _ in range(3)]
@@ -27,14 +27,14 @@ def test_earliest_deadline_goes_first():
 
 
 def test_equal_deadlines_go_in_order_of_arrival():
-    """Ties are first come, first served."""
+    """Lists with equal deadlines are taken in order of arrival."""
     scheduler = make_scheduler()
     offer_all(scheduler, *(entry(f"{i}", tokens=1) for i in range(50)))
     assert names(scheduler.take(0).entries) == [f"{i}" for i in range(50)]
 
 
 def test_a_pass_keeps_to_its_budget_in_whole_lists():
-    """A list that does not fit waits for the next pass, whole; nothing overtakes it."""
+    """A list that does not fit into the batch waits whole, and no later list overtakes it."""
     scheduler = make_scheduler(batch=100)
     offer_all(scheduler, entry("a", 60, 1), entry("b", 50, 2), entry("c", 30, 3))
     assert names(scheduler.take(0).entries) == ["a"]
@@ -42,15 +42,15 @@ def test_a_pass_keeps_to_its_budget_in_whole_lists():
 
 
 def test_a_list_larger_than_the_budget_goes_alone():
-    """The largest list does not block the queue, and nothing rides with it."""
+    """A list larger than the budget is a batch of its own."""
     scheduler = make_scheduler(batch=100)
     offer_all(scheduler, entry("huge", 500, 1), entry("small", 1, 2))
     assert names(scheduler.take(0).entries) == ["huge"]
     assert names(scheduler.take(0).entries) == ["small"]
 
 
-def test_lists_that_are_late_are_found_before_work_is_spent():
-    """A list whose time is over is handed back apart and takes no room in the pass."""
+def test_overdue_lists_are_not_put_into_a_batch():
+    """An overdue list is returned as too late and takes no room in the batch."""
     scheduler = make_scheduler(batch=10)
     offer_all(
         scheduler,
@@ -64,8 +64,8 @@ def test_lists_that_are_late_are_found_before_work_is_spent():
     assert scheduler.queued_tokens == 0
 
 
-def test_a_list_is_cut_when_its_turn_comes_late():
-    """What fitted at admission and does not any more is cut at dispatch, or handed back where too little is left."""
+def test_a_list_is_cut_at_its_turn():
+    """A list that no longer fits before its deadline is cut at its turn, or returned as too late."""
     scheduler = timed_scheduler()
     late, too_late = rows("late", 20, 20, 20, answer_by=0.2), rows("too late", 20, 20, 20, answer_by=0.21)
     offer_all(scheduler, late, too_late)
@@ -77,7 +77,7 @@ def test_a_list_is_cut_when_its_turn_comes_late():
 
 
 def test_a_pass_is_no_longer_than_the_earliest_deadline_in_it():
-    """A list is not put into a pass that would make another of it late."""
+    """A batch ends before the earliest deadline in it."""
     scheduler = timed_scheduler()
     offer_all(scheduler, entry("tight", 100, answer_by=0.15), entry("easy", 100, answer_by=9.0))
     assert names(scheduler.take(0.0).entries) == ["tight"]
@@ -85,7 +85,7 @@ def test_a_pass_is_no_longer_than_the_earliest_deadline_in_it():
 
 
 def test_a_pass_of_several_lists_keeps_to_its_seconds():
-    """Passes stay short, so that a newcomer need not wait long; a list alone may take longer."""
+    """A batch of several lists keeps to `max_pass_seconds`; a single list may exceed it."""
     scheduler = timed_scheduler(max_pass_seconds=0.1)
     offer_all(scheduler, *(entry(f"{i}", 40, answer_by=90.0 + i) for i in range(4)), entry("big", 500, answer_by=99.0))
     assert names(scheduler.take(0.0).entries) == ["0", "1"]
@@ -94,7 +94,7 @@ def test_a_pass_of_several_lists_keeps_to_its_seconds():
 
 
 def test_idle_work_goes_when_nothing_else_waits():
-    """Shadow lists yield to batch lists, and are not lost."""
+    """Idle lists are taken only when nothing else waits."""
     scheduler = make_scheduler()
     offer_all(scheduler, entry("idle", priority=Priority.IDLE), entry("bulk", bulk=True), entry("single"))
     assert sorted(names(scheduler.take(0).entries)) == ["bulk", "single"]
@@ -102,7 +102,7 @@ def test_idle_work_goes_when_nothing_else_waits():
 
 
 def test_a_cancelled_list_leaves_at_once():
-    """Its tokens are free for others, and it is never taken."""
+    """A cancelled list frees its tokens and is never taken."""
     scheduler = make_scheduler(queue=10)
     gone = entry("gone")
     offer_all(scheduler, gone)
@@ -113,15 +113,15 @@ def test_a_cancelled_list_leaves_at_once():
     assert names(scheduler.take(0).entries) == ["next"]
 
 
-def test_batch_lists_fill_the_room_that_single_ones_leave():
-    """Nothing idles while work waits."""
+def test_batch_lists_fill_the_room_that_interactive_ones_leave():
+    """Lists of batch calls fill the budget that interactive lists leave."""
     scheduler = make_scheduler(batch=100)
     offer_all(scheduler, entry("bulk", 40, 1, bulk=True), entry("single", 60, 50))
     assert names(scheduler.take(0).entries) == ["single", "bulk"]
 
 
-def test_single_lists_go_before_batch_lists():
-    """A batch call yields, however early its deadline."""
+def test_interactive_lists_go_before_batch_lists():
+    """Interactive lists go before lists of batch calls, whatever their deadlines."""
     scheduler = make_scheduler(batch=60)
     offer_all(scheduler, entry("bulk", 60, 1, bulk=True), entry("single", 60, 50))
     assert names(scheduler.take(0).entries) == ["single"]
@@ -129,7 +129,7 @@ def test_single_lists_go_before_batch_lists():
 
 @pytest.mark.parametrize("tokens", [1, 10, 100, 350])
 def test_batch_lists_do_not_starve(tokens):
-    """Under endless single lists a batch list goes once its share of the passes has paid for it."""
+    """Under constant interactive load, a list of a batch call is taken once its credit covers it."""
     scheduler = make_scheduler(batch=100, queue=10_000)
     offer_all(scheduler, entry("bulk", tokens, bulk=True))
     passes = 0
@@ -140,7 +140,7 @@ def test_batch_lists_do_not_starve(tokens):
 
 
 def test_oldest_age_counts_from_the_first_that_still_waits():
-    """The age is of a lane's longest-waiting list, not of the next one by deadline; 0 when none waits."""
+    """The oldest age is that of the longest-waiting list of a priority; 0 if none waits."""
     scheduler = make_scheduler()
     first = entry("first", answer_by=90, at=10.0)
     offer_all(
@@ -166,7 +166,7 @@ actions = st.lists(
 
 @given(actions)
 def test_every_list_leaves_exactly_once(steps):
-    """Whatever happens, an admitted list is taken, expired or cancelled, once; the token count agrees."""
+    """Each admitted list is taken, expired or cancelled exactly once, and the token count agrees."""
     scheduler = make_scheduler(batch=100, queue=400, bulk_queue=300)
     now, waiting, left = 0.0, [], []
     for step in steps:
@@ -195,8 +195,8 @@ def test_every_list_leaves_exactly_once(steps):
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 50)), max_size=40))
-def test_single_lists_are_taken_in_order_of_deadline(lists):
-    """Over all passes, deadlines never fall, and ties keep their arrival."""
+def test_interactive_lists_are_taken_in_order_of_deadline(lists):
+    """Over all batches, lists are taken by deadline bucket, then in order of arrival."""
     scheduler = make_scheduler(batch=60, queue=100_000)
     entries = [entry(str(i), tokens, deadline) for i, (tokens, deadline) in enumerate(lists)]
     offer_all(scheduler, *entries)

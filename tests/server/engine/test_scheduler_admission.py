@@ -1,4 +1,4 @@
-"""The queue before the model, driven by a simulated clock: which lists it takes in, whole or cut."""
+"""lorb_server.engine.scheduler: which lists are admitted, whole or cut, on a simulated clock."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def decision(scheduler, domain, tokens, answer_by, now, priority=Priority.INTERA
 
 
 def test_a_full_queue_refuses():
-    """What does not fit is refused, and fits once there is room again."""
+    """A list that exceeds the queue's room is refused, and admitted once there is room."""
     scheduler = make_scheduler(queue=100)
     offer_all(scheduler, entry("a", 60))
     assert scheduler.offer(entry("b", 41), 0) is QUEUE_FULL
@@ -40,19 +40,19 @@ def test_a_full_queue_refuses():
 
 
 def test_an_empty_queue_takes_a_list_of_any_size():
-    """A list larger than the whole queue is served when nothing else waits."""
+    """An empty queue admits a list larger than its bound."""
     assert make_scheduler(queue=100).offer(entry("huge", 5000), 0) is ADMITTED
 
 
-def test_batch_lists_do_not_fill_the_queue_of_single_ones():
-    """Each kind has its own bound."""
+def test_batch_lists_do_not_fill_the_queue_of_interactive_ones():
+    """Lists of batch calls and interactive lists have separate bounds."""
     scheduler = make_scheduler(queue=100, bulk_queue=50)
     offer_all(scheduler, entry("bulk", 50, bulk=True), entry("single", 100))
     assert scheduler.offer(entry("more bulk", 1, bulk=True), 0) is QUEUE_FULL
 
 
 def test_one_domain_leaves_room_for_others():
-    """However much one domain sends, another's list is taken; both together share alike in the end."""
+    """One domain cannot fill the queue: lists of a second and a third domain are admitted."""
     scheduler = make_scheduler(queue=1000)
     while scheduler.offer(entry("greedy", 10, domain="greedy"), 0) is ADMITTED:
         pass
@@ -63,15 +63,15 @@ def test_one_domain_leaves_room_for_others():
     assert scheduler.offer(entry("third", 10, domain="third"), 0) is ADMITTED
 
 
-def test_what_cannot_be_ready_in_time_is_refused_when_it_comes():
-    """A pass of 110 ms does not fit into 100: no work, no waiting."""
+def test_a_list_that_cannot_be_ready_in_time_is_refused():
+    """A list that needs 110 ms is refused with 100 ms left and admitted with 120 ms."""
     scheduler = timed_scheduler()
     assert scheduler.offer(entry("a", 100, answer_by=0.1), 0.0) is TOO_LATE
     assert scheduler.offer(entry("b", 100, answer_by=0.12), 0.0) is ADMITTED
 
 
 def test_a_list_is_refused_by_a_lower_bound_of_its_tokens():
-    """Before its rows are known a list is refused where even the fewest that are worth scoring come too late."""
+    """Before tokenisation a list is refused if its lower bound of tokens cannot be scored in time."""
     scheduler = timed_scheduler()
     assert decision(scheduler, "a", 41, 0.05, 0.0) is TOO_LATE
     assert decision(scheduler, "a", 39, 0.05, 0.0) is ADMITTED
@@ -79,7 +79,7 @@ def test_a_list_is_refused_by_a_lower_bound_of_its_tokens():
 
 
 def test_an_idle_model_is_probed_against_its_prediction():
-    """After a second without work a list is let through to its offer, which makes a probe of it."""
+    """After a second without work an interactive list is admitted as a probe against the prediction."""
     scheduler = timed_scheduler()
     assert decision(scheduler, "a", 500, PROBE_SECONDS + 0.05, PROBE_SECONDS) is PROBE
     assert decision(scheduler, "a", 500, PROBE_SECONDS, PROBE_SECONDS) is TOO_LATE
@@ -100,8 +100,8 @@ def test_a_list_refused_by_a_lower_bound_is_refused_by_its_tokens(waiting, newco
     assert expected in (ADMITTED, outcome)
 
 
-def test_the_work_ahead_counts_and_the_work_behind_does_not():
-    """A newcomer waits for earlier deadlines and for the pass that runs, not for later ones."""
+def test_only_work_ahead_delays_a_newcomer():
+    """The running batch and earlier deadlines delay a newcomer; later deadlines do not."""
     scheduler = timed_scheduler()
     offer_all(scheduler, entry("running", 500, answer_by=50))
     scheduler.take(0.0)  # ends at 0.51
@@ -126,12 +126,12 @@ def admitted_of_two_bursts(idle_seconds: float) -> list[int]:
 
 @pytest.mark.parametrize("idle_seconds", [20.0, 1000.0])
 def test_a_burst_counts_however_long_the_model_was_idle(idle_seconds):
-    """What came before the model thread looked again is ahead of the next burst as it is after a moment."""
+    """A burst after a long idle time is admitted like a burst after a short one."""
     assert admitted_of_two_bursts(idle_seconds) == admitted_of_two_bursts(1.0)
 
 
-def test_who_is_due_first_is_told_however_long_a_pass_takes():
-    """Behind a list that came half a minute before, only what is due earlier is ahead of a newcomer."""
+def test_deadlines_are_compared_behind_a_long_waiting_list():
+    """With a long-waiting list in the queue, only earlier deadlines count as ahead of a newcomer."""
     scheduler = timed_scheduler()
     offer_all(
         scheduler, entry("patient", answer_by=60.0), *(entry(f"{due}", 400, due, at=30.0) for due in (30.9, 30.45))
@@ -140,7 +140,7 @@ def test_who_is_due_first_is_told_however_long_a_pass_takes():
 
 
 def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
-    """In 75 ms there is time for three rows of 20 tokens; where two do not fit either it is refused."""
+    """In 75 ms a list is cut to three hypotheses; a list of which two do not fit is refused."""
     scheduler = timed_scheduler()
     one = rows("a", 20, 20, 20, 20, 20, answer_by=0.075)
     assert scheduler.offer(one, 0.0) is ADMITTED
@@ -149,7 +149,7 @@ def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
 
 
 def test_the_queue_is_bounded_in_seconds_too():
-    """However late their deadlines, lists do not wait longer than the bound."""
+    """The queue is bounded in seconds, however late the deadlines are."""
     scheduler = timed_scheduler(max_queue_seconds=1.0)
     admitted = 0
     while scheduler.offer(entry(f"{admitted}", 100, answer_by=1000.0), 0.0) is ADMITTED:
@@ -158,8 +158,8 @@ def test_the_queue_is_bounded_in_seconds_too():
     assert scheduler.offer(entry("late", 100, answer_by=1000.0), 0.0) is QUEUE_FULL
 
 
-def test_a_prediction_gone_wrong_does_not_refuse_for_ever():
-    """After a second of idling a list is tried though it seems hopeless, and the pass corrects the prediction."""
+def test_a_wrong_prediction_does_not_refuse_for_ever():
+    """After a second of idling a list is tried against a wrong prediction, and its pass corrects it."""
     scheduler = timed_scheduler(per_token=1.0)
     hopeless, probe, after = (entry(name, 50, answer_by=10.0) for name in ("hopeless", "probe", "after"))
     assert scheduler.offer(hopeless, 0.9 * PROBE_SECONDS) is TOO_LATE

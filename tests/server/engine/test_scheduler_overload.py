@@ -1,4 +1,4 @@
-"""The queue before the model under more calls than the model can answer, simulated."""
+"""lorb_server.engine.scheduler: simulated load above the model's capacity."""
 
 import random
 
@@ -9,7 +9,7 @@ from support.engine.scheduled_lists import entry, make_scheduler, name_of, names
 
 
 class Simulation:
-    """Arrivals of 10 rows of 22 tokens at a multiple of what the model can do, each call with the same time."""
+    """Lists of 10 hypotheses of 22 tokens arrive at a multiple of the capacity, with equal time to their deadlines."""
 
     ROWS = (22,) * 10
     FIXED, PER_TOKEN = 0.01, 0.0003  # MiniLM on two cores
@@ -25,7 +25,7 @@ class Simulation:
         self.late = 0
 
     def run(self) -> None:
-        """Plays arrivals and passes against each other."""
+        """Simulates arrivals and batches."""
         arrivals = self._arrivals()
         now, next_arrival = 0.0, next(arrivals)
         while next_arrival < self.seconds:
@@ -65,8 +65,8 @@ class Simulation:
 
 
 @pytest.mark.parametrize("load", [2.0, 4.0])
-def test_overload_keeps_the_model_busy_with_what_is_on_time(load):
-    """At two and four times capacity nearly every pass is on time, and at least 0.8 of capacity is useful."""
+def test_overload_keeps_the_model_busy_with_lists_that_are_on_time(load):
+    """At 2x and 4x load at most 5 % of the lists are late, and at least 80 % of the capacity is useful."""
     simulation = Simulation(load, 60.0, domains={"voice": 1.0})
     simulation.run()
     answered = simulation.on_time["voice"]
@@ -74,8 +74,8 @@ def test_overload_keeps_the_model_busy_with_what_is_on_time(load):
     assert simulation.late <= 0.05 * len(answered)
 
 
-def test_a_flood_in_one_domain_leaves_another_its_service():
-    """A domain that asks for a tenth of the model gets most of it beside one that asks for three times the model."""
+def test_a_flood_in_one_domain_does_not_starve_another():
+    """A domain with 0.1x load is served beside a domain with 3x load."""
     simulation = Simulation(3.1, 60.0, domains={"flood": 3.0, "modest": 0.1})
     simulation.run()
     assert len(simulation.on_time["modest"]) >= 0.8 * simulation.offered["modest"]
@@ -83,7 +83,7 @@ def test_a_flood_in_one_domain_leaves_another_its_service():
 
 
 def test_bursts_of_cancelled_calls_leave_room():
-    """Calls that are given up, in their thousands, take neither room nor time from those that come after."""
+    """Thousands of cancelled calls leave the queue's room and time to later ones."""
     scheduler = timed_scheduler(queue=1000)
     for i in range(5000):
         one = entry(f"{i}", 100, answer_by=1.0 + BUCKET_SECONDS * (i % 7))

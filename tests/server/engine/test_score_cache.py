@@ -1,4 +1,4 @@
-"""Scores kept from earlier passes."""
+"""lorb_server.engine.score_cache: keys, eviction and memory."""
 
 import tracemalloc
 
@@ -20,8 +20,8 @@ def encoded_rows(draw):
 
 
 @given(encoded_rows(), encoded_rows(), st.sampled_from([DIGEST, OTHER]), st.sampled_from([DIGEST, OTHER]))
-def test_keys_are_equal_where_all_that_the_score_depends_on_is(one, other, digest, other_digest):
-    """The same adapter weights, tokens, types and scored part have one key; anything else has another."""
+def test_keys_hold_all_that_a_score_depends_on(one, other, digest, other_digest):
+    """Two keys are equal exactly if weights, tokens, types and scored positions are equal."""
     cache = ScoreCache(1000)
     same = (digest, one.token_ids, one.type_ids, one.scored_from) == (
         other_digest,
@@ -36,8 +36,8 @@ def key(cache, number):
     return cache.keys(DIGEST, [EncodedHypothesis((number,), (0,), 0, truncated=False)])[0]
 
 
-def test_the_least_recently_used_leave_first():
-    """A score asked for again outlives one that was not, and the bytes keep to the bound."""
+def test_the_least_recently_used_score_is_evicted_first():
+    """The least recently used score is evicted first, and the bytes stay within the bound."""
     cache = ScoreCache(4 * 400)
     for number in range(3):
         cache.put(key(cache, number), float(number))
@@ -50,14 +50,14 @@ def test_the_least_recently_used_leave_first():
 
 
 def test_a_score_of_zero_is_a_hit():
-    """0 is a score like any other."""
+    """A cached score of 0 is a hit."""
     cache = ScoreCache(1000)
     cache.put(key(cache, 1), 0.0)
     assert cache.get(key(cache, 1)) == 0.0
 
 
 def test_an_entry_put_twice_counts_once():
-    """Two passes of one text leave one entry, the first's."""
+    """A second score of the same key neither replaces the first nor adds bytes."""
     cache = ScoreCache(1000)
     cache.put(key(cache, 1), 1.0)
     size = cache.size_bytes
@@ -65,14 +65,14 @@ def test_an_entry_put_twice_counts_once():
     assert (cache.size_bytes, cache.get(key(cache, 1)), len(cache)) == (size, 1.0, 1)
 
 
-def test_no_bytes_is_off():
-    """Without memory nothing is looked up."""
+def test_zero_bytes_turn_the_cache_off():
+    """With 0 bytes there are no keys to look up."""
     assert ScoreCache(0).keys(DIGEST, [EncodedHypothesis((1,), (0,), 0, truncated=False)]) == []
 
 
 @pytest.mark.parametrize("num_tokens", [5, 40])
 def test_the_bytes_counted_are_the_bytes_taken(num_tokens):
-    """What Python allocates for ten thousand entries is no more than was counted, and not far less."""
+    """The counted bytes are at least, and at most twice, what Python allocates for 10,000 entries."""
     cache = ScoreCache(1 << 30)
     tracemalloc.start()
     try:

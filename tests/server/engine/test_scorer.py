@@ -1,4 +1,4 @@
-"""Cache, adapters and engine together."""
+"""lorb_server.engine.scorer: score cache, adapters' weights and engine together."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ ROWS = [row(i, i + 1) for i in range(5)]
 
 
 class ReloadedWeights:
-    """Has the weights of adapter 1; those of others are brought back when asked for."""
+    """Holds the weights of adapter 1, and reloads those of others on demand."""
 
     def __init__(self):
         self.reloaded = []
@@ -37,7 +37,7 @@ class ReloadedWeights:
 
 
 def run(test, *, cache_bytes=1_000_000):
-    """Runs `test(s)` with a scorer and what is behind it."""
+    """Runs `test(s)` with a scorer and its parts."""
 
     async def with_scorer():
         model, metrics, weights = StubModel(), Metrics(), ReloadedWeights()
@@ -77,8 +77,8 @@ def lookups(s, result):
     return s.metrics.registry.get_sample_value("lorb_score_cache_lookups_total", {"result": result}) or 0
 
 
-def test_what_was_scored_before_needs_no_model():
-    """A list sent again is answered from the cache with the same scores; a new text in it alone is scored."""
+def test_cached_scores_need_no_model():
+    """A repeated list is answered from the cache; of a list with one new text, that text alone is scored."""
 
     async def test(s):
         first = await s.scorer.score(call())
@@ -95,7 +95,7 @@ def test_what_was_scored_before_needs_no_model():
 
 
 def test_adapters_do_not_share_scores():
-    """The same texts under other weights are scored anew, with weights that had left and are brought back."""
+    """Equal texts under another adapter are scored anew, with reloaded weights."""
 
     async def test(s):
         await s.scorer.score(call())
@@ -106,8 +106,8 @@ def test_adapters_do_not_share_scores():
     run(test)
 
 
-def test_a_score_that_is_not_finite_is_not_kept():
-    """A fault of a moment is not remembered."""
+def test_a_score_that_is_not_finite_is_not_cached():
+    """A score that is not finite is not cached."""
 
     async def test(s):
         nan = float("nan")
@@ -120,7 +120,7 @@ def test_a_score_that_is_not_finite_is_not_kept():
 
 
 def test_without_a_cache_everything_is_scored():
-    """0 bytes turn it off, and nothing is counted as looked up."""
+    """With 0 bytes every list is scored, and no lookup is counted."""
 
     async def test(s):
         for _ in range(2):
@@ -132,7 +132,7 @@ def test_without_a_cache_everything_is_scored():
 
 
 def test_cached_scores_count_towards_a_partial_list():
-    """With two rows known and time for one more, the first three are answered; all or nothing is refused.
+    """With two hypotheses cached and time for one more, the first three are answered; all or nothing is refused.
 
     Only what is answered counts as cached: not the last row, known too, behind one that is not.
     """
@@ -159,8 +159,8 @@ def make_passes_take_a_second(s):
     s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
 
 
-def test_room_is_the_engines():
-    """Asking for room reaches the engine: a list that would be too late is turned away before it is tokenised."""
+def test_admission_is_the_engines_decision():
+    """A list that would be too late is refused before tokenisation."""
 
     async def test(s):
         s.scorer.check_admission(call(), 1)
@@ -173,8 +173,8 @@ def test_room_is_the_engines():
     run(test)
 
 
-def test_a_list_that_may_be_in_the_cache_is_not_turned_away_unread():
-    """Where scores come from the cache often, a deadline too near for a pass still lets a list be looked up."""
+def test_a_list_that_may_be_cached_is_not_refused_by_its_deadline():
+    """While cache hits are frequent, a deadline too near for a pass does not refuse a list before the lookup."""
 
     async def test(s):
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""The first pass."""
+"""lorb_server.engine.warm_up: first passes, health check and token budget."""
 
 import pytest
 
@@ -14,10 +14,10 @@ from support.servers.serving import SimulatedClock
 
 
 class RecordingModel(RescoringModel):
-    """Notes the size of each pass."""
+    """Records the tokens of each pass."""
 
     def score(self, rows, adapters, row_adapters):
-        """As the real one."""
+        """Scores like RescoringModel."""
         tokens = sum(row.num_tokens for row in rows)
         self.sizes = [*getattr(self, "sizes", []), tokens]
         getattr(self, "on_pass", lambda tokens: None)(tokens)
@@ -25,15 +25,15 @@ class RecordingModel(RescoringModel):
 
 
 def test_the_largest_pass_is_tried(tiny_bert):
-    """What fails for want of memory fails before the server says that it serves."""
+    """Warm-up runs a pass as large as the token budget."""
     model = RecordingModel(load_base(str(tiny_bert)))
     warm_up(model, 200, CostModel())
     assert model.sizes[0] == 192
     assert max(model.sizes) <= 200
 
 
-def test_passes_of_usual_rows_teach_what_a_pass_takes(tiny_bert):
-    """Each size is run once cold and once for the clock; nothing else is learned from."""
+def test_warm_up_trains_the_cost_model(tiny_bert):
+    """Each size runs twice, and only the second pass is learned from."""
     model, cost, clock = RecordingModel(load_base(str(tiny_bert))), CostModel(), SimulatedClock()
     model.on_pass = lambda tokens: setattr(clock, "now", clock.now + 0.01 + 0.001 * tokens)
     warm_up(model, 1000, cost, clock)
@@ -42,7 +42,7 @@ def test_passes_of_usual_rows_teach_what_a_pass_takes(tiny_bert):
 
 
 def test_the_health_check_raises_what_the_model_raises(tiny_bert):
-    """A model that scores is left in peace; one that does not is found out."""
+    """The health check passes on a working model and raises what a broken one raises."""
     model = RecordingModel(load_base(str(tiny_bert)))
     health_check(model)
     model.on_pass = lambda tokens: 1 // 0
@@ -50,8 +50,8 @@ def test_the_health_check_raises_what_the_model_raises(tiny_bert):
         health_check(model)
 
 
-def test_a_budget_below_the_longest_row_is_refused(tiny_bert):
-    """One token less than the longest row is too little, and the error says how much is needed."""
+def test_a_budget_below_the_longest_hypothesis_is_refused(tiny_bert):
+    """A budget one token below the longest hypothesis is refused, and the error gives the minimum."""
     model = RescoringModel(load_base(str(tiny_bert)))
     check_budget(model, 64)
     with pytest.raises(InvalidInput, match="--max-batch-tokens is 63.*give 64 or more"):
@@ -66,8 +66,8 @@ def test_a_budget_below_the_longest_row_is_refused(tiny_bert):
         ({"max_batch_tokens": 63}, "max_batch_tokens"),
     ],
 )
-def test_the_setting_that_makes_the_budget_small_is_named(tiny_bert, given, named):
-    """An operator is told to change the flag that was given, not one that follows from it."""
+def test_the_error_names_the_setting_that_limits_the_budget(tiny_bert, given, named):
+    """The error names the flag that limits the budget."""
     config = ServeConfig(base=str(tiny_bert), store="s", device="cpu", **given)
     model, placement = RescoringModel(load_base(str(tiny_bert))), choose_placement(config)
     with pytest.raises(InvalidInput, match=f"{flag(named)} is 63") as caught:

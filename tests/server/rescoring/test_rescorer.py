@@ -1,4 +1,4 @@
-"""One list from text to ranks, with a model whose scores tell the text."""
+"""lorb_server.rescoring.rescorer: lists that are rescored in full."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from support.servers.stub_model import adapter_weights, stub_score
 
 
 def test_scores_belong_to_their_texts(run):
-    """Each hypothesis carries the score of its own text under the pinned adapter; copies share it."""
+    """Each hypothesis has the score of its own text under the pinned adapter; copies share it."""
 
     async def test(bench):
         ranked = await bench.rescore()
@@ -31,7 +31,7 @@ def test_scores_belong_to_their_texts(run):
 
 
 def test_one_text_needs_no_model(run):
-    """A list of one, or of equal texts, is certain: posterior 1, no scores, no pass."""
+    """A list of equal texts is answered with posterior 1, without scores and without the model."""
 
     async def test(bench):
         ranked = await bench.rescore(scored_list("the cat", "the  cat "))
@@ -45,7 +45,7 @@ def test_one_text_needs_no_model(run):
 
 @pytest.mark.parametrize("selection", list(Selection))
 def test_both_selections_answer_in_full(run, selection):
-    """Minimum Bayes risk, which is computed off the loop, ranks the same hypotheses."""
+    """Both selections return all hypotheses with posteriors."""
 
     async def test(bench):
         ranked = await bench.rescore(LIST, RescoreOptions(selection=selection))
@@ -56,7 +56,7 @@ def test_both_selections_answer_in_full(run, selection):
 
 
 def test_top_n_cuts_the_answer(run):
-    """Fewer hypotheses come back, the best ones, whatever the outcome."""
+    """`top_n` returns the best hypotheses, whatever the outcome."""
 
     async def test(bench):
         full = await bench.rescore()
@@ -67,8 +67,8 @@ def test_top_n_cuts_the_answer(run):
     run(test)
 
 
-def test_only_full_answers_of_shadowed_domains_are_shown_to_the_shadow(run):
-    """One that is rescored is; first-pass answers, lists of one, and domains without a shadow are not."""
+def test_only_rescored_lists_are_offered_to_the_shadow(run):
+    """Only fully rescored lists of domains with a shadow are offered to the shadow."""
 
     async def test(bench):
         shown = await bench.rescore(shadow=CANARY)
@@ -81,7 +81,7 @@ def test_only_full_answers_of_shadowed_domains_are_shown_to_the_shadow(run):
 
 
 def test_long_texts_are_flagged_and_counted(run):
-    """A hypothesis cut to the model's length says so."""
+    """A hypothesis longer than the model's limit is flagged and counted as truncated."""
 
     async def test(bench):
         ranked = await bench.rescore(scored_list("the " * 100, "a cat"))
@@ -92,7 +92,7 @@ def test_long_texts_are_flagged_and_counted(run):
 
 
 def test_a_changed_best_hypothesis_is_counted(run):
-    """Once for each list whose answer begins with another text than the first pass'."""
+    """A list whose best text differs from the first pass is counted once."""
 
     async def test(bench):
         unchanged = await bench.rescore(LIST, RescoreOptions(rescoring_weight=0.0))
@@ -111,7 +111,7 @@ def test_a_changed_best_hypothesis_is_counted(run):
 
 
 def test_the_context_reaches_the_adapters_that_use_it(run):
-    """With it the scores are others; without use of it they are not."""
+    """The context changes the scores only of adapters that use it."""
 
     async def test(bench):
         plain = await bench.rescore()
@@ -124,7 +124,7 @@ def test_the_context_reaches_the_adapters_that_use_it(run):
 
 
 def test_lists_without_scores_are_ranked(run):
-    """The rank prior stands in."""
+    """Lists without first-pass scores are ranked with the rank prior."""
 
     async def test(bench):
         ranked = await bench.rescore(NBest((Hypothesis("the cat"), Hypothesis("a cat"))))

@@ -1,4 +1,4 @@
-"""A canary that fails, or whose weights are away, before its callers and before its stable version."""
+"""lorb_server.rescoring.rescorer: canaries that fail or cannot be loaded, and the stable version's answers."""
 
 import contextlib
 
@@ -11,7 +11,7 @@ from support.engine.rescorer_bench import ADAPTER, CANARY, FAIL, LIST
 
 @pytest.mark.parametrize("fault", ["nan", "raises"])
 def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
-    """The caller gets stable's ranking of this very list; the canary is told off once, with the reason."""
+    """If a canary fails, the stable version answers and the canary is withdrawn once, with the reason."""
 
     async def test(bench):
         def answer(told):
@@ -33,8 +33,8 @@ def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
 
 
 @pytest.mark.parametrize("error", [InvalidAdapter, UnknownVersion, StoreUnavailable, Unavailable])
-def test_a_canary_that_cannot_be_brought_back_leaves_its_callers_to_stable(run, error):
-    """Stable answers under either policy; only what speaks against the version withdraws it."""
+def test_stable_answers_if_a_canary_cannot_be_reloaded(run, error):
+    """If a canary cannot be reloaded, the stable version answers; transient errors do not withdraw the canary."""
 
     async def test(bench):
         bench.away[CANARY.ref] = error("its weights are gone")
@@ -47,8 +47,8 @@ def test_a_canary_that_cannot_be_brought_back_leaves_its_callers_to_stable(run, 
     run(test)
 
 
-def test_an_adapter_that_cannot_be_brought_back_fails_the_call(run):
-    """Without another to answer in its place the caller learns why, under either policy."""
+def test_an_adapter_that_cannot_be_reloaded_fails_the_call(run):
+    """If an adapter without a fallback cannot be reloaded, the call fails with the reason under either policy."""
 
     async def test(bench):
         bench.away[ADAPTER.ref] = StoreUnavailable("the store is away")
@@ -60,7 +60,7 @@ def test_an_adapter_that_cannot_be_brought_back_fails_the_call(run):
 
 
 def test_a_callers_own_overflow_does_not_withdraw_a_canary(run):
-    """A weight that takes any score to infinity says nothing about the adapter, under either policy."""
+    """An overflow caused by the caller's own weight does not withdraw a canary."""
 
     async def test(bench):
         for policy in FallbackPolicy:

@@ -1,4 +1,4 @@
-"""What a caller gets where a list cannot be scored in full: an answer of less, or an error, as it chose."""
+"""lorb_server.rescoring.rescorer: partial and first-pass answers, and errors under FAIL."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from support.servers.serving import WAIT_SECONDS, scored_list
 
 
 async def fill_queue(bench):
-    """Holds the model and leaves no room behind it."""
+    """Holds the model with one list and queues another."""
     bench.model.gate.clear()
     held = asyncio.create_task(bench.rescore(scored_list("the cat", "a cat")))
     await asyncio.to_thread(bench.model.entered.wait, WAIT_SECONDS)
@@ -24,7 +24,7 @@ async def fill_queue(bench):
 
 
 def is_first_pass(ranked, reason):
-    """The list as it came, copies behind their text, nothing scored."""
+    """Whether an answer is the first-pass order with this reason and without scores."""
     return (
         ranked.outcome is Outcome.FIRST_PASS
         and ranked.fallback_reason is reason
@@ -34,7 +34,7 @@ def is_first_pass(ranked, reason):
 
 
 def test_a_full_queue_degrades_or_fails_as_the_caller_chose(run):
-    """DEGRADE gets first-pass order at once, FAIL gets Overloaded; those that waited are rescored."""
+    """With a full queue, DEGRADE gets the first-pass order at once and FAIL gets Overloaded."""
 
     async def test(bench):
         queued = await fill_queue(bench)
@@ -49,8 +49,8 @@ def test_a_full_queue_degrades_or_fails_as_the_caller_chose(run):
     run(test, max_queue_tokens=8)
 
 
-def test_a_deadline_that_comes_first_degrades_or_fails_as_the_caller_chose(run):
-    """However long the model takes, the answer leaves by the deadline; the list leaves the queue."""
+def test_a_missed_deadline_degrades_or_fails_as_the_caller_chose(run):
+    """At the deadline, DEGRADE gets the first-pass order, FAIL DeadlineExceeded, and the list leaves the queue."""
 
     async def test(bench):
         held, waiting = await fill_queue(bench)
@@ -67,7 +67,7 @@ def test_a_deadline_that_comes_first_degrades_or_fails_as_the_caller_chose(run):
 
 
 def test_a_deadline_during_the_pass_is_kept(run):
-    """A list in the model's hands is answered in time as well, and its late scores reach nobody."""
+    """A list whose pass outlasts the deadline is answered in time, and the late scores are dropped."""
 
     async def test(bench):
         bench.model.gate.clear()
@@ -79,8 +79,8 @@ def test_a_deadline_during_the_pass_is_kept(run):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_score_that_is_none_degrades_or_fails_as_the_caller_chose(run, value):
-    """NaN and infinity are never ranked with."""
+def test_a_score_that_is_not_finite_degrades_or_fails_as_the_caller_chose(run, value):
+    """NaN or infinite scores give the first-pass order under DEGRADE and ModelFailed under FAIL."""
 
     async def test(bench):
         bench.model.answer = lambda told: [*told[:-1], value]
@@ -98,7 +98,7 @@ def test_a_score_that_is_none_degrades_or_fails_as_the_caller_chose(run, value):
 
 
 def test_a_weight_that_overflows_degrades(run):
-    """Finite scores whose sum is not finite are no ranking either."""
+    """Finite scores whose combination overflows give the first-pass order."""
 
     async def test(bench):
         ranked = await bench.rescore(LIST, RescoreOptions(rescoring_weight=1e308))
@@ -108,7 +108,7 @@ def test_a_weight_that_overflows_degrades(run):
 
 
 def test_a_failed_pass_fails_the_call(run):
-    """It is an error under either policy: the server is at fault, and the caller should know."""
+    """A failed pass is ModelFailed under either policy."""
 
     async def test(bench):
         bench.model.trouble = RuntimeError("boom")
@@ -129,8 +129,8 @@ def make_tokens_take_a_second(bench):
     )  # not idle for long: nothing is tried against the odds
 
 
-def test_too_little_time_for_all_scores_the_likeliest(run):
-    """PARTIAL: the first by first pass are ranked, the rest follow as they came; all or nothing fails."""
+def test_too_little_time_gives_a_partial_answer(run):
+    """With too little time, the first hypotheses are ranked and the rest follow in first-pass order; FAIL fails."""
 
     async def test(bench):
         texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up")]
@@ -153,8 +153,8 @@ def test_too_little_time_for_all_scores_the_likeliest(run):
     run(test)
 
 
-def test_too_little_time_beside_a_cache_counts_what_is_answered(run):
-    """PARTIAL with more texts known than are answered: those behind the gap count neither as scored nor as cached."""
+def test_a_partial_answer_counts_only_the_cached_scores_it_uses(run):
+    """Cached scores behind the first gap count neither as scored nor as cached."""
 
     async def test(bench):
         texts = [f"the cat sat {word}" for word in ("on", "in", "at", "by", "up", "to", "as")]
@@ -176,7 +176,7 @@ def test_too_little_time_beside_a_cache_counts_what_is_answered(run):
 
 
 def test_a_cancelled_call_leaves_the_queue(run):
-    """Its job is not scored."""
+    """A cancelled call leaves the queue and is not scored."""
 
     async def test(bench):
         held, waiting = await fill_queue(bench)
@@ -191,8 +191,8 @@ def test_a_cancelled_call_leaves_the_queue(run):
     run(test)
 
 
-def test_errors_under_fail_are_lorbs_own(run):
-    """Whatever happens under FAIL, the status table knows it."""
+def test_errors_under_fail_are_lorb_errors(run):
+    """Errors under FAIL are LorbErrors, which the status table knows."""
 
     async def test(bench):
         with pytest.raises(LorbError):

@@ -1,4 +1,4 @@
-"""Comparisons that no call waits for."""
+"""lorb_server.rescoring.shadow: comparisons, drops and failures."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ class ScriptedScoring:
 
 @pytest.fixture
 def run(tiny_bert):
-    """Runs `test(s)` with a shadow that keeps two lists at most."""
+    """Runs `test(s)` with a shadow that holds at most two lists."""
     base = load_base(str(tiny_bert))
 
     def runs(test):
@@ -71,7 +71,7 @@ def call(shadow=SHADOW):
 
 
 def answered(one, scores=(3.0, 2.0, 1.0)):
-    """What the call got from stable."""
+    """The call's answer from the stable version."""
     hypotheses = rank(one.nbest, one.distinct, scores, [False] * 3, RANKING, one.options)
     return Ranked(hypotheses, Outcome.RESCORED, one.nbest.id, adapter=STABLE.ref)
 
@@ -82,8 +82,8 @@ def counts(s):
     return [int(value or 0) for value in values]
 
 
-def test_disagreement_is_another_best_text(run):
-    """The same text at another place is the same; the scores' size does not matter."""
+def test_a_different_best_text_is_a_disagreement(run):
+    """A disagreement is a different best text, not a different index or score."""
 
     async def test(s):
         one = call()
@@ -107,7 +107,7 @@ def test_disagreement_is_another_best_text(run):
 
 
 def test_without_a_shadow_nothing_is_compared(run):
-    """Most calls are such."""
+    """A call without a shadow is not compared."""
 
     async def test(s):
         one = call(shadow=None)
@@ -119,8 +119,8 @@ def test_without_a_shadow_nothing_is_compared(run):
     run(test)
 
 
-def test_only_so_many_wait(run):
-    """Further ones are dropped and counted; when there is room again they are taken."""
+def test_lists_beyond_the_maximum_are_dropped(run):
+    """Lists beyond the maximum are dropped and counted, until there is room again."""
 
     async def test(s):
         s.scoring.gate.clear()
@@ -139,8 +139,8 @@ def test_only_so_many_wait(run):
 
 
 @pytest.mark.parametrize("trouble", [Overloaded("busy"), DeadlineExceeded("never idle")])
-def test_what_nobody_had_time_for_is_dropped(run, trouble):
-    """That says nothing about the shadow."""
+def test_refused_comparisons_count_as_dropped(run, trouble):
+    """Lists refused for lack of time or room count as dropped, not as failures."""
 
     async def test(s):
         s.scoring.trouble = trouble
@@ -158,7 +158,7 @@ def test_what_nobody_had_time_for_is_dropped(run, trouble):
 
 @pytest.mark.parametrize("trouble", [ModelFailed("the pass raised"), RuntimeError("a bug"), None])
 def test_a_shadow_that_fails_is_counted(run, trouble):
-    """Errors of any kind and scores that are not finite alike; none of them leaves this place."""
+    """Errors and scores that are not finite count as failures, and never propagate."""
 
     async def test(s):
         s.scoring.trouble = trouble
@@ -171,8 +171,8 @@ def test_a_shadow_that_fails_is_counted(run, trouble):
     run(test)
 
 
-def test_closing_gives_up_what_waits(run):
-    """No task is left, and nothing is counted for it."""
+def test_closing_cancels_waiting_comparisons(run):
+    """Closing cancels the waiting comparisons without counting them."""
 
     async def test(s):
         s.scoring.gate.clear()

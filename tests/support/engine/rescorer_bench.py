@@ -1,4 +1,4 @@
-"""A rescorer on a real engine and a model whose scores tell the text, with the lists and adapters it is tried on."""
+"""A rescorer on a real engine and a stub model, with lists and adapters to try it on."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ LIST = scored_list("the cat sat", "the cat sad", "a cat sat", "the  cat sat", id
 
 
 class Bench:
-    """A rescorer with what is around it."""
+    """A rescorer with its engine, model and metrics."""
 
     def __init__(self, text_encoder, max_queue_tokens, cache_bytes):
         self.model, self.metrics = StubModel(), Metrics()
@@ -46,21 +46,21 @@ class Bench:
         )
 
     def get(self, adapter):
-        """The weights of an adapter, which are there unless it is said what keeps them away."""
+        """The weights of an adapter; None if a test has set why they cannot be loaded."""
         return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
 
     async def reload(self, adapter):
-        """Says why not."""
+        """Raises the error that a test has set."""
         raise self.away[adapter.ref]
 
     def offer(self, call, ranked):
-        """Is shown what a shadow would be compared with."""
+        """Records the answers that the shadow would compare."""
         self.shown.append(ranked)
 
     def call(
         self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, priority=Priority.INTERACTIVE, **route
     ):
-        """A list on its way."""
+        """A call with this list."""
         now = asyncio.get_running_loop().time()
         return RescoreCall(
             nbest=nbest,
@@ -72,9 +72,9 @@ class Bench:
         )
 
     async def rescore(self, *arguments, **settings):
-        """What its caller gets."""
+        """The answer of the rescorer."""
         return await self.rescorer.rescore(self.call(*arguments, **settings))
 
     def sample(self, name, **labels):
-        """A metric's value of the domain `voice`; 0 where it has none yet."""
+        """The value of a metric of the domain `voice`; 0 if it has none yet."""
         return self.metrics.registry.get_sample_value(name, {"domain": "voice", **labels}) or 0

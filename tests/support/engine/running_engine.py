@@ -1,4 +1,4 @@
-"""An engine with its model thread, on a model whose scores tell the text, and lists to submit to it."""
+"""An engine with its model thread and a stub model, and lists to submit to it."""
 
 import asyncio
 

@@ -1,11 +1,11 @@
-"""An event loop whose time passes only when nobody has anything to do: waits of minutes take none."""
+"""An event loop with simulated time: waiting takes no real time."""
 
 import asyncio
 import selectors
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Instead of waiting it moves the clock on."""
+    """Advances the clock instead of waiting."""
 
     now = 1000.0
 
@@ -18,18 +18,18 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Timers fire in order, at once; `advance` is time that somebody spends without giving way."""
+    """Runs timers in order without waiting; `advance` simulates time spent inside a callback."""
 
     def __init__(self):
         self._simulated = _JumpingSelector()
         super().__init__(self._simulated)
 
     def time(self):
-        """Seconds, simulated."""
+        """The simulated time; seconds."""
         return self._simulated.now
 
     def advance(self, seconds):
-        """Lets time pass inside a callback, as heavy work would."""
+        """Advances the clock inside a callback, as heavy work would."""
         self._simulated.now += seconds
 
 
