@@ -1,4 +1,4 @@
-"""What the tests of the store and of loading share: a loaded base, and what is published for it."""
+"""Fixtures of the store's and the encoder's tests: a loaded base, and a publication for it."""
 
 from pathlib import Path
 
@@ -6,29 +6,29 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import fresh_weights
-from lorb_adapters.lora.weights import LoraConfig
+from lorb_adapters.lora.weights import initial_weights
 from lorb_adapters.store.store import Store
 from support.adapters.publications import make_publication
 
 
 @pytest.fixture(scope="session")
 def store_base(tiny_bert: Path) -> Base:
-    """The tiny BERT, loaded. A RescoringModel takes its encoder over: make one after the other."""
+    """The tiny BERT, loaded."""
     return load_base(str(tiny_bert))
 
 
 @pytest.fixture(scope="module")
 def encoder(tiny_bert):
-    """The tiny BERT's encoder, not taken over by any model."""
+    """The tiny BERT's encoder."""
     return load_base(str(tiny_bert)).encoder
 
 
 @pytest.fixture
 def fresh(encoder):
-    """An adapter for it as training begins."""
-    return fresh_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+    """A fresh adapter for the tiny BERT."""
+    return initial_weights(encoder, LoraConfig(rank=4), HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

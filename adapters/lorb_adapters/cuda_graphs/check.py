@@ -1,64 +1,64 @@
-"""Whether small passes score as the model's ordinary ones do."""
+"""Checks CUDA graphs against the model: how far their scores are apart on random batches."""
 
 import math
 
 import torch
 
-from lorb_adapters.cuda_graphs.bucket import GraphBucket
+from lorb_adapters.cuda_graphs.graph import GraphBucket
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import CLS, MEAN, SUM, HeadWeights
-from lorb_adapters.lora.sites import fresh_weights
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights, initial_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
 
-_ROW_TOKENS = (3, 24)  # the shortest and the longest
-# Of B: an adapter then moves scores by more than rounding in 16 bits does.
-_DEVIATION_OF_B = 0.2
-# A sum over a row is then about as large as a mean.
-_SUM_HEAD = 0.1
+_MIN_ROW_TOKENS, _MAX_ROW_TOKENS = 3, 24
+# Standard deviation of B: large enough that an adapter changes scores by more than rounding in 16 bits.
+_STD_OF_B = 0.2
+# Standard deviation of a sum head's weight: a row's sum is then about as large as a mean.
+_STD_OF_SUM_HEAD = 0.1
 
 
-def largest_deviation(model: RescoringModel, passes: CudaGraphRunner) -> float:
-    """How far their scores are from the model's, as a share of these, in the worst shape; infinite where one is NaN.
+def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> float:
+    """Returns |graph - eager| / |eager|, as norms over a batch's scores, in the worst bucket; infinite for a NaN.
 
-    Random rows, in each pass of adapters and heads of several kinds. The model is not to use the passes yet. In
-    bfloat16 some hundredths are rounding; scores of other rows, or without the adapter, are some tenths away.
+    Each batch has random rows, and adapters and heads of several kinds. The model must not use the graphs yet.
+    Rounding in bfloat16 gives some hundredths; scores of other rows, or without the adapter, give some tenths.
     """
     generator = torch.Generator().manual_seed(0)
     adapters = [_random_adapter(model, kind, rank, generator) for kind, rank in ((SUM, 8), (CLS, 16), (MEAN, 4))]
     worst = 0.0
-    for shape in passes.shapes:
-        rows = _random_rows(model, shape, generator)
-        which = [i % len(adapters) for i in range(len(rows))]
-        expected = model.score(rows, adapters, which)
-        pending = passes.launch(rows, adapters, which)
-        if pending is None:
-            raise ValueError(f"{shape} does not hold {len(rows)} rows")
-        deviation = float((pending.collect() - expected).norm() / expected.norm())
+    for bucket in runner.buckets:
+        rows = _random_rows(model, bucket, generator)
+        row_adapters = [i % len(adapters) for i in range(len(rows))]
+        expected = model.score(rows, adapters, row_adapters)
+        future = runner.launch(rows, adapters, row_adapters)
+        if future is None:
+            raise ValueError(f"{bucket} does not fit {len(rows)} rows")
+        deviation = float((future.collect() - expected).norm() / expected.norm())
         worst = max(worst, deviation if math.isfinite(deviation) else math.inf)
     return worst
 
 
-def _random_rows(model: RescoringModel, shape: GraphBucket, generator: torch.Generator) -> list[EncodedHypothesis]:
-    """As many as the shape takes; their lengths and tokens are random."""
+def _random_rows(model: RescoringModel, bucket: GraphBucket, generator: torch.Generator) -> list[EncodedHypothesis]:
+    """Returns as many rows as the bucket fits; their lengths and tokens are random."""
     embedding = model.base.encoder.get_input_embeddings()  # type: ignore[operator]
-    low, high = _ROW_TOKENS[0], min(_ROW_TOKENS[1], shape.longest, model.base.text_encoder.max_tokens)
+    longest = min(_MAX_ROW_TOKENS, bucket.max_row_tokens, model.base.text_encoder.max_tokens)
     rows: list[EncodedHypothesis] = []
-    left = shape.tokens
-    while left >= high and len(rows) < shape.rows:
-        length = int(torch.randint(low, high + 1, (), generator=generator))
+    remaining_tokens = bucket.tokens
+    while remaining_tokens >= longest and len(rows) < bucket.rows:
+        length = int(torch.randint(_MIN_ROW_TOKENS, longest + 1, (), generator=generator))
         ids = torch.randint(embedding.num_embeddings, (length,), generator=generator).tolist()
         rows.append(EncodedHypothesis(tuple(ids), (0,) * length, scored_from=1, truncated=False))
-        left -= length
+        remaining_tokens -= length
     return rows
 
 
 def _random_adapter(model: RescoringModel, kind: str, rank: int, generator: torch.Generator) -> AdapterWeights:
     base = model.base
-    size = _SUM_HEAD if kind == SUM else 1.0
-    head = HeadWeights(kind, torch.randn(base.hidden_size, generator=generator) * size, torch.ones(()))
-    weights = fresh_weights(base.encoder, LoraConfig(rank=rank, alpha=2.0 * rank), head, generator)
+    std = _STD_OF_SUM_HEAD if kind == SUM else 1.0
+    head = HeadWeights(kind, torch.randn(base.hidden_size, generator=generator) * std, torch.ones(()))
+    weights = initial_weights(base.encoder, LoraConfig(rank=rank, alpha=2.0 * rank), head, generator)
     for _, b in weights.lora.values():
-        b.normal_(0.0, _DEVIATION_OF_B, generator=generator)
+        b.normal_(0.0, _STD_OF_B, generator=generator)
     return weights.to(base.device, base.dtype)

@@ -1,42 +1,88 @@
-"""A pass as a CUDA graph: one launch instead of hundreds."""
+"""CUDA graphs: the sizes that they are captured for, and how one is captured and replayed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_WARM_UPS = 2  # libraries set themselves up in the first run, which a capture does not allow
+_WARM_UPS = 2  # libraries initialise themselves in the first run, which a capture does not allow
+_MAX_ROW_TOKENS = 128  # the attention kernel takes the same time for any row up to this length
+_BUCKET_TOKENS = (2048, 1536, 1024, 768, 512, 384, 256, 128)
+_TOKENS_PER_ROW = 8  # a bucket has room for a row for each 8 tokens
+
+# Computes scores from tensors that never move; and what makes graphs of such functions, the largest first.
+Forward = Callable[[], Tensor]
+Capture = Callable[[list[Forward]], list[Forward]]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphBucket:
+    """The size of the batches that one graph serves.
+
+    Attributes:
+        tokens: computed by every replay, padding included.
+        rows: the largest number of rows.
+        max_row_tokens: the longest row.
+    """
+
+    tokens: int
+    rows: int
+    max_row_tokens: int = _MAX_ROW_TOKENS
+
+    @property
+    def padding_rows(self) -> int:
+        """The number of rows that padding tokens may need: these rows too are at most `max_row_tokens` long."""
+        return -(-self.tokens // self.max_row_tokens)
+
+    def fits(self, tokens: int, rows: int, longest: int) -> bool:
+        """Returns whether a batch fits; longest: tokens of its longest row."""
+        return tokens <= self.tokens and rows <= self.rows and longest <= self.max_row_tokens
+
+
+def graph_buckets(max_tokens: int) -> tuple[GraphBucket, ...]:
+    """Returns all buckets of at most `max_tokens`, the largest first.
+
+    From 256 tokens on, each bucket is at most half as large again as the next smaller one: padding is computed like
+    other tokens. Larger batches gain little from graphs: launches are a smaller share of their time.
+    """
+    return tuple(
+        GraphBucket(tokens, rows=tokens // _TOKENS_PER_ROW) for tokens in _BUCKET_TOKENS if tokens <= max_tokens
+    )
 
 
 class CudaGraph:
-    """What `run` did when it was captured, on the same memory. Belongs to the thread that captures it."""
+    """A captured forward pass: one launch replays it on the same memory. Belongs to the thread that captured it."""
 
-    def __init__(self, run: Callable[[], Tensor], pool: Any) -> None:  # noqa: ANN401 - torch's own handle
-        """`run` is only to launch work on the device; pool: memory shared with passes never under way at once."""
+    def __init__(self, forward: Forward, pool: Any) -> None:  # noqa: ANN401 - torch's own handle
+        """Captures `forward`, which must only launch work on the device.
+
+        pool: a memory pool that graphs share which are never replayed at the same time.
+        """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
-                run()
+                forward()
         torch.cuda.current_stream().wait_stream(side)
-        self._run = run  # holds the memory that the graph reads and writes
+        self._forward = forward  # keeps the memory that the graph reads and writes
         self._graph = torch.cuda.CUDAGraph()
-        # thread_local: adapters may come to the device on other threads meanwhile
+        # thread_local: other threads may copy adapters to the device meanwhile
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._scores = run()
+            self._scores = forward()
 
     def __call__(self) -> Tensor:
-        """Launches it; its result is overwritten by the next launch, of another pass of the pool too."""
+        """Replays the graph. The next replay of any graph of the pool overwrites the result."""
         self._graph.replay()
         return self._scores
 
 
-def captured(runs: list[Callable[[], Tensor]]) -> list[Callable[[], Tensor]]:
-    """Captures passes, the largest first, whose memory the others share; raises what a run or torch raises."""
+def capture_graphs(forwards: list[Forward]) -> list[Forward]:
+    """Captures each forward as a graph in one memory pool, the largest first. Errors of torch pass through."""
     pool = torch.cuda.graph_pool_handle()
     stream = torch.cuda.current_stream()
     try:
-        return [CudaGraph(run, pool) for run in runs]
+        return [CudaGraph(forward, pool) for forward in forwards]
     finally:
-        torch.cuda.set_stream(stream)  # a capture that fails leaves its own
+        torch.cuda.set_stream(stream)  # a failed capture leaves its own stream current

@@ -1,1 +1,1 @@
-"""The packed encoder: BERT layers over rows without padding, with LoRA."""
+"""The packed encoder: BERT layers over hypotheses without padding, with LoRA."""

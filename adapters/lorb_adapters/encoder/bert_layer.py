@@ -1,17 +1,18 @@
-"""The weights of a post-LayerNorm BERT layer, read off transformers' module."""
+"""The weights of a post-LayerNorm BERT layer, read from transformers' module."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lorb_adapters.encoder import onednn
-from lorb_adapters.lora.sites import LoraSite
+from lorb_adapters.encoder.projections import PROJECTION_MODULES, Linear, Projection
 
-# Every module of a layer, and nothing else: a layer with one more computes something else.
-_MODULES = {
+# All submodules of a supported layer. A layer with one more computes something else.
+_SUBMODULES = {
     "": {"attention", "intermediate", "output"},
     "attention": {"self", "output"},
     "attention.self": {"query", "key", "value", "dropout"},
@@ -19,10 +20,7 @@ _MODULES = {
     "intermediate": {"dense", "intermediate_act_fn"},
     "output": {"dense", "LayerNorm", "dropout"},
 }
-_LINEARS = (
-    *(f"attention.self.{name}" for name in ("query", "key", "value")),
-    *("attention.output.dense", "intermediate.dense", "output.dense"),
-)
+_ATTENTION_NORM, _OUTPUT_NORM = "attention.output.LayerNorm", "output.LayerNorm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +32,23 @@ class Norm:
     eps: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x: [tokens, hidden]."""
+        """Returns `x` normalised, [tokens, hidden]; x: [tokens, hidden]."""
         return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
-    """weight: [out, in]; bias: [out]; packed: the weight once more as oneDNN lays it out, where that multiplies."""
-
-    weight: Tensor
-    bias: Tensor
-    packed: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class BertLayer:
-    """One layer. The fused query, key and value are a copy, a quarter of the layer; the other weights are shared.
+    """The weights of one layer.
 
-    Packed weights are copies of all.
+    The fused weight of query, key and value is a copy, a quarter of the layer; the other weights are shared with the
+    module. Weights in oneDNN's layout are copies of all four.
 
-    activation: may work in place; its result is what counts.
+    Attributes:
+        qkv, attention_out, up, down: the four projections.
+        attention_norm: after the attention's residual.
+        activation: may change its argument in place; use what it returns.
+        output_norm: after the feed-forward residual.
+        num_heads: of the attention.
     """
 
     qkv: Linear
@@ -62,50 +57,53 @@ class BertLayer:
     up: Linear
     activation: Callable[[Tensor], Tensor]
     down: Linear
-    norm: Norm
+    output_norm: Norm
     num_heads: int
 
     @classmethod
-    def read(cls, layer: nn.Module, dtype: torch.dtype, *, packs: bool = False) -> "BertLayer":
-        """Reads a layer that `is_bert_layer`; biases and norms in `dtype`, weights in their own.
+    def read(cls, layer: nn.Module, dtype: torch.dtype, *, for_onednn: bool = False) -> "BertLayer":
+        """Reads a module for which `is_bert_layer` is true; biases and norms in `dtype`, weights in their own dtype.
 
-        packs: for oneDNN, which computes in `dtype`.
+        for_onednn: also copies the weights to oneDNN's layout, in `dtype`.
         """
 
-        def joined(*linears: nn.Linear) -> Linear:
-            weight = torch.cat([linear.weight for linear in linears]) if len(linears) > 1 else linears[0].weight
-            bias = torch.cat([linear.bias for linear in linears]).to(dtype)
-            return Linear(weight, bias, onednn.packed_weight(weight.to(dtype)) if packs else None)
+        def fused(projection: Projection) -> Linear:
+            modules = [_linear(layer, path) for path in PROJECTION_MODULES[projection]]
+            weight = torch.cat([each.weight for each in modules]) if len(modules) > 1 else modules[0].weight
+            bias = torch.cat([each.bias for each in modules]).to(dtype)
+            return Linear(weight, bias, onednn.reorder_weight(weight.to(dtype)) if for_onednn else None)
 
-        query, key, value, attention_out, up, down = (_linear(layer.get_submodule(path)) for path in _LINEARS)
         return cls(
-            qkv=joined(query, key, value),
-            attention_out=joined(attention_out),
-            attention_norm=_norm(layer.get_submodule("attention.output.LayerNorm"), dtype),
-            up=joined(up),
+            qkv=fused(Projection.QKV),
+            attention_out=fused(Projection.ATTENTION_OUT),
+            attention_norm=_norm(layer.get_submodule(_ATTENTION_NORM), dtype),
+            up=fused(Projection.UP),
             activation=_in_place(layer.get_submodule("intermediate.intermediate_act_fn")),
-            down=joined(down),
-            norm=_norm(layer.get_submodule("output.LayerNorm"), dtype),
+            down=fused(Projection.DOWN),
+            output_norm=_norm(layer.get_submodule(_OUTPUT_NORM), dtype),
             num_heads=int(layer.get_submodule("attention.self").num_attention_heads),  # type: ignore[arg-type]
         )
 
     @property
     def linears(self) -> tuple[Linear, Linear, Linear, Linear]:
-        """The four products in their order, query, key and value being one: `lora_stack.Projection`."""
+        """The weights of the four projections, in the order of `Projection`."""
         return self.qkv, self.attention_out, self.up, self.down
 
 
 def is_bert_layer(layer: nn.Module) -> bool:
-    """Whether a layer is self-attention and a feed-forward part, each with a LayerNorm behind the sum, and no more."""
-    for path, names in _MODULES.items():
+    """Returns whether a layer is self-attention and a feed-forward part, each followed by residual and LayerNorm.
+
+    Every linear module has a bias; the attention is neither causal nor relative to positions.
+    """
+    for path, names in _SUBMODULES.items():
         try:
             children = {name for name, _ in layer.get_submodule(path).named_children()}
         except AttributeError:
             return False
         if children != names:
             return False
-    linears = [_linear(layer.get_submodule(path)) for path in _LINEARS]
-    norms = [layer.get_submodule(f"{path}output.LayerNorm") for path in ("attention.", "")]
+    linears = [_linear(layer, path) for path in chain.from_iterable(PROJECTION_MODULES.values())]
+    norms = [layer.get_submodule(path) for path in (_ATTENTION_NORM, _OUTPUT_NORM)]
     return (
         all(isinstance(linear, nn.Linear) and linear.bias is not None for linear in linears)
         and all(isinstance(norm, nn.LayerNorm) and norm.elementwise_affine for norm in norms)
@@ -125,8 +123,8 @@ def _is_plain_attention(attention: nn.Module, query: nn.Linear) -> bool:
     )
 
 
-def _linear(module: nn.Module) -> nn.Linear:
-    return module.base if isinstance(module, LoraSite) else module  # type: ignore[return-value]
+def _linear(layer: nn.Module, path: str) -> nn.Linear:
+    return layer.get_submodule(path)  # type: ignore[return-value]
 
 
 def _norm(module: nn.Module, dtype: torch.dtype) -> Norm:
@@ -134,7 +132,7 @@ def _norm(module: nn.Module, dtype: torch.dtype) -> Norm:
 
 
 def _in_place(activation: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The activation without a second tensor of its input's size, where torch has it so."""
+    """Returns the activation in its in-place form where torch has one: it needs no second tensor."""
     if getattr(activation, "act", None) is functional.gelu:  # transformers' GELUActivation
         return torch.ops.aten.gelu_
     if isinstance(activation, nn.ReLU):

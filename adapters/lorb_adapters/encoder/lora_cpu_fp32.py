@@ -1,4 +1,8 @@
-"""Adapters first, the base onto them: the way of products that join no bias, as fp32 ones on a processor."""
+"""LoRA on a CPU in fp32: writes bias + LoRA into the output, then accumulates the base's x W^T onto it.
+
+An fp32 product there adds no bias by itself, so neither the bias nor the residual costs an extra read and write of the
+output.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,111 +10,130 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorb_adapters.encoder.base_products import BaseProducts
-from lorb_adapters.encoder.bert_layer import BertLayer, Linear
-from lorb_adapters.encoder.lora_matrices import JOINED_SITES, Projection, Segments, covering
-from lorb_adapters.encoder.weak_adapter_cache import WeakAdapterCache
-from lorb_adapters.encoder.workspace import Workspace
+from lorb_adapters.encoder.bert_layer import BertLayer
+from lorb_adapters.encoder.memory import WeakAdapterCache, Workspace
+from lorb_adapters.encoder.projections import (
+    PROJECTION_MODULES,
+    BaseProjections,
+    Linear,
+    Projection,
+    module_paths,
+    projection_at,
+    projection_number,
+)
+from lorb_adapters.encoder.segments import Segments, fill_gaps
 from lorb_adapters.lora.weights import AdapterWeights
 
 
 @dataclass(frozen=True, slots=True)
 class LoraWithBias:
-    """An adapter at one product, with the product's bias as one more rank.
+    """An adapter's matrices at one projection, with the projection's bias as one more rank.
 
     Attributes:
-        a: [sites * (rank + 1), inputs], the A of each site with a row of zeros below it.
-        ones: [sites * (rank + 1)], 1 in the places of those rows: added to A x they are what the bias is multiplied by.
-        b: for each site [rank + 1, outputs of a part], scaling * B^T with the bias below it.
-        sites: which of the product's equal parts of outputs they are.
+        a: [adapted modules * (rank + 1), inputs], the A of each adapted module with a row of zeros below it.
+        ones: [adapted modules * (rank + 1)], 1 at those rows, 0 elsewhere. Added to A x, they multiply the bias.
+        b: for each adapted module [rank + 1, outputs of a module], scaling * B^T with the bias below it.
+        modules: the positions of the adapted modules among those of the projection.
     """
 
     a: Tensor
     ones: Tensor
     b: tuple[Tensor, ...]
-    sites: tuple[int, ...]
+    modules: tuple[int, ...]
 
 
-class LorasWithBias:
-    """Branches by adapter, kept as long as the adapter is, and as large again."""
+class LoraWithBiasMatrices:
+    """LoraWithBias of each adapter at every projection, kept until the adapter is freed, and about as large."""
 
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
         self._dtype = dtype
-        self._kept: WeakAdapterCache[list[LoraWithBias | None]] = WeakAdapterCache()
+        self._cache: WeakAdapterCache[list[LoraWithBias | None]] = WeakAdapterCache()
 
-    def of(self, weights: AdapterWeights) -> list[LoraWithBias | None]:
-        """[layers * 4], None where the adapter has no site."""
-        return self._kept.of(weights, lambda: [self._branch(weights, number) for number in range(len(self._linears))])
+    def get(self, weights: AdapterWeights) -> list[LoraWithBias | None]:
+        """Returns [layers * 4]; None where the adapter adapts no module of the projection."""
+        return self._cache.get_or_build(
+            weights, lambda: [self._build(weights, number) for number in range(len(self._linears))]
+        )
 
-    def _branch(self, weights: AdapterWeights, number: int) -> LoraWithBias | None:
-        layer, join = divmod(number, len(Projection))
-        paths = [f"encoder.layer.{layer}.{site}" for site in JOINED_SITES[Projection(join)]]
-        sites = tuple(i for i, path in enumerate(paths) if path in weights.lora)
-        if not sites:
+    def _build(self, weights: AdapterWeights, number: int) -> LoraWithBias | None:
+        paths = module_paths(*projection_at(number))
+        modules = tuple(i for i, path in enumerate(paths) if path in weights.lora)
+        if not modules:
             return None
         biases = self._linears[number].bias.chunk(len(paths))
-        pairs = [weights.lora[paths[site]] for site in sites]
+        pairs = [weights.lora[paths[i]] for i in modules]
         zeros = pairs[0][0].new_zeros(1, pairs[0][0].shape[1])
-        ones = zeros.new_zeros(len(sites), weights.config.rank + 1)
+        ones = zeros.new_zeros(len(modules), weights.config.rank + 1)
         ones[:, -1] = 1.0
         scaling = weights.config.scaling
         return LoraWithBias(
-            a=torch.cat([row for a, _ in pairs for row in (a, zeros)]).to(self._dtype),
+            a=torch.cat([matrix for a, _ in pairs for matrix in (a, zeros)]).to(self._dtype),
             ones=ones.flatten().to(self._dtype),
             b=tuple(
-                torch.cat([scaling * b.T.to(self._dtype), biases[site][None].to(self._dtype)])
-                for site, (_, b) in zip(sites, pairs, strict=True)
+                torch.cat([scaling * b.T.to(self._dtype), biases[module][None].to(self._dtype)])
+                for module, (_, b) in zip(modules, pairs, strict=True)
             ),
-            sites=sites,
+            modules=modules,
         )
 
 
-class LoraFirst:
-    """Bias and adapter come in one small product, which the base's is added to.
-
-    So neither the bias nor the residual takes a pass over memory of its own.
-    """
+class LoraThenBase:
+    """AdaptedProjections that compute LoRA and the bias in one small product and accumulate the base's onto it."""
 
     def __init__(
-        self, base: BaseProducts, segments: Segments, num_tokens: int, branches: LorasWithBias, scratch: Workspace
+        self,
+        base: BaseProjections,
+        segments: Segments,
+        num_tokens: int,
+        matrices: LoraWithBiasMatrices,
+        workspace: Workspace,
     ) -> None:
-        """num_tokens: of the whole pass; tokens outside `segments` have the base alone."""
-        self._base, self._scratch = base, scratch
+        """num_tokens: of the whole batch; tokens outside `segments` use the base alone."""
+        self._base, self._workspace = base, workspace
         self._segments = [
-            (slice(start, stop), None if weights is None else branches.of(weights))
-            for start, stop, weights in covering(segments, num_tokens)
+            (slice(start, end), None if weights is None else matrices.get(weights))
+            for start, end, weights in fill_gaps(segments, num_tokens)
         ]
 
-    def plain(self, layer: int, join: Projection, x: Tensor, linear: Linear) -> Tensor:
-        """As AdaptedProducts has it."""
-        out = self._base.buffer(join.name, x, linear)
-        for tokens, branches in self._segments:
-            branch = None if branches is None else branches[len(Projection) * layer + join]
+    def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns (W + scaling * B A) x + bias of each token, [tokens, outputs]; x: [tokens, inputs]."""
+        out = self._base.output_buffer(projection, x, linear)
+        for tokens, matrices in self._at(layer, projection):
             rows = out[tokens]
-            if branch is None:
+            if matrices is None:
                 rows.copy_(linear.bias)
                 continue
-            parts = rows.chunk(len(JOINED_SITES[join]), 1)
-            for site, low_rank, b in self._low_rank(branch, x[tokens]):
-                torch.mm(low_rank, b, out=parts[site])
-            for site in set(range(len(parts))) - set(branch.sites):
-                parts[site].copy_(linear.bias.chunk(len(parts))[site])
-        return self._base.onto(out, x, linear)
+            outputs = rows.chunk(len(PROJECTION_MODULES[projection]), 1)
+            for module, low_rank, b in self._low_rank(matrices, x[tokens]):
+                torch.mm(low_rank, b, out=outputs[module])
+            for module in set(range(len(outputs))) - set(matrices.modules):
+                outputs[module].copy_(linear.bias.chunk(len(outputs))[module])
+        return self._base.accumulate(out, x, linear)
 
-    def onto_residual(self, layer: int, join: Projection, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
-        """As AdaptedProducts has it; overwrites `residual`."""
-        for tokens, branches in self._segments:
-            branch = None if branches is None else branches[len(Projection) * layer + join]
-            if branch is None:
+    def project_onto_residual(
+        self, layer: int, projection: Projection, residual: Tensor, x: Tensor, linear: Linear
+    ) -> Tensor:
+        """Returns residual + (W + scaling * B A) x + bias, [tokens, outputs]; overwrites `residual`.
+
+        projection: one of a single module, ATTENTION_OUT or DOWN.
+        """
+        for tokens, matrices in self._at(layer, projection):
+            if matrices is None:
                 residual[tokens].add_(linear.bias)
                 continue
-            for _, low_rank, b in self._low_rank(branch, x[tokens]):  # both such joins have one site
+            for _, low_rank, b in self._low_rank(matrices, x[tokens]):
                 residual[tokens].addmm_(low_rank, b)
-        return self._base.onto(residual, x, linear)
+        return self._base.accumulate(residual, x, linear)
 
-    def _low_rank(self, branch: LoraWithBias, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """For each site its part, (A x, 1) [tokens, rank + 1], and B with the bias."""
-        low_rank = self._scratch.take("low rank", (x.shape[0], branch.a.shape[0]), x.dtype)
-        torch.addmm(branch.ones, x, branch.a.T, out=low_rank)
-        return zip(branch.sites, low_rank.chunk(len(branch.b), 1), branch.b, strict=True)
+    def _at(self, layer: int, projection: Projection) -> Iterator[tuple[slice, LoraWithBias | None]]:
+        """Yields each segment's tokens and its matrices at a projection."""
+        number = projection_number(layer, projection)
+        for tokens, adapter in self._segments:
+            yield tokens, None if adapter is None else adapter[number]
+
+    def _low_rank(self, matrices: LoraWithBias, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yields for each adapted module its position, (A x, 1) [tokens, rank + 1], and B with the bias."""
+        low_rank = self._workspace.buffer("low rank", (x.shape[0], matrices.a.shape[0]), x.dtype)
+        torch.addmm(matrices.ones, x, matrices.a.T, out=low_rank)
+        return zip(matrices.modules, low_rank.chunk(len(matrices.b), 1), matrices.b, strict=True)

@@ -1,41 +1,42 @@
-"""Linear layers in bfloat16 on a processor, by oneDNN's calls that join the bias and a residual to the product.
+"""Linear layers in bfloat16 on a CPU, by oneDNN's fused calls that add the bias and a residual.
 
-torch.addmm copies the bias over the whole output first and lays the weight out anew in every call: a third of a call.
-The calls are those that torch's own compiler emits, in torch since 2.0.
+torch.addmm first copies the bias over the whole output, and converts the weight's layout in every call: a third of the
+call's time. These operators are the ones that torch.compile emits; torch has had them since 2.0.
 """
 
 import torch
 from torch import Tensor
 
-# oneDNN compiles a kernel for each new shape, which takes as long as several products: passes come in few lengths.
-_LEAST_STEP = 16  # tokens, the rows of an AMX tile
-_STEPS_AN_OCTAVE = 16
+# oneDNN compiles a kernel for each new shape, which takes as long as several products. So batches are padded to few
+# lengths.
+_MIN_STEP_TOKENS = 16  # the rows of an AMX tile
+_STEPS_PER_OCTAVE = 16
 
 
-def computes(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether products on this device in this dtype are to be oneDNN's."""
+def supports(device: torch.device, dtype: torch.dtype) -> bool:
+    """Returns whether products on this device in this dtype are computed by oneDNN."""
     return device.type == "cpu" and dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def packed_weight(weight: Tensor) -> Tensor:
-    """A copy of a weight, [out, in], in oneDNN's own layout."""
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
-    return packed
+def reorder_weight(weight: Tensor) -> Tensor:
+    """Returns a copy of a weight, [outputs, inputs], in oneDNN's own layout."""
+    reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
+    return reordered
 
 
-def linear(x: Tensor, packed: Tensor, bias: Tensor) -> Tensor:
-    """X weight^T + bias, [tokens, out]; x: [tokens, in], bias: [out]."""
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+def linear(x: Tensor, reordered: Tensor, bias: Tensor) -> Tensor:
+    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], bias: [outputs]; W comes reordered."""
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
     return out
 
 
-def linear_onto(residual: Tensor, x: Tensor, packed: Tensor, bias: Tensor) -> Tensor:
-    """Residual + x weight^T + bias, [tokens, out]."""
-    out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, packed, bias, "add")
+def linear_add(residual: Tensor, x: Tensor, reordered: Tensor, bias: Tensor) -> Tensor:
+    """Returns residual + x W^T + bias, [tokens, outputs]; x: [tokens, inputs], bias: [outputs]; W comes reordered."""
+    out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, reordered, bias, "add")
     return out
 
 
-def token_step_up(num_tokens: int) -> int:
-    """The next length that many passes share: at most 15 tokens above `num_tokens`, or a sixteenth of it."""
-    step = max(_LEAST_STEP, (1 << (num_tokens - 1).bit_length()) // (2 * _STEPS_AN_OCTAVE))
+def padded_length(num_tokens: int) -> int:
+    """Returns the number of tokens to pad a batch to: at most 15 tokens more, or a sixteenth more."""
+    step = max(_MIN_STEP_TOKENS, (1 << (num_tokens - 1).bit_length()) // (2 * _STEPS_PER_OCTAVE))
     return -(-num_tokens // step) * step

@@ -1,4 +1,4 @@
-"""A base kept as a difference: rounded within bounds, the same wherever it is added, refused where it does not fit."""
+"""A base stored as a difference: bounded rounding, the same sum everywhere, and errors for what does not fit."""
 
 import json
 import re
@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lorb.errors import BaseNotFound, InvalidInput
+from lorb.errors import BaseNotFound
 from lorb_adapters.base import loader as base
-from lorb_adapters.base.delta import dequantized, quantized
+from lorb_adapters.base.delta import dequantize, quantize
 from lorb_adapters.base.fingerprint import base_fingerprint
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.base.new_folder import new_folder
 from lorb_adapters.cli import base_delta as base_delta_cli
 from support.adapters.tiny_bases import make_bert
 
@@ -24,44 +23,44 @@ SEEDS = st.integers(0, 2**31)
 
 
 @given(SEEDS, st.sampled_from([1e-6, 1e-3, 1.0, 1e4]), st.integers(1, 5))
-def test_rounding_is_off_by_half_a_step_and_done_once(seed, size, num_groups):
-    """Rounded values are off by half a step of their group's largest at most, and rounding them again changes none.
+def test_quantisation_errs_by_half_a_step_at_most(seed, size, num_groups):
+    """Quantised values are within half a step, and quantising them again changes next to nothing.
 
-    A step is a seventh of the largest, its scale rounded to bfloat16's eight bits; narrower steps, which clip, are
-    taken where they are off by less in all.
+    A step is a seventh of the group's largest value, with a scale of bfloat16's eight bits. Smaller steps, which clip,
+    are used where they lower the total error.
     """
     values = torch.randn(64 * num_groups, generator=torch.Generator().manual_seed(seed)) * size
-    rounded = dequantized(*quantized(values))
+    rounded = dequantize(*quantize(values))
     largest = values.view(-1, 64).abs().amax(1)
     half_steps = largest / 7 / 2 * (1 + 2**-8)
     errors = (rounded - values).view(-1, 64).norm(dim=1)
     assert (errors <= 64**0.5 * half_steps + largest * 2**-8).all()
-    again = dequantized(*quantized(rounded))
+    again = dequantize(*quantize(rounded))
     assert (again - rounded).norm() <= 0.01 * values.norm()
 
 
-def test_rounding_keeps_most_of_bell_shaped_differences():
-    """Over many groups the rounded values are within a tenth of the norm, or a little more.
+def test_quantisation_keeps_most_of_normal_differences():
+    """Over many groups of normally distributed values the error is below 0.15 of the norm.
 
-    A bell of 64 values clipped at its largest has steps of about 0.35 standard deviations, hence an error of 0.1.
+    64 such values, scaled to their largest, have steps of about 0.35 standard deviations: an error of 0.1.
     """
     values = torch.randn(64 * 1000, generator=torch.Generator().manual_seed(0))
-    assert (dequantized(*quantized(values)) - values).norm() <= 0.15 * values.norm()
+    assert (dequantize(*quantize(values)) - values).norm() <= 0.15 * values.norm()
 
 
-def test_equal_values_and_lone_ones_are_kept_whole():
-    """Zeros stay zeros; where one value of a group differs, it alone does, to the scale's eight bits."""
-    assert not dequantized(*quantized(torch.zeros(128))).any()
+def test_zeros_and_single_values_are_kept():
+    """Zeros stay zeros; a group's only non-zero value is kept to the scale's eight bits."""
+    assert not dequantize(*quantize(torch.zeros(128))).any()
     lone = torch.zeros(64)
     lone[13] = 0.37
-    rounded = dequantized(*quantized(lone))
+    rounded = dequantize(*quantize(lone))
     assert rounded[13].item() == pytest.approx(0.37, rel=2**-8)
     assert rounded.count_nonzero() == 1
 
 
 @pytest.fixture
 def parent(tiny_bert, tmp_path, monkeypatch):
-    """A base by a name relative to the working folder, as a user has it."""
+    """A base in a folder that is named relative to the working folder."""
     shutil.copytree(tiny_bert, tmp_path / "parent")
     monkeypatch.chdir(tmp_path)
     return "parent"
@@ -69,7 +68,7 @@ def parent(tiny_bert, tmp_path, monkeypatch):
 
 @pytest.fixture
 def changed(parent, tmp_path):
-    """The same with other layers and a head."""
+    """The parent with changed layers and a head."""
     folder = shutil.copytree(tmp_path / parent, tmp_path / "changed")
     weights = load_file(folder / "model.safetensors")
     generator = torch.Generator().manual_seed(3)
@@ -84,13 +83,13 @@ def changed(parent, tmp_path):
 
 @pytest.fixture
 def delta(parent, changed, tmp_path):
-    """What lorb-base-delta makes of it."""
+    """The folder that lorb-base-delta writes for it."""
     assert base_delta_cli.main([changed, "--of", parent, "--output-base", "delta"]) == 0
     return tmp_path / "delta"
 
 
-def test_a_delta_is_a_base_like_any_other(delta, changed):
-    """Loaded, it has the head and, but for the rounding, the weights of the whole base."""
+def test_a_delta_loads_as_a_base(delta, changed):
+    """A loaded delta has the head of the whole base and, up to rounding, its weights."""
     bases = [load_base(name) for name in ("delta", changed, "parent")]
     assert bases[0].head is not None
     assert len({base.fingerprint for base in bases}) == 3
@@ -101,13 +100,13 @@ def test_a_delta_is_a_base_like_any_other(delta, changed):
 
 
 def test_the_same_delta_gives_the_same_base(delta):
-    """Two loads have one fingerprint, the one in its file."""
+    """Two loads have the same fingerprint, the one in the delta's file."""
     first, second = load_base("delta"), load_base("delta")
     assert first.fingerprint == second.fingerprint == json.loads((delta / "lorb_delta.json").read_text())["fingerprint"]
 
 
 def test_a_load_hashes_the_weights_once(delta, monkeypatch):
-    """The sum's fingerprint is checked, which leaves the parent's no choice."""
+    """Only the sum's fingerprint is computed: it covers the parent's weights."""
     hashed = []
     monkeypatch.setattr(base, "base_fingerprint", lambda *of: hashed.append(of) or base_fingerprint(*of))
     load_base("delta")
@@ -115,7 +114,7 @@ def test_a_load_hashes_the_weights_once(delta, monkeypatch):
 
 
 def test_another_parent_of_the_same_shapes_is_refused(delta, tmp_path):
-    """The sum is another, and the reason is found: not the delta's files, but its parent."""
+    """The error names the parent with both fingerprints, and does not blame the delta's files."""
     shutil.rmtree(tmp_path / "parent")
     make_bert(tmp_path / "parent", seed=5)
     with pytest.raises(
@@ -125,14 +124,14 @@ def test_another_parent_of_the_same_shapes_is_refused(delta, tmp_path):
 
 
 def test_a_parent_in_a_folder_is_found_from_elsewhere(delta, tmp_path, monkeypatch):
-    """Its relative name was true where the delta was made: the delta loads in another working folder too."""
+    """A delta made with a relative parent name loads in another working folder too."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load_base(str(delta)).fingerprint == json.loads((delta / "lorb_delta.json").read_text())["fingerprint"]
 
 
-def test_what_is_said_of_the_rounding_is_an_error(parent, changed, capsys):
-    """A tenth of the difference's norm is what it is off by, not what is kept."""
+def test_the_rounding_error_is_printed(parent, changed, capsys):
+    """The percentage is the error, about a tenth of the difference's norm, not the part that is kept."""
     assert base_delta_cli.main([changed, "--of", parent, "--output-base", "delta"]) == 0
     [share] = re.findall(
         r"rounding is off by ([\d.]+)% of the norm of the difference from parent", capsys.readouterr().out
@@ -141,7 +140,7 @@ def test_what_is_said_of_the_rounding_is_an_error(parent, changed, capsys):
 
 
 def test_another_parent_is_refused(delta, tmp_path, tiny_roberta):
-    """Where the parent's name leads to other weights, nothing is added to them."""
+    """A parent of another architecture gives the same error, and nothing is added to its weights."""
     shutil.rmtree(tmp_path / "parent")
     shutil.copytree(tiny_roberta, tmp_path / "parent")
     with pytest.raises(
@@ -151,7 +150,7 @@ def test_another_parent_is_refused(delta, tmp_path, tiny_roberta):
 
 
 def test_changed_values_are_refused(delta):
-    """One level other than written, and the sum is not the base that was promised."""
+    """One changed level makes the fingerprint differ, which is an error."""
     tensors = load_file(delta / "lorb_delta.safetensors")
     name = next(name for name in tensors if name.endswith(".levels"))
     tensors[name][0] ^= 1
@@ -162,15 +161,15 @@ def test_changed_values_are_refused(delta):
 
 @pytest.mark.parametrize("name", ["no.such.weight.difference", "encoder.layer.0.output.dense.bias.difference"])
 def test_values_for_no_weight_of_the_parent_are_refused(delta, name):
-    """A difference of a foreign name or size is named in the error."""
+    """The error names a difference whose name or size does not fit the parent."""
     tensors = load_file(delta / "lorb_delta.safetensors")
     save_file(tensors | {name: torch.ones(5)}, delta / "lorb_delta.safetensors")
     with pytest.raises(BaseNotFound, match=f"5 values for {name.removesuffix('.difference')}"):
         load_base("delta")
 
 
-def test_torn_files_are_refused(delta):
-    """A file that ends early, in JSON or in tensors, is named."""
+def test_truncated_files_are_refused(delta):
+    """The error names a JSON or tensors file that ends early."""
     for name in ("lorb_delta.safetensors", "lorb_delta.json"):
         content = (delta / name).read_bytes()
         (delta / name).write_bytes(content[: len(content) // 2])
@@ -178,33 +177,33 @@ def test_torn_files_are_refused(delta):
             load_base("delta")
 
 
-def test_bases_that_differ_in_more_than_weights_have_no_delta(parent, changed, tiny_roberta, capsys, tmp_path):
-    """Another tokenizer or architecture is the user's mistake: one line, exit status 2, no folder."""
+def test_bases_of_different_architecture_have_no_delta(parent, changed, tiny_roberta, capsys, tmp_path):
+    """Another tokenizer or architecture is a usage error: one line, exit status 2, no folder."""
     for other in (str(tiny_roberta),):
         assert base_delta_cli.main([changed, "--of", other, "--output-base", "delta"]) == 2
     assert "another tokenizer or configuration" in capsys.readouterr().err
     assert not (tmp_path / "delta").exists()
 
 
-def test_a_folder_with_something_in_it_is_left_alone(parent, changed, capsys, tmp_path):
-    """The output must be new."""
+def test_a_folder_that_is_not_empty_is_left_alone(parent, changed, capsys, tmp_path):
+    """An output folder with content is an error, and its content stays."""
     assert base_delta_cli.main([changed, "--of", parent, "--output-base", parent]) == 2
     assert "not empty" in capsys.readouterr().err
     assert load_base(parent).head is None
 
 
-def test_an_output_that_cannot_be_is_refused_before_the_bases_are_read(tmp_path, capsys):
-    """A file where a folder above it should be: one line and exit status 2, though there are no such bases either."""
+def test_an_impossible_output_is_refused_before_the_bases_are_read(tmp_path, capsys):
+    """An output below a file is one line and exit status 2, before missing bases are noticed."""
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "delta"
     assert base_delta_cli.main(["no-such-base", "--of", "no-such-parent", "--output-base", str(output)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"output-base {output} cannot be made: {tmp_path / 'file'} is no folder" in error
+    assert f"output-base {output} cannot be created: {tmp_path / 'file'} is not a writable folder" in error
 
 
 def test_a_disk_that_fills_up_leaves_nothing(parent, changed, capsys, tmp_path):
-    """Tensors that grow over the allowed size: one line, exit status 2, and no half a folder."""
+    """A write beyond the file size limit is one line and exit status 2, and leaves no partial folder."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
@@ -216,23 +215,6 @@ def test_a_disk_that_fills_up_leaves_nothing(parent, changed, capsys, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", "parent"]
 
 
-@pytest.mark.parametrize(
-    ("problem", "told"),
-    [(OSError(28, "No space left on device"), InvalidInput), (KeyboardInterrupt(), KeyboardInterrupt)],
-)
-def test_what_goes_wrong_while_writing_leaves_nothing(tmp_path, problem, told):
-    """An error of the system is told as one of the output's; any other, an interrupt too, as it is."""
-
-    def write():
-        with new_folder(tmp_path / "base") as partial:
-            (partial / "file").write_text("x")
-            raise problem
-
-    with pytest.raises(told):
-        write()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_whoever_may_read_one_of_its_files_may_read_all(delta):
-    """A server that runs as another user than the one who made it can load what the umask lets it see."""
+def test_all_files_have_the_same_permissions(delta):
+    """A server that runs as another user can read every file that the umask allows, tensors included."""
     assert len({file.stat().st_mode & 0o777 for file in delta.iterdir()}) == 1

@@ -1,4 +1,4 @@
-"""The check before small passes are used: silent about rounding, loud about mistakes."""
+"""The check of CUDA graphs against the model: it passes rounding and finds mistakes."""
 
 import math
 from dataclasses import replace
@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.cuda_graphs.bucket import shapes_up_to
-from lorb_adapters.cuda_graphs.check import largest_deviation
-from lorb_adapters.cuda_graphs.lora_columns import ColumnLora
+from lorb_adapters.cuda_graphs.check import max_relative_deviation
+from lorb_adapters.cuda_graphs.graph import graph_buckets
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
+from lorb_adapters.cuda_graphs.slot_lora import SlotLora
 from lorb_adapters.model import RescoringModel
 
 launch = CudaGraphRunner.launch
@@ -22,34 +22,34 @@ def model(tiny_bert):
 
 
 def deviation(model):
-    return largest_deviation(model, model.small_passes(shapes_up_to(256)))
+    return max_relative_deviation(model, CudaGraphRunner(model, graph_buckets(256)))
 
 
-def test_right_passes_are_within_rounding(model):
-    """In fp32 that is next to nothing."""
+def test_correct_graphs_are_within_rounding(model):
+    """In fp32 the deviation is below 1e-5."""
     assert deviation(model) < 1e-5
 
 
 @pytest.mark.parametrize("fault", ["other rows", "other adapters", "no adapter", "stale", "not a number"])
-def test_mistakes_are_far_beyond_it(model, monkeypatch, fault):
-    """Rows or adapters mixed up, left out, of the pass before, or NaN: each at least twice what is allowed."""
+def test_mistakes_are_far_beyond_rounding(model, monkeypatch, fault):
+    """Rows or adapters mixed up, left out or of the batch before, and NaN, deviate by twice the server's limit."""
     first = []
 
-    def faulty(self, rows, adapters, which):
+    def faulty(self, rows, adapters, row_adapters):
         if fault == "other rows":
-            return launch(self, [*rows[1:], rows[0]], adapters, which)
+            return launch(self, [*rows[1:], rows[0]], adapters, row_adapters)
         if fault == "other adapters":
-            return launch(self, rows, adapters, [*which[1:], which[0]])
-        pending = launch(self, rows, adapters, which)
-        scores = pending.scores.clone()
+            return launch(self, rows, adapters, [*row_adapters[1:], row_adapters[0]])
+        future = launch(self, rows, adapters, row_adapters)
+        scores = future.scores.clone()
         first.append(scores)
         if fault == "stale":
             scores = first[0][torch.arange(len(rows)) % len(first[0])].flip(0)
         if fault == "not a number":
             scores = torch.cat([scores[:-1], torch.tensor([math.nan])])
-        return replace(pending, scores=scores)
+        return replace(future, scores=scores)
 
     monkeypatch.setattr(CudaGraphRunner, "launch", faulty)
     if fault == "no adapter":
-        monkeypatch.setattr(ColumnLora, "add", lambda *_: None)
+        monkeypatch.setattr(SlotLora, "add", lambda *_: None)
     assert deviation(model) > 0.2

@@ -1,11 +1,11 @@
-"""Packing: where rows lie, and that attention keeps them apart."""
+"""Packing: where rows lie among the tokens, and the CUDA kernel that reads them."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_adapters.encoder.packing import pack, packed_attention
+from lorb_adapters.encoder.packing import pack
 from lorb_adapters.text import EncodedHypothesis
 
 rows_strategy = st.lists(
@@ -20,7 +20,7 @@ rows_strategy = st.lists(
 
 @given(rows_strategy, st.integers(0, 2))
 def test_rows_lie_end_to_end(rows, first_position):
-    """Token ids, positions, starts and scored positions are those of the rows one after the other."""
+    """Token ids, positions, starts and scored positions are those of the rows in order, without padding."""
     packed = pack(rows, first_position=first_position)
     assert packed.token_ids[0].tolist() == [t for row in rows for t in row.token_ids]
     assert packed.type_ids[0].tolist() == [t for row in rows for t in row.type_ids]
@@ -33,27 +33,6 @@ def test_rows_lie_end_to_end(rows, first_position):
     assert packed.scored_positions.tolist() == scored
     assert packed.num_scored.tolist() == [row.num_tokens - row.scored_from for row in rows]
     assert packed.max_length == max(row.num_tokens for row in rows)
-
-
-@given(rows_strategy)
-def test_runs_of_equal_length_cover_all_tokens(rows):
-    """The runs are the rows, grouped where neighbours are equally long."""
-    runs = pack(rows).equal_lengths
-    assert [length for _, count, length in runs for _ in range(count)] == [row.num_tokens for row in rows]
-    assert all(before[2] != after[2] for before, after in zip(runs, runs[1:], strict=False))
-
-
-def test_attention_is_that_of_each_row_alone():
-    """A packed call equals plain attention row by row."""
-    generator = torch.Generator().manual_seed(0)
-    rows = [EncodedHypothesis((1,) * n, (0,) * n, 1, False) for n in (3, 3, 5, 2)]
-    packed = pack(rows)
-    q, k, v = (torch.randn(1, 2, packed.num_tokens, 4, generator=generator) for _ in range(3))
-    out, _ = packed_attention(torch.nn.Module(), q, k, v, None, packed_rows=packed, scaling=0.5)
-    for start, row in zip(packed.starts.tolist(), rows, strict=True):
-        part = slice(start, start + row.num_tokens)
-        alone = ((q[0, :, part] @ k[0, :, part].mT) * 0.5).softmax(-1) @ v[0, :, part]
-        torch.testing.assert_close(out[0, part], alone.transpose(0, 1))
 
 
 @pytest.mark.gpu

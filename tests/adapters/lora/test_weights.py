@@ -1,40 +1,56 @@
-"""LoRA: shapes, initial values, and what of peft's configuration is served or refused."""
+"""Adapter weights: which modules they adapt, how they begin, and how they are saved and loaded."""
 
 import math
-from dataclasses import fields
 
 import pytest
 import torch
-from peft import LoraConfig as PeftConfig
-from peft import get_peft_model
-from transformers import AutoModel
 
 from lorb.errors import InvalidAdapter
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.sites import adapted_sites, fresh_weights, lora_sites
-from lorb_adapters.lora.weights import ATTENTION, FEED_FORWARD, LoraConfig, adapter_state_dict, weights_from_state_dict
+from lorb_adapters.lora.weights import (
+    adapted_modules,
+    adapter_state_dict,
+    initial_weights,
+    linear_modules,
+    weights_from_state_dict,
+)
 
 
 def head_tensors(weights):
     return {"weight": weights.head.weight, "bias": weights.head.bias}
 
 
+def test_targets_select_by_the_last_part_of_the_path(encoder):
+    """`query` and `value` are two modules a layer; `dense` is the three others."""
+    assert len(linear_modules(encoder, ("query", "value"))) == 4
+    assert len(linear_modules(encoder, ("dense",))) == 6
+
+
+def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
+    """A lies within Kaiming's bound and is not constant, and B is zero."""
+    for a, b in fresh.lora.values():
+        assert a.abs().max() <= 1 / math.sqrt(a.shape[1])
+        assert a.std() > 0
+        assert not b.any()
+
+
 def test_parameters_are_counted_with_the_head(fresh):
-    """The report's count is rank * (in + out) for each site, plus the head's weight and bias."""
+    """The report's count is rank * (in + out) for each module, plus the head's weight and bias."""
     per_layer = 4 * 4 * (32 + 32) + 2 * 4 * (32 + 64)
     assert fresh.num_parameters == 2 * per_layer + 32 + 1
 
 
 def test_state_dict_reads_back(encoder, fresh):
-    """Saved under peft's names, an adapter is put together again as it was."""
-    sites = lora_sites(encoder, fresh.config.target_modules)
-    again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), sites)
-    assert all(torch.equal(again.lora[site][0], fresh.lora[site][0]) for site in sites)
+    """Saved under peft's names, an adapter loads as it was."""
+    modules = linear_modules(encoder, fresh.config.target_modules)
+    again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), modules)
+    assert all(torch.equal(again.lora[path][0], fresh.lora[path][0]) for path in modules)
 
 
 def test_wrong_tensors_are_refused_by_key(encoder, fresh):
-    """A missing, foreign, misshapen or non-finite tensor is named."""
-    sites = lora_sites(encoder, fresh.config.target_modules)
+    """The error names a missing, foreign, misshapen or non-finite tensor."""
+    modules = linear_modules(encoder, fresh.config.target_modules)
     good = adapter_state_dict(fresh)
     key = next(iter(good))
     broken = [
@@ -46,91 +62,17 @@ def test_wrong_tensors_are_refused_by_key(encoder, fresh):
     ]
     for tensors, reason in broken:
         with pytest.raises(InvalidAdapter, match=reason):
-            weights_from_state_dict(fresh.config, tensors, "sum", head_tensors(fresh), sites)
+            weights_from_state_dict(fresh.config, tensors, "sum", head_tensors(fresh), modules)
+    wrong_head = {"weight": torch.zeros(31), "bias": torch.zeros(())}
     with pytest.raises(InvalidAdapter, match=r"head\.safetensors: weight"):
-        weights_from_state_dict(fresh.config, good, "sum", {"weight": torch.zeros(31), "bias": torch.zeros(())}, sites)
+        weights_from_state_dict(fresh.config, good, "sum", wrong_head, modules)
 
 
-CONFIGS = [
-    LoraConfig(),
-    LoraConfig(2, 1.0, ("query",), True),
-    LoraConfig(layers=(1,)),
-    LoraConfig(target_modules=ATTENTION),
-    LoraConfig(target_modules=FEED_FORWARD, layers=(0,)),
-    LoraConfig(target_modules=("output.dense",)),
-    LoraConfig(target_modules=("query", "attention.output.dense", "output.dense")),
-]
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-def test_config_reads_back_from_pefts_json(config):
-    """What we write for peft we read again."""
-    assert LoraConfig.from_peft_json(config.to_peft_json("minilm")) == config
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("peft_type", "LOHA"),
-        ("bias", "all"),
-        ("modules_to_save", ["classifier"]),
-        ("use_dora", True),
-        ("rank_pattern", {"query": 2}),
-        ("target_modules", ".*query"),
-        ("target_modules", ["query", "pooler"]),
-        ("target_modules", []),
-        ("exclude_modules", ["query"]),
-        ("exclude_modules", []),
-        ("layers_to_transform", ["1"]),
-        ("layers_to_transform", [-1]),
-        ("layers_pattern", "h"),
-        ("r", 0),
-        ("r", True),
-        ("lora_alpha", -1),
-        ("lora_alpha", math.inf),
-        ("use_rslora", "yes"),
-        ("auto_mapping", {"parent_library": "evil"}),
-    ],
-)
-def test_what_cannot_be_served_is_refused_by_key(key, value):
-    """A setting that changes the function in a way we do not compute is an error, never ignored."""
-    with pytest.raises(InvalidAdapter, match=key):
-        LoraConfig.from_peft_json(LoraConfig().to_peft_json("minilm") | {key: value})
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-def test_peft_adapts_the_same_layers(config, tiny_bert):
-    """What peft makes of our configuration has matrices at exactly the sites that we give it."""
-    encoder = AutoModel.from_pretrained(tiny_bert, add_pooling_layer=True)
-    sites = set(adapted_sites(encoder, config))
-    settings = config.to_peft_json(str(tiny_bert))
-    known = {field.name for field in fields(PeftConfig)}
-    wrapped = get_peft_model(encoder, PeftConfig(**{k: v for k, v in settings.items() if k in known}))
-    found = {
-        name.removeprefix("base_model.model.").partition(".lora_")[0]
-        for name, _ in wrapped.named_parameters()
-        if ".lora_" in name
-    }
-    assert found == sites
-
-
-def test_output_dense_of_peft_is_the_attentions_too():
-    """To peft "output.dense" alone is the end of two paths; we read it so, and name both."""
-    read = LoraConfig.from_peft_json(LoraConfig().to_peft_json("tiny") | {"target_modules": ["output.dense"]})
-    assert read.target_modules == ("attention.output.dense", "output.dense")
-
-
-def test_an_adapter_of_one_layer_reads_back(encoder):
-    """Its weights are put together from the sites of that layer alone, whatever their shapes."""
+def test_an_adapter_of_some_modules_reads_back(encoder):
+    """An adapter of one layer, or of one module a layer, loads with exactly these modules."""
     for config in (LoraConfig(rank=2, layers=(1,)), LoraConfig(rank=2, target_modules=("output.dense",))):
-        sites = adapted_sites(encoder, config)
-        made = fresh_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
-        again = weights_from_state_dict(config, adapter_state_dict(made), "sum", head_tensors(made), sites)
-        assert set(again.lora) == set(sites)
-        assert len(sites) == (6 if config.layers else 2)
-
-
-def test_rank_stabilised_scaling():
-    """Alpha / rank by default, alpha / sqrt(rank) with rslora."""
-    assert LoraConfig(rank=16, alpha=32).scaling == 2
-    assert LoraConfig(rank=16, alpha=32, use_rslora=True).scaling == 8
+        modules = adapted_modules(encoder, config)
+        weights = initial_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+        again = weights_from_state_dict(config, adapter_state_dict(weights), "sum", head_tensors(weights), modules)
+        assert set(again.lora) == set(modules)
+        assert len(modules) == (6 if config.layers else 2)

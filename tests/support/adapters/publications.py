@@ -1,16 +1,14 @@
-"""Adapters to publish in tests: random weights that fit a real base, with golden lists it truly scores so."""
+"""Adapters to publish in tests: random weights for a real base, with golden lists that it scores."""
 
-import copy
-from dataclasses import replace
 from typing import Any
 
 import torch
-from lorb_adapters.lora.sites import lora_sites
 
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import Base
+from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import AdapterWeights, LoraConfig
+from lorb_adapters.lora.weights import AdapterWeights, linear_modules
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication
@@ -42,7 +40,7 @@ def random_weights(
             0.1 * torch.randn(rank, linear.in_features, generator=generator),
             0.1 * torch.randn(linear.out_features, rank, generator=generator),
         )
-        for path, linear in lora_sites(base.encoder, config.target_modules).items()
+        for path, linear in linear_modules(base.encoder, config.target_modules).items()
     }
     weight = torch.randn(base.hidden_size, generator=generator)
     bias = torch.randn((), generator=generator)
@@ -53,8 +51,7 @@ def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST
     """`nbest` with the scores that `weights` give it on `base`, as a trainer would find them."""
     texts = [hypothesis.transcript for hypothesis in nbest.distinct()]
     rows = base.text_encoder.encode(texts, nbest.context, NORMALIZATION, False)
-    own_base = replace(base, encoder=copy.deepcopy(base.encoder))  # a model takes its encoder over
-    scores = RescoringModel(own_base).score(rows, [weights], [0] * len(rows))
+    scores = RescoringModel(base).score(rows, [weights], [0] * len(rows))
     return GoldenList.of(nbest, tuple(scores.tolist()))
 
 

@@ -1,4 +1,4 @@
-"""Which slots hold which adapter."""
+"""The slot table: which slots hold which adapter, and which adapter leaves first."""
 
 import gc
 
@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorb_adapters.cuda_graphs.slot_table import SlotTable
+from lorb_adapters.cuda_graphs.slots import NUM_SLOTS, SlotTable
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import base_only_weights
 
-NUM_SLOTS = 8
 NEEDS = (1, 1, 1, 2, 2, 3, 4, 8)  # of the adapters by number
 
 
@@ -23,11 +22,11 @@ def assign(table, adapters, numbers):
 
 
 @given(st.lists(st.lists(st.integers(0, len(NEEDS) - 1), unique=True, min_size=1), max_size=30))
-def test_what_a_slot_was_said_to_hold_it_holds(passes):
-    """In any order of passes: slots of one pass are apart, and what is not new was written there last."""
+def test_each_slot_holds_the_adapter_assigned_last(batches):
+    """In any order of batches, slots of one batch do not overlap, and an adapter that is not new is still there."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     written: dict[int, tuple[int, int]] = {}  # slot: (adapter, place among its slots)
-    for numbers in passes:
+    for numbers in batches:
         assigned = assign(table, adapters, numbers)
         assert (assigned is None) == (sum(NEEDS[i] for i in numbers) > NUM_SLOTS)
         if assigned is None:
@@ -42,36 +41,36 @@ def test_what_a_slot_was_said_to_hold_it_holds(passes):
 
 
 def test_an_adapter_that_stays_is_not_written_again():
-    """Passes of the same adapters, in any order, need no copy after the first."""
+    """Batches of the same adapters, in any order, need no copy after the first."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     assert [each.is_new for each in assign(table, adapters, [0, 3])] == [True, True]
     assert [each.is_new for each in assign(table, adapters, [3, 1, 0])] == [False, True, False]
 
 
-def test_those_used_last_stay():
-    """The slots of the adapter that was used longest ago are given away first."""
+def test_the_least_recently_used_adapter_leaves_first():
+    """The slots of the adapter that was used longest ago are reassigned first."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
-    for numbers in ([0, 1, 2], [6], [0, 2]):  # one slot is still empty, and 1 the longest unused
+    for numbers in ([0, 1, 2], [6], [0, 2]):  # one slot is still empty; 1 is the least recently used
         assign(table, adapters, numbers)
     assign(table, adapters, [3])
     assert [each.is_new for each in assign(table, adapters, [0, 2, 6])] == [False, False, False]
     assert assign(table, adapters, [1])[0].is_new
 
 
-def test_an_adapter_that_is_gone_gives_its_slots_back():
-    """The table keeps nothing alive, and a new adapter never passes for one that was there."""
+def test_a_freed_adapter_leaves_its_slots():
+    """The table keeps no adapter alive, and a new adapter is never taken for a freed one."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     assign(table, adapters, [7])
     adapters[7] = None
     gc.collect()
-    assert not table._held
+    assert not table._slots
     adapters[7] = make_adapters()[7]
     assert assign(table, adapters, [7])[0].is_new
 
 
 @pytest.mark.parametrize("numbers", [[7, 0], [3, 4, 5, 6]])
-def test_too_many_change_nothing(numbers):
-    """A pass that has no room leaves what is there."""
+def test_a_batch_that_does_not_fit_changes_nothing(numbers):
+    """Adapters that need too many slots get none, and those in the slots stay."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     assign(table, adapters, [0, 1])
     assert assign(table, adapters, numbers) is None

@@ -1,0 +1,94 @@
+"""LoRA in CUDA graphs: products over all adapter slots, whose shapes do not depend on the adapters."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lorb_adapters.encoder.memory import WeakAdapterCache
+from lorb_adapters.encoder.projections import (
+    PROJECTION_MODULES,
+    Projection,
+    module_paths,
+    projection_at,
+    projection_number,
+)
+from lorb_adapters.lora.weights import AdapterWeights
+
+SLOT_RANK = 8  # ranks of a slot: 16 bytes in 16 bits, the alignment of matrix kernels
+
+
+class SlotLayout:
+    """The layout of one rank of an adapter as a vector: its row of every A, and its column of every scaling * B.
+
+    An adapter is then one matrix [rank, size], and several adapters are one matrix too, stacked.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
+        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        modules = [len(PROJECTION_MODULES[projection_at(number)[1]]) for number in range(len(shapes))]
+        self._blocks = [(count, *sizes) for count, sizes in zip(modules, shapes, strict=True)]
+        self.size = sum(count * (inputs + outputs) for count, inputs, outputs in self._blocks)
+
+    def views(self, matrices: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Returns for each projection A [modules, ranks, inputs] and B [modules, ranks, outputs], as views.
+
+        matrices: [ranks, size].
+        """
+        views, position = [], 0
+        for modules, *sizes in self._blocks:
+            pair = []
+            for size in sizes:
+                block = matrices[:, position : position + modules * size]
+                pair.append(block.view(len(matrices), modules, size).transpose(0, 1))
+                position += modules * size
+            views.append((pair[0], pair[1]))
+        return views
+
+
+class SlottedAdapters:
+    """Each adapter in the layout of whole slots, kept until the adapter is freed, and about as large."""
+
+    def __init__(self, layout: SlotLayout, device: torch.device, dtype: torch.dtype) -> None:
+        self.layout = layout
+        self._device = device
+        self._dtype = dtype
+        self._cache: WeakAdapterCache[Tensor] = WeakAdapterCache()
+
+    def get(self, weights: AdapterWeights) -> Tensor:
+        """Returns [slots, SLOT_RANK, size]; modules that are not adapted, and missing ranks, are zero."""
+        return self._cache.get_or_build(weights, lambda: self._build(weights))
+
+    def _build(self, weights: AdapterWeights) -> Tensor:
+        shape = (num_slots(weights) * SLOT_RANK, self.layout.size)
+        matrices = torch.zeros(shape, dtype=self._dtype, device=self._device)
+        rank = weights.config.rank
+        for number, (slot_a, slot_b) in enumerate(self.layout.views(matrices)):
+            for module, path in enumerate(module_paths(*projection_at(number))):
+                pair = weights.lora.get(path)
+                if pair is not None:
+                    slot_a[module, :rank] = pair[0]
+                    slot_b[module, :rank] = (pair[1].float() * weights.config.scaling).T
+        return matrices.view(-1, SLOT_RANK, self.layout.size)
+
+
+class SlotLora:
+    """LoraProducts of a batch in which each token keeps the ranks of its own adapter's slots."""
+
+    def __init__(self, layout: SlotLayout, matrices: Tensor, foreign: Tensor) -> None:
+        """matrices: [ranks, size] in `layout`; foreign: [tokens, ranks], true where a rank is another adapter's."""
+        self._views = layout.views(matrices)
+        self._foreign = foreign
+
+    def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
+        """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
+        a, b = self._views[projection_number(layer, projection)]
+        low_rank = torch.bmm(x.expand(len(a), *x.shape), a.mT)  # [modules, tokens, ranks]
+        # filled, not multiplied with zeros: an adapter's infinity must not become the NaN of others
+        low_rank.masked_fill_(self._foreign, 0.0)
+        out.view(len(out), len(b), -1).transpose(0, 1).baddbmm_(low_rank, b)
+
+
+def num_slots(weights: AdapterWeights) -> int:
+    """Returns how many slots an adapter takes: at least one, for its head."""
+    return max(1, -(-weights.config.rank // SLOT_RANK)) if weights.lora else 1

@@ -1,0 +1,132 @@
+"""Adapter slots: a few adapters in memory that never moves, where CUDA graphs read them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+import numpy as np
+import torch
+
+from lorb_adapters.cuda_graphs.slot_lora import SLOT_RANK, SlotLayout, SlottedAdapters, num_slots
+from lorb_adapters.lora.weights import AdapterWeights
+
+NUM_SLOTS = 8  # in one batch: eight adapters up to rank 8, four up to rank 16, or one of rank 64
+
+
+class AdapterSlots:
+    """Slots of LoRA matrices, each with a score head. An adapter's head is in its first slot.
+
+    Attributes:
+        layout: of the matrices.
+        matrices: [slots * SLOT_RANK, layout.size].
+        head_weights: [slots, hidden] fp32.
+        head_biases: [slots] fp32.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, int]], hidden_size: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        self.layout = SlotLayout(shapes)
+        self.matrices = torch.zeros(NUM_SLOTS * SLOT_RANK, self.layout.size, dtype=dtype, device=device)
+        self.head_weights = torch.zeros(NUM_SLOTS, hidden_size, device=device)
+        self.head_biases = torch.zeros(NUM_SLOTS, device=device)
+        self._slots = self.matrices.view(NUM_SLOTS, SLOT_RANK, self.layout.size)
+        self._adapters = SlottedAdapters(self.layout, device, dtype)
+        self._table = SlotTable(NUM_SLOTS)
+
+    def load(self, adapters: Sequence[AdapterWeights]) -> list[tuple[int, ...]] | None:
+        """Copies adapters to slots where they are not there yet; returns the slots of each, or None if too many.
+
+        adapters: all different. On CUDA the copies run in the stream's order, after the replays that read the slots.
+        """
+        assignments = self._table.assign(adapters, [num_slots(weights) for weights in adapters])
+        if assignments is None:
+            return None
+        for weights, assignment in zip(adapters, assignments, strict=True):
+            if assignment.is_new:
+                self._write(weights, assignment.slots)
+        return [assignment.slots for assignment in assignments]
+
+    def _write(self, weights: AdapterWeights, slots: tuple[int, ...]) -> None:
+        matrices = self._adapters.get(weights)
+        first = slots[0]
+        if slots == tuple(range(first, first + len(slots))):
+            self._slots[first : first + len(slots)].copy_(matrices)
+        else:
+            for slot, slot_matrices in zip(slots, matrices, strict=True):
+                self._slots[slot].copy_(slot_matrices)
+        self.head_weights[first].copy_(weights.head.weight)
+        self.head_biases[first].copy_(weights.head.bias)
+
+
+def rank_owners(slots: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Returns, for every rank of every slot, the first slot of the adapter that owns it; -1 if it is none of these.
+
+    slots: of each adapter of a batch. Returns [slots * SLOT_RANK] int32.
+    """
+    owners = np.full(NUM_SLOTS, -1, np.int32)
+    for adapter_slots in slots:
+        owners[list(adapter_slots)] = adapter_slots[0]
+    return owners.repeat(SLOT_RANK)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The slots of an adapter.
+
+    Attributes:
+        slots: their numbers, at least one.
+        is_new: whether the adapter must be copied to them.
+    """
+
+    slots: tuple[int, ...]
+    is_new: bool
+
+
+class SlotTable:
+    """Which adapter is in which slot; the least recently used leave first. It keeps no adapter alive."""
+
+    def __init__(self, num_slots: int) -> None:
+        self._slots: WeakKeyDictionary[AdapterWeights, tuple[int, ...]] = WeakKeyDictionary()
+        self._owners: list[ReferenceType[AdapterWeights] | None] = [None] * num_slots
+        self._last_used = [0] * num_slots  # number of the batch
+        self._batch = 0
+
+    def assign(self, adapters: Sequence[AdapterWeights], needs: Sequence[int]) -> list[Assignment] | None:
+        """Assigns slots to the adapters of one batch, all different; returns None if they do not fit.
+
+        needs: the number of slots of each adapter.
+        """
+        if sum(needs) > len(self._owners):
+            return None
+        self._batch += 1
+        current = [self._slots.get(weights) for weights in adapters]
+        for slots in current:
+            self._use(slots or ())
+        unused = self._unused()
+        assignments = []
+        for weights, need, slots in zip(adapters, needs, current, strict=True):
+            assigned = slots or self._give(weights, tuple(next(unused) for _ in range(need)))
+            assignments.append(Assignment(assigned, slots is None))
+        return assignments
+
+    def _unused(self) -> Iterator[int]:
+        """Yields the slots that this batch does not use yet, the least recently used first."""
+        unused = [slot for slot, batch in enumerate(self._last_used) if batch != self._batch]
+        yield from sorted(unused, key=self._last_used.__getitem__)
+
+    def _give(self, weights: AdapterWeights, slots: tuple[int, ...]) -> tuple[int, ...]:
+        for slot in slots:
+            reference = self._owners[slot]
+            owner = reference() if reference is not None else None
+            if owner is not None:
+                self._slots.pop(owner, None)
+            self._owners[slot] = ref(weights)
+        self._slots[weights] = slots
+        self._use(slots)
+        return slots
+
+    def _use(self, slots: Sequence[int]) -> None:
+        for slot in slots:
+            self._last_used[slot] = self._batch

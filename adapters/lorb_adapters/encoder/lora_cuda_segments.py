@@ -1,0 +1,89 @@
+"""LoRA on CUDA, segment by segment: two small products for each adapter and module.
+
+For one or two adapters, and where there is no kernel for grouped products: float32, float16, or a GPU before SM90.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lorb_adapters.encoder.memory import WeakAdapterCache, Workspace
+from lorb_adapters.encoder.projections import Projection, module_paths, projection_at, projection_number
+from lorb_adapters.encoder.segments import Segments
+from lorb_adapters.lora.weights import AdapterWeights
+
+
+@dataclass(frozen=True, slots=True)
+class LoraMatrices:
+    """An adapter's matrices at one projection.
+
+    Attributes:
+        a: [inputs, adapted modules * rank], the A of the adapted modules side by side.
+        b: for each adapted module [rank, outputs of a module].
+        modules: the positions of the adapted modules among those of the projection.
+        num_modules: of the projection.
+    """
+
+    a: Tensor
+    b: Sequence[Tensor]
+    modules: tuple[int, ...]
+    num_modules: int
+
+    def add(self, low_rank: Tensor, out: Tensor, scaling: float) -> None:
+        """Adds scaling * low_rank b to `out`, [tokens, outputs]; low_rank: x a, [tokens, adapted modules * rank].
+
+        One product a module: a batched product would copy the modules' outputs, which lie apart, there and back.
+        """
+        outputs = out.chunk(self.num_modules, 1)
+        for module, columns, b in zip(self.modules, low_rank.chunk(len(self.b), 1), self.b, strict=True):
+            outputs[module].addmm_(columns, b, alpha=scaling)
+
+
+class SegmentMatrices:
+    """The matrices of each adapter at every projection, kept until the adapter is freed. The fused A are copies."""
+
+    def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
+        self._num_projections = num_layers * len(Projection)
+        self._dtype = dtype
+        self._cache: WeakAdapterCache[list[LoraMatrices | None]] = WeakAdapterCache()
+
+    def get(self, weights: AdapterWeights) -> list[LoraMatrices | None]:
+        """Returns [layers * 4]; None where the adapter adapts no module of the projection."""
+        return self._cache.get_or_build(
+            weights, lambda: [self._build(weights, number) for number in range(self._num_projections)]
+        )
+
+    def _build(self, weights: AdapterWeights, number: int) -> LoraMatrices | None:
+        paths = module_paths(*projection_at(number))
+        modules = tuple(i for i, path in enumerate(paths) if path in weights.lora)
+        if not modules:
+            return None
+        pairs = [weights.lora[paths[i]] for i in modules]
+        a = torch.cat([a for a, _ in pairs]) if len(pairs) > 1 else pairs[0][0]
+        b = tuple(b.to(self._dtype).T for _, b in pairs)
+        return LoraMatrices(a.to(self._dtype).T, b, modules, len(paths))
+
+
+class SegmentLora:
+    """LoraProducts that loop over the segments of a batch."""
+
+    def __init__(self, segments: Segments, matrices: SegmentMatrices, workspace: Workspace) -> None:
+        self._segments = [
+            (slice(start, end), matrices.get(weights), weights.config.scaling)
+            for start, end, weights in segments
+            if weights.lora
+        ]
+        self._workspace = workspace
+
+    def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
+        """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
+        for tokens, adapter, scaling in self._segments:
+            matrices = adapter[projection_number(layer, projection)]
+            if matrices is None:
+                continue
+            shape = (tokens.stop - tokens.start, matrices.a.shape[1])
+            low_rank = self._workspace.buffer("low rank", shape, x.dtype)
+            torch.mm(x[tokens], matrices.a, out=low_rank)
+            matrices.add(low_rank, out[tokens], scaling)

@@ -1,0 +1,63 @@
+"""Memory that batches reuse: buffers by name, and tensors derived from an adapter."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from lorb_adapters.lora.weights import AdapterWeights
+
+T = TypeVar("T")
+
+
+class Workspace:
+    """Named buffers without initial values, each as large as the largest request so far."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Returns a contiguous view of `shape`. Earlier views of this name and dtype become invalid."""
+        size = math.prod(shape)
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or buffer.numel() < size:
+            self._buffers.pop((name, dtype), None)  # freed first: the old and the new buffer may not fit together
+            buffer = torch.empty(size, dtype=dtype, device=self._device)
+            self._buffers[name, dtype] = buffer
+        return buffer[:size].view(shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all buffers, in bytes."""
+        return sum(buffer.numel() * buffer.element_size() for buffer in self._buffers.values())
+
+
+class WeakAdapterCache(Generic[T]):
+    """One derived value per adapter, kept until the adapter is freed.
+
+    Adapters in training are not cached: the trainer changes their values.
+    """
+
+    def __init__(self) -> None:
+        self._values: WeakKeyDictionary[AdapterWeights, T] = WeakKeyDictionary()
+
+    def __iter__(self) -> Iterator[AdapterWeights]:
+        """Iterates over the adapters with a cached value."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Returns the number of cached values."""
+        return len(self._values)
+
+    def get_or_build(self, weights: AdapterWeights, build: Callable[[], T]) -> T:
+        """Returns the cached value, or the one that `build` returns now."""
+        value = self._values.get(weights)
+        if value is None:
+            value = build()
+            if not any(tensor.requires_grad for tensor in weights.tensors()):
+                self._values[weights] = value
+        return value

@@ -1,0 +1,138 @@
+"""The four matrix products of a BERT layer: of the base alone, and with LoRA added."""
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lorb_adapters.encoder import onednn
+from lorb_adapters.encoder.memory import Workspace
+
+
+class Projection(enum.IntEnum):
+    """The products with weight matrices of one layer, in order. Query, key and value are one product."""
+
+    QKV, ATTENTION_OUT, UP, DOWN = range(4)
+
+
+# The linear modules that one product computes, by their paths in the layer, in the order of its outputs.
+PROJECTION_MODULES = {
+    Projection.QKV: ("attention.self.query", "attention.self.key", "attention.self.value"),
+    Projection.ATTENTION_OUT: ("attention.output.dense",),
+    Projection.UP: ("intermediate.dense",),
+    Projection.DOWN: ("output.dense",),
+}
+
+
+def module_paths(layer: int, projection: Projection) -> list[str]:
+    """The paths in the encoder of the linear modules that a projection of a layer computes."""
+    return [f"encoder.layer.{layer}.{module}" for module in PROJECTION_MODULES[projection]]
+
+
+def projection_number(layer: int, projection: Projection) -> int:
+    """The index of a layer's projection among those of all layers."""
+    return len(Projection) * layer + projection
+
+
+def projection_at(number: int) -> tuple[int, Projection]:
+    """The layer and the projection with this index among those of all layers."""
+    layer, projection = divmod(number, len(Projection))
+    return layer, Projection(projection)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The weights of one projection.
+
+    Attributes:
+        weight: [outputs, inputs]
+        bias: [outputs]
+        onednn_weight: a copy of the weight in oneDNN's layout; None where torch computes the product.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    onednn_weight: Tensor | None = None
+
+
+class BaseProjections:
+    """Computes x W^T + bias. The next projection of the same kind overwrites the result, except oneDNN's."""
+
+    def __init__(self, dtype: torch.dtype, workspace: Workspace) -> None:
+        """dtype: of inputs and outputs; weights in another dtype are converted for every product."""
+        self.dtype = dtype
+        self._workspace = workspace
+
+    def project(self, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs]."""
+        if linear.onednn_weight is not None:
+            return onednn.linear(x, linear.onednn_weight, linear.bias)
+        return torch.addmm(linear.bias, x, self._weight(linear).T, out=self.output_buffer(projection, x, linear))
+
+    def project_onto_residual(self, projection: Projection, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
+        """Returns residual + x W^T + bias, [tokens, outputs]; leaves `residual` as it is."""
+        if linear.onednn_weight is not None:
+            return onednn.linear_add(residual, x, linear.onednn_weight, linear.bias)
+        out = torch.add(residual, linear.bias, out=self.output_buffer(projection, x, linear))
+        return self.accumulate(out, x, linear)
+
+    def accumulate(self, out: Tensor, x: Tensor, linear: Linear) -> Tensor:
+        """Adds x W^T, without the bias, to `out` in place."""
+        return out.addmm_(x, self._weight(linear).T)
+
+    def output_buffer(self, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns the buffer that a projection writes to, [tokens, outputs]."""
+        return self._workspace.buffer(projection.name, (x.shape[0], linear.weight.shape[0]), self.dtype)
+
+    def _weight(self, linear: Linear) -> Tensor:
+        if linear.weight.dtype == self.dtype:
+            return linear.weight
+        return self._workspace.buffer("weight", tuple(linear.weight.shape), self.dtype).copy_(linear.weight)
+
+
+class LoraProducts(Protocol):
+    """The LoRA products of one batch, computed after the base's."""
+
+    def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
+        """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs], not changed."""
+        ...
+
+
+class AdaptedProjections(Protocol):
+    """The projections of one batch, with each token's adapter applied.
+
+    The next projection of the same kind may overwrite a result.
+    """
+
+    def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns (W + scaling * B A) x + bias of each token, [tokens, outputs]; x: [tokens, inputs]."""
+        ...
+
+    def project_onto_residual(
+        self, layer: int, projection: Projection, residual: Tensor, x: Tensor, linear: Linear
+    ) -> Tensor:
+        """Returns residual + (W + scaling * B A) x + bias, [tokens, outputs]; may overwrite `residual`."""
+        ...
+
+
+class BaseThenLora:
+    """AdaptedProjections that compute the base's product first and then add LoRA's."""
+
+    def __init__(self, base: BaseProjections, lora: LoraProducts) -> None:
+        self._base, self._lora = base, lora
+
+    def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+        """Returns (W + scaling * B A) x + bias of each token, [tokens, outputs]; x: [tokens, inputs]."""
+        out = self._base.project(projection, x, linear)
+        self._lora.add(layer, projection, x, out)
+        return out
+
+    def project_onto_residual(
+        self, layer: int, projection: Projection, residual: Tensor, x: Tensor, linear: Linear
+    ) -> Tensor:
+        """Returns residual + (W + scaling * B A) x + bias, [tokens, outputs]; leaves `residual` as it is."""
+        out = self._base.project_onto_residual(projection, residual, x, linear)
+        self._lora.add(layer, projection, x, out)
+        return out
