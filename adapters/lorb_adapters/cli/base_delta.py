@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorb.errors import InvalidInput, LorbError
-from lorb_adapters.base.new_folder import check_can_be_made, check_free, new_folder
+from lorb_adapters.base.writer import check_can_be_created, check_is_unused, new_folder
 from lorb_cli.command import add_common_arguments, require_extra
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0, or 2 where a value or a file is wrong."""
     args = parser().parse_args(argv)
     try:
-        check_can_be_made(args.output_base, "output-base")
-        check_free(args.output_base)
+        check_can_be_created(args.output_base, "output-base")
+        check_is_unused(args.output_base)
         with require_extra(_PROGRAM, "serve"):
             delta, rounding_error = _delta(args.folder, args.of)
         size = _write(args.output_base, args.folder, delta)

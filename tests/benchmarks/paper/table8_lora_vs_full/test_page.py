@@ -30,7 +30,7 @@ def test_an_encoder_with_updates_added_computes_what_the_adapter_does(tiny_bert)
     model = RescoringModel(base)
     packed = model.pack(rows)
     with torch.inference_mode():
-        served = model.hidden(packed, ((0, packed.num_tokens, adapter),))
+        served = model.encoder.forward(packed, ((0, packed.num_tokens, adapter),))
     assert torch.allclose(seen.hidden[-1], served, atol=1e-4)
     assert len(seen.hidden) == 1 + len(seen.attention) == 3
     for maps, row in zip(seen.attention[0], rows, strict=True):
