@@ -27,6 +27,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="reference transcripts by utterance, as Kaldi or ESPnet text or as trn; replace those in the lists",
     )
+    _add_toolkit_arguments(formats)
+
+
+def _add_toolkit_arguments(formats: "argparse._ActionsContainer") -> None:
     formats.add_argument(
         "--acoustic-scale",
         type=float,

@@ -1,1 +1,1 @@
-"""Generated from the schema beside it by `make proto`; committed, and compared in a test."""
+"""Protobuf code generated from the .proto files by `make proto`. A test checks that it is current."""
