@@ -2,9 +2,8 @@
 
     python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
 
-Three variants run the same steps in turn in each round; figures are medians over the rounds:
+Two variants run the same steps in turn in each round; figures are medians over the rounds:
 - step: that of the trainer, with losses, backward pass and optimiser;
-- module: the same losses over transformers' modules (only fp32);
 - floor: the products alone, into preallocated outputs: forward and input gradients of the frozen linear layers (query,
   key and value as one), LoRA's forward and backward, attention's forward and backward for each group of equally long
   rows. No embedding, normalisation, softmax, activation, addition, copy, loss or optimiser; nothing below the first
@@ -28,7 +27,6 @@ from lorb.formats import read_nbest_lists
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.process_memory import keep_freed_pages
-from lorb_adapters.ranking import first_pass_scores
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_adapters.training.batches import batches
 from lorb_adapters.training.checkpoint import TrainingState
@@ -36,7 +34,6 @@ from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import EncodedList, encode_lists
 from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.encoder.forward import product_dtype
-from lorb_adapters.training.losses import correlation_penalty, mwer_loss
 from lorb_adapters.training.methods import Lora
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
@@ -63,28 +60,6 @@ class Step:
         losses = self._objective(batch, number)
         assert losses.total is not None
         losses.total.backward()
-        self._optimizer.step(number, 1000)
-
-
-class ModuleStep:
-    """The same by transformers' own forward, LoraSites in its linear layers."""
-
-    def __init__(self, method: Lora, config: TrainConfig, lists: Sequence[EncodedList]) -> None:
-        self._method, self._config, self._prior = method, config, fit_rank_prior(lists)
-        self._optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
-
-    def __call__(self, batch: Batch, number: int) -> None:
-        """Runs a step."""
-        self._optimizer.zero_grad()
-        rows = [row for each in batch for row in each.rows]
-        by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
-        weights = self._method.weights(self._method.tensors)
-        features, ordered = self._method.model.forward([rows[i] for i in by_length], weights)
-        scores = torch.zeros_like(ordered).index_copy(0, torch.tensor(by_length), ordered)
-        first_pass = [score for each in batch for score in first_pass_scores(each.distinct, self._prior)]
-        errors = torch.tensor([count for each in batch for count in each.errors])
-        mwer = mwer_loss(scores + scores.new_tensor(first_pass), errors, [len(each.rows) for each in batch])
-        (mwer + self._config.correlation_weight * correlation_penalty(features)).backward()
         self._optimizer.step(number, 1000)
 
 
@@ -196,8 +171,6 @@ def main() -> None:
     for number, batch in steps:
         floor.lay_out(batch, number)
     variants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}
-    if args.precision == "fp32":
-        variants["module"] = ModuleStep(method, config, lists)
     num_tokens = sum(each.num_tokens for _, batch in steps for each in batch)
     speeds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(args.rounds + 1):
