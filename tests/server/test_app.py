@@ -24,8 +24,8 @@ def test_health_and_reflection_know_the_services(server):
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     for channel, service in ((server.channel, RESCORING), (server.admin_channel, ADMIN)):
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        [answer] = stub.ServerReflectionInfo(asked, timeout=WAIT_SECONDS)
+        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        [answer] = stub.ServerReflectionInfo(requests, timeout=WAIT_SECONDS)
         assert service in {one.name for one in answer.list_services_response.service}
 
 
@@ -34,9 +34,9 @@ def test_reflection_can_be_turned_off(tiny_bert, store):
     with running_server(tiny_bert, store.url, reflection=False, admin=False) as server:
         assert server.ports.admin_port is None
         stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
-        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
         with pytest.raises(grpc.RpcError) as caught:
-            list(stub.ServerReflectionInfo(asked, timeout=WAIT_SECONDS))
+            list(stub.ServerReflectionInfo(requests, timeout=WAIT_SECONDS))
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -31,13 +31,13 @@ def test_versions_are_listed_with_their_state(served, filled):
 
 def test_pages_cover_every_version_once(served, filled):
     """All pages together list every version once, also if versions are removed between two pages."""
-    everything = served.admin.ListAdapters(pb.ListAdaptersRequest()).adapters
+    all_versions = served.admin.ListAdapters(pb.ListAdaptersRequest()).adapters
     pages, token = [], ""
     while not pages or token:
         answer = served.admin.ListAdapters(pb.ListAdaptersRequest(page_size=1, page_token=token))
         pages += answer.adapters
         token = answer.next_page_token
-    assert pages == list(everything)
+    assert pages == list(all_versions)
     only = served.admin.ListAdapters(pb.ListAdaptersRequest(domain="voice", page_size=2))
     assert [info.domain for info in only.adapters] == ["voice", "voice"]
     filled.remove("radio", filled.versions("radio")[0])

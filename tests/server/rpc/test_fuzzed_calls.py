@@ -29,7 +29,7 @@ def test_every_request_gets_a_proper_status(fuzzed, case):
 
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
-@given(st.one_of(st.binary(max_size=200), st.builds(lambda made: edited(PREFACE, made), edits)))
+@given(st.one_of(st.binary(max_size=200), st.builds(lambda changes: edited(PREFACE, changes), edits)))
 def test_bytes_that_are_not_http_end_only_their_connection(fuzzed, content):
     """After a connection with random bytes, the next call is answered."""
     send_raw(fuzzed, content)

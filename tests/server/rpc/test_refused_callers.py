@@ -97,11 +97,11 @@ def test_without_the_certificate_a_command_ends_after_one_connection(secured, co
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_the_library_does_not_retry_unauthenticated_calls(secured, token):
     """The client sends an unauthenticated call once."""
-    given = None if token is None else TokenFile(secured.folder / token)
+    token_file = None if token is None else TokenFile(secured.folder / token)
     tls = Tls(secured.authority.path, *secured.good)
     before = refused_calls(secured)
     with (
-        Client(secured.target, timeout_seconds=WAIT_SECONDS, tls=tls, token=given) as client,
+        Client(secured.target, timeout_seconds=WAIT_SECONDS, tls=tls, token=token_file) as client,
         pytest.raises(Unauthenticated),
     ):
         client.server_info()

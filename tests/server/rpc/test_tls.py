@@ -40,16 +40,16 @@ def foreign(folder):
 
 
 def settings(pair, client_ca=None):
-    given = {"tls_certificate": str(pair[0]), "tls_key": str(pair[1])}
-    return given if client_ca is None else {**given, "tls_client_ca": str(client_ca)}
+    flags = {"tls_certificate": str(pair[0]), "tls_key": str(pair[1])}
+    return flags if client_ca is None else {**flags, "tls_client_ca": str(client_ca)}
 
 
 @pytest.fixture(scope="module")
 def mutual(tiny_bert, folder, authority):
     """A server that requires client certificates of callers, and of operators from another authority."""
-    given = settings(authority.issue("server"), authority.path)
+    flags = settings(authority.issue("server"), authority.path)
     operators = Authority(folder, "operators")
-    with running_server(tiny_bert, folder / "store", admin_tls_client_ca=str(operators.path), **given) as server:
+    with running_server(tiny_bert, folder / "store", admin_tls_client_ca=str(operators.path), **flags) as server:
         server.operators = operators
         yield server
 

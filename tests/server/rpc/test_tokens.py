@@ -116,8 +116,8 @@ def get_info(server, metadata):
 
 def reflect(server, metadata):
     stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
-    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-    list(stub.ServerReflectionInfo(asked, metadata=metadata, timeout=WAIT_SECONDS))
+    requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    list(stub.ServerReflectionInfo(requests, metadata=metadata, timeout=WAIT_SECONDS))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from lorb_server.telemetry.logs import JsonFormatter, TextFormatter, configure_l
 
 
 def record(message="adapter loaded", fields=None, **settings):
-    made = logging.LogRecord("lorb_server.x", logging.INFO, __file__, 1, message, (), settings.get("exc_info"))
+    record = logging.LogRecord("lorb_server.x", logging.INFO, __file__, 1, message, (), settings.get("exc_info"))
     if fields is not None:
-        made.fields = fields
-    return made
+        record.fields = fields
+    return record
 
 
 def test_a_json_line_is_one_object():
@@ -51,11 +51,11 @@ def test_a_failure_is_logged_with_type_and_traceback(caplog):
         raise KeyError("the secret transcript")
     except KeyError as error:
         log_failure(logging.getLogger("lorb_server.test"), "it failed", error, method="Rescore")
-    [made] = caplog.records
-    assert made.fields["error"] == "KeyError"
-    assert made.fields["method"] == "Rescore"
-    assert any("test_logs.py" in frame for frame in made.fields["traceback"])
-    assert "secret" not in repr(vars(made))
+    [line] = caplog.records
+    assert line.fields["error"] == "KeyError"
+    assert line.fields["method"] == "Rescore"
+    assert any("test_logs.py" in frame for frame in line.fields["traceback"])
+    assert "secret" not in repr(vars(line))
 
 
 @pytest.mark.parametrize(("log_format", "begins"), [("json", "{"), ("text", "")])

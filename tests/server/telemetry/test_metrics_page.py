@@ -38,13 +38,13 @@ def exported(tiny_bert, publishing_base, tmp_path_factory):
     Store(str(folder)).publish(make_publication(publishing_base, "voice"), set_stable=True)
     with running_server(tiny_bert, folder, metrics_port=port) as server:
         server.rescore("the cat", "a cat")
-        one = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript="a", first_pass_score=-1.0)])
-        server.stub.BatchRescore(pb.BatchRescoreRequest(requests=[one]), timeout=WAIT_SECONDS)
+        request = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript="a", first_pass_score=-1.0)])
+        server.stub.BatchRescore(pb.BatchRescoreRequest(requests=[request]), timeout=WAIT_SECONDS)
         with pytest.raises(grpc.RpcError, match="is served here"):
             server.rescore("the cat", "a cat", domain="nowhere")
         page = f"http://127.0.0.1:{port}/metrics"
-        asked = urllib.request.Request(page, headers={"Accept": "application/openmetrics-text"})
-        with urllib.request.urlopen(asked, timeout=WAIT_SECONDS) as answer:  # noqa: S310
+        scrape = urllib.request.Request(page, headers={"Accept": "application/openmetrics-text"})
+        with urllib.request.urlopen(scrape, timeout=WAIT_SECONDS) as answer:  # noqa: S310
             families = list(text_string_to_metric_families(answer.read().decode()))
         return families, declared_labels(server.app.metrics.registry)
 

@@ -50,15 +50,15 @@ class Traces:
 def traces(monkeypatch, tiny_bert, store):
     """A real server whose spans are exported to memory."""
     exporter = InMemorySpanExporter()
-    made = []
+    tracings = []
 
     def keep(endpoint, environment):
-        made.append(Tracing(exporter, environment))
-        return made[0]
+        tracings.append(Tracing(exporter, environment))
+        return tracings[0]
 
     monkeypatch.setattr(call_server, "open_tracing", keep)
     with running_server(tiny_bert, store.url) as server:
-        yield Traces(server, made[0], exporter)
+        yield Traces(server, tracings[0], exporter)
 
 
 def children(spans, parent):
@@ -75,11 +75,11 @@ def test_a_call_is_a_server_span_with_a_child_per_stage(traces):
     for stage, after in zip(stages, stages[1:], strict=False):
         assert root.start_time <= stage.start_time <= stage.end_time <= after.end_time <= root.end_time
     lasted = {stage.name: (stage.end_time - stage.start_time) / 1e9 for stage in stages}
-    told = answer.timings
+    timings = answer.timings
     for name, seconds in (
-        ("tokenise", told.tokenize_seconds),
-        ("queue", told.queue_seconds),
-        ("model", told.infer_seconds),
+        ("tokenise", timings.tokenize_seconds),
+        ("queue", timings.queue_seconds),
+        ("model", timings.infer_seconds),
     ):
         assert lasted[name] == pytest.approx(seconds, abs=1e-6)
 
@@ -88,14 +88,14 @@ def test_spans_have_counts_and_names_and_no_text(traces):
     """Spans have domain, version, outcome and counts, and no text, id or key of the caller."""
     answer = traces.server.rescore(*TEXTS, TEXTS[0], request_id="id-7", context="turn left", routing_key="caller-9")
     spans = traces.spans()
-    said = spans[0].attributes
-    assert said["lorb.domain"] == "voice"
-    assert said["lorb.adapter.version"] == answer.adapter.version
-    assert (said["lorb.outcome"], said["rpc.grpc.status_code"]) == ("rescored", 0)
-    assert (said["lorb.hypotheses"], said["lorb.distinct_hypotheses"]) == (4, 3)
-    everything = " ".join(span.to_json() for span in spans)
+    attributes = spans[0].attributes
+    assert attributes["lorb.domain"] == "voice"
+    assert attributes["lorb.adapter.version"] == answer.adapter.version
+    assert (attributes["lorb.outcome"], attributes["rpc.grpc.status_code"]) == ("rescored", 0)
+    assert (attributes["lorb.hypotheses"], attributes["lorb.distinct_hypotheses"]) == (4, 3)
+    exported = " ".join(span.to_json() for span in spans)
     for secret in (*TEXTS, "id-7", "turn left", "caller-9"):
-        assert secret not in everything
+        assert secret not in exported
 
 
 def test_the_server_span_continues_the_callers_trace(traces):
@@ -129,8 +129,8 @@ def test_a_list_that_needs_no_model_has_no_model_stage(traces):
 
 def test_a_batch_has_a_span_for_each_list(traces):
     """Each list of a batch has its own span, which holds its stages."""
-    one = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
-    traces.server.stub.BatchRescore(pb.BatchRescoreRequest(requests=[one, one]), timeout=WAIT_SECONDS)
+    request = pb.RescoreRequest(domain="voice", hypotheses=[pb.Hypothesis(transcript=text) for text in TEXTS])
+    traces.server.stub.BatchRescore(pb.BatchRescoreRequest(requests=[request, request]), timeout=WAIT_SECONDS)
     spans = traces.spans()
     assert spans[0].name == "lorb.v1.RescoringService/BatchRescore"
     assert children(spans, spans[0]) == ["list", "list"]

@@ -27,19 +27,19 @@ def hypotheses(*texts, scores=(-1.0, -2.0)):
 
 def requests():
     """Valid requests, and requests that are invalid in every way that an error message could quote."""
-    said = (f"the {WORD}", f"a {WORD} cat")
+    texts = (f"the {WORD}", f"a {WORD} cat")
     good = {
         "domain": "voice",
-        "hypotheses": hypotheses(*said),
+        "hypotheses": hypotheses(*texts),
         "context": WORD,
         "routing_key": WORD,
         "request_id": WORD,
     }
     yield pb.RescoreRequest(**good)
     yield pb.RescoreRequest(**good, fallback_policy=2, selection=2)
-    yield pb.RescoreRequest(**{**good, "hypotheses": hypotheses(*said, scores=(float("nan"), 0.0))})
+    yield pb.RescoreRequest(**{**good, "hypotheses": hypotheses(*texts, scores=(float("nan"), 0.0))})
     yield pb.RescoreRequest(**{**good, "hypotheses": hypotheses(WORD * 1000, WORD)})
-    yield pb.RescoreRequest(**{**good, "hypotheses": [*hypotheses(*said)[:1], pb.Hypothesis(transcript=WORD)]})
+    yield pb.RescoreRequest(**{**good, "hypotheses": [*hypotheses(*texts)[:1], pb.Hypothesis(transcript=WORD)]})
     yield pb.RescoreRequest(**{**good, "domain": f"voice@{WORD}"})
     yield pb.RescoreRequest(**{**good, "domain": f"No {WORD}!"})
     yield pb.RescoreRequest(**{**good, "rescoring_weight": float("inf")})

@@ -30,7 +30,7 @@ class Authority:
     """A certificate authority with its own key.
 
     Attributes:
-        path: of its certificate.
+        path: the file of its certificate.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -54,7 +54,7 @@ class Authority:
     def _signed(self, subject, public_key, begin_days, end_days, names):
         """A signed certificate; one of an authority if `names` is None."""
         now = datetime.now(UTC)
-        made = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
@@ -65,5 +65,5 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
         )
         if names is not None:
-            made = made.add_extension(names, critical=False)
-        return made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -1,9 +1,10 @@
-"""Starts servers as processes of their own, forks of one that has imported torch already.
+"""Starts servers as processes, forked from one that has already imported torch.
 
     python forking_servers.py
 
-Reads a server's flags from each line of standard input, as a JSON list, and answers with its process id. Ends, and its
-servers with it, at the end of its input. The parent never computes anything itself.
+Each line of standard input holds the flags of a server, as a JSON list; its process id is written to standard output.
+At the end of the input, it kills the servers and exits. The parent process itself computes nothing, so that forking is
+safe.
 """
 
 import json
@@ -13,7 +14,7 @@ import sys
 
 
 def fork(flags):
-    """Starts a server in a child; returns its id."""
+    """Starts a server in a child process; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -30,7 +31,7 @@ if __name__ == "__main__":
     import lorb_server.app
     import lorb_server.cli
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: nothing reads their exit status
     started = []
     for line in sys.stdin:
         started.append(fork(json.loads(line)))

@@ -1,8 +1,8 @@
-"""A server without a model, in a process of its own, that takes calls and never answers one: it is there to be killed.
+"""A server without a model that never answers, in its own process, for tests that kill a server.
 
     python holding_server.py
 
-Prints its "host:port", then a line for each call that has come.
+Prints its "host:port", then the line "call" for each call that arrives.
 """
 
 import sys
@@ -16,10 +16,10 @@ if __name__ == "__main__":
     with serving(service, threads=64) as address:
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
-        told = 0
+        reported = 0
         while True:
-            while told < len(service.calls):
-                told += 1
+            while reported < len(service.calls):
+                reported += 1
                 sys.stdout.write("call\n")
                 sys.stdout.flush()
             time.sleep(0.01)

@@ -37,16 +37,16 @@ def reversed_ranking(nbest, options):
 
 
 class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
-    """Answers every list with `answer`; a LorbError that it raises becomes a status, as on a real server.
+    """Answers every list with `answer`; a LorbError that `answer` raises becomes a gRPC status, as on a real server.
 
     Attributes:
         answer: from (NBest, RescoreOptions) to Ranked.
-        info: what it says about itself.
-        failures: raised by the next calls, one each, before they are answered.
+        info: the answer to GetServerInfo.
+        failures: errors for the next calls, one each.
         calls: (method, request, seconds left, metadata) of every call so far.
         release: calls wait for it; set unless a test holds them.
-        arrived: set when the first call is there.
-        ended: set when the first call is over, answered or given up.
+        arrived: set when the first call has arrived.
+        ended: set when the first call has ended, answered or cancelled.
     """
 
     def __init__(self):

@@ -1,8 +1,8 @@
-"""Callers that rescore lists one after the other, until a file appears: what a decoder's workers do.
+"""Callers that rescore lists without a pause, as a decoder's workers do, until a file appears.
 
     python steady_calls.py TARGET LISTS NUM_CALLERS STOP_FILE
 
-Prints a JSON object: how many calls were answered, and what each of the others met.
+Prints a JSON object: the number of answered calls, and the errors of the others.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from lorb_client import AioClient
 
 
 async def call_until(stop, target, lists, num_callers):
-    """Returns (answered, failures)."""
+    """Calls until `stop` exists. Returns the number of answered calls and the errors of the others."""
     answered, failures, drawn = 0, [], cycle(lists)
 
     async def caller(client):
