@@ -93,7 +93,10 @@ class Engine:
             await asyncio.to_thread(self._thread.join, timeout_seconds)
 
     def check_admission(self, call: Call, minimum_tokens: int, *, ignores_deadline: bool = False) -> None:
-        """Raises what `submit` raises for every list of this call that has `minimum_tokens` or more."""
+        """Raises what `submit` would raise for a list of this call with `minimum_tokens` or more tokens.
+
+        With `ignores_deadline` only the queue's room counts.
+        """
         with self._wake:
             self._check_alive()
             admission, _ = self._scheduler.admit(

@@ -18,13 +18,13 @@ from lorb_server.engine.batch import Batch
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 
-BULK_SHARE = 8  # lists of BatchRescore calls get at least one token in so many, however many other lists wait
+BULK_SHARE = 8  # lists of BatchRescore calls get at least 1 of 8 tokens, however many other lists wait
 # A domain may use this multiple of the queue's free room: the dynamic threshold of Choudhury and Hahne (1998) for
 # shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. Values 1 to 4 were simulated at two
 # and four times capacity (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the
 # share of a domain with few calls differs.
 FAIR_SHARE = 2
-PROBE_SECONDS = 1.0  # an idle model tries a list against the prediction after so long: old passes may mislead
+PROBE_SECONDS = 1.0  # after this idle time a list is scored against the prediction, which may be outdated
 
 
 class Admission(enum.Enum):
@@ -79,7 +79,8 @@ class Scheduler:
         """Decides whether a list may wait, and returns the seconds that its pass may take.
 
         The list has `tokens`, and at least `minimum_tokens` of them must be scored. Before tokenisation both are the
-        lower bound of `minimum_tokens`: a list that this refuses would be refused with its true tokens too.
+        lower bound of `minimum_tokens`: a list that this refuses would be refused with its true tokens too. With
+        `ignores_deadline`, as for a list that may be in the score cache, only the queue's room counts.
         """
         queue = self._queues[call.priority]
         queue.advance(now)  # the model thread, which removes expired lists, may be asleep

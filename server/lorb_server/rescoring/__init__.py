@@ -1,1 +1,1 @@
-"""From one N-best list to its ranking."""
+"""Rescoring of one N-best list, and comparisons with shadow adapters."""
