@@ -49,7 +49,7 @@ class Registry:
         self,
         catalogue: AdapterCatalogue,
         load: Load,
-        weights_cache: WeightsCache,
+        adapter_cache: WeightsCache,
         metrics: Metrics,
         *,
         preload: bool = True,
@@ -61,11 +61,11 @@ class Registry:
     ) -> None:
         """`load` verifies a version and puts it on the device. `base_adapter` serves the reserved domain `base`.
 
-        With `preload`, the targets of aliases are loaded before calls need them, while `weights_cache` has room.
+        With `preload`, the targets of aliases are loaded before calls need them, while `adapter_cache` has room.
         """
-        self.domains = Domains(metrics.adapters, weights_cache.drop)
+        self.domains = Domains(metrics.adapters, adapter_cache.drop)
         self._catalogue = catalogue
-        self._weights_cache = weights_cache
+        self._weights_cache = adapter_cache
         self._metrics = metrics.adapters
         self._preload = preload
         self._allow_pinned_versions = allow_pinned_versions

@@ -102,15 +102,6 @@ class Metrics:
             "Lists removed from the queue because their call was cancelled or over its deadline.",
             registry=registry,
         )
-        self.internal_errors = Counter(
-            "lorb_internal_errors",
-            "Calls and lists that failed with an unexpected error; the log has the place.",
-            registry=registry,
-        )
-        self.front_restarts = Counter(
-            "lorb_front_restarts", "Front processes restarted after they died.", registry=registry
-        )
-        self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
 
     def _declare_batch_metrics(self) -> None:
         registry = self.registry
@@ -158,6 +149,15 @@ class Metrics:
 
     def _declare_server_metrics(self) -> None:
         registry = self.registry
+        self.internal_errors = Counter(
+            "lorb_internal_errors",
+            "Calls and lists that failed with an unexpected error; the log has the place.",
+            registry=registry,
+        )
+        self.front_restarts = Counter(
+            "lorb_front_restarts", "Front processes restarted after they died.", registry=registry
+        )
+        self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
         self.build_info = Gauge(
             "lorb_build_info",
             "1, with the server's version and base.",
