@@ -55,7 +55,7 @@ class Bench:
         for number in numbers:
             self.cache.put(ADAPTERS[number], adapter_weights(number))
 
-    def there(self):
+    def cached_numbers(self):
         return [number for number, adapter in enumerate(ADAPTERS) if adapter.ref in self.cache]
 
     def sample(self, name, **labels):
@@ -89,7 +89,7 @@ def test_the_least_recently_used_are_evicted():
     assert number_of(bench.cache.get(ADAPTERS[0])) == 0
     assert ADAPTERS[1].ref in bench.cache
     bench.put(3)
-    assert bench.there() == [0, 2, 3]
+    assert bench.cached_numbers() == [0, 2, 3]
     assert bench.cache.get(ADAPTERS[1]) is None
     assert bench.sample("lorb_adapter_evictions_total") == 1
     assert bench.sample("lorb_resident_adapters") == 3
@@ -104,7 +104,7 @@ def test_the_bound_holds_and_the_latest_stay(room_for, uses):
         if bench.cache.get(ADAPTERS[number]) is None:
             bench.put(number)
     latest = list(dict.fromkeys(reversed(uses)))[:room_for]
-    assert bench.there() == sorted(latest)
+    assert bench.cached_numbers() == sorted(latest)
     assert bench.cache.size_bytes == len(latest) * ADAPTER_BYTES <= bench.cache.max_bytes
     assert bench.cache.has_room == (not latest or len(latest) < room_for)
 
@@ -114,7 +114,7 @@ def test_an_adapter_larger_than_the_bound_still_serves():
     bench = Bench(1)
     bench.cache.max_bytes = 1
     bench.put(0, 1)
-    assert bench.there() == [1]
+    assert bench.cached_numbers() == [1]
     assert not bench.cache.has_room
 
 
@@ -133,7 +133,7 @@ def test_dropped_adapters_free_their_bytes():
     bench.put(0, 1)
     bench.cache.drop(ADAPTERS[0])
     bench.cache.drop(ADAPTERS[5])
-    assert bench.there() == [1]
+    assert bench.cached_numbers() == [1]
     assert bench.cache.size_bytes == ADAPTER_BYTES
     assert bench.sample("lorb_adapter_evictions_total") == 0
 
@@ -153,7 +153,7 @@ def test_callers_of_one_adapter_share_a_read():
         weights = await asyncio.gather(*waiting[1:])
         assert [number_of(one) for one in weights] == [0] * 3
         assert bench.reader.read == [0, 4]
-        assert bench.there() == [0, 1, 4]
+        assert bench.cached_numbers() == [0, 1, 4]
         assert bench.sample("lorb_adapter_bring_backs_total", result="loaded") == 2
         assert bench.sample("lorb_adapter_bring_back_duration_seconds_count") == 2
 

@@ -69,7 +69,7 @@ def call(rows=ROWS, number=1, **fields):
     return Call(hypotheses=rows, adapter=adapter_handle(number), **{"answer_by": 1e12, **fields})
 
 
-def told(rows, number=1):
+def expected_scores(rows, number=1):
     return tuple(stub_score(each, adapter_weights(number)) for each in rows)
 
 
@@ -84,8 +84,8 @@ def test_cached_scores_need_no_model():
         first = await s.scorer.score(call())
         again = await s.scorer.score(call())
         mixed = await s.scorer.score(call([ROWS[3], row(9, 9), ROWS[0]]))
-        assert first.scores == again.scores == told(ROWS)
-        assert mixed.scores == told([ROWS[3], row(9, 9), ROWS[0]])
+        assert first.scores == again.scores == expected_scores(ROWS)
+        assert mixed.scores == expected_scores([ROWS[3], row(9, 9), ROWS[0]])
         assert (first.num_cached, again.num_cached, mixed.num_cached) == (0, 5, 2)
         assert s.model.passes == [5, 1]
         assert (lookups(s, "hit"), lookups(s, "miss")) == (7, 6)
@@ -100,7 +100,7 @@ def test_adapters_do_not_share_scores():
     async def test(s):
         await s.scorer.score(call())
         other = await s.scorer.score(call(number=2))
-        assert other.scores == told(ROWS, 2)
+        assert other.scores == expected_scores(ROWS, 2)
         assert s.weights.reloaded == ["3-000000000002"]
 
     run(test)
@@ -111,10 +111,10 @@ def test_a_score_that_is_not_finite_is_not_cached():
 
     async def test(s):
         nan = float("nan")
-        s.model.answer = lambda told: [nan] * len(told)
+        s.model.answer = lambda scores: [nan] * len(scores)
         assert all(score != score for score in (await s.scorer.score(call())).scores)
         s.model.answer = None
-        assert (await s.scorer.score(call())).scores == told(ROWS)
+        assert (await s.scorer.score(call())).scores == expected_scores(ROWS)
 
     run(test)
 
@@ -124,7 +124,7 @@ def test_without_a_cache_everything_is_scored():
 
     async def test(s):
         for _ in range(2):
-            assert (await s.scorer.score(call())).scores == told(ROWS)
+            assert (await s.scorer.score(call())).scores == expected_scores(ROWS)
         assert s.model.passes == [5, 5]
         assert lookups(s, "miss") == 0
 
@@ -147,7 +147,7 @@ def test_cached_scores_count_towards_a_partial_list():
         with pytest.raises(DeadlineExceeded):
             await s.scorer.score(call([row(8, 1), row(8, 2)], answer_by=now + 0.75))
         scored = await s.scorer.score(call(answer_by=now + 0.75, may_be_partial=True))
-        assert (scored.scores, scored.num_cached) == (told(ROWS[:3]), 2)
+        assert (scored.scores, scored.num_cached) == (expected_scores(ROWS[:3]), 2)
 
     run(test)
 
@@ -182,6 +182,6 @@ def test_a_list_that_may_be_cached_is_not_refused_by_its_deadline():
         make_passes_take_a_second(s)
         soon = time.monotonic() + 0.5
         s.scorer.check_admission(call(answer_by=soon), 4)
-        assert (await s.scorer.score(call(answer_by=soon))).scores == told(ROWS)
+        assert (await s.scorer.score(call(answer_by=soon))).scores == expected_scores(ROWS)
 
     run(test)

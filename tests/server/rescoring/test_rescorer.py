@@ -75,7 +75,7 @@ def test_only_rescored_lists_are_offered_to_the_shadow(run):
         await bench.rescore(seconds=-1.0, shadow=CANARY)
         await bench.rescore(scored_list("alone"), shadow=CANARY)
         await bench.rescore()
-        assert bench.shown == [shown]
+        assert bench.offered == [shown]
 
     run(test)
 

@@ -14,12 +14,12 @@ def test_a_canary_that_fails_is_withdrawn_and_stable_answers(run, fault):
     """If a canary fails, the stable version answers and the canary is withdrawn once, with the reason."""
 
     async def test(bench):
-        def answer(told):
-            if told[0] > 20_000 - 1:  # the canary's
+        def answer(scores):
+            if scores[0] > 20_000 - 1:  # the canary's
                 if fault == "raises":
                     raise ValueError("about a list")
-                return [float("nan")] * len(told)
-            return told
+                return [float("nan")] * len(scores)
+            return scores
 
         bench.model.answer = answer
         ranked = await bench.rescore(adapter=CANARY, stable=ADAPTER)
@@ -37,7 +37,7 @@ def test_stable_answers_if_a_canary_cannot_be_reloaded(run, error):
     """If a canary cannot be reloaded, the stable version answers; transient errors do not withdraw the canary."""
 
     async def test(bench):
-        bench.away[CANARY.ref] = error("its weights are gone")
+        bench.load_errors[CANARY.ref] = error("its weights are gone")
         for options in (RescoreOptions(), FAIL):
             ranked = await bench.rescore(LIST, options, adapter=CANARY, stable=ADAPTER)
             assert (ranked.outcome, ranked.adapter) == (Outcome.RESCORED, ADAPTER.ref)
@@ -51,7 +51,7 @@ def test_an_adapter_that_cannot_be_reloaded_fails_the_call(run):
     """If an adapter without a fallback cannot be reloaded, the call fails with the reason under either policy."""
 
     async def test(bench):
-        bench.away[ADAPTER.ref] = StoreUnavailable("the store is away")
+        bench.load_errors[ADAPTER.ref] = StoreUnavailable("the store is away")
         for options in (RescoreOptions(), FAIL):
             with pytest.raises(StoreUnavailable):
                 await bench.rescore(LIST, options)

@@ -83,7 +83,7 @@ def test_a_score_that_is_not_finite_degrades_or_fails_as_the_caller_chose(run, v
     """NaN or infinite scores give the first-pass order under DEGRADE and ModelFailed under FAIL."""
 
     async def test(bench):
-        bench.model.answer = lambda told: [*told[:-1], value]
+        bench.model.answer = lambda scores: [*scores[:-1], value]
         for top_n in (0, 1):
             ranked = await bench.rescore(LIST, RescoreOptions(top_n=top_n))
             assert (ranked.outcome, ranked.fallback_reason) == (

@@ -34,8 +34,8 @@ class Bench:
         self.engine = Engine(BatchRunner(self.model, self.metrics, 100), scheduler, self.metrics)
         self.threads = ThreadPoolExecutor(1)
         self.withdrawn: list[tuple[str, str]] = []
-        self.shown: list[Ranked] = []
-        self.away: dict[AdapterRef, LorbError] = {}
+        self.offered: list[Ranked] = []
+        self.load_errors: dict[AdapterRef, LorbError] = {}
         self.rescorer = Rescorer(
             Scorer(self.engine, self, ScoreCache(cache_bytes), self.metrics),
             text_encoder,
@@ -47,15 +47,15 @@ class Bench:
 
     def get(self, adapter):
         """The weights of an adapter; None if a test has set why they cannot be loaded."""
-        return None if adapter.ref in self.away else adapter_weights(int(adapter.ref.digest, 16))
+        return None if adapter.ref in self.load_errors else adapter_weights(int(adapter.ref.digest, 16))
 
     async def reload(self, adapter):
         """Raises the error that a test has set."""
-        raise self.away[adapter.ref]
+        raise self.load_errors[adapter.ref]
 
     def offer(self, call, ranked):
         """Records the answers that the shadow would compare."""
-        self.shown.append(ranked)
+        self.offered.append(ranked)
 
     def call(
         self, nbest=LIST, options=None, *, seconds=WAIT_SECONDS, adapter=ADAPTER, priority=Priority.INTERACTIVE, **route
