@@ -157,7 +157,7 @@ def test_a_kaldi_folder_is_read_with_its_flags(target, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         "lorb-rescore: 1 files or folders read as kaldi",
-        "lorb-rescore: 8 scores made of costs: -(0.1 * acoustic + graph)",
+        "lorb-rescore: 8 scores computed from costs: -(0.1 * acoustic + graph)",
     ]
     assert captured.out.splitlines()[-1].startswith("WER first-pass ")
 

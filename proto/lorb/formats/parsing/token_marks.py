@@ -14,9 +14,9 @@ def strip_token_marks(text: str, notices: Notices) -> str:
     """Returns `text` with spaces for U+2581 and <space>, and without control tokens and outer white space."""
     words = text
     if _WORD_BEGIN in words or _SPACE in words:
-        notices.add("texts in which U+2581 or <space> became a blank")
+        notices.add("texts with U+2581 or <space> replaced by a blank")
         words = words.replace(_WORD_BEGIN, " ").replace(_SPACE, " ")
     without_control = _CONTROL.sub("", words)
     if without_control != words:
-        notices.add("texts without their control tokens, as <eos>")
+        notices.add("texts with control tokens such as <eos> removed")
     return " ".join(without_control.split()) if words is not text else without_control.strip()

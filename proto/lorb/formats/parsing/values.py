@@ -50,7 +50,7 @@ def parse_score(text: str, path: Path, line: int, notices: Notices) -> float:
     text = text.strip()
     tensor = _TENSOR.fullmatch(text)
     if tensor:
-        notices.add("scores taken out of tensor(...), which prints four decimals")
+        notices.add("scores parsed from tensor(...), which has four decimals")
         text = tensor[1]
     if not _PLAIN.fullmatch(text):
         raise MalformedFile(path, line, f"{text[:80]!r} is not a finite number")

@@ -94,7 +94,7 @@ class _Output:
                 raise self._error('"sequences_scores" rise, so the texts are of more than one utterance: give "ids"')
             return scores, None
         if self._fields.get("lm_score") is not None:
-            self._notices.add("outputs with lm_score as the total score, which logit_score is a part of")
+            self._notices.add("outputs with lm_score as the total score, which includes logit_score")
             has_logits = self._fields.get("logit_score") is not None
             return self._shaped("lm_score", batch), self._shaped("logit_score", batch) if has_logits else None
         if self._fields.get("logit_score") is not None:
@@ -125,7 +125,7 @@ class _Output:
         if not isinstance(text, str):
             raise self._error("a text is not text: decode sequences with batch_decode before dumping them")
         words = strip_token_marks(text, self._notices)
-        self._notices.add("texts without the blank that they began with", int(text[:1] == " "))
+        self._notices.add("texts with a leading blank removed", int(text[:1] == " "))
         return words
 
     def _array(self, value: object, key: str) -> Sequence[object]:

@@ -23,7 +23,7 @@ def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Ite
         if not isinstance(entry, dict):
             raise MalformedFile(path, line, f"record {number} is not an object")
         fields = _native_fields(entry, path, line)
-        notices.add("lists named after their file and place in it", int("id" not in fields))
+        notices.add("lists named after their file and their number in it", int("id" not in fields))
         yield ListRecord.of({"id": f"{path.name}-{number}", **fields}, path, line)
 
 

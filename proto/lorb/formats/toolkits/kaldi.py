@@ -111,7 +111,7 @@ class _Costs:
     def scores(self, key: str, words: KeyedLines, line: int) -> dict[str, object]:
         """Returns "score" and "component_scores" of `key`: natural log, higher is better. Raises MalformedFile."""
         acoustic, graph = (self._score(costs, key, words, line) for costs in (self._acoustic, self._graph))
-        self._notices.add(f"scores made of costs: -({self._scale:g} * acoustic + graph)")
+        self._notices.add(f"scores computed from costs: -({self._scale:g} * acoustic + graph)")
         return {
             "score": self._scale * acoustic + graph,
             "component_scores": {"acoustic": acoustic, "graph": graph},

@@ -37,5 +37,5 @@ def _stripped(hypothesis: object, notices: Notices) -> object:
     if not isinstance(hypothesis, dict) or not isinstance(hypothesis.get("text"), str):
         return hypothesis
     text = hypothesis["text"].strip()
-    notices.add("texts without the blank that they began with", int(text != hypothesis["text"]))
+    notices.add("texts with a leading blank removed", int(text != hypothesis["text"]))
     return hypothesis | {"text": text}

@@ -62,7 +62,7 @@ def _list_of_file(path: Path, options: FormatOptions, notices: Notices) -> ListR
     if not hypotheses:
         raise MalformedFile(path, 1, "the file holds no hypotheses")
     ranked = sorted(hypotheses, key=_score, reverse=True)
-    notices.add("lists put into the order of their scores", int(ranked != hypotheses))
+    notices.add("lists sorted by their scores", int(ranked != hypotheses))
     return ListRecord.of({"id": file_stem(path), "hyps": ranked}, path, 1)
 
 
@@ -77,7 +77,7 @@ def _composite(fields: Sequence[str], path: Path, line: int, notices: Notices) -
 def _composite_score(field: str, path: Path, line: int, notices: Notices) -> float:
     if not (field.startswith("(") and field.endswith(")")):
         raise MalformedFile(path, line, f"{field[:80]!r} is not a score in brackets")
-    notices.add("scores turned from bytelogs into natural logs")
+    notices.add("scores converted from bytelogs to natural log")
     return parse_score(field[1:-1], path, line, notices) * _BYTELOG
 
 
@@ -108,7 +108,7 @@ def _three_scores(
     weight = options.srilm_lm_weight
     words = int(fields[2]) * options.srilm_word_weight * math.log(10)
     notices.add(
-        f"scores made of log10 scores, in natural log: (acoustic + {weight:g} * lm"
+        f"scores computed from log10 scores, in natural log: (acoustic + {weight:g} * lm"
         f"{f' + {options.srilm_word_weight:g} * words' if words else ''}) / {weight:g}"
     )
     return {
@@ -121,5 +121,5 @@ def _three_scores(
 def _words(words: Sequence[str], notices: Notices) -> str:
     kept = [word for word in words if word not in _NO_WORDS]
     if len(kept) != len(words):
-        notices.add("texts without -pau-, <s> and </s>")
+        notices.add("texts with -pau-, <s> or </s> removed")
     return " ".join(kept)

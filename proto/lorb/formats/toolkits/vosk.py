@@ -34,6 +34,6 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
             entry = require_object(alternative, path, line, "an alternative")
             others = {key: value for key, value in entry.items() if key != "confidence"}
             text = require_text(entry.get("text"), path, line, '"text" of an alternative')
-            notices.add("texts without the blank that they began with", int(text[:1] == " "))
+            notices.add("texts with a leading blank removed", int(text[:1] == " "))
             hypotheses.append({**others, "text": text.strip(), "score": entry.get("confidence")})
         yield line, {**{key: result[key] for key in result if key != "alternatives"}, "hyps": hypotheses}

@@ -32,6 +32,6 @@ def test_what_was_done_is_counted():
     for text in ("▁a▁b<eos>", "▁c", "d"):
         strip_token_marks(text, notices)
     assert notices.lines() == [
-        "2 texts in which U+2581 or <space> became a blank",
-        "1 texts without their control tokens, as <eos>",
+        "2 texts with U+2581 or <space> replaced by a blank",
+        "1 texts with control tokens such as <eos> removed",
     ]

@@ -34,7 +34,7 @@ def test_tensors_are_counted():
     notices = Notices()
     for text in ("tensor(-1.0)", "-1.0", "tensor(-2.0)"):
         parse_score(text, Path("score"), 1, notices)
-    assert notices.lines() == ["2 scores taken out of tensor(...), which prints four decimals"]
+    assert notices.lines() == ["2 scores parsed from tensor(...), which has four decimals"]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_tokens_become_words_and_the_reference_is_kept():
     assert records[0].fields["utt2spk"] == "3536-8226"
     assert records[0].fields["hyps"][0]["rec_tokenid"].startswith("100 107")
     assert notices == [
-        "8 texts in which U+2581 or <space> became a blank",
-        "8 texts without their control tokens, as <eos>",
+        "8 texts with U+2581 or <space> replaced by a blank",
+        "8 texts with control tokens such as <eos> removed",
     ]
 
 

@@ -45,7 +45,7 @@ def test_jobs_are_read_with_short_lists_and_tensors():
             ("of course it ain't said missus bosel", pytest.approx(-3.4193001)),
         ],
     }
-    assert notices == ["6 scores taken out of tensor(...), which prints four decimals"]
+    assert notices == ["6 scores parsed from tensor(...), which has four decimals"]
     assert [(record.path.parts[-3], record.line) for record in records] == [
         ("output.1", 1),
         ("output.1", 2),

@@ -27,7 +27,7 @@ def test_a_flat_whisper_batch_is_split_by_its_ids():
         ("Exclaimed trort of course.", -1.254025),
     ]
     assert list(hypotheses(records)) == ["5338-284437-0002", "5338-284437-0003"]
-    assert notices == ["6 texts without the blank that they began with"]
+    assert notices == ["6 texts with a leading blank removed"]
 
 
 def test_lm_score_is_the_total():
@@ -37,7 +37,7 @@ def test_lm_score_is_the_total():
     assert first.first_pass_score == -0.5246
     assert first.component_scores == {"logit": pytest.approx(0.7254), "lm": pytest.approx(-1.25)}
     assert [record.line for record in records] == [1, 2, 3]
-    assert notices == ["3 outputs with lm_score as the total score, which logit_score is a part of"]
+    assert notices == ["3 outputs with lm_score as the total score, which includes logit_score"]
 
 
 def test_a_nested_batch_gives_one_list_for_each_utterance(tmp_path):

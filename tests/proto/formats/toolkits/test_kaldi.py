@@ -31,7 +31,7 @@ def test_costs_become_scores():
     second = records[0].nbest.hypotheses[1]
     assert second.component_scores == {"acoustic": 164.221, "graph": -21.25}
     assert second.first_pass_score == pytest.approx(0.1 * 164.221 - 21.25)
-    assert notices == ["8 scores made of costs: -(0.1 * acoustic + graph)"]
+    assert notices == ["8 scores computed from costs: -(0.1 * acoustic + graph)"]
 
 
 def test_the_scale_weighs_the_acoustic_costs():

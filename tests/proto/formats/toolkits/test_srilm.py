@@ -31,7 +31,7 @@ def test_composite_scores_are_read_and_pauses_left_out():
             ("whats that little cabin", pytest.approx(-5.5978, abs=0.06)),
         ]
     }
-    assert notices == ["3 texts without -pau-, <s> and </s>", "3 scores turned from bytelogs into natural logs"]
+    assert notices == ["3 texts with -pau-, <s> or </s> removed", "3 scores converted from bytelogs to natural log"]
 
 
 def test_phones_and_states_of_a_backtrace_are_no_words():
@@ -62,8 +62,8 @@ def test_log10_scores_are_combined_as_srilm_does(tmp_path):
         "lm": pytest.approx(-11 * math.log(10)),
     }
     assert notices == [
-        "2 scores made of log10 scores, in natural log: (acoustic + 10 * lm + 0.5 * words) / 10",
-        "1 lists put into the order of their scores",
+        "2 scores computed from log10 scores, in natural log: (acoustic + 10 * lm + 0.5 * words) / 10",
+        "1 lists sorted by their scores",
     ]
 
 

@@ -30,7 +30,7 @@ def test_silence_is_left_out_blanks_go_and_ids_are_kept(tmp_path):
     assert hypotheses(records) == {"u1": [("yes", 1.5)]}
     assert notices == [
         "1 results without alternatives, left out: silence, or partial",
-        "1 texts without the blank that they began with",
+        "1 texts with a leading blank removed",
     ]
 
 
