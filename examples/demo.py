@@ -1,7 +1,7 @@
-"""The whole of LoRB in a few minutes, on real lists: serve, rescore, train, publish, swap, rescore again.
+"""Shows LoRB in a few minutes on real lists: serve, rescore, train, publish, swap and rescore again.
 
-Works in a copy of the shipped store (`demo-run/`, made anew each time) and prints every command it runs, so that each
-can be repeated by hand. The last line is the word error rate of the shipped adapter on the sample's test lists.
+The demo creates the folder `demo-run` with a copy of the shipped store and prints every command that it runs. The last
+line is the word error rate of the shipped adapter on the test lists of the sample.
 """
 
 import json
@@ -23,11 +23,11 @@ from lorb_client import Client
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 SAMPLE = Path("tests/data/librispeech")
-RUN = Path("demo-run")
+RUN_FOLDER = Path("demo-run")
 DOMAIN = "librispeech"
 NUM_STEPS = 40  # about a minute of training on 2 cores
-SECONDS_TO_START = 120
-SECONDS_TO_SWAP = 60
+START_TIMEOUT_SECONDS = 120
+SWAP_TIMEOUT_SECONDS = 60
 
 EXAMPLE = NBest(
     (
@@ -40,67 +40,68 @@ EXAMPLE = NBest(
 
 def main() -> int:
     os.chdir(ROOT)
-    shutil.rmtree(RUN, ignore_errors=True)
-    shutil.copytree("adapters/store", RUN / "store")
+    shutil.rmtree(RUN_FOLDER, ignore_errors=True)
+    shutil.copytree("adapters/store", RUN_FOLDER / "store")
     with serving() as target:
-        heading("1. Rescore the sample's test lists with the shipped adapter")
-        shipped = rescore(target, RUN / "shipped.jsonl.gz")
+        print_heading("1. Rescore the sample's test lists with the shipped adapter")
+        shipped = rescore_test_lists(target, RUN_FOLDER / "shipped.jsonl.gz")
         show_one_list(target)
 
-        heading(f"2. Train another version: {NUM_STEPS} steps on the sample's own train lists")
+        print_heading(f"2. Train another version: {NUM_STEPS} steps on the sample's train lists")
         before = served_version(target)
-        published = call(
+        published = run_command(
             "lorb-train-adapter", "--domain", DOMAIN, "--train", SAMPLE / "train.jsonl.gz",
-            "--dev", SAMPLE / "dev.jsonl.gz", "--store", RUN / "store", "--max-steps", NUM_STEPS,
-            "--references", "--force", "--no-promote", "--report-dir", RUN / "report", "--run-dir", RUN / "training",
+            "--dev", SAMPLE / "dev.jsonl.gz", "--store", RUN_FOLDER / "store", "--max-steps", NUM_STEPS,
+            "--references", "--force", "--no-promote", "--report-dir", RUN_FOLDER / "report",
+            "--run-dir", RUN_FOLDER / "training",
         )  # fmt: skip
         version = re.findall(rf"published {DOMAIN}@(\S+)", published)[-1]
 
-        heading("3. Promote it; the server, which was not restarted, picks it up")
-        call("lorb-adapters", "promote", DOMAIN, version, "--store", RUN / "store")
+        print_heading("3. Promote the new version; the server picks it up without a restart")
+        run_command("lorb-adapters", "promote", DOMAIN, version, "--store", RUN_FOLDER / "store")
         wait_for_version(target, version)
-        print(f"answers came from {DOMAIN}@{before}, now they come from {DOMAIN}@{version}")
+        print(f"{DOMAIN}@{before} answered before, {DOMAIN}@{version} answers now")
 
-        heading("4. Rescore again with the version just trained")
-        rescore(target, RUN / "retrained.jsonl.gz")
-    print("\nThe shipped adapter was trained longer, on the lists of 63 speakers; on the sample's test lists:")
+        print_heading("4. Rescore again with the new version")
+        rescore_test_lists(target, RUN_FOLDER / "retrained.jsonl.gz")
+    print("\nThe shipped adapter was trained longer, on the lists of 63 speakers. On the sample's test lists:")
     print(shipped)
     return 0
 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """A server of the copied store on a free port; yields where it listens, ends it with SIGTERM."""
-    ready = RUN / "ready.json"
+    """Starts a server of the copied store on a free port, yields its address, and stops it with SIGTERM."""
+    ready_file = RUN_FOLDER / "ready.json"
     command = [
-        BIN / "lorb-serve", "--store", RUN / "store", "--port", "0", "--admin-port", "0", "--metrics-port", "0",
-        "--log-format", "text", "--drain-seconds", "0", "--ready-file", ready,
+        BIN / "lorb-serve", "--store", RUN_FOLDER / "store", "--port", "0", "--admin-port", "0", "--metrics-port", "0",
+        "--log-format", "text", "--drain-seconds", "0", "--ready-file", ready_file,
     ]  # fmt: skip
-    show(command)
-    with (RUN / "server.log").open("w") as log:
+    print_command(command)
+    with (RUN_FOLDER / "server.log").open("w") as log:
         process = subprocess.Popen(command, stderr=log)
     try:
-        give_up = time.monotonic() + SECONDS_TO_START
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > give_up:
-                sys.exit(f"the server did not start; {RUN / 'server.log'} says:\n{(RUN / 'server.log').read_text()}")
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not ready_file.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the server did not start; its log:\n{(RUN_FOLDER / 'server.log').read_text()}")
             time.sleep(0.1)
-        target = f"127.0.0.1:{json.loads(ready.read_text())['port']}"
-        print(f"serving on {target}; its log is {RUN / 'server.log'}")
+        target = f"127.0.0.1:{json.loads(ready_file.read_text())['port']}"
+        print(f"serving on {target}; its log is {RUN_FOLDER / 'server.log'}")
         yield target
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
 
 
-def rescore(target: str, out: Path) -> str:
-    """Rescores the sample's test lists; returns the command's last line, the word error rates."""
-    printed = call("lorb-rescore", SAMPLE / "test.jsonl.gz", "--target", target, "--domain", DOMAIN, "-o", out)
+def rescore_test_lists(target: str, out: Path) -> str:
+    """Rescores the sample's test lists; returns the last line of the output, the word error rates."""
+    printed = run_command("lorb-rescore", SAMPLE / "test.jsonl.gz", "--target", target, "--domain", DOMAIN, "-o", out)
     return printed.strip().splitlines()[-1]
 
 
 def show_one_list(target: str) -> None:
-    """One list through the Python client."""
+    """Rescores one list with the Python client and prints it before and after."""
     with Client(target) as client:
         answer = client.rescore(EXAMPLE, RescoreOptions(domain=DOMAIN), timeout_seconds=10)
     print("\nOne list through lorb_client.Client, first pass above, answer below:")
@@ -112,7 +113,7 @@ def show_one_list(target: str) -> None:
 
 
 def served_version(target: str) -> str:
-    """The version that answers now."""
+    """Returns the adapter version that answers a call."""
     with Client(target) as client:
         answer = client.rescore(EXAMPLE, RescoreOptions(domain=DOMAIN), timeout_seconds=10)
     if answer.adapter is None:
@@ -121,18 +122,18 @@ def served_version(target: str) -> str:
 
 
 def wait_for_version(target: str, version: str) -> None:
-    """Calls until the promoted version answers."""
-    give_up = time.monotonic() + SECONDS_TO_SWAP
+    """Waits until the promoted version answers."""
+    deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
     while served_version(target) != version:
-        if time.monotonic() > give_up:
-            sys.exit(f"{version} was promoted and did not serve; see {RUN / 'server.log'}")
+        if time.monotonic() > deadline:
+            sys.exit(f"{version} was promoted but does not serve; read {RUN_FOLDER / 'server.log'}")
         time.sleep(0.2)
 
 
-def call(program: str, *arguments: object) -> str:
-    """Runs one of the project's commands, its progress in view; returns what it printed."""
+def run_command(program: str, *arguments: object) -> str:
+    """Runs one of LoRB's commands, prints its output as it comes, and returns it."""
     command = [BIN / program, *arguments]
-    show(command)
+    print_command(command)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
         printed = ""
         for line in process.stdout or ():
@@ -143,12 +144,12 @@ def call(program: str, *arguments: object) -> str:
     return printed
 
 
-def show(command: list[object]) -> None:
+def print_command(command: list[object]) -> None:
     words = [Path(str(command[0])).name, *(str(part) for part in command[1:])]
     print(f"\n$ {shlex.join(words)}", flush=True)
 
 
-def heading(text: str) -> None:
+def print_heading(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 

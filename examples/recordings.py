@@ -1,4 +1,4 @@
-"""What the examples with audio share: their arguments, the samples of a recording, the lists before and after."""
+"""Arguments, audio reading and output of the examples that decode recordings."""
 
 import argparse
 import sys
@@ -9,24 +9,25 @@ from pathlib import Path
 from lorb import LorbError, NBest, RescoreOptions
 from lorb_client import Client
 
-SAMPLES_PER_SECOND = 16_000  # what speech models are trained at
-SECONDS_TO_ANSWER = 10.0
+SAMPLE_RATE_HZ = 16_000  # the rate that the speech models are trained on
+TIMEOUT_SECONDS = 10.0
 
 
-def samples_of(recording: Path) -> bytes:
-    """The 16-bit samples of a WAV file. Raises ValueError where it is not what the models were made for."""
+def read_samples(recording: Path) -> bytes:
+    """Reads the 16-bit samples of a WAV file. Raises ValueError unless it has 16 kHz, one channel and 16 bits."""
     with wave.open(str(recording)) as audio:
-        found = (audio.getframerate(), audio.getnchannels(), audio.getsampwidth())
-        if found != (SAMPLES_PER_SECOND, 1, 2):
+        audio_format = (audio.getframerate(), audio.getnchannels(), audio.getsampwidth())
+        if audio_format != (SAMPLE_RATE_HZ, 1, 2):
+            rate, channels, width = audio_format
             raise ValueError(
-                f"it has {found[0]} Hz, {found[1]} channels, {8 * found[2]} bits, and 16000 Hz, one channel, 16 bits "
-                f"are needed: sox {recording} -r 16000 -c 1 -b 16 OUT.wav"
+                f"the file has {rate} Hz, {channels} channels, {8 * width} bits; the models need 16000 Hz, 1 channel, "
+                f"16 bits: convert it with sox {recording} -r 16000 -c 1 -b 16 OUT.wav"
             )
         return audio.readframes(audio.getnframes())
 
 
-def arguments_parser(description: str) -> argparse.ArgumentParser:
-    """A parser of recordings, --target and --domain."""
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """Creates a parser with the arguments WAV, --target and --domain."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="+", type=Path, metavar="WAV")
     parser.add_argument("--target", default="localhost:50051", metavar="HOST:PORT")
@@ -35,14 +36,12 @@ def arguments_parser(description: str) -> argparse.ArgumentParser:
 
 
 def rescore_recordings(arguments: argparse.Namespace, recognise: Callable[[bytes], NBest]) -> int:
-    """Decodes each recording, has the list rescored, prints the best before and after; returns the exit status."""
+    """Decodes and rescores each recording, prints the best hypothesis before and after; returns the exit status."""
     with Client(arguments.target) as client:
         for recording in arguments.recordings:
             try:
-                nbest = recognise(samples_of(recording))
-                ranked = client.rescore(
-                    nbest, RescoreOptions(domain=arguments.domain), timeout_seconds=SECONDS_TO_ANSWER
-                )
+                nbest = recognise(read_samples(recording))
+                ranked = client.rescore(nbest, RescoreOptions(domain=arguments.domain), timeout_seconds=TIMEOUT_SECONDS)
             except (LorbError, OSError, ValueError, wave.Error, EOFError) as error:
                 print(f"{recording}: {error}", file=sys.stderr)
                 return 1

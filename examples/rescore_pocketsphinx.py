@@ -1,10 +1,10 @@
-"""Audio through PocketSphinx and LoRB: decodes recordings to N-best lists, has them rescored, prints both.
+"""Decodes recordings with PocketSphinx, rescores the N-best lists, and prints the best hypothesis before and after.
 
     pip install '.[examples]'
     flite -voice slt -t "is there a cheap restaurant in the north" -o said.wav
     python examples/rescore_pocketsphinx.py said.wav --target localhost:50051 --domain librispeech
 
-PocketSphinx brings its own model of American English.
+The PocketSphinx package contains a model of American English.
 """
 
 import itertools
@@ -14,36 +14,36 @@ import sys
 from pocketsphinx import Decoder
 
 from lorb import Hypothesis, NBest
-from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
+from recordings import SAMPLE_RATE_HZ, argument_parser, rescore_recordings
 
-MAX_HMMS_PER_FRAME = 3000  # PocketSphinx' own is 30000: half as long again for nearly the same words on clean speech
-NUM_PATHS = 150  # through the lattice; many have the same words
+MAX_HMMS_PER_FRAME = 3000  # the default of 30000 takes 1.5 times as long for nearly the same words on clean speech
+NUM_PATHS = 150  # paths through the lattice; many of them have the same words
 MAX_HYPOTHESES = 20
-# PocketSphinx' scores are logarithms without their last 10 bits (SENSCR_SHIFT, src/hmm.h), and Python is given the
-# exponential of that.
+# PocketSphinx drops the last 10 bits of its log scores (SENSCR_SHIFT, src/hmm.h); its Python package returns the
+# exponential of the result.
 SCORE_UNIT = 2**10
 
 
-def recogniser() -> Decoder:
-    """PocketSphinx with its own model. Takes a second or two."""
-    return Decoder(samprate=SAMPLES_PER_SECOND, maxhmmpf=MAX_HMMS_PER_FRAME, loglevel="FATAL")
+def make_decoder() -> Decoder:
+    """Creates a PocketSphinx decoder with the model of its package. Takes a second or two."""
+    return Decoder(samprate=SAMPLE_RATE_HZ, maxhmmpf=MAX_HMMS_PER_FRAME, loglevel="FATAL")
 
 
-def nbest_of(decoder: Decoder, samples: bytes) -> NBest:
-    """What the recogniser thinks was said, best first: distinct texts with natural-log scores.
+def decode_nbest(decoder: Decoder, samples: bytes) -> NBest:
+    """Decodes 16-bit samples to an N-best list: distinct texts with natural-log scores, best first.
 
-    It gives paths roughly in order of score, and the same words by several of them: each text is kept with its best
-    score, and the list is sorted. The language model is in a score times its weight (lw); divided by that, scores of
-    a list are as far apart as those of other recognisers.
+    PocketSphinx returns paths roughly in order of score, and several paths may have the same words. The list keeps each
+    text with its best score. A score contains the language model's score times its weight (lw). The division by lw
+    makes the differences within a list as large as those of other recognisers.
     """
     decoder.start_utt()
-    if samples:  # an empty buffer is an IndexError
+    if samples:  # process_raw raises IndexError for an empty buffer
         decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
     own_best = decoder.hyp()
     scores: dict[str, float] = {}
     for path in itertools.islice(decoder.nbest(), NUM_PATHS) if own_best else ():
-        if path is not None:  # a path without words
+        if path is not None:  # None is a path without words
             score = math.log(path.score) * SCORE_UNIT / decoder.config["lw"]
             scores[path.hypstr] = max(score, scores.get(path.hypstr, -math.inf))
     if not scores:
@@ -53,9 +53,9 @@ def nbest_of(decoder: Decoder, samples: bytes) -> NBest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = arguments_parser(__doc__).parse_args(argv)
-    decoder = recogniser()
-    return rescore_recordings(arguments, lambda samples: nbest_of(decoder, samples))
+    arguments = argument_parser(__doc__).parse_args(argv)
+    decoder = make_decoder()
+    return rescore_recordings(arguments, lambda samples: decode_nbest(decoder, samples))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Audio through Wav2Vec2, pyctcdecode and LoRB: CTC beams with a language model's score, rescored.
+"""Decodes recordings with Wav2Vec2 and pyctcdecode, and rescores the CTC beams.
 
     pip install '.[serve]' && pip install --no-deps pyctcdecode pygtrie
     python examples/rescore_wav2vec2.py said.wav --model facebook/wav2vec2-base-960h --target localhost:50051
 
-With `--language-model 4gram.arpa` (and kenlm) the beams carry an n-gram's score too.
-pyctcdecode asks for numpy 1 and works with numpy 2, hence --no-deps.
+With `--language-model 4gram.arpa` (needs kenlm) the beams also have the score of an n-gram model.
+pyctcdecode requires numpy 1 but works with numpy 2, hence --no-deps.
 """
 
 import sys
@@ -15,26 +15,29 @@ from pyctcdecode import BeamSearchDecoderCTC, build_ctcdecoder
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
 from lorb import Hypothesis, NBest
-from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
+from recordings import SAMPLE_RATE_HZ, argument_parser, rescore_recordings
 
 BEAM_WIDTH = 50
 MAX_HYPOTHESES = 20
 
 
 def beam_search(processor: Wav2Vec2Processor, language_model: str | None = None) -> BeamSearchDecoderCTC:
-    """The decoder for the model's letters: "" is CTC's blank, " " between words."""
+    """Creates a CTC decoder for the letters of the model; pyctcdecode uses "" for blank and " " between words."""
     tokenizer = processor.tokenizer
     special = {tokenizer.pad_token: "", tokenizer.word_delimiter_token: " "}
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     return build_ctcdecoder([special.get(token, token) for token, _ in vocabulary], language_model)
 
 
-def nbest_of(
+def decode_nbest(
     model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, decoder: BeamSearchDecoderCTC, samples: bytes
 ) -> NBest:
-    """The beams, best first. pyctcdecode's lm_score is the total, of which logit_score is the acoustic part."""
+    """Decodes 16-bit samples to an N-best list, best first.
+
+    The scores are natural logs. pyctcdecode's lm_score is the total score, and logit_score is its acoustic part.
+    """
     waveform = np.frombuffer(samples, "<i2").astype(np.float32) / 2**15
-    values = processor(waveform, sampling_rate=SAMPLES_PER_SECOND, return_tensors="pt").input_values
+    values = processor(waveform, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
     with torch.inference_mode():
         logits = model(values.to(model.device, model.dtype)).logits[0].float().cpu().numpy()
     beams = decoder.decode_beams(logits, beam_width=BEAM_WIDTH)[:MAX_HYPOTHESES]
@@ -47,14 +50,14 @@ def _hypothesis(text: str, logit_score: float, lm_score: float) -> Hypothesis:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = arguments_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", default="facebook/wav2vec2-base-960h", help="folder or hub id")
-    parser.add_argument("--language-model", metavar="ARPA", help="an n-gram for kenlm")
+    parser.add_argument("--language-model", metavar="ARPA", help="n-gram model, read by kenlm")
     arguments = parser.parse_args(argv)
     model = Wav2Vec2ForCTC.from_pretrained(arguments.model).eval()
     processor = Wav2Vec2Processor.from_pretrained(arguments.model)
     decoder = beam_search(processor, arguments.language_model)
-    return rescore_recordings(arguments, lambda samples: nbest_of(model, processor, decoder, samples))
+    return rescore_recordings(arguments, lambda samples: decode_nbest(model, processor, decoder, samples))
 
 
 if __name__ == "__main__":

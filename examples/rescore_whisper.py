@@ -1,9 +1,9 @@
-"""Audio through Whisper and LoRB: beam search to an N-best list, rescored.
+"""Decodes recordings with Whisper's beam search and rescores the N-best lists.
 
     pip install '.[serve]'
     python examples/rescore_whisper.py said.wav --model openai/whisper-small.en --target localhost:50051
 
-Recordings up to 30 seconds: longer ones Whisper decodes in pieces, each with beams of its own.
+Recordings may have up to 30 seconds. Whisper decodes longer ones in segments, each with its own beams.
 """
 
 import sys
@@ -13,17 +13,17 @@ import torch
 from transformers import GenerationMixin, WhisperForConditionalGeneration, WhisperProcessor
 
 from lorb import Hypothesis, NBest
-from recordings import SAMPLES_PER_SECOND, arguments_parser, rescore_recordings
+from recordings import SAMPLE_RATE_HZ, argument_parser, rescore_recordings
 
 NUM_BEAMS = 8
 
 
-def nbest_of(model: WhisperForConditionalGeneration, processor: WhisperProcessor, samples: bytes) -> NBest:
-    """The beams, best first. Scores are mean log-probabilities of a token, as transformers gives them."""
+def decode_nbest(model: WhisperForConditionalGeneration, processor: WhisperProcessor, samples: bytes) -> NBest:
+    """Decodes 16-bit samples to an N-best list, best first. A score is the mean log-probability of the tokens."""
     waveform = np.frombuffer(samples, "<i2").astype(np.float32) / 2**15
-    inputs = processor(waveform, sampling_rate=SAMPLES_PER_SECOND, return_attention_mask=True, return_tensors="pt")
-    # Whisper's own generate() returns its best beam num_return_sequences times (huggingface/transformers issue 33445);
-    # the method that it overrides returns the beams. It has to be told how a transcript begins.
+    inputs = processor(waveform, sampling_rate=SAMPLE_RATE_HZ, return_attention_mask=True, return_tensors="pt")
+    # Whisper's own generate() returns its best beam num_return_sequences times (huggingface/transformers issue 33445).
+    # The method that it overrides returns all beams, but needs the prefix tokens.
     with torch.inference_mode():
         output = GenerationMixin.generate(
             model,
@@ -41,15 +41,15 @@ def nbest_of(model: WhisperForConditionalGeneration, processor: WhisperProcessor
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = arguments_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", default="openai/whisper-small.en", help="folder or hub id")
-    parser.add_argument("--language", help="what is spoken, for a model of many languages: english, de, ...")
+    parser.add_argument("--language", help="spoken language, for multilingual models: english, de, ...")
     arguments = parser.parse_args(argv)
     model = WhisperForConditionalGeneration.from_pretrained(arguments.model).eval()
     processor = WhisperProcessor.from_pretrained(arguments.model)
     if arguments.language:
         processor.tokenizer.set_prefix_tokens(language=arguments.language, task="transcribe")
-    return rescore_recordings(arguments, lambda samples: nbest_of(model, processor, samples))
+    return rescore_recordings(arguments, lambda samples: decode_nbest(model, processor, samples))
 
 
 if __name__ == "__main__":

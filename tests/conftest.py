@@ -1,4 +1,4 @@
-"""What all tests share: tiny real bases, and the real lists of the sample."""
+"""Fixtures for all tests: tiny bases, the real lists of the sample, and keys for signing."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("lorb", deadline=None)  # a busy machine is slow, not wrong
+settings.register_profile("lorb", deadline=None)  # a slow example on a busy machine is not a failure
 settings.load_profile("lorb")
 # Processes that tests start import tests/support too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork servers; the tokenizers' pool does not survive it
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the thread pool of tokenizers does not survive a fork
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +37,14 @@ def sample() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_dev(sample):
-    """The sample's dev lists."""
+    """The dev lists of the sample."""
     from lorb.formats import read_nbest_lists
 
     return read_nbest_lists([sample / "dev.jsonl.gz"], require_references=True)
 
 
 def pytest_collection_modifyitems(items):
-    """Skips what needs a GPU where there is none."""
+    """Skips the tests that need a GPU if there is none."""
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_items:
         import torch
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory) -> Path:
-    """Two key pairs that sign versions: ours, and theirs."""
+    """A folder with two key pairs for signing, `ours` and `theirs`."""
     from lorb_adapters.store.signing import create_key_pair
 
     folder = tmp_path_factory.mktemp("keys")

@@ -24,8 +24,8 @@ from pathlib import Path
 from lorb.formats.writing import native_record, write_native
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-from recordings import SAMPLES_PER_SECOND, samples_of
-from rescore_pocketsphinx import nbest_of, recogniser
+from recordings import SAMPLE_RATE_HZ, read_samples
+from rescore_pocketsphinx import decode_nbest, make_decoder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sentences import same_words, sentences_in
@@ -58,7 +58,7 @@ def speech(voice: str, sentence: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "said.wav"
         subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", recording], check=True)  # noqa: S607 - Debian's
-        return samples_of(recording)
+        return read_samples(recording)
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
         sys.exit(f"{noted} says {noted.read_text()}, now it is {json.dumps(settings)}: give another folder")
     noted.write_text(json.dumps(settings))
 
-    decoder = recogniser()
+    decoder = make_decoder()
     sizes = {"test": args.test, "dev": args.dev, "train": args.train}
     for name, utterances in cells_of(sentences_of(args.text, args.seed, args.without), sizes):
         cell = args.folder / f"{name}.jsonl.gz"
@@ -90,11 +90,11 @@ def main() -> None:
         for utterance, voice, sentence in utterances:
             samples = speech(voice, sentence)
             num_samples += len(samples) // 2
-            heard = native_record(replace(nbest_of(decoder, samples), id=utterance, reference=sentence))
+            heard = native_record(replace(decode_nbest(decoder, samples), id=utterance, reference=sentence))
             own_best = decoder.hyp()
             records.append({**heard, "voice": voice, "decoder_best": own_best.hypstr if own_best else ""})
         write_native(cell, records)
-        audio = num_samples / SAMPLES_PER_SECOND
+        audio = num_samples / SAMPLE_RATE_HZ
         wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
         print(f"{name}: {audio:.0f} s of speech, {wall / audio:.2f} of it to make, CPU {cpu / audio:.2f}", flush=True)
 

@@ -1,4 +1,4 @@
-"""The commands' page: what each prints for --help, at 100 columns."""
+"""Generates the page of the commands from their --help at 100 columns."""
 
 import os
 import tomllib
@@ -9,12 +9,11 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Returns the page in Markdown."""
     parts = [
         "# Commands",
-        "What each command prints for `--help`. `lorb-rescore`, `lorb-load` and `lorb-health` come with the client, "
-        "the others need the extras that [Install](../install.md) names.",
-        *(_section(command, place) for command, place in _scripts().items()),
+        "The output of `--help` of each command. [Install](../install.md) lists the extras that the commands need.",
+        *(_section(command, entry_point) for command, entry_point in _scripts().items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -24,14 +23,14 @@ def _scripts() -> dict[str, str]:
     return scripts
 
 
-def _section(command: str, place: str) -> str:
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"  # argparse asks the environment alone
+def _section(command: str, entry_point: str) -> str:
+    previous = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"  # argparse reads the width only from the environment
     try:
-        text = import_module(place.partition(":")[0]).parser().format_help()
+        text = import_module(entry_point.partition(":")[0]).parser().format_help()
     finally:
-        if before is None:
+        if previous is None:
             del os.environ["COLUMNS"]
         else:
-            os.environ["COLUMNS"] = before
+            os.environ["COLUMNS"] = previous
     return f"## {command}\n\n```text\n{text.rstrip()}\n```"

@@ -1,4 +1,4 @@
-"""MkDocs' hook: pages that are made from the code when the site is built, so that they cannot lag behind it."""
+"""MkDocs hook that adds the pages generated from the code when the site is built."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ PAGES = {"reference/commands.md": command_reference.page, "reference/protocol.md
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages."""
+    """Adds the generated pages to the site."""
     for name, page in PAGES.items():
         files.append(File.generated(config, name, content=page()))
     return files

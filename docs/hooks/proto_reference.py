@@ -1,4 +1,4 @@
-"""The protocol's page: every service, message and enum of proto/lorb/v1 with its comments, as protoc reads them."""
+"""Generates the page of the protocol from the services, messages, enums and comments of proto/lorb/v1."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from grpc_tools import protoc
 PROTO = Path(__file__).parents[2] / "proto"
 FILES = ("lorb/v1/rescoring.proto", "lorb/v1/admin.proto")
 _PACKAGE = ".lorb.v1."
-# Numbers of fields within descriptor.proto's messages: what a comment's path is made of.
+# Field numbers in the messages of descriptor.proto. The path of a comment consists of them.
 _MESSAGE, _ENUM, _SERVICE, _FIELD, _NESTED, _VALUE, _METHOD = 4, 5, 6, 2, 3, 2, 2
 _SYNTAX = 12
 _REPEATED = FieldDescriptorProto.LABEL_REPEATED
@@ -27,20 +27,20 @@ Comments = dict[tuple[int, ...], str]
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Returns the page in Markdown."""
     parts = [
         "# Protocol",
-        "Made from the comments of the two files, `proto/lorb/v1/rescoring.proto` and `proto/lorb/v1/admin.proto`; the "
-        "wheel carries both. The package is `lorb.v1`. A field that says `optional` tells absence from 0.",
+        "This page is generated from the comments in `proto/lorb/v1/rescoring.proto` and `proto/lorb/v1/admin.proto`; "
+        "the wheel contains both files. The package is `lorb.v1`. An `optional` field distinguishes absence from 0.",
     ]
-    for file in _described():
+    for file in _file_descriptors():
         parts += _file(file)
     return "\n\n".join(parts) + "\n"
 
 
-def _described() -> list[FileDescriptorProto]:
+def _file_descriptors() -> list[FileDescriptorProto]:
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "described"
+        out = Path(folder) / "descriptors"
         includes = (PROTO, Path(protoc.__file__).parent / "_proto", Path(status_pb2.__file__).parents[2])
         arguments = [
             "protoc",
@@ -76,7 +76,7 @@ def _service(service: ServiceDescriptorProto, path: tuple[int, ...], comments: C
         )
         for number, method in enumerate(service.method)
     )
-    yield _table(("call", "takes → gives", ""), rows)
+    yield _table(("call", "request → response", ""), rows)
 
 
 def _message(message: DescriptorProto, path: tuple[int, ...], comments: Comments) -> Iterator[str]:

@@ -1,11 +1,11 @@
-// Sends one N-best list to LoRB and prints it re-ranked: hypotheses best first, with their posteriors, or "-" where the
-// server had no time to make them.
+// Sends one N-best list to LoRB and prints it re-ranked: hypotheses best first, each with its posterior, or "-" if the
+// answer has none.
 //
 //     apt-get install g++ make pkg-config protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev
 //     make
 //     printf '%s\n' $'-5.1\tthey\'s iron' $'-5.3\tthere\'s iron' | ./rescore localhost:50051 librispeech
 //
-// One hypothesis a line: its first-pass score (natural log, higher is better), a tab, its words.
+// One hypothesis a line: the first-pass score (natural log, higher is better), a tab, the words.
 
 #include <chrono>
 #include <iomanip>

@@ -1,5 +1,5 @@
-// Sends N-best lists to LoRB and prints them re-ranked: hypotheses best first, with their posteriors, or "-" where the
-// server had no time to make them.
+// Sends N-best lists to LoRB and prints them re-ranked: hypotheses best first, each with its posterior, or "-" if the
+// answer has none.
 //
 //     npm ci
 //     node rescore.js localhost:50051 librispeech < lists.jsonl
@@ -21,7 +21,7 @@ const definition = protoLoader.loadSync('lorb/v1/rescoring.proto', {
 });
 const { RescoringService } = grpc.loadPackageDefinition(definition).lorb.v1;
 
-// Resolves to a RescoreResponse; rejects with a grpc.ServiceError, whose code and details tell why.
+// Resolves to a RescoreResponse. Rejects with a grpc.ServiceError, whose code and details give the reason.
 function rescore(client, list, domain) {
   const request = {
     requestId: list.id,

@@ -1,4 +1,4 @@
-"""Links outside the site, whose own mkdocs checks, and names of files and metrics in all documents lead somewhere."""
+"""Links, file names and metric names in the documents exist. MkDocs checks the links inside the site."""
 
 import re
 
@@ -12,14 +12,14 @@ FOLDERS = ("adapters/", "benchmarks/", "client/", "docs/", "proto/", "server/", 
 
 
 def anchors(text):
-    """The anchors that a forge makes of a document's headings."""
+    """Returns the anchors that GitHub generates for the headings of a document."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", OUTSIDE, ids=name_of)
 def test_links_lead_to_files_and_headings(document):
-    """Each link within the repository names a file that is there, and a heading that is in it."""
+    """Each relative link names an existing file, and an existing heading if it has an anchor."""
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
         path, _, anchor = link.partition("#")
@@ -32,7 +32,7 @@ def test_links_lead_to_files_and_headings(document):
 
 
 def test_files_named_in_documents_exist():
-    """A path between backquotes that begins with one of the project's folders is there."""
+    """Each path in backquotes that begins with a folder of the project exists."""
     missing = [
         str(code)
         for document in DOCUMENTS
@@ -43,7 +43,7 @@ def test_files_named_in_documents_exist():
 
 
 def test_metrics_named_in_documents_are_exported():
-    """A metric between backquotes is one of the server's series."""
+    """The server exports each metric that a document names in backquotes."""
     exported = set(re.findall(r"^# HELP (\w+)", generate_latest(Metrics().registry).decode(), re.MULTILINE))
     names = {match for code in map(str, all_inline()) for match in re.findall(r"\blorb_\w+", code)}
     names -= {
@@ -59,5 +59,5 @@ def test_metrics_named_in_documents_are_exported():
 
 
 def all_inline():
-    """The code in sentences of all documents."""
+    """Returns the inline code of all documents."""
     return [code for document in DOCUMENTS for code in inline_code(document)]

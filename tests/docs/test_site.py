@@ -1,4 +1,4 @@
-"""The site builds without a warning and without a network, and its references are whole."""
+"""The site builds without warnings, loads nothing from other hosts, and has complete references."""
 
 import dataclasses
 import html
@@ -24,7 +24,7 @@ pytest.importorskip("mkdocs", reason="the docs extra is not installed: pip insta
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built site."""
+    """The folder of the site, built strictly."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(  # noqa: S603 - our own site
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
@@ -39,29 +39,29 @@ def site(tmp_path_factory):
 
 
 def text_of(page):
-    """A page's text without tags."""
+    """Returns the text of a page without tags."""
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text("utf-8")))
 
 
 def test_every_page_is_built(site):
-    """Strict building means no warning: no dead link, no dead anchor, no page outside the navigation."""
+    """The strict build succeeds and writes every page, including the generated ones."""
     built = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
     written = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in PAGES}
     assert built >= written | {"reference/protocol.html", "reference/commands.html"}
 
 
 def test_pages_load_nothing_from_elsewhere(site):
-    """No script, style, font or image comes from another host: the site works where there is no network."""
+    """No script, style, font or image comes from another host, so that the site works offline."""
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")
         loaded = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=[\"']?([^\"' >]+)", text)
         loaded += re.findall(r"<link[^>]*rel=[\"']?(?:stylesheet|preconnect)[^>]*href=[\"']?([^\"' >]+)", text)
-        assert [place for place in loaded if re.match(r"(?:https?:)?//", place)] == [], page.name
+        assert [url for url in loaded if re.match(r"(?:https?:)?//", url)] == [], page.name
 
 
 @pytest.mark.parametrize("module", [rescoring_pb2, admin_pb2], ids=["rescoring", "admin"])
 def test_the_protocol_page_has_every_name(site, module):
-    """Each service, call, message, field, enum and value of the proto files stands in the page."""
+    """The page contains each service, call, message, field, enum and value of the proto files."""
     file = module.DESCRIPTOR
     names = {name for service in file.services_by_name.values() for name in (service.name, *service.methods_by_name)}
     for message in file.message_types_by_name.values():
@@ -73,7 +73,7 @@ def test_the_protocol_page_has_every_name(site, module):
 
 
 def test_every_name_of_the_protocol_is_explained(site):
-    """No row of the protocol's tables is without the comment that the proto file gives it."""
+    """Each row of the tables on the protocol page has a description."""
     text = (site / "reference" / "protocol.html").read_text("utf-8")
     rows = re.findall(r"<tr>\s*<td>(.*?)</tr>", text, re.DOTALL)
     assert len(rows) > 60
@@ -81,7 +81,7 @@ def test_every_name_of_the_protocol_is_explained(site):
 
 
 def test_the_commands_page_has_every_flag(site):
-    """Each command's help stands in the page, whole."""
+    """The page contains each command with all of its flags."""
     text = text_of(site / "reference" / "commands.html")
     for command in SCRIPTS:
         assert command in text
@@ -97,8 +97,8 @@ def test_the_commands_page_has_every_flag(site):
         ("store", ("weights_digest", "switching_margin", "log_probabilities")),
     ],
 )
-def test_references_are_made_from_docstrings(site, page, words):
-    """The Python pages have what the docstrings name."""
+def test_references_are_generated_from_docstrings(site, page, words):
+    """The Python pages contain names that only the docstrings have."""
     text = text_of(site / "reference" / f"{page}.html")
     assert [word for word in words if word not in text] == []
 
@@ -113,7 +113,7 @@ PUBLIC = [
 
 
 def entry_of(page, name):
-    """The HTML of a name's own entry: what stands between its heading and the next one, without its signature."""
+    """Returns the HTML between a name's heading and the next heading, without the signature."""
     begin = page.index(f'id="{name}"')
     entry = re.split(r"<h[1-6] ", page[page.index("</h", begin) :], maxsplit=1)[0]
     return re.sub(r'<div class="doc-signature.*?</div>', "", entry, flags=re.DOTALL)
@@ -121,7 +121,7 @@ def entry_of(page, name):
 
 @pytest.mark.parametrize(("page", "name", "kind"), PUBLIC, ids=[name for _, name, _ in PUBLIC])
 def test_every_public_class_is_described(site, page, name, kind):
-    """Each has a text in the reference, and so has each member of an enum and each field of a dataclass."""
+    """The reference describes each public class, each member of an enum and each field of a dataclass."""
     text = (site / "reference" / f"{page}.html").read_text("utf-8")
     members = [f"{name}.{member.name}" for member in kind] if issubclass(kind, Enum) else []
     for described in (name, *members):

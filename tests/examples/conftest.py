@@ -1,4 +1,4 @@
-"""What the examples' tests share: a real server of the domain that they ask for, and a recording."""
+"""Fixtures for tests of the examples: a real server and a recording."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def server(tiny_bert, tmp_path_factory):
-    """A server of `librispeech` that ranks by a random adapter of the tiny BERT."""
+    """A server with a random adapter for the domain `librispeech` on the tiny BERT."""
     folder = tmp_path_factory.mktemp("examples-store")
     publication = make_publication(load_base(str(tiny_bert)), "librispeech", seed=1)
     Store(str(folder)).publish(publication, set_stable=True)
@@ -24,5 +24,5 @@ def server(tiny_bert, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recording() -> Path:
-    """Two seconds and a half of flite's voice slt."""
+    """A WAV file with 2.5 s of synthetic speech."""
     return ROOT / "tests" / "data" / "speech" / "restaurant.wav"

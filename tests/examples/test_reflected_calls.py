@@ -1,4 +1,4 @@
-"""The grpcurl and ghz lines of the documentation, made by a client that knows no more than reflection tells it."""
+"""Makes the calls of the documented grpcurl and ghz lines, with messages from the server's reflection service."""
 
 import json
 import re
@@ -22,7 +22,7 @@ BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class DocumentedCall:
-    """One call of a documentation file: what it is sent to, the method and the JSON."""
+    """One call of a documentation file: target, method and JSON fields."""
 
     target: str
     method: str
@@ -30,22 +30,22 @@ class DocumentedCall:
 
 
 def documented_calls(file):
-    """The calls of a file's code blocks that a tool makes."""
+    """Returns the calls that grpcurl and ghz make in the code blocks of a file."""
     blocks = BLOCK.findall((ROOT / file).read_text())
     commands = [shlex.split(block.replace("\\\n", " ")) for block in blocks if block.split(maxsplit=1)[0] in TOOLS]
     return [parsed(words) for words in commands]
 
 
 def parsed(words):
-    """A command line's call."""
+    """Parses the words of a command line into a call."""
     flags, positional, rest = {}, [], iter(words[1:])
     for word in rest:
         if word.startswith("-"):
             flags[word.lstrip("-")] = word in BARE_FLAGS or next(rest)
         else:
             positional.append(word)
-    said = flags.get("d") or flags.get("data") or "{}"
-    fields = json.loads(said.replace("{{.RequestNumber}}", "0"))  # ghz fills its templates in
+    data = flags.get("d") or flags.get("data") or "{}"
+    fields = json.loads(data.replace("{{.RequestNumber}}", "0"))  # ghz replaces its templates
     if words[0] == "ghz":
         service, _, method = flags["call"].rpartition(".")
         return DocumentedCall(positional[0], f"{service}/{method}", fields)
@@ -55,8 +55,8 @@ def parsed(words):
 CALLS = [(file, call) for file in ("README.md", "examples/README.md") for call in documented_calls(file)]
 
 
-def made(channel, call):
-    """The answer to a call, with messages and method built from what the server's reflection says."""
+def make_call(channel, call):
+    """Makes a call with messages and a method from the server's reflection service; returns the answer as a dict."""
     pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     service, _, name = call.method.partition("/")
     method = pool.FindServiceByName(service).methods_by_name[name]
@@ -71,8 +71,8 @@ def made(channel, call):
 
 @pytest.mark.parametrize(("file", "call"), CALLS, ids=[f"{file}:{call.method}" for file, call in CALLS])
 def test_a_documented_call_works_through_reflection(server, file, call):
-    """The JSON fits the reflected message, the method exists where it is called, and the answer is a good one."""
-    answer = made(server.channel, call)
+    """The JSON matches the reflected message, the method exists, and the answer has the expected content."""
+    answer = make_call(server.channel, call)
     assert call.target == "localhost:50051"
     if call.method.endswith("/Rescore"):
         assert answer["outcome"] == "OUTCOME_RESCORED"
@@ -85,15 +85,15 @@ def test_a_documented_call_works_through_reflection(server, file, call):
 
 
 def test_every_kind_of_line_is_documented():
-    """Both tools have their Rescore, and the README has one of them."""
+    """examples/README.md calls Rescore with both tools, and README.md calls it too."""
     rescores = [file for file, call in CALLS if call.method == "lorb.v1.RescoringService/Rescore"]
     assert "README.md" in rescores
     assert rescores.count("examples/README.md") == 2
 
 
-def test_a_field_that_the_contract_lacks_is_noticed(server):
-    """The check fails where documentation and contract part ways."""
+def test_an_unknown_field_is_an_error(server):
+    """A documented call with a field that the protocol does not have fails the check."""
     [call, *_] = (call for _, call in CALLS if call.method.endswith("/Rescore"))
     wrong = DocumentedCall(call.target, call.method, {**call.fields, "n_best": []})
     with pytest.raises(json_format.ParseError, match="n_best"):
-        made(server.channel, wrong)
+        make_call(server.channel, wrong)

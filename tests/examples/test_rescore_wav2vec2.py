@@ -1,4 +1,4 @@
-"""Wav2Vec2 and pyctcdecode as a client: a tiny model's logits, the real beam search, a real server."""
+"""The Wav2Vec2 example with the logits of a tiny model, the real beam search and a real server."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from pyctcdecode import BeamSearchDecoderCTC
 from pyctcdecode.language_model import AbstractLanguageModel
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
-from recordings import samples_of
-from rescore_wav2vec2 import MAX_HYPOTHESES, beam_search, main, nbest_of
+from recordings import read_samples
+from rescore_wav2vec2 import MAX_HYPOTHESES, beam_search, decode_nbest, main
 from support.adapters.tiny_recognisers import make_wav2vec2
 
 
 class ShortWords(AbstractLanguageModel):
-    """A language model that charges each word its letters."""
+    """A language model with the score -0.5 for each letter of a word."""
 
     order = 1
 
@@ -30,7 +30,7 @@ class ShortWords(AbstractLanguageModel):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A Wav2Vec2 as a hub would give it."""
+    """A folder with a tiny Wav2Vec2 model and its processor."""
     return make_wav2vec2(tmp_path_factory.mktemp("wav2vec2"))
 
 
@@ -41,9 +41,9 @@ def wav2vec2(folder):
 
 
 def test_the_beams_are_the_list(wav2vec2, recording):
-    """Distinct lower-case texts with falling scores, all of them the acoustic model's."""
+    """The list has distinct lower-case texts with falling scores that come only from the acoustic model."""
     model, processor = wav2vec2
-    hypotheses = nbest_of(model, processor, beam_search(processor), samples_of(recording)).hypotheses
+    hypotheses = decode_nbest(model, processor, beam_search(processor), read_samples(recording)).hypotheses
     scores = [hypothesis.first_pass_score for hypothesis in hypotheses]
     assert len({hypothesis.transcript for hypothesis in hypotheses}) == len(scores) == MAX_HYPOTHESES
     assert scores == sorted(scores, reverse=True)
@@ -51,11 +51,11 @@ def test_the_beams_are_the_list(wav2vec2, recording):
     assert all(set(h.transcript) <= set("abcdefghijklmnopqrstuvwxyz' ") for h in hypotheses)
 
 
-def test_a_language_model_s_part_is_told(wav2vec2, recording):
-    """The total that ranks the beams is the acoustic score and the language model's, each handed on."""
+def test_component_scores_contain_the_language_model(wav2vec2, recording):
+    """The score of a beam is the sum of its component scores from the acoustic model and the language model."""
     model, processor = wav2vec2
     decoder = BeamSearchDecoderCTC(beam_search(processor)._alphabet, ShortWords())
-    hypotheses = nbest_of(model, processor, decoder, samples_of(recording)).hypotheses
+    hypotheses = decode_nbest(model, processor, decoder, read_samples(recording)).hypotheses
     scores = [hypothesis.first_pass_score for hypothesis in hypotheses]
     assert scores == sorted(scores, reverse=True)
     for hypothesis in hypotheses:
@@ -65,7 +65,7 @@ def test_a_language_model_s_part_is_told(wav2vec2, recording):
 
 
 def test_the_command_rescores_a_recording(server, folder, recording, capsys):
-    """From a folder with a model and a recording to the answer of a server."""
+    """The command decodes a recording with the model of a folder and prints both best hypotheses."""
     assert main([str(recording), "--model", str(folder), "--target", server.target]) == 0
     head, before, after = capsys.readouterr().out.splitlines()
     assert head.endswith(f"{MAX_HYPOTHESES} hypotheses")

@@ -1,17 +1,17 @@
-"""Whisper as a client: a tiny one really generates, a real server rescores its beams."""
+"""The Whisper example with the beam search of a tiny model and a real server."""
 
 import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recordings import samples_of
-from rescore_whisper import NUM_BEAMS, main, nbest_of
+from recordings import read_samples
+from rescore_whisper import NUM_BEAMS, decode_nbest, main
 from support.adapters.tiny_recognisers import make_whisper
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A Whisper as a hub would give it."""
+    """A folder with a tiny Whisper model and its processor."""
     return make_whisper(tmp_path_factory.mktemp("whisper"))
 
 
@@ -22,18 +22,18 @@ def whisper(folder):
 
 
 def test_the_beams_are_the_list(whisper, recording):
-    """As many hypotheses as beams, not one of them many times, with falling scores of log-probabilities."""
-    nbest = nbest_of(*whisper, samples_of(recording))
+    """The list has as many distinct hypotheses as beams, with falling log-probabilities."""
+    nbest = decode_nbest(*whisper, read_samples(recording))
     scores = [hypothesis.first_pass_score for hypothesis in nbest.hypotheses]
     assert len({hypothesis.transcript for hypothesis in nbest.hypotheses}) == len(scores) == NUM_BEAMS
     assert scores == sorted(scores, reverse=True)
     assert scores[0] < 0
 
 
-def test_the_best_beam_is_whisper_s_own(whisper, recording):
-    """The list begins with what Whisper's generate() decodes, with its score: the prompt is the same."""
+def test_the_best_beam_is_the_result_of_whispers_generate(whisper, recording):
+    """The first hypothesis has the text and the score of Whisper's own generate(), so the prompt is the same."""
     model, processor = whisper
-    waveform = torch.frombuffer(bytearray(samples_of(recording)), dtype=torch.int16).float() / 2**15
+    waveform = torch.frombuffer(bytearray(read_samples(recording)), dtype=torch.int16).float() / 2**15
     inputs = processor(waveform.numpy(), sampling_rate=16_000, return_attention_mask=True, return_tensors="pt")
     output = model.generate(
         inputs.input_features,
@@ -42,14 +42,14 @@ def test_the_best_beam_is_whisper_s_own(whisper, recording):
         return_dict_in_generate=True,
         output_scores=True,
     )
-    best = nbest_of(model, processor, samples_of(recording)).hypotheses[0]
+    best = decode_nbest(model, processor, read_samples(recording)).hypotheses[0]
     [own] = processor.batch_decode(output.sequences, skip_special_tokens=True)
     assert best.transcript == own.strip()
     assert best.first_pass_score == pytest.approx(output.sequences_scores.item(), rel=1e-4)
 
 
 def test_the_command_rescores_a_recording(server, folder, recording, capsys):
-    """From a folder with a model and a recording to the answer of a server."""
+    """The command decodes a recording with the model of a folder and prints both best hypotheses."""
     assert main([str(recording), "--model", str(folder), "--target", server.target]) == 0
     head, before, after = capsys.readouterr().out.splitlines()
     assert head.endswith(f"{NUM_BEAMS} hypotheses")

@@ -1,4 +1,4 @@
-"""The commands that the package installs, with their own parsers."""
+"""The commands that the package installs, and their parsers."""
 
 import argparse
 import tomllib
@@ -10,12 +10,12 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
 def parser_of(command):
-    """A new parser of one command, "lorb-serve" for instance: the one that its main() uses."""
+    """Creates the parser of a command such as "lorb-serve"."""
     return import_module(SCRIPTS[command].partition(":")[0]).parser()
 
 
 def actions_of(parser):
-    """All arguments of a parser and of its subcommands."""
+    """Yields all arguments of a parser and of its subcommands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for subparser in action.choices.values():
@@ -25,5 +25,5 @@ def actions_of(parser):
 
 
 def flags_of(parser):
-    """All option strings, those of its subcommands too."""
+    """Returns all option strings of a parser and of its subcommands."""
     return {flag for action in actions_of(parser) for flag in action.option_strings}

@@ -1,4 +1,4 @@
-"""A compose project of the repository's own docker-compose.yml, apart from any other: names, images, ports, volumes."""
+"""Runs the repository's docker-compose.yml as a separate project with its own names, images, ports and volumes."""
 
 import os
 import socket
@@ -14,19 +14,20 @@ from lorb_adapters.store.store import Store
 
 ROOT = Path(__file__).parents[3]
 SERVER_IMAGE, TRAIN_IMAGE = "lorb-test:server", "lorb-test:train"
-SHIPPED = Store(str(ROOT / "adapters" / "store")).resolve(DomainSelector("librispeech"))  # the version of its stable
-NUM_LISTS = 60  # of each part of the sample, for containers
-WAIT_SECONDS = 600  # for a build or a start on a machine that does other things too
+SHIPPED = Store(str(ROOT / "adapters" / "store")).resolve(DomainSelector("librispeech"))  # the stable version
+NUM_LISTS = 60  # lists of each part of the sample in the containers
+WAIT_SECONDS = 600  # long enough for a build or a start on a busy machine
 
 _ports = count(20000 + os.getpid() % 10000)
 
 
 class Compose:
-    """The command `docker compose` for one project, and the project's containers.
+    """Runs `docker compose` for one project and finds its containers.
 
     Attributes:
-        engine: the `docker` package's client.
-        ports, metrics_ports: of this machine, one for each replica.
+        engine: the client of the `docker` package.
+        ports: ports of this machine, one for each replica.
+        metrics_ports: ports of this machine for the metrics, one for each replica.
     """
 
     def __init__(self, engine, *, replicas=1, **environment):
@@ -45,7 +46,7 @@ class Compose:
         }
 
     def __call__(self, *arguments):
-        """Runs a subcommand to its end and returns what it wrote; AssertionError with all of that where it fails."""
+        """Runs a subcommand and returns its output. Raises AssertionError with the output if it fails."""
         command = ["docker", "compose", "--project-name", self.name, "--file", ROOT / "docker-compose.yml", *arguments]
         run = subprocess.run(  # noqa: S603
             command, env=self._environment, capture_output=True, text=True, timeout=2 * WAIT_SECONDS
@@ -54,32 +55,35 @@ class Compose:
         return run.stdout + run.stderr
 
     def containers(self, service="server"):
-        """A service's containers that are there, stopped ones included, by number."""
+        """Returns the containers of a service by number, including stopped ones."""
         labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
         found = self.engine.containers.list(all=True, filters={"label": labels})
-        return sorted(found, key=lambda one: int(one.labels["com.docker.compose.container-number"]))
+        return sorted(found, key=lambda container: int(container.labels["com.docker.compose.container-number"]))
 
     @property
     def network(self):
-        """The name of the network that the servers are on."""
+        """The name of the project's network."""
         return f"{self.name}_default"
 
     def down(self):
-        """Takes all of it away, volumes too."""
+        """Removes all containers, networks and volumes of the project."""
         self(
             "--profile", "monitoring", "--profile", "train", "down", "--volumes", "--remove-orphans", "--timeout", "30"
         )
 
 
 def builder_settings(engine):
-    """Where builds find torch: a machine that keeps wheels in an image of this name reaches no index of its own."""
+    """Returns build settings for a machine without a package index that has an image `local/wheels` with wheels."""
     if "WHEELS_IMAGE" in os.environ or not engine.images.list("local/wheels"):
         return {}
     return {"WHEELS_IMAGE": "local/wheels", "TORCH_INDEX_URL": ""}
 
 
 def wait_until(condition, container=None):
-    """Returns what `condition` gives once that is true; AssertionError, with a container's log, where it never is."""
+    """Calls `condition` until it returns a true value, and returns that.
+
+    Raises AssertionError with the container's log after WAIT_SECONDS.
+    """
     limit = time.monotonic() + WAIT_SECONDS
     while not (value := condition()):
         log = container.logs(tail=30).decode() if container is not None and time.monotonic() > limit else ""
@@ -89,13 +93,13 @@ def wait_until(condition, container=None):
 
 
 def is_healthy(container):
-    """Whether the image's own health check says so."""
+    """Whether the health check of the image reports "healthy"."""
     container.reload()
     return container.attrs["State"].get("Health", {}).get("Status") == "healthy"
 
 
 def free_ports(number):
-    """So many ports in a row that nobody listens on, and that were not given before."""
+    """Returns consecutive free ports that no earlier call returned."""
     while True:
         ports = range(first := next(_ports), first + number)
         with ExitStack() as held:

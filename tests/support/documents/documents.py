@@ -1,4 +1,4 @@
-"""The project's documents, and what stands in them as code."""
+"""The project's documents, and the code in them."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PAGES = tuple(sorted(ROOT.glob("docs/**/*.md")))
-OUTSIDE = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("examples/*.md")))  # of the site
+OUTSIDE = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("examples/*.md")))  # documents outside the site
 DOCUMENTS = (*OUTSIDE, *PAGES)
 _FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -16,23 +16,23 @@ _SHELL = ("", "sh", "bash", "console")
 
 @dataclass(frozen=True)
 class Code:
-    """A command line, or a piece of code within a sentence."""
+    """A command line or inline code of a document."""
 
     document: str
     text: str
 
     def __str__(self):
-        """Names the test."""
+        """The document and the beginning of the code, as the name of a test."""
         return f"{self.document}: {self.text[:60]}"
 
 
 def name_of(document):
-    """A document's path from the root."""
+    """Returns the path of a document relative to the root."""
     return document.relative_to(ROOT).as_posix()
 
 
 def command_lines(document):
-    """The lines to type: of a session those behind "$ ", of other shell blocks all, joined at a backslash."""
+    """Yields the command lines of shell blocks, joined at backslashes; in a session only those after "$ "."""
     for _, language, block in _FENCED.findall(document.read_text("utf-8")):
         if language in _SHELL:
             lines = block.replace("\\\n", " ").splitlines()
@@ -41,13 +41,13 @@ def command_lines(document):
 
 
 def inline_code(document):
-    """What stands between backquotes, outside blocks."""
+    """Returns the code in backquotes outside code blocks."""
     prose = _FENCED.sub("", document.read_text("utf-8"))
     return [Code(name_of(document), text) for text in _INLINE.findall(prose)]
 
 
 def simple_commands(line):
-    """The words of each command of a line, as a shell would split it; redirections end one."""
+    """Yields the words of each command of a line, split as a shell does; a redirection ends a command."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words = []

@@ -82,7 +82,7 @@ cases = st.one_of(_edited, _decodable, _any)
 
 # gRPC itself refuses bytes that are no protobuf, before they reach the service.
 UNDECODABLE = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
-PROPER = frozenset(
+EXPECTED = frozenset(
     {
         grpc.StatusCode.OK,
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -103,7 +103,7 @@ def send(server: RunningServer, method: str, content: bytes) -> str:
         code, details = grpc.StatusCode.OK, ""
     except grpc.RpcError as error:
         code, details = error.code(), error.details()
-    assert code in (UNDECODABLE if _is_undecodable(method, content) else PROPER), (method, code, details)
+    assert code in (UNDECODABLE if _is_undecodable(method, content) else EXPECTED), (method, code, details)
     return str(code.name)
 
 
@@ -127,6 +127,6 @@ def _is_undecodable(method: str, content: bytes) -> bool:
         kind = {name: type(message) for name, message in SEEDS}[method]
     try:
         kind.FromString(content)
-    except Exception:  # whatever protobuf raises
+    except Exception:  # protobuf raises several types
         return True
     return False

@@ -37,8 +37,8 @@ class FuzzedVersion:
     def load_edited(self, name: str, edits_of_file: list, forged: bool) -> str:
         """Loads the version with one file edited; returns "refused" or "loaded".
 
-        With `forged` the manifest gets the edited file's sha256, so that only its content can give it away. Raises
-        AssertionError where an edit goes unnoticed, and whatever the loader raises beside LorbError.
+        With `forged` the manifest gets the sha256 of the edited file, so that only the content can reveal the edit.
+        Raises AssertionError if an edit is not noticed, and any error of the loader that is not a LorbError.
         """
         changed = {name: edited(self._files[name], edits_of_file)}
         if forged and name not in (MANIFEST, SIGNATURE):

@@ -16,14 +16,14 @@ def _named(common_name):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _written_key(key, path, encryption=serialization.NoEncryption()):  # noqa: B008 - it has no state
+def _write_key(key, path, encryption=serialization.NoEncryption()):  # noqa: B008 - NoEncryption has no state
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
     return path
 
 
 def locked_key(path: Path) -> Path:
     """A file with an encrypted private key."""
-    return _written_key(ec.generate_private_key(ec.SECP256R1()), path, serialization.BestAvailableEncryption(b"secret"))
+    return _write_key(ec.generate_private_key(ec.SECP256R1()), path, serialization.BestAvailableEncryption(b"secret"))
 
 
 class Authority:
@@ -49,7 +49,7 @@ class Authority:
         certificate = self._folder / f"{file or common_name}.crt"
         begin = -1 if days > 0 else days - 1
         certificate.write_bytes(self._signed(_named(common_name), key.public_key(), begin, days, names))
-        return certificate, _written_key(key, self._folder / f"{file or common_name}.key")
+        return certificate, _write_key(key, self._folder / f"{file or common_name}.key")
 
     def _signed(self, subject, public_key, begin_days, end_days, names):
         """A signed certificate; one of an authority if `names` is None."""

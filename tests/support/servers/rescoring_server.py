@@ -78,7 +78,7 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
         return response_from_info(self.info)
 
     def methods(self):
-        """The methods called so far."""
+        """Returns the names of the methods called so far."""
         return [method for method, *_ in self.calls]
 
     def wait_for_calls(self, number):
