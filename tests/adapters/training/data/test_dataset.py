@@ -53,7 +53,7 @@ def test_other_formats_are_read_with_their_options(encoder):
         "exclaimed trot of course",
         "of course it ain't said missus bozzle",
     ]
-    assert "8 scores made of costs: -(0.1 * acoustic + graph)" in data.notices
+    assert "8 scores computed from costs: -(0.1 * acoustic + graph)" in data.notices
 
 
 def test_the_audit_is_logged_before_its_error(tmp_path, encoder):
