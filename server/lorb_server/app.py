@@ -69,9 +69,9 @@ class App:
         self.registry = self._runtime.registry
         self._base = base_info(parts.base)
         scorer, text_encoder = self._runtime.scorer, parts.base.text_encoder
-        needs = (config, self._base, text_encoder, self.registry, scorer, self.metrics, self.health)
-        self.fronts = Fronts(*needs, on_failure=self._fail) if config.front_processes else None
-        self._calls = self.fronts or CallServer(*needs)
+        dependencies = (config, self._base, text_encoder, self.registry, scorer, self.metrics, self.health)
+        self.fronts = Fronts(*dependencies, on_failure=self._fail) if config.front_processes else None
+        self._calls = self.fronts or CallServer(*dependencies)
         if self.fronts is not None:
             self.health.on_change = self.fronts.note_change
             self.registry.domains.add_listener(self.fronts.note_change)
