@@ -1,4 +1,4 @@
-"""Memory of a process: how much it took, and how glibc is told to keep it, within bounds."""
+"""The process's memory: how much it uses, and how long glibc keeps what was freed."""
 
 import ctypes
 import resource
@@ -11,11 +11,11 @@ _ONE_GIB = 1 << 30
 
 
 def keep_freed_pages() -> None:
-    """Lets glibc reuse the pages of freed tensors instead of returning them to the kernel after every operation.
+    """Makes glibc reuse the pages of freed tensors instead of returning them to the kernel after every operation.
 
-    A pass allocates the same tens of megabytes again and again; faulting the pages in anew cost a tenth of a training
-    step's time. The thresholds hold for the main arena only, so there is to be no other: on a thread of its own the
-    model was a quarter slower. Call it before any thread is started. In a loop of passes `KeptPages` bounds it.
+    Every batch allocates the same tens of megabytes; faulting the pages in again took a tenth of a training step. The
+    thresholds apply to the main arena alone, so this also limits glibc to one arena: with an arena of its own, the
+    model's thread was a quarter slower. Call it before any thread starts. In a long loop use `HeapTrimmer` too.
     """
     mallopt = _glibc("mallopt")
     if mallopt is not None:
@@ -24,42 +24,42 @@ def keep_freed_pages() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
-class KeptPages:
-    """Bounds what a loop of passes keeps of freed memory.
+class HeapTrimmer:
+    """Limits the freed memory that a loop of batches keeps.
 
-    What is made between two steps and stays, as a kernel that oneDNN compiled for a new length, stands between freed
-    tensors, and what does not fit into the holes makes the heap grow. When they have become much, the kernel gets the
-    pages of all holes back, which takes milliseconds; after every step they would be faulted in anew.
+    Long-lived allocations between two steps, such as a kernel that oneDNN compiles for a new length, fragment the heap:
+    tensors that fit no hole make it grow. Beyond the limit, the pages of all holes go back to the kernel, which takes
+    milliseconds. After every step would be too often: the next step would fault the pages in again.
     """
 
-    def __init__(self, most_bytes: int = _ONE_GIB) -> None:
-        """most_bytes: kept beyond what the process held when it last gave all back, what is in use included."""
-        self._most = most_bytes
-        self._floor = resident_bytes()
+    def __init__(self, max_growth_bytes: int = _ONE_GIB) -> None:
+        """max_growth_bytes: growth of the resident memory, in use or freed, since the last trim."""
+        self._max_growth_bytes = max_growth_bytes
+        self._last_bytes = resident_bytes()
 
-    def bound(self) -> bool:
-        """Between passes; returns whether freed pages went back."""
+    def trim_if_grown(self) -> bool:
+        """Trims the heap if memory grew beyond the limit; returns whether it did. Call it between steps."""
         trim = _glibc("malloc_trim")
-        if trim is None or resident_bytes() - self._floor <= self._most:
+        if trim is None or resident_bytes() - self._last_bytes <= self._max_growth_bytes:
             return False
         trim(0)
-        self._floor = resident_bytes()
+        self._last_bytes = resident_bytes()
         return True
 
 
 def resident_bytes() -> int:
-    """What the process holds now; 0 where there is no Linux to ask."""
+    """Returns the resident memory of the process, in bytes; 0 on systems other than Linux."""
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
 def _glibc(name: str) -> Callable[..., int] | None:
-    """One of its functions; None on another system or with another C library."""
+    """Returns a function of glibc; None on another system or with another C library."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held, in bytes."""
+    """Returns the peak resident memory of the process, in bytes."""
     kilobytes_or_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes_or_bytes * (1 if sys.platform == "darwin" else 1024)

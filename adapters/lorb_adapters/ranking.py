@@ -1,4 +1,6 @@
-"""From scores to an order: combination, posteriors, selection. Pure; trainer and server share it.
+"""Ranks a list by its scores: combined scores, posteriors, and selection by MAP or minimum Bayes risk.
+
+Trainer and server share these pure functions. Scores are natural log, higher is better.
 
 combined_i  = first_pass_i + weight * rescoring_i
 posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        over the distinct texts
@@ -24,13 +26,13 @@ LogProbabilities = Annotated[tuple[Finite, ...], Meta(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class RankPrior:
-    """Stands in for first-pass scores in a list that has none.
+    """Replaces first-pass scores in lists that have none.
 
     Attributes:
-        log_probabilities: log P(the hypothesis at this rank is the best of its list), never rising with the rank.
-        weight: on the rescoring score, tuned on dev with these.
-        posterior_scale: calibrated on dev with these.
-        switching_margin: as in `Ranking`, tuned on dev with these.
+        log_probabilities: natural log P(the hypothesis at this rank is the list's best), not rising with the rank.
+        weight: factor of the rescoring score, 0 or more, tuned on dev with these log probabilities.
+        posterior_scale: factor of combined scores in the softmax, calibrated on dev with these log probabilities.
+        switching_margin: the lead in combined score that another hypothesis needs to replace the first one.
     """
 
     log_probabilities: LogProbabilities
@@ -39,7 +41,7 @@ class RankPrior:
     switching_margin: NonNegative = 0.0
 
     def scores(self, count: int) -> list[float]:
-        """Log probabilities of the first `count` ranks; beyond the known ones they fall as 1 / rank."""
+        """Returns the log probabilities of the first `count` ranks; beyond the fitted ranks they fall as 1 / rank."""
         known = self.log_probabilities
         last, num_known = known[-1], len(known)
         beyond = [last - math.log((rank + 1) / num_known) for rank in range(num_known, count)]
@@ -48,13 +50,13 @@ class RankPrior:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What an adapter knows about ranking; travels in its manifest.
+    """The parameters of an adapter's ranking, stored in its manifest.
 
     Attributes:
-        weight: beta on the rescoring score, 0 or more, tuned on dev.
-        posterior_scale: above 0, calibrated on dev.
-        switching_margin: how far (in combined score) another hypothesis must lead before it replaces the first
-            pass's best; 0 or more.
+        weight: factor of the rescoring score (beta), 0 or more, tuned on dev.
+        posterior_scale: factor of combined scores in the softmax, above 0, calibrated on dev.
+        switching_margin: the lead in combined score that another hypothesis needs to replace the first pass's best;
+            0 or more.
         rank_prior: for lists without first-pass scores.
     """
 
@@ -64,16 +66,16 @@ class Ranking:
     rank_prior: RankPrior
 
     def tuned(self, *, has_scores: bool) -> "Ranking | RankPrior":
-        """What was tuned for lists with first-pass scores, or for lists without."""
+        """Returns the parameters tuned for lists with first-pass scores, or for lists without."""
         return self if has_scores else self.rank_prior
 
     def to_json(self) -> dict[str, Any]:
-        """The object `ranking` of a manifest."""
+        """Returns the object `ranking` of a manifest."""
         return to_json(self)
 
     @classmethod
     def from_json(cls, value: object) -> "Ranking":
-        """Reads what `to_json` wrote; raises InvalidAdapter naming the field.
+        """Reads the object `ranking` of a manifest; raises InvalidAdapter that names the field.
 
         A rank prior without a switching margin, as in the first manifests, has margin 0.
         """
@@ -88,13 +90,13 @@ def rank(
     ranking: Ranking,
     options: RescoreOptions,
 ) -> tuple[RankedHypothesis, ...]:
-    """Puts a list in its new order, best first, with its scores.
+    """Ranks a list by its rescoring scores, best first.
 
-    distinct: `nbest.distinct()`; rescoring_scores and truncated: for the first k of them. Where k is less than all,
-    the rest follow in first-pass order without scores. Copies of a text come right behind it, with posterior 0.
+    distinct: `nbest.distinct()`; rescoring_scores and truncated: for the first k of them. The other texts follow in
+    first-pass order without scores. Copies of a text come right after it, with posterior 0.
     """
-    first_pass_scores, weight, scale, margin = _terms(distinct, ranking, options)
-    combined = [f + weight * r for f, r in zip(first_pass_scores, rescoring_scores, strict=False)]
+    first_pass, weight, scale, margin = _terms(distinct, ranking, options)
+    combined = [f + weight * r for f, r in zip(first_pass, rescoring_scores, strict=False)]
     posteriors = softmax([scale * score for score in combined])
     if options.selection is Selection.MBR:
         order = mbr_order([each.transcript for each in distinct], combined, posteriors)
@@ -109,23 +111,23 @@ def rank(
     return tuple(ranked[: options.top_n or None])
 
 
-def first_pass(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
-    """The list in first-pass order without new scores, copies right behind their text."""
+def rank_by_first_pass(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
+    """Returns the list in first-pass order without scores; copies come right after their text."""
     ranked = [each for text in nbest.distinct() for each in _copies(nbest, text, None, truncated=False)]
     return tuple(ranked[: options.top_n or None])
 
 
-def sole(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
-    """The answer to a list with one distinct text, which needs no model: posterior 1, no rescoring score."""
+def rank_single_text(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
+    """Returns a list with one distinct text, which needs no model: its posterior is 1, it has no rescoring score."""
     [text] = nbest.distinct()
     ranked = _copies(nbest, text, (None, None, 1.0), truncated=False)
     return tuple(ranked[: options.top_n or None])
 
 
 def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[int]:
-    """Positions by combined score, highest first; ties keep their order. `combined` is in first-pass order.
+    """Returns positions by combined score, highest first; ties keep their order.
 
-    The first pass's best stays in front unless another leads it by more than the margin.
+    combined: in first-pass order. The first pass's best stays first unless another leads it by more than the margin.
     """
     order = sorted(range(len(combined)), key=lambda i: -combined[i])
     if order and order[0] != 0 and combined[order[0]] - combined[0] <= switching_margin:
@@ -135,9 +137,9 @@ def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[
 
 
 def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]) -> list[int]:
-    """Positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
+    """Returns positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
 
-    Only the 32 likeliest vote and stand; the rest follow by combined score. Ties go by combined score.
+    Only the 32 likeliest are compared, with each other; the rest follow by combined score. Ties keep that order too.
     """
     by_score = map_order(combined)
     likeliest = by_score[:MAX_MBR_HYPOTHESES]
@@ -149,7 +151,7 @@ def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors:
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Probabilities of natural-log values; safe for any finite size."""
+    """Returns the probabilities of natural-log values; does not overflow for any finite values."""
     highest = max(logits)
     exponentials = [math.exp(logit - highest) for logit in logits]
     total = math.fsum(exponentials)
@@ -157,7 +159,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) -> list[float]:
-    """The recogniser's scores, or the rank prior's where it gave none."""
+    """Returns the recogniser's scores, or the rank prior's where it gave none."""
     known = [each.first_pass_score for each in distinct if each.first_pass_score is not None]
     return known or prior.scores(len(distinct))
 
@@ -165,7 +167,7 @@ def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) 
 def _terms(
     distinct: Sequence[DistinctHypothesis], ranking: Ranking, options: RescoreOptions
 ) -> tuple[list[float], float, float, float]:
-    """First-pass scores, weight, posterior scale and switching margin: the rank prior's for a list without scores."""
+    """Returns first-pass scores, weight, posterior scale and switching margin; without scores, the rank prior's."""
     tuned = ranking.tuned(has_scores=distinct[0].first_pass_score is not None)
     weight = tuned.weight if options.rescoring_weight is None else options.rescoring_weight
     return first_pass_scores(distinct, ranking.rank_prior), weight, tuned.posterior_scale, tuned.switching_margin

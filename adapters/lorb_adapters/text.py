@@ -1,4 +1,4 @@
-"""From transcripts to token ids: normalisation, tokenisation, and the special tokens around them."""
+"""Turns transcripts into token ids: normalisation, tokenisation and special tokens."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,21 @@ from tokenizers import Tokenizer
 
 from lorb.errors import InvalidAdapter
 
-_MARKS = ("Mn", "Mc")  # vowels and tones of many scripts are no letters to Unicode
-_INSIDE_WORDS = "'-\u200c\u200d"  # apostrophe, hyphen, and the joiners that say how letters around them are written
+# Unicode categories of combining marks: the vowels and tones of many scripts are not letters to Unicode.
+_MARKS = ("Mn", "Mc")
+# Apostrophe, hyphen, and the zero-width joiner and non-joiner, which change how the letters around them are written.
+_INSIDE_WORDS = "'-\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True)
 class TextNormalization:
-    """How a transcript is written before the model reads it. Travels in the adapter.
+    """How a transcript is normalised for the model. Stored in the adapter's manifest.
 
-    Unicode is composed (NFC) and white space collapsed in any case. The answer carries the transcript as sent.
+    Unicode is always composed (NFC) and white space always collapsed. Answers have the transcript as it was sent.
 
     Attributes:
-        lowercase: fold case; an uncased base does so itself.
-        strip_punctuation: drop all but letters with their marks, digits, and apostrophes, hyphens and joiners inside a
+        lowercase: convert to lower case; an uncased base does so itself.
+        strip_punctuation: keep only letters with their marks, digits, and apostrophes, hyphens and joiners inside a
             word; a typographic apostrophe becomes a plain one.
     """
 
@@ -30,7 +32,7 @@ class TextNormalization:
     strip_punctuation: bool = False
 
     def apply(self, text: str) -> str:
-        """The text as the model reads it."""
+        """Returns the normalised text."""
         text = unicodedata.normalize("NFC", text)
         if self.lowercase:
             text = text.lower()
@@ -39,12 +41,12 @@ class TextNormalization:
         return " ".join(text.split())
 
     def to_json(self) -> dict[str, bool]:
-        """As it stands in a manifest."""
+        """Returns the object `normalization` of a manifest."""
         return {"lowercase": self.lowercase, "strip_punctuation": self.strip_punctuation}
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> "TextNormalization":
-        """Reads what `to_json` wrote; raises InvalidAdapter naming the key."""
+        """Reads the object `normalization` of a manifest; raises InvalidAdapter that names the key."""
         flags = {}
         for key in ("lowercase", "strip_punctuation"):
             flag = value.get(key)
@@ -55,7 +57,7 @@ class TextNormalization:
 
 
 def _strip_punctuation(text: str) -> str:
-    """The text with a blank in place of all that belongs to no word."""
+    """Returns the text with a space in place of every character that is not part of a word."""
     kept = []
     in_word = False
     for char, following in zip_longest(text, text[1:], fillvalue=""):
@@ -71,14 +73,14 @@ def _strip_punctuation(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EncodedHypothesis:
-    """One hypothesis as the model reads it.
+    """The tokens of one hypothesis.
 
     Attributes:
-        token_ids: with the special tokens, and the context in front where the adapter uses it.
-        type_ids: the segment of each token.
-        scored_from: the hypothesis' first token; scored are all from there, the closing separator included,
+        token_ids: special tokens included, preceded by the context where the adapter uses one.
+        type_ids: the token type (segment) of each token.
+        scored_from: the hypothesis' first token. All tokens from it on are scored, the closing separator included,
             so that an empty transcript has a score too.
-        truncated: whether the hypothesis was cut to fit.
+        truncated: whether the hypothesis was cut to fit the encoder.
     """
 
     token_ids: tuple[int, ...]
@@ -88,13 +90,13 @@ class EncodedHypothesis:
 
     @property
     def num_tokens(self) -> int:
-        """How many tokens the model reads."""
+        """The number of tokens."""
         return len(self.token_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """The special tokens around the segments, and the segments' types, read off the tokenizer itself."""
+    """The special tokens around the segments, and the segments' token types, as the tokenizer writes them."""
 
     before: tuple[int, ...]
     between: tuple[int, ...]
@@ -104,13 +106,13 @@ class _Template:
 
 
 class TextEncoder:
-    """Turns the hypotheses of a list into rows. Thread-safe: the tokenizer is never changed after construction.
+    """Encodes the hypotheses of lists. Thread-safe: the tokenizer does not change after construction.
 
-    Special tokens in a transcript ("[SEP]") are text here, not markup.
+    Special tokens in a transcript, such as "[SEP]", are encoded as text.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
-        """Takes over `tokenizer`; `max_tokens` is the longest row that the encoder has positions for."""
+        """Takes ownership of `tokenizer`. max_tokens: the number of positions that the encoder has."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
@@ -120,21 +122,21 @@ class TextEncoder:
         self._pair = self._template(pair=True)
 
     def to_json(self) -> dict[str, Any]:
-        """All that it is made of, for a process that does not load the base."""
+        """Returns the tokenizer and the limit, for a process that does not load the base."""
         return {"tokenizer": self._tokenizer.to_str(), "max_tokens": self.max_tokens}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "TextEncoder":
-        """One that encodes as the one that `to_json` came from."""
+        """Creates an encoder from the result of `to_json`."""
         return cls(Tokenizer.from_str(content["tokenizer"]), max_tokens=content["max_tokens"])
 
     @property
     def num_closing_tokens(self) -> int:
-        """How many separators end a row without context; they are scored, and are no token of the text."""
+        """The number of separators after a hypothesis without context. They are scored too."""
         return len(self._single.after)
 
     def token_id(self, token: str) -> int | None:
-        """Of a token by its name, such as "[MASK]"; None where the tokenizer has none of that name."""
+        """Returns the id of a token such as "[MASK]"; None where the tokenizer has no such token."""
         number: int | None = self._tokenizer.token_to_id(token)
         return number
 
@@ -145,10 +147,10 @@ class TextEncoder:
         normalization: TextNormalization,
         uses_context: bool,
     ) -> list[EncodedHypothesis]:
-        """Encodes one list, in its order.
+        """Encodes the hypotheses of one list, in order.
 
-        Where a row is too long, the context loses its beginning first, then every hypothesis of the list its end,
-        at the same position.
+        If they do not fit the encoder, the context is cut first, at its beginning. Then all hypotheses are cut at one
+        position.
         """
         texts = [normalization.apply(text) for text in transcripts]
         hypotheses = self._tokenize(texts)
@@ -160,20 +162,20 @@ class TextEncoder:
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
     ) -> list[tuple[EncodedHypothesis, tuple[int, ...]]]:
-        """Each text as `encode` has it without context, and for each of its tokens the number of its word, from 0.
+        """Encodes each text without context; returns for each the tokens and the word number of every token, from 0.
 
-        Words are what white space parts in the normalised text. The special tokens before the text have -1, the
-        closing separator has the number of words.
+        Words are separated by white space in the normalised text. The special tokens before the text have the number
+        -1, the closing separator has the number of words.
         """
-        written = [normalization.apply(text) for text in texts]
+        normalized = [normalization.apply(text) for text in texts]
         encoded = []
         for text, encoding in zip(
-            written, self._tokenizer.encode_batch(written, add_special_tokens=False), strict=True
+            normalized, self._tokenizer.encode_batch(normalized, add_special_tokens=False), strict=True
         ):
             [row] = self._rows(self._single, (), [tuple(encoding.ids)])
-            num_kept = row.num_tokens - row.scored_from - len(self._single.after)
-            # a token's last character is in its word; what it begins with may be the space in front
-            words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_kept]]
+            num_text_tokens = row.num_tokens - row.scored_from - len(self._single.after)
+            # a token's last character is in its word; its first may be the space before the word
+            words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_text_tokens]]
             num_words = len(text.split())
             encoded.append((row, (*[-1] * row.scored_from, *words, *[num_words] * len(self._single.after))))
         return encoded
@@ -185,10 +187,10 @@ class TextEncoder:
     def _rows(
         self, template: _Template, context: tuple[int, ...], hypotheses: Sequence[tuple[int, ...]]
     ) -> list[EncodedHypothesis]:
-        room = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
-        longest = min(room, max(map(len, hypotheses)))
-        room_for_context = room - longest
-        context = context[max(0, len(context) - room_for_context) :]
+        max_text_tokens = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
+        longest = min(max_text_tokens, max(map(len, hypotheses)))
+        max_context_tokens = max_text_tokens - longest
+        context = context[max(0, len(context) - max_context_tokens) :]
         head = (*template.before, *context, *template.between)
         head_types = (template.first_type,) * len(head)
         return [
@@ -202,7 +204,7 @@ class TextEncoder:
         ]
 
     def _template(self, *, pair: bool) -> _Template:
-        """Reads the special tokens off an encoded example, so that every family's own layout is kept."""
+        """Reads the special tokens from an encoded example, because every family has its own layout."""
         [word] = self._tokenize(["a"])
         encoding = self._tokenizer.encode("a", "a" if pair else None, add_special_tokens=True)
         ids, types = tuple(encoding.ids), tuple(encoding.type_ids)
@@ -218,7 +220,7 @@ class TextEncoder:
 
 
 def _find(ids: tuple[int, ...], part: tuple[int, ...], start: int) -> int:
-    for at in range(start, len(ids) - len(part) + 1):
-        if ids[at : at + len(part)] == part:
-            return at
-    raise ValueError("the tokenizer's template hides the text it encodes")
+    for position in range(start, len(ids) - len(part) + 1):
+        if ids[position : position + len(part)] == part:
+            return position
+    raise ValueError("the tokenizer's special tokens cannot be told from the text that they enclose")

@@ -1,4 +1,4 @@
-"""Ranking: combination, posteriors, copies, margins, minimum Bayes risk, and what stands where scores are missing."""
+"""Ranking: combined scores, posteriors, copies, margins, minimum Bayes risk, and lists without scores."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from lorb.errors import InvalidAdapter
 from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import RescoreOptions, Selection
-from lorb_adapters.ranking import Ranking, RankPrior, first_pass, map_order, mbr_order, rank, softmax, sole
+from lorb_adapters.ranking import (
+    Ranking,
+    RankPrior,
+    map_order,
+    mbr_order,
+    rank,
+    rank_by_first_pass,
+    rank_single_text,
+    softmax,
+)
 
 PRIOR = RankPrior((-0.1, -2.0, -3.0), weight=0.5, posterior_scale=2.0)
 RANKING = Ranking(weight=2.0, posterior_scale=0.5, switching_margin=0.0, rank_prior=PRIOR)
@@ -23,7 +32,7 @@ words = st.sampled_from(["a", "b", "a b", "b a", "a b c", ""])
 
 @st.composite
 def scored_lists(draw):
-    """A list, with or without first-pass scores, and a rescoring score for each of its distinct texts."""
+    """Draws a list, with or without first-pass scores, and a rescoring score for each of its distinct texts."""
     transcripts = draw(st.lists(words, min_size=1, max_size=8))
     first = draw(st.one_of(st.none(), st.lists(scores, min_size=len(transcripts), max_size=len(transcripts))))
     nbest = NBest(tuple(Hypothesis(text, None if first is None else first[i]) for i, text in enumerate(transcripts)))
@@ -37,9 +46,9 @@ def ranked(nbest, rescoring, ranking=RANKING, options=MAP):
 
 
 @given(scored_lists(), st.sampled_from(Selection))
-def test_every_hypothesis_comes_back_once_whatever_the_scores(made, selection):
-    """The answer is a permutation of the list, and its posteriors add up to one."""
-    nbest, rescoring = made
+def test_the_answer_is_a_permutation_of_the_list(drawn, selection):
+    """Each hypothesis is returned once, whatever the scores, and the posteriors add up to one."""
+    nbest, rescoring = drawn
     answer = ranked(nbest, rescoring, options=RescoreOptions(selection=selection))
     assert sorted(each.index for each in answer) == list(range(len(nbest.hypotheses)))
     assert sum(each.posterior for each in answer) == pytest.approx(1.0)
@@ -47,9 +56,9 @@ def test_every_hypothesis_comes_back_once_whatever_the_scores(made, selection):
 
 
 @given(scored_lists())
-def test_copies_of_a_text_follow_it_with_no_posterior_of_their_own(made):
-    """Equal texts stand together; the first has the posterior, its copies have 0 and the same scores."""
-    nbest, rescoring = made
+def test_copies_of_a_text_follow_it_with_posterior_0(drawn):
+    """Equal texts are adjacent; the first has the posterior, its copies have posterior 0 and the same scores."""
+    nbest, rescoring = drawn
     texts = [" ".join(each.transcript.split()) for each in ranked(nbest, rescoring)]
     blocks = [text for i, text in enumerate(texts) if i == 0 or text != texts[i - 1]]
     assert len(blocks) == len(set(texts))
@@ -60,9 +69,9 @@ def test_copies_of_a_text_follow_it_with_no_posterior_of_their_own(made):
 
 
 @given(scored_lists())
-def test_combined_scores_are_the_formula_and_order_the_answer(made):
-    """Combined = first pass + weight * rescoring, with the prior and its own weight where there are no scores."""
-    nbest, rescoring = made
+def test_combined_scores_are_the_formula_and_order_the_answer(drawn):
+    """Combined = first pass + weight * rescoring; lists without scores use the prior and its own weight."""
+    nbest, rescoring = drawn
     weight = 2.0 if nbest.has_scores else 0.5
     first = [d.first_pass_score for d in nbest.distinct()] if nbest.has_scores else PRIOR.scores(len(rescoring))
     expected = {d.positions[0]: f + weight * r for d, f, r in zip(nbest.distinct(), first, rescoring, strict=True)}
@@ -73,33 +82,33 @@ def test_combined_scores_are_the_formula_and_order_the_answer(made):
 
 
 @given(scored_lists())
-def test_weight_zero_keeps_the_first_pass_order(made):
-    """A caller who weighs the model 0 gets the first pass back, ties included."""
-    nbest, rescoring = made
+def test_weight_zero_keeps_the_first_pass_order(drawn):
+    """With weight 0 the answer is in first-pass order, ties included."""
+    nbest, rescoring = drawn
     answer = ranked(nbest, rescoring, options=RescoreOptions(rescoring_weight=0.0))
-    assert [each.index for each in answer] == [each.index for each in first_pass(nbest, MAP)]
+    assert [each.index for each in answer] == [each.index for each in rank_by_first_pass(nbest, MAP)]
 
 
 @given(scored_lists(), st.integers(1, 9))
-def test_top_n_is_the_head_of_the_whole_answer(made, top_n):
-    """Asking for fewer changes nothing but the length."""
-    nbest, rescoring = made
+def test_top_n_is_the_head_of_the_whole_answer(drawn, top_n):
+    """`top_n` changes the length of the answer and nothing else."""
+    nbest, rescoring = drawn
     assert ranked(nbest, rescoring, options=RescoreOptions(top_n=top_n)) == ranked(nbest, rescoring)[:top_n]
 
 
 def test_ties_keep_first_pass_order():
-    """Equal combined scores leave the recogniser's order."""
+    """Equal combined scores keep the recogniser's order."""
     assert map_order([1.0, 2.0, 1.0, 2.0]) == [1, 3, 0, 2]
 
 
-def test_a_switching_margin_keeps_the_first_pass_until_the_lead_is_large():
-    """A lead of the margin or less keeps the first pass's best in front; the rest stays ordered by score."""
+def test_a_lead_within_the_switching_margin_keeps_the_first_pass():
+    """A lead of the margin or less keeps the first pass's best first; the rest is ordered by score."""
     assert map_order([0.0, 1.0, 2.0], switching_margin=2.0) == [0, 2, 1]
     assert map_order([0.0, 1.0, 2.0], switching_margin=1.9) == [2, 1, 0]
 
 
 def test_lists_without_scores_have_a_margin_of_their_own():
-    """A lead of 0.6 by the rank prior, whose margin is 0.7, is not enough; with scores, whose margin is 0, any is."""
+    """The rank prior's margin of 0.7 holds for lists without scores, and the margin of 0 for lists with scores."""
     unscored = NBest((Hypothesis("a"), Hypothesis("b")))
     assert [each.index for each in ranked(unscored, [0.0, 5.0], WITH_PRIOR_MARGIN)] == [0, 1]
     assert [each.index for each in ranked(unscored, [0.0, 5.3], WITH_PRIOR_MARGIN)] == [1, 0]
@@ -107,8 +116,8 @@ def test_lists_without_scores_have_a_margin_of_their_own():
     assert [each.index for each in ranked(scored, [0.0, 0.3], WITH_PRIOR_MARGIN)] == [1, 0]
 
 
-def test_a_part_scored_is_ranked_and_the_rest_follows_unscored():
-    """With scores for the likeliest k alone, those are ranked, the others keep first-pass order and carry no scores."""
+def test_a_partly_scored_list_ends_in_first_pass_order():
+    """With scores for the first k texts, these are ranked; the others keep first-pass order and have no scores."""
     nbest = NBest(tuple(Hypothesis(text, -float(i)) for i, text in enumerate("abcd")))
     answer = rank(nbest, nbest.distinct(), [0.0, 3.0], [False, True], RANKING, MAP)
     assert [each.index for each in answer] == [1, 0, 2, 3]
@@ -118,30 +127,30 @@ def test_a_part_scored_is_ranked_and_the_rest_follows_unscored():
 
 
 def test_minimum_bayes_risk_prefers_the_consensus():
-    """The likeliest text loses to one that is close to all the others."""
+    """The likeliest text is second to one that is close to all the others."""
     transcripts = ["x y z", "a b c", "a b d", "a b e"]
     combined = [math.log(p) for p in (0.34, 0.22, 0.22, 0.22)]
     assert map_order(combined)[0] == 0
     assert mbr_order(transcripts, combined, softmax(combined))[0] == 1
 
 
-def test_minimum_bayes_risk_considers_the_32_likeliest_alone():
-    """What is less likely than 32 others neither votes nor wins, however central it is."""
+def test_minimum_bayes_risk_compares_the_32_likeliest():
+    """A text that is less likely than 32 others stays behind them and does not affect their order."""
     transcripts = [f"w{i}" for i in range(40)]
     combined = [-float(i) for i in range(40)]
     order = mbr_order(transcripts, combined, softmax(combined))
     assert order[32:] == list(range(32, 40))
 
 
-def test_component_scores_come_back_untouched():
-    """The parts of a first-pass score are carried along with their hypothesis."""
+def test_component_scores_are_returned_unchanged():
+    """The components of a first-pass score stay with their hypothesis."""
     nbest = NBest((Hypothesis("a", -1.0, {"lm": -0.5}), Hypothesis("b", -2.0, {"lm": -0.1})))
     assert [each.component_scores for each in ranked(nbest, [0.0, 9.0])] == [{"lm": -0.1}, {"lm": -0.5}]
 
 
-def test_a_sole_text_is_certain_without_a_model():
-    """A list of copies has posterior 1 and no rescoring score."""
-    answer = sole(NBest((Hypothesis("a", -2.0), Hypothesis("a ", -1.0))), MAP)
+def test_a_single_text_needs_no_model():
+    """A list of copies of one text has posterior 1 and no rescoring score."""
+    answer = rank_single_text(NBest((Hypothesis("a", -2.0), Hypothesis("a ", -1.0))), MAP)
     assert [(each.index, each.posterior, each.rescoring_score) for each in answer] == [
         (0, 1.0, None),
         (1, 0.0, None),
@@ -150,7 +159,7 @@ def test_a_sole_text_is_certain_without_a_model():
 
 @given(st.integers(1, 40))
 def test_the_rank_prior_never_rises(count):
-    """Beyond the ranks it was fitted on the prior keeps falling, so the first-pass order stays an order."""
+    """The prior falls strictly with the rank, beyond the fitted ranks too."""
     values = PRIOR.scores(count)
     assert len(values) == count
     assert all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
@@ -164,12 +173,12 @@ def test_softmax_is_shift_invariant_and_safe(logits, shift):
 
 
 def test_ranking_survives_json():
-    """What a manifest holds reads back equal."""
+    """The object in a manifest reads back equal."""
     assert Ranking.from_json(WITH_PRIOR_MARGIN.to_json()) == WITH_PRIOR_MARGIN
 
 
 def test_the_first_manifests_have_no_margin_for_lists_without_scores():
-    """They read as if it were 0."""
+    """A rank prior without a margin has margin 0."""
     written = WITH_PRIOR_MARGIN.to_json()
     del written["rank_prior"]["switching_margin"]
     assert Ranking.from_json(written).rank_prior.switching_margin == 0.0
@@ -186,12 +195,12 @@ def test_the_first_manifests_have_no_margin_for_lists_without_scores():
     ],
 )
 def test_a_wrong_number_is_refused_by_name(key, value):
-    """A manifest with a negative, missing or non-finite number never ranks anything."""
+    """A negative, missing or non-finite number is an error that names the field."""
     with pytest.raises(InvalidAdapter, match=key):
         Ranking.from_json(RANKING.to_json() | {key: value})
 
 
 def test_a_missing_prior_is_refused_by_name():
-    """A manifest without a rank prior says so."""
+    """A manifest without a rank prior is an error that names it."""
     with pytest.raises(InvalidAdapter, match="rank_prior"):
         Ranking.from_json({"weight": 1.0, "posterior_scale": 1.0, "switching_margin": 0.0})

@@ -1,4 +1,4 @@
-"""Text: normalisation, special tokens, and where a row that is too long is cut."""
+"""Text encoding: normalisation, special tokens, and where hypotheses that are too long are cut."""
 
 import json
 
@@ -25,7 +25,7 @@ def roberta_encoder(tiny_roberta):
 
 
 @pytest.mark.parametrize(
-    ("normalization", "text", "written"),
+    ("normalization", "text", "normalized"),
     [
         (TextNormalization(), "  Hello \t World\n", "hello world"),
         (TextNormalization(lowercase=False), "Hello World", "Hello World"),
@@ -48,14 +48,14 @@ def roberta_encoder(tiny_roberta):
         (TextNormalization(), "", ""),
     ],
 )
-def test_normalization_writes_what_the_model_reads(normalization, text, written):
-    """Each option does what its documentation says, and nothing else."""
-    assert normalization.apply(text) == written
+def test_normalization_changes_what_its_options_say(normalization, text, normalized):
+    """Each option has its documented effect and no other."""
+    assert normalization.apply(text) == normalized
 
 
 @given(st.text(), st.booleans(), st.booleans())
 def test_normalization_is_idempotent(text, lowercase, strip_punctuation):
-    """A text that was normalised once stays as it is, so that trainer and server cannot differ by applying it twice."""
+    """Normalising twice gives the same as once, so trainer and server agree whoever normalises."""
     normalization = TextNormalization(lowercase, strip_punctuation)
     once = normalization.apply(text)
     if once.lower() == once or not lowercase:  # a few letters change under a second lower()
@@ -63,15 +63,15 @@ def test_normalization_is_idempotent(text, lowercase, strip_punctuation):
 
 
 def test_normalization_survives_json_and_names_a_wrong_key():
-    """The manifest's form reads back equal, and a value that is no flag is refused by name."""
+    """The object in a manifest reads back equal; a value that is not true or false is an error that names its key."""
     normalization = TextNormalization(False, True)
     assert TextNormalization.from_json(normalization.to_json()) == normalization
     with pytest.raises(InvalidAdapter, match="normalization.lowercase"):
         TextNormalization.from_json({"lowercase": "yes", "strip_punctuation": True})
 
 
-def test_rows_are_what_the_tokenizer_itself_would_build(tiny_bert, encoder):
-    """Our special tokens and segment types are those of transformers' own call, single and paired."""
+def test_special_tokens_and_types_are_the_tokenizers_own(tiny_bert, encoder):
+    """Special tokens and token types are those of transformers' own call, with and without a context."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
@@ -86,7 +86,7 @@ def test_rows_are_what_the_tokenizer_itself_would_build(tiny_bert, encoder):
 
 
 def test_roberta_rows_have_its_own_separators(tiny_roberta, roberta_encoder):
-    """A pair is <s> A </s></s> B </s>, read off the tokenizer and not assumed."""
+    """A pair is <s> A </s></s> B </s>, as the tokenizer itself encodes it."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_roberta)
@@ -105,13 +105,13 @@ def test_special_tokens_in_a_transcript_are_text(encoder):
 
 
 def test_an_empty_transcript_is_scored_on_its_closing_separator(encoder):
-    """An empty hypothesis has one scored token, so a deletion competes like any other text."""
+    """An empty hypothesis has one scored token, so it gets a score like any other text."""
     [row] = encoder.encode([""], "", PLAIN, uses_context=False)
     assert row.num_tokens - row.scored_from == 1
 
 
 def test_a_long_context_loses_its_beginning_first(encoder):
-    """The context gives way before any hypothesis does, and what is kept is its end."""
+    """The context is cut before any hypothesis, and its end is kept."""
     long_context = " ".join(["once"] * 200 + ["end"])
     [end] = encoder.encode(["end"], "", PLAIN, uses_context=False)
     rows = encoder.encode(["the old man", "the man"], long_context, PLAIN, uses_context=True)
@@ -122,7 +122,7 @@ def test_a_long_context_loses_its_beginning_first(encoder):
 
 
 def test_hypotheses_too_long_are_cut_at_one_position_and_flagged(encoder):
-    """All of a list's hypotheses are cut alike, so that length alone cannot decide; only the cut ones are flagged."""
+    """All hypotheses of a list are cut at the same position; only the ones that lost tokens are flagged."""
     long = " ".join(["man"] * 100)
     rows = encoder.encode([long, long + " end", "the man"], "context", PLAIN, uses_context=True)
     assert [row.truncated for row in rows] == [True, True, False]
@@ -132,7 +132,7 @@ def test_hypotheses_too_long_are_cut_at_one_position_and_flagged(encoder):
 
 @given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=5), context=st.text(max_size=40))
 def test_every_row_fits_and_has_something_scored(encoder, texts, context):
-    """Whatever is sent, rows fit the encoder, segments cover them, and at least one token is scored."""
+    """For any texts, tokens fit the encoder, each has a type, and at least one is scored."""
     for uses_context in (False, True):
         for row in encoder.encode(texts, context, PLAIN, uses_context):
             assert len(row.type_ids) == row.num_tokens <= encoder.max_tokens
@@ -141,7 +141,7 @@ def test_every_row_fits_and_has_something_scored(encoder, texts, context):
 
 @pytest.mark.parametrize("of", ["encoder", "roberta_encoder"])
 def test_an_encoder_can_be_sent_to_another_process(of, request):
-    """Through JSON, without the base: it encodes as before, to the last flag."""
+    """A text encoder read from JSON, without the base, encodes exactly as the original."""
     original = request.getfixturevalue(of)
     copy = TextEncoder.from_json(json.loads(json.dumps(original.to_json())))
     texts = ["the cat sat", "[SEP] it's <s>", "", "the caf\u00e9 " * 40]
@@ -153,7 +153,7 @@ def test_an_encoder_can_be_sent_to_another_process(of, request):
 @pytest.mark.parametrize("family", ["encoder", "roberta_encoder"])
 @given(words=st.lists(st.text("abcé'z-", min_size=1, max_size=6), max_size=30))
 def test_every_token_knows_its_word(request, family, words):
-    """The rows are those of `encode`, cut ones too; word numbers rise from 0 to the separator's, none left out."""
+    """The tokens are those of `encode`, cut ones too; word numbers rise from 0 to the separator's without gaps."""
     text_encoder = request.getfixturevalue(family)
     text = " ".join(words)
     [(row, numbers)] = text_encoder.encode_with_words([text], PLAIN)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.sentences import shuffled_order
 from lorb_adapters.pretraining.encoder_trainer import EncoderTrainer
-from lorb_adapters.process_memory import KeptPages
+from lorb_adapters.process_memory import HeapTrimmer
 from lorb_adapters.text import EncodedHypothesis
 from lorb_adapters.training.checkpoint import StepReport, TrainingState
 from lorb_adapters.training.methods.method import Tensors
@@ -67,7 +67,7 @@ class StagedTrainer:
     Attributes:
         state: the content of the next checkpoint.
         progress: receives reports and log lines.
-        pages: freed memory, to be bounded after every pass.
+        heap_trimmer: limits freed memory; called after every batch.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class StagedTrainer:
         content = folder.load()
         self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(tensors={})
         self.progress = progress
-        self.pages = KeptPages()
+        self.heap_trimmer = HeapTrimmer()
         self._folder, self._config, self._checkpoint_seconds = folder, config, checkpoint_seconds
         self._last_checkpoint = time.monotonic()
         if content:
@@ -103,7 +103,7 @@ class StagedTrainer:
         optimizer = Optimizer(stage.model.tensors, self._config.training, state)
         for step, batch in enumerate(stage.batches(self._config, state.step), start=state.step + 1):
             report = self._step(stage, optimizer, batch, step)
-            self.pages.bound()
+            self.heap_trimmer.trim_if_grown()
             self.progress(report)
             state.step = step
             state.steps.append(report)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.lora.weights import AdapterWeights
-from lorb_adapters.process_memory import KeptPages
+from lorb_adapters.process_memory import HeapTrimmer
 from lorb_adapters.ranking import RankPrior
 from lorb_adapters.training.batches import balanced_partition, batches, steps_per_epoch
 from lorb_adapters.training.checkpoint import BestOnDev, DevEvaluation, ReportCallback, StepReport, TrainingState
@@ -62,14 +62,14 @@ def train(
     training = _Training(method, config, prior, processes or Processes(), state)
     current = training.state
     started, last_saved = clock() - current.seconds, clock()
-    pages = KeptPages()
+    heap_trimmer = HeapTrimmer()
     epoch_steps = steps_per_epoch(len(train_lists), config)
     num_steps = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     evaluate_every = max(1, epoch_steps // config.evaluations_per_epoch)
     remaining = () if current.is_done else islice(batches(train_lists, config, num_steps), current.step, None)
     for step, batch in enumerate(remaining, start=current.step + 1):
         done = training.step(batch, step, num_steps, step / epoch_steps)
-        pages.bound()
+        heap_trimmer.trim_if_grown()
         report(done)
         evaluates = step % evaluate_every == 0 or step == num_steps
         if evaluates:

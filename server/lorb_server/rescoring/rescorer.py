@@ -15,7 +15,7 @@ from lorb.ranked import (
     Selection,
     Timings,
 )
-from lorb_adapters.ranking import first_pass, rank, sole
+from lorb_adapters.ranking import rank, rank_by_first_pass, rank_single_text
 from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, ListScorer, RescoreCall, Scored
@@ -57,7 +57,7 @@ class Rescorer:
         loaded again.
         """
         if len(call.distinct) == 1:
-            return self._answer_rescored(call, sole(call.nbest, call.options), Scored((), 0.0, 0.0))
+            return self._answer_rescored(call, rank_single_text(call.nbest, call.options), Scored((), 0.0, 0.0))
         try:
             ranked = await self._rescore_or_fall_back(call)
         except _AdapterFailed as failed:
@@ -158,7 +158,7 @@ class Rescorer:
         if call.options.fallback_policy is FallbackPolicy.FAIL:
             raise error
         self._metrics.hypotheses.labels(call.adapter.ref.domain, "skipped").inc(len(call.nbest.hypotheses))
-        return self._answer(call, first_pass(call.nbest, call.options), Outcome.FIRST_PASS, reason)
+        return self._answer(call, rank_by_first_pass(call.nbest, call.options), Outcome.FIRST_PASS, reason)
 
     def _answer(
         self,

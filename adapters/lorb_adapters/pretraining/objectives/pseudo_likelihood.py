@@ -108,7 +108,7 @@ class PseudoLikelihood:
         for part in Teacher(model).log_probabilities(sentences.rows, num_done):
             parts.append(part)
             num_done += len(part)
-            trainer.pages.bound()
+            trainer.heap_trimmer.trim_if_grown()
             progress.report_preparation(self.stage_names[_TEACHER], num_done, total)
             if trainer.is_checkpoint_due:
                 parts = [torch.cat(parts)]
