@@ -75,7 +75,7 @@ class Loader:
     """Loads stand-in adapters.
 
     Attributes:
-        residents: holds the weights that it loads.
+        cache: holds the weights that it loads.
         refuses: the error for each version that it refuses.
         gates: events that the loads of a domain wait for, by domain.
         asked: every load so far: domain and version.

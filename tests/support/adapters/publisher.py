@@ -1,4 +1,4 @@
-"""A publisher for a process of its own: imports no more than it needs, so that it is there soon."""
+"""A publisher for a process of its own; it imports little, so that the process starts quickly."""
 
 from multiprocessing.synchronize import Event
 
@@ -7,7 +7,7 @@ from lorb_adapters.store.store import Store
 
 
 def publish_often(url: str, publication: Publication, is_ready: Event, times: int) -> None:
-    """Says that it is ready, then publishes again and again."""
+    """Sets `is_ready`, then publishes `times` times."""
     store = Store(url)
     is_ready.set()
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""Tiny real encoders with tokenizers made from the LibriSpeech sample: randomly initialised, saved as a hub would."""
+"""Tiny encoders with random weights and real tokenizers, in folders as transformers writes them."""
 
 import gzip
 import json
@@ -27,19 +27,19 @@ _VOCABULARY_SIZE = 400
 
 
 def sample_transcripts(limit: int = 300) -> Iterator[str]:
-    """First-pass transcripts of the sample's train lists."""
+    """Yields first-pass transcripts of the sample's train lists."""
     with gzip.open(SAMPLE / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         for _, line in zip(range(limit), lines, strict=False):
             yield json.loads(line)["hyps"][0]["text"]
 
 
 def make_bert(folder: Path, seed: int = 0) -> Path:
-    """A BERT with a word-piece tokenizer."""
+    """Writes a BERT with a word-piece tokenizer; returns the folder."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # not trained: the trainer breaks ties by chance, and every run would see other rows
+    # Not trained: the trainer breaks ties at random, so every run would have other tokens.
     alphabet = list("abcdefghijklmnopqrstuvwxyz'[]!,.-0123456789")
     words = Counter(word for text in sample_transcripts() for word in text.split())
     common = sorted(words, key=lambda word: (-words[word], word))
@@ -61,7 +61,7 @@ def make_bert(folder: Path, seed: int = 0) -> Path:
 
 
 def make_masked_lm(folder: Path, family: str, *, is_tied: bool = True) -> Path:
-    """A "bert", "roberta" or "electra" with its masked-LM head, as transformers saves one; biases are not 0."""
+    """Writes a "bert", "roberta" or "electra" with its masked-LM head; biases are not 0. Returns the folder."""
     (make_roberta if family == "roberta" else make_bert)(folder)
     sizes = {**_SIZES, "vocab_size": _VOCABULARY_SIZE, "tie_word_embeddings": is_tied}
     torch.manual_seed(1)
@@ -82,7 +82,7 @@ def make_masked_lm(folder: Path, family: str, *, is_tied: bool = True) -> Path:
 
 
 def make_roberta(folder: Path, seed: int = 0) -> Path:
-    """A RoBERTa with a byte-level tokenizer: two separators in a pair, positions from padding_idx + 1."""
+    """Writes a RoBERTa with a byte-level tokenizer: two separators in a pair, positions from padding_idx + 1."""
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

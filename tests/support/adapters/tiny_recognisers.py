@@ -1,4 +1,4 @@
-"""Tiny real recognisers with random weights: what they hear is nonsense, their outputs have the real shapes."""
+"""Tiny recognisers with random weights: their transcripts are nonsense, their outputs have the real shapes."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ _END, _START, _ENGLISH_TASKS = "<|endoftext|>", "<|startoftranscript|>", ("<|tra
 
 
 def make_whisper(folder: Path, seed: int = 0) -> Path:
-    """An English-only Whisper of two layers, its tokenizer and its feature extractor."""
+    """Writes an English-only Whisper of two layers, its tokenizer and its feature extractor; returns the folder."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -58,7 +58,7 @@ def make_whisper(folder: Path, seed: int = 0) -> Path:
 
 
 def make_wav2vec2(folder: Path, seed: int = 0) -> Path:
-    """A Wav2Vec2 with CTC over capital letters, as the English ones have."""
+    """Writes a Wav2Vec2 with CTC over capital letters, as English models have; returns the folder."""
     letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
     (folder / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
     tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), word_delimiter_token="|")
@@ -70,7 +70,7 @@ def make_wav2vec2(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = Wav2Vec2ForCTC(config)
     with torch.no_grad():
-        model.lm_head.bias[1:4] = -100  # trained ones do not emit these
+        model.lm_head.bias[1:4] = -100  # trained models do not emit these
     model.save_pretrained(folder)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False)
     Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
