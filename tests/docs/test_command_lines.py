@@ -8,8 +8,9 @@ from support.documents.commands import SCRIPTS, flags_of, parser_of
 from support.documents.documents import DOCUMENTS, ROOT, command_lines, inline_code, simple_commands
 
 ELLIPSIS = "..."
-# Flags of other programs that the documents name.
+# Flags of other programs and of the benchmarks that the documents name.
 OTHER_FLAGS = {
+    *("--against", "--quick"),
     *("--nbest", "--no-deps", "--nproc-per-node", "--no-python", "--go_opt", "--go-grpc_opt"),
     *("--all", "--profile", "--scale", "--build-arg", "--network", "--gpus", "--rm"),
 }
