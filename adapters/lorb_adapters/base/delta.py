@@ -1,6 +1,6 @@
 """A base stored as its quantised difference from another base, four bits a weight: 5.7 MB for all layers of MiniLM.
 
-Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one a weight.
+Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one bit a weight.
 The folder holds the difference; `load_base` adds it to the parent's weights in fp32. Each weight is one product and one
 sum of two floats, which give the same result on every machine, so the fingerprint can be checked.
 """

@@ -89,7 +89,11 @@ def _read(name: str) -> tuple[_Files, str]:
     fingerprint = files.fingerprint()
     if delta is not None and fingerprint != delta.fingerprint:
         _check_parent(name, delta)
-        raise BaseNotFound(f"base {name!r} is not what was written: its files were changed", field="base")
+        raise BaseNotFound(
+            f"base {name!r} has fingerprint {fingerprint[:12]}, not {delta.fingerprint[:12]}: its files were changed; "
+            "restore them or write the base again",
+            field="base",
+        )
     return files, fingerprint
 
 
@@ -112,8 +116,8 @@ def _check_parent(name: str, delta: BaseDelta) -> None:
     _, fingerprint = _read(delta.parent)
     if fingerprint != delta.parent_fingerprint:
         raise BaseNotFound(
-            f"base {name!r} is a change to {delta.parent!r} {delta.parent_fingerprint[:12]}, and {delta.parent!r} here "
-            f"is {fingerprint[:12]}",
+            f"base {name!r} is a difference from {delta.parent!r} {delta.parent_fingerprint[:12]}, but {delta.parent!r} "
+            f"here is {fingerprint[:12]}: restore that parent, or write the base again from this one",
             field="base",
         )
 

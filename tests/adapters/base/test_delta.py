@@ -118,7 +118,7 @@ def test_another_parent_of_the_same_shapes_is_refused(delta, tmp_path):
     shutil.rmtree(tmp_path / "parent")
     make_bert(tmp_path / "parent", seed=5)
     with pytest.raises(
-        BaseNotFound, match=r"base 'delta' is a change to '/.*/parent' [0-9a-f]{12}, and '/.*/parent' here is"
+        BaseNotFound, match=r"base 'delta' is a difference from '/.*/parent' [0-9a-f]{12}, but '/.*/parent' here is"
     ):
         load_base("delta")
 
@@ -144,7 +144,7 @@ def test_another_parent_is_refused(delta, tmp_path, tiny_roberta):
     shutil.rmtree(tmp_path / "parent")
     shutil.copytree(tiny_roberta, tmp_path / "parent")
     with pytest.raises(
-        BaseNotFound, match=r"base 'delta' is a change to '/.*/parent' [0-9a-f]{12}, and '/.*/parent' here is"
+        BaseNotFound, match=r"base 'delta' is a difference from '/.*/parent' [0-9a-f]{12}, but '/.*/parent' here is"
     ):
         load_base("delta")
 
@@ -155,7 +155,9 @@ def test_changed_values_are_refused(delta):
     name = next(name for name in tensors if name.endswith(".levels"))
     tensors[name][0] ^= 1
     save_file(tensors, delta / "lorb_delta.safetensors")
-    with pytest.raises(BaseNotFound, match="its files were changed"):
+    with pytest.raises(
+        BaseNotFound, match="base 'delta' has fingerprint [0-9a-f]{12}, not [0-9a-f]{12}: its files were changed"
+    ):
         load_base("delta")
 
 
