@@ -155,9 +155,9 @@ class TextEncoder:
         texts = [normalization.apply(text) for text in transcripts]
         hypotheses = self._tokenize(texts)
         if not uses_context:
-            return self._rows(self._single, (), hypotheses)
+            return self._assemble(self._single, (), hypotheses)
         [context_ids] = self._tokenize([normalization.apply(context)])
-        return self._rows(self._pair, context_ids, hypotheses)
+        return self._assemble(self._pair, context_ids, hypotheses)
 
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
@@ -172,7 +172,7 @@ class TextEncoder:
         for text, encoding in zip(
             normalized, self._tokenizer.encode_batch(normalized, add_special_tokens=False), strict=True
         ):
-            [row] = self._rows(self._single, (), [tuple(encoding.ids)])
+            [row] = self._assemble(self._single, (), [tuple(encoding.ids)])
             num_text_tokens = row.num_tokens - row.scored_from - len(self._single.after)
             # a token's last character is in its word; its first may be the space before the word
             words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_text_tokens]]
@@ -184,20 +184,21 @@ class TextEncoder:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [tuple(encoding.ids) for encoding in encodings]
 
-    def _rows(
+    def _assemble(
         self, template: _Template, context: tuple[int, ...], hypotheses: Sequence[tuple[int, ...]]
     ) -> list[EncodedHypothesis]:
+        """Puts the special tokens around the hypotheses of a list, cut to fit the encoder."""
         max_text_tokens = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
         longest = min(max_text_tokens, max(map(len, hypotheses)))
         max_context_tokens = max_text_tokens - longest
         context = context[max(0, len(context) - max_context_tokens) :]
-        head = (*template.before, *context, *template.between)
-        head_types = (template.first_type,) * len(head)
+        prefix = (*template.before, *context, *template.between)
+        prefix_types = (template.first_type,) * len(prefix)
         return [
             EncodedHypothesis(
-                token_ids=(*head, *ids[:longest], *template.after),
-                type_ids=head_types + (template.second_type,) * (min(len(ids), longest) + len(template.after)),
-                scored_from=len(head),
+                token_ids=(*prefix, *ids[:longest], *template.after),
+                type_ids=prefix_types + (template.second_type,) * (min(len(ids), longest) + len(template.after)),
+                scored_from=len(prefix),
                 truncated=len(ids) > longest,
             )
             for ids in hypotheses

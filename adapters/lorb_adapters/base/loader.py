@@ -116,8 +116,8 @@ def _check_parent(name: str, delta: BaseDelta) -> None:
     _, fingerprint = _read(delta.parent)
     if fingerprint != delta.parent_fingerprint:
         raise BaseNotFound(
-            f"base {name!r} is a difference from {delta.parent!r} {delta.parent_fingerprint[:12]}, but {delta.parent!r} "
-            f"here is {fingerprint[:12]}: restore that parent, or write the base again from this one",
+            f"base {name!r} is a difference from {delta.parent!r} {delta.parent_fingerprint[:12]}, but "
+            f"{delta.parent!r} here is {fingerprint[:12]}: restore that parent, or write the base again from this one",
             field="base",
         )
 
