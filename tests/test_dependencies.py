@@ -26,14 +26,14 @@ EXTRA_OF_MODULE = {
     "lorb_adapters.training": "train",
     "lorb_adapters.pretraining": "train",
 }
-# Declared, but imported by other code than LoRB's.
+# Distributions that an extra declares and another library imports.
 IMPORTED_BY_OTHERS = {
     "s3": {"s3fs"},  # fsspec loads it for s3:// URLs
 }
-# Extras for the repository, from which no shipped module imports anything.
+# Extras for work on the repository; no shipped module imports anything from them.
 REPOSITORY_EXTRAS = {"bench", "examples", "docs", "dev"}
 
-# The distribution of an imported name, where they differ; the longest matching prefix counts.
+# The distribution of an imported name if the names differ; the longest matching prefix counts.
 DISTRIBUTIONS = {
     "google.protobuf": "protobuf",
     "google.rpc": "googleapis-common-protos",
@@ -109,7 +109,7 @@ IMPORTS = imports_by_extra()
 
 @pytest.mark.parametrize("extra", sorted(IMPORTS))
 def test_an_extra_declares_what_its_modules_import(extra):
-    """No module of the extra imports a distribution that is not declared, and none is declared without an import."""
+    """The modules of an extra import exactly the distributions that it declares."""
     imported = {name: file for name, file in IMPORTS[extra].items() if name not in installed_before(extra)}
     distributions, _ = declared(extra)
     undeclared = {name: file for name, file in imported.items() if name not in distributions}
@@ -118,19 +118,19 @@ def test_an_extra_declares_what_its_modules_import(extra):
 
 
 @pytest.mark.parametrize("extra", sorted(IMPORTED_BY_OTHERS))
-def test_an_extra_of_plug_ins_declares_them_alone(extra):
-    """An extra whose distributions other libraries import declares those in the table, and nothing else."""
+def test_an_extra_declares_what_other_libraries_import(extra):
+    """An extra whose distributions other libraries import declares those of the table and nothing else."""
     assert declared(extra)[0] - IMPORTS.get(extra, {}).keys() == IMPORTED_BY_OTHERS[extra]
 
 
-def test_every_extra_is_checked_or_named_as_the_repositorys():
-    """A new extra must enter one of the tables above."""
+def test_every_extra_is_in_a_table():
+    """Each extra of pyproject.toml is in one of the tables above."""
     extras = set(PROJECT["project"]["optional-dependencies"]) | {BASE}
     assert extras == IMPORTS.keys() | IMPORTED_BY_OTHERS.keys() | REPOSITORY_EXTRAS
 
 
-def test_lazy_and_dotted_imports_are_seen():
-    """Imports in functions count; names inside a namespace package map to their own distributions; our own do not."""
+def test_lazy_and_dotted_imports_are_found():
+    """Imports in functions count, names of namespace packages map to distributions, and LoRB's own are left out."""
     source = (
         "import os, torch.nn\nfrom google import rpc\nfrom lorb import nbest\ndef f():\n    from grpc_status import x"
     )

@@ -1,29 +1,22 @@
-"""A real server, the real client, real stores: adapters published, flipped and forged while calls go on."""
+"""A real server, client and store: versions are published, promoted and refused while calls continue."""
 
-import hashlib
-import json
-import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
 
 from lorb import Hypothesis, NBest, Outcome, RescoreOptions
 from lorb.errors import LorbError
 from lorb.v1 import admin_pb2
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.store.adapter import weights_digest
-from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.store import Store
-from lorb_adapters.store.version_files import HEAD_WEIGHTS, LORA_WEIGHTS, MANIFEST, render_version
+from lorb_adapters.store.verified_loading import load_adapter
 from lorb_client import Client
 from support.adapters.publications import RANKING, make_publication
+from support.faulty_input.forged_versions import write_forged_versions
 from support.servers.serving import WAIT_SECONDS, running_server, selected
 
 NUM_CALLERS = 8
@@ -31,68 +24,16 @@ NUM_VERSIONS = 20
 DOMAINS = ("voice", "radio", "desk")
 
 
-def write_version(store, publication, change):
-    """Puts a version into the store's folder, its files changed by `change`, as somebody with a shell could."""
-    number = 1 + max(int(known.partition("-")[0]) for known in store.versions(publication.domain))
-    version = f"{number}-{weights_digest(publication.weights)[:12]}"
-    files = dict(render_version(publication, version, "2026-01-01T00:00:00+00:00"))
-    change(files)
-    folder = Path(store.url) / publication.domain / "versions" / version
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return version
-
-
-def seal(files, name, content):
-    """Replaces a file and makes the manifest agree with it."""
-    files[name] = content
-    manifest = json.loads(files[MANIFEST])
-    manifest["file_sha256"][name] = hashlib.sha256(content).hexdigest()
-    files[MANIFEST] = json.dumps(manifest).encode()
-
-
-def torn_file(files):
-    files[LORA_WEIGHTS] = files[LORA_WEIGHTS][: len(files[LORA_WEIGHTS]) // 2]
-
-
-def wrong_digest(files):
-    files[HEAD_WEIGHTS] = files[HEAD_WEIGHTS][:-1] + bytes([files[HEAD_WEIGHTS][-1] ^ 1])
-
-
-def as_it_is(files):
-    """The files are in order: what is wrong is what they say."""
-
-
-def pickled_weights(files):
-    seal(files, LORA_WEIGHTS, pickle.dumps({"lora": [1.0, 2.0]}))
-
-
-def corrupt_versions(store, base):
-    """Five versions that must never serve, with a word of each one's reason."""
-    good = make_publication(base, "voice", seed=1000)
-    nan_head = HeadWeights("sum", torch.full((base.hidden_size,), float("nan")), torch.zeros(()))
-    nan = replace(good, weights=replace(good.weights, head=nan_head), golden_lists=())
-    foreign = replace(make_publication(base, "voice", seed=1001), base_fingerprint="f" * 64)
-    return [
-        (write_version(store, good, torn_file), LORA_WEIGHTS),
-        (write_version(store, make_publication(base, "voice", seed=1002), wrong_digest), HEAD_WEIGHTS),
-        (write_version(store, foreign, as_it_is), "base"),
-        (write_version(store, nan, as_it_is), "finite"),
-        (write_version(store, make_publication(base, "voice", seed=1003), pickled_weights), LORA_WEIGHTS),
-    ]
-
-
 class StableTimeline:
-    """Which version of `voice` a server served from when on, noted at each flip."""
+    """Records which version of `voice` is stable in a server, and from when to when."""
 
     def __init__(self, registry):
         self._registry = registry
         self._replace = registry.domains.replace
         self.spans = [[selected(registry, "voice").ref.version, time.monotonic(), float("inf")]]
-        registry.domains.replace = self._noted
+        registry.domains.replace = self._replace_and_record
 
-    def _noted(self, name, domain):
+    def _replace_and_record(self, name, domain):
         begin = time.monotonic()
         self._replace(name, domain)
         version = selected(self._registry, "voice").ref.version
@@ -101,12 +42,12 @@ class StableTimeline:
             self.spans.append([version, begin, float("inf")])
 
     def versions_during(self, start, stop):
-        """All versions that served at some time between two."""
+        """Returns all versions that were stable at some time between two times."""
         return {version for version, begin, end in self.spans if begin <= stop and end >= start}
 
 
 class Callers:
-    """Threads that call without pause and note every answer."""
+    """Threads that call without a pause and record every answer."""
 
     def __init__(self, target):
         self.answers = []
@@ -141,6 +82,7 @@ class Callers:
 
 
 def until(condition):
+    """Waits until the condition holds."""
     limit = time.monotonic() + 3 * WAIT_SECONDS
     while not condition():
         assert time.monotonic() < limit
@@ -149,7 +91,7 @@ def until(condition):
 
 @pytest.fixture(scope="module")
 def base(tiny_bert):
-    """The base as a trainer has it."""
+    """The tiny BERT, loaded."""
     return load_base(str(tiny_bert))
 
 
@@ -161,7 +103,7 @@ def store(tmp_path):
 
 
 def expected_scores(store, base, domain, version, nbest):
-    """What the shared model gives the list, loaded from the store and scored alone."""
+    """Returns the scores of the texts of a list by a version of the store, computed without the server."""
     adapter = load_adapter(store, domain, version, base)
     texts = [text.transcript for text in nbest.distinct()]
     rows = base.text_encoder.encode(texts, nbest.context, adapter.manifest.normalization, False)
@@ -173,14 +115,14 @@ def assert_scored_by(ranked, expected):
     assert {h.transcript: h.rescoring_score for h in ranked.hypotheses} == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_versions_change_under_load_without_a_lost_or_mixed_call(tiny_bert, base, store):
-    """No call fails, every answer comes whole from a version that was stable during it, forged ones never serve."""
+def test_version_changes_under_load_lose_and_mix_no_call(tiny_bert, base, store):
+    """No call fails, each answer has the scores of a version that was stable during the call; no forged one serves."""
     store.publish(make_publication(base, "voice", seed=0), set_stable=True)
     with running_server(tiny_bert, store.url) as server:
         registry = server.app.registry
         timeline = StableTimeline(registry)
         with Callers(server.target) as callers:
-            forged = corrupt_versions(store, base)
+            forged = write_forged_versions(store, base)
             for number in range(1, NUM_VERSIONS):
                 if number % 4 == 0:
                     version, _ = forged[number // 4 - 1]
@@ -210,8 +152,8 @@ def test_versions_change_under_load_without_a_lost_or_mixed_call(tiny_bert, base
         assert_scored_by(ranked, expected_scores(store, base, "voice", ranked.adapter.version, nbest))
 
 
-def test_no_list_gets_anothers_scores(tiny_bert, base, store, sample_dev):
-    """Real lists of three domains, single and in batches, all at once: each has the scores its own model gives it."""
+def test_concurrent_lists_of_three_domains_get_their_own_scores(tiny_bert, base, store, sample_dev):
+    """Concurrent lists of three domains, single and in batches, get the scores of their own adapter."""
     versions = {
         domain: store.publish(make_publication(base, domain, seed=seed), set_stable=True)
         for seed, domain in enumerate(DOMAINS)
@@ -238,29 +180,29 @@ def test_no_list_gets_anothers_scores(tiny_bert, base, store, sample_dev):
             assert firsts == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_the_switching_margin_of_an_adapter_is_honoured(tiny_bert, base, store, sample_dev):
-    """Of two adapters that differ in it alone, the careful one keeps the first pass's best where the lead is small."""
+def test_the_switching_margin_keeps_the_first_pass_best(tiny_bert, base, store, sample_dev):
+    """With a margin of 3 the first-pass best stays first unless another hypothesis leads by more than 3."""
     lists = sample_dev[:40]
     for domain, margin in (("voice", 0.0), ("desk", 3.0)):
         ranking = replace(RANKING, switching_margin=margin)
         store.publish(make_publication(base, domain, ranking=ranking), set_stable=True)
     with running_server(tiny_bert, store.url) as server, Client(server.target, timeout_seconds=WAIT_SECONDS) as client:
-        bold, careful = (
+        without_margin, with_margin = (
             [client.rescore(nbest, RescoreOptions(domain=domain)).hypotheses for nbest in lists]
             for domain in ("voice", "desk")
         )
     num_kept = 0
-    for nbest, one, other in zip(lists, bold, careful, strict=True):
+    for nbest, one, other in zip(lists, without_margin, with_margin, strict=True):
         combined = {h.index: h.combined_score for h in one}
         lead = one[0].combined_score - combined[0]
         is_kept = one[0].index != 0 and lead <= 3.0
         assert other[0].index == (0 if is_kept else one[0].index), nbest.id
         num_kept += is_kept
-    assert 0 < num_kept < sum(each[0].index != 0 for each in bold)
+    assert 0 < num_kept < sum(each[0].index != 0 for each in without_margin)
 
 
 def test_a_domain_published_later_is_served_without_a_restart(tiny_bert, base, store):
-    """An empty store serves nothing; what appears in it serves, by the client's own view."""
+    """A server of an empty store serves no domain, and serves one as soon as it is published."""
     with running_server(tiny_bert, store.url) as server, Client(server.target) as client:
         assert client.server_info().domains == ()
         store.publish(make_publication(base, "voice"), set_stable=True)

@@ -1,4 +1,4 @@
-"""The packages depend on each other one way only, and the client needs no torch."""
+"""The packages import each other in one direction only, and the client does not import torch."""
 
 import ast
 from pathlib import Path
@@ -32,7 +32,7 @@ FORBIDDEN = {
 
 
 def imported(source, package):
-    """The dotted names that Python source of `package` imports, at any depth, relative ones resolved."""
+    """Returns the dotted names that Python source of `package` imports at any depth; resolves relative imports."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -45,12 +45,12 @@ def imported(source, package):
 
 
 def breaches(names, forbidden):
-    """The names that are forbidden or lie inside something forbidden."""
+    """Returns the names that are forbidden or inside a forbidden package."""
     return {name for name in names if any(name == no or name.startswith(f"{no}.") for no in forbidden)}
 
 
 def sources(package):
-    """(dotted package, file) of every module."""
+    """Returns (dotted package, file) of every module."""
     root = PACKAGES[package]
     files = sorted(root.rglob("*.py"))
     assert files, f"no source in {root}"
@@ -58,8 +58,8 @@ def sources(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_imports_nothing_from_above(package):
-    """Adapters know the contract, the server both, the client the contract alone; torch and grpc stay put."""
+def test_a_package_imports_nothing_forbidden(package):
+    """No module imports a package or library that is forbidden for its own package."""
     found = {
         str(file.relative_to(ROOT)): breaches(imported(file.read_text(), dotted), FORBIDDEN[package])
         for dotted, file in sources(package)
@@ -78,6 +78,6 @@ def test_a_package_imports_nothing_from_above(package):
         ("import torchaudio", set()),
     ],
 )
-def test_the_check_sees_every_kind_of_import(source, names):
-    """Aliases, names from packages, relative imports and imports inside functions; not mere prefixes."""
+def test_every_kind_of_import_is_found(source, names):
+    """Aliases, names from packages, relative imports and imports in functions count; equal prefixes do not."""
     assert breaches(imported(source, "lorb_adapters"), {"torch", "lorb_adapters.training"}) == names

@@ -1,4 +1,4 @@
-"""The package as a user gets it: a wheel built from the sdist, installed where the source is not."""
+"""The sdist, the wheel built from it, and the commands that the wheel installs."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ PACKAGES = ("lorb", "lorb_cli", "lorb_adapters", "lorb_server", "lorb_client")
 
 
 def run(*command, cwd):
-    """The output of a command that must succeed, away from the source."""
+    """Runs a command in a folder and returns its output. Fails if the command fails."""
     done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -26,7 +26,7 @@ def run(*command, cwd):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The folder with the sdist and the wheel that was made from it, built with what is installed here."""
+    """The folder with the sdist and the wheel built from it, with the installed build tools."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     return folder
@@ -34,26 +34,26 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(built):
-    """The wheel."""
+    """The path of the wheel."""
     return built / f"lorb-{__version__}-py3-none-any.whl"
 
 
 @pytest.fixture(scope="module")
 def bin_folder(wheel, tmp_path_factory):
-    """The commands of a new environment that has the wheel, and sees the packages installed here but not the source."""
-    place = tmp_path_factory.mktemp("installed") / "venv"
-    run(sys.executable, "-m", "venv", "--without-pip", place, cwd=place.parent)
-    python = place / "bin" / "python"
+    """The commands of a new environment with the wheel and the dependencies installed here, without the source."""
+    venv = tmp_path_factory.mktemp("installed") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=venv.parent)
+    python = venv / "bin" / "python"
     installing = ("install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
-    run(sys.executable, "-m", "pip", "--python", python, *installing, cwd=place.parent)
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place.parent).strip()
-    # a plain path: the .pth of the editable install, which lies in that folder, is not read
+    run(sys.executable, "-m", "pip", "--python", python, *installing, cwd=venv.parent)
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=venv.parent).strip()
+    # A path in a .pth file: Python does not read the .pth file of the editable install in that folder.
     (Path(site) / "packages_of_the_tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return place / "bin"
+    return venv / "bin"
 
 
-def test_the_wheel_has_types_and_the_contract(wheel):
-    """All packages say that they are typed; the proto files and the carried base are there, and no other folder is."""
+def test_the_wheel_has_types_proto_files_and_the_base(wheel):
+    """The wheel has py.typed of all packages, the proto files, the base and the templates, and no other folders."""
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {"lorb/v1/rescoring.proto", "lorb/v1/admin.proto", "lorb/v1/rescoring_pb2.pyi"} <= names
@@ -65,7 +65,7 @@ def test_the_wheel_has_types_and_the_contract(wheel):
 
 
 def test_the_version_has_one_source(wheel):
-    """The wheel's metadata, the commands it installs and the list of changes have the version of lorb.__version__."""
+    """The metadata of the wheel and the changelog have the version of lorb.__version__."""
     archive = zipfile.ZipFile(wheel)
     metadata = HeaderParser().parsestr(archive.read(f"lorb-{__version__}.dist-info/METADATA").decode())
     assert metadata["Version"] == __version__
@@ -74,7 +74,7 @@ def test_the_version_has_one_source(wheel):
 
 
 def test_the_sdist_can_be_tested(built):
-    """It carries the tests and the documents beside the source, and no environment."""
+    """The sdist contains the tests and the documents, and no environment or build output."""
     with tarfile.open(built / f"lorb-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "tests/test_package.py", "docs/index.md", "mkdocs.yml", "CHANGELOG.md"} <= names
@@ -83,17 +83,17 @@ def test_the_sdist_can_be_tested(built):
 
 @pytest.mark.parametrize("command", SCRIPTS)
 def test_an_installed_command_runs(bin_folder, command, tmp_path):
-    """Each command starts from the wheel and tells the version."""
+    """Each installed command prints its version."""
     assert run(bin_folder / command, "--version", cwd=tmp_path) == f"{command} {__version__}\n"
 
 
-def test_an_installed_command_helps(bin_folder, tmp_path):
-    """The client's help is printed, readers of all formats with it."""
+def test_an_installed_command_prints_its_help(bin_folder, tmp_path):
+    """The help of lorb-rescore names the input formats."""
     assert "huggingface" in run(bin_folder / "lorb-rescore", "--help", cwd=tmp_path)
 
 
 def test_packages_come_from_the_wheel(bin_folder, tmp_path):
-    """What the new environment imports is the wheel's code, not this source."""
+    """The new environment imports the packages of the wheel and not the source."""
     script = f"import {', '.join(PACKAGES)}; print(*[m.__file__ for m in ({', '.join(PACKAGES)},)], sep='\\n')"
     files = run(bin_folder / "python", "-c", script, cwd=tmp_path).split()
     assert len(files) == len(PACKAGES)
