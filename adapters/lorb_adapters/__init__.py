@@ -1,1 +1,1 @@
-"""The model, its adapters and their store: shared by trainer and server. Never imports grpc."""
+"""The model, the adapters and the adapter store, shared by trainer and server. Never imports grpc."""

@@ -1,4 +1,4 @@
-"""Clients of a LoRB server: `Client`, its asyncio twin `AioClient`, and their TLS and token files. Imports no torch."""
+"""Clients of a LoRB server: `Client`, `AioClient` for asyncio, and their TLS and token files. Imports no torch."""
 
 from lorb_client.access import Tls, TokenFile
 from lorb_client.aio import AioClient

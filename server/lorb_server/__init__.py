@@ -1,1 +1,1 @@
-"""The server: `lorb-serve`. Never imports `lorb_adapters.training`."""
+"""The server, `lorb-serve`. Never imports `lorb_adapters.training`."""

@@ -1,1 +1,1 @@
-"""Pretraining of a base: an encoder whose score head judges text before any list is seen (RescoreBERT)."""
+"""Pretraining of a base: trains an encoder with a score head on plain text (RescoreBERT)."""

@@ -1,1 +1,1 @@
-"""Which adapter versions serve, kept in step with the store."""
+"""The adapter versions that serve; follows the aliases in the store."""

@@ -1,1 +1,1 @@
-"""The gRPC services, who may call them, and how errors become statuses."""
+"""The gRPC services, authentication and limits of callers, and the mapping of errors to statuses."""

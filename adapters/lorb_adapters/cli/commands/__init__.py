@@ -1,1 +1,1 @@
-"""The subcommands of `lorb-adapters`, one module a group."""
+"""The subcommands of `lorb-adapters`, with one module for each group."""

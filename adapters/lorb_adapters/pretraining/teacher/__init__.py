@@ -1,1 +1,1 @@
-"""The masked-LM teacher, and how well its student follows it."""
+"""The masked-LM teacher, and the agreement between teacher and student."""
