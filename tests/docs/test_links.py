@@ -53,7 +53,7 @@ def test_metrics_named_in_documents_are_exported():
         "lorb_server",
         "lorb_",
         "lorb_default",
-    }  # packages, a prefix, compose's network
+    }  # packages, a prefix, and the network of compose
     assert names
     assert {name for name in names if re.sub(r"_(bucket|sum|count|created)$", "", name) not in exported} == set()
 
