@@ -1,4 +1,4 @@
-"""Access to a server: Tls, TokenFile, and Access, which holds both for a command."""
+"""Credentials for a server: Tls, TokenFile, and Access, which holds both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from lorb.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The files of a TLS connection, all in PEM. A client reads them again before the next call if one has changed.
+    """The files of a TLS connection, all in PEM. If one changes, the client rereads them before its next call.
 
     Attributes:
         ca: certificates of the authorities that may sign the server's certificate; None for the public authorities.
@@ -110,7 +110,7 @@ class AccessArguments(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Token and TLS of a command. Can be sent to another process.
+    """Token and TLS files for a client. Can be pickled.
 
     Attributes:
         token: bearer token; None for none.
@@ -127,4 +127,4 @@ class Access:
         return {"token": self.token, "tls": self.tls, "allow_plaintext_token": self.allow_plaintext_token}
 
 
-NO_TOKEN = Access()
+PLAINTEXT_ACCESS = Access()

@@ -64,7 +64,7 @@ def add_access_arguments(parser: "argparse._ActionsContainer") -> None:
         type=Path,
         default=_environment_path("token-file"),
         metavar="FILE",
-        help="file with the bearer token; without TLS it is sent to this machine only",
+        help="file with the bearer token; without TLS the token is sent to loopback targets only",
     )
     parser.add_argument(
         "--allow-plaintext-token",

@@ -1,4 +1,4 @@
-"""CallSettings: the settings that both clients share, and their errors."""
+"""CallSettings: settings of both clients, and conversion of gRPC errors."""
 
 import math
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class CallSettings:
 
     Attributes:
         target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-        timeout_seconds: deadline of calls that give none.
+        timeout_seconds: default deadline of a call.
         token: bearer token; a TokenFile is read again when the file changes.
         credentials: gRPC's own TLS credentials, instead of `tls`.
         wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-        tls: files of the TLS connection, read again when one changes; None for plain text, or for `credentials`.
+        tls: files of the TLS connection, read again when one changes; None for plain text, or with `credentials`.
         allow_plaintext_token: send the token without TLS to other machines too: everybody on the network path can
             read it.
     """
@@ -95,8 +95,8 @@ class CallSettings:
     def error(self, failed: grpc.RpcError) -> LorbError:
         """Converts the error of a failed grpc or grpc.aio call.
 
-        An untrusted server certificate becomes Unauthenticated, because a retry cannot help; gRPC reports UNAVAILABLE.
-        A server also closes the connection if it requires TLS or another client certificate. gRPC does not tell this
+        gRPC reports an untrusted server certificate as UNAVAILABLE; it becomes Unauthenticated, as a retry cannot help.
+        A server that requires TLS or another client certificate closes the connection. gRPC does not distinguish this
         from a lost server, so the message names both causes.
         """
         error = error_from_rpc(failed)

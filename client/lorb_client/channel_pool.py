@@ -1,7 +1,7 @@
 """ChannelPool: leases a client's channel, and opens a new channel when the TLS files change.
 
-gRPC reads certificates when a channel is opened, so new certificates need a new channel. Calls under way finish on the
-channel that they began on.
+gRPC reads certificates when a channel is opened, so new certificates need a new channel. Calls under way finish on
+their old channel.
 """
 
 import threading
@@ -13,7 +13,7 @@ from lorb.errors import InvalidInput
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
 from lorb_client.calls import CallSettings
 
-Channel = TypeVar("Channel")  # of grpc, or of grpc.aio
+Channel = TypeVar("Channel")  # grpc.Channel or grpc.aio.Channel
 
 
 @dataclass(slots=True, eq=False)

@@ -51,11 +51,11 @@ class Client:
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-            timeout_seconds: deadline of calls that give none.
+            timeout_seconds: default deadline of a call.
             token: bearer token; a TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-            tls: files of the TLS connection, read again when one changes; None for plain text, or for `credentials`.
+            tls: files of the TLS connection, read again when one changes; None for plain text, or with `credentials`.
             allow_plaintext_token: send the token without TLS to other machines too.
 
         Raises:

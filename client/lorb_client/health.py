@@ -30,7 +30,7 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
     Raises:
         InvalidInput: a file of `tls` is missing or wrong.
     """
-    # The two messages of grpc.health.v1 have one field each: encoding them here saves the client a dependency.
+    # Both messages of grpc.health.v1 have a single field. Encoding them here avoids a dependency.
     request = b"\x0a" + bytes([len(service)]) + service.encode()  # HealthCheckRequest{service}
     with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `lorb-health --target HOST:PORT [SERVICE]`. Returns its exit status."""
     command = parser()
     args = command.parse_args(argv)
-    # `lorb-health HOST:PORT [SERVICE]` is the older spelling
+    # the older spelling is `lorb-health HOST:PORT [SERVICE]`
     words = args.words if args.target is None else [args.target, *args.words]
     if not 1 <= len(words) <= 2:
         command.error("give --target HOST:PORT and at most one SERVICE")

@@ -1,4 +1,4 @@
-"""Files of certificates, private keys and tokens: reading, checking, and noticing a change."""
+"""Reads and checks files of certificates, private keys and tokens, and detects changed files."""
 
 import os
 import ssl
@@ -16,8 +16,8 @@ class CredentialFile:
 
     Attributes:
         path: the file.
-        field: `InvalidInput.field` of errors about it.
-        setting: the flag that names it, such as "--tls-key"; written before the path in messages. May be empty.
+        field: value of `InvalidInput.field` in errors about the file.
+        setting: flag that gives the path, such as "--tls-key"; precedes the path in messages. May be empty.
     """
 
     path: Path
@@ -64,7 +64,7 @@ def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:
             raise InvalidInput(f"{certificate} and {key} do not belong together", field=key.field) from error
         raise InvalidInput(
             f"{certificate} and {key} are not a certificate and its private key in PEM "
-            f"({error.reason or 'no PEM in them'})",
+            f"({error.reason or 'no PEM data'})",
             field=certificate.field,
         ) from error
     except OSError as error:

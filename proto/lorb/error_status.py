@@ -1,8 +1,8 @@
 """Maps LorbErrors to gRPC statuses and back.
 
-Every status carries google.rpc.ErrorInfo (reason, domain "lorb", field). Wrong values add BadRequest; errors that pass
-add RetryInfo. The client picks the error class by ErrorInfo.reason, or by the status code if there is none: gRPC
-itself and proxies send none.
+Every status carries google.rpc.ErrorInfo (reason, domain "lorb", field). InvalidInput adds BadRequest; Overloaded and
+Unavailable add RetryInfo. ErrorInfo.reason determines the error class. Statuses of gRPC itself and of proxies have no
+ErrorInfo; their code determines the class.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,13 +37,13 @@ from lorb.errors import (
 ERROR_DOMAIN = "lorb"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# HTTP/2 peers may refuse trailing metadata over 8 KiB, and the message is in it three times.
+# HTTP/2 peers may refuse trailing metadata over 8 KiB. It contains the message three times.
 MAX_MESSAGE_BYTES = 800
 MAX_FIELD_BYTES = 200
 
 _Code = grpc.StatusCode
 
-# Servers read no files of callers, so MalformedFile travels as its parent, InvalidInput.
+# A server never reads a caller's files, so MalformedFile is sent as its parent, InvalidInput.
 _STATUS_OF_ERROR: Mapping[type[LorbError], tuple[grpc.StatusCode, str]] = {
     LorbError: (_Code.UNKNOWN, "UNKNOWN"),
     InvalidInput: (_Code.INVALID_ARGUMENT, "INVALID_INPUT"),
@@ -89,7 +89,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class _FailedCall(Protocol):
-    """Methods of the errors of grpc and grpc.aio, which grpc.RpcError does not declare."""
+    """Methods that errors of grpc and grpc.aio have, but grpc.RpcError does not declare."""
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
@@ -97,7 +97,7 @@ class _FailedCall(Protocol):
 
 
 def status_code(error: LorbError) -> grpc.StatusCode:
-    """Returns the gRPC code of `error`. A subclass that the table lacks has the code of its nearest listed ancestor."""
+    """Returns the gRPC code of `error`. A class outside the table has the code of its nearest listed ancestor."""
     return _status_of_class(type(error))[0]
 
 
@@ -123,7 +123,7 @@ def trailing_metadata(error: LorbError) -> tuple[tuple[str, bytes], ...]:
 
 
 def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[AnyDetail] = ()) -> LorbError:
-    """Converts a status to an error: by ErrorInfo.reason, or by the code if there is no ErrorInfo of LoRB."""
+    """Converts a status to an error. ErrorInfo.reason determines the class; without LoRB's ErrorInfo, the code does."""
     kind = _ERROR_OF_CODE.get(code, LorbError)
     field = ""
     retry_seconds = None
@@ -162,7 +162,7 @@ def _details(metadata: Metadata) -> Sequence[AnyDetail]:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 return tuple(Status.FromString(value).details)
-            except DecodeError:  # bytes of a proxy: the status code remains
+            except DecodeError:  # written by a proxy: only the status code is usable
                 return ()
     return ()
 

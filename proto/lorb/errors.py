@@ -1,8 +1,8 @@
 """All errors that LoRB raises on purpose. Messages say what is wrong and what to do, and are safe to show to callers.
 
     LorbError
-    ├── InvalidInput              a value breaks the contract; `field` names it
-    │   └── MalformedFile         a file breaks its format; `path` and `line` locate it
+    ├── InvalidInput              a value is invalid; `field` names it
+    │   └── MalformedFile         a file violates its format; `path` and `line` locate it
     ├── UnknownDomain             the server does not serve this domain
     ├── UnknownVersion            the domain has no such version or alias
     ├── Unauthenticated           no token, or a wrong one
@@ -40,11 +40,11 @@ class LorbError(Exception):
 
 
 class InvalidInput(LorbError):
-    """A value breaks the contract. `field` is its path, such as "hypotheses[3].first_pass_score"."""
+    """A value is invalid. `field` is its path, such as "hypotheses[3].first_pass_score"."""
 
 
 class MalformedFile(InvalidInput):
-    """A file breaks its format. The message reads "path:line: what is wrong".
+    """A file violates its format. The message reads "path:line: what is wrong".
 
     Attributes:
         path: the file.
@@ -87,7 +87,7 @@ class ModelFailed(LorbError):
 
 
 class InvalidAdapter(LorbError):
-    """An adapter's files are truncated, changed or malformed, or do not fit the base. Such an adapter never serves."""
+    """An adapter's files are truncated, changed or malformed, or do not fit the base. It is never served."""
 
 
 class ForeignBase(InvalidAdapter):

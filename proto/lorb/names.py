@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lorb.errors import InvalidInput
 
-BASE_DOMAIN = "base"  # reserved: rescores with the base's own head
+BASE_DOMAIN = "base"  # reserved: scores with the base model's own head
 STABLE = "stable"
 CANARY = "canary"
 SHADOW = "shadow"
@@ -13,7 +13,7 @@ MAX_LABEL_CHARS = 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
-# Control characters and Unicode's two line separators: each could forge a line of a log.
+# Control characters and Unicode's two line separators, which could forge log lines.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

@@ -25,7 +25,7 @@ class Hypothesis:
         if self.first_pass_score is not None and not math.isfinite(self.first_pass_score):
             raise InvalidInput(
                 f"first_pass_score is {self.first_pass_score}: send a finite natural-log score, "
-                "or none on any hypothesis of the list",
+                "or no score on any hypothesis of the list",
                 field="first_pass_score",
             )
         for name, score in self.component_scores.items():
@@ -89,19 +89,19 @@ class NBest:
         """Checks the list against a server's limits. Raises InvalidInput that names the field beyond its limit."""
         if len(self.hypotheses) > max_hypotheses:
             raise InvalidInput(
-                f"hypotheses has {len(self.hypotheses)} entries, this server takes {max_hypotheses}",
+                f"hypotheses has {len(self.hypotheses)} entries: this server accepts at most {max_hypotheses}",
                 field="hypotheses",
             )
         for i, hypothesis in enumerate(self.hypotheses):
             if len(hypothesis.transcript) > max_transcript_chars:
                 raise InvalidInput(
-                    f"hypotheses[{i}].transcript has {len(hypothesis.transcript)} characters, "
-                    f"this server takes {max_transcript_chars}",
+                    f"hypotheses[{i}].transcript has {len(hypothesis.transcript)} characters: "
+                    f"this server accepts at most {max_transcript_chars}",
                     field=f"hypotheses[{i}].transcript",
                 )
         if len(self.context) > max_transcript_chars:
             raise InvalidInput(
-                f"context has {len(self.context)} characters, this server takes {max_transcript_chars}",
+                f"context has {len(self.context)} characters: this server accepts at most {max_transcript_chars}",
                 field="context",
             )
 
@@ -129,5 +129,5 @@ class NBest:
 
 def _require_score(score: float | None) -> float:
     if score is None:  # cannot happen: NBest checks that all hypotheses have scores or none
-        raise InvalidInput("a scored list holds a hypothesis without score", field="first_pass_score")
+        raise InvalidInput("a list with scores has a hypothesis without a score", field="first_pass_score")
     return score

@@ -63,8 +63,8 @@ class RescoreOptions:
         fallback_policy: what to do if the server runs out of time or room.
         top_n: maximum number of hypotheses to return; 0 returns all.
         selection: how the best hypothesis is chosen.
-        routing_key: speaker or call id, at most 256 characters: calls with the same key stay on the same side of a
-            canary. Empty: the request id is used.
+        routing_key: speaker or call id, at most 256 characters. While a canary runs, calls with the same key get the
+            same version. Empty: the request id is used.
     """
 
     domain: str = ""

@@ -70,7 +70,7 @@ def options_from_request(request: pb.RescoreRequest) -> RescoreOptions:
 
 
 def check_options(options: RescoreOptions) -> RescoreOptions:
-    """Returns `options` if they keep the contract. Raises InvalidInput that names the field otherwise."""
+    """Returns `options` if all are valid. Raises InvalidInput that names the field otherwise."""
     check_label(options.domain, "domain")
     check_label(options.routing_key, "routing_key")
     weight = options.rescoring_weight
@@ -242,7 +242,7 @@ def _utf8(text: str, field: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            f"{field} holds half a surrogate pair at position {error.start}, which UTF-8 cannot carry",
+            f"{field} holds a lone surrogate at position {error.start}, which UTF-8 cannot encode",
             field=field,
         ) from None
     return text

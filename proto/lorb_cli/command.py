@@ -49,11 +49,11 @@ def sigterm_as_keyboard_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 class _PrintCompletion(argparse.Action):
@@ -73,7 +73,7 @@ class _PrintCompletion(argparse.Action):
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
             elif action.type is Path or action.metavar == "FILE":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        print(shtab.complete(parser, str(values)))  # noqa: T201 - a command's output
+        print(shtab.complete(parser, str(values)))  # noqa: T201 - output of a command
         parser.exit()
 
 

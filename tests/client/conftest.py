@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parents[1] / "data" / "librispeech"
 
 @pytest.fixture(scope="session")
 def test_file():
-    """File of the sample's test lists."""
+    """The file of the LibriSpeech sample's test lists."""
     return SAMPLE / "test.jsonl.gz"
 
 

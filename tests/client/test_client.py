@@ -173,7 +173,7 @@ def test_the_token_goes_with_every_call(target, service, sample_lists):
 
 
 def test_a_list_that_cannot_be_sent_is_refused_by_the_client(client, service):
-    """Half a surrogate pair is refused with its field before any call."""
+    """A lone surrogate is refused with its field before any call."""
     with pytest.raises(InvalidInput) as caught:
         client.rescore(NBest((Hypothesis("\ud800"),)))
     assert caught.value.field == "hypotheses[0].transcript"

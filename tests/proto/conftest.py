@@ -1,4 +1,4 @@
-"""Real lists for the tests of the contract."""
+"""Real lists for the tests of lorb."""
 
 from pathlib import Path
 

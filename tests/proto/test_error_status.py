@@ -31,7 +31,7 @@ KINDS = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LorbError)),
     key=lambda kind: kind.__name__,
 )
-RAISABLE = [kind for kind in KINDS if kind is not MalformedFile]
+SENDABLE = [kind for kind in KINDS if kind is not MalformedFile]
 
 
 class FailedCall(grpc.RpcError):
@@ -60,7 +60,7 @@ def detail(error, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_error_has_a_row_of_its_own(kind):
+def test_every_error_has_a_row_in_the_table(kind):
     """Each error class of lorb.errors has its own status in the table."""
     assert kind in error_status._STATUS_OF_ERROR
 
@@ -71,7 +71,7 @@ def test_no_two_errors_share_a_reason():
     assert len(set(reasons)) == len(reasons)
 
 
-@pytest.mark.parametrize("kind", RAISABLE)
+@pytest.mark.parametrize("kind", SENDABLE)
 def test_an_error_survives_the_conversion_to_a_status(kind):
     """Type, message and field are equal after a conversion to a status message or to trailing metadata and back."""
     error = kind("what is wrong and what to do", field="hypotheses[3].transcript")
@@ -80,7 +80,7 @@ def test_an_error_survives_the_conversion_to_a_status(kind):
         assert (type(read), read.message, read.field) == (kind, error.message, error.field)
 
 
-@pytest.mark.parametrize("kind", RAISABLE)
+@pytest.mark.parametrize("kind", SENDABLE)
 def test_every_status_has_an_error_info(kind):
     """Every status has an ErrorInfo with LoRB's domain and the reason of the error."""
     info = detail(kind("why"), ErrorInfo)

@@ -59,9 +59,9 @@ def test_limits_name_the_field_that_breaks_them():
     nbest = NBest((Hypothesis("a"), Hypothesis("bb")), context="ccc")
     nbest.check_limits(max_hypotheses=2, max_transcript_chars=3)
     fields = []
-    for most, chars in ((1, 3), (2, 1), (2, 2)):
+    for max_hypotheses, max_chars in ((1, 3), (2, 1), (2, 2)):
         with pytest.raises(InvalidInput) as caught:
-            nbest.check_limits(max_hypotheses=most, max_transcript_chars=chars)
+            nbest.check_limits(max_hypotheses=max_hypotheses, max_transcript_chars=max_chars)
         fields.append(caught.value.field)
     assert fields == ["hypotheses", "hypotheses[1].transcript", "context"]
 

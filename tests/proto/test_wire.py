@@ -139,7 +139,7 @@ def test_bad_component_scores_are_refused_with_their_path(components):
 
 @pytest.mark.parametrize("text", ["a\nb", "x" * 257, "\x00"])
 def test_bad_labels_are_refused_with_their_field(text):
-    """Request ids, routing keys and domains that are no labels are refused with their field."""
+    """Request ids, routing keys and domains that are invalid labels are refused with their field."""
     assert refusal(nbest_from_request, request(request_id=text)) == "request_id"
     assert refusal(options_from_request, request(routing_key=text)) == "routing_key"
     assert refusal(options_from_request, request(domain=text)) == "domain"
@@ -178,7 +178,7 @@ def test_any_text_is_a_transcript(text):
         (NBest((Hypothesis("a", component_scores={"\ud800": 1.0}),)), "hypotheses[0].component_scores"),
     ],
 )
-def test_half_a_surrogate_pair_is_refused_before_it_is_sent(nbest, field):
+def test_a_lone_surrogate_is_refused_before_it_is_sent(nbest, field):
     """Text that UTF-8 cannot encode is refused with its field before it is sent."""
     assert refusal(lambda each: request_from_nbest(each, RescoreOptions()), nbest) == field
 

@@ -9,14 +9,14 @@ from enum import Enum
 
 from lorb.errors import InvalidInput
 
-MAX_CALLS = 50_000_000  # 400 MB of arrival times; more calls are surely a typing error
+MAX_CALLS = 50_000_000  # 400 MB of arrival times; a higher number is a typing error
 
 
 class Arrivals(Enum):
     """The arrival process."""
 
     POISSON = "poisson"
-    """Exponential gaps, as of independent callers."""
+    """Exponential gaps, as from independent callers."""
 
     CONSTANT = "constant"
     """Equal gaps."""

@@ -1,4 +1,4 @@
-"""CallOutcome: how a call of a load ended. Connections: the gRPC connections that make the calls."""
+"""Makes the calls of a load over gRPC (Connections), and classifies their results (CallOutcome)."""
 
 import asyncio
 import itertools
@@ -46,7 +46,7 @@ class CallOutcome:
 
 
 class Connections:
-    """Sends serialised RescoreRequests over several connections in turn. Belongs to the running event loop."""
+    """Sends serialised RescoreRequests round-robin over several connections. Belongs to the running event loop."""
 
     def __init__(self, settings: CallSettings, num_connections: int) -> None:
         # No retries: a load generator measures single attempts.

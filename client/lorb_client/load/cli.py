@@ -122,7 +122,7 @@ def _steps(rate: str, duration_seconds: float | None) -> tuple[Step, ...]:
 def _options_as_given(arguments: argparse.Namespace) -> dict[str, object]:
     options = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
     options["files"] = [str(path) for path in arguments.files]
-    options["server"] = options.pop("target")  # the key that the file has had since --target was named --server
+    options["server"] = options.pop("target")  # --target was once named --server; the key in the file stays
     return options
 
 
@@ -180,7 +180,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         "--fallback-policy",
         choices=[policy.value for policy in FallbackPolicy],
         default=FallbackPolicy.DEGRADE.value,
-        help="if the server has no time or room: degrade answers in first-pass order, fail returns an error",
+        help="if the server has no time or room: degrade rescores fewer hypotheses or none, fail returns an error",
     )
     add_access_arguments(calls)
 

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from hdrh.histogram import HdrHistogram
 
-_MAX_MICROSECONDS = 3_600_000_000  # an hour: longer counts as an hour
+_MAX_MICROSECONDS = 3_600_000_000  # one hour; longer durations are clipped to it
 _DIGITS = 3
 _MICROSECONDS_PER_MS = 1000.0
 
@@ -24,11 +24,11 @@ class Percentiles:
 
 
 class Latencies:
-    """A histogram of durations. Can be sent between processes and merged."""
+    """A histogram of durations. Can be pickled and merged."""
 
     def __init__(self) -> None:
         self._histogram = HdrHistogram(1, _MAX_MICROSECONDS, _DIGITS)
-        self._max_microseconds = 0  # kept here: the encoded histogram does not hold it
+        self._max_microseconds = 0  # separate, because the encoded histogram lacks it
 
     def __len__(self) -> int:
         return int(self._histogram.get_total_count())

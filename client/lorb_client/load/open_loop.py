@@ -1,8 +1,8 @@
 """OpenLoop: sends each call at its scheduled time, even if earlier calls are unanswered.
 
-A closed loop waits for an answer before it sends the next call. It sends fewer calls to a server that stalls, so the
-server looks faster than its callers find it (Tene's "coordinated omission"). In an open loop, every call scheduled
-during a stall shows it.
+A closed loop waits for an answer before it sends the next call. It sends fewer calls to a server that stalls, so it
+underestimates the latency that callers see (Tene's "coordinated omission"). In an open loop, the stall is in the
+latency of every call scheduled during it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from lorb_client.load.call_outcome import CallOutcome
 from lorb_client.load.tally import LoadTally
 
 MIN_TIMEOUT_SECONDS = 0.001
-DRAIN_GRACE_SECONDS = 5.0  # after the deadline, when gRPC should have ended every call
+DRAIN_GRACE_SECONDS = 5.0  # wait after the last deadline, by which gRPC should have ended all calls
 
 Send = Callable[[int, float], Awaitable[CallOutcome]]  # (index of the call, seconds until its deadline)
 

@@ -1,4 +1,4 @@
-"""LoadPlan: the calls of one process, and running them in this process."""
+"""LoadPlan: the calls of one process. Also makes these calls in the current process."""
 
 import asyncio
 import selectors
@@ -13,13 +13,13 @@ from lorb_client.load.open_loop import OpenLoop
 from lorb_client.load.tally import LoadTally
 from lorb_client.load.workload import Workload
 
-START_DELAY_SECONDS = 0.1  # between agreeing on the start and the start
+START_DELAY_SECONDS = 0.1  # from choosing the start time until the start
 _CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """The calls of one process. Can be sent to another process.
+    """The calls of one process. Can be pickled.
 
     Attributes:
         settings: target, access, and the deadline of each call from its scheduled time (`timeout_seconds`).
@@ -53,8 +53,8 @@ def run_plan(plan: LoadPlan) -> LoadTally:
         return runner.run(make_calls(plan, lambda: time.monotonic() + START_DELAY_SECONDS))
 
 
-async def make_calls(plan: LoadPlan, agree_on_start: Callable[[], float]) -> LoadTally:
-    """Connects, asks `agree_on_start` for the start on the event loop's clock, and makes the calls."""
+async def make_calls(plan: LoadPlan, get_start_time: Callable[[], float]) -> LoadTally:
+    """Connects, gets the start time on the event loop's clock from `get_start_time`, and makes the calls."""
     connections = Connections(plan.settings, plan.num_connections)
     tally = LoadTally(plan.settings.timeout_seconds)
 
@@ -63,7 +63,7 @@ async def make_calls(plan: LoadPlan, agree_on_start: Callable[[], float]) -> Loa
 
     try:
         await connections.open(_CONNECT_SECONDS)
-        await OpenLoop(plan.times, send, tally, plan.warm_up_seconds, plan.in_flight_limit).run(agree_on_start())
+        await OpenLoop(plan.times, send, tally, plan.warm_up_seconds, plan.in_flight_limit).run(get_start_time())
     finally:
         await connections.close()
     return tally

@@ -35,7 +35,7 @@ def run_plan_in_processes(plan: LoadPlan, num_processes: int) -> LoadTally:
 
 @contextlib.contextmanager
 def _workers(plan: LoadPlan, num_processes: int) -> Iterator[list[Connection]]:
-    context = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
+    context = multiprocessing.get_context("spawn")  # gRPC does not work after a fork
     pipes: list[Connection] = []
     processes: list[SpawnProcess] = []
     try:
@@ -43,7 +43,7 @@ def _workers(plan: LoadPlan, num_processes: int) -> Iterator[list[Connection]]:
             parent_end, worker_end = context.Pipe()
             process = context.Process(target=_work, args=(plan.share(i, num_processes), worker_end), daemon=True)
             process.start()
-            worker_end.close()  # so that the pipe closes when the worker dies
+            worker_end.close()  # the pipe then closes when the worker dies
             pipes.append(parent_end)
             processes.append(process)
         for pipe in pipes:
@@ -56,7 +56,7 @@ def _workers(plan: LoadPlan, num_processes: int) -> Iterator[list[Connection]]:
 
 
 def _work(plan: LoadPlan, pipe: Connection) -> None:
-    """Runs in a worker: reports that it is connected, receives the start, and sends its tally."""
+    """Runs in a worker: connects, reports ready, receives the start time, makes the calls, and sends its tally."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent passes it on
     with asyncio.Runner(loop_factory=precise_loop) as runner:
         pipe.send(runner.run(_make_calls_until_stopped(plan, pipe)))
@@ -70,13 +70,13 @@ async def _make_calls_until_stopped(plan: LoadPlan, pipe: Connection) -> LoadTal
         loop.remove_reader(pipe.fileno())
         load.cancel()
 
-    def agree_on_start() -> float:
+    def get_start_time() -> float:
         pipe.send(None)
         start_at: float = pipe.recv()
         loop.add_reader(pipe.fileno(), stop)  # called on a second message, or when the parent dies
         return start_at
 
-    load = loop.create_task(make_calls(plan, agree_on_start))
+    load = loop.create_task(make_calls(plan, get_start_time))
     tally = await load
     loop.remove_reader(pipe.fileno())
     return tally

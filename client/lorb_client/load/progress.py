@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-_REFRESH_SECONDS = 0.5  # seldom, to leave the processor to the generator
+_REFRESH_SECONDS = 0.5  # infrequent, to leave the CPU to the generator
 
 
 @contextmanager

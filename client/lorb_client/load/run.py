@@ -1,4 +1,4 @@
-"""Runs one load from its configuration to its result, for `lorb-load` and the benchmarks."""
+"""Runs one load, for `lorb-load` and the benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
 from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
 from lorb.server_info import ServerInfo
-from lorb_client.access import NO_TOKEN, Access
+from lorb_client.access import PLAINTEXT_ACCESS, Access
 from lorb_client.calls import CallSettings
 from lorb_client.client import Client
 from lorb_client.load.arrivals import Arrivals, Step, arrival_times, total_seconds
@@ -16,7 +16,7 @@ from lorb_client.load.processes import run_plan_in_processes
 from lorb_client.load.result import LoadResult
 from lorb_client.load.workload import ONLY_DEFAULT, DomainShare, Workload, truncate_lists
 
-MAX_FIRST_CALLS_SECONDS = 10.0
+FIRST_CALL_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class LoadConfig:
         warm_up_seconds: duration of uncounted load before the first step, at its rate.
         domains: domains with their shares of the calls; by default the server's default domain.
         num_hypotheses: number of best hypotheses of each list to send; None for all.
-        options: options of every call; `domains` replaces its domain.
+        options: options of every call; `domains` replaces their domain.
         seed: random seed; equal seeds give the same calls at the same times.
         num_connections: connections of each process.
         in_flight_limit: maximum number of concurrent calls; calls beyond it are not sent, and counted as such.
@@ -53,13 +53,13 @@ class LoadConfig:
     num_connections: int = 4
     in_flight_limit: int = 10_000
     num_processes: int = 1
-    access: Access = NO_TOKEN
+    access: Access = PLAINTEXT_ACCESS
 
     def __post_init__(self) -> None:
         if not self.warm_up_seconds >= 0:
             raise InvalidInput(f"the warm-up is {self.warm_up_seconds} s: give 0 or more", field="warm_up_seconds")
         if self.warm_up_seconds:
-            Step(self.steps[0].rate_per_second, self.warm_up_seconds)
+            Step(self.steps[0].rate_per_second, self.warm_up_seconds)  # raises InvalidInput if infinite
         for name in ("num_connections", "in_flight_limit", "num_processes"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)}: give 1 or more", field=name)
@@ -74,7 +74,7 @@ def run_load(config: LoadConfig) -> LoadResult:
     """Runs a load to its end, or until Ctrl-C. Makes one call to each domain beforehand.
 
     Raises:
-        InvalidInput: the configuration is wrong; nothing was sent.
+        InvalidInput: the configuration is invalid; nothing was sent.
         Unavailable: no server answers.
         LorbError: the server refused the first call to a domain.
     """
@@ -107,7 +107,7 @@ def _with_warm_up(config: LoadConfig) -> tuple[Step, ...]:
 def _make_first_calls(config: LoadConfig) -> ServerInfo:
     """Makes one call to each domain, so that an unknown domain or a wrong token is an error before the load begins."""
     nbest = truncate_lists(config.lists, config.num_hypotheses)[0]
-    with Client(config.target, timeout_seconds=MAX_FIRST_CALLS_SECONDS, **config.access.as_arguments()) as client:
+    with Client(config.target, timeout_seconds=FIRST_CALL_TIMEOUT_SECONDS, **config.access.as_arguments()) as client:
         try:
             info = client.server_info()
         except (Unavailable, DeadlineExceeded) as error:

@@ -45,7 +45,7 @@ def parse_domains(text: str) -> tuple[DomainShare, ...]:
     names = [share.domain for share in shares]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
-        raise InvalidInput(f"domain {repeated!r} comes twice: add up its shares", field="domains")
+        raise InvalidInput(f"domain {repeated!r} is repeated: add up its shares", field="domains")
     return tuple(shares)
 
 

@@ -19,8 +19,8 @@ from lorb_client.rescore.retry import retry_overloaded
 MAX_CHARS_PER_CALL = 500_000
 
 _Answers = list[Ranked | LorbError]
-# The result of a call. Not a Future: Ctrl-C while the main thread acquires a Future's condition can leave it locked,
-# and then the thread that makes the call never ends.
+# The result of a call. Not a Future: Ctrl-C while the main thread acquires a Future's condition can leave the condition
+# locked, and the thread that makes the call then never ends.
 _Result = SimpleQueue[_Answers | BaseException]
 _POLL_SECONDS = 1.0
 
@@ -35,7 +35,7 @@ class StreamLimits:
     Attributes:
         calls: maximum number of concurrent calls.
         lists_per_call: maximum number of lists in a call.
-        max_wait_seconds: maximum time that each call waits, in all, while the server is overloaded.
+        max_wait_seconds: maximum total pause of each call while the server is overloaded.
     """
 
     calls: int = 4
@@ -113,7 +113,7 @@ def _answers(result: _Result) -> _Answers:
     while True:
         try:
             answers = result.get(timeout=_POLL_SECONDS)
-        except Empty:  # Python handles a signal that arrived just before the wait only between two waits
+        except Empty:  # wait in short steps: a signal that arrives just before a wait is handled after it
             continue
         if isinstance(answers, BaseException):
             raise answers

@@ -47,7 +47,7 @@ class Tally:
             self._add_errors(nbest, nbest.reference, before, after)
 
     def lines(self) -> list[str]:
-        """Returns the lines of the table. With references, the last line is meant for programs."""
+        """Returns the lines of the table. With references, the last line is machine-readable."""
         lines = [
             f"{'lists':12}{self.num_lists:>9}   changed {self.num_changed}",
             f"{'outcomes':12}{_counted(self.outcomes)}",

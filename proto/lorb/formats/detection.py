@@ -11,7 +11,7 @@ from lorb.formats.toolkits.espnet2 import is_espnet2
 from lorb.formats.toolkits.kaldi import is_kaldi
 from lorb.formats.toolkits.srilm import is_srilm_line
 
-_MAX_LINES = 200  # a pretty-printed ESPnet data.json has its first rec_text below its features' shapes
+_MAX_LINES = 200  # in pretty-printed JSON a key may follow long arrays: sequences_scores follows all texts
 _MAX_CHARS = 65_536
 
 # Patterns of keys near the beginning of each format's JSON. A file matches if it has a key for every pattern.

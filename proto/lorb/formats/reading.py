@@ -48,7 +48,7 @@ FORMATS = (AUTO, *_READERS)
 def read_nbest_lists(
     paths: Sequence[Path],
     *,
-    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    format: str = AUTO,  # noqa: A002 - the name of the flag
     options: FormatOptions | None = None,
     notices: Notices | None = None,
     require_references: bool = False,
@@ -62,10 +62,10 @@ def read_nbest_lists(
         options: facts that the files do not hold.
         notices: counts what the readers changed, assumed or left out.
         require_references: raise if a list has no reference.
-        unique_ids: raise if an id comes twice.
+        unique_ids: raise if an id is repeated.
 
     Raises:
-        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
             file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
@@ -83,7 +83,7 @@ def read_nbest_lists(
 def read_list_records(
     paths: Sequence[Path],
     *,
-    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    format: str = AUTO,  # noqa: A002 - the name of the flag
     options: FormatOptions | None = None,
     notices: Notices | None = None,
     require_references: bool = False,
@@ -100,7 +100,7 @@ def read_list_records(
         require_lists: raise if a reference of `options.reference_texts` has no list.
 
     Raises:
-        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
             file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
@@ -119,7 +119,7 @@ def read_list_records(
 def iterate_list_records(
     paths: Sequence[Path],
     *,
-    format: str = AUTO,  # noqa: A002 - named as the command lines name it
+    format: str = AUTO,  # noqa: A002 - the name of the flag
     options: FormatOptions | None = None,
     notices: Notices | None = None,
     require_references: bool = False,
@@ -128,7 +128,7 @@ def iterate_list_records(
 ) -> Iterator[ListRecord]:
     """Yields the lists of all files, in order, with all fields of the files.
 
-    Formats with one list a line are read list by list; a JSON document is read into memory first.
+    Formats with one list per line are streamed; a JSON document is read into memory first.
 
     Args:
         paths: files, or folders if the format uses folders.
@@ -137,10 +137,10 @@ def iterate_list_records(
         notices: counts what the readers changed, assumed or left out; complete after the last list.
         require_references: raise if a list has no reference.
         require_lists: raise if a reference of `options.reference_texts` has no list.
-        unique_ids: raise if an id comes twice, in one file or in two.
+        unique_ids: raise if an id is repeated, within a file or across files.
 
     Raises:
-        MalformedFile: a file breaks its format, has no lists, lacks a required reference, or repeats an id. Names the
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
             file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
@@ -179,7 +179,7 @@ def _check_unique(record: ListRecord, first_seen: Mapping[str, tuple[Path, int]]
     list_id = record.nbest.id
     if list_id in first_seen:
         path, line = first_seen[list_id]
-        raise MalformedFile(record.path, record.line, f"id {list_id!r} comes twice: first at {path}:{line}")
+        raise MalformedFile(record.path, record.line, f"id {list_id!r} is repeated: first at {path}:{line}")
 
 
 def _check_has_reference(record: ListRecord) -> None:
@@ -193,6 +193,6 @@ def _check_has_lists(references: References, list_ids: Mapping[str, object]) -> 
         raise MalformedFile(
             references.paths[0],
             0,
-            f"{len(missing)} references have no list, {missing[0]!r} is the first: "
+            f"{len(missing)} references have no list, such as {missing[0]!r}: "
             "without these lists the word error rate would be too low",
         )

@@ -96,7 +96,7 @@ def _text(record: Mapping[str, object], name: str, place: str = "") -> str | Non
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInput(f'{place}"{name}" holds half a surrogate pair', field=f"{place}{name}") from None
+        raise InvalidInput(f'{place}"{name}" holds a lone surrogate', field=f"{place}{name}") from None
     return value
 
 

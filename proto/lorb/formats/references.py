@@ -30,7 +30,7 @@ class References:
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "References":
-        """Reads all files. Raises MalformedFile, also if an utterance comes twice."""
+        """Reads all files. Raises MalformedFile, also if an utterance is repeated."""
         texts: dict[str, str] = {}
         for path in paths:
             lines = list(terminated_lines(path))
@@ -38,7 +38,7 @@ class References:
             for line, text in lines:
                 utterance, words = _trn_entry(text) if is_trn else _table_entry(text, path, line)
                 if utterance in texts:
-                    raise MalformedFile(path, line, f"the reference of {utterance!r} comes twice")
+                    raise MalformedFile(path, line, f"the reference of {utterance!r} is repeated")
                 texts[utterance] = words
         return cls(texts, tuple(paths))
 
@@ -59,5 +59,5 @@ def _trn_entry(text: str) -> tuple[str, str]:
 def _table_entry(text: str, path: Path, line: int) -> tuple[str, str]:
     match = _TABLE.fullmatch(text)
     if match is None:
-        raise MalformedFile(path, line, "the line begins with a blank: it should begin with an utterance id")
+        raise MalformedFile(path, line, "the line begins with white space: it should begin with an utterance id")
     return match[1], match[2].strip()

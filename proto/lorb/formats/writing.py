@@ -15,8 +15,8 @@ from lorb.nbest import Hypothesis, NBest
 def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) -> int:
     """Writes lists, or records in the native shape, as JSON lines; gzip if the name ends in .gz. Returns their number.
 
-    The lines go to a temporary file beside `path` that is renamed at the end, so an error, also one raised by
-    `records`, leaves nothing behind. Equal records give equal bytes.
+    The lines go to a temporary file beside `path`, which is renamed at the end. After an error, also one raised by
+    `records`, `path` is unchanged. Equal records give equal bytes.
 
     Raises:
         InvalidInput: no file can be written at `path`.
@@ -35,7 +35,7 @@ def native_line(record: NBest | Mapping[str, object]) -> bytes:
     fields = native_record(record) if isinstance(record, NBest) else record
     try:
         return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair in an unknown field: JSON can escape it
+    except UnicodeEncodeError:  # a lone surrogate in an unknown field: JSON can escape it
         return json.dumps(fields).encode("ascii") + b"\n"
 
 

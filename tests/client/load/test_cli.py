@@ -25,7 +25,7 @@ def small_file(tmp_path):
     return path
 
 
-def complaint(capsys):
+def error_line(capsys):
     """Returns the one line on standard error."""
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -92,7 +92,7 @@ def test_steps_and_domains_reach_the_server(target, service, small_file, capsys)
 def test_a_wrong_argument_is_one_line_and_status_2(target, service, small_file, capsys, flags, words):
     """A wrong argument ends with one line and status 2 before any call."""
     assert main([str(small_file), "--target", target, *QUICK, *flags]) == 2
-    assert words in complaint(capsys)
+    assert words in error_line(capsys)
     assert service.calls == []
 
 
@@ -101,7 +101,7 @@ def test_a_wrong_file_is_one_line_and_status_2(target, service, tmp_path, capsys
     path = tmp_path / "in.jsonl"
     path.write_text(LINE + "{")
     assert main([str(path), "--target", target, *QUICK]) == 2
-    assert complaint(capsys).startswith(f"{path}:2: not JSON")
+    assert error_line(capsys).startswith(f"{path}:2: not JSON")
     assert service.calls == []
 
 
@@ -125,7 +125,7 @@ def test_errors_that_the_caller_can_correct_have_status_2(target, service, small
 
     service.answer = answer
     assert main([str(small_file), "--target", target, *QUICK]) == 2
-    assert complaint(capsys) == error.message
+    assert error_line(capsys) == error.message
 
 
 def test_no_server_is_one_line_and_status_1(small_file, capsys):
@@ -134,7 +134,7 @@ def test_no_server_is_one_line_and_status_1(small_file, capsys):
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
     assert main([str(small_file), "--target", address, *QUICK]) == 1
-    assert complaint(capsys).startswith(f"no server answers at {address}: ")
+    assert error_line(capsys).startswith(f"no server answers at {address}: ")
 
 
 @pytest.mark.parametrize("num_processes", ["1", "2"])
@@ -160,7 +160,7 @@ def test_ctrl_c_prints_the_figures_so_far(small_file, num_processes):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # whoever runs the tests in the background has it ignore Ctrl-C, and so would its children
+            # a shell makes background jobs and their children ignore SIGINT
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             service.wait_for_calls(enough)

@@ -19,13 +19,13 @@ from support.servers.rescoring_server import ScriptedService, reversed_ranking, 
 LISTS = [NBest(tuple(Hypothesis(f"text {i} {j}", -float(j)) for j in range(4)), id=f"u{i}") for i in range(10)]
 QUICK = Step(400, 0.1)
 NUM_CALLS = 40
-PATIENT_SECONDS = 60.0  # nothing is measured against it
+LONG_SECONDS = 60.0  # a time limit that no test reaches
 
 
 @pytest.fixture
 def config(target):
     """40 calls with a long deadline."""
-    return LoadConfig(target, LISTS, (QUICK,), Arrivals.CONSTANT, deadline_seconds=PATIENT_SECONDS, num_connections=2)
+    return LoadConfig(target, LISTS, (QUICK,), Arrivals.CONSTANT, deadline_seconds=LONG_SECONDS, num_connections=2)
 
 
 def sent(service):
@@ -96,7 +96,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(config, service):
 
     def answer(nbest, options):
         if first_call_done.is_set():
-            release.wait(PATIENT_SECONDS)
+            release.wait(LONG_SECONDS)
         first_call_done.set()
         return reversed_ranking(nbest, options)
 
@@ -146,7 +146,7 @@ def test_every_option_reaches_the_server(config, service):
     method, request, seconds_left, metadata = service.calls[-1]
     assert method == "Rescore"
     assert (request.domain, request.fallback_policy, len(request.hypotheses)) == ("a@canary", 2, 3)
-    assert 0 < seconds_left <= 1.05 * PATIENT_SECONDS
+    assert 0 < seconds_left <= 1.05 * LONG_SECONDS
     assert metadata["authorization"] == "Bearer abc"
 
 

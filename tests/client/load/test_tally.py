@@ -104,7 +104,7 @@ def test_a_lagging_generator_is_reported(late_seconds, lagged):
     assert any(line.startswith("The generator lagged") for line in report(found)) is lagged
 
 
-def test_the_report_names_everything():
+def test_the_report_has_all_figures():
     """The table has rates, outcomes with reasons, calls not sent, and percentiles."""
     lines = [" ".join(line.split()) for line in report(result(tallied()))]
     for line in (
@@ -123,7 +123,7 @@ def test_the_report_names_everything():
 
 
 def test_a_report_without_calls_has_no_percentiles():
-    """A run without calls has no percentiles and divides by nothing."""
+    """A run without calls has no percentiles and causes no division by zero."""
     text = " ".join(" ".join(report(result(LoadTally(0.1)))).split())
     assert "latency, rescored none" in text
     assert "0 calls due" in text

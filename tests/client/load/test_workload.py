@@ -19,7 +19,7 @@ def sent(workload):
     return [pb.RescoreRequest.FromString(workload.requests[draw]) for draw in workload.draws]
 
 
-def test_domains_come_in_their_shares():
+def test_domains_are_drawn_by_their_shares():
     """Domains are drawn by their shares, within six deviations of 10,000 draws."""
     for text in ("a=0.7,b@canary=0.3", "a=7, b@canary=3"):
         workload = Workload.draw(LISTS, parse_domains(text), RescoreOptions(), 10_000, seed=1)
@@ -29,7 +29,7 @@ def test_domains_come_in_their_shares():
 
 
 def test_every_list_comes_once_before_any_comes_again():
-    """A short run sends the same mix of list lengths as the file."""
+    """Each round of draws has every list once, and rounds differ in order."""
     ids = [
         request.request_id for request in sent(Workload.draw(LISTS, parse_domains("a,b"), RescoreOptions(), 20, seed=3))
     ]

@@ -175,7 +175,7 @@ def test_a_fallback_is_counted(target, service, small_file, capsys):
 
 
 def first_pass(nbest: NBest):
-    """Returns the list in first-pass order, as for want of time."""
+    """Returns the list in first-pass order, as after a missed deadline."""
     hypotheses = tuple(RankedHypothesis(i, h.transcript) for i, h in enumerate(nbest.hypotheses))
     return Ranked(hypotheses, Outcome.FIRST_PASS, nbest.id, FallbackReason.DEADLINE)
 
@@ -192,20 +192,20 @@ def test_the_progress_bar_is_for_terminals(target, test_file):
 
 def on_a_terminal(command, environment):
     """Returns what a command writes to a standard error that is a terminal."""
-    ours, theirs = pty.openpty()
+    terminal, command_end = pty.openpty()
     with subprocess.Popen(  # noqa: S603 - our own command
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=command_end
     ) as process:
-        os.close(theirs)
+        os.close(command_end)
         shown = bytearray()
         while True:
             try:
-                part = os.read(ours, 4096)
-            except OSError:  # Linux's word for the end of a terminal
+                part = os.read(terminal, 4096)
+            except OSError:  # Linux reports a closed terminal as an error
                 break
             if not part:
                 break
             shown += part
         assert process.wait() == 0
-    os.close(ours)
+    os.close(terminal)
     return shown.decode()

@@ -78,7 +78,7 @@ def test_an_interrupt_leaves_nothing_behind(test_file, tmp_path, number):
     out.write_text("old")
     with (
         serving(service) as address,
-        hearing_ctrl_c(),
+        default_sigint_handler(),
         command(test_file, "--target", address, "-o", out, stdout=subprocess.PIPE) as process,
     ):
         assert service.arrived.wait(60)
@@ -111,13 +111,13 @@ def test_a_closed_standard_output_is_silent(target, small_file):
 
 
 @contextmanager
-def hearing_ctrl_c():
-    """Restores the default SIGINT handler, which is ignored if the tests run in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def default_sigint_handler():
+    """Restores the default SIGINT handler, because background jobs ignore SIGINT."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
 def command(*arguments, **settings):

@@ -16,8 +16,11 @@ from support.servers.rescoring_server import INFO
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ({"max_hypotheses": 1}, "in.jsonl:1: hypotheses has 2 entries, this server takes 1"),
-        ({"max_transcript_chars": 2}, "in.jsonl:1: hypotheses[0].transcript has 3 characters, this server takes 2"),
+        ({"max_hypotheses": 1}, "in.jsonl:1: hypotheses has 2 entries: this server accepts at most 1"),
+        (
+            {"max_transcript_chars": 2},
+            "in.jsonl:1: hypotheses[0].transcript has 3 characters: this server accepts at most 2",
+        ),
     ],
 )
 def test_a_list_beyond_the_servers_limits_is_found_before_the_first_call(
@@ -47,7 +50,7 @@ def broken_files():
         "truncated.gz": (packed[:-10], "truncated"),
         "broken.jsonl": ("\n".join(broken).encode(), "broken.jsonl:7: not JSON"),
         "empty.jsonl": (b"", "empty.jsonl:1: the file is empty"),
-        "twice.jsonl": ("\n".join([*lines, lines[2]]).encode(), "twice.jsonl:11: id 'u2' comes twice"),
+        "twice.jsonl": ("\n".join([*lines, lines[2]]).encode(), "twice.jsonl:11: id 'u2' is repeated"),
         "rubbish.bin": (b"\x00\xff\xfe" * 100, "rubbish.bin:1: not UTF-8"),
         "scored.jsonl": (
             b'{"id": "u", "hyps": [{"text": "a", "score": 1}, {"text": "b"}]}',
@@ -57,7 +60,7 @@ def broken_files():
 
 
 @pytest.mark.parametrize("name", list(broken_files()))
-def test_a_bad_file_is_one_line_with_its_place_and_status_2(target, service, tmp_path, failing, name):
+def test_a_bad_file_is_one_line_with_its_path_and_status_2(target, service, tmp_path, failing, name):
     """A bad file ends with one line that names it, and status 2, before any call and without output."""
     content, words = broken_files()[name]
     path = tmp_path / name

@@ -44,22 +44,22 @@ def test_answers_come_in_the_lists_order(client, records, limits):
 
 def test_no_more_calls_are_under_way_than_allowed(client, service, records):
     """The number of concurrent calls stays within the limit."""
-    lock, under_way, most = threading.Lock(), 0, 0
-    both = threading.Barrier(2)
+    lock, under_way, peak = threading.Lock(), 0, 0
+    both_started = threading.Barrier(2)
 
     def answer(nbest, options):
-        nonlocal under_way, most
+        nonlocal under_way, peak
         with lock:
             under_way += 1
-            most = max(most, under_way)
-        both.wait(timeout=30)  # passes only where two calls are under way at once
+            peak = max(peak, under_way)
+        both_started.wait(timeout=30)  # passes only when two calls are under way at once
         with lock:
             under_way -= 1
         return reversed_ranking(nbest, options)
 
     service.answer = answer
     assert len(list(rescored_records(client, records[:20], OPTIONS, StreamLimits(2, 1)))) == 20
-    assert most == 2
+    assert peak == 2
 
 
 def test_calls_hold_as_many_lists_as_allowed(client, service, records):

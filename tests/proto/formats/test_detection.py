@@ -6,7 +6,7 @@ import pytest
 
 from lorb.errors import MalformedFile
 from lorb.formats.detection import detected_format
-from support.lists.formats_as_written import EVERY, FOLDER
+from support.lists.formats_as_written import FOLDER, SAMPLES
 
 NATIVE = '{"id": "u1", "ref": "a", "hyps": [{"text": "a"}]}\n'
 MLM_SCORING = {"u1": {"hyp_1": {"score": -1.0, "text": " a"}, "ref": "a"}}
@@ -42,7 +42,7 @@ def test_each_format_is_detected_by_its_first_lines(tmp_path, text, name):
     assert detected_format(written(tmp_path / "lists", text), "") == name
 
 
-@pytest.mark.parametrize("sample", EVERY, ids=str)
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_samples_of_all_formats_are_detected(sample):
     """The sample files and folders of all tools are detected."""
     assert detected_format(sample.path, "") == sample.format
@@ -80,7 +80,7 @@ def test_a_folder_with_a_lost_job_is_an_error(tmp_path):
     """A missing job folder is found during detection."""
     (tmp_path / "archives.2").mkdir()
     (tmp_path / "archives.2" / "words_text").write_text("u-1 a\n")
-    with pytest.raises(MalformedFile, match=r"archives.1 is missing, archives.2 is here"):
+    with pytest.raises(MalformedFile, match=r"archives.1 is missing, but archives.2 exists"):
         detected_format(tmp_path, "")
 
 

@@ -37,23 +37,23 @@ def test_files_are_read_in_order():
     assert together == [nbest for part in parts for nbest in read_nbest_lists([part])]
 
 
-def test_an_id_twice_names_both_places(tmp_path):
+def test_a_repeated_id_names_both_places(tmp_path):
     """A repeated id, in one file or in two, is an error that names both lines."""
     once = written(tmp_path / "a.jsonl", NATIVE)
     twice = written(tmp_path / "b.jsonl", NATIVE + "\n" + NATIVE)
     with pytest.raises(MalformedFile) as caught:
         read_nbest_lists([twice])
-    assert caught.value.message == f"{twice}:4: id 'u1' comes twice: first at {twice}:1"
+    assert caught.value.message == f"{twice}:4: id 'u1' is repeated: first at {twice}:1"
     with pytest.raises(MalformedFile) as caught:
         read_nbest_lists([once, twice])
-    assert caught.value.message == f"{twice}:1: id 'u1' comes twice: first at {once}:1"
+    assert caught.value.message == f"{twice}:1: id 'u1' is repeated: first at {once}:1"
 
 
-def test_an_id_twice_in_one_json_object_is_found(tmp_path):
+def test_a_repeated_id_in_one_json_object_is_found(tmp_path):
     """A repeated utterance in one JSON object is found; the json module alone would lose the first."""
     entry = json.dumps(MLM_SCORING["u1"])
     path = written(tmp_path / "mlm.json", f'{{"u1": {entry},\n"u1": {entry}}}')
-    with pytest.raises(MalformedFile, match="comes twice") as caught:
+    with pytest.raises(MalformedFile, match="is repeated") as caught:
         read_nbest_lists([path])
     assert caught.value.line == 2
 
@@ -83,10 +83,10 @@ def test_binary_data_is_refused_in_one_line(tmp_path, format_name):
     for content in (rubbish, gzip.compress(rubbish), gzip.compress(rubbish)[:-9], b""):
         path = tmp_path / "rubbish_width1.tsv"
         path.write_bytes(content)
-        path.with_suffix(".json").write_text('{"audio_filepath": "a.wav"}\n')  # a manifest for NeMo's
+        path.with_suffix(".json").write_text('{"audio_filepath": "a.wav"}\n')  # a manifest for the NeMo reader
         with pytest.raises(MalformedFile) as caught:
             read_nbest_lists([path], format=format_name)
-        place = re.escape(str(path)) + ("" if format_name == "espnet2" else ":[12]")  # ESPnet2's are folders
+        place = re.escape(str(path)) + ("" if format_name == "espnet2" else ":[12]")  # a folder has no lines
         assert re.fullmatch(rf"{place}: [^\n]+", caught.value.message)
 
 
@@ -95,7 +95,7 @@ def test_ids_may_repeat_with_unique_ids_false(tmp_path):
     path = written(tmp_path / "lists.jsonl", NATIVE)
     lists = read_nbest_lists([path, path], unique_ids=False)
     assert [nbest.id for nbest in lists] == ["u1", "u2"] * 2
-    with pytest.raises(MalformedFile, match="'u1' comes twice"):
+    with pytest.raises(MalformedFile, match="'u1' is repeated"):
         read_nbest_lists([path, path])
 
 
@@ -161,5 +161,5 @@ def test_a_reference_without_a_list_is_an_error_if_required(tmp_path):
     text = written(tmp_path / "text", "u1 a\nu2 c\nu3 d\n")
     options = FormatOptions(reference_texts=(text,))
     assert len(read_list_records([path], options=options)) == 2
-    with pytest.raises(MalformedFile, match="1 references have no list, 'u3' is the first"):
+    with pytest.raises(MalformedFile, match="1 references have no list, such as 'u3': "):
         read_list_records([path], options=options, require_lists=True)

@@ -53,7 +53,7 @@ def test_an_empty_reference_is_a_reference():
         ({"id": "x" * 257}, '"id" has 257 characters'),
         ({"ref": ["a"]}, '"ref" is not text'),
         ({"context": 1}, '"context" is not text'),
-        ({"context": "\ud800"}, '"context" holds half a surrogate pair'),
+        ({"context": "\ud800"}, '"context" holds a lone surrogate'),
         ({"hyps": None}, '"hyps" is missing'),
         ({"hyps": {}}, '"hyps" is not an array'),
         ({"hyps": []}, '"hyps" is empty'),

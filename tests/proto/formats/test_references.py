@@ -36,9 +36,9 @@ def test_a_trn_may_have_empty_texts(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("u1 a\nu1 b\n", 2, "the reference of 'u1' comes twice"),
+        ("u1 a\nu1 b\n", 2, "the reference of 'u1' is repeated"),
         ("u1 a\nu2 b", 2, "the file is truncated"),
-        ("u1 a\n b\n", 2, "begins with a blank"),
+        ("u1 a\n b\n", 2, "begins with white space"),
         ("", 1, "the file is empty"),
     ],
 )

@@ -12,27 +12,27 @@ from lorb.formats import native_line
 from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
 from support.faulty_input.mutations import edited, edits
-from support.lists.formats_as_written import EVERY, FOLDER, Written
+from support.lists.formats_as_written import FOLDER, SAMPLES, Sample
 
 REFERENCES = tuple(FOLDER / "references" / name for name in ("text", "ref.trn"))
 
 
-def _files(written: Written) -> list[Path]:
+def _files(sample: Sample) -> list[Path]:
     """Returns the files that a reading may open: all files in the sample's folder."""
-    folder = written.path if written.path.is_dir() else written.path.parent
+    folder = sample.path if sample.path.is_dir() else sample.path.parent
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 cases = st.one_of(
-    *(st.tuples(st.just(written), st.sampled_from(_files(written)), edits, st.booleans()) for written in EVERY)
+    *(st.tuples(st.just(sample), st.sampled_from(_files(sample)), edits, st.booleans()) for sample in SAMPLES)
 )
 reference_cases = st.tuples(st.sampled_from(REFERENCES), edits)
 
 
-def read_edited(folder: Path, written: Written, file: Path, changes: list, named: bool) -> str:
+def read_edited(folder: Path, sample: Sample, file: Path, changes: list, named: bool) -> str:
     """Reads a copy with one edited file. Returns "read" or "refused"; raises any other exception of the reader."""
-    root = written.path if written.path.is_dir() else written.path.parent
-    copy = folder / str(written)
+    root = sample.path if sample.path.is_dir() else sample.path.parent
+    copy = folder / str(sample)
     if not copy.exists():
         shutil.copytree(root, copy)
     content = file.read_bytes()
@@ -40,8 +40,8 @@ def read_edited(folder: Path, written: Written, file: Path, changes: list, named
     changed = gzip.compress(edited(gzip.decompress(content), changes)) if inside else edited(content, changes)
     (copy / file.relative_to(root)).write_bytes(changed)
     try:
-        format_name = {"format": written.format} if named else {}
-        records, _ = written.read(copy / written.path.relative_to(root), **format_name)
+        format_name = {"format": sample.format} if named else {}
+        records, _ = sample.read(copy / sample.path.relative_to(root), **format_name)
     except InvalidInput as error:
         _check(error, str(copy))
         return "refused"
@@ -60,7 +60,7 @@ def read_edited_references(folder: Path, file: Path, changes: list) -> str:
     copy.write_bytes(edited(file.read_bytes(), changes))
     lists = FOLDER / "vosk" / "recording.json"
     try:
-        Written("vosk", str(lists), {"reference_texts": (copy,)}).read(lists)
+        Sample("vosk", str(lists), {"reference_texts": (copy,)}).read(lists)
     except MalformedFile as error:
         _check(error, str(copy) if error.path != str(lists) else str(lists))
         return "refused"

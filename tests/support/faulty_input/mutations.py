@@ -6,7 +6,7 @@ TOKENS = (
     b"",
     b"\x00",
     b"\xff\xfe",
-    b"\xed\xa0\x80",  # half a surrogate pair
+    b"\xed\xa0\x80",  # a lone surrogate
     b"\xe2\x80\xa8",  # a Unicode line separator
     b"\r",
     b"\n",

@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[2] / "data" / "formats"
 
 
 @dataclass(frozen=True)
-class Written:
+class Sample:
     """A sample file or folder of a format, with the reader options that it needs."""
 
     format: str
@@ -34,26 +34,26 @@ class Written:
 
 
 KALDI = {"acoustic_scale": 0.1}
-EVERY = (
-    Written("native", "native/lists.jsonl"),
-    Written("native", "native/lists.jsonl.gz"),
-    Written("mlm-scoring", "mlm_scoring/dev-other.am.json"),
-    Written("hyporadise", "hyporadise/test_ls_other.json"),
-    Written("espnet1", "espnet1/data.json"),
-    Written("espnet2", "espnet2"),
-    Written("kaldi", "kaldi", KALDI),
-    Written("kaldi", "kaldi/archives.1/words_text", KALDI),
-    Written("nemo", "nemo/preds_out_width3_alpha0.5_beta0.5.tsv"),
-    Written("srilm", "srilm/bytelog/5338-284437-0002"),
-    Written("srilm", "srilm/bytelog"),
-    Written("srilm", "srilm/log10"),
-    Written("aws", "aws/5338-284437-0002.json"),
-    Written("google", "google/5338-284437-0003.json"),
-    Written("azure", "azure/5338-284437-0002.json"),
-    Written("azure", "azure/batch.wav.json"),
-    Written("huggingface", "huggingface/whisper.json"),
-    Written("huggingface", "huggingface/wav2vec2_with_lm.jsonl"),
-    Written("vosk", "vosk/recording.json"),
+SAMPLES = (
+    Sample("native", "native/lists.jsonl"),
+    Sample("native", "native/lists.jsonl.gz"),
+    Sample("mlm-scoring", "mlm_scoring/dev-other.am.json"),
+    Sample("hyporadise", "hyporadise/test_ls_other.json"),
+    Sample("espnet1", "espnet1/data.json"),
+    Sample("espnet2", "espnet2"),
+    Sample("kaldi", "kaldi", KALDI),
+    Sample("kaldi", "kaldi/archives.1/words_text", KALDI),
+    Sample("nemo", "nemo/preds_out_width3_alpha0.5_beta0.5.tsv"),
+    Sample("srilm", "srilm/bytelog/5338-284437-0002"),
+    Sample("srilm", "srilm/bytelog"),
+    Sample("srilm", "srilm/log10"),
+    Sample("aws", "aws/5338-284437-0002.json"),
+    Sample("google", "google/5338-284437-0003.json"),
+    Sample("azure", "azure/5338-284437-0002.json"),
+    Sample("azure", "azure/batch.wav.json"),
+    Sample("huggingface", "huggingface/whisper.json"),
+    Sample("huggingface", "huggingface/wav2vec2_with_lm.jsonl"),
+    Sample("vosk", "vosk/recording.json"),
 )
 
 

@@ -1,15 +1,15 @@
 """Reads Amazon Transcribe results: {"results": {"segments": [{"alternatives": [{"transcript", "items"}, ...]}, ...]}}.
 
-A batch job with ShowAlternatives stores them. Source: Amazon Transcribe developer guide, "Alternative transcriptions".
-Each segment is a list in the service's order. Only words have confidences, so the lists have no scores. Transcripts
-have the service's case and punctuation. Numbers in other fields stay text.
+Batch jobs with ShowAlternatives write these files. Source: Amazon Transcribe developer guide, "Alternative
+transcriptions". Each segment is a list in the service's order. Only words have confidences, so the lists have no
+scores. Transcripts have the service's case and punctuation.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from lorb.errors import MalformedFile
-from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.cloud.confidences import hypotheses_from_alternatives
 from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.parsing.file_names import named_records
@@ -32,6 +32,8 @@ def read_aws(path: Path, options: FormatOptions, notices: Notices) -> Iterator[L
 def _segments(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, object]]]:
     for line, member in members_at(path, read_text(path), [("results", "segments")]):
         segment = require_object(member, path, line, "a segment")
-        hypotheses = alternatives(segment.get("alternatives"), "transcript", "confidence", path, line, notices)
+        hypotheses = hypotheses_from_alternatives(
+            segment.get("alternatives"), "transcript", "confidence", path, line, notices
+        )
         notices.add("lists with the service's case and punctuation")
         yield line, {**{key: segment[key] for key in segment if key != "alternatives"}, "hyps": hypotheses}

@@ -2,14 +2,14 @@
 
 The REST API for short audio and the Speech SDK write one such document for each utterance. Batch transcription writes
 {"recognizedPhrases": [{"recognitionStatus", "nBest": [{"confidence", "lexical", ...}]}]}. Source: Azure Speech
-documentation, "Speech to text REST API for short audio" and "Batch transcription results". The lexical form is read:
-words as spoken, without case and punctuation. Confidences are probabilities, not always descending.
+documentation, "Speech to text REST API for short audio" and "Batch transcription results". The reader takes the lexical
+form: words as spoken, without case and punctuation. Confidences are probabilities, not always descending.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.cloud.confidences import hypotheses_from_alternatives
 from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.parsing.file_names import named_records
@@ -35,7 +35,7 @@ def _phrases(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
         if not phrase.get(key):
             notices.add("results without NBest, left out: nothing was recognised, or the format was not detailed")
             continue
-        hypotheses = alternatives(phrase[key], text_key, confidence_key, path, line, notices)
+        hypotheses = hypotheses_from_alternatives(phrase[key], text_key, confidence_key, path, line, notices)
         notices.add("lists in the lexical form, without case and punctuation")
         yield line, {**{name: phrase[name] for name in phrase if name != key}, "hyps": hypotheses}
 

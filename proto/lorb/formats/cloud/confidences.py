@@ -9,14 +9,13 @@ from lorb.formats.notices import Notices
 from lorb.formats.parsing.values import require_array, require_number, require_object, require_text
 
 
-def alternatives(
+def hypotheses_from_alternatives(
     value: object, text_key: str, confidence_key: str, path: Path, line: int, notices: Notices
 ) -> list[dict[str, object]]:
-    """Converts an array of alternatives to hypotheses in the native shape. Other fields are kept.
+    """Converts an array of alternatives, in first-pass order, to hypotheses in the native shape. Other fields are kept.
 
-    The order of the service is the first-pass order. Confidences, 0 to 1, become scores ln(confidence) only if all
-    alternatives have one and they do not rise along the list: 0 means unset, and many services set only the first.
-    Raises MalformedFile.
+    Confidences (0 to 1; 0 means unset) become scores ln(confidence) only if every alternative has one and they never
+    increase down the list. Many services set only the first. Raises MalformedFile.
     """
     entries = [
         require_object(alternative, path, line, "an alternative")
@@ -38,13 +37,13 @@ def _confidence(value: object, path: Path, line: int) -> float:
 
 def _scores(confidences: Sequence[float], notices: Notices) -> list[float] | None:
     if not any(confidences):
-        notices.add("lists without scores: the service rates no alternative")
+        notices.add("lists without scores: no alternative has a confidence")
         return None
     if not all(0 < confidence <= 1 for confidence in confidences):
-        notices.add("lists without scores: the service rates some alternatives only")
+        notices.add("lists without scores: some alternatives have no confidence from 0 to 1")
         return None
     if any(following > previous for previous, following in pairwise(confidences)):
-        notices.add("lists without scores: the service's confidences contradict its order")
+        notices.add("lists without scores: confidences increase down the list")
         return None
     notices.add("lists with ln(confidence) as scores")
     return [math.log(confidence) for confidence in confidences]

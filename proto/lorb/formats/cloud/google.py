@@ -3,13 +3,13 @@
 speech:recognize returns this document, a finished operation of speech:longrunningrecognize holds it under "response",
 and v2 stores it. Source: Speech-to-Text reference, SpeechRecognitionAlternative. Each result is a list, the most
 probable alternative first. Only the first alternative has a confidence; 0.0 means unset; an empty transcript is
-omitted. Transcripts may begin with a blank, and have the service's case and punctuation.
+omitted. Transcripts may begin with a space, and have the service's case and punctuation.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.cloud.confidences import hypotheses_from_alternatives
 from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions
 from lorb.formats.parsing.file_names import named_records
@@ -36,13 +36,13 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
         value = result["alternatives"]
         if isinstance(value, list):
             value = [_with_transcript(alternative) for alternative in value]
-        hypotheses = alternatives(value, "transcript", "confidence", path, line, notices)
+        hypotheses = hypotheses_from_alternatives(value, "transcript", "confidence", path, line, notices)
         notices.add("lists with the service's case and punctuation")
         yield line, {**{key: result[key] for key in result if key != "alternatives"}, "hyps": hypotheses}
 
 
 def _with_transcript(alternative: object) -> object:
-    """Restores an empty transcript, which proto3's JSON omits. An alternative with other keys stays as it is."""
+    """Restores an empty transcript, which proto3's JSON omits. An alternative with unexpected keys is unchanged."""
     if isinstance(alternative, dict) and alternative and alternative.keys() <= _OTHER_KEYS:
         return {"transcript": "", **alternative}
     return alternative

@@ -1,4 +1,4 @@
-"""Names taken from files and folders: list ids from a file's name, and the numbered folders of parallel jobs."""
+"""Derives list ids from file names, and finds the numbered folders of parallel jobs."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ _SUFFIXES = (".gz", ".Z", ".json", ".jsonl", ".tsv", ".txt", ".score", ".nbest")
 
 
 def file_stem(path: Path) -> str:
-    """Returns the file name without its last one or two suffixes of compression and format: "a.1" for "a.1.json.gz"."""
+    """Returns the file name without trailing suffixes of compression and format: "a.1" for "a.1.json.gz"."""
     name = path.name
     for suffix in (suffix for _ in range(2) for suffix in _SUFFIXES):
         name = name.removesuffix(suffix) or name
@@ -20,7 +20,7 @@ def file_stem(path: Path) -> str:
 
 
 def named_records(path: Path, numbered_fields: Iterable[tuple[int, dict[str, object]]]) -> Iterator[ListRecord]:
-    """Makes records from (line, fields in the native shape), and gives those without a text "id" a name.
+    """Makes records from pairs (line, fields in the native shape), and adds an "id" where there is no text "id".
 
     A single list is named after the file, NAME; several lists are named NAME-1, NAME-2, ... Raises MalformedFile.
     """
@@ -34,7 +34,7 @@ def named_records(path: Path, numbered_fields: Iterable[tuple[int, dict[str, obj
 
 
 def numbered_folders(parent: Path, prefix: str, suffix: str = "") -> list[Path]:
-    """Returns the folders in `parent` that are named `prefix`, a number from 1, `suffix`, in the order of the numbers.
+    """Returns the folders in `parent` whose names are `prefix`, n and `suffix`, for n = 1, 2, ... in numerical order.
 
     Raises MalformedFile if a number is missing: a lost job would lose its utterances silently.
     """
@@ -44,6 +44,6 @@ def numbered_folders(parent: Path, prefix: str, suffix: str = "") -> list[Path]:
     for number in range(1, len(numbered) + 1):
         if number not in numbered:
             raise MalformedFile(
-                parent, 0, f"{prefix}{number}{suffix} is missing, {prefix}{max(numbered)}{suffix} is here"
+                parent, 0, f"{prefix}{number}{suffix} is missing, but {prefix}{max(numbered)}{suffix} exists"
             )
     return [numbered[number] for number in sorted(numbered)]

@@ -1,6 +1,6 @@
 """Reads JSON documents member by member, with the line on which each member begins.
 
-Not ijson (3.6, yajl2_c): it reports no positions, turns half a surrogate pair into "?" and, where it returns floats,
+ijson (3.6, yajl2_c) is not suitable: it reports no positions, replaces lone surrogates with "?" and, with use_float,
 refuses integers over 64 bits.
 """
 
@@ -49,7 +49,7 @@ def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, obje
 
 
 def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
-    """Yields (line, value) for each member of one array, or for each of several documents one after another.
+    """Yields (line, value) for each of several consecutive documents, or for each member of a single array.
 
     Raises MalformedFile.
     """
@@ -62,7 +62,7 @@ def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
 
 
 def members_at(path: Path, text: str, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
-    """Yields (line, member) of the arrays and objects at `key_paths`, in one array or in consecutive documents.
+    """Yields (line, member) of the arrays and objects at `key_paths` in consecutive documents or in an array of them.
 
     A member of an object is (key, value). Raises MalformedFile, also if a key path leads to another kind of value.
     """
@@ -80,7 +80,7 @@ class _Cursor:
 
     def __init__(self, path: Path, text: str, line: int = 1) -> None:
         self._path = path
-        self._text = text.rstrip()  # so that an error at the end names the last line
+        self._text = text.rstrip()  # an error at the end then names the last line of text
         self._position = 0
         self._line = line
         self._line_counted_to = 0

@@ -1,4 +1,4 @@
-"""KeyedLines: reads "key value" lines, as Kaldi and ESPnet write tables, several files in parallel."""
+"""Reads tables of "key value" lines, as Kaldi and ESPnet write them, several files in parallel."""
 
 import re
 from pathlib import Path
@@ -56,5 +56,5 @@ class KeyedLines:
             return
         parts = _KEY_AND_VALUE.fullmatch(text)
         if parts is None:
-            raise MalformedFile(self.path, number, "the line begins with a blank: it should begin with an id")
+            raise MalformedFile(self.path, number, "the line begins with white space: it should begin with an id")
         self.key, self._value = parts[1], parts[2].strip()

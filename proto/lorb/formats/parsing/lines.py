@@ -1,4 +1,4 @@
-"""Reads plain or gzip text line by line. Errors name the line of the wrong bytes."""
+"""Reads plain or gzip text line by line. Errors name the line."""
 
 import gzip
 import zlib
@@ -35,11 +35,11 @@ def terminated_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text without its line end) of the lines that are not blank.
 
     Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text. A last line without a
-    line end counts as truncated.
+    newline counts as truncated.
     """
     for number, text in numbered_lines(path):
         if not text.endswith("\n"):
-            raise MalformedFile(path, number, "the line has no end: the file is truncated")
+            raise MalformedFile(path, number, "the last line has no newline: the file is truncated")
         yield number, text.removesuffix("\n").removesuffix("\r")
 
 

@@ -1,4 +1,4 @@
-"""Removal of token marks (U+2581, <space>, <eos>, Whisper's tags) from the texts of end-to-end recognisers."""
+"""Removes token marks (U+2581, <space>, <eos>, Whisper's tags) from the texts of end-to-end recognisers."""
 
 import re
 
@@ -11,10 +11,10 @@ _CONTROL = re.compile(r"<(?:sos/eos|sos|eos|blank|s|/s)>|<\|[^<>|]*\|>")
 
 
 def strip_token_marks(text: str, notices: Notices) -> str:
-    """Returns `text` with spaces for U+2581 and <space>, and without control tokens and outer white space."""
+    """Replaces U+2581 and <space> with spaces, and removes control tokens and outer white space."""
     words = text
     if _WORD_BEGIN in words or _SPACE in words:
-        notices.add("texts with U+2581 or <space> replaced by a blank")
+        notices.add("texts with U+2581 or <space> replaced by a space")
         words = words.replace(_WORD_BEGIN, " ").replace(_SPACE, " ")
     without_control = _CONTROL.sub("", words)
     if without_control != words:

@@ -1,4 +1,4 @@
-"""Checks and conversions of single values: JSON types, and numbers as tools print them."""
+"""Checks types of JSON values, and parses numbers as tools print them."""
 
 import math
 import re
@@ -36,7 +36,7 @@ def require_text(value: object, path: Path, line: int, name: str) -> str:
 
 
 def require_number(value: object, path: Path, line: int, name: str) -> float:
-    """Converts `value`, a number or the text of one, to float. Raises MalformedFile that names it by `name`."""
+    """Converts a number, or text that holds one, to float. Raises MalformedFile that names it by `name` otherwise."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

@@ -1,7 +1,7 @@
 """Reads ESPnet1 data.json: {"utts": {utterance: {"output": [{"name": "target1[1]", "rec_text", "score", "text"?}]}}}.
 
 Source: add_results_to_json and parse_hypothesis with --nbest (espnet/espnet, espnet/asr/asr_utils.py). Each entry of
-"output" is a hypothesis, with its rank in "name"; "text" repeats the reference; "rec_text" is the joined tokens, with
+"output" is a hypothesis, with its rank in "name"; "text" repeats the reference; "rec_text" joins the tokens, with
 U+2581 at word beginnings and <eos> at the end. Scores are natural log, higher is better.
 """
 
@@ -18,7 +18,7 @@ from lorb.formats.parsing.token_marks import strip_token_marks
 from lorb.formats.parsing.values import require_array, require_object, require_text
 from lorb.formats.record import ListRecord
 
-_NUMBER = re.compile(r"\[([0-9]{1,9})\]$")
+_RANK = re.compile(r"\[([0-9]{1,9})\]$")
 _CONVERTED = ("text", "rec_text", "score", "name")
 
 
@@ -38,7 +38,7 @@ def _fields(
     utterance: str, entry: Mapping[str, object], outputs: object, path: Path, line: int, notices: Notices
 ) -> dict[str, object]:
     entries = [_hypothesis_entry(output, path, line) for output in require_array(outputs, path, line, '"output"')]
-    entries.sort(key=lambda output: _number(output, path, line))
+    entries.sort(key=lambda output: _rank(output, path, line))
     references = {output["text"] for output in entries if isinstance(output.get("text"), str)}
     if len(references) > 1:
         raise MalformedFile(
@@ -59,13 +59,13 @@ def _hypothesis_entry(output: object, path: Path, line: int) -> Mapping[str, obj
         raise MalformedFile(path, line, '"output" holds one array for each speaker: give a file with one speaker')
     entry = require_object(output, path, line, 'an entry of "output"')
     if "rec_text" not in entry:
-        raise MalformedFile(path, line, '"output" has no "rec_text": this data.json is not the result of a recognition')
+        raise MalformedFile(path, line, '"output" has no "rec_text": this data.json is not a decoding result')
     return entry
 
 
-def _number(output: Mapping[str, object], path: Path, line: int) -> int:
+def _rank(output: Mapping[str, object], path: Path, line: int) -> int:
     name = require_text(output.get("name"), path, line, '"name" in "output"')
-    match = _NUMBER.search(name)
+    match = _RANK.search(name)
     if match is None:
-        raise MalformedFile(path, line, f'the name {name[:80]!r} in "output" has no number such as in target1[1]')
+        raise MalformedFile(path, line, f'the name {name[:80]!r} in "output" has no rank, such as 1 in target1[1]')
     return int(match[1])

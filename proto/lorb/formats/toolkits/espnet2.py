@@ -3,7 +3,7 @@
 Source: espnet2/bin/asr_inference.py with --nbest n, through espnet2/fileio/datadir_writer.py (espnet/espnet). Each job
 writes its own folders, DIR/logdir/output.1, output.2, ...; asr.sh merges only the best hypotheses. The path may be DIR,
 logdir or one output folder. A list with fewer hypotheses is missing from the folders of higher rank. Scores are printed
-as a float or a tensor: natural log, higher is better. In folders of OWSM (s2t_inference.py) text_nospecial is read.
+as a float or a tensor: natural log, higher is better. For OWSM (s2t_inference.py) the reader takes text_nospecial.
 """
 
 from collections.abc import Iterator
@@ -72,11 +72,11 @@ class _Rank:
         self._notices = notices
 
     def next_hypothesis(self, utterance: str) -> dict[str, object]:
-        """Reads the next hypothesis, which is one of `utterance`. Raises MalformedFile."""
+        """Reads the next hypothesis, which belongs to `utterance`. Raises MalformedFile."""
         line = self.texts.line
         text = strip_token_marks(self.texts.next_value(), self._notices)
         if self.scores is None:
-            self._notices.add("hypotheses without a score: no file of scores beside their texts")
+            self._notices.add('hypotheses without a score: no file "score" beside "text"')
             return {"text": text}
         score_line = self.scores.line
         score = self.scores.expect(utterance, self.texts, line)

@@ -89,9 +89,9 @@ class _Output:
         """Returns (total scores, logit scores) in the shape of the texts; None for scores that are missing."""
         if self._fields.get("sequences_scores") is not None:
             scores = self._shaped("sequences_scores", batch)
-            # beams of one utterance are sorted, so a rising score begins another utterance
+            # the beams of an utterance are sorted, so a higher score than the previous one starts another utterance
             if len(batch) == 1 and "ids" not in self._fields and any(b > a for a, b in pairwise(scores[0])):
-                raise self._error('"sequences_scores" rise, so the texts are of more than one utterance: give "ids"')
+                raise self._error('"sequences_scores" increase, so they belong to more than one utterance: give "ids"')
             return scores, None
         if self._fields.get("lm_score") is not None:
             self._notices.add("outputs with lm_score as the total score, which includes logit_score")
@@ -123,16 +123,16 @@ class _Output:
 
     def _words(self, text: object) -> str:
         if not isinstance(text, str):
-            raise self._error("a text is not text: decode sequences with batch_decode before dumping them")
+            raise self._error("a text is not a string: decode sequences with batch_decode before dumping them")
         words = strip_token_marks(text, self._notices)
-        self._notices.add("texts with a leading blank removed", int(text[:1] == " "))
+        self._notices.add("texts with a leading space removed", int(text[:1] == " "))
         return words
 
     def _array(self, value: object, key: str) -> Sequence[object]:
         return require_array(value, self._path, self._line, f'"{key}"')
 
     def _number(self, value: object, key: str) -> float:
-        return require_number(value, self._path, self._line, f'a number of "{key}"')
+        return require_number(value, self._path, self._line, f'an entry of "{key}"')
 
     def _error(self, message: str) -> MalformedFile:
         return MalformedFile(self._path, self._line, message)

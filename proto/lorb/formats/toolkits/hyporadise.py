@@ -1,7 +1,7 @@
 """Reads HyPoradise: an array of {"input": [text, ...], "output": reference, "score"?: [number, ...]}.
 
 Scores are natural log, higher is better, and may be named "am_score". Texts are best first and padded with copies,
-which NBest.distinct merges. A record without "id" is named after the file and its number in it.
+which NBest.distinct merges. A record without "id" is named after the file and its position, from 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def read_hyporadise(path: Path, options: FormatOptions, notices: Notices) -> Ite
         if not isinstance(entry, dict):
             raise MalformedFile(path, line, f"record {number} is not an object")
         fields = _native_fields(entry, path, line)
-        notices.add("lists named after their file and their number in it", int("id" not in fields))
+        notices.add("lists named after their file and position", int("id" not in fields))
         yield ListRecord.of({"id": f"{path.name}-{number}", **fields}, path, line)
 
 

@@ -58,9 +58,9 @@ def _lists(words_path: Path, costs: "_Costs | None", notices: Notices) -> Iterat
         while words.key is not None and _split_key(words)[0] == utterance:
             rank = _split_key(words)[1]
             if rank in hypotheses:
-                raise MalformedFile(words_path, words.line, f"id {words.key!r} comes twice")
+                raise MalformedFile(words_path, words.line, f"id {words.key!r} is repeated")
             hypotheses[rank] = _hypothesis(words, costs)
-        # by number: `sort` puts utterance-10 before utterance-2
+        # sorted by number: `sort` puts utterance-10 before utterance-2
         ranked = [hypotheses[rank] for rank in sorted(hypotheses)]
         if all(_NUMBERS.fullmatch(str(hypothesis["text"])) for hypothesis in ranked):
             notices.add(
@@ -98,7 +98,7 @@ class _Costs:
         """Opens the costs in the folder of `words`; None if there are none. Raises InvalidInput, MalformedFile."""
         acoustic, graph = words.parent / options.acoustic_costs, words.parent / options.graph_costs
         if not acoustic.exists() and not graph.exists():
-            notices.add(f"files of words without costs: no {acoustic.name} and no {graph.name} beside them")
+            notices.add(f"files of words without costs: neither {acoustic.name} nor {graph.name} is beside them")
             return None
         if options.acoustic_scale is None:
             raise InvalidInput(

@@ -1,6 +1,6 @@
 """Reads the format of awslabs/mlm-scoring: {utterance: {"hyp_1": {"score", "text"}, ..., "ref"?}}.
 
-Hypotheses are ordered by their numbers. Texts begin with a blank, which is dropped. Scores are natural log, higher is
+Hypotheses are ordered by their numbers. The leading space of each text is dropped. Scores are natural log, higher is
 better.
 """
 
@@ -37,5 +37,5 @@ def _stripped(hypothesis: object, notices: Notices) -> object:
     if not isinstance(hypothesis, dict) or not isinstance(hypothesis.get("text"), str):
         return hypothesis
     text = hypothesis["text"].strip()
-    notices.add("texts with a leading blank removed", int(text != hypothesis["text"]))
+    notices.add("texts with a leading space removed", int(text != hypothesis["text"]))
     return hypothesis | {"text": text}

@@ -57,12 +57,12 @@ def read_nemo(path: Path, options: FormatOptions, notices: Notices) -> Iterator[
         yield ListRecord.of({**fields, "hyps": hypotheses}, path, lines[0][0])
     for line, _ in beams:
         raise MalformedFile(
-            path, line, f"{manifest} has no entry for this beam: all entries have {beam_size} beams before it"
+            path, line, f"{manifest} has no entry for this beam: check the manifest and the beam size, {beam_size}"
         )
 
 
 def _beam_size(path: Path) -> int:
-    # Not lines divided by entries: in a truncated file, entries would get the beams of others.
+    # Not computed as lines / entries: a truncated file would give entries the beams of others.
     width = _WIDTH.search(path.name)
     if width is None:
         raise InvalidInput(

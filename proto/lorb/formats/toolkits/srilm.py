@@ -1,4 +1,4 @@
-"""Reads SRILM n-best files in the three formats of nbest-format(5). Each file is one utterance and gives it its id.
+"""Reads SRILM n-best files in the three formats of nbest-format(5). Each file is one utterance, named after the file.
 
 Source: NBestHyp::write and NBestHyp::parse (SRILM, lm/src/NBest.cc).
     NBestList1.0    (score) word ...
@@ -6,8 +6,7 @@ Source: NBestHyp::write and NBestHyp::parse (SRILM, lm/src/NBest.cc).
     no header       ascore lscore nwords word ...
 Scores of the first two are bytelogs (log to base 1.0001, divided by 1024), scores of the last are log10; higher is
 better. The score without a header is (ascore + W * lscore + V * nwords) / W: nbest-lattice divides by the language
-model weight W before it computes posteriors. Pauses and sentence marks are dropped, and phones and states of the
-second format.
+model weight W before it computes posteriors. The reader drops pauses, sentence marks, and phones and states.
 """
 
 import math
@@ -28,7 +27,7 @@ _BYTELOG = 1024 / 10000.5  # natural log of one bytelog, the constants of SRILM'
 _FIELDS_PER_TOKEN = 11
 _FIELD_LABELS = {1: "(", 2: "st:", 4: "et:", 6: "g:", 8: "a:", 10: ")"}
 _STATE = re.compile(r".*-[0-9]")
-_NO_WORDS = {"-pau-", "<s>", "</s>"}
+_NON_WORDS = {"-pau-", "<s>", "</s>"}
 _FIRST_LINE = re.compile(r"\(-?[0-9.]+\)(?: .*)?|[-+.0-9e]+ [-+.0-9e]+ [0-9]+(?: .*)?", re.IGNORECASE)
 
 
@@ -91,7 +90,7 @@ def _backtrace(fields: Sequence[str], path: Path, line: int, notices: Notices) -
         if any(token[at] != label for at, label in _FIELD_LABELS.items()):
             raise MalformedFile(path, line, f"{token[0][:80]!r} is not followed by ( st: et: g: a: )")
         start, end, g, a = (parse_score(token[at], path, line, notices) for at in (3, 5, 7, 9))
-        # SRILM's own rule: phones and states lie within the times of the word before them.
+        # As in SRILM: phones and states lie within the times of the preceding word.
         if start > previous_end and not _STATE.fullmatch(token[0]):
             words.append(token[0])
             acoustic, grammar, previous_end = acoustic + a, grammar + g, end
@@ -119,7 +118,7 @@ def _three_scores(
 
 
 def _words(words: Sequence[str], notices: Notices) -> str:
-    kept = [word for word in words if word not in _NO_WORDS]
+    kept = [word for word in words if word not in _NON_WORDS]
     if len(kept) != len(words):
         notices.add("texts with -pau-, <s> or </s> removed")
     return " ".join(kept)

@@ -2,8 +2,8 @@
 
 Source: Recognizer::NbestResult after SetMaxAlternatives (alphacep/vosk-api, src/recognizer.cc). The confidence is the
 log-likelihood of the path, -(graph + acoustic cost): natural log, higher is better, may exceed 0. A file holds one
-result, several consecutive results as Vosk's programs print them, or an array of results; each may have an added "id".
-Texts of older versions begin with a blank.
+result, several consecutive results as Vosk's programs print them, or an array of results. "id" may be added to each.
+Texts of older versions begin with a space.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,6 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
             entry = require_object(alternative, path, line, "an alternative")
             others = {key: value for key, value in entry.items() if key != "confidence"}
             text = require_text(entry.get("text"), path, line, '"text" of an alternative')
-            notices.add("texts with a leading blank removed", int(text[:1] == " "))
+            notices.add("texts with a leading space removed", int(text[:1] == " "))
             hypotheses.append({**others, "text": text.strip(), "score": entry.get("confidence")})
         yield line, {**{key: result[key] for key in result if key != "alternatives"}, "hyps": hypotheses}

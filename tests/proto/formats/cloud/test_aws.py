@@ -24,7 +24,7 @@ def test_every_segment_is_a_list_without_scores():
     assert records[1].fields["start_time"] == "1.2"
     assert records[1].fields["hyps"][0]["items"][0]["content"] == "Of"
     assert notices == [
-        "2 lists without scores: the service rates no alternative",
+        "2 lists without scores: no alternative has a confidence",
         "2 lists with the service's case and punctuation",
     ]
 

@@ -27,7 +27,7 @@ def test_the_lexical_form_is_read_and_descending_confidences_are_scores():
 
 
 def test_confidences_that_contradict_the_order_are_no_scores():
-    """A list whose confidences rise has no scores and keeps the order of the service."""
+    """A list whose confidences increase has no scores and keeps the order of the service."""
     records, notices = read(FOLDER / "azure/batch.wav.json")
     first, second = records
     assert [record.nbest.id for record in records] == ["batch.wav-1", "batch.wav-2"]
@@ -36,7 +36,7 @@ def test_confidences_that_contradict_the_order_are_no_scores():
         "exclaimed trout of course",
     ]
     assert (first.nbest.has_scores, second.nbest.has_scores) == (False, True)
-    assert "1 lists without scores: the service's confidences contradict its order" in notices
+    assert "1 lists without scores: confidences increase down the list" in notices
 
 
 def test_numbers_may_be_text_and_silence_is_left_out(tmp_path):

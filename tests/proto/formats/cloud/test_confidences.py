@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from lorb.formats import Notices
-from lorb.formats.cloud.confidences import alternatives
+from lorb.formats.cloud.confidences import hypotheses_from_alternatives
 
 
 def scores(*confidences):
     """Returns the scores of alternatives with these confidences, and the notices."""
     notices = Notices()
     value = [{"t": "a"} if each is None else {"t": "a", "c": each} for each in confidences]
-    return [each.get("score") for each in alternatives(value, "t", "c", Path("r"), 1, notices)], notices.lines()
+    hypotheses = hypotheses_from_alternatives(value, "t", "c", Path("r"), 1, notices)
+    return [each.get("score") for each in hypotheses], notices.lines()
 
 
 def test_descending_confidences_are_scores():
@@ -24,12 +25,12 @@ def test_descending_confidences_are_scores():
 @pytest.mark.parametrize(
     ("confidences", "words"),
     [
-        ((None, None), "rates no alternative"),
-        ((0.0, 0), "rates no alternative"),
-        ((0.9, None), "rates some alternatives only"),
-        ((0.9, 0.0), "rates some alternatives only"),
-        ((0.5, 0.9), "contradict its order"),
-        ((1.5, 0.9), "rates some alternatives only"),
+        ((None, None), "no alternative has a confidence"),
+        ((0.0, 0), "no alternative has a confidence"),
+        ((0.9, None), "some alternatives have no confidence from 0 to 1"),
+        ((0.9, 0.0), "some alternatives have no confidence from 0 to 1"),
+        ((0.5, 0.9), "confidences increase down the list"),
+        ((1.5, 0.9), "some alternatives have no confidence from 0 to 1"),
     ],
 )
 def test_other_confidences_give_no_scores(confidences, words):

@@ -27,7 +27,7 @@ def test_a_confidence_of_only_the_first_is_no_score():
     }
     assert records[0].fields["hyps"][0]["confidence"] == 0.9840146
     assert records[0].fields["resultEndTime"] == "1.770s"
-    assert notices[0] == "2 lists without scores: the service rates some alternatives only"
+    assert notices[0] == "2 lists without scores: some alternatives have no confidence from 0 to 1"
 
 
 def test_a_finished_operation_holds_the_response(tmp_path):

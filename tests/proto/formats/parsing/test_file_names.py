@@ -50,4 +50,4 @@ def test_a_missing_number_is_named(tmp_path):
     for name in ("1best_recog", "4best_recog"):
         (tmp_path / name).mkdir()
     error = refusal(lambda: numbered_folders(tmp_path, "", "best_recog"))
-    assert error.message == f"{tmp_path}: 2best_recog is missing, 4best_recog is here"
+    assert error.message == f"{tmp_path}: 2best_recog is missing, but 4best_recog exists"

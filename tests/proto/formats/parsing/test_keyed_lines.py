@@ -38,5 +38,5 @@ def test_the_end_of_a_file_is_its_last_line(tmp_path):
 
 
 def test_a_line_begins_with_its_key(tmp_path):
-    """A line that begins with a blank is refused."""
-    assert "begins with a blank" in refusal(lambda: table(tmp_path, "a", " x\n")).message
+    """A line that begins with white space is refused."""
+    assert "begins with white space" in refusal(lambda: table(tmp_path, "a", " x\n")).message

@@ -10,7 +10,7 @@ from lorb.formats.parsing.lines import numbered_lines, read_text, terminated_lin
 TEXT = "erste Zeile ä\n\n  \nvierte\n"
 
 
-def damage(path):
+def reading_error(path):
     """Returns the error that reading the file raises."""
     with pytest.raises(MalformedFile) as caught:
         list(numbered_lines(path))
@@ -45,7 +45,7 @@ def test_an_empty_file_is_an_error(tmp_path, content):
     """A file without text is refused."""
     path = tmp_path / "empty"
     path.write_bytes(content)
-    assert damage(path).message == f"{path}:1: the file is empty"
+    assert reading_error(path).message == f"{path}:1: the file is empty"
 
 
 def test_truncated_gzip_names_the_line_it_ends_in(tmp_path):
@@ -53,7 +53,7 @@ def test_truncated_gzip_names_the_line_it_ends_in(tmp_path):
     path = tmp_path / "cut.gz"
     packed = gzip.compress("\n".join(f"{i * i * 7919}" for i in range(5000)).encode())
     path.write_bytes(packed[: len(packed) // 2])
-    error = damage(path)
+    error = reading_error(path)
     assert "truncated" in error.message
     assert 1 < error.line < 5000
 
@@ -64,20 +64,20 @@ def test_damaged_gzip_is_an_error(tmp_path):
     packed = bytearray(gzip.compress(b"a line of text\n" * 100))
     packed[-6] ^= 0xFF
     path.write_bytes(packed)
-    assert "damaged" in damage(path).message
+    assert "damaged" in reading_error(path).message
 
 
 def test_bytes_that_are_not_utf8_name_line_and_byte(tmp_path):
     """Bytes that are not UTF-8 are refused with their line and position."""
     path = tmp_path / "latin1"
     path.write_bytes(b"fine\nna\xefve\n")
-    assert damage(path).message == f"{path}:2: not UTF-8 at byte 3 of the line"
+    assert reading_error(path).message == f"{path}:2: not UTF-8 at byte 3 of the line"
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path):
     """A missing file and a folder give the reason of the operating system."""
-    assert "No such file" in damage(tmp_path / "none").message
-    assert "directory" in damage(tmp_path).message
+    assert "No such file" in reading_error(tmp_path / "none").message
+    assert "directory" in reading_error(tmp_path).message
 
 
 def test_terminated_lines_have_an_end(tmp_path):
@@ -88,4 +88,4 @@ def test_terminated_lines_have_an_end(tmp_path):
     path.write_bytes(b"a\n\nb")
     with pytest.raises(MalformedFile) as caught:
         list(terminated_lines(path))
-    assert caught.value.message == f"{path}:3: the line has no end: the file is truncated"
+    assert caught.value.message == f"{path}:3: the last line has no newline: the file is truncated"

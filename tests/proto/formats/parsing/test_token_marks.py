@@ -21,7 +21,7 @@ from lorb.formats.parsing.token_marks import strip_token_marks
         ("", ""),
     ],
 )
-def test_marks_of_tokens_go_and_words_stay(text, words):
+def test_token_marks_are_removed_and_words_stay(text, words):
     """Token marks and control tokens are removed; <unk> and other words in angle brackets stay."""
     assert strip_token_marks(text, Notices()) == words
 
@@ -32,6 +32,6 @@ def test_what_was_done_is_counted():
     for text in ("▁a▁b<eos>", "▁c", "d"):
         strip_token_marks(text, notices)
     assert notices.lines() == [
-        "2 texts with U+2581 or <space> replaced by a blank",
+        "2 texts with U+2581 or <space> replaced by a space",
         "1 texts with control tokens such as <eos> removed",
     ]

@@ -34,7 +34,7 @@ def test_tokens_become_words_and_the_reference_is_kept():
     assert records[0].fields["utt2spk"] == "3536-8226"
     assert records[0].fields["hyps"][0]["rec_tokenid"].startswith("100 107")
     assert notices == [
-        "8 texts with U+2581 or <space> replaced by a blank",
+        "8 texts with U+2581 or <space> replaced by a space",
         "8 texts with control tokens such as <eos> removed",
     ]
 
@@ -53,8 +53,8 @@ def test_hypotheses_are_ordered_by_their_numbers(tmp_path):
     assert [text for text, _ in hypotheses(read(path)[0])["u"]] == ["1", "2", "10"]
 
 
-def test_character_models_leave_blanks_alone(tmp_path):
-    """Texts of character models keep their blanks, and lose <eos> and <space>."""
+def test_spaces_of_character_models_are_kept(tmp_path):
+    """Texts of character models keep their spaces; <eos> is removed, and <space> becomes a space."""
     path = written(tmp_path, {"utts": {"u": {"output": [output(1, "A CAT<eos>"), output(2, "A<space>CAT<eos>")]}}})
     assert [text for text, _ in hypotheses(read(path)[0])["u"]] == ["A CAT", "A CAT"]
 
@@ -64,9 +64,15 @@ def test_character_models_leave_blanks_alone(tmp_path):
     [
         ("5", "utterance 'u' is not an object"),
         ("{}", "\"output\" of utterance 'u' is not an array"),
-        ('{"output": [{"name": "target1", "text": "a"}]}', 'has no "rec_text": this data.json is not the result'),
+        (
+            '{"output": [{"name": "target1", "text": "a"}]}',
+            'has no "rec_text": this data.json is not a decoding result',
+        ),
         ('{"output": [[{"name": "target1[1]"}]]}', "one array for each speaker"),
-        ('{"output": [{"name": "target1", "rec_text": "a"}]}', "the name 'target1' in \"output\" has no number"),
+        (
+            '{"output": [{"name": "target1", "rec_text": "a"}]}',
+            "the name 'target1' in \"output\" has no rank, such as 1",
+        ),
         ('{"output": [{"name": "target1[1]", "rec_text": 1}]}', '"rec_text" is not text'),
         ('{"output": [{"name": "target1[1]", "rec_text": "a", "score": "x"}]}', "is not a number"),
         ('{"output": []}', '"hyps" is empty'),

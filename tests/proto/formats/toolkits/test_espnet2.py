@@ -80,7 +80,7 @@ def test_an_empty_text_is_a_hypothesis(folder):
 
 
 def test_owsm_folders_give_the_text_without_special_tokens(folder):
-    """In OWSM folders text_nospecial is read."""
+    """In OWSM folders the reader takes text_nospecial."""
     for text in folder.glob("logdir/*/*/text"):
         text.with_name("text_nospecial").write_text(text.read_text())
         text.write_text("".join(line.replace(" ", " <eng><asr>", 1) + "\n" for line in text.read_text().splitlines()))
@@ -93,7 +93,7 @@ def test_folders_without_scores_give_unscored_lists(folder):
         score.unlink()
     records, notices = read(folder)
     assert not any(record.nbest.has_scores for record in records)
-    assert notices == ["8 hypotheses without a score: no file of scores beside their texts"]
+    assert notices == ['8 hypotheses without a score: no file "score" beside "text"']
 
 
 def test_a_score_that_is_missing_is_named_with_its_file(folder):
@@ -133,8 +133,8 @@ def test_a_score_that_is_no_number_is_refused(folder):
 @pytest.mark.parametrize(
     ("lost", "words"),
     [
-        ("logdir/output.1", "output.1 is missing, output.2 is here"),
-        ("logdir/output.1/2best_recog", "2best_recog is missing, 3best_recog is here"),
+        ("logdir/output.1", "output.1 is missing, but output.2 exists"),
+        ("logdir/output.1/2best_recog", "2best_recog is missing, but 3best_recog exists"),
         ("logdir/output.2/*", "no 1best_recog in it: did its job fail?"),
         ("logdir/output.2/1best_recog/text", "text: cannot be read: No such file"),
     ],

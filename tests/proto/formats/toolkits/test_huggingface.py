@@ -19,7 +19,7 @@ def written(tmp_path, output):
 
 
 def test_a_flat_whisper_batch_is_split_by_its_ids():
-    """A flat batch is split into equal parts, one for each id, and leading blanks are removed."""
+    """A flat batch is split into equal parts, one for each id, and leading spaces are removed."""
     records, notices = read(FOLDER / "huggingface/whisper.json")
     assert hypotheses(records)["5338-284437-0003"] == [
         ("Exclaimed trot of course.", -0.220975),
@@ -27,7 +27,7 @@ def test_a_flat_whisper_batch_is_split_by_its_ids():
         ("Exclaimed trort of course.", -1.254025),
     ]
     assert list(hypotheses(records)) == ["5338-284437-0002", "5338-284437-0003"]
-    assert notices == ["6 texts with a leading blank removed"]
+    assert notices == ["6 texts with a leading space removed"]
 
 
 def test_lm_score_is_the_total():
@@ -84,7 +84,7 @@ def test_references_and_other_fields_are_kept(tmp_path):
         ({"sequences_scores": [-1]}, '"text" is not an array'),
         ({"sequences": [[50257, 50362]], "sequences_scores": [-1]}, "decode sequences with batch_decode"),
         ({"text": ["a", "b"], "sequences_scores": [-1]}, '"sequences_scores" has 1 numbers for 2 texts'),
-        ({"text": ["a"], "sequences_scores": ["x"]}, 'a number of "sequences_scores" is not a number'),
+        ({"text": ["a"], "sequences_scores": ["x"]}, 'an entry of "sequences_scores" is not a number'),
         ({"ids": ["x", "y"], "text": ["a", "b", "c"]}, '"text" has 3 texts for 2 ids'),
         ({"text": [*"abcd"], "sequences_scores": [-0.13, -1.2, -0.22, -1.16]}, "more than one utterance: give "),
         ({"ids": [], "text": ["a"]}, '"text" has 1 texts for 0 ids'),

@@ -38,15 +38,15 @@ def test_scored_and_unscored_records_are_read(tmp_path):
     assert (bare.nbest.id, bare.nbest.reference, bare.nbest.has_scores) == ("7", None, True)
 
 
-def test_padding_merges(tmp_path):
+def test_padded_copies_are_merged(tmp_path):
     """Padded copies stay in the list, and count as one distinct text."""
     (record,) = read(written(tmp_path, [SCORED]))[0]
     assert len(record.nbest.hypotheses) == 3
     assert [each.transcript for each in record.nbest.distinct()] == ["a b", "a c"]
 
 
-def test_a_record_without_id_is_named_after_its_place(tmp_path):
-    """A record without id is named after the file and its number."""
+def test_a_record_without_id_is_named_after_its_position(tmp_path):
+    """A record without id is named after the file and its position."""
     path = written(tmp_path, [UNSCORED, SCORED, UNSCORED])
     assert [r.nbest.id for r in read(path)[0]] == ["train_atis.json-1", "i09", "train_atis.json-3"]
 

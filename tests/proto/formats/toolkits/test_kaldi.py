@@ -52,7 +52,7 @@ def test_words_alone_are_lists_without_scores(tmp_path):
     path.write_text("utt-a-1 yes \nutt-a-2 \nutt-b-1 no \n")
     records, notices = read(path, acoustic_scale=None)
     assert hypotheses(records) == {"utt-a": [("yes", None), ("", None)], "utt-b": [("no", None)]}
-    assert notices == ["1 files of words without costs: no acwt and no lmwt.withlm beside them"]
+    assert notices == ["1 files of words without costs: neither acwt nor lmwt.withlm is beside them"]
 
 
 def test_files_may_have_other_names(archive):
@@ -110,11 +110,11 @@ def test_one_file_of_costs_alone_is_an_error(archive):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("u-1 a \nu-2 b \nu-1 c \n", 3, "id 'u-1' comes twice"),
+        ("u-1 a \nu-2 b \nu-1 c \n", 3, "id 'u-1' is repeated"),
         ("u-1 a \nu b \n", 2, "id 'u' does not end in -1, -2"),
         ("1089-134686-0000 a \n", 1, "does not end in -1, -2"),
-        ("u-1 a \n  b \n", 2, "begins with a blank"),
-        ("u-1 a \nu-2 b", 2, "the line has no end: the file is truncated"),
+        ("u-1 a \n  b \n", 2, "begins with white space"),
+        ("u-1 a \nu-2 b", 2, "the last line has no newline: the file is truncated"),
     ],
 )
 def test_errors_name_the_line(tmp_path, text, line, words):
@@ -128,7 +128,10 @@ def test_errors_name_the_line(tmp_path, text, line, words):
 
 @pytest.mark.parametrize(
     ("lost", "words"),
-    [("archives.1", "archives.1 is missing"), ("archives.2/words_text", "words_text: cannot be read: No such file")],
+    [
+        ("archives.1", "archives.1 is missing, but archives.2 exists"),
+        ("archives.2/words_text", "words_text: cannot be read: No such file"),
+    ],
 )
 def test_what_a_job_did_not_write_is_an_error(tmp_path, lost, words):
     """A missing job or file is an error, since its utterances would be lost silently."""

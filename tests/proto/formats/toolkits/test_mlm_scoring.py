@@ -20,7 +20,7 @@ def written(tmp_path, content, indent=2):
 
 
 def test_hypotheses_are_ordered_by_their_numbers(tmp_path):
-    """hyp_10 comes after hyp_9; leading blanks are removed, and other fields are kept."""
+    """hyp_10 comes after hyp_9; leading spaces are removed, and other fields are kept."""
     hypotheses = {f"hyp_{n}": {"score": -float(n), "text": f" text {n}", "am": n} for n in (10, 1, 9, 2)}
     path = written(tmp_path, {"u1": {**hypotheses, "ref": "text 9", "speaker": "s"}})
     (record,) = read(path)[0]

@@ -22,15 +22,15 @@ def test_confidences_are_log_likelihoods():
     assert [record.line for record in records] == [1, 13, 25]
 
 
-def test_silence_is_left_out_blanks_go_and_ids_are_kept(tmp_path):
-    """Results without alternatives are left out and counted, leading blanks are removed, and ids are kept."""
+def test_silence_and_leading_spaces_are_removed_and_ids_kept(tmp_path):
+    """Results without alternatives are left out and counted, leading spaces are removed, and ids are kept."""
     path = tmp_path / "r.jsonl"
     path.write_text('{"text": ""}\n{"id": "u1", "alternatives": [{"confidence": 1.5, "text": " yes"}]}\n')
     records, notices = read(path)
     assert hypotheses(records) == {"u1": [("yes", 1.5)]}
     assert notices == [
         "1 results without alternatives, left out: silence, or partial",
-        "1 texts with a leading blank removed",
+        "1 texts with a leading space removed",
     ]
 
 
