@@ -20,9 +20,9 @@ _SHA256 = "^[0-9a-f]{64}$"
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Count = Annotated[int, Meta(ge=0)]
-Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # $ alone allows a line feed behind it
+Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # `$` also matches before a final line feed
 
-# The expected type in msgspec's messages, and in words. The first entry that is part of a message counts.
+# Replacements for the expected type in msgspec's messages. The first key that a message contains applies.
 _EXPECTED = {
     _SHA256: "64 lower-case hex digits",
     "`float` <= 1.0": "a share from 0 to 1",
@@ -46,13 +46,13 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 def read_json(content: bytes, kind: type[_T], place: str, error: type[LorbError]) -> _T:
     """Parses a whole file and converts it to `kind`.
 
-    Unknown fields are ignored. Nothing is coerced but a whole number to a float.
+    Unknown fields are ignored. Whole numbers are accepted as floats; no other type is converted.
 
     Args:
         content: the file's bytes.
         kind: a msgspec struct, a dataclass or a plain type.
         place: the file's name, for messages.
-        error: raised for anything wrong; its `field` is the path of the value, such as "history[2].time".
+        error: raised for invalid content; its `field` is the path of the invalid value, such as "history[2].time".
     """
     return from_json(parse_json(content, place, error), kind, place, error)
 
@@ -68,7 +68,7 @@ def read_versioned(content: bytes, kind: type[_T], versions: range, place: str, 
 
 
 def check_schema_version(value: object, versions: range, place: str, error: type[LorbError]) -> None:
-    """Raises `error` where the field `schema_version` of parsed JSON is not one of `versions`.
+    """Raises `error` if the field `schema_version` of parsed JSON is not one of `versions`.
 
     Call it before `from_json`: the other fields of a newer file may have other types.
     """
@@ -83,7 +83,7 @@ def check_schema_version(value: object, versions: range, place: str, error: type
 
 
 def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
-    """Parses a whole file; raises `error`, which names `place`, where it is not JSON or contains NaN."""
+    """Parses a whole file; raises `error`, which names `place`, if it is not JSON or contains NaN."""
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as problem:
@@ -91,7 +91,7 @@ def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
 
 
 def from_json(value: object, kind: type[_T], place: str, error: type[LorbError], path: str = "") -> _T:
-    """Converts parsed JSON to `kind`; `path` is where `value` stands in the file `place`.
+    """Converts parsed JSON to `kind`; `path` is the path of `value` in the file `place`.
 
     A struct or dataclass checks its own values in `__post_init__` and raises a ValueError that begins with the field's
     name, as in "share is 7, not above 0 and at most 1".
@@ -99,15 +99,15 @@ def from_json(value: object, kind: type[_T], place: str, error: type[LorbError],
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as problem:
-        where, complaint = _explain(value, kind, problem)
-        where = f"{path}{where}".removeprefix(".")
-        raise error(f"{place}: {where or 'its top'} {complaint}", field=where) from problem
-    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair where it expects no string
+        inner_path, complaint = _explain(value, kind, problem)
+        full_path = f"{path}{inner_path}".removeprefix(".")
+        raise error(f"{place}: {full_path or 'the top level'} {complaint}", field=full_path) from problem
+    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair in a value that must not be a string
         raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
 
 
 def canonical_json(value: object) -> bytes:
-    """Renders a value as a file: indented, fields in their order.
+    """Renders a value as a file's content: indented JSON, fields in their order of definition.
 
     Raises ValueError for NaN and infinity, and for a string with half a surrogate pair.
     """
@@ -122,12 +122,12 @@ def to_json(value: object) -> dict[str, Any]:
 
 
 def _to_builtin(value: object) -> object:
-    """Converts the values that msgspec does not know: NumPy's float64, which is a float, and other mappings."""
+    """Converts types that msgspec does not support: subclasses of float, such as NumPy's float64, and mappings."""
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is not a type of JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 class _SchemaVersion(msgspec.Struct):
@@ -140,11 +140,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tuple[str, str]:
     """The path of the refused value and what is wrong with it, from msgspec's "Expected ... - at `$.a[0].b`"."""
-    own = str(problem.__cause__ or "")  # the ValueError of a __post_init__; it may quote any text of the file
-    message, _, steps = str(problem).removeprefix(own).partition(" - at `$")
+    post_init_error = str(problem.__cause__ or "")  # it may quote any text of the file
+    message, _, steps = str(problem).removeprefix(post_init_error).partition(" - at `$")
     path, refused = _resolve(value, kind, problem, steps)
-    if own:
-        name, _, complaint = own.partition(" ")
+    if post_init_error:
+        name, _, complaint = post_init_error.partition(" ")
         return f"{path}.{name}", complaint
     if missing := _MISSING.fullmatch(message):
         return f"{path}.{missing[1]}", "is missing"
@@ -157,7 +157,7 @@ def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tupl
 
 
 def _resolve(root: _Json, kind: type, problem: msgspec.ValidationError, steps: str) -> tuple[str, _Json]:
-    """The path with the keys of mappings, which msgspec writes as [...], and the value that stands there."""
+    """The path of the refused value, and the value. `steps` is msgspec's path, with [...] for the keys of mappings."""
     path, value = "", root
     keys: list[str | int] = []
     for name, index in _STEP.findall(steps):
@@ -179,7 +179,7 @@ def _refused_key(
 ) -> str:
     """The first key of the mapping at `path` whose value is refused.
 
-    Bisects, as a hostile file may have millions of keys: the mapping with half of its keys is refused or not.
+    Bisects the keys, because a hostile file may have millions of them.
     """
     keys = list(mapping)
     while len(keys) > 1:

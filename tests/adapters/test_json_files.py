@@ -1,4 +1,4 @@
-"""lorb_adapters.json_files."""
+"""JSON files: values read back, and errors name the file, the field and the value."""
 
 import json
 import math
@@ -62,7 +62,7 @@ def test_what_is_not_json_is_named(content):
 
 def test_an_array_at_the_top_is_refused():
     """A file that holds an array in place of an object is refused."""
-    with pytest.raises(InvalidAdapter, match=r"its top is \[1\], not an object"):
+    with pytest.raises(InvalidAdapter, match=r"the top level is \[1\], not an object"):
         read(b"[1]")
 
 
@@ -137,7 +137,7 @@ def test_the_first_wrong_key_of_a_mapping_is_named(size, data):
 
 @pytest.mark.parametrize("text", [" - at `$.inner[0]`", "`str`", "a"])
 def test_a_text_of_the_file_cannot_mislead_the_message(text):
-    """A value that looks like a path or a type of msgspec's messages is reported as the value."""
+    """A value that looks like a path or a type in msgspec's messages is reported as a value."""
     with pytest.raises(InvalidAdapter) as caught:
         read(json.dumps({"text": "a", "count": text}).encode())
     assert str(caught.value) == f"file.json: count is {json.dumps(text)}, not a whole number"
@@ -145,7 +145,7 @@ def test_a_text_of_the_file_cannot_mislead_the_message(text):
 
 @pytest.mark.parametrize("field", ["count", "sha256", "numbers", "inner"])
 def test_half_a_surrogate_pair_is_refused(field):
-    """A string that is not valid Unicode, where another type belongs, is refused with the file's name."""
+    """A string that is not valid Unicode is refused with the file's name."""
     with pytest.raises(InvalidAdapter, match=r"^file\.json"):
         read(json.dumps({"text": "a", field: "\ud800"}).encode())
 
@@ -197,6 +197,6 @@ def test_values_of_other_libraries_are_written():
 
 
 def test_nan_is_never_written():
-    """A number that other JSON readers do not understand is refused when writing."""
+    """NaN, which other JSON readers do not understand, is refused when writing."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"x": float("nan")})

@@ -1,4 +1,4 @@
-"""`lorb-adapters`: inspects a store of published adapters and changes what serves."""
+"""`lorb-adapters`: inspects a store of published adapters and changes which versions are served."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ _USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 1 where `verify` found a bad version, 2 for an error."""
+    """Runs one command; returns the exit status: 0, 1 if `verify` found a bad version, 2 for an error."""
     arguments = parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their flags."""
+    """Returns the parser of the command line."""
     result = argparse.ArgumentParser(
         prog="lorb-adapters",
-        description="Inspects a store of published adapters and changes what serves.",
+        description="Inspects a store of published adapters and changes which versions are served.",
         epilog="lorb-adapters COMMAND --help describes one command. Exit status: 0 done; 1 verify found a bad version; "
         "2 an argument or the store is wrong.",
     )

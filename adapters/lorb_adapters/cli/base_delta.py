@@ -1,4 +1,4 @@
-"""`lorb-base-delta`: stores a base as its difference from another base, in a fifteenth of the size or less."""
+"""`lorb-base-delta`: stores a base as its difference from another base, in at most a fifteenth of its size."""
 
 import argparse
 import shutil
@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 _PROGRAM = "lorb-base-delta"
 _USAGE_ERROR = 2
-# The files of a base's folder that are copied: its score head and its report.
+# Files copied from the base's folder: its score head and its report.
 _COPIED_FILES = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status: 0, or 2 where a value or a file is wrong."""
+    """Runs the command; returns the exit status: 0, or 2 if a value or a file is wrong."""
     args = parser().parse_args(argv)
     try:
         check_can_be_created(args.output_base, "output-base")
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _USAGE_ERROR
     print(
         f"wrote {args.output_base}: {size:,} bytes; "
-        f"rounding is off by {rounding_error:.1%} of the norm of the difference from {args.of}"
+        f"rounding error: {rounding_error:.1%} of the norm of the difference from {args.of}"
     )
-    print("an adapter trained on the original base does not fit the rounded one: train on this one")
+    print("adapters trained on the original base do not fit the rounded one: train them on the rounded one")
     return 0
 
 
@@ -79,7 +79,7 @@ def _portable_name(name: str) -> str:
 
 
 def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
-    """Writes the folder as a whole or not at all; returns its size in bytes."""
+    """Writes the folder atomically; returns its size in bytes."""
     with new_folder(output) as partial:
         delta.write(partial)
         for name in _COPIED_FILES:
@@ -89,11 +89,11 @@ def _write(output: Path, source: Path, delta: "BaseDelta") -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags."""
+    """Returns the parser of the command line."""
     result = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Writes a base as its difference from the base it was trained from, with four bits a weight. The "
-        "result is a folder for --base, wherever the other base can be loaded.",
+        description="Writes a base as its difference from the base it was trained from, with four bits per weight. The "
+        "result is a folder for --base; the other base must still be loadable.",
     )
     add_common_arguments(result)
     result.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")

@@ -44,7 +44,7 @@ class Adapter:
 
     @property
     def ref(self) -> AdapterRef:
-        """The reference that answers carry."""
+        """Domain, version and digest, as rescoring results name the adapter."""
         return AdapterRef(self.domain, self.version, self.digest)
 
 
@@ -58,7 +58,7 @@ class Publication:
         base_name: the base as the trainer named it, for messages.
         base_fingerprint: sha256 of the base it was trained for, in hex.
         ranking: weight, posterior scale, switching margin and rank prior.
-        normalization: how transcripts are written before the model reads them.
+        normalization: of transcripts, before the model reads them.
         uses_context: whether the model reads the preceding turn.
         first_pass_statistics: statistics of the training lists' first-pass scores, by name.
         training_data: sha256 of each training file, in hex, by file name.
@@ -115,5 +115,5 @@ def _fp32_on_cpu(tensor: Tensor) -> Tensor:
 
 
 def _add(digest: "hashlib._Hash", header: Mapping[str, object]) -> None:
-    # one line of JSON each, so that no two different adapters give the same bytes
+    # one line of JSON per header, so that different adapters never give the same bytes
     digest.update(json.dumps(header, sort_keys=True).encode() + b"\n")

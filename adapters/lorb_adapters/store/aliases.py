@@ -1,4 +1,4 @@
-"""aliases.json: the aliases of a domain, how one is flipped, and the history that a rollback follows."""
+"""aliases.json: a domain's aliases, their changes, and the history that a rollback follows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,14 +31,14 @@ class Alias:
 
 
 class AliasChange(Struct, frozen=True, omit_defaults=True):
-    """One flip of an alias.
+    """One change of an alias.
 
     Attributes:
         time: UTC, ISO 8601.
         alias: its name.
         from_version: the version before; empty for a new alias.
         to_version: the version after; empty for a removed alias.
-        is_rollback: whether it was a rollback, so that the next one goes further back.
+        is_rollback: whether it was a rollback; the next rollback then goes further back.
     """
 
     time: str
@@ -55,7 +55,7 @@ class Aliases:
     Attributes:
         by_name: the target of each alias.
         history: oldest change first, at most MAX_CHANGES of each alias.
-        last_number: the highest version number ever given, so that a removed version's number is not given again.
+        last_number: the highest version number ever assigned; a removed version's number is not reused.
     """
 
     by_name: Mapping[str, Alias] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Aliases:
     last_number: int = 0
 
     def version(self, alias: str) -> str:
-        """The version that `alias` points at; raises UnknownVersion where there is no such alias."""
+        """The version that `alias` points at; raises UnknownVersion if there is no such alias."""
         if alias not in self.by_name:
             existing = ", ".join(sorted(self.by_name)) or "none"
             raise UnknownVersion(f"there is no alias {alias!r}; there are: {existing}", field="alias")
@@ -74,21 +74,21 @@ class Aliases:
         return tuple(sorted(name for name, alias in self.by_name.items() if alias.version == version))
 
     def with_alias(self, alias: str, version: str, share: float | None = None) -> "Aliases":
-        """Points `alias` at `version`; raises InvalidInput where a name or the share is wrong."""
+        """Points `alias` at `version`; raises InvalidInput if a name or the share is wrong."""
         target = Alias(check_version(version), self._share(check_alias(alias), share))
         if self.by_name.get(alias) == target:
             return self
         return self._flipped(alias, target)
 
     def without_alias(self, alias: str) -> "Aliases":
-        """Removes an alias; raises UnknownVersion where there is no such alias, InvalidInput for `stable`."""
+        """Removes an alias; raises UnknownVersion if there is no such alias, InvalidInput for `stable`."""
         self.version(alias)
         if alias == STABLE:
             raise InvalidInput("stable cannot be removed: point it at another version", field="alias")
         return self._flipped(alias, None)
 
     def rolled_back(self, existing: frozenset[str]) -> "Aliases":
-        """Points `stable` at its previous version among `existing`; raises UnknownVersion where there is none."""
+        """Points `stable` at its previous version among `existing`; raises UnknownVersion if there is none."""
         target = self.rollback_target(existing)
         if target is None:
             raise UnknownVersion("stable has no earlier version to go back to", field="version")
@@ -202,7 +202,7 @@ def _alias_json(name: str, alias: Alias) -> dict[str, object]:
 
 
 def _bounded(history: tuple[AliasChange, ...], alias: str) -> tuple[AliasChange, ...]:
-    """Drops the oldest change of `alias` where it has more than MAX_CHANGES."""
+    """Drops the oldest change of `alias` if it has more than MAX_CHANGES."""
     of_alias = [i for i, change in enumerate(history) if change.alias == alias]
     if len(of_alias) <= MAX_CHANGES:
         return history

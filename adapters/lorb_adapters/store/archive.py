@@ -10,13 +10,13 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
 
-_MAX_ENTRIES = 2 * len(MAX_BYTES)  # room for a few folders beside the files
+_MAX_ENTRIES = 2 * len(MAX_BYTES)  # files, and a few entries for folders
 
 
 def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
     """Writes a tar of `<domain>/<version>/<file>`; the same version gives the same bytes.
 
-    Raises InvalidInput where `path` cannot be written.
+    Raises InvalidInput if `path` cannot be written.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -65,18 +65,19 @@ def _read_tar(path: Path) -> dict[str, bytes]:
 
 
 def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
-    place = PurePosixPath(member.name)
-    if place.is_absolute() or ".." in place.parts:
+    member_path = PurePosixPath(member.name)
+    name = member_path.name
+    if member_path.is_absolute() or ".." in member_path.parts:
         raise InvalidAdapter(f"{path}: {member.name[:80]!r} points outside the archive", field=member.name[:80])
     if not member.isreg():
         raise InvalidAdapter(f"{path}: {member.name[:80]!r} is not a regular file", field=member.name[:80])
-    if place.name in files:
-        raise InvalidAdapter(f"{path}: {place.name} is there twice: pack one version in a tar", field=place.name)
-    if place.name not in MAX_BYTES:
-        raise InvalidAdapter(f"{path}: {place.name[:80]!r} does not belong in a version", field=place.name[:80])
-    if member.size > MAX_BYTES[place.name]:
-        raise InvalidAdapter(f"{path}: {place.name} is larger than {MAX_BYTES[place.name]} bytes", field=place.name)
-    return place.name
+    if name in files:
+        raise InvalidAdapter(f"{path}: {name} appears twice: pack one version in a tar", field=name)
+    if name not in MAX_BYTES:
+        raise InvalidAdapter(f"{path}: {name[:80]!r} does not belong in a version", field=name[:80])
+    if member.size > MAX_BYTES[name]:
+        raise InvalidAdapter(f"{path}: {name} is larger than {MAX_BYTES[name]} bytes", field=name)
+    return name
 
 
 def _read_member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

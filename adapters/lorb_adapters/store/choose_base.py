@@ -19,8 +19,8 @@ def choose_base(requested: str, store: Store | None, trusted: TrustedKeys | None
     """Returns `requested`, or for "auto" the name of the base that most stable versions were trained for.
 
     A tie goes to MiniLM, then to the first name in alphabetical order. Without a store, or without a readable stable
-    version, the base is MiniLM. With `trusted`, only versions signed by one of those keys count: write access to the
-    store alone does not decide what is loaded. Raises StoreUnavailable where the store cannot be reached.
+    version, the base is MiniLM. With `trusted`, only versions signed by one of those keys count, so that write
+    access to the store does not decide which base is loaded. Raises StoreUnavailable if the store cannot be reached.
     """
     if requested != AUTO:
         return requested

@@ -13,10 +13,10 @@ from lorb_adapters.text import TextEncoder
 if TYPE_CHECKING:  # transformers takes seconds to import
     from lorb_adapters.model import RescoringModel
 
-# fp32: relative to the list's largest score, as other machines sum in another order
+# fp32: relative to the list's largest score; machines sum in different orders
 _RELATIVE_TOLERANCE = 1e-4
 _ABSOLUTE_TOLERANCE = 1e-5  # for a list whose scores are all near 0
-_CLEAR_GAP = 0.05  # bf16 and fp16: relative to the list's largest score; scores closer than this may change places
+_CLEAR_GAP = 0.05  # bf16 and fp16: relative to the list's largest score; scores closer than this may swap ranks
 
 
 def check_golden_scores(adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> None:
@@ -51,10 +51,10 @@ def _dtype(adapter: Adapter, model: "RescoringModel") -> torch.dtype:
 
 def _check_equal(place: str, expected: Sequence[float], scores: Sequence[float]) -> None:
     tolerance = _RELATIVE_TOLERANCE * max(map(abs, expected)) + _ABSOLUTE_TOLERANCE
-    for i, (trained, score) in enumerate(zip(expected, scores, strict=True)):
-        if not abs(trained - score) <= tolerance:  # written so that NaN is refused too
+    for i, (expected_score, score) in enumerate(zip(expected, scores, strict=True)):
+        if not abs(expected_score - score) <= tolerance:  # true for NaN too
             raise InvalidAdapter(
-                f"{place}: hypothesis {i} scores {score:.6g}, the trainer found {trained:.6g}",
+                f"{place}: hypothesis {i} scores {score:.6g}, the trainer found {expected_score:.6g}",
                 field="golden_lists",
             )
 

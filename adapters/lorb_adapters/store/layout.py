@@ -1,4 +1,4 @@
-"""Paths inside a store, and the names that may stand there.
+"""Paths inside a store, and checks of domain names.
 
 <domain>/versions/<n>-<digest12>/   the files of one version
 <domain>/aliases.json               the aliases of a domain and their history
@@ -12,17 +12,17 @@ INDEX = "index.json"
 
 
 def aliases_path(domain: str) -> str:
-    """The file of a domain's aliases; raises InvalidInput where `domain` is not a valid name."""
+    """The file of a domain's aliases; raises InvalidInput if `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/aliases.json"
 
 
 def versions_path(domain: str) -> str:
-    """The folder of a domain's versions; raises InvalidInput where `domain` is not a valid name."""
+    """The folder of a domain's versions; raises InvalidInput if `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/versions"
 
 
 def version_path(domain: str, version: str) -> str:
-    """The folder of one version; raises InvalidInput where a name is not valid."""
+    """The folder of one version; raises InvalidInput if a name is not valid."""
     return f"{versions_path(domain)}/{check_version(version)}"
 
 

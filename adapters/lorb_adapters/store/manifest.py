@@ -1,4 +1,4 @@
-"""manifest.json: what a published version states about itself."""
+"""manifest.json: a published version's identity, digests, ranking and golden lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class GoldenHypothesis(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         transcript: its text.
-        first_pass_score: natural log, higher is better; absent where the recogniser gives none.
+        first_pass_score: natural log, higher is better; absent if the recogniser gives none.
         component_scores: parts of the first-pass score by name, such as "acoustic".
     """
 
@@ -71,7 +71,7 @@ class GoldenList(Struct, frozen=True, omit_defaults=True, kw_only=True):
     def __post_init__(self) -> None:
         try:
             num_distinct = len(self.nbest.distinct())
-        except LorbError as problem:  # a list that a request could not carry either
+        except LorbError as problem:  # not a valid N-best list
             raise ValueError(str(problem)) from problem
         if len(self.rescoring_scores) != num_distinct:
             raise ValueError(
@@ -97,7 +97,7 @@ class Manifest:
     """One version of one domain.
 
     Attributes:
-        schema_version: the version of this file's schema; today 1.
+        schema_version: the version of this file's schema, currently 1.
         domain: the adapter's domain.
         version: the full version id, `<n>-<digest12>`.
         created_time: UTC, ISO 8601.
@@ -107,7 +107,7 @@ class Manifest:
         weights_digest: sha256 of the weights alone, in hex; its first 12 digits end the version id.
         head_kind: "sum", "mean" or "cls".
         ranking: weight, posterior scale, switching margin and rank prior.
-        normalization: how transcripts are written before the model reads them.
+        normalization: of transcripts, before the model reads them.
         uses_context: whether the model reads the preceding turn.
         first_pass_statistics: statistics of the training lists' first-pass scores, by name.
         training_data: sha256 of each training file, in hex, by file name.
@@ -164,6 +164,6 @@ class _RequiredNormalization(Struct):
 
 
 class _Required(Struct):
-    """Fields that have a default in code but must stand in a manifest."""
+    """Fields that a manifest must contain although they have defaults in code."""
 
     normalization: _RequiredNormalization

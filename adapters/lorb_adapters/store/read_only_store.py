@@ -48,14 +48,14 @@ class ReadOnlyStore:
             return []
 
     def change_token(self, domain: str) -> str | None:
-        """Differs after the domain's aliases or versions have changed.
+        """A token that differs after the domain's aliases or versions have changed.
 
-        None where the storage cannot tell without reading them.
+        None if the storage cannot tell without reading them.
         """
         return self._storage.change_token([aliases_path(domain), versions_path(domain)])
 
     def versions(self, domain: str) -> list[str]:
-        """A domain's versions, oldest first; raises UnknownDomain where there is no such domain."""
+        """A domain's versions, oldest first; raises UnknownDomain if there is no such domain."""
         try:
             folders = self._storage.list_folders_with(versions_path(domain), MANIFEST)
         except FileNotFoundError:
@@ -63,19 +63,19 @@ class ReadOnlyStore:
         return sorted(filter(is_version, folders), key=version_order)
 
     def versions_or_empty(self, domain: str) -> list[str]:
-        """A domain's versions, oldest first; empty where there is no such domain."""
+        """A domain's versions, oldest first; empty if there is no such domain."""
         try:
             return self.versions(domain)
         except UnknownDomain:
             return []
 
     def aliases(self, domain: str) -> Aliases:
-        """A domain's aliases."""
+        """A domain's aliases; raises UnknownDomain if there is no such domain."""
         path = aliases_path(domain)
         try:
             return Aliases.parse(self._storage.read(path, _MAX_JSON_BYTES), path)
         except FileNotFoundError:
-            self.versions(domain)
+            self.versions(domain)  # raises UnknownDomain
             return Aliases()
 
     def resolve(self, selector: DomainSelector) -> str:
@@ -93,7 +93,7 @@ class ReadOnlyStore:
         return parse_manifest(content, domain, version)
 
     def manifest_content(self, domain: str, version: str) -> bytes:
-        """The bytes of a version's manifest.json, which are what a key signs."""
+        """The bytes of a version's manifest.json; signatures cover these bytes."""
         return self._read_file(domain, version, MANIFEST)
 
     def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
@@ -124,7 +124,7 @@ class ReadOnlyStore:
     def _has_versions(self, name: str) -> bool:
         try:
             return bool(self.versions_or_empty(name))
-        except InvalidAdapter:  # a link, or a file in the place of a folder
+        except InvalidAdapter:  # a link, or a file in place of a folder
             return False
 
     def _check_exists(self, domain: str, version: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "manifest.sig"
 _SCHEMA_VERSIONS = range(1, 2)
-_PURPOSE = b"lorb manifest 1\n"  # signed in front of the manifest: a signature made for another purpose is not valid
+_PURPOSE = b"lorb manifest 1\n"  # prefixed to the signed bytes: signatures made for another purpose are not valid
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
@@ -33,12 +33,12 @@ class SigningKey:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidInput where the file has no Ed25519 private key, or `cryptography` is not installed."""
+        """Raises InvalidInput if the file has no Ed25519 private key, or `cryptography` is not installed."""
         self._key = _private_key(path)
         self.key_id = _key_id(self._key.public_key())
 
     def sign(self, manifest: bytes) -> bytes:
-        """Renders the signature file of a manifest."""
+        """Signs a manifest; returns the content of manifest.sig."""
         signature = base64.b64encode(self._key.sign(_PURPOSE + manifest)).decode()
         return canonical_json({"schema_version": _SCHEMA_VERSIONS[-1], "key": self.key_id, "ed25519": signature})
 
@@ -47,11 +47,11 @@ class TrustedKeys:
     """The public keys whose signatures are accepted."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidInput where the file has no Ed25519 public key in PEM, or another PEM block."""
+        """Raises InvalidInput if the file has no PEM block, or one that is not an Ed25519 public key."""
         self._keys = {_key_id(key): key for key in _public_keys(path)}
 
     def check(self, manifest: bytes, signature: bytes | None) -> None:
-        """Raises InvalidAdapter unless one of the keys signed `manifest`; `signature` is the content of its file."""
+        """Raises InvalidAdapter unless one of the keys signed `manifest`; `signature`: content of manifest.sig."""
         from cryptography.exceptions import InvalidSignature
 
         if signature is None:
@@ -64,7 +64,7 @@ class TrustedKeys:
         key = self._keys.get(file.key)
         if key is None:
             raise InvalidAdapter(
-                f"it is signed with key {file.key[:80]!r}, which is not one of those trusted: "
+                f"it is signed with key {file.key[:80]!r}, which is not one of the trusted keys: "
                 f"{', '.join(sorted(self._keys))}",
                 field=SIGNATURE,
             )
@@ -80,7 +80,7 @@ class TrustedKeys:
 def create_key_pair(path: Path) -> tuple[Path, str]:
     """Writes a new private key to `path`, readable by its owner only, and the public key to `path` with ".pub" added.
 
-    Returns the public key's path and the key's id. Raises InvalidInput where a file exists or cannot be written.
+    Returns the public key's path and the key's id. Raises InvalidInput if a file exists or cannot be written.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization as pem
@@ -96,12 +96,12 @@ def create_key_pair(path: Path) -> tuple[Path, str]:
 
 
 def manifest_sha256(manifest: bytes) -> str:
-    """sha256 of a manifest's bytes, in hex, by which a publisher recognises a version."""
+    """sha256 of a manifest's bytes, in hex; the signer compares it with the publisher's."""
     return hashlib.sha256(manifest).hexdigest()
 
 
 def check_manifest_sha256(manifest: bytes, expected: str) -> None:
-    """Raises InvalidAdapter where the sha256 of a manifest's bytes is not `expected`, in hex."""
+    """Raises InvalidAdapter if the sha256 of a manifest's bytes is not `expected`, in hex."""
     actual = manifest_sha256(manifest)
     if actual != expected.lower():
         raise InvalidAdapter(

@@ -1,4 +1,4 @@
-"""Writes a store: publishes versions, flips aliases, removes versions."""
+"""Writes a store: publishes versions, changes aliases, removes versions."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -37,11 +37,11 @@ class Store(ReadOnlyStore):
 
     In a local folder, and on S3 with conditional writes, several publishers may write at once; elsewhere only one.
     Writing methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, InvalidInput for invalid
-    names, and StoreConflict where trying again helps.
+    names, and StoreConflict if a retry may succeed.
     """
 
     def create(self) -> None:
-        """Creates an empty store where there is none."""
+        """Creates an empty store if there is none."""
         self._storage.create()
 
     def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
@@ -61,7 +61,7 @@ class Store(ReadOnlyStore):
     def sign(self, domain: str, version: str, key: SigningKey, manifest_sha256: str | None = None) -> bytes:
         """Signs a version after checking its files; returns the signed bytes of the manifest.
 
-        Raises InvalidAdapter where a file is truncated or changed, or the manifest's sha256, in hex, is not
+        Raises InvalidAdapter if a file is truncated or changed, or the manifest's sha256, in hex, is not
         `manifest_sha256`.
         """
         files = self.read_files(domain, version)
@@ -75,7 +75,7 @@ class Store(ReadOnlyStore):
         return files[MANIFEST]
 
     def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
-        """Adds a version from another store under its own id; an identical version that exists is left as it is."""
+        """Adds a version from another store under its own id; leaves an identical existing version as it is."""
         check_names(list(files))
         manifest = Manifest.parse(files[MANIFEST])
         domain, version = check_publishable(manifest.domain), manifest.version
@@ -111,7 +111,7 @@ class Store(ReadOnlyStore):
         )
 
     def remove(self, domain: str, version: str) -> None:
-        """Removes a version; raises InvalidInput where an alias points at it.
+        """Removes a version; raises InvalidInput if an alias points at it.
 
         In a local folder no other writer can interfere. Elsewhere another writer may point an alias at the version at
         the same time. If it does so before this method has written aliases.json, StoreConflict is raised and nothing is
@@ -131,8 +131,8 @@ class Store(ReadOnlyStore):
     def prune(self, domain: str, *, keep: int, dry_run: bool = False) -> list[str]:
         """Removes all versions but the newest `keep`, those with an alias and the target of a rollback.
 
-        Also removes the files of killed publishers. Returns the versions, and those files as ".tmp/...". `dry_run`
-        removes nothing.
+        Also removes the files of killed publishers. Returns the removed versions, and those files as ".tmp/...".
+        `dry_run` removes nothing.
         """
         if keep < 0:
             raise InvalidInput(f"keep is {keep}: give a number of versions from 0", field="keep")
@@ -165,7 +165,7 @@ class Store(ReadOnlyStore):
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
         # a store filled by hand may have higher numbers than aliases.json knows
         aliases = self.aliases(domain).with_number(self.last_version_number(domain))
-        # written first: this detects a writer who pointed an alias at one of the versions meanwhile
+        # written first, to detect a writer that has pointed an alias at one of the versions meanwhile
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
         for version in versions:
             change.remove_folder(version_path(domain, version), MANIFEST)
@@ -183,7 +183,7 @@ class Store(ReadOnlyStore):
 
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
-        # the index last: a reader of the new generation must find the change
+        # the index last: a reader that sees the new generation must find the change
         change.update_file(INDEX, self._next_index)
 
     def _next_index(self) -> bytes:

@@ -63,8 +63,8 @@ def read_verified_files(
 ) -> tuple[Manifest, Mapping[str, bytes]]:
     """Reads one version's files and checks them against its manifest, without a base.
 
-    Raises InvalidAdapter where a file's sha256 is not the one in the manifest, and with `trusted` where none of those
-    keys signed the manifest.
+    Raises InvalidAdapter if a file's sha256 is not the one in the manifest or, with `trusted`, if none of those keys
+    signed the manifest.
     """
     files = store.read_files(domain, version)
     if trusted is not None:
@@ -85,15 +85,15 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
 
 def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> AdapterWeights:
     config = LoraConfig.from_peft_json(read_json(files[CONFIG], dict[str, Any], CONFIG, InvalidAdapter))
-    sites = adapted_modules(base.encoder, config)
-    if not sites:
+    modules = adapted_modules(base.encoder, config)
+    if not modules:
         raise InvalidAdapter(
             f"{CONFIG}: the base has no layer named {', '.join(config.target_modules)}"
             + ("" if config.layers is None else f" among its layers {', '.join(map(str, config.layers))}"),
             field="target_modules",
         )
     lora, head = _tensors(files, LORA_WEIGHTS), _tensors(files, HEAD_WEIGHTS)
-    return weights_from_state_dict(config, lora, manifest.head_kind, head, sites)
+    return weights_from_state_dict(config, lora, manifest.head_kind, head, modules)
 
 
 def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The files of one version: their names and size limits, how they are rendered, and checks on their digests."""
+"""The files of one version: names, size limits, rendering, and checks of names and digests."""
 
 import hashlib
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def render_version(publication: Publication, version: str, created_time: str) ->
 
 
 def check_names(names: list[str]) -> None:
-    """Raises InvalidAdapter where a file does not belong in a version, or a required one is missing."""
+    """Raises InvalidAdapter if a file does not belong in a version, or a required one is missing."""
     for name in sorted(names):
         if name not in MAX_BYTES:
             raise InvalidAdapter(
@@ -90,17 +90,17 @@ def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
 
 
 def parse_manifest(content: bytes, domain: str, version: str) -> Manifest:
-    """Reads the manifest.json in a version's folder; raises InvalidAdapter where it describes another version."""
+    """Reads the manifest.json in a version's folder; raises InvalidAdapter if it describes another version."""
     manifest = Manifest.parse(content)
     check_identity(manifest, domain, version)
     return manifest
 
 
 def check_identity(manifest: Manifest, domain: str, version: str) -> None:
-    """Raises InvalidAdapter where a manifest's domain, version or digest is not that of its folder."""
+    """Raises InvalidAdapter if a manifest's domain, version or digest is not that of its folder."""
     for field, stated, folder in (("domain", manifest.domain, domain), ("version", manifest.version, version)):
         if stated != folder:
-            raise InvalidAdapter(f"{MANIFEST}: {field} is {stated!r}, but it lies in {folder!r}", field=field)
+            raise InvalidAdapter(f"{MANIFEST}: {field} is {stated!r}, but its folder is {folder!r}", field=field)
     if not version.endswith(f"-{manifest.weights_digest[:12]}"):
         raise InvalidAdapter(
             f"{MANIFEST}: weights_digest is {manifest.weights_digest[:12]}..., the version is {version}",

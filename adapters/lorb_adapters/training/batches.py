@@ -18,7 +18,7 @@ def steps_per_epoch(num_lists: int, config: TrainConfig) -> int:
 def batches(lists: Sequence[EncodedList], config: TrainConfig, num_steps: int) -> Iterator[list[EncodedList]]:
     """Yields `num_steps` batches; each epoch draws a new order and new hypotheses from the seed.
 
-    Batches have about equal numbers of tokens, so step times are steady and every step has lists of all lengths.
+    Batches have about equal numbers of tokens, so step times are even and every step has lists of all lengths.
     """
     rng = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     lengths = [each.num_tokens for each in lists]

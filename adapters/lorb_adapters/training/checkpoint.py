@@ -67,7 +67,7 @@ class BestOnDev:
     Attributes:
         tensors: trained values by name.
         dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
-        step: the step that the values were taken after.
+        step: completed steps when the values were taken.
         errors: word errors on dev.
     """
 

@@ -41,7 +41,7 @@ class TrainConfig:
             pass's best score. Without it, errors that all hypotheses of a list share give no gradient. It helped on
             long read sentences; on short dialogue turns it drew the gradient away from the hypotheses.
         learning_rate: peak; linear warm-up, then linear decay to 0.
-        warmup_fraction: fraction of all steps.
+        warmup_fraction: fraction of the steps in which the learning rate rises.
         weight_decay: AdamW's, on everything that is trained.
         max_gradient_norm: gradients with a larger norm are scaled down to it.
         loss: "mwer", "mwed", or "mwer+distill": MWER and the distance from a teacher's scores.
@@ -57,7 +57,8 @@ class TrainConfig:
         patience: evaluations without improvement before training stops; 0: never stop.
         precision: of matrix products: "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
         layer_cache: whether the hidden states below the first trained layer are cached on disk.
-        uses_switching_margin: whether the lead that replaces the first pass's best is tuned on dev, instead of 0.
+        uses_switching_margin: whether the lead that a hypothesis needs to replace the first pass's best is tuned on
+            dev; otherwise it is 0.
         seed: of initial values, the order of lists, and dropout.
     """
 

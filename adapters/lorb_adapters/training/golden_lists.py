@@ -22,7 +22,7 @@ def choose_golden_lists(method: Method, trained: TrainedModel, dev: Sequence[Enc
 def short_lists_with_contrast(dev: Sequence[EncodedList]) -> list[EncodedList]:
     """Returns up to four lists whose texts differ in errors, evenly spaced by tokens over the shorter half.
 
-    They are short because a server scores them on its model thread at every load, between waiting requests. They
+    They are short because a server scores them on its model thread at every load, while requests wait. They
     differ in length because the model takes different code paths for different lengths.
     """
     by_length = sorted((each for each in dev if len(set(each.errors)) > 1), key=lambda each: each.num_tokens)

@@ -29,7 +29,7 @@ class TrainedModel:
     Attributes:
         tensors: trained values by name.
         dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
-        num_steps: the step that the values were taken after.
+        num_steps: completed steps when the values were taken.
         weights: the values as an adapter; None for methods that do not make one.
     """
 
@@ -56,7 +56,7 @@ def train(
     """Trains `method`; returns its best values on dev, the same in all processes.
 
     train_lists: lists whose hypotheses differ in word errors. report: receives every step and every evaluation.
-    state: of an earlier run with the same configuration and lists; training continues from it to the same bits.
+    state: of an interrupted run with the same configuration and lists; training continues to the same bits.
     save: receives the state after every evaluation, and after a step when `checkpoint_seconds` have passed.
     """
     training = _Training(method, config, prior, processes or Processes(), state)
@@ -68,9 +68,9 @@ def train(
     evaluate_every = max(1, epoch_steps // config.evaluations_per_epoch)
     remaining = () if current.is_done else islice(batches(train_lists, config, num_steps), current.step, None)
     for step, batch in enumerate(remaining, start=current.step + 1):
-        done = training.step(batch, step, num_steps, step / epoch_steps)
+        step_report = training.step(batch, step, num_steps, step / epoch_steps)
         heap_trimmer.trim_if_grown()
-        report(done)
+        report(step_report)
         evaluates = step % evaluate_every == 0 or step == num_steps
         if evaluates:
             report(training.evaluate_dev(dev_lists, step / epoch_steps))
@@ -116,7 +116,7 @@ class _Training:
         self._processes.sum([reported])
         norm = self._optimizer.step(step, num_steps)
         *values, total = reported.tolist()
-        done = StepReport(
+        step_report = StepReport(
             step=step,
             num_steps=num_steps,
             epoch=epoch,
@@ -126,8 +126,8 @@ class _Training:
             num_tokens=sum(each.num_tokens for each in batch),
         )
         self.state.step = step
-        self.state.steps.append(done)
-        return done
+        self.state.steps.append(step_report)
+        return step_report
 
     def evaluate_dev(self, dev_lists: Sequence[EncodedList], epoch: float) -> DevEvaluation:
         """Scores dev with all processes, tunes the weight, and keeps the values if they are the best so far."""

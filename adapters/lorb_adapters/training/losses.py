@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MINIMUM_TOTAL_COST = 1e-3  # nats; below it all scores of a list count as equal, and MWED's temperature is undefined
+_MINIMUM_TOTAL_COST = 1e-3  # nats; below it the scores of a list count as equal: MWED's temperature is undefined
 
 
 def mwer_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) -> Tensor:
@@ -75,10 +75,10 @@ def r_drop_loss(first: Tensor, second: Tensor, list_sizes: Sequence[int]) -> Ten
 
 
 def correlation_penalty(features: Tensor) -> Tensor:
-    """Returns || Sigma - I ||_F, not squared, of the features' Pearson correlations Sigma (Zhang et al. 2022).
+    """Returns || Sigma - I ||_F, not squared, of the features' Pearson correlations Sigma.
 
-    features: [rows, dimensions]. arXiv 2205.07208. Constant dimensions count as uncorrelated; fewer than two rows give
-    0. The value depends on the number of rows: compare values of equal row counts only.
+    Zhang et al. 2022, arXiv 2205.07208. features: [rows, dimensions]. Constant dimensions count as uncorrelated; fewer
+    than two rows give 0. The value depends on the number of rows: compare values of equal row counts only.
     """
     if features.shape[0] < 2:
         return 0.0 * features.sum()

@@ -74,7 +74,7 @@ class Objective:
         values["correlation"] = self._correlation(batch, parts, passes[0].features) / num_processes
         values = {name: values.get(name, torch.zeros((), device=self._device)) for name in self._weights}
         weighted = torch.stack([self._weights[name] * value for name, value in values.items()]).sum()
-        # Every process has the whole correlation penalty, and the gradient of its own rows alone.
+        # Every process has the whole correlation penalty, but only the gradient of its own rows.
         gradient_scale = {"correlation": num_processes}
         total = torch.stack(
             [

@@ -1,4 +1,4 @@
-"""The processes of a distributed run, started by torchrun or `accelerate launch --multi_gpu`; or the only one."""
+"""Connects the processes of a distributed run, which torchrun or `accelerate launch --multi_gpu` starts."""
 
 import importlib
 import os
@@ -41,8 +41,8 @@ class Processes:
         if size == "1":
             return cls()
         if not dist.is_initialized():
-            # AdamW imports this module later otherwise, and it then keeps a reference to the group: gloo's threads
-            # survive `close` and may abort the process at exit.
+            # If AdamW imports this module after the group exists, the module keeps a reference to the group: gloo's
+            # threads then survive `close` and may abort the process at exit.
             importlib.import_module("torch._dynamo")
             try:
                 dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)

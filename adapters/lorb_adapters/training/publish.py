@@ -30,8 +30,8 @@ class TrainingResult:
     Attributes:
         report: of the run.
         publication: what the store publishes; None if the method makes no adapter.
-        method: holds the best values on dev.
-        trained: the same values, with dev's scores.
+        method: has the best values on dev.
+        trained: the same values, with their scores of dev.
         folder: of the run, still locked; None if the run has none.
     """
 

@@ -46,7 +46,7 @@ def run(
 ) -> TrainingResult | None:
     """Trains and measures, and publishes nothing; returns None in all processes but the main one.
 
-    base: is taken over; some methods change it. command: shown in the report. golden_lists: whether dev texts may be
+    base: some methods change it. command: shown in the report. golden_lists: whether dev texts may be
     in the publication and the report. Raises InvalidInput or MalformedFile.
     """
     processes = processes or Processes()

@@ -64,7 +64,10 @@ class RunFolder:
         return int(self._record["resumed"])
 
     def begin(self, start_mode: str, identity: Mapping[str, Any]) -> None:
-        """Starts, resumes or restarts a run that `identity` describes. Raises InvalidInput if the folder forbids it."""
+        """Starts, resumes or restarts the run that `identity` describes.
+
+        Raises InvalidInput if the state of the folder does not allow it.
+        """
         {START: self.start, RESUME: self.resume, RESTART: self.restart}[start_mode](identity)
 
     def start(self, identity: Mapping[str, Any]) -> None:
@@ -79,13 +82,13 @@ class RunFolder:
         self.restart(identity)
 
     def restart(self, identity: Mapping[str, Any]) -> None:
-        """Starts a run; discards an earlier one."""
+        """Discards an earlier run and starts a new one."""
         (self.path / _CHECKPOINT).unlink(missing_ok=True)
         LayerCache.remove(self.path)
         self._write({"status": TRAINING, "resumed": 0, "outcome": "", "identity": _as_json(identity)})
 
     def resume(self, identity: Mapping[str, Any]) -> None:
-        """Resumes the run. Raises InvalidInput if there is none, if it has finished, or naming what differs."""
+        """Resumes the run. Raises InvalidInput if there is none, it has finished, or `identity` differs."""
         record = self._read()
         if record is None:
             raise InvalidInput(f"{self.path} holds no run to resume: start one without --resume", field="resume")

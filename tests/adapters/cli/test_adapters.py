@@ -38,7 +38,7 @@ def test_the_store_comes_from_the_flag_before_the_environment(store, run, tmp_pa
     assert run("--store", store.url, "list")[0] == 0
     assert run("list", "--store", store.url)[0] == 0
     status, _, err = run("list")
-    assert (status, err) == (2, "lorb-adapters: which store? Give --store or set LORB_STORE\n")
+    assert (status, err) == (2, "lorb-adapters: no store is given: use --store or set LORB_STORE\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -20,7 +20,7 @@ def test_equal_weights_have_equal_digests(store_base, weights):
     reordered = replace(weights, lora=dict(reversed(weights.lora.items())))
     strided = replace(
         weights,
-        lora={site: (a.T.contiguous().T, b.T.contiguous().T) for site, (a, b) in weights.lora.items()},
+        lora={path: (a.T.contiguous().T, b.T.contiguous().T) for path, (a, b) in weights.lora.items()},
     )
     assert weights_digest(random_weights(store_base)) == weights_digest(weights)
     assert weights_digest(reordered) == weights_digest(weights)
@@ -30,9 +30,9 @@ def test_equal_weights_have_equal_digests(store_base, weights):
 def test_every_value_changes_the_digest(weights):
     """Changing a single number of any tensor changes the digest."""
     digests = {weights_digest(weights)}
-    for site, (a, b) in weights.lora.items():
+    for path, (a, b) in weights.lora.items():
         for changed in ((_nudged(a), b), (a, _nudged(b))):
-            digests.add(weights_digest(replace(weights, lora=dict(weights.lora) | {site: changed})))
+            digests.add(weights_digest(replace(weights, lora=dict(weights.lora) | {path: changed})))
     assert len(digests) == 1 + 2 * len(weights.lora)
 
 
@@ -57,7 +57,7 @@ def test_the_scaling_changes_the_digest(weights):
 
 def test_swapped_tensors_change_the_digest(weights):
     """Exchanging the tensors of two layers changes the digest."""
-    first, second = [site for site in weights.lora if site.endswith(("query", "key"))][:2]
+    first, second = [path for path in weights.lora if path.endswith(("query", "key"))][:2]
     swapped = dict(weights.lora) | {first: weights.lora[second], second: weights.lora[first]}
     assert weights_digest(replace(weights, lora=swapped)) != weights_digest(weights)
 

@@ -86,7 +86,7 @@ def test_a_dangerous_entry_is_refused_by_name(tmp_path, member, problem):
 def test_two_versions_in_one_tar_are_refused(published, tmp_path):
     """A file name that appears twice is refused."""
     write_tar(tmp_path / "a.tar", [("1/report.md", b"1"), ("2/report.md", b"2")])
-    with pytest.raises(InvalidAdapter, match=r"report\.md is there twice"):
+    with pytest.raises(InvalidAdapter, match=r"report\.md appears twice"):
         read_archive(tmp_path / "a.tar")
 
 
@@ -108,7 +108,7 @@ def test_a_tar_with_files_missing_is_refused(published, tmp_path):
         read_archive(tmp_path / "a.tar")
 
 
-def test_a_torn_tar_is_named(published, tmp_path):
+def test_a_truncated_tar_is_named(published, tmp_path):
     """A tar that is truncated, empty, of another format or missing is refused by name."""
     path = tmp_path / "a.tar"
     write_archive(path, *published)

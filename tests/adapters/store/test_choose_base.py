@@ -40,7 +40,7 @@ def test_only_stable_versions_count(publish):
     assert choose_base(AUTO, publish("voice", "a-folder")) == "a-folder"
 
 
-def test_a_torn_manifest_is_ignored(publish, tmp_path):
+def test_a_truncated_manifest_is_ignored(publish, tmp_path):
     """An unreadable stable version does not influence the choice and raises nothing."""
     publish("radio", "rescore-minilm")
     for manifest in tmp_path.glob("radio/versions/*/manifest.json"):

@@ -12,7 +12,7 @@ from support.faulty_input.fuzzed_versions import FuzzedVersion, cases
 
 @pytest.fixture(scope="module")
 def fuzzed(tiny_bert, tmp_path_factory):
-    """A signed version of a base of its own."""
+    """A signed version, for a base that no other test uses."""
     folder = tmp_path_factory.mktemp("fuzzed")
     public, _ = create_key_pair(folder / "key")
     store = Store(str(folder / "store"))

@@ -48,16 +48,18 @@ def test_an_adapter_without_golden_lists_loads(store, store_base):
 
 def test_in_bfloat16_only_the_order_is_checked(store, version, publication, store_base):
     """In bfloat16 the trainer's order passes and the reverse order is refused."""
-    coarse = replace(store_base, encoder=copy.deepcopy(store_base.encoder).to(torch.bfloat16), dtype=torch.bfloat16)
-    model = RescoringModel(coarse)
-    adapter = load_adapter(store, "voice", version, coarse)
+    bf16_base = replace(store_base, encoder=copy.deepcopy(store_base.encoder).to(torch.bfloat16), dtype=torch.bfloat16)
+    model = RescoringModel(bf16_base)
+    adapter = load_adapter(store, "voice", version, bf16_base)
     assert next(iter(adapter.weights.lora.values()))[0].dtype == torch.bfloat16
-    check_golden_scores(adapter, model, coarse.text_encoder)
+    check_golden_scores(adapter, model, bf16_base.text_encoder)
     [golden] = publication.golden_lists
-    turned = msgspec.structs.replace(golden, rescoring_scores=tuple(-score for score in golden.rescoring_scores))
-    manifest = replace(adapter.manifest, golden_lists=(turned,))
+    reversed_scores = msgspec.structs.replace(
+        golden, rescoring_scores=tuple(-score for score in golden.rescoring_scores)
+    )
+    manifest = replace(adapter.manifest, golden_lists=(reversed_scores,))
     with pytest.raises(InvalidAdapter, match="no longer scores above"):
-        check_golden_scores(replace(adapter, manifest=manifest), model, coarse.text_encoder)
+        check_golden_scores(replace(adapter, manifest=manifest), model, bf16_base.text_encoder)
 
 
 def test_a_golden_list_may_lack_first_pass_scores(store, store_base):

@@ -50,7 +50,7 @@ def test_an_untrusted_key_is_refused_by_name(store, signed, keys):
     """A signature by an untrusted key is refused with the ids of both keys."""
     trusted = TrustedKeys(keys / "theirs.pub")
     ours, theirs = SigningKey(keys / "ours").key_id, SigningKey(keys / "theirs").key_id
-    with pytest.raises(InvalidAdapter, match=f"key '{ours}', which is not one of those trusted: {theirs}"):
+    with pytest.raises(InvalidAdapter, match=f"key '{ours}', which is not one of the trusted keys: {theirs}"):
         read_verified_files(store, "voice", signed, trusted)
 
 
@@ -140,7 +140,7 @@ def test_a_new_private_key_is_readable_by_its_owner_only(tmp_path):
 
 
 def test_an_invalid_key_file_is_named(tmp_path, keys):
-    """A key file that is missing, not PEM, of another kind or of the other half is refused with the reason."""
+    """A key file that is missing, not PEM, of another kind or the wrong half of a pair is refused with the reason."""
     curve = tmp_path / "curve"
     key = ec.generate_private_key(ec.SECP256R1())
     curve.write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()))

@@ -1,4 +1,4 @@
-"""lorb_adapters.store.store: publishing versions and flipping aliases."""
+"""lorb_adapters.store.store: publishing versions and changing aliases."""
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def test_the_manifest_describes_the_publication(store, publication):
         assert getattr(manifest, field) == getattr(publication, field)
 
 
-# an encoder without a pooler has nothing to exclude, which peft remarks on
+# without a pooler there is nothing to exclude, and peft warns
 @pytest.mark.filterwarnings("ignore:You have passed exclude_modules:UserWarning")
 # peft 0.21 reads an attribute that transformers 5.23 renamed
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")

@@ -62,7 +62,7 @@ def test_a_manifest_that_cannot_be_read_back_is_not_published(store, publication
 
 
 @pytest.mark.parametrize("file", ["index.json", "voice/aliases.json"])
-def test_a_torn_file_is_named(store, store_base, file):
+def test_a_truncated_file_is_named(store, store_base, file):
     """A truncated index or aliases file is named to readers and to writers."""
     version = publish(store, store_base)
     path = Path(store.url) / file
@@ -119,7 +119,7 @@ def test_a_version_that_moved_is_refused(store, store_base):
     shutil.copytree(root / "voice", root / "video")
     with pytest.raises(InvalidAdapter, match="version is"):
         store.manifest("voice", f"7{version[1:]}")
-    with pytest.raises(InvalidAdapter, match="domain is 'voice', but it lies in 'video'"):
+    with pytest.raises(InvalidAdapter, match="domain is 'voice', but its folder is 'video'"):
         store.manifest("video", version)
 
 

@@ -9,7 +9,7 @@ from lorb.errors import InvalidInput
 from support.adapters.publications import publish
 
 
-def test_a_number_is_never_given_twice(store, store_base):
+def test_a_version_number_is_not_reused(store, store_base):
     """The number of a removed version is not used again."""
     publish(store, store_base, seed=1)
     second = publish(store, store_base, seed=2, set_stable=False)
@@ -48,7 +48,7 @@ def test_prune_keeps_the_versions_in_use(store, store_base):
         store.prune("voice", keep=-1)
 
 
-def test_an_aliased_version_cannot_be_removed(store, store_base):
+def test_a_version_with_an_alias_cannot_be_removed(store, store_base):
     """Removing a version with an alias is refused, and the alias is named."""
     version = publish(store, store_base)
     with pytest.raises(InvalidInput, match="is stable: point the alias elsewhere"):

@@ -12,7 +12,7 @@ from lorb.errors import InvalidAdapter
 from lorb_adapters.store.verified_loading import load_adapter
 
 LORA, HEAD, CONFIG = "adapter_model.safetensors", "head.safetensors", "adapter_config.json"
-SITE = "base_model.model.encoder.layer.1.attention.self.query"
+MODULE = "base_model.model.encoder.layer.1.attention.self.query"
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def edit_tensors(folder: Path, file: str, edit) -> None:
 
 
 @pytest.mark.parametrize("file", [LORA, HEAD, CONFIG, "report.md", "report.json"])
-def test_a_torn_file_is_named(store, version, folder, store_base, file):
+def test_a_truncated_file_is_named(store, version, folder, store_base, file):
     """A truncated file is refused by name."""
     (folder / file).write_bytes((folder / file).read_bytes()[:-1])
     with pytest.raises(InvalidAdapter, match=f"{file} is truncated or changed"):
         load_adapter(store, "voice", version, store_base)
 
 
-def test_a_torn_manifest_is_named(store, version, folder, store_base):
+def test_a_truncated_manifest_is_named(store, version, folder, store_base):
     """A truncated manifest is refused by name."""
     (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:200])
     with pytest.raises(InvalidAdapter, match=r"manifest\.json is not JSON"):
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_safetensors_is_named(store, version, folder, store_b
         load_adapter(store, "voice", version, store_base)
 
 
-def test_a_torn_safetensors_with_a_right_sha256_is_named(store, version, folder, store_base):
+def test_a_truncated_safetensors_file_with_a_correct_sha256_is_named(store, version, folder, store_base):
     """A weights file that was truncated before it was hashed is refused by name."""
     forge(folder, LORA, (folder / LORA).read_bytes()[:-100])
     with pytest.raises(InvalidAdapter, match=f"{LORA} is not a safetensors file"):
@@ -84,7 +84,7 @@ def test_a_pickle_beside_the_weights_is_refused_by_name(store, version, folder, 
 
 
 @pytest.mark.parametrize(
-    ("file", "key"), [(LORA, f"{SITE}.lora_A.weight"), (LORA, f"{SITE}.lora_B.weight"), (HEAD, "weight")]
+    ("file", "key"), [(LORA, f"{MODULE}.lora_A.weight"), (LORA, f"{MODULE}.lora_B.weight"), (HEAD, "weight")]
 )
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_that_are_not_finite_are_named(store, version, folder, store_base, file, key, value):
@@ -96,7 +96,7 @@ def test_values_that_are_not_finite_are_named(store, version, folder, store_base
 
 def test_a_missing_or_unknown_tensor_is_named(store, version, folder, store_base):
     """A missing or unknown tensor is refused by name."""
-    key = f"{SITE}.lora_A.weight"
+    key = f"{MODULE}.lora_A.weight"
     edit_tensors(folder, LORA, lambda tensors: tensors.update({"pooler.weight": tensors[key].clone()}))
     with pytest.raises(InvalidAdapter, match=r"pooler\.weight"):
         load_adapter(store, "voice", version, store_base)
@@ -107,7 +107,7 @@ def test_a_missing_or_unknown_tensor_is_named(store, version, folder, store_base
 
 def test_a_wrong_shape_is_named(store, version, folder, store_base):
     """A tensor whose shape does not fit the base's layer is refused by name."""
-    key = f"{SITE}.lora_B.weight"
+    key = f"{MODULE}.lora_B.weight"
     edit_tensors(folder, LORA, lambda tensors: tensors.update({key: tensors[key][:-1].contiguous()}))
     with pytest.raises(InvalidAdapter, match=f"{key} has shape"):
         load_adapter(store, "voice", version, store_base)
@@ -115,7 +115,7 @@ def test_a_wrong_shape_is_named(store, version, folder, store_base):
 
 def test_weights_of_another_digest_are_refused(store, version, folder, store_base):
     """Valid weights whose digest is not the manifest's are refused."""
-    edit_tensors(folder, LORA, lambda tensors: tensors[f"{SITE}.lora_A.weight"].mul_(1.01))
+    edit_tensors(folder, LORA, lambda tensors: tensors[f"{MODULE}.lora_A.weight"].mul_(1.01))
     with pytest.raises(InvalidAdapter, match="weights_digest"):
         load_adapter(store, "voice", version, store_base)
 

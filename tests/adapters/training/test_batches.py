@@ -1,4 +1,4 @@
-"""Batches: every list once an epoch, balanced lengths, and a seed that decides the draw."""
+"""Batches: every list once per epoch, balanced lengths, and a seed that decides the draw."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Checkpoints: a state reads back to the bit, its keys stay, and a damaged file is refused."""
+"""Checkpoints: a state reads back to the bit, its keys are stable, and a damaged file is refused."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_a_state_reads_back_to_the_bit():
     assert (after.best.step, after.best.errors) == (5, 12)
 
 
-def test_the_keys_of_the_file_stay():
+def test_the_keys_of_the_file_are_stable():
     """A checkpoint has the tensor groups and the header keys that earlier versions wrote and read."""
     content = full_state().to_bytes()
     assert {name.partition("/")[0] for name in load(content)} == {

@@ -54,10 +54,10 @@ def test_equal_seeds_give_equal_adapters(base, lists):
     first, _ = train_lora(base, lists, CONFIG)
     second, _ = train_lora(base, lists, CONFIG)
     other, _ = train_lora(base, lists, replace(CONFIG, seed=1))
-    for site, (a, b) in first.weights.lora.items():
-        assert torch.equal(a, second.weights.lora[site][0])
-        assert torch.equal(b, second.weights.lora[site][1])
-    assert any(not torch.equal(a, other.weights.lora[site][0]) for site, (a, _) in first.weights.lora.items())
+    for path, (a, b) in first.weights.lora.items():
+        assert torch.equal(a, second.weights.lora[path][0])
+        assert torch.equal(b, second.weights.lora[path][1])
+    assert any(not torch.equal(a, other.weights.lora[path][0]) for path, (a, _) in first.weights.lora.items())
 
 
 def test_every_step_reports_each_loss(base, lists):
@@ -137,9 +137,9 @@ def test_resuming_after_any_step_gives_the_same_bits(base, lists, stop):
 
     whole, reports = train_lora(base, lists, config, save=save, checkpoint_seconds=0)
     state = TrainingState.from_bytes(saved[stop], "here")
-    rest, later = train_lora(base, lists, config, state=state)
-    assert same(rest.tensors, whole.tensors)
-    assert rest.dev_scores == whole.dev_scores
+    resumed, later = train_lora(base, lists, config, state=state)
+    assert same(resumed.tensors, whole.tensors)
+    assert resumed.dev_scores == whole.dev_scores
     assert later == reports[len(reports) - len(later) :]
     assert state.steps + state.evaluations == [
         *(each for each in reports if isinstance(each, StepReport)),
@@ -158,9 +158,9 @@ def test_every_method_resumes_to_the_same_bits(tiny_bert, lists, name):
 
     whole, _ = train_lora(load_base(str(tiny_bert)), lists, config, save=save)
     state = TrainingState.from_bytes(saved[2], "here")
-    rest, _ = train_lora(load_base(str(tiny_bert)), lists, config, state=state)
-    assert same(rest.tensors, whole.tensors)
-    assert rest.dev_scores == whole.dev_scores
+    resumed, _ = train_lora(load_base(str(tiny_bert)), lists, config, state=state)
+    assert same(resumed.tensors, whole.tensors)
+    assert resumed.dev_scores == whole.dev_scores
 
 
 def test_checkpoints_follow_evaluations_and_the_clock(base, lists):

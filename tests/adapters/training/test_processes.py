@@ -72,11 +72,11 @@ def run_two_machines(launcher, arguments):
     }
     machines = []
     for rank in range(2):
-        own = [part.format(rank=rank, port=port) for part in launcher]
-        own[0] = str(BIN / own[0])
+        launch = [part.format(rank=rank, port=port) for part in launcher]
+        launch[0] = str(BIN / launch[0])
         machines.append(
             subprocess.Popen(  # noqa: S603 - our own trainer
-                [*own, str(BIN / "lorb-train-adapter"), *arguments],
+                [*launch, str(BIN / "lorb-train-adapter"), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -129,7 +129,7 @@ def test_two_machines_give_the_adapter_of_one_process(files, tiny_bert, tmp_path
 
 
 def test_a_failing_process_ends_all_with_its_reason(files, tiny_bert, tmp_path):
-    """If the second cannot read its lists, both end with status 2 and its reason, and nothing is published."""
+    """If process 1 cannot read its lists, both end with status 2 and its reason, and nothing is published."""
     arguments = command(files, tiny_bert, tmp_path)
     broken = [*arguments, "--train", "/nowhere/lists.jsonl"]
     statuses, _, error = run_processes(arguments, broken)

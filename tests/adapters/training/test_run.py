@@ -55,7 +55,7 @@ def dev_evaluation(finished, sample):
     return lists, evaluate(lists, done.trained.dev_scores, done.report.ranking)
 
 
-def test_both_forms_have_the_same_figures(finished):
+def test_markdown_and_json_have_the_same_figures(finished):
     """report.md shows the figures of report.json, and both are the run's."""
     _, done = finished
     figures = json.loads(done.report.to_json())
@@ -81,7 +81,7 @@ def test_both_forms_have_the_same_figures(finished):
     assert done.report.audit.to_markdown() in markdown
 
 
-def test_a_finished_run_has_dev_scored_by_what_was_kept(finished, sample):
+def test_the_kept_tensors_give_the_reported_dev_figures(finished, sample):
     """The report's dev figures are those of `dev_scores`, and the method holds the tensors that gave these scores."""
     _, done = finished
     lists, again = dev_evaluation(finished, sample)
@@ -90,7 +90,7 @@ def test_a_finished_run_has_dev_scored_by_what_was_kept(finished, sample):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
 
 
-def test_lists_with_and_without_scores_are_ranked_by_weights_of_their_own(tiny_bert, sample, tmp_path):
+def test_lists_with_and_without_scores_are_ranked_as_by_the_server(tiny_bert, sample, tmp_path):
     """On dev lists with and without scores the report's errors and posteriors are those of the server's ranking."""
     with gzip.open(sample / "test.jsonl.gz", "rt", encoding="utf-8") as file:
         lines = [json.loads(next(file)) for _ in range(60)]

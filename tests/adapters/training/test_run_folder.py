@@ -14,7 +14,7 @@ IDENTITY = {"config": {"seed": 0, "lora": {"rank": 8, "targets": ("query", "key"
 
 @pytest.fixture
 def opened(tmp_path):
-    """Opens the folder again, as another process does after the last one ended."""
+    """Returns a function that closes the folder and opens it again, as the next process does."""
     open_folders = []
 
     def open_():

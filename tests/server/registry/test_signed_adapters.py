@@ -44,7 +44,7 @@ def trusting(tiny_bert, filled, keys):
         yield server
 
 
-BAD = [(1, "not signed"), (2, "report.md is truncated or changed"), (3, "not one of those trusted")]
+BAD = [(1, "not signed"), (2, "report.md is truncated or changed"), (3, "not one of the trusted keys")]
 
 
 def listed(server):

@@ -19,7 +19,7 @@ def add_alias_commands(subcommands: Subcommands) -> None:
     command.add_argument("--share", type=float, help="the canary's share of calls, above 0 and at most 1")
     command = subcommands.add("rollback", _rollback, "point stable at its previous version")
     command.add_argument("domain", metavar="DOMAIN", help="the domain of the alias")
-    command = subcommands.add("unalias", _unalias, "remove an alias, as at the end of a canary")
+    command = subcommands.add("unalias", _unalias, "remove an alias, for example at the end of a canary")
     command.add_argument("domain", metavar="DOMAIN", help="the domain of the alias")
     command.add_argument("alias", metavar="ALIAS", help="any alias but stable")
 

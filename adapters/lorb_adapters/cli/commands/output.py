@@ -1,4 +1,4 @@
-"""Prints tables: for people on a terminal, for programs elsewhere."""
+"""Prints tables: drawn on a terminal, tab-separated elsewhere."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rich.table import Table
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table on a terminal, and lines with tabs and without a heading elsewhere."""
+    """Draws a table with a heading on a terminal; elsewhere prints tab-separated lines without a heading."""
     if not sys.stdout.isatty():
         for row in rows:
             print(*row, sep="\t")

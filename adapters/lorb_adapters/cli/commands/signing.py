@@ -26,7 +26,7 @@ def add_signing_commands(subcommands: Subcommands) -> None:
     command.add_argument(
         "selector",
         metavar="DOMAIN@VERSION",
-        help="a full version id; an alias is refused, as anyone who can write to the store can move it",
+        help="a full version id; an alias is refused, because anyone who can write to the store can move it",
     )
     command.add_argument(
         "--signing-key", type=Path, required=True, metavar="KEY", help="a private key, as keygen writes it"
@@ -40,7 +40,7 @@ def add_signing_commands(subcommands: Subcommands) -> None:
 
 def _keygen(arguments: argparse.Namespace) -> int:
     public, key_id = create_key_pair(arguments.key)
-    print(f"key {key_id}: {arguments.key} signs, keep it secret; {public} is for servers")
+    print(f"key {key_id}: keep {arguments.key} secret; give {public} to the servers")
     return 0
 
 
@@ -49,8 +49,8 @@ def _sign(store: Store, arguments: argparse.Namespace) -> int:
     selector = DomainSelector.parse(arguments.selector)
     if selector.version is None:
         raise InvalidInput(
-            f"which version of {selector.domain}? Name it as {selector.domain}@VERSION: aliases are not signed, and "
-            "anyone who can write to the store may have pointed one at a version that is not yours",
+            f"{arguments.selector} names no version: give {selector.domain}@VERSION. Aliases are not signed: anyone "
+            "who can write to the store may have pointed one at a version that is not yours",
             field="selector",
         )
     content = store.sign(selector.domain, selector.version, key, arguments.manifest_sha256)
@@ -61,7 +61,7 @@ def _sign(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _signed_facts(content: bytes) -> Iterator[tuple[str, object]]:
-    """A few facts of the signed manifest, for its owner to compare with the training run."""
+    """Facts of the signed manifest, for the signer to compare with the training run."""
     manifest = Manifest.parse(content)
     yield "manifest sha256", manifest_sha256(content)
     yield "created", manifest.created_time

@@ -21,7 +21,7 @@ class Subcommands:
     def add(self, name: str, run: Callable[[Store, argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         """Adds a command that works on a store; returns its parser."""
         subparser = self.add_without_store(name, lambda arguments: run(_open_store(arguments), arguments), help_)
-        # --store is accepted behind the command too; without it there, the value in front of the command stays
+        # --store is accepted after the command too; SUPPRESS keeps a value given before the command
         subparser.add_argument("--store", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return subparser
 
@@ -37,5 +37,5 @@ class Subcommands:
 def _open_store(arguments: argparse.Namespace) -> Store:
     url: str | None = arguments.store or os.environ.get(STORE_VARIABLE)
     if not url:
-        raise InvalidInput(f"which store? Give --store or set {STORE_VARIABLE}", field="store")
+        raise InvalidInput(f"no store is given: use --store or set {STORE_VARIABLE}", field="store")
     return Store(url)

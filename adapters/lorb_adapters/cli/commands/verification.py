@@ -63,7 +63,7 @@ def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
 
 
 def _dangling_aliases(store: Store, text: str | None) -> list[tuple[str, str, str]]:
-    """Rows for the aliases that point at a missing version; none where `text` selects one version."""
+    """Rows for the aliases that point at a missing version; none if `text` selects one version."""
     selector = None if text is None else DomainSelector.parse(text)
     if selector is not None and (selector.alias or selector.version):
         return []

@@ -1,4 +1,4 @@
-"""Conditional writes of S3: an object is replaced only while it is what the writer read."""
+"""Conditional writes on S3: an object is replaced only if it is unchanged since the writer read it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ _PROBE = ".conditional-writes"  # not a valid domain name, so readers ignore it
 _NO_ETAG = '"00000000000000000000000000000000"'
 _REFUSALS = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
-CHANGED_MEANWHILE = "another writer changed {path} meanwhile: nothing of yours took effect, try again"
+CHANGED_MEANWHILE = "another writer changed {path} at the same time: your change was not made, try again"
 
 
 class ConditionalPuts:
     """If-Match and If-None-Match of an S3 file system (s3fs). Remembers whether the server supports them."""
 
     def __init__(self, files: Any, at: Callable[[str], str]) -> None:  # noqa: ANN401 - fsspec is untyped
-        """`files`: an fsspec file system. `at`: turns a path of the store into one of the file system."""
+        """`files`: an fsspec file system. `at`: maps a path in the store to a path in the file system."""
         self._files = files
         self._at = at
         self._supported: bool | None = None
@@ -25,7 +25,7 @@ class ConditionalPuts:
     def supported(self) -> bool:
         """Whether the server refuses a write whose condition does not hold.
 
-        Asks the server once, by writing: a server that does not know the headers ignores them.
+        Tests the server once, by writing, because servers without support ignore the headers.
         """
         if self._supported is None:
             self._supported = self.is_s3 and self._server_refuses()
@@ -38,7 +38,7 @@ class ConditionalPuts:
         return "s3" in ((protocol,) if isinstance(protocol, str) else protocol)
 
     def etag(self, path: str) -> str | None:
-        """An object's current ETag; None where there is no object."""
+        """An object's current ETag; None if there is no object."""
         self._files.invalidate_cache()
         try:
             return str(self._files.info(self._at(path))["ETag"])
@@ -46,7 +46,7 @@ class ConditionalPuts:
             return None
 
     def put(self, path: str, content: bytes, etag: str | None) -> None:
-        """Writes if the object still has `etag`, or still does not exist where `etag` is None.
+        """Writes if the object still has `etag`; if `etag` is None, only if there is no object.
 
         Raises StoreConflict otherwise.
         """

@@ -1,4 +1,4 @@
-"""A change of a local store that happens as a whole or not at all.
+"""Applies a change to a local store atomically.
 
 Every file is written and synced in a staging folder before the first rename, so that a full disk changes nothing.
 """
@@ -24,7 +24,7 @@ class _Move:
 
 
 class FolderChange:
-    """A Change of the tree under `root`; its caller holds the store's lock."""
+    """Implements Change for the tree under `root`; the caller holds the store's lock."""
 
     def __init__(self, root: Path, staging: Path) -> None:
         self._root = root
@@ -52,18 +52,18 @@ class FolderChange:
         self._moves.append(_Move(staged, target, previous, target))
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
-        """Replaces a file by what `render` returns; under the lock no other writer can be faster."""
+        """Replaces a file by what `render` returns, once: the lock excludes other writers."""
         self.put_file(path, render())
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder in one rename, so `first` needs no special treatment."""
+        """Removes a folder; one rename removes all its files at once, so `first` is ignored."""
         staged, source = self._next_staged(), self._root / path
         self._moves.append(_Move(source, staged, staged, source))
 
     def apply(self) -> None:
-        """Renames everything into place; undoes all renames where one fails.
+        """Renames everything into place; undoes all renames if one fails.
 
-        Raises StoreConflict where a new folder exists already.
+        Raises StoreConflict if a new folder exists already.
         """
         done: list[_Move] = []
         try:
@@ -94,7 +94,7 @@ class FolderChange:
 
 
 def refuse_link(path: Path) -> None:
-    """Raises StoreUnavailable where `path` is a symbolic link."""
+    """Raises StoreUnavailable if `path` is a symbolic link."""
     if path.is_symlink():
         raise StoreUnavailable(
             f"{path} is a symbolic link; LoRB follows no links inside a store: remove it", field="store"

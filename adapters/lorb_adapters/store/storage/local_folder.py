@@ -1,7 +1,7 @@
 """A store in a local folder: reads follow no links, and writers exclude each other by a lock file.
 
 A change is written under .tmp and renamed into place while .lock is held. A killed writer leaves a folder under .tmp,
-which no reader looks at, and loses its lock. Readers need no lock.
+which readers ignore, and its lock is released. Readers need no lock.
 """
 
 import errno
@@ -24,14 +24,14 @@ _STAGING = ".tmp"
 _LOCK_POLL_SECONDS = 0.02
 _READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a blocking open of a named pipe would hang
-_LOCK_FILE = _READ_FILE | os.O_CREAT  # not for writing: it may belong to another user's publisher
+_LOCK_FILE = _READ_FILE | os.O_CREAT  # opened read-only: it may belong to another user
 
 
 class LocalFolder:
-    """A Storage in a folder. The folder itself may be a link; nothing inside it may be one."""
+    """Implements Storage in a folder. The folder itself may be a link; nothing inside it may be one."""
 
     def __init__(self, root: Path, *, lock_seconds: float = 30.0) -> None:
-        """`lock_seconds`: how long a writer waits for another one."""
+        """`lock_seconds`: how long a writer waits for the lock."""
         self.root = root
         self._lock_seconds = lock_seconds
 
@@ -58,14 +58,14 @@ class LocalFolder:
     def list_folders_with(self, path: str, file: str) -> list[str]:
         """Lists the folders, not links, that hold `file`, sorted."""
         with _read_errors(path), self._opened(_parts(path)) as folder:
-            return sorted(name for name in os.listdir(folder) if _holds(folder, name, file))
+            return sorted(name for name in os.listdir(folder) if _folder_contains(folder, name, file))
 
     def change_token(self, paths: Sequence[str]) -> str | None:
         """Inode, size and times of each of `paths`."""
         return " ".join(self._file_token(path) for path in paths)
 
     def create(self) -> None:
-        """Creates the folder where it does not exist."""
+        """Creates the folder if it does not exist."""
         with _write_errors(self.root):
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
@@ -88,13 +88,13 @@ class LocalFolder:
                     staging.parent.rmdir()
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
-        """Removes everything under .tmp: while this writer holds the lock, it belongs to killed writers."""
+        """Removes everything under .tmp; while this writer holds the lock, all of it is from killed writers."""
         with _write_errors(self.root), self._locked():
             try:
                 with self._opened([_STAGING]) as staging:
                     names = sorted(os.listdir(staging))
                     for name in names if not dry_run else ():
-                        shutil.rmtree(name, dir_fd=staging)  # not by its path, which could be replaced by a link
+                        shutil.rmtree(name, dir_fd=staging)  # by descriptor: a link could replace the path
             except FileNotFoundError:
                 return []
             return [f"{_STAGING}/{name}" for name in names]
@@ -152,7 +152,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _holds(folder: int, name: str, file: str) -> bool:
+def _folder_contains(folder: int, name: str, file: str) -> bool:
     """Whether `name` is a folder, not a link, with an entry `file`."""
     try:
         inner = os.open(name, _READ_FOLDER, dir_fd=folder)
@@ -169,7 +169,7 @@ def _holds(folder: int, name: str, file: str) -> bool:
 
 @contextmanager
 def _read_errors(path: str) -> Iterator[None]:
-    """Tells a link from a missing file, and both from a store that cannot be read."""
+    """Turns OSError into InvalidAdapter for a link, else StoreUnavailable; passes FileNotFoundError on."""
     try:
         yield
     except FileNotFoundError:

@@ -14,7 +14,7 @@ def open_storage(url: str) -> Storage:
     Raises InvalidInput for an empty URL, and StoreUnavailable.
     """
     if not url:
-        raise InvalidInput("the store is empty: name a folder or an fsspec URL", field="store")
+        raise InvalidInput("the store's URL is empty: give a folder or an fsspec URL", field="store")
     scheme, separator, rest = url.partition("://")
     if separator and scheme not in ("file", "local"):
         return RemoteStorage(url)

@@ -1,4 +1,4 @@
-"""What a store needs of the place that holds its files."""
+"""The interface of a store's storage: reads, listings and atomic changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,13 +12,13 @@ class Change(Protocol):
         """Adds a new folder. It exists for readers once its last file is there."""
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Writes or replaces a file. It must still be what the writer read of it since the change began."""
+        """Writes or replaces a file. The change fails if another writer changed it after this one read it."""
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
-        """Replaces a file by what `render` makes of the current one; renders again where another writer was faster."""
+        """Replaces a file by what `render` returns; calls `render` again if another writer replaced it meanwhile."""
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder with all its files; `first`, the file that makes it exist for readers, goes first."""
+        """Removes a folder with all its files, beginning with `first`, which makes it exist for readers."""
 
 
 class Storage(Protocol):
@@ -39,14 +39,14 @@ class Storage(Protocol):
     def change_token(self, paths: Sequence[str]) -> str | None:
         """Differs after a file among `paths` was replaced, or a folder among them gained or lost an entry.
 
-        None where the place cannot tell without reading them. Follows no link.
+        None if the storage cannot tell without reading them. Follows no link.
         """
 
     def create(self) -> None:
-        """Creates the tree where it does not exist, as a change also does; raises StoreUnavailable."""
+        """Creates the tree if it does not exist; a change does so too. Raises StoreUnavailable."""
 
     def change(self) -> AbstractContextManager[Change]:
-        """Begins a change; raises StoreConflict where another writer is in the way, and StoreUnavailable."""
+        """Begins a change; raises StoreConflict if another writer interferes, and StoreUnavailable."""
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
         """Removes the files of killed writers and returns their paths; `dry_run` removes nothing."""

@@ -1,6 +1,6 @@
-"""A store on any fsspec file system, such as "s3://" or "gs://". Such places have no lock.
+"""A store on any fsspec file system, such as "s3://" or "gs://". There is no lock.
 
-On S3 with conditional writes any number of publishers may write at once: the slower one is told to try again. Elsewhere
+On S3 with conditional writes any number of publishers may write at once: the slower one gets StoreConflict. Elsewhere
 only one may write at a time. Readers are safe everywhere: a version exists once its manifest does, and a writer writes
 the manifest last.
 """
@@ -18,16 +18,16 @@ from lorb_adapters.store.storage.remote_change import Reading, RemoteChange
 
 
 class RemoteStorage:
-    """A Storage in a folder of an fsspec file system."""
+    """Implements Storage in a folder of an fsspec file system."""
 
     def __init__(self, url: str) -> None:
-        """Raises StoreUnavailable where no file system serves the URL's scheme."""
+        """Raises StoreUnavailable if no file system serves the URL's scheme."""
         with _as_unavailable(url):
             self._files, root = fsspec.core.url_to_fs(url)
         self._url = url
         self._root = str(root).rstrip("/")
         self._puts = ConditionalPuts(self._files, self._at)
-        self._writing = threading.local()  # `readings`, while this thread prepares a change
+        self._writing = threading.local()  # has `readings` while this thread prepares a change
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Reads a file; asks for its size first."""
@@ -39,9 +39,9 @@ class RemoteStorage:
                     raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
                 content = bytes(self._files.cat_file(self._at(path)))
             except FileNotFoundError:
-                self._note(path, Reading(None, None))
+                self._record(path, Reading(None, None))
                 raise
-        self._note(path, Reading(info.get("ETag"), content))
+        self._record(path, Reading(info.get("ETag"), content))
         return content
 
     def list_names(self, path: str) -> list[str]:
@@ -69,7 +69,7 @@ class RemoteStorage:
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Collects writes and applies them in order at the end; files read meanwhile must not have changed by then."""
+        """Collects writes and applies them in order at the end; fails if a file was changed after it was read."""
         readings: dict[str, Reading] = {}
         change = RemoteChange(self._files, self._at, self._puts, readings)
         self._writing.readings = readings
@@ -84,10 +84,10 @@ class RemoteStorage:
                 raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from problem
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
-        """Removes nothing: a killed writer's files look like those of a writer at work."""
+        """Removes nothing: a killed writer's files look like those of a running writer."""
         return []
 
-    def _note(self, path: str, reading: Reading) -> None:
+    def _record(self, path: str, reading: Reading) -> None:
         readings = getattr(self._writing, "readings", None)
         if readings is not None:
             readings.setdefault(path, reading)
@@ -105,7 +105,7 @@ class RemoteStorage:
 
 @contextmanager
 def _as_unavailable(place: str) -> Iterator[None]:
-    """Turns whatever a file system's library raises into StoreUnavailable."""
+    """Turns errors of the file system's library into StoreUnavailable."""
     try:
         yield
     except (LorbError, FileNotFoundError):

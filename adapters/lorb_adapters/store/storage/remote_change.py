@@ -1,4 +1,4 @@
-"""A change of a remote store: the writes in order, and the detection of another writer."""
+"""Applies a change to a remote store in order and detects other writers."""
 
 import random
 import time
@@ -15,7 +15,7 @@ _MAX_UPDATE_ATTEMPTS = 30
 _MAX_UPDATE_PAUSE_SECONDS = 0.2
 _OVERWRITTEN = (
     "{path} was written by another publisher at the same time; this store has no conditional writes, so let one "
-    "publisher at a time write: check `lorb-adapters list`, then try again"
+    "publisher write at a time: check `lorb-adapters list`, then try again"
 )
 
 
@@ -24,8 +24,8 @@ class Reading:
     """A file as a writer read it before changing it.
 
     Attributes:
-        etag: its ETag; None where the file system has none, or there was no file.
-        content: None where there was no file.
+        etag: its ETag; None if the file system has none, or there was no file.
+        content: None if there was no file.
     """
 
     etag: str | None
@@ -33,11 +33,11 @@ class Reading:
 
 
 class RemoteChange:
-    """Collects writes; `apply` does them.
+    """Collects writes; `apply` executes them.
 
-    With conditional writes a file is replaced only while it is what this writer read, and a new version whose alias
-    could not be set is removed again. Without them the file is compared just before and just after the write: that
-    detects most writers at the same time, but does not prevent them.
+    With conditional writes a file is replaced only if it is unchanged since this writer read it; a new version whose
+    alias could not be set is removed again. Without them the file is compared just before and just after the write,
+    which detects most concurrent writers but does not prevent them.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class RemoteChange:
         puts: ConditionalPuts,
         readings: Mapping[str, Reading],
     ) -> None:
-        """`readings` holds what was read of each path; its owner may add to it until `apply`.
+        """`readings`: each file as this writer read it, by path; the caller may add to it until `apply`.
 
-        `at` turns a path of the store into a path of the file system `files`.
+        `files`: an fsspec file system. `at`: maps a path in the store to a path in the file system.
         """
         self._files = files
         self._at = at
         self._puts = puts
         self._readings = readings
         self._steps: list[Callable[[], None]] = []
-        self._added: list[str] = []  # new folders that no alias can name yet
+        self._added: list[str] = []  # new folders, while no alias can point at them
 
     def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
         """Adds a new folder, its last file last."""
@@ -66,11 +66,11 @@ class RemoteChange:
         self._steps.append(partial(self._complete, path, last, files[last]))
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Writes or replaces a file, which must still be what was read of it."""
+        """Writes or replaces a file; `apply` fails if another writer changed it after this one read it."""
         self._steps.append(partial(self._replace, path, content))
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
-        """Replaces a file by what `render` returns; renders again where another writer was faster."""
+        """Replaces a file by what `render` returns; calls `render` again if another writer replaced it meanwhile."""
         self._steps.append(partial(self._update, path, render))
 
     def remove_folder(self, path: str, first: str) -> None:
@@ -79,7 +79,7 @@ class RemoteChange:
         self._steps.append(partial(self._remove_rest, path))
 
     def apply(self) -> None:
-        """Does all writes in order; raises StoreConflict where another writer interfered."""
+        """Executes all writes in order; raises StoreConflict if another writer interfered."""
         for step in self._steps:
             step()
 
@@ -111,13 +111,13 @@ class RemoteChange:
         except StoreConflict:
             self._remove_added()
             raise
-        self._added.clear()  # from here on an alias may name them
+        self._added.clear()  # an alias may point at them now
 
     def _put(self, path: str, content: bytes, etag: str | None) -> None:
         try:
             self._puts.put(path, content, etag)
         except StoreConflict:
-            # the library repeats a write whose answer was lost, and the server refuses the repetition
+            # the library repeats a write whose response was lost, and the server refuses the repetition
             if self._content(path) != content:
                 raise
 
@@ -149,9 +149,9 @@ class RemoteChange:
             self._files.rm(self._at(path), recursive=True)
 
     def _remove_added(self) -> None:
-        """Removes the new folders; no alias names them, and their writer is told to try again."""
+        """Removes the new folders, which no alias points at: the caller gets StoreConflict and publishes again."""
         for path in self._added:
-            with suppress(Exception):  # a version without an alias does no harm
+            with suppress(Exception):  # a version without an alias is harmless
                 self._files.rm(self._at(path), recursive=True)
         self._added.clear()
 

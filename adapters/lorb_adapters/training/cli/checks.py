@@ -1,4 +1,4 @@
-"""Checks of the training commands' arguments that can be made before hours of training."""
+"""Checks the training commands' arguments before training starts."""
 
 import argparse
 

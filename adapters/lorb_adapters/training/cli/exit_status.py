@@ -13,8 +13,8 @@ USAGE_ERROR, NOT_PUBLISHED, INTERRUPTED = 2, 3, 130
 def exit_status(name: str, run: Callable[[], int], *, lost: str, folder: Path) -> int:
     """Calls `run`; returns its exit status, or that of the error it raised, after printing the error on stderr.
 
-    name: the command, which starts the line. lost: what an interrupt prevented. folder: of the run, for the hint how
-    to resume it.
+    name: the command, printed before the message. lost: the consequence of an interrupt, such as "nothing was
+    published". folder: the run's, for the hint how to resume it.
     """
     try:
         with require_extra(name, "train"):

@@ -133,7 +133,7 @@ def _finish(args: argparse.Namespace, domain: str, result: "TrainingResult") -> 
 
 
 def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") -> str:
-    """Writes a base, publishes an adapter, or neither; returns the line that says which."""
+    """Writes a base, publishes an adapter, or neither; returns the outcome as one line."""
     from lorb_adapters.store.signing import SigningKey, manifest_sha256
     from lorb_adapters.store.store import Store
     from lorb_adapters.training.publish import publish
@@ -148,7 +148,7 @@ def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") ->
     key = SigningKey(args.signing_key) if args.signing_key else None
     store = Store(args.store)
     version = publish(result, store, force=args.force, promote=not args.no_promote, signing_key=key)
-    # Only now is the version known to be the one just trained; whoever signs it later compares this digest.
+    # Printed now, while the version is known to be the one just trained: a later signer compares this digest.
     digest = manifest_sha256(store.manifest_content(domain, version))
     stable = "" if args.no_promote else ", now stable"
     return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"

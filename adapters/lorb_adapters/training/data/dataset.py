@@ -35,7 +35,7 @@ class Dataset:
     notices: tuple[str, ...] = ()
 
     def identity(self) -> Mapping[str, object]:
-        """Returns a digest of the train lists: another test set may hold out others with the same train files."""
+        """Returns a digest of the train lists: with the same train files, another test set may hold out other lists."""
         ids = "\n".join(each.nbest.id for each in self.train)
         return {
             "train less dev and test": f"{len(self.train)} lists, ids {hashlib.sha256(ids.encode()).hexdigest()[:12]}"

@@ -28,7 +28,7 @@ def fit_rank_prior(lists: Sequence[EncodedList]) -> RankPrior:
 def first_pass_statistics(lists: Sequence[EncodedList]) -> dict[str, float]:
     """Returns statistics of the first-pass scores; a server compares live scores with them to detect another scale.
 
-    Scores far below the list's best (`IMPOSSIBLE_GAP`) mark hypotheses and are left out.
+    Scores more than `IMPOSSIBLE_GAP` below the list's best are decoders' marks, not scores: they are left out.
     """
     scored = [_plausible_scores(each) for each in lists if each.nbest.has_scores]
     statistics = {

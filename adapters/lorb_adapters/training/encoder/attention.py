@@ -57,7 +57,11 @@ class TrainingAttention:
         return _pad_tokens(context.view(self._rows.num_tokens, -1), len(qkv))
 
     def attend(self, qkv: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Returns the context [tokens, hidden], and for `gradient` qkv in length order and each batch's weights."""
+        """Returns the context, [tokens, hidden], and what `gradient` needs.
+
+        That is qkv in length order, [3, tokens * heads, head size], and the attention weights of each batch,
+        [rows * heads, row length, row length]. qkv: [tokens, 3 * hidden].
+        """
         gathered = (
             qkv.reshape(-1, self._size).index_select(0, self._qkv_to_length_order).float().view(3, -1, self._size)
         )

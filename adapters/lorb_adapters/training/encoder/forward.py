@@ -25,7 +25,7 @@ class LayerHooks:
         return functional.linear(x, linear.weight, linear.bias)
 
     def sublayer_output(self, layer: int, projection: Projection, out: Tensor) -> Tensor:
-        """Returns what is added to the residual instead of `out`, [tokens, hidden].
+        """Returns what is added to the residual in place of `out`; both [tokens, hidden].
 
         projection: the one that computed `out`, ATTENTION_OUT or DOWN.
         """
@@ -49,7 +49,7 @@ class TrainingEncoder:
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype, *, trains_encoder: bool = False) -> None:
-        """encoder: one that is supported. dtype: of activations. trains_encoder: parameters change between passes."""
+        """encoder: one that `supports` accepts. dtype: of activations. trains_encoder: its parameters change."""
         self._encoder, self.dtype = encoder, dtype
         self._modules = list(encoder.get_submodule("encoder.layer").children())
         self._frozen_layers = None if trains_encoder else self._read(range(self.num_layers))
@@ -86,10 +86,10 @@ class TrainingEncoder:
         return x[:num_tokens]
 
     def _pad(self, x: Tensor) -> Tensor:
-        """Pads to one of few lengths where oneDNN computes the products; no row attends to the padding.
+        """Pads to one of few lengths if oneDNN computes the products; no row attends to the padding.
 
-        oneDNN compiles twelve products for each new length, and caches the kernels. They fragmented the heap between
-        freed tensors: it grew to 7 GiB.
+        oneDNN compiles and caches twelve kernels for each new length. Without padding they fragmented the heap, which
+        grew to 7 GiB.
         """
         if not onednn.supports(x.device, self.dtype):
             return x

@@ -21,7 +21,7 @@ _RESERVED_BYTES = 64 << 20  # left free on the disk for checkpoints and a report
 # numpy has no bfloat16: its bits are stored as integers.
 _STORED_DTYPES = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
 
-# Computes the vectors of rows, end to end.
+# Returns the vectors of rows, end to end, [vectors, width].
 ComputeVectors = Callable[[Sequence[EncodedHypothesis]], Tensor]
 
 

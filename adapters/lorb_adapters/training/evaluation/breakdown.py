@@ -17,7 +17,7 @@ from lorb_adapters.training.evaluation.set_figures import (
     SetBreakdown,
 )
 
-_FIRST_WORDS = (0, 3, 5, 9, 13, 17, 25, 33)  # of each length range; the last range has no upper end
+_FIRST_WORDS = (0, 3, 5, 9, 13, 17, 25, 33)  # smallest length of each range, in words
 _MIN_UTTERANCES = 5
 _DEPTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
 _NUM_POSTERIOR_RANGES = 10
@@ -37,7 +37,7 @@ def break_down(
     rescoring improved or worsened.
     """
     evaluation = evaluate(lists, scores, ranking)
-    tops = [_top(each, own, ranking) for each, own in zip(lists, scores, strict=True)]
+    tops = [_top(each, list_scores, ranking) for each, list_scores in zip(lists, scores, strict=True)]
     chosen = [top for top, _ in tops]
     improved = [i for i, each in enumerate(lists) if each.errors[chosen[i]] < each.errors[0]]
     worsened = [i for i, each in enumerate(lists) if each.errors[chosen[i]] > each.errors[0]]
@@ -52,7 +52,7 @@ def break_down(
 
 
 def _by_length(evaluation: Evaluation) -> tuple[LengthRange, ...]:
-    """A range with too few utterances is merged with the next one, the last with the one before."""
+    """Merges a range with too few utterances with the next one, and the last range with the one before."""
     min_utterances = max(_MIN_UTTERANCES, evaluation.num_utterances // 100)
     starts = [_FIRST_WORDS[0]]
     for first in _FIRST_WORDS[1:]:
@@ -78,7 +78,10 @@ def _by_depth(
     return tuple(
         DepthErrors(
             depth,
-            sum(each.errors[_top(each, own, ranking, depth)[0]] for each, own in zip(lists, scores, strict=True)),
+            sum(
+                each.errors[_top(each, list_scores, ranking, depth)[0]]
+                for each, list_scores in zip(lists, scores, strict=True)
+            ),
             sum(min(each.errors[:depth]) for each in lists),
         )
         for depth in (*depths, max_depth)
@@ -89,8 +92,8 @@ def _by_posterior(lists: Sequence[EncodedList], tops: Sequence[tuple[int, float]
     ranges: list[list[tuple[float, bool]]] = [[] for _ in range(_NUM_POSTERIOR_RANGES)]
     for each, (top, posterior) in zip(lists, tops, strict=True):
         if len(each.errors) > 1:
-            number = min(int(posterior * _NUM_POSTERIOR_RANGES), _NUM_POSTERIOR_RANGES - 1)
-            ranges[number].append((posterior, each.errors[top] == min(each.errors)))
+            i = min(int(posterior * _NUM_POSTERIOR_RANGES), _NUM_POSTERIOR_RANGES - 1)
+            ranges[i].append((posterior, each.errors[top] == min(each.errors)))
     return tuple(
         PosteriorRange(
             i / _NUM_POSTERIOR_RANGES,

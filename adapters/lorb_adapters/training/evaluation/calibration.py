@@ -52,19 +52,19 @@ class Calibration(Struct, frozen=True):
     def of(cls, posteriors: Sequence[Sequence[float]], errors: Sequence[Sequence[int]]) -> "Calibration":
         """Compares the posteriors of each list's hypotheses with their word errors.
 
-        The top hypothesis is right if no other of its list has fewer errors. The scale is tuned for this, and every
-        list has such a hypothesis, though not always one without errors. Each of k equally good hypotheses gets a
-        credit of 1 / k, because the posteriors of a list sum to 1. Lists without contrast are left out, as in tuning.
+        The top hypothesis is right if no other of its list has fewer errors: the scale is tuned for this. (Not every
+        list has a hypothesis without errors.) Each of k equally good hypotheses gets a credit of 1 / k, because the
+        posteriors of a list sum to 1. Lists without contrast are left out, as in tuning.
         """
         contrasting = [each for each in zip(posteriors, errors, strict=True) if len(set(each[1])) > 1]
         confidences, credits_ = np.empty(len(contrasting)), np.empty(len(contrasting))
-        for i, (own, counts) in enumerate(contrasting):
-            top = max(range(len(own)), key=own.__getitem__)
+        for i, (list_posteriors, counts) in enumerate(contrasting):
+            top = max(range(len(list_posteriors)), key=list_posteriors.__getitem__)
             min_errors = min(counts)
-            confidences[i] = own[top]
+            confidences[i] = list_posteriors[top]
             credits_[i] = (counts[top] == min_errors) / counts.count(min_errors)
-        numbers = np.minimum((confidences * _NUM_BINS).astype(int), _NUM_BINS - 1)
-        members = [numbers == number for number in np.unique(numbers)]
+        bin_numbers = np.minimum((confidences * _NUM_BINS).astype(int), _NUM_BINS - 1)
+        members = [bin_numbers == number for number in np.unique(bin_numbers)]
         bins = tuple(Bin(int(each.sum()), _mean(confidences[each]), _mean(credits_[each])) for each in members)
         num_lists = sum(each.num_lists for each in bins)
 
@@ -97,8 +97,10 @@ class CalibrationChange(Struct, frozen=True):
         ranked = list(zip(scored_lists(dev, scores, ranking.rank_prior), tuned, strict=True))
         errors = [each.errors for each in dev]
         return cls(
-            before=Calibration.of([each.posteriors(own.weight, 1.0) for each, own in ranked], errors),
-            after=Calibration.of([each.posteriors(own.weight, own.posterior_scale) for each, own in ranked], errors),
+            before=Calibration.of([each.posteriors(tuning.weight, 1.0) for each, tuning in ranked], errors),
+            after=Calibration.of(
+                [each.posteriors(tuning.weight, tuning.posterior_scale) for each, tuning in ranked], errors
+            ),
         )
 
 

@@ -83,13 +83,13 @@ def evaluate(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ra
     """
     ranked = scored_lists(lists, scores, ranking.rank_prior)
     tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in lists]
-    top = [each.top(own.weight, own.switching_margin) for each, own in zip(ranked, tuned, strict=True)]
+    top = [each.top(tuning.weight, tuning.switching_margin) for each, tuning in zip(ranked, tuned, strict=True)]
     return Evaluation(
         words=np.array([each.num_words for each in lists]),
         first_pass=np.array([each.errors[0] for each in lists]),
         rescored=np.array([each.errors[i] for each, i in zip(lists, top, strict=True)]),
         oracle=np.array([min(each.errors) for each in lists]),
-        without_margin=np.array([each.top_errors(own.weight) for each, own in zip(ranked, tuned, strict=True)]),
+        without_margin=np.array([each.top_errors(tuning.weight) for each, tuning in zip(ranked, tuned, strict=True)]),
         mapsswe=matched_pairs(
             (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[i].transcript)
             for each, i in zip(lists, top, strict=True)

@@ -69,14 +69,14 @@ class ChangeWithoutMargin(Struct, frozen=True):
 
 
 class SetFigures(Struct, frozen=True, kw_only=True):
-    """Word error rates of a set, pooled and in per cent, and how sure the change is.
+    """Word error rates of a set, pooled and in per cent, and the significance of the change.
 
     Attributes:
         utterances, words: counts; words of the references.
         relative_gain_percent: WER reduction in per cent of the first-pass WER.
         oracle_gap_closed_percent: share of the WER difference between first pass and oracle that rescoring removes.
         lists_improved, lists_worsened: lists with fewer and with more errors than in the first pass.
-        change_interval: ends of the 95% interval of rescored minus first-pass WER.
+        change_interval: ends of the 95% interval of rescored minus first-pass WER, absolute per cent.
         probability_of_improvement: share of the bootstrap's resamples with fewer errors, 0 to 1.
         mapsswe: the first pass tested against the rescored texts; None if the texts are unknown.
         without_margin: None if the set was not ranked without a margin too.

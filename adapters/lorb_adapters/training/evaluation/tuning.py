@@ -10,7 +10,7 @@ from lorb_adapters.training.data.encoded_lists import EncodedList
 # Weight 0 keeps the first pass; the others are spaced evenly in the logarithm from 0.05 to 8.
 WEIGHT_GRID: tuple[float, ...] = (0.0, *(0.05 * 160.0 ** (i / 40) for i in range(41)))
 SCALE_GRID: tuple[float, ...] = tuple(0.02 * 1000.0 ** (i / 60) for i in range(61))
-_COARSE_STEP = 6  # grid values between two that the first search of a scale tries
+_COARSE_STEP = 6  # the first search tries every sixth value of a grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def weight_curve(lists: Sequence[ScoredList], num_words: int) -> tuple[WeightPoi
 
 
 def tune_weight(lists: Sequence[ScoredList]) -> float:
-    """The weight with the fewest word errors; the middle one of several with as few."""
+    """The weight with the fewest word errors; of several such weights, the middle one."""
     contrasting = [each for each in lists if each.has_contrast]
     errors = [sum(each.top_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
     best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
@@ -114,7 +114,7 @@ def tune_switching_margin(lists: Sequence[ScoredList], weight: float) -> float:
     """The largest margin whose suppressed switches save no word errors in total; 0 if there is none.
 
     A switch is a list whose top hypothesis is not the first pass's. Of all margins that cost no word error on dev, the
-    largest worsens the fewest lists, and if the model does not help it keeps the first pass in every list.
+    largest worsens the fewest lists. If the model does not help, this margin keeps the first pass in every list.
 
     Measured on the LibriSpeech sample, with each of dev's four speakers held out in turn and over three seeds: this
     margin saved as many word errors as no margin (53) and worsened 49 lists instead of 53. The largest margin within
@@ -139,7 +139,7 @@ def tune_ranking(
     """Weight, scale and margin for lists with first-pass scores, and those of the rank prior for lists without.
 
     The former are tuned on the lists that have first-pass scores, or on all if none has. The latter are tuned on all
-    lists, with their first-pass scores hidden: more lists tune better.
+    lists with their first-pass scores ignored, because more lists tune better.
     """
     with_scores = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
     scored = scored_lists([lists[i] for i in with_scores], [scores[i] for i in with_scores], prior)

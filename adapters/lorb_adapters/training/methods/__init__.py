@@ -18,7 +18,7 @@ _METHODS: dict[str, type[Method]] = {
 
 
 def make_method(base: Base, config: TrainConfig) -> Method:
-    """Creates the method that the configuration names, with initial values; it takes `base` over.
+    """Creates the method that the configuration names, with initial values; it owns `base`.
 
     Raises InvalidInput if the base cannot be trained, or lacks a layer that the configuration names.
     """

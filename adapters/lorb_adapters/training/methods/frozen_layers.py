@@ -43,7 +43,7 @@ def cache_frozen_layers(
     processes.barrier()
     if not LayerCache.is_complete(folder, layout):
         raise InvalidInput(
-            f"process {processes.rank} does not find in {folder} the hidden states that process 0 wrote there: give "
+            f"process {processes.rank} does not find the hidden states that process 0 wrote in {folder}: give "
             "a --run-dir that all machines share, or --no-layer-cache",
             field="run-dir",
         )

@@ -1,4 +1,4 @@
-"""The base class of all training methods: trained tensors, forward pass with gradients, scoring, and their copies."""
+"""The base class of all training methods: trained tensors, forward pass with gradients, and scoring."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ class Method(ABC):
         name: the value of `--method`.
         trains_encoder: whether the encoder's own parameters are trained.
         caches_per_token: whether the layer cache has a vector per token, or one per row.
-        base: the base, which the method takes over.
+        base: owned by the method, which may change it.
         tensors: all trained tensors by name: fp32 leaves in a fixed order, the head's last.
         layer_cache: hidden states below `first_trained_layer`, if they are cached.
         dtype: of activations and frozen weights.
@@ -79,8 +79,8 @@ class Method(ABC):
         head = head_of(self.tensors, self.config.head)
         if head.kind == SUM or self.config.uses_teacher:
             return head
-        # This bias is the same for all hypotheses of a list, so only a teacher's loss depends on it. Without one its
-        # gradient is rounding noise, which AdamW would scale up to full steps.
+        # This bias is the same for all hypotheses of a list, so only a teacher's loss depends on it. Without a
+        # teacher its gradient is rounding noise, which AdamW would scale up to full steps.
         return replace(head, bias=head.bias.detach())
 
     def forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:

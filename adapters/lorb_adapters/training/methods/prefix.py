@@ -16,7 +16,7 @@ _INITIAL_DEVIATION = 0.02
 
 
 class PrefixTuning(Method):
-    """Trains `rank` keys and values per layer. The initial prefix changes scores: its values are 0, but get weight."""
+    """Trains `rank` keys and values per layer. The initial prefix changes scores: its zero values get attention."""
 
     name = "prefix"
 

@@ -14,7 +14,7 @@ _VERSIONS = "versions"  # the folder of a domain's versions in a store
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of a comparison: each row has a name, and a text for each run."""
+    """A table of a comparison; each row is a name and a text for each run."""
 
     title: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
@@ -109,7 +109,7 @@ class Comparison:
             self._row("parameters trained", lambda run: f"{run.parameters.trained:,}"),
             self._row("in % of the base", lambda run: f"{run.parameters.trained_percent:.2f}"),
             self._row("size, bytes", lambda run: f"{run.parameters.adapter_bytes:,}"),
-            self._row("steps of what was kept", lambda run: f"{run.cost.steps:,}"),
+            self._row("steps to the best on dev", lambda run: f"{run.cost.steps:,}"),
             self._row("minutes", lambda run: f"{run.cost.seconds / 60:.1f}"),
             self._row("tokens a second", lambda run: f"{run.cost.tokens_per_second:,.0f}"),
             self._row("peak memory, MiB", lambda run: f"{run.cost.peak_memory_bytes / 2**20:,.0f}"),

@@ -9,11 +9,11 @@ from msgspec import Struct, field
 from lorb_adapters.json_files import Count, Finite
 from lorb_adapters.training.checkpoint import StepReport
 
-PLOT_POINTS = 200  # of the curve that a report stores
+PLOT_POINTS = 200  # number of points that a report stores
 
 
 class LossPoint(Struct, frozen=True):
-    """Means over the steps since the point before, None where a mean is not finite.
+    """Means over the steps since the previous point; None if a mean is not finite.
 
     Attributes:
         step, num_steps: last step of the stretch, from 1, and the steps of the whole run.

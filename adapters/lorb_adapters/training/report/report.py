@@ -17,7 +17,7 @@ from lorb_adapters.training.evaluation.set_figures import SetBreakdown
 from lorb_adapters.training.evaluation.tuning import WeightPoint
 from lorb_adapters.training.report.loss_curve import LossPoint
 
-SCHEMA_VERSION = 2  # version 1 had no number and no data for the plots
+SCHEMA_VERSION = 2  # version 1 had no schema_version and no data for the plots
 REPORT_JSON = "report.json"
 
 
@@ -43,10 +43,10 @@ class Parameters(Struct, frozen=True):
 
 
 class Cost(Struct, frozen=True):
-    """What the run cost.
+    """Steps, time, tokens and memory of the run.
 
     Attributes:
-        steps: steps up to the adapter that was kept.
+        steps: steps to the best values on dev, which are kept.
         seconds: duration of the training loop, evaluations of dev included.
         tokens: tokens trained on.
         peak_memory_bytes: of the process.

@@ -1,7 +1,7 @@
 """lorb_adapters.cli.commands.aliases."""
 
 
-def test_promote_and_rollback_flip_aliases(store, run):
+def test_commands_change_aliases(store, run):
     """`promote`, `rollback` and `unalias` change the aliases and print the change."""
     first, second = store.versions("voice")
     assert run("promote", "voice", first)[:2] == (0, f"voice@stable: {second} -> {first}\n")

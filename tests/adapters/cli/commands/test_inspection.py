@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_list_shows_versions_and_aliases(store, run):
-    """`list` prints one line a version, with tabs when the output is not a terminal."""
+    """`list` prints one line per version, tab-separated if the output is not a terminal."""
     first, second = store.versions("voice")
     store.set_alias("voice", "canary", first, 0.05)
     status, out, _ = run("list")

@@ -31,7 +31,7 @@ def test_keygen_sign_and_verify(tmp_path, store_base, capsys, monkeypatch):
     assert run("sign", f"voice@{version}", "--signing-key", key, "--store", store.url)[0] == 0
     assert run(*verify, f"{key}.pub")[0] == 0
     status, output = run(*verify, f"{other}.pub")
-    assert (status, "not one of those trusted" in output) == (1, True)
+    assert (status, "not one of the trusted keys" in output) == (1, True)
     assert run("verify", "--store", store.url)[0] == 0
     assert run("sign", f"voice@{version}", "--signing-key", f"{key}.pub", "--store", store.url)[0] == 2
 
@@ -48,7 +48,7 @@ def sign(tmp_path, keys, capsys):
 
 
 @pytest.fixture
-def flipped(tmp_path, store_base):
+def moved_alias(tmp_path, store_base):
     """A store, our version, and another valid version that `stable` was moved to."""
     store = Store(str(tmp_path / "store"))
     ours = store.publish(make_publication(store_base), set_stable=True)
@@ -56,19 +56,19 @@ def flipped(tmp_path, store_base):
 
 
 @pytest.mark.parametrize("selector", ["voice", "voice@stable"])
-def test_an_alias_is_not_signed(sign, flipped, keys, selector):
+def test_an_alias_is_not_signed(sign, moved_alias, keys, selector):
     """Signing a domain or an alias is refused: anyone who can write to the store can move an alias."""
-    store, ours, forged = flipped
+    store, ours, forged = moved_alias
     status, output = sign(selector)
-    assert (status, "voice@VERSION" in output, "aliases are not signed" in output) == (2, True, True)
+    assert (status, "voice@VERSION" in output, "Aliases are not signed" in output) == (2, True, True)
     for version in (ours, forged):
         with pytest.raises(InvalidAdapter, match="not signed"):
             store.manifest("voice", version, TrustedKeys(keys / "ours.pub"))
 
 
-def test_sign_checks_the_manifests_digest(sign, flipped, keys):
+def test_sign_checks_the_manifests_digest(sign, moved_alias, keys):
     """`sign --manifest-sha256` refuses another digest, accepts the right one, and prints what was signed."""
-    store, ours, forged = flipped
+    store, ours, forged = moved_alias
     digest, other = (hashlib.sha256(store.manifest_content("voice", each)).hexdigest() for each in (ours, forged))
     status, output = sign(f"voice@{ours}", "--manifest-sha256", other)
     assert (status, digest in output, other in output) == (2, True, True)

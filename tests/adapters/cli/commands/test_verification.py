@@ -10,7 +10,7 @@ def test_verify_finds_the_bad_version(store, run):
     """`verify` names a bad version with the reason and exits with status 1."""
     first, second = store.versions("voice")
     assert run("verify")[0] == 0
-    (Path(store.url) / "voice/versions" / first / "head.safetensors").write_bytes(b"torn")
+    (Path(store.url) / "voice/versions" / first / "head.safetensors").write_bytes(b"changed")
     status, out, _ = run("verify")
     assert status == 1
     assert out.splitlines() == [

@@ -32,7 +32,7 @@ def test_a_version_can_be_exported_and_imported(store, run, tmp_path, monkeypatc
 def test_a_changed_version_is_not_exported(store, run, tmp_path):
     """Exporting a version with a changed file fails and writes no tar."""
     version = store.aliases("voice").version("stable")
-    (Path(store.url) / "voice/versions" / version / "report.md").write_text("torn")
+    (Path(store.url) / "voice/versions" / version / "report.md").write_text("changed")
     status, _, err = run("export", "voice", tmp_path / "voice.tar")
     assert (status, err) == (
         2,

@@ -37,7 +37,7 @@ def s3(_s3_server):
 
 @pytest.fixture
 def s3_url(s3):
-    """The URL of a store in a bucket of its own."""
+    """The URL of a store in a new bucket."""
     import s3fs
 
     bucket = f"b{uuid.uuid4().hex}"

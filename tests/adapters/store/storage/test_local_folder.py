@@ -13,7 +13,7 @@ from lorb_adapters.store.storage.local_folder import LocalFolder
 from support.adapters.folder_trees import change_a_and_b, change_everything, tree
 
 
-def test_a_killed_writer_blocks_nobody(storage):
+def test_a_killed_writer_does_not_block_others(storage):
     """A killed writer's files are not listed, do not block the next change, and can be removed."""
     left = storage.root / ".tmp" / "0123"
     (left / "0").mkdir(parents=True)
@@ -28,7 +28,7 @@ def test_a_killed_writer_blocks_nobody(storage):
     assert storage.remove_leftovers(dry_run=False) == []
 
 
-def test_a_writer_killed_while_it_holds_the_lock_blocks_nobody(storage):
+def test_a_writer_killed_with_the_lock_does_not_block_others(storage):
     """The lock of a killed process is released, and its unfinished change is never visible."""
     before = tree(storage)
     code = (
@@ -49,8 +49,8 @@ def test_a_writer_killed_while_it_holds_the_lock_blocks_nobody(storage):
     assert storage.read("a/two/x", 10) == b"y"
 
 
-def test_a_writer_that_does_not_finish_is_a_conflict(storage):
-    """A writer that cannot get the lock in time is told to try again; an unlocked lock file blocks nobody."""
+def test_a_lock_held_too_long_is_a_conflict(storage):
+    """A writer that cannot get the lock in time gets StoreConflict; an unlocked lock file does not block a change."""
     with (storage.root / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreConflict, match="try again"), storage.change():
@@ -94,7 +94,7 @@ def test_the_lock_and_staging_folder_may_not_be_links(storage, tmp_path, name):
     assert [path.name for path in sorted(victim.rglob("*"))] == ["precious", "x"]
 
 
-def test_a_lock_that_is_a_named_pipe_hangs_nobody(storage):
+def test_a_lock_that_is_a_named_pipe_does_not_block(storage):
     """A named pipe in place of .lock does not block a change."""
     (storage.root / ".lock").unlink()
     os.mkfifo(storage.root / ".lock")

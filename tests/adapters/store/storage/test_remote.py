@@ -16,15 +16,15 @@ from support.adapters.publications import make_publication
 
 @pytest.fixture
 def url() -> str:
-    """A place of its own in memory."""
-    return f"memory://{uuid.uuid4().hex}/store"  # the memory file system is one for all tests
+    """The URL of a new store in memory."""
+    return f"memory://{uuid.uuid4().hex}/store"  # all tests share the memory file system
 
 
 def test_an_empty_store_lists_nothing(url):
-    """An empty place reads as a store without domains, with generation 0 and no change token."""
+    """An empty folder reads as a store without domains, with generation 0 and no change token."""
     store = Store(url)
     assert (store.domains(), store.generation()) == ([], 0)
-    assert store.change_token("voice") is None  # such a place cannot tell
+    assert store.change_token("voice") is None
 
 
 def test_a_store_works_like_a_folder(url, store_base):
@@ -58,11 +58,11 @@ def test_the_manifest_is_written_last(url, store_base, monkeypatch):
     """A version's manifest is written after its other files, then the aliases, then the index."""
     order, put = [], MemoryFileSystem.pipe_file
 
-    def noted(self, path, value, **options):
+    def record(self, path, value, **options):
         order.append(path.rpartition("/")[2])
         put(self, path, value, **options)
 
-    monkeypatch.setattr(MemoryFileSystem, "pipe_file", noted)
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", record)
     store = Store(url)
     version = store.publish(make_publication(store_base, golden_lists=()), set_stable=True)
     assert (len(order), order[5:]) == (8, ["manifest.json", "aliases.json", "index.json"])
@@ -73,17 +73,17 @@ def test_the_manifest_is_written_last(url, store_base, monkeypatch):
 
 def test_listings_are_never_stale(url, monkeypatch):
     """Cached listings are dropped before every read."""
-    storage, forgotten = RemoteStorage(url), []
+    storage, drops = RemoteStorage(url), []
     with storage.change() as change:
         change.put_folder("d/v", {"m": b"1"})
-    monkeypatch.setattr(storage._files, "invalidate_cache", lambda: forgotten.append(True))
+    monkeypatch.setattr(storage._files, "invalidate_cache", lambda: drops.append(True))
     storage.list_names("d")
     storage.list_folders_with("d", "m")
     storage.read("d/v/m", 10)
-    assert len(forgotten) == 3
+    assert len(drops) == 3
 
 
-def test_a_second_publisher_is_told_to_try_again(url):
+def test_a_second_publisher_gets_a_conflict(url):
     """Adding a folder that is complete raises StoreConflict and leaves the first one."""
     storage = RemoteStorage(url)
     with storage.change() as change:

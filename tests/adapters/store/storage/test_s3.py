@@ -32,7 +32,7 @@ def act_before_put(s3, file, act):
 
 
 def test_a_store_on_s3_works_like_a_folder(s3_url, store_base):
-    """Publishing, listing, loading, promoting, rolling back and pruning work, and another reader sees each at once."""
+    """Publishing, listing, loading, promoting, rolling back and pruning work; another reader sees each at once."""
     store, reader = Store(s3_url), Store(s3_url)
     assert (reader.domains(), reader.generation()) == ([], 0)
     versions = [publish(store, store_base, seed=seed) for seed in range(3)]
@@ -46,7 +46,7 @@ def test_a_store_on_s3_works_like_a_folder(s3_url, store_base):
     assert reader.generation() == 6
 
 
-def test_a_torn_upload_is_never_listed(s3_url, store_base, s3):
+def test_an_incomplete_upload_is_never_listed(s3_url, store_base, s3):
     """After an upload that failed at the manifest nothing is listed, and the same version can be published."""
     store = Store(s3_url)
 
@@ -70,7 +70,7 @@ def test_the_manifest_comes_last_then_the_alias_then_the_index(s3_url, store_bas
     assert file_names(s3.puts)[5:] == ["manifest.json", "aliases.json", "index.json"]
 
 
-def test_the_slower_of_two_writers_of_an_alias_is_told_to_try_again(s3_url, store_base, s3):
+def test_the_slower_of_two_writers_of_an_alias_gets_a_conflict(s3_url, store_base, s3):
     """With If-Match the slower writer changes nothing, the faster one's change stays, and a second attempt works."""
     store = Store(s3_url)
     one, two, three = (publish(store, store_base, seed=seed) for seed in range(3))
@@ -162,7 +162,7 @@ def test_writers_of_two_domains_do_not_conflict(s3_url, store_base, s3):
 
 
 def test_a_repeated_write_is_not_a_conflict(s3_url, store_base, monkeypatch):
-    """If the library repeats a write whose answer was lost, publishing succeeds and nothing is removed."""
+    """If the library repeats a write whose response was lost, publishing succeeds and nothing is removed."""
     store = Store(s3_url)
     put, repeated = ConditionalPuts.put, []
 

@@ -30,7 +30,7 @@ def test_a_single_publisher_works(s3_url, store_base):
 
 
 def test_another_writer_is_detected_after_the_write(s3_url, store_base, s3):
-    """If aliases.json differs from what was just written, the writer is told to let one publisher at a time write."""
+    """If aliases.json differs from what was just written, the error says to let one publisher write at a time."""
     import s3fs
 
     store = Store(s3_url)
@@ -45,7 +45,7 @@ def test_another_writer_is_detected_after_the_write(s3_url, store_base, s3):
             files.pipe_file(path, theirs)
 
     s3.after_put = overwrite
-    with pytest.raises(StoreConflict, match="one publisher at a time"):
+    with pytest.raises(StoreConflict, match="let one publisher write at a time"):
         store.set_alias("voice", "stable", one)
     assert store.aliases("voice").version("stable") == two
 

@@ -82,7 +82,7 @@ def test_a_bad_file_is_one_line_with_its_position(command, tmp_path, capsys, dam
         (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
     ],
 )
-def test_a_wrong_value_is_one_line(command, capsys, flags, reason):
+def test_an_invalid_value_is_one_line(command, capsys, flags, reason):
     """A value that cannot work is refused by name before training, with status 2."""
     assert main([*command, *flags]) == 2
     error = capsys.readouterr().err

@@ -48,8 +48,8 @@ def test_different_sets_are_a_warning(report_folder, report_json, tmp_path, caps
 def test_runs_have_distinct_names(report_folder, tmp_path):
     """Names are the folder's, or domain@version; equal names become paths, and equal paths are numbered."""
     version = tmp_path / "store" / "books" / "versions" / "3-abc"
-    for place in (version, tmp_path / "a" / "run", tmp_path / "b" / "run"):
-        shutil.copytree(report_folder, place)
+    for folder in (version, tmp_path / "a" / "run", tmp_path / "b" / "run"):
+        shutil.copytree(report_folder, folder)
     paths = [version, tmp_path / "a" / "run", tmp_path / "b" / "run", version / "report.json"]
     names = Comparison.read(paths).names
     assert names == (str(version), str(paths[1]), str(paths[2]), str(paths[3]))

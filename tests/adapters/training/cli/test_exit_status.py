@@ -46,6 +46,6 @@ def test_an_interrupt_says_how_to_resume(tmp_path, capsys):
 
 
 def test_other_errors_keep_their_traceback(tmp_path):
-    """An error that is not the user's is raised as it is."""
+    """Any other error is raised unchanged."""
     with pytest.raises(ZeroDivisionError):
         fail_with(tmp_path, ZeroDivisionError())

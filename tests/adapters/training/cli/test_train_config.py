@@ -1,4 +1,4 @@
-"""The configuration that the flags of lorb-train-adapter give."""
+"""The flags of lorb-train-adapter as a TrainConfig."""
 
 import pytest
 

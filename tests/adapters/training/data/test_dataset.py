@@ -30,7 +30,7 @@ def write(folder, name, *lists):
 
 
 def test_lists_of_dev_and_test_are_removed_from_train(tmp_path, encoder):
-    """Train loses the lists whose id dev or test has, and their number is counted."""
+    """Train lists whose id is in dev or test are removed and counted."""
     files = DataFiles(
         train=write(tmp_path, "train", *(make_list(name, "a", -1.0, -2.0) for name in "1234")),
         dev=write(tmp_path, "dev", make_list("2", "a", -1.0, -2.0)),

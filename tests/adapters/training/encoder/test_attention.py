@@ -12,7 +12,7 @@ def _row(length):
     return EncodedHypothesis((1,) * length, (0,) * length, 0, False)
 
 
-def test_attention_and_its_gradient_are_those_of_torch():
+def test_attention_and_its_gradient_equal_torchs():
     """For rows of lengths 3, 1, 5 and 3, context and gradient equal autograd's through torch's own attention."""
     generator = torch.Generator().manual_seed(0)
     packed = pack([_row(length) for length in (3, 1, 5, 3)])

@@ -55,10 +55,10 @@ def random_method(base, **changes):
 def gradients(tensors, features, scores):
     """The gradients of `tensors` by name, for a loss that depends on all features and scores."""
     (scores.square().sum() + features.sin().sum()).backward()
-    found = {name: tensor.grad.clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.grad.clone() for name, tensor in tensors.items()}
     for tensor in tensors.values():
         tensor.grad = None
-    return found
+    return copies
 
 
 def forward_peft(folder, method, rows):
@@ -69,7 +69,7 @@ def forward_peft(folder, method, rows):
     weights = method.weights(method.snapshot())
     encoder = AutoModel.from_pretrained(folder, attn_implementation="eager", add_pooling_layer=False).eval()
     settings = weights.config.to_peft_json(folder)
-    excluded = [module for module in settings["exclude_modules"] if module != "pooler.dense"]  # it is not loaded
+    excluded = [module for module in settings["exclude_modules"] if module != "pooler.dense"]  # no pooler is loaded
     settings |= {"inference_mode": False, "exclude_modules": excluded or None}
     model = get_peft_model(encoder, PeftConfig.from_peft_type(**settings)).eval()
     set_peft_model_state_dict(model, adapter_state_dict(weights))
@@ -92,7 +92,7 @@ def forward_peft(folder, method, rows):
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("layers", [None, (1,)])
-def test_features_scores_and_gradients_are_pefts(folder, base, sample_dev, targets, layers):
+def test_features_scores_and_gradients_equal_pefts(folder, base, sample_dev, targets, layers):
     """LoRA at any targets and layers agrees with peft on transformers' encoder to rounding, gradients included."""
     method = random_method(base, lora=LoraConfig(rank=3, target_modules=targets, layers=layers))
     rows = rows_of(base, sample_dev)
@@ -147,7 +147,7 @@ def test_layers_can_run_in_parts(base, sample_dev):
 
 
 def test_layers_below_the_first_trained_one_have_no_gradient(base, sample_dev):
-    """With only layer 1 adapted, its input carries no graph."""
+    """With only layer 1 adapted, its input does not require gradients."""
     method = random_method(base, lora=LoraConfig(rank=2, layers=(1,)))
     assert method.first_trained_layer == 1
     assert not method.frozen_hidden_states(rows_of(base, sample_dev)).requires_grad

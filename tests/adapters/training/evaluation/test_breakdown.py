@@ -64,7 +64,7 @@ def test_posteriors_fall_into_their_ranges(measured):
         assert 0 <= each.best_share <= 1
 
 
-def test_examples_are_what_they_are_called(measured):
+def test_examples_improved_or_worsened_as_labelled(measured):
     """An improved list has fewer errors than in the first pass and a worsened one more, counted on the texts shown."""
     _, _, _, _, detail = measured
     assert len(detail.improved) == len(detail.worsened) == 8
@@ -75,14 +75,14 @@ def test_examples_are_what_they_are_called(measured):
         assert (each.rescored_errors < each.first_pass_errors) == (each in detail.improved)
 
 
-def test_private_texts_stay_out(measured):
+def test_private_texts_are_left_out(measured):
     """Without examples the breakdown holds no text; its figures are the same."""
     lists, scores, ranking, _, detail = measured
     private = break_down(lists, scores, ranking, examples=False)
     assert private == structs.replace(detail, improved=(), worsened=())
 
 
-def test_a_margin_that_nothing_crosses_is_the_first_pass(measured):
+def test_a_margin_above_all_leads_keeps_the_first_pass(measured):
     """With a margin that no lead exceeds, every list keeps its first-pass choice, as in the server."""
     lists, scores, ranking, evaluation, _ = measured
     unchanged = break_down(lists, scores, replace(ranking, switching_margin=1e9), examples=True)
@@ -90,7 +90,7 @@ def test_a_margin_that_nothing_crosses_is_the_first_pass(measured):
     assert unchanged.improved == unchanged.worsened == ()
 
 
-def test_the_weight_curve_begins_at_the_first_pass_and_dips_at_the_tuned_weight(measured):
+def test_the_weight_curve_has_its_minimum_at_the_tuned_weight(measured):
     """The curve starts at the first pass's rate at weight 0, and no weight has a lower rate than the tuned one."""
     lists, scores, ranking, evaluation, _ = measured
     ranked = scored_lists(lists, scores, ranking.rank_prior)

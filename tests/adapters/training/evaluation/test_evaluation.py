@@ -29,7 +29,7 @@ def test_rates_are_pooled_and_the_gap_is_a_share():
     assert (figures.lists_improved, figures.lists_worsened) == (1, 1)
 
 
-def test_first_pass_and_oracle_are_jiwers(tiny_bert, sample_dev):
+def test_first_pass_and_oracle_equal_jiwers(tiny_bert, sample_dev):
     """On real lists the rates of the first pass and of the best hypotheses equal jiwer's."""
     encoder = load_base(str(tiny_bert)).text_encoder
     lists = encode_lists(sample_dev, encoder, TextNormalization(), uses_context=False)
@@ -54,23 +54,25 @@ def test_figures_are_given_with_and_without_the_margin(tiny_bert, sample_dev):
     """A margin above all leads keeps the first pass; the figures without it are those of margin 0; MAPSSWE agrees."""
     lists = encode_lists(sample_dev, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
     scores = [[-float(errors) for errors in each.errors] for each in lists]
-    bold, careful = (evaluate(lists, scores, Ranking(8.0, 1.0, margin, fit_rank_prior(lists))) for margin in (0.0, 1e6))
-    assert np.array_equal(careful.rescored, careful.first_pass)
-    assert np.array_equal(careful.without_margin, bold.rescored)
-    figures = careful.figures()
+    without, large = (
+        evaluate(lists, scores, Ranking(8.0, 1.0, margin, fit_rank_prior(lists))) for margin in (0.0, 1e6)
+    )
+    assert np.array_equal(large.rescored, large.first_pass)
+    assert np.array_equal(large.without_margin, without.rescored)
+    figures = large.figures()
     assert (figures.lists_improved, figures.mapsswe.z) == (0, 0.0)
-    assert figures.without_margin.lists_improved == bold.figures().lists_improved > 50
-    assert figures.without_margin.rescored_wer == bold.figures().rescored_wer
-    assert bold.mapsswe.z > 5
-    saved = bold.mapsswe.mean_difference * bold.mapsswe.num_segments
-    assert saved == pytest.approx(bold.first_pass.sum() - bold.rescored.sum())
+    assert figures.without_margin.lists_improved == without.figures().lists_improved > 50
+    assert figures.without_margin.rescored_wer == without.figures().rescored_wer
+    assert without.mapsswe.z > 5
+    saved = without.mapsswe.mean_difference * without.mapsswe.num_segments
+    assert saved == pytest.approx(without.first_pass.sum() - without.rescored.sum())
 
 
 def without_scores(nbest):
     return replace(nbest, hypotheses=tuple(replace(each, first_pass_score=None) for each in nbest.hypotheses))
 
 
-def test_each_list_is_ranked_by_what_was_tuned_for_its_kind(tiny_bert, sample_dev):
+def test_lists_with_and_without_scores_have_their_own_weights(tiny_bert, sample_dev):
     """Lists with scores are ranked with the ranking's weight, and lists without with the rank prior's."""
     mixed = [*sample_dev[:40], *map(without_scores, sample_dev[40:])]
     lists = encode_lists(mixed, load_base(str(tiny_bert)).text_encoder, TextNormalization(), uses_context=False)
@@ -81,9 +83,9 @@ def test_each_list_is_ranked_by_what_was_tuned_for_its_kind(tiny_bert, sample_de
     assert np.array_equal(evaluation.rescored[:40], evaluation.oracle[:40])
     assert np.array_equal(evaluation.rescored[40:], evaluation.first_pass[40:])
     assert np.array_equal(evaluation.without_margin, evaluation.rescored)
-    other_way_round = evaluate(lists, scores, Ranking(0.0, 1.0, 0.0, replace(prior, weight=1e3)))
-    assert np.array_equal(other_way_round.rescored[:40], evaluation.first_pass[:40])
-    assert np.array_equal(other_way_round.rescored[40:], evaluation.oracle[40:])
+    swapped = evaluate(lists, scores, Ranking(0.0, 1.0, 0.0, replace(prior, weight=1e3)))
+    assert np.array_equal(swapped.rescored[:40], evaluation.first_pass[:40])
+    assert np.array_equal(swapped.rescored[40:], evaluation.oracle[40:])
 
 
 def test_the_weight_for_scores_is_tuned_on_lists_that_have_them(tiny_bert, sample_dev):

@@ -35,8 +35,8 @@ UTTERANCES = st.tuples(SENTENCES, SENTENCES, SENTENCES)
         ("a x c d e f g h", "a x c d e f g h", [0]),
     ],
 )
-def test_a_segment_opens_at_an_error_and_closes_after_two_words_both_got_right(first, second, differences):
-    """Errors one correct word apart share a segment, two apart they do not; an insertion restarts the count."""
+def test_a_segment_ends_after_two_words_that_both_systems_got_right(first, second, differences):
+    """Errors one correct word apart share a segment; errors two apart do not; an insertion restarts the count."""
     assert segment_differences("a b c d e f g h", first, second) == differences
 
 
@@ -78,7 +78,7 @@ def test_the_tenth_hypothesis_is_worse_than_the_first(sample_dev):
 
 
 @given(st.lists(UTTERANCES, max_size=6))
-def test_swapping_the_systems_turns_the_sign(utterances):
+def test_swapping_the_systems_flips_the_sign(utterances):
     """Z(first, second) = -Z(second, first), with the same number of segments and the same p."""
     one = matched_pairs(utterances)
     other = matched_pairs([(reference, second, first) for reference, first, second in utterances])
@@ -94,7 +94,7 @@ def test_no_error_is_lost_between_segments(utterance):
     assert sum(segment_differences(*utterance)) == word_errors(reference, first) - word_errors(reference, second)
 
 
-def test_the_bootstrap_is_certain_of_what_is_certain():
+def test_uniform_changes_have_probability_0_or_1():
     """The probability is 1 if every list improves and 0 if every list worsens or none changes."""
     words = np.array([10] * 50)
     assert paired_bootstrap(words * 0 + 2, words * 0 + 1, words).probability_of_improvement == 1.0
@@ -112,7 +112,7 @@ def test_the_bootstrap_pairs_utterances():
     assert bootstrap.low == pytest.approx(bootstrap.high)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_the_95_percent_interval_covers_the_true_change():
     """Of 40 intervals on samples with a known mean change at least 33 contain it (95% of 40 is 38)."""
     rng = np.random.default_rng(1)
     covered = 0

@@ -17,7 +17,7 @@ from lorb_adapters.training.evaluation.tuning import (
 from support.lists.drawn_lists import lists_drawn
 
 
-def test_a_useless_model_gets_weight_zero_or_does_no_harm():
+def test_a_useless_model_keeps_the_first_pass():
     """If the first pass is always right and the model always wrong, the tuned weight keeps the first pass."""
     lists = [ScoredList([0.0, -1.0], [0.0, 5.0], [0, 3])] * 10
     weight = tune_weight(lists)
@@ -76,12 +76,12 @@ def switch(lead, gain):
         ([(1.0, -1), (1.0, 2), (2.0, 1)], 0.0),
     ],
 )
-def test_the_margin_gives_up_the_switches_that_save_nothing_together(switches, margin):
+def test_the_margin_suppresses_switches_that_save_nothing_in_total(switches, margin):
     """The margin lies midway between the last suppressed lead and the next; equal leads are suppressed together."""
     assert tune_switching_margin([switch(*each) for each in switches], 1.0) == pytest.approx(margin)
 
 
-def test_a_model_that_only_breaks_never_switches():
+def test_a_model_that_only_worsens_never_switches():
     """If every switch adds errors, the margin suppresses all of them."""
     lists = [switch(lead, -1) for lead in (0.5, 1.0, 3.0)]
     margin = tune_switching_margin(lists, 1.0)
@@ -106,6 +106,6 @@ def test_the_margin_never_costs_on_the_set_it_is_tuned_on(lists, weight):
         worsened = sum(errors > each.errors[0] for errors, each in zip(chosen, lists, strict=True))
         return sum(chosen), worsened
 
-    with_it, without = errors_and_worsened(margin), errors_and_worsened(0.0)
-    assert with_it[0] <= without[0]
-    assert with_it[1] <= without[1]
+    with_margin, without = errors_and_worsened(margin), errors_and_worsened(0.0)
+    assert with_margin[0] <= without[0]
+    assert with_margin[1] <= without[1]

@@ -25,7 +25,7 @@ def config_of(method, **changes):
 
 @pytest.fixture
 def base(tiny_bert):
-    """Loaded for each test, because some methods change it."""
+    """A base loaded anew for each test, because some methods change it."""
     return load_base(str(tiny_bert))
 
 
@@ -118,7 +118,7 @@ def test_a_bias_without_effect_on_the_loss_stays(base, kind):
     assert trained.tensors["head.weight"].abs().max() > 0
 
 
-def test_bitfit_of_upper_layers_freezes_those_below(base, tiny_bert):
+def test_bitfit_of_upper_layers_freezes_lower_layers(base, tiny_bert):
     """BitFit of layer 1 gives the features and gradients of BitFit of all layers, with no graph below layer 1."""
     lists = zebra_lists(base)[:2]
     rows = sorted((row for each in lists for row in each.rows), key=lambda row: row.num_tokens)

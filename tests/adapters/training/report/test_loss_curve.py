@@ -27,7 +27,7 @@ def test_every_step_is_in_one_point(losses, num_points):
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=900), st.integers(1, 20))
-def test_a_coarse_curve_of_a_finer_one_is_that_of_the_steps(losses, num_points):
+def test_a_coarse_curve_can_be_made_of_a_finer_one(losses, num_points):
     """The 20-point table of report.md can be made of the 200 points in report.json, whatever the number of steps."""
     steps = [step_point(step(i + 1, loss)) for i, loss in enumerate(losses)]
     fine = loss_curve(steps, 10 * num_points)

@@ -54,13 +54,13 @@ def test_the_page_needs_no_other_file(report_folder):
     assert page.tags.count("svg") == 3 + 2 * 3
 
 
-def test_it_is_made_of_the_json_alone_and_again_the_same(report_folder, report_json):
+def test_the_page_depends_on_report_json_only(report_folder, report_json):
     """The page rendered from report.json equals the page that the trainer wrote, byte for byte."""
     again = run_page(Report.parse(report_json, "report.json"))
     assert again == (report_folder / "report.html").read_text()
 
 
-def test_its_figures_are_the_reports(report_folder, report_json):
+def test_the_page_shows_the_reports_figures(report_folder, report_json):
     """The page shows the rates of each set, costs, settings, findings and the command."""
     text = Page((report_folder / "report.html").read_text()).text
     figures = json.loads(report_json)
@@ -122,8 +122,8 @@ def test_a_page_without_examples_says_so(report_json):
     assert "Texts were left out" in run_page(Report.parse(json.dumps(figures).encode(), "report.json"))
 
 
-def test_a_page_is_made_of_the_least_that_a_run_can_give(report_json):
-    """A report with one loss that is no number, one evaluation, no weights, an empty set and no time is rendered."""
+def test_a_minimal_report_is_rendered(report_json):
+    """A report with one NaN loss, one evaluation, no weights, an empty set and zero seconds is rendered."""
     figures = json.loads(report_json)
     figures["losses"] = [{"step": 1, "losses": {"mwer": None}}]
     figures["dev"], figures["weight_curve"] = figures["dev"][:1], []
@@ -147,7 +147,7 @@ def without_padding(markdown):
 
 
 def test_a_name_cannot_break_a_markdown_table(report_json):
-    """A column sign in the name of a set is escaped in report.md."""
+    """A "|" in the name of a set is escaped in report.md."""
     figures = json.loads(report_json)
     figures["sets"]["a|b"] = figures["sets"]["dev"]
     assert "| a\\|b | " in report_markdown(Report.parse(json.dumps(figures).encode(), "report.json"))

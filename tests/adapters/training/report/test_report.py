@@ -67,7 +67,7 @@ def test_the_keys_are_those_of_published_reports(report_json):
     assert Report.parse(published, "report.json").sets["dev"].oracle_gap_closed_percent == pytest.approx(28.75)
 
 
-def test_what_lacks_a_key_is_refused_by_its_name_or_read(report_json):
+def test_a_missing_or_mistyped_field_is_named(report_json):
     """If any field is missing or has another type, the error is one line that names the file and the field."""
     complaints = []
     for path in keys_of(json.loads(report_json)):
@@ -80,7 +80,7 @@ def test_what_lacks_a_key_is_refused_by_its_name_or_read(report_json):
     assert all(each.startswith("some/report.json") and "\n" not in each for each in complaints)
 
 
-def test_older_newer_and_wrong_files_have_messages_of_their_own(report_json):
+def test_older_newer_and_wrong_files_have_distinct_messages(report_json):
     """An older schema, another file, a newer schema, broken JSON and wrong values each have a message of their own."""
     older = {"command": "", "sets": {}, "losses": []}
     for content, reason in (
@@ -101,7 +101,7 @@ def test_older_newer_and_wrong_files_have_messages_of_their_own(report_json):
             Report.parse(content, "report.json")
 
 
-def test_a_place_without_report_is_named(tmp_path):
+def test_a_folder_without_report_is_named(tmp_path):
     """The error names a folder without a report, and a path that does not exist."""
     with pytest.raises(InvalidInput, match=r"has no report\.json"):
         read_report(tmp_path)
@@ -109,7 +109,7 @@ def test_a_place_without_report_is_named(tmp_path):
         read_report(tmp_path / "nowhere")
 
 
-def test_a_loss_that_went_astray_is_no_number(report_json):
+def test_a_loss_that_is_not_finite_is_none(report_json):
     """null, which the trainer writes for a loss that is not finite, is read as None."""
     report = Report.parse(report_json.replace(b'"mwer": ', b'"mwer": null, "was": ', 1), "report.json")
     assert report.losses[0].losses["mwer"] is None

@@ -1,4 +1,4 @@
-"""SVG plots: in the colours of the page, with ids of their own, and the same bytes each time."""
+"""SVG plots: in the colours of the page, with unique ids, and the same bytes each time."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_the_same_figures_give_the_same_bytes():
     assert svg.svg("one", draw, panels=2) == svg.svg("one", draw, panels=2)
 
 
-def test_a_plot_is_drawn_in_the_pages_colours_and_points_at_no_other_file():
+def test_a_plot_uses_css_colours_and_no_other_file():
     """Every colour is a CSS variable, every reference stays inside the element, and texts are escaped."""
     drawn = svg.svg("one", draw, panels=2)
     assert drawn.startswith("<svg viewBox=")
@@ -39,7 +39,7 @@ def test_lines_beyond_the_colours_differ_in_their_dashes():
     assert len(set(styles)) == 24
 
 
-def test_without_matplotlib_it_is_said_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     """Without matplotlib the error names the extra to install, before anything is drawn."""
     monkeypatch.setattr(svg.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match=r"pip install 'lorb\[train\]'"):

@@ -18,7 +18,7 @@ def duplicate_id_findings(sets: Sets) -> list[Finding]:
         counts = Counter(nbest.id for nbest in lists)
         first = {nbest.id: nbest for nbest in reversed(lists)}
         repeated = [first[utterance] for utterance, count in counts.items() if count > 1]
-        advice = "give each list an id of its own, and each list once"
+        advice = "give each list a unique id, and each list only once"
         findings += findings_about(repeated, Severity.ERROR, name, "duplicate ids", len(lists), advice)
     return findings
 
@@ -49,7 +49,7 @@ def _shared_ids(names: str, shared: Sequence[NBest], num_lists: int) -> list[Fin
 
 
 def _shared_references(names: str, lists: Sequence[NBest], later_lists: Sequence[NBest]) -> list[Finding]:
-    """Finds lists of the later set whose reference the earlier one has: memorising references would correct them."""
+    """Finds lists of the later set whose reference is in the earlier one: a model could correct them from memory."""
     known = {casefolded(nbest.reference or "") for nbest in lists} - {""}
     ids = {nbest.id for nbest in lists}
     shared = [n for n in later_lists if n.id not in ids and casefolded(n.reference or "") in known]

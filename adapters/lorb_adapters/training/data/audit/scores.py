@@ -1,4 +1,4 @@
-"""Finds first-pass scores that are not natural logs, higher being better, best first, on one scale."""
+"""Checks that first-pass scores are natural logs, higher is better, best first, and on one scale."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -9,24 +9,24 @@ from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, f
 # Scores count as costs if they rise in this share of the lists and in at least this number of lists.
 _COST_SHARE = 0.9
 _MIN_COST_LISTS = 10
-# If the best score is not first in a larger share of the lists, the scores did not make the recogniser's order.
+# If a larger share of the lists does not start with the best score, the recogniser did not sort by these scores.
 _UNSORTED_SHARE = 0.1
 _MAX_SPREAD_RATIO = 3.0
-# Utterances have hundreds of words at most, and a wrong word costs about ten nats.
+# In nats. Utterances have hundreds of words at most, and a wrong word costs about ten nats.
 IMPOSSIBLE_GAP = 1e4
 
 
 def score_findings(sets: Sets) -> list[Finding]:
     """Finds missing scores, impossible gaps, wrong signs, probabilities, wrong orders and different scales."""
     findings = _missing(sets) + _impossible_gaps(sets)
-    unsuspicious: dict[str, Sequence[NBest]] = {}
+    plausible: dict[str, Sequence[NBest]] = {}
     for name, lists in sets.items():
         scored = [nbest for nbest in lists if nbest.has_scores]
         set_findings = _wrong_scores(name, scored)
         findings += set_findings
         if scored and not set_findings:  # a wrong sign or logarithm changes the spread too
-            unsuspicious[name] = scored
-    return findings + _different_scales(unsuspicious)
+            plausible[name] = scored
+    return findings + _different_scales(plausible)
 
 
 def scores_of(nbest: NBest) -> list[float]:
@@ -35,7 +35,7 @@ def scores_of(nbest: NBest) -> list[float]:
 
 
 def score_spread(lists: Sequence[NBest]) -> float:
-    """Returns the median distance of hypotheses from their list's best score, natural log; 0 without other ones."""
+    """Returns the median distance of hypotheses from their list's best score, natural log; 0 without any."""
     behind_best = [max(scores) - score for scores in map(scores_of, lists) for score in sorted(scores)[:-1]]
     return median(behind_best) if behind_best else 0.0
 
@@ -67,7 +67,7 @@ def _impossible_gaps(sets: Sets) -> list[Finding]:
 
 
 def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    """Returns the most severe finding about a set whose lists all have scores; the others would follow from it."""
+    """Returns the most severe finding about a set whose lists all have scores; others would only follow from it."""
     scores = [score for nbest in lists for score in scores_of(nbest)]
     differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
     total = len(lists)

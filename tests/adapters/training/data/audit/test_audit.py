@@ -38,11 +38,11 @@ def test_clean_lists_have_no_findings(clean):
 def test_a_planted_defect_is_the_only_finding(clean, plant):
     """The only finding has the severity, sets, text, counts and example of the planted defect, and advice."""
     sets = {name: list(lists) for name, lists in clean.items()}
-    severity, where, what, count, total, example = plant(sets)
+    severity, set_names, what, count, total, example = plant(sets)
     [finding] = Audit.of(sets).findings
     assert (finding.severity, finding.sets, finding.what, finding.count, finding.total, finding.example) == (
         severity,
-        where,
+        set_names,
         what,
         count,
         total,
@@ -86,7 +86,7 @@ def test_facts_describe_the_lists(clean):
 
 
 def test_an_id_does_not_break_the_table(clean):
-    """A column sign in an id is escaped in Markdown."""
+    """A "|" in an id is escaped in Markdown."""
     sets = {name: list(lists) for name, lists in clean.items()}
     sets["train"][6] = replace(sets["train"][6], id="a|b", hypotheses=sets["train"][6].hypotheses[:1])
     assert "a\\|b" in Audit.of(sets).to_markdown()
