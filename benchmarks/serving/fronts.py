@@ -30,7 +30,7 @@ from lorb_server.call import Call, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
-from lorb_server.fronts.front_peer import Desk, FrontPeer
+from lorb_server.fronts.front_peer import EngineServices, FrontPeer
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 from results_file import RESULTS, ROOT, write_results
@@ -95,11 +95,13 @@ async def hand_over(rows) -> list[Record]:
     state = EngineState(1, is_serving=True, has_served=True)
     metrics = Metrics()
     link = EngineLink(Health(()), metrics)
-    peer = FrontPeer(Desk(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state, metrics.internal_errors))
+    peer = FrontPeer(
+        EngineServices(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state, metrics.internal_errors)
+    )
     loop = asyncio.get_running_loop()
     for end, connection in zip(socket.socketpair(), (peer.connection, link.connection), strict=True):
         await loop.create_unix_connection(lambda connection=connection: connection, sock=end)
-    peer.tell_state()
+    peer.send_state()
     call = Call(hypotheses=rows, adapter=(await link.route("voice", "")).adapter, answer_by=1e12)
     began = time.perf_counter()
     for _ in range(HANDED_OVER):

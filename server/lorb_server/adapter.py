@@ -1,4 +1,4 @@
-"""What a call needs to know of adapters and the base. Imports no torch, so that a front process starts fast."""
+"""Describes adapters and the base without their weights. Imports no torch, so that a front process starts fast."""
 
 from dataclasses import dataclass
 

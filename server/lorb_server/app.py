@@ -152,12 +152,12 @@ class App:
 
     async def _start(self) -> Ports:
         asyncio.get_running_loop().set_default_executor(full_pool(_STORE_THREADS, "store"))
-        generation = await asyncio.to_thread(self.store.generation)  # a store that cannot be read ends the start here
+        generation = await asyncio.to_thread(self.store.generation)  # raises if the store is not readable
         base = self._base
         self.metrics.build_info.labels(__version__, base.name, base.fingerprint, base.device, base.dtype).set(1)
         self.engine.start()
         ports = await self._open_ports()
-        self._ready_file.clear()  # only now: the server that wrote the file may still hold the ports
+        self._ready_file.clear()  # not before: a server that still holds the ports may own the file
         await self.registry.try_refresh()
         await self._runtime.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
@@ -192,7 +192,7 @@ class App:
             self.registry,
             self._runtime.adapter_cache,
             self.metrics.internal_errors,
-            wait_for_fronts=self.fronts.settle if self.fronts else None,
+            wait_for_fronts=self.fronts.wait_for_state if self.fronts else None,
         )
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         return await listen(server, config.admin_host, config.admin_port, "admin_port", TlsFiles.of_admin(config))
@@ -204,7 +204,7 @@ class App:
         return SummedMetrics(self.metrics.registry, self.fronts, asyncio.get_running_loop()).registry
 
     def _fail(self) -> None:
-        """Shuts down with exit status 1, without a drain: nothing can be scored, or no call taken, any more."""
+        """Shuts down with exit status 1 and without a drain, because calls can no longer be answered."""
         self.health.drain()
         self._exit_status = 1
         self._skip_drain.set()

@@ -48,7 +48,7 @@ class ServerParts:
 
 
 def load_parts(config: ServeConfig) -> ServerParts:
-    """Opens the store and loads the base that it calls for. Raises LorbError if either is not possible."""
+    """Opens the store and loads the base. Raises LorbError if either fails."""
     keep_freed_pages()
     placement = choose_placement(config)
     use_threads(1)  # for the calling thread, which does not run the model
@@ -77,9 +77,9 @@ def base_info(base: Base) -> BaseInfo:
 
 
 def _check_store(store: str) -> None:
-    """An empty store may be filled later, but a missing folder is most likely a typing error."""
+    """Raises InvalidInput for a missing folder, most likely a typing error. An empty one may be filled later."""
     if "://" not in store and not Path(store).expanduser().is_dir():
-        raise InvalidInput(f"--store {store}: there is no such folder", field="store")
+        raise InvalidInput(f"--store {store}: no such folder", field="store")
 
 
 class ModelRuntime:

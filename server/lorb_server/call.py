@@ -1,4 +1,4 @@
-"""One list on its way to the model: the call, its priority, its scores, and the protocol that scores it."""
+"""Defines a call, its priority and its scores, and the protocol of what scores it."""
 
 import enum
 from collections.abc import Sequence
@@ -107,6 +107,6 @@ class ListScorer(Protocol):
     async def score(self, call: Call) -> Scored:
         """Scores a tokenised list. Cancelling the task takes the list out of the queue.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
-        from being loaded again.
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
+        adapter's weights.
         """

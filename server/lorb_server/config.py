@@ -1,7 +1,7 @@
 """The server's settings: one frozen object, whose fields are the command line's flags and their --help.
 
-A flag wins over its environment variable (LORB_ and the name in capitals), which wins over the default. A setting that
-is not possible is refused before anything is loaded.
+A flag wins over its environment variable (LORB_ and the name in capitals), which wins over the default. Impossible
+settings are refused before anything is loaded.
 """
 
 import dataclasses
@@ -87,8 +87,8 @@ class ServeConfig:
     )
     max_caller_lists: int = setting(
         0,
-        "Lists that one caller may have in flight; more get RESOURCE_EXHAUSTED. A caller is the name of a token, or "
-        "else of a certificate. A larger batch is accepted as its caller's only call. 0 means no limit.",
+        "Lists that one caller may have in flight; more get RESOURCE_EXHAUSTED. A caller is identified by the name of "
+        "its token, else of its certificate. A larger batch is accepted as its caller's only call. 0 means no limit.",
         minimum=0,
     )
     max_caller_lists_per_second: float = setting(
@@ -113,7 +113,7 @@ class ServeConfig:
     )
     max_connection_age_seconds: float = setting(
         600.0,
-        "Age at which a client is asked to reconnect. It then resolves the server's name again and finds new replicas.",
+        "Age of a connection at which its client is asked to reconnect, so that it finds new replicas.",
         minimum=1.0,
     )
     reflection: bool = setting(True, "Serve gRPC reflection, which grpcurl and similar tools use.")
@@ -129,7 +129,7 @@ class ServeConfig:
     cuda_graphs: str = setting(
         "auto",
         "Record small batches as CUDA graphs at the start: one launch instead of hundreds for a single list. This "
-        "takes some seconds, and memory that the log reports. auto: if the encoder computes in bfloat16 on CUDA.",
+        "takes some seconds, and memory that the log reports. auto: on if the encoder computes in bfloat16 on CUDA.",
         choices=("auto", "off"),
     )
     threads: int | None = setting(None, "CPU threads of the model. Default: torch's choice, all cores.", minimum=1)

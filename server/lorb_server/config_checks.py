@@ -1,4 +1,4 @@
-"""Checks which settings are possible together, before anything is loaded."""
+"""Checks that settings do not contradict each other, before anything is loaded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from lorb_server.setting import flag, invalid_setting
 def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_tls: bool) -> None:
     """Raises InvalidInput, naming a setting, if `settings` (a ServeConfig's fields by name) contradict each other.
 
-    `has_tls` and `admin_has_tls` tell which of the two ports speak TLS.
+    `has_tls` and `admin_has_tls` say whether the port for calls and the admin port speak TLS.
     """
     if settings["default_domain"]:
         check_name(settings["default_domain"], "default_domain")

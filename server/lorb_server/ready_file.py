@@ -1,4 +1,4 @@
-"""The ready file: its presence tells scripts that the server serves, its content on which ports."""
+"""The ready file tells scripts that the server serves, and on which ports."""
 
 import json
 import os

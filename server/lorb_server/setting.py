@@ -1,4 +1,4 @@
-"""One setting: how it is declared, parsed, checked and named in messages."""
+"""Declares, parses and checks one setting, and names it in messages."""
 
 import dataclasses
 import math
@@ -53,5 +53,5 @@ def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa:
 
 
 def invalid_setting(name: str, problem: str) -> InvalidInput:
-    """The error for a setting that is not possible; `problem` follows its flag in the message."""
+    """The error for an impossible setting; `problem` follows its flag in the message."""
     return InvalidInput(f"{flag(name)} {problem}", field=name)

@@ -36,8 +36,7 @@ class SingleFlight(Generic[Key, Result]):
     async def join(self, key: Key, load: Callable[[], Awaitable[Result]], *, backs_off: bool = True) -> Result:
         """The result of `load`, or of the load of this key that already runs. Raises what the load raises.
 
-        Cancelling one caller does not cancel the load. Without `backs_off`, a recent failure does not keep the load
-        from running again.
+        Cancelling one caller does not cancel the load. Without `backs_off`, the load runs even after a recent failure.
         """
         failure = self._failures.get(key)
         if failure is not None and backs_off and self._clock() < failure.retry_at:
@@ -78,7 +77,7 @@ class SingleFlight(Generic[Key, Result]):
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, LorbError):  # any other is a bug, and is raised each time
+        if isinstance(error, LorbError):  # any other error is a bug: the next call loads again
             self._prune()
             self._failures[key] = _Failure(copy(error), self._clock() + self._back_off_seconds)
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 def full_pool(num_threads: int, name: str, initializer: Callable[[], object] | None = None) -> ThreadPoolExecutor:
     """A pool with all its threads running; each has called `initializer`.
 
-    A plain ThreadPoolExecutor may start threads days later. With a constant number of threads, a growing number shows
-    a leak.
+    A plain ThreadPoolExecutor starts threads on demand, perhaps days later. Here the number of threads is constant, so
+    that a growing number shows a leak.
 
     Raises BrokenThreadPool if `initializer` fails.
     """

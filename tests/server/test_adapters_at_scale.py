@@ -36,7 +36,7 @@ def store(publishing_base, tmp_path_factory):
 
 
 def write_domain(folder, publication):
-    """Writes a domain with one version, its stable one."""
+    """Writes a domain with one version, which is stable."""
     version = f"1-{weights_digest(publication.weights)[:12]}"
     place = folder / version_path(publication.domain, version)
     place.mkdir(parents=True)
@@ -48,7 +48,7 @@ def write_domain(folder, publication):
 
 def true_scores(store, base, names):
     """The scores of each domain's adapter, computed with that adapter alone."""
-    model = RescoringModel(replace(base, encoder=copy.deepcopy(base.encoder)))  # a model takes its encoder over
+    model = RescoringModel(replace(base, encoder=copy.deepcopy(base.encoder)))  # a model changes its encoder
     scores = {}
     for name in names:
         [version] = store.versions(name)

@@ -44,7 +44,7 @@ def test_nothing_serves_before_the_warm_up(tiny_bert, store, monkeypatch):
     """During the warm-up health is NOT_SERVING and calls get UNAVAILABLE; a failed warm-up ends the start."""
     seen = []
 
-    def look(model, max_batch_tokens, cost):
+    def failing_warm_up(model, max_batch_tokens, cost):
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             seen.append(health_of(channel))
             call = channel.unary_unary(
@@ -55,7 +55,7 @@ def test_nothing_serves_before_the_warm_up(tiny_bert, store, monkeypatch):
             seen.append(caught.value.code())
         raise InvalidInput("too little memory for --max-batch-tokens", field="max_batch_tokens")
 
-    monkeypatch.setattr("lorb_server.build.warm_up", look)
+    monkeypatch.setattr("lorb_server.build.warm_up", failing_warm_up)
     port = free_port()
     with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port):
         pass

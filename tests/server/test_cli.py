@@ -9,7 +9,7 @@ from lorb_server.cli import main, read_config
 from lorb_server.config import ServeConfig
 from lorb_server.setting import flag
 
-pytestmark = pytest.mark.usefixtures("restored_logs")  # main() takes over the logging of its process
+pytestmark = pytest.mark.usefixtures("restored_logs")  # main() configures the logging of the process
 
 
 def test_defaults_apply_without_flags_and_variables():

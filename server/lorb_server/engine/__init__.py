@@ -1,1 +1,1 @@
-"""The model thread, its queue, and the adapters on the device."""
+"""The model thread, its queue, and the adapters' weights on the device."""

@@ -1,4 +1,4 @@
-"""The adapters' weights on the device: bounded in bytes; the least recently used leave and are reloaded on demand."""
+"""Caches adapters' weights on the device, bounded in bytes; evicted weights are reloaded on demand."""
 
 import asyncio
 import logging
@@ -86,8 +86,8 @@ class AdapterCache:
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
         """The adapter's weights, read and verified again if they have left the device.
 
-        Callers of one adapter share one read. For a moment after a failed read, callers get the same error without
-        another attempt. Raises LorbError.
+        Callers of one adapter share one read. For `back_off_seconds` after a failed read, callers get the same error
+        without another attempt. Raises LorbError.
         """
         return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._load(adapter))
 
@@ -115,7 +115,7 @@ class AdapterCache:
             self._remove(adapter.ref)
 
     async def close(self) -> None:
-        """Cancels the reads that run."""
+        """Cancels the reads in progress."""
         await self._loads.close()
 
     async def _load(self, adapter: AdapterHandle) -> AdapterWeights:
@@ -140,8 +140,8 @@ class AdapterCache:
         except Exception as error:
             log_failure(_log, "reloading an adapter failed", error, **_names(adapter))
             if is_out_of_memory(error):
-                raise Unavailable("there is no memory to reload the adapter; try again") from error
-            raise InvalidAdapter(f"reading it raised {type(error).__name__}; the server's log has details") from error
+                raise Unavailable("there is no memory to reload the adapter: try again") from error
+            raise InvalidAdapter(f"reading the adapter raised {type(error).__name__}: see the server's log") from error
 
     def _remove(self, ref: AdapterRef) -> None:
         cached = self._cached.pop(ref)

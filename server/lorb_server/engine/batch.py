@@ -14,7 +14,7 @@ from lorb_server.engine.deadline_queue import Entry
 class Batch:
     """Lists for one pass of the model, or for several passes if a single list exceeds the token budget.
 
-    The scheduler fills `entries` and `too_late`, `pack` the rows, and the runner launches them.
+    The scheduler fills `entries` and `too_late`, and `pack` fills `rows`.
 
     Attributes:
         entries: the lists.
@@ -22,11 +22,11 @@ class Batch:
         earliest_deadline: the earliest deadline of the lists, probes left out; seconds on the monotonic clock.
         too_late: lists that left the queue without being scored, because they cannot be ready in time.
         rows: the distinct hypotheses that the model reads.
-        row_adapters: for each row an index into `adapters`.
+        row_adapters: for each row, an index into `adapters`.
         adapters: the adapters' weights, each digest once.
-        score_rows: for each entry the rows of its hypotheses.
+        score_rows: for each entry, the index into `rows` of each of its hypotheses.
         started_at: when the batch was launched; seconds on the monotonic clock.
-        scores: the scores that the device may still compute; None if the batch is not launched as one pass.
+        scores: the scores, which the device may still be computing; None if the batch is not launched as one pass.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Batch:
 
     @property
     def num_deduplicated(self) -> int:
-        """Hypotheses that are equal to another one of the batch."""
+        """Hypotheses that need no row of their own, because an equal one has it."""
         return sum(map(len, self.score_rows)) - len(self.rows)
 
     @property

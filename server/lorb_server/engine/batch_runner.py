@@ -1,4 +1,4 @@
-"""Runs batches on the model: retries in halves what does not fit in memory, and isolates a list that raises."""
+"""Runs batches on the model: halves a pass that runs out of memory, and isolates a list that makes the model raise."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from lorb_server.engine.device import is_out_of_memory
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-MINIMUM_BATCH_TOKENS = 128  # the budget never falls below, however short of memory the device has been
+MINIMUM_BATCH_TOKENS = 128  # the token budget never falls below this
 
 ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error that the model raises for it alone
 
@@ -33,7 +33,7 @@ class BatchRunner:
         self._metrics = metrics
 
     def launch(self, batch: Batch) -> None:
-        """Packs a batch and starts its pass. A pass that fails to start is left to `collect`."""
+        """Packs a batch and starts its pass. If it does not start or exceeds the budget, `collect` runs the batch."""
         batch.pack()
         if batch.rows and batch.read_tokens <= self.max_tokens:
             try:
@@ -83,7 +83,7 @@ class BatchRunner:
         """Halves the token budget: a pass of the same size would run out of memory again."""
         self.max_tokens = max(MINIMUM_BATCH_TOKENS, self.max_tokens // 2)
         self._metrics.out_of_memory.inc()
-        _log.warning("the device is out of memory: smaller batches", extra={"fields": {"tokens": self.max_tokens}})
+        _log.warning("out of memory: batches become smaller", extra={"fields": {"tokens": self.max_tokens}})
 
 
 def score(
@@ -108,7 +108,7 @@ def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memo
             raise
     else:
         return scores
-    # outside the handler: there the error's traceback would still hold the tensors that filled the memory
+    # outside the handler: inside it, the error's traceback holds the tensors that fill the memory
     on_out_of_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -118,7 +118,7 @@ def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memo
 
 
 def _parts(rows: Sequence[EncodedHypothesis], max_tokens: int) -> Iterator[slice]:
-    """Runs of rows within `max_tokens`; a longer row is a run of its own."""
+    """Slices of rows within `max_tokens`; a longer row is a slice of its own."""
     start = tokens = 0
     for i, row in enumerate(rows):
         if i > start and tokens + row.num_tokens > max_tokens:

@@ -11,10 +11,10 @@ from collections import deque
 
 QUANTILE = 0.9  # this share of passes takes at most as long as predicted
 DECAY = 0.98  # weight of a pass after each later one: the fit covers the last 50 or so
-MARGIN_PASSES = 64  # the margin is computed over this many
+MARGIN_PASSES = 64  # the margin is a quantile over the last passes, this many
 SPEEDUP_RESET = 4.0  # a pass this many times faster than fitted: the machine has changed, forget the fit
 CLOCK_TICK_SECONDS = 1e-9  # the resolution of Python's clocks
-MAX_SLOWDOWN = 8.0  # a pass slower than this multiple of the fit is capped: the machine was suspended
+MAX_SLOWDOWN = 8.0  # a longer pass counts as this multiple of the fit: the machine was suspended
 
 
 class CostModel:
@@ -44,7 +44,7 @@ class CostModel:
         return self._margin * self._per_token * tokens
 
     def _forget(self) -> None:
-        self._weight = self._x = self._y = self._xx = self._xy = 0.0  # decaying sums
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0  # decaying sums; x: tokens, y: seconds
         self._fixed = self._per_token = 0.0
         self._recent: deque[tuple[int, float]] = deque(maxlen=MARGIN_PASSES)
         self._margin = 1.0
@@ -67,6 +67,6 @@ class CostModel:
             self._fixed, self._per_token = 0.0, self._y / self._x
 
     def _quantile(self) -> float:
-        """The quantile of measured / fitted. The present fit is used: with older ones a slowdown would count twice."""
+        """The quantile of measured / fitted. The fit is the current one: an older one would count a slowdown twice."""
         ratios = sorted(seconds / self._fitted(tokens) for tokens, seconds in self._recent)
         return max(1.0, ratios[min(len(ratios) - 1, math.floor(QUANTILE * len(ratios)))])

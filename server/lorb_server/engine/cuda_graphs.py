@@ -1,4 +1,4 @@
-"""Records small batches as CUDA graphs, and gives them up if their scores deviate or anything fails."""
+"""Records small batches as CUDA graphs, and disables them if their scores deviate or anything fails."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# Relative to the eager scores. Rounding in bfloat16 causes up to 0.03, any error at least 0.4.
+# Relative to the eager scores. Rounding in bfloat16 causes up to 0.03, a wrong graph at least 0.4.
 MAX_DEVIATION = 0.1
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class CudaGraphs:
         return None
 
     def _give_up(self, reason: str, error: Exception | None, **fields: float) -> None:
-        message = "CUDA graphs are given up: all batches run eagerly"
+        message = "CUDA graphs are disabled: all batches run eagerly"
         self._model.launch_graph = None
         self._metrics.cuda_graphs.set(0)
         self._metrics.cuda_graph_failures.labels(reason).inc()

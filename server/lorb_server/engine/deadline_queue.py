@@ -13,7 +13,7 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.call import Call, Scored
 
 BUCKET_SECONDS = 0.01
-WINDOW_BUCKETS = 1024  # about ten seconds; a later deadline counts as behind all of these
+WINDOW_BUCKETS = 1024  # about ten seconds; a later deadline counts as after all of these
 
 
 def bucket_of(answer_by: float) -> int:
@@ -78,11 +78,11 @@ class DeadlineQueue:
     def __init__(self) -> None:
         self.tokens = 0
         self.domain_tokens: defaultdict[str, int] = defaultdict(int)
-        self._arrivals: OrderedDict[Entry, bool] = OrderedDict()  # True: its tokens are in the window
+        self._arrivals: OrderedDict[Entry, bool] = OrderedDict()  # True if its tokens are in the window
         self._buckets: dict[int, OrderedDict[Entry, None]] = {}
         self._heap: list[int] = []  # bucket numbers; may still hold some that are empty by now
         self._window = [0] * WINDOW_BUCKETS  # tokens by bucket number modulo WINDOW_BUCKETS
-        self._first_bucket = 0  # of the window; only entries that arrived late lie before it
+        self._first_bucket = 0  # of the window; only entries overdue on arrival lie before it
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -91,7 +91,7 @@ class DeadlineQueue:
         return entry in self._arrivals
 
     def add(self, entry: Entry) -> None:
-        """Queues `entry`. Call `advance` or `pop_expired` with the present time first."""
+        """Queues `entry`. Call `advance` or `pop_expired` with the current time first."""
         bucket = entry.bucket
         if bucket not in self._buckets:
             self._buckets[bucket] = OrderedDict()
@@ -120,25 +120,25 @@ class DeadlineQueue:
         return next(iter(self._buckets[self._heap[0]])) if self._heap else None
 
     def advance(self, now: float) -> None:
-        """Moves the window to the present, or to the earliest entry if that is overdue; removes nothing."""
+        """Moves the window to the current time, or to the earliest entry if that is overdue; removes nothing."""
         head = self.head()
-        running = bucket_of(now)
-        self._first_bucket = max(self._first_bucket, running if head is None else min(running, head.bucket))
+        current = bucket_of(now)
+        self._first_bucket = max(self._first_bucket, current if head is None else min(current, head.bucket))
 
     def pop_expired(self, now: float) -> list[Entry]:
-        """Takes out the entries whose bucket is over; entries of the present bucket stay."""
-        running = bucket_of(now)
+        """Takes out the entries whose bucket is over; entries of the current bucket stay."""
+        current = bucket_of(now)
         expired = []
-        while (entry := self.head()) is not None and entry.bucket < running:
+        while (entry := self.head()) is not None and entry.bucket < current:
             self.remove(entry)
             expired.append(entry)
-        self._first_bucket = max(self._first_bucket, running)
+        self._first_bucket = max(self._first_bucket, current)
         return expired
 
     def tokens_ahead(self, bucket: int) -> int:
         """Tokens of the entries that are served before a newcomer with a deadline in `bucket`.
 
-        An entry that lay beyond the window when it arrived counts as behind all that lay inside.
+        An entry beyond the window on arrival counts as after every entry inside it.
         """
         if not self._is_in_window(bucket):
             return self.tokens

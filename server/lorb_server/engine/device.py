@@ -39,7 +39,7 @@ def choose_placement(config: ServeConfig) -> Placement:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("--device is cuda, and torch finds no CUDA device: give cpu or auto", field="device")
+        raise InvalidInput("--device is cuda, but torch finds no CUDA device: give cpu or auto", field="device")
     dtype = config.dtype if config.dtype != "auto" else _default_dtype(device)
     if dtype == "bfloat16" and not _computes_bfloat16(device):
         if device == "cuda":
@@ -63,9 +63,9 @@ def budget_setting(config: ServeConfig, placement: Placement) -> str:
 def use_threads(count: int) -> None:
     """Sets the number of threads that the calling thread computes with, itself included.
 
-    Only the model thread may use more than one. OpenMP counts the helpers of every thread that ever computed. If they
-    outnumber the cores, libgomp lets all of them sleep at each barrier instead of spinning, and a batch of one list
-    takes 1.4 times as long.
+    Only the model thread may use more than one. OpenMP keeps helper threads for every thread that ever computed. If
+    they outnumber the cores, libgomp lets all of them sleep at each barrier instead of spinning, and a batch of one
+    list takes 1.4 times as long.
     """
     torch.get_num_threads()  # torch initialises a thread at its first use and would overwrite an earlier number
     torch.set_num_threads(count)
@@ -79,13 +79,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _default_dtype(device: str) -> str:
-    """bfloat16 if the device multiplies in it. oneDNN accepts it on other processors too, but is slower there."""
+    """bfloat16 if the device has instructions for it. oneDNN accepts it on other processors too, where it is slower."""
     multiplies = _computes_bfloat16(device) if device == "cuda" else _multiplies_bfloat16()
     return "bfloat16" if multiplies else "float32"
 
 
 def _multiplies_bfloat16() -> bool:
-    """Intel has AMX, AMD has AVX-512 BF16 since Zen 4: a list of ten takes 19 ms there, and 52 ms in float32."""
+    """Whether the CPU has AMX or AVX-512 BF16: a list of ten takes 19 ms with it, and 52 ms in float32."""
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 

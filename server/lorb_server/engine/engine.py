@@ -1,4 +1,4 @@
-"""The model thread, and the queue of lists that wait for it.
+"""Scores lists on the model thread, in batches that a scheduler chooses.
 
 Calls wait on asyncio futures. The thread takes whole lists from the scheduler, scores them as one batch and resolves
 their futures on the event loop. On an accelerator the next batch is prepared and launched while one is computed. A
@@ -73,8 +73,8 @@ class Engine:
         self._wake = threading.Condition()  # guards the scheduler, the tasks and the two flags
         self._is_closing = False
         self._is_dead = False
-        self._last_end = -math.inf  # of a batch
-        self._in_progress: list[asyncio.Future[Any]] = []  # that the model thread has taken and not resolved
+        self._last_end = -math.inf  # when the last batch ended
+        self._in_progress: list[asyncio.Future[Any]] = []  # taken by the model thread, not yet resolved
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -93,9 +93,9 @@ class Engine:
             await asyncio.to_thread(self._thread.join, timeout_seconds)
 
     def check_admission(self, call: Call, minimum_tokens: int, *, ignores_deadline: bool = False) -> None:
-        """Raises what `submit` would raise for a list of this call with `minimum_tokens` or more tokens.
+        """Raises Overloaded, DeadlineExceeded or Unavailable if a list of `minimum_tokens` or more will be refused.
 
-        With `ignores_deadline` only the queue's room counts.
+        With `ignores_deadline`, only the queue's room is checked.
         """
         with self._wake:
             self._check_alive()
@@ -109,8 +109,8 @@ class Engine:
 
         Raises Overloaded if the queue is full, DeadlineExceeded if the list cannot be scored in time, and Unavailable
         if the engine is closing. The future raises DeadlineExceeded if the list can no longer be scored in time when
-        its turn comes, and ModelFailed if its pass or the thread fails. It holds the scores of the first k
-        hypotheses, k at least `entry.minimum_hypotheses`.
+        its turn comes, and ModelFailed if its pass or the thread fails. Its result has the scores of the first k
+        hypotheses; k is at least `entry.minimum_hypotheses`.
         """
         future = entry.future = asyncio.get_running_loop().create_future()
         entry.enqueued_at = self._clock()
@@ -138,7 +138,7 @@ class Engine:
 
     def _check_alive(self) -> None:
         if self._is_dead or self._is_closing:
-            raise Unavailable("this server is going down; try another")
+            raise Unavailable("this server is shutting down: try another server")
 
     def _cancel(self, entry: Entry) -> None:
         with self._wake:
@@ -157,7 +157,7 @@ class Engine:
     # The methods below run on the model thread.
 
     def _run(self) -> None:
-        running: Batch | None = None  # launched, its scores not collected
+        running: Batch | None = None  # launched, not yet collected
         try:
             self._prepare()
             while (work := self._next_work(wait=running is None)) is not _Stop.STOP:
@@ -177,7 +177,7 @@ class Engine:
             self._end()
 
     def _next_work(self, *, wait: bool) -> _Task | Batch | _Stop | None:
-        """The next task or batch. If there is none: waits for one, or returns None without `wait`."""
+        """The next task or batch. If there is none, waits for one with `wait`, and returns None without it."""
         with self._wake:
             while not self._is_closing or not wait:
                 if self._tasks:
@@ -225,7 +225,7 @@ class Engine:
         self._call_loop(lambda: resolve(resolutions))
 
     def _end(self) -> None:
-        """Fails all that waits, and reports a death unless the engine was closed."""
+        """Fails everything that waits, and calls `on_death` unless the engine was closed."""
         with self._wake:
             is_expected = self._is_closing
             self._is_dead = True

@@ -85,8 +85,8 @@ class AdapterLoader:
         except Exception as error:
             log_failure(_log, "loading an adapter failed", error, domain=domain, version=version)
             if is_out_of_memory(error):
-                raise Unavailable(f"there is no memory to load {domain}@{version}; it is tried again") from error
-            raise InvalidAdapter(f"loading it raised {type(error).__name__}; the server's log has details") from error
+                raise Unavailable(f"there is no memory to load {domain}@{version}: the server tries again") from error
+            raise InvalidAdapter(f"loading the adapter raised {type(error).__name__}: see the server's log") from error
         return adapter
 
     def _note(self, result: str, domain: str, version: str, started: float, **fields: str) -> None:
@@ -103,8 +103,8 @@ def read_weights(
 ) -> AdapterWeights:
     """The weights of an adapter that was verified before, read, hashed and checked again; blocks.
 
-    The golden lists are not run again: the same weights on the same base give the same scores. Raises the errors of
-    `load_adapter`, and InvalidAdapter if the store now holds other weights under that version.
+    The golden lists are not run again: the same weights on the same base give the same scores. Raises LorbError; it is
+    InvalidAdapter if the store now holds other weights under that version.
     """
     loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base, trusted)
     if loaded.digest != adapter.ref.digest:

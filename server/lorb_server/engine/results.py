@@ -30,19 +30,19 @@ def resolve(resolutions: Sequence[Resolution]) -> None:
             future.set_result(result)
 
 
-# Each call gets an error of its own: a raised exception collects the traceback of whoever raises it.
+# Each call gets an error of its own, because raising an exception adds to its traceback.
 
 
 def queue_full() -> Overloaded:
     """The error of a list that the queue has no room for."""
-    return Overloaded("the queue is full; try again, or accept the first-pass order (DEGRADE)")
+    return Overloaded("the queue is full: try again, or use the fallback policy DEGRADE")
 
 
 def too_late() -> DeadlineExceeded:
     """The error of a list that cannot be scored in time."""
-    return DeadlineExceeded("the list cannot be rescored by its deadline; allow more time, or accept DEGRADE")
+    return DeadlineExceeded("the list cannot be rescored in time: allow more, or use the fallback policy DEGRADE")
 
 
 def thread_died() -> ModelFailed:
     """The error of everything that waits when the model thread ends."""
-    return ModelFailed("the model thread died; the server is going down")
+    return ModelFailed("the model thread died: the server is shutting down")

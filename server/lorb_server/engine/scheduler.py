@@ -1,12 +1,12 @@
-"""Decides which lists may wait for the model and which go into its next batch, from times passed in.
+"""Decides which lists may wait for the model, and which go into its next batch.
 
-A list is one unit: it is scored in one batch. Its deadline is checked on arrival, before tokenisation by a lower bound
-of its tokens, again when its tokens are known, and again before scoring. A list that cannot be ready in time is cut to
-its first hypotheses if its call accepts that, and refused otherwise.
+A list is scored in one batch. Its deadline is checked three times: before tokenisation with a lower bound of its
+tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first hypotheses if
+its call accepts that, and refused otherwise.
 
-Lists of Rescore calls go by earliest deadline. Lists of BatchRescore calls come after them but do not starve: each
-batch that leaves one waiting earns them credit, and a list that the credit covers goes first. Idle lists go when
-nothing else waits.
+Interactive lists are taken by earliest deadline. Lists of batch calls come after them but do not starve: each batch
+that leaves one waiting adds to their credit in tokens, and a list within the credit goes first. Idle lists are taken
+when nothing else waits.
 """
 
 import enum
@@ -18,13 +18,13 @@ from lorb_server.engine.batch import Batch
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 
-BULK_SHARE = 8  # lists of BatchRescore calls get at least 1 of 8 tokens, however many other lists wait
+BULK_SHARE = 8  # lists of BatchRescore calls get at least 1 token of 8, however many other lists wait
 # A domain may use this multiple of the queue's free room: the dynamic threshold of Choudhury and Hahne (1998) for
 # shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. Values 1 to 4 were simulated at two
 # and four times capacity (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the
 # share of a domain with few calls differs.
 FAIR_SHARE = 2
-PROBE_SECONDS = 1.0  # after this idle time a list is scored against the prediction, which may be outdated
+PROBE_SECONDS = 1.0  # after this idle time the prediction may be outdated: one list is scored although predicted late
 
 
 class Admission(enum.Enum):
@@ -42,7 +42,7 @@ class Admission(enum.Enum):
 
 
 class Scheduler:
-    """The bounded queue before the model. Not thread-safe; all times are seconds on the monotonic clock.
+    """The bounded queue before the model. Not thread-safe. Times are passed in, in seconds on the monotonic clock.
 
     Attributes:
         max_batch_tokens: the token budget of a batch of several lists; a single list may exceed it.
@@ -78,9 +78,9 @@ class Scheduler:
     ) -> tuple[Admission, float]:
         """Decides whether a list may wait, and returns the seconds that its pass may take.
 
-        The list has `tokens`, and at least `minimum_tokens` of them must be scored. Before tokenisation both are the
-        lower bound of `minimum_tokens`: a list that this refuses would be refused with its true tokens too. With
-        `ignores_deadline`, as for a list that may be in the score cache, only the queue's room counts.
+        The list has `tokens`, and at least `minimum_tokens` of them must be scored. Before tokenisation, pass a lower
+        bound of `minimum_tokens` as both: a list refused by it would be refused by its true tokens too. With
+        `ignores_deadline`, only the queue's room is checked.
         """
         queue = self._queues[call.priority]
         queue.advance(now)  # the model thread, which removes expired lists, may be asleep
@@ -93,10 +93,10 @@ class Scheduler:
         minimum_seconds = self.cost.seconds(minimum_tokens)
         if minimum_seconds <= fair:
             return Admission.ADMITTED, fair
-        left = call.answer_by - now
-        if left > 0.0 and self._may_probe(now):
+        seconds_left = call.answer_by - now
+        if seconds_left > 0.0 and self._may_probe(now):
             return Admission.PROBE, math.inf
-        is_late = left <= 0.0 or (left <= self._max_queue_seconds and minimum_seconds > free)
+        is_late = seconds_left <= 0.0 or (seconds_left <= self._max_queue_seconds and minimum_seconds > free)
         return (Admission.TOO_LATE if is_late else Admission.QUEUE_FULL), 0.0
 
     def offer(self, entry: Entry, now: float) -> Admission:
@@ -134,7 +134,7 @@ class Scheduler:
     def finish(self, batch: Batch, started: float, now: float, *, read_tokens: int) -> None:
         """Records the end of a batch; its duration improves the predictions.
 
-        `read_tokens` is the number of tokens that the model read; 0 if the duration says nothing.
+        `read_tokens` is the number of tokens that the model read; 0 excludes the batch from the predictions.
         """
         self.cost.observe(read_tokens, now - started)
         if batch.entries:
@@ -170,8 +170,8 @@ class Scheduler:
         seconds_ahead = self.cost.seconds_within_passes(queue.tokens_ahead(bucket_of(answer_by)))
         ahead = self._next_start(now) - now + seconds_ahead
         free = min(answer_by - now, self._max_queue_seconds) - ahead
-        of_domain = self.cost.seconds_within_passes(queue.domain_tokens.get(domain, 0))
-        return free, min(free, FAIR_SHARE * free - of_domain)
+        used = self.cost.seconds_within_passes(queue.domain_tokens.get(domain, 0))
+        return free, min(free, FAIR_SHARE * free - used)
 
     def _next_start(self, now: float) -> float:
         """When a batch taken now would start."""
@@ -181,7 +181,7 @@ class Scheduler:
         return not self._num_running and not self.queued_lists and now - self._free_at >= PROBE_SECONDS
 
     def _cut(self, entry: Entry, seconds: float) -> bool:
-        """Cuts `entry` to the hypotheses that a pass of `seconds` holds; False if they are too few."""
+        """Cuts `entry` to the hypotheses that a pass of `seconds` holds; False if its minimum does not fit."""
         if self.cost.seconds(entry.tokens) <= seconds:
             return True
         if self.cost.seconds(entry.minimum_tokens) > seconds:

@@ -1,7 +1,7 @@
-"""Caches scores by adapter weights and tokens: the traffic of a voice assistant repeats itself.
+"""Caches scores by adapter weights and tokens, because voice assistants hear the same sentences again.
 
 A score depends on the base, the dtype, the adapter's weights, the token and type ids and the scored positions. A
-server has one base and one dtype; the key holds the rest in full, so that two hypotheses never share a key.
+server has one base and one dtype; the key holds the rest in full, so that different inputs never share a key.
 """
 
 import struct

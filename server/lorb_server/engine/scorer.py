@@ -1,4 +1,4 @@
-"""Scores a list: from the score cache where a hypothesis was scored before, the rest by the model."""
+"""Scores a list: takes known scores from the score cache, and has the model score the other hypotheses."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from lorb_server.engine.engine import Engine
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.telemetry.metrics import Metrics
 
-# From this share of cache hits on, a list that the model would score too late may be in the cache as a whole.
+# With at least this share of cache hits, the deadline is not checked before the cache lookup.
 USEFUL_HIT_SHARE = 0.05
 HIT_SHARE_DECAY = 0.99  # weight of a list after each later one: the average covers the last 100 or so
 
@@ -41,7 +41,7 @@ class Scorer:
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
         """Raises Overloaded, DeadlineExceeded or Unavailable if the list will be refused; called before tokenisation.
 
-        While scores are often in the cache, a deadline refuses no list before the cache has been asked.
+        While cache hits are frequent, the deadline is not checked here: the cache may hold the whole list.
         """
         if self._hit_share < USEFUL_HIT_SHARE:
             self._engine.check_admission(call, minimum_tokens)
@@ -51,8 +51,8 @@ class Scorer:
     async def score(self, call: Call) -> Scored:
         """Scores a tokenised list. Cancelling the task takes the list out of the queue.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
-        from being loaded again.
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
+        adapter's weights.
         """
         keys = self._cache.keys(call.adapter.ref.digest, call.hypotheses)
         scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(call.hypotheses)
@@ -64,7 +64,7 @@ class Scorer:
         minimum = _minimum_missing(missing) if call.may_be_partial else len(missing)
         entry = Entry(call, [call.hypotheses[i] for i in missing], minimum, weights)
         result = await self._engine.submit(entry)
-        for i, score in zip(missing, result.scores, strict=False):  # fewer scores if the list was cut
+        for i, score in zip(missing, result.scores, strict=False):  # fewer scores if the engine cut the list
             scores[i] = score
             if keys and math.isfinite(score):
                 self._cache.put(keys[i], score)
@@ -79,14 +79,14 @@ class Scorer:
 
 
 def _minimum_missing(missing: Sequence[int]) -> int:
-    """How many missing hypotheses complete the first MINIMUM_PARTIAL_HYPOTHESES of the list; at least one."""
+    """How many of the missing hypotheses a partial answer needs; at least one."""
     return max(1, sum(i < MINIMUM_PARTIAL_HYPOTHESES for i in missing))
 
 
 def _leading(
     scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float = 0.0, infer_seconds: float = 0.0
 ) -> Scored:
-    """The scores before the first gap. Cached scores behind the gap are dropped and not counted."""
+    """The scores before the first missing one. Cached scores behind it are dropped and not counted."""
     leading: list[float] = []
     for score in scores:
         if score is None:

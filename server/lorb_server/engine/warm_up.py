@@ -1,4 +1,4 @@
-"""The passes before the server reports SERVING: they test the model and teach the scheduler how long a pass takes."""
+"""Runs the first passes, before the server reports SERVING: they test the model and train the cost model."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.setting import flag
 
-TYPICAL_WORDS = 16
+TYPICAL_WORDS = 16  # of a hypothesis
 
 
 def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "max_batch_tokens") -> None:
@@ -19,7 +19,7 @@ def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "m
     longest = model.base.text_encoder.max_tokens
     if max_batch_tokens < longest:
         raise InvalidInput(
-            f"{flag(setting)} is {max_batch_tokens}, and one hypothesis may have {longest} tokens on base "
+            f"{flag(setting)} is {max_batch_tokens}, but one hypothesis may have {longest} tokens on base "
             f"{model.base.name}: give {longest} or more",
             field=setting,
         )
@@ -37,8 +37,8 @@ def warm_up(
     """
     row, longest = _encode(model, TYPICAL_WORDS, model.base.text_encoder.max_tokens)
     _score(model, [longest] * (max_batch_tokens // longest.num_tokens))
-    for share in (16, 4, 1):
-        rows = [row] * max(1, max_batch_tokens // share // row.num_tokens)
+    for divisor in (16, 4, 1):
+        rows = [row] * max(1, max_batch_tokens // divisor // row.num_tokens)
         _score(model, rows)
         started = clock()
         _score(model, rows)

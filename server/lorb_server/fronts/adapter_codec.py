@@ -49,8 +49,8 @@ class AdapterNumbers:
 def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
     """A route with its adapters.
 
-    `state` is the number of the engine's state at the time of the route. `is_fixed` says that the route is the same for
-    every routing key while that state lasts.
+    `state` is the number of the engine's state when the route was chosen. `is_fixed` says that in this state the route
+    is the same for every routing key.
     """
     parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
     adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
@@ -58,7 +58,7 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
 
 
 def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
-    """The route, its state, and whether it is fixed. `known` records an adapter under its number.
+    """The route, its state, and whether it is fixed. `known` returns the handle to use for a decoded adapter.
 
     Raises ProtocolError if the bytes are not an encoded route.
     """

@@ -1,4 +1,4 @@
-"""One end of the socket between a front and the engine process: receives frames, sends frames in few writes."""
+"""One end of the socket between a front and the engine process: receives frames, and sends many in one write."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A front's end of the connection to the engine process: settings, routes and scores."""
+"""A front's end of the connection to the engine process, which it asks for settings, routes and scores."""
 
 import asyncio
 import json
@@ -19,16 +19,16 @@ from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# A queue reported as full counts as full for this long, so that texts are not tokenised in vain.
+# For this long, a queue reported as full counts as full: lists are refused before tokenisation.
 FULL_SECONDS = 0.005
 
 
 class EngineLink:
-    """Scoring and routing by the engine process. Belongs to the event loop.
+    """Has lists scored and routed by the engine process. Belongs to the event loop.
 
     Attributes:
         hello: resolved with the front's settings.
-        drained: resolved when this front is to finish, with the grace time in seconds.
+        drained: resolved when the engine tells this front to finish, with the grace time in seconds.
         lost: resolved when the connection has ended.
     """
 
@@ -55,23 +55,23 @@ class EngineLink:
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
         """Raises Unavailable if the engine process is gone, and Overloaded if its queue was full just now.
 
-        The engine process alone knows whether a list of `minimum_tokens` meets its deadline; it decides in `score`.
+        Only the engine process can tell whether a list of `minimum_tokens` meets its deadline: `score` asks it.
         """
         if self.connection.is_closed:
-            raise _gone()
+            raise _engine_gone()
         full_until = self._full_until.get((call.adapter.ref.domain, call.priority), 0.0)
         if self.connection.is_full or full_until > self._loop.time():
-            raise Overloaded("the queue is full; try again, or accept the first-pass order (DEGRADE)")
+            raise Overloaded("the queue is full: try again, or use the fallback policy DEGRADE")
 
     async def score(self, call: Call) -> Scored:
-        """Has a tokenised list scored by the engine process.
+        """Sends a tokenised list to the engine process, which scores it.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the error that kept the adapter's weights
-        from being loaded again.
+        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
+        adapter's weights.
         """
         number = self._numbers.get(call.adapter.ref)
         if number is None:
-            raise _forgotten()
+            raise _adapter_forgotten()
         try:
             scored: Scored = await self._ask(Kind.SUBMIT, encode_job(call, number))
         except Overloaded:
@@ -111,9 +111,9 @@ class EngineLink:
         self.connection.send(Kind.MEASURED, 0, encode_samples(samples_of(self._metrics.registry)))
 
     async def _ask(self, kind: Kind, body: bytes) -> Any:  # noqa: ANN401
-        """The engine's answer to a frame. If the caller is cancelled, the engine is told so."""
+        """Sends a frame and returns the engine's answer. If the caller is cancelled, cancels the job in the engine."""
         if self.connection.is_closed:
-            raise _gone()
+            raise _engine_gone()
         number = next(self._next)
         answer = self._waiting[number] = self._loop.create_future()
         self.connection.send(kind, number, body)
@@ -128,11 +128,11 @@ class EngineLink:
     def _receive(self, kind: Kind, number: int, body: bytes) -> None:
         match kind:
             case Kind.SCORED:
-                self._settle(number, decode_scored(body))
+                self._resolve(number, decode_scored(body))
             case Kind.FAILED:
                 self._fail(number, decode_error(body))
             case Kind.ROUTED:
-                self._settle(number, decode_route(body, self._note_adapter))
+                self._resolve(number, decode_route(body, self._note_adapter))
             case Kind.STATE:
                 self._follow(EngineState.decode(body))
             case Kind.DOMAINS_SERVED:
@@ -147,7 +147,7 @@ class EngineLink:
             case _:
                 raise ProtocolError(f"unexpected {kind.name} frame from the engine")
 
-    def _settle(self, number: int, result: object) -> None:
+    def _resolve(self, number: int, result: object) -> None:
         answer = self._waiting.get(number)
         if answer is not None and not answer.done():  # else the call was cancelled
             answer.set_result(result)
@@ -158,7 +158,7 @@ class EngineLink:
             answer.set_exception(error)
 
     def _note_adapter(self, number: int, adapter: AdapterHandle) -> AdapterHandle:
-        """The one handle of each adapter, however often the engine sends it."""
+        """Records an adapter under its number. Returns the same handle each time the engine sends it."""
         known = self._adapters.setdefault(number, adapter)
         self._numbers[known.ref] = number
         if len(self._adapters) > MAX_NUMBERED_ADAPTERS:
@@ -186,12 +186,12 @@ class EngineLink:
             self.lost.set_result(None)
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(_gone())
+                answer.set_exception(_engine_gone())
 
 
-def _gone() -> Unavailable:
+def _engine_gone() -> Unavailable:
     return Unavailable("this server's engine process is gone: try another server")
 
 
-def _forgotten() -> Unavailable:
+def _adapter_forgotten() -> Unavailable:
     return Unavailable("this server no longer knows the adapter of this call: try again")

@@ -18,8 +18,8 @@ from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.logs import configure_logs, log_event_loop_error, log_uncaught_errors
 from lorb_server.telemetry.metrics import Metrics
 
-LOST_GRACE_SECONDS = 1.0  # for calls that are being answered when the engine process ends
-_FAREWELL_SECONDS = 1.0
+LOST_GRACE_SECONDS = 1.0  # for calls in flight when the engine process ends
+_CLOSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def _serve(to_engine: socket.socket) -> int:
         link.say_ready(await server.listen())
     except LorbError as error:
         link.say_refused(error)
-        await _part(link)
+        await _close_link(link)
         return 2
     await asyncio.wait((link.drained, link.lost), return_when=asyncio.FIRST_COMPLETED)
     health.close()
@@ -60,14 +60,14 @@ async def _serve(to_engine: socket.socket) -> int:
         return 1
     await server.stop(link.drained.result())
     link.report()
-    await _part(link)
+    await _close_link(link)
     return 0
 
 
-async def _part(link: EngineLink) -> None:
+async def _close_link(link: EngineLink) -> None:
     """Closes the connection after the engine has read everything, or after a timeout."""
     link.connection.close()
-    await asyncio.wait((link.lost,), timeout=_FAREWELL_SECONDS)
+    await asyncio.wait((link.lost,), timeout=_CLOSE_SECONDS)
 
 
 if __name__ == "__main__":

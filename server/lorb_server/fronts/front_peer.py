@@ -20,7 +20,7 @@ from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_jo
 from lorb_server.fronts.samples import Samples, decode_samples
 from lorb_server.rpc.errors import internal_error
 
-# More lists than a queue usually holds. A front with this many jobs has to wait.
+# More lists than a queue usually holds. The engine stops reading from a front with this many jobs.
 MAX_JOBS = 8192
 
 _log = logging.getLogger(__name__)
@@ -36,12 +36,13 @@ class FrontsRouting(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the engine process serves all fronts with.
+class EngineServices:
+    """What the engine process offers to all fronts.
 
     Attributes:
-        scoring, routing: those of this process.
-        numbers: the numbers of adapters.
+        scoring: scores lists.
+        routing: chooses adapters.
+        numbers: the number of each adapter, by which the fronts refer to it.
         state: returns the current state.
         internal_errors: counts jobs that failed with an unexpected error.
     """
@@ -53,7 +54,7 @@ class Desk:
     internal_errors: Counter
 
 
-class _Turn:
+class _Broadcast:
     """An event that can be set many times; each time, it wakes all waiters."""
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class _Turn:
     async def wait(self) -> None:
         await self._event.wait()
 
-    def pass_on(self) -> None:
+    def notify_all(self) -> None:
         event, self._event = self._event, asyncio.Event()
         event.set()
 
@@ -75,51 +76,51 @@ class FrontPeer:
         samples: the last samples of the front's metrics.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, services: EngineServices) -> None:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(self._receive, on_close=self._end, on_room=self._catch_up)
         self.ready: asyncio.Future[int] = self._loop.create_future()
         self.samples: Samples = {}
-        self._desk = desk
+        self._services = services
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._is_paused = False
-        self._seen = -1
-        self._heard = _Turn()
+        self._seen_state = -1
+        self._news = _Broadcast()
         self._ended = asyncio.Event()
 
-    def greet(self, settings: dict[str, Any]) -> None:
+    def send_settings(self, settings: dict[str, Any]) -> None:
         """Sends the settings and the state that the front needs before it listens."""
         self.connection.send(Kind.HELLO, 0, json.dumps(settings).encode())
-        self.tell_state()
+        self.send_state()
 
-    def tell_state(self) -> None:
+    def send_state(self) -> None:
         """Sends the engine's state. A front that reads too slowly gets the latest one when it has caught up."""
         if not self.connection.is_full:
-            state = self._desk.state()
+            state = self._services.state()
             self.connection.send(Kind.STATE, state.number, state.encode())
 
-    async def settled(self, state_number: int) -> None:
-        """Returns when the front follows this state or a later one, or has ended."""
-        while self._seen < state_number and not self._ended.is_set():
-            await self._heard.wait()
+    async def wait_for_state(self, state_number: int) -> None:
+        """Waits until the front follows this state or a later one, or has ended."""
+        while self._seen_state < state_number and not self._ended.is_set():
+            await self._news.wait()
 
-    def ask_samples(self) -> None:
+    def request_samples(self) -> None:
         """Asks for the samples of the front's metrics."""
         if not self.connection.is_full:
             self.connection.send(Kind.MEASURE, 0)
 
-    async def measured(self) -> None:
-        """Asks for samples, and returns when they have arrived or the front has ended."""
+    async def fetch_samples(self) -> None:
+        """Asks for samples, and waits until they have arrived or the front has ended."""
         before = self.samples
-        self.ask_samples()
+        self.request_samples()
         while self.samples is before and not self._ended.is_set():
-            await self._heard.wait()
+            await self._news.wait()
 
     def drain(self, grace_seconds: float) -> None:
         """Tells the front to finish its calls in flight and to exit."""
         self.connection.send(Kind.DRAIN, round(grace_seconds * 1000))
 
-    async def part(self, timeout_seconds: float) -> None:
+    async def close_after_exit(self, timeout_seconds: float) -> None:
         """Reads the last frames of a front that has exited, then closes the connection."""
         try:
             await asyncio.wait_for(self._ended.wait(), timeout_seconds)
@@ -147,18 +148,18 @@ class FrontPeer:
                 domain, routing_key = json.loads(body)
                 self._run(number, self._route(number, domain, routing_key))
             case Kind.DOMAINS:
-                domains = json.dumps(list(self._desk.routing.served_domains())).encode()
+                domains = json.dumps(list(self._services.routing.served_domains())).encode()
                 self.connection.send(Kind.DOMAINS_SERVED, number, domains)
             case Kind.WITHDRAW:
-                adapter = self._desk.numbers.get(number)
+                adapter = self._services.numbers.get(number)
                 if adapter is not None:
-                    self._desk.routing.withdraw_canary(adapter, body.decode(errors="replace"))
+                    self._services.routing.withdraw_canary(adapter, body.decode(errors="replace"))
             case Kind.STATE_SEEN:
-                self._seen = number
-                self._heard.pass_on()
+                self._seen_state = number
+                self._news.notify_all()
             case Kind.MEASURED:
                 self.samples = decode_samples(body)
-                self._heard.pass_on()
+                self._news.notify_all()
             case Kind.READY:
                 self._answer_ready(lambda: self.ready.set_result(number))
             case Kind.REFUSED:
@@ -168,7 +169,7 @@ class FrontPeer:
                 raise ProtocolError(f"unexpected {kind.name} frame from a front")
 
     def _submit(self, number: int, body: bytes) -> None:
-        adapter = self._desk.numbers.get(adapter_number(body))
+        adapter = self._services.numbers.get(adapter_number(body))
         if adapter is None:
             self._fail(number, Unavailable("this server no longer knows the adapter of this call: try again"))
         else:
@@ -188,25 +189,25 @@ class FrontPeer:
 
     async def _score(self, number: int, job: Call) -> None:
         try:
-            scored = await self._desk.scoring.score(job)
+            scored = await self._services.scoring.score(job)
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, internal_error(error, "score", self._desk.internal_errors))
+            self._fail(number, internal_error(error, "score", self._services.internal_errors))
         else:
             self.connection.send(Kind.SCORED, number, encode_scored(scored))
 
     async def _route(self, number: int, domain: str, routing_key: str) -> None:
-        routing = self._desk.routing
+        routing = self._services.routing
         try:
             route = await routing.route(domain, routing_key)
         except LorbError as error:
             self._fail(number, error)
         except Exception as error:
-            self._fail(number, internal_error(error, "route", self._desk.internal_errors))
+            self._fail(number, internal_error(error, "route", self._services.internal_errors))
         else:  # no await between the route and the state's number, so both belong to the same state
             is_fixed = not routing.depends_on_key(domain)
-            answer = encode_route(route, self._desk.numbers, state=self._desk.state().number, is_fixed=is_fixed)
+            answer = encode_route(route, self._services.numbers, state=self._services.state().number, is_fixed=is_fixed)
             self.connection.send(Kind.ROUTED, number, answer)
 
     def _fail(self, number: int, error: LorbError) -> None:
@@ -217,11 +218,11 @@ class FrontPeer:
             answer()
 
     def _catch_up(self) -> None:
-        self.tell_state()
+        self.send_state()
         self._regulate()
 
     def _regulate(self) -> None:
-        """Reads no more from a front that does not read its answers, or has too many jobs in progress."""
+        """Pauses reading from a front that does not read its answers, or has too many jobs; else resumes it."""
         must_wait = self.connection.is_full or len(self._jobs) >= MAX_JOBS
         if must_wait and not self._is_paused:
             self.connection.pause_reading()
@@ -233,7 +234,7 @@ class FrontPeer:
         for task in self._jobs.values():
             task.cancel()
         self._ended.set()
-        self._heard.pass_on()
+        self._news.notify_all()
         if not self.ready.done():
             self.ready.set_exception(Unavailable("a front process ended before it served"))
             self.ready.exception()  # mark the error as retrieved: nobody may be waiting for it

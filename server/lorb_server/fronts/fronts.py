@@ -1,4 +1,4 @@
-"""Starts the front processes of a server, restarts them, tells them of changes, and drains them."""
+"""Starts the front processes of a server, restarts them, informs them of changes, and drains them."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from lorb_server.call import ListScorer
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_state import EngineState
-from lorb_server.fronts.front_peer import Desk, FrontPeer, FrontsRouting
+from lorb_server.fronts.front_peer import EngineServices, FrontPeer, FrontsRouting
 from lorb_server.fronts.restarts import Restarts
 from lorb_server.fronts.samples import Samples, total
 from lorb_server.fronts.settings import FrontSettings
@@ -22,8 +22,9 @@ from lorb_server.fronts.shared_port import SharedPort
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-MEASURE_SECONDS = 1.0  # interval between samples of the fronts' metrics; a killed front loses this much
-SETTLE_SECONDS = 1.0
+# Interval between samples of the fronts' metrics. A killed front loses the counts since its last sample.
+MEASURE_SECONDS = 1.0
+STATE_WAIT_SECONDS = 1.0
 _EXIT_SECONDS = 5.0  # a front that has not exited this long after its grace time is killed
 
 _log = logging.getLogger(__name__)
@@ -51,11 +52,11 @@ class Fronts:
         self._metrics = metrics
         self._health = health
         self._on_failure = on_failure
-        self._desk = Desk(scoring, routing, AdapterNumbers(), self._state, metrics.internal_errors)
+        self._services = EngineServices(scoring, routing, AdapterNumbers(), self._state, metrics.internal_errors)
         self._state_number = 0
-        self._lives: dict[int, tuple[asyncio.subprocess.Process, FrontPeer]] = {}  # by slot
-        self._gone: Samples = {}  # the last samples of the fronts that have ended
-        self._keepers: list[asyncio.Task[None]] = []
+        self._running: dict[int, tuple[asyncio.subprocess.Process, FrontPeer]] = {}  # by slot
+        self._ended_samples: Samples = {}  # the last samples of the fronts that have ended
+        self._supervisors: list[asyncio.Task[None]] = []
         self._measuring: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._port: SharedPort | None = None
@@ -66,24 +67,24 @@ class Fronts:
         self._port = SharedPort(self._config.host, self._config.port)
         self._config = replace(self._config, port=self._port.port)
         first_ready = [loop.create_future() for _ in range(self._config.front_processes)]
-        self._keepers = [loop.create_task(self._keep(slot, ready)) for slot, ready in enumerate(first_ready)]
-        self._measuring = loop.create_task(self._measure_often())
+        self._supervisors = [loop.create_task(self._supervise(slot, ready)) for slot, ready in enumerate(first_ready)]
+        self._measuring = loop.create_task(self._measure_forever())
         await asyncio.gather(*first_ready)
         return self._port.port
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, waits up to `grace_seconds` for those in flight, and ends all fronts."""
         self._stopping.set()
-        for process, peer in self._lives.values():
+        for process, peer in self._running.values():
             if peer.is_ready:
                 peer.drain(grace_seconds)
             else:
                 _kill(process)
-        if self._keepers:
-            await asyncio.wait(self._keepers, timeout=grace_seconds + _EXIT_SECONDS)
-            for process, _ in self._lives.values():
+        if self._supervisors:
+            await asyncio.wait(self._supervisors, timeout=grace_seconds + _EXIT_SECONDS)
+            for process, _ in self._running.values():
                 _kill(process)
-            await asyncio.gather(*self._keepers)
+            await asyncio.gather(*self._supervisors)
         if self._measuring is not None:
             self._measuring.cancel()
         if self._port is not None:
@@ -92,20 +93,20 @@ class Fronts:
     def note_change(self) -> None:
         """Tells the fronts that health or the registry has changed."""
         self._state_number += 1
-        for _, peer in self._lives.values():
-            peer.tell_state()
+        for _, peer in self._running.values():
+            peer.send_state()
 
-    async def settle(self) -> None:
-        """Returns when all fronts follow the current state, or after SETTLE_SECONDS."""
-        waits = [asyncio.ensure_future(peer.settled(self._state_number)) for _, peer in self._lives.values()]
+    async def wait_for_state(self) -> None:
+        """Waits until all fronts follow the current state, at most STATE_WAIT_SECONDS."""
+        waits = [asyncio.ensure_future(peer.wait_for_state(self._state_number)) for _, peer in self._running.values()]
         if waits:
-            _, late = await asyncio.wait(waits, timeout=SETTLE_SECONDS)
+            _, late = await asyncio.wait(waits, timeout=STATE_WAIT_SECONDS)
             for each in late:
                 each.cancel()
 
     async def measure(self) -> Samples:
-        """The sum of the fronts' samples as of now; of a front that does not answer in time, the last ones."""
-        waits = [asyncio.ensure_future(peer.measured()) for _, peer in self._lives.values()]
+        """The sum of the fronts' current samples; a front that does not answer in time counts with its last ones."""
+        waits = [asyncio.ensure_future(peer.fetch_samples()) for _, peer in self._running.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)
             for each in late:
@@ -114,26 +115,26 @@ class Fronts:
 
     def samples(self) -> Samples:
         """The sum of the last samples of all fronts, ended ones included. May be called on any thread."""
-        return total([self._gone, *(peer.samples for _, peer in list(self._lives.values()))])
+        return total([self._ended_samples, *(peer.samples for _, peer in list(self._running.values()))])
 
     @property
     def process_ids(self) -> list[int]:
         """The process ids of the running fronts, by slot."""
-        return [process.pid for _, (process, _) in sorted(self._lives.items())]
+        return [process.pid for _, (process, _) in sorted(self._running.items())]
 
     @property
     def num_jobs(self) -> int:
         """How many of the fronts' jobs and questions are in progress."""
-        return sum(peer.num_jobs for _, peer in self._lives.values())
+        return sum(peer.num_jobs for _, peer in self._running.values())
 
     def _state(self) -> EngineState:
         return EngineState(self._state_number, self._health.serving, self._health.has_served)
 
-    async def _keep(self, slot: int, first_ready: asyncio.Future[int]) -> None:
+    async def _supervise(self, slot: int, first_ready: asyncio.Future[int]) -> None:
         """Keeps one front running until `stop`."""
         restarts = Restarts()
         while True:
-            status = await self._live(slot, first_ready)
+            status = await self._run_front(slot, first_ready)
             if self._stopping.is_set():
                 return
             self._metrics.front_restarts.inc()
@@ -147,34 +148,34 @@ class Fronts:
             if self._stopping.is_set():
                 return
 
-    async def _live(self, slot: int, first_ready: asyncio.Future[int]) -> int | str:
+    async def _run_front(self, slot: int, first_ready: asyncio.Future[int]) -> int | str:
         """Runs one front from start to end. Returns its exit status, or the reason that it could not be started."""
-        peer = FrontPeer(self._desk)
-        peer.ready.add_done_callback(lambda ready: _pass_on(ready, first_ready))
+        peer = FrontPeer(self._services)
+        peer.ready.add_done_callback(lambda ready: _copy_result(ready, first_ready))
         try:
             process = await _start(peer)
         except OSError as error:
-            _pass_on_error(Unavailable(f"a front process cannot be started: {error.strerror}"), first_ready)
+            _copy_error(Unavailable(f"a front process cannot be started: {error.strerror}"), first_ready)
             return str(error.strerror)
-        self._lives[slot] = process, peer
+        self._running[slot] = process, peer
         self._metrics.watch_fronts(self._num_ready)
-        peer.greet(FrontSettings(slot, self._config, self._base, self._text_encoder).to_json())
+        peer.send_settings(FrontSettings(slot, self._config, self._base, self._text_encoder).to_json())
         if self._stopping.is_set():
             _kill(process)
         status = await process.wait()
-        await peer.part(_EXIT_SECONDS)
-        del self._lives[slot]
-        self._gone = total([self._gone, peer.samples])
+        await peer.close_after_exit(_EXIT_SECONDS)
+        del self._running[slot]
+        self._ended_samples = total([self._ended_samples, peer.samples])
         return status
 
     def _num_ready(self) -> float:
-        return float(sum(peer.is_ready for _, peer in list(self._lives.values())))
+        return float(sum(peer.is_ready for _, peer in list(self._running.values())))
 
-    async def _measure_often(self) -> None:
+    async def _measure_forever(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_SECONDS)
-            for _, peer in self._lives.values():
-                peer.ask_samples()
+            for _, peer in self._running.values():
+                peer.request_samples()
 
 
 async def _start(peer: FrontPeer) -> asyncio.subprocess.Process:
@@ -204,14 +205,14 @@ async def _pause(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _pass_on(ready: asyncio.Future[int], to: asyncio.Future[int]) -> None:
+def _copy_result(ready: asyncio.Future[int], to: asyncio.Future[int]) -> None:
     error = ready.exception()
     if error is not None:
-        _pass_on_error(error, to)
+        _copy_error(error, to)
     elif not to.done():
         to.set_result(ready.result())
 
 
-def _pass_on_error(error: BaseException, to: asyncio.Future[int]) -> None:
+def _copy_error(error: BaseException, to: asyncio.Future[int]) -> None:
     if not to.done():
         to.set_exception(error)

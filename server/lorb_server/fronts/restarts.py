@@ -3,7 +3,7 @@
 from collections import deque
 
 WINDOW_SECONDS = 60.0
-MAX_DEATHS = 8  # in the window; the pauses between them add up to about 12 s
+MAX_DEATHS = 8  # within the window; the pauses between them add up to 11 s
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 

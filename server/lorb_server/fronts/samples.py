@@ -1,4 +1,4 @@
-"""The samples of a process's metrics: collected, encoded, decoded and added up."""
+"""Collects, encodes, decodes and adds up the samples of a process's metrics."""
 
 import json
 from collections import Counter
@@ -13,9 +13,9 @@ Labels = tuple[tuple[str, str], ...]
 SampleKey = tuple[str, str, Labels]  # family, sample name, labels by name
 Samples = Mapping[SampleKey, float]
 
-_ADDED_UP = ("counter", "histogram", "summary")  # gauges of a front are not used
-_OF_THE_PROCESS = "process_"  # only the engine process reports these
-_TIME_OF_BIRTH = "_created"
+_SUMMED_TYPES = ("counter", "histogram", "summary")  # gauges of a front are not used
+_PROCESS_PREFIX = "process_"  # only the engine process reports these
+_CREATED_SUFFIX = "_created"
 
 
 def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
@@ -23,9 +23,9 @@ def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
     return {
         (family.name, sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in registry.collect()
-        if family.type in _ADDED_UP and not family.name.startswith(_OF_THE_PROCESS)
+        if family.type in _SUMMED_TYPES and not family.name.startswith(_PROCESS_PREFIX)
         for sample in family.samples
-        if not sample.name.endswith(_TIME_OF_BIRTH)
+        if not sample.name.endswith(_CREATED_SUFFIX)
     }
 
 

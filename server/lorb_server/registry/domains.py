@@ -37,7 +37,7 @@ class Domains:
         return self._domains.get(name, _EMPTY)
 
     def replace(self, name: str, snapshot: DomainSnapshot) -> None:
-        """Replaces a domain's snapshot. Nothing else changes what serves."""
+        """Replaces a domain's snapshot."""
         before = self.get(name)
         self._domains[name] = snapshot
         self._publish_change(name, before, snapshot)

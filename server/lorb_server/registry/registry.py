@@ -1,7 +1,7 @@
 """Keeps the adapter versions that serve in step with the store.
 
 A version serves only after it has been verified, put on the device and found to reproduce its golden scores. A refused
-version is remembered with its reason and verified again when the store changes; until then the version before serves.
+version is remembered with its reason and verified again when the store changes; until then the previous version serves.
 A version that does not fit on the device, or is not to be preloaded, is loaded by the first call that needs it.
 """
 
@@ -34,7 +34,7 @@ class WeightsCache(Protocol):
         """Whether one more adapter fits without evicting another."""
 
     def drop(self, adapter: AdapterHandle) -> None:
-        """Frees the weights of an adapter that serves no more."""
+        """Frees the weights of an adapter that no longer serves."""
 
 
 class Registry:
@@ -139,14 +139,14 @@ class Registry:
             await self._verification.verify(domain, version)
 
     async def unload(self, domain: str, version: str) -> None:
-        """Drops a version until a later refresh requests it. Raises InvalidInput if an alias serves it."""
+        """Drops a version until a refresh requests it. Raises LorbError if it is not loaded or an alias serves it."""
         async with self._lock:
             if domain not in self.domains.by_name:
                 raise UnknownDomain(f"no domain {domain!r} here", field="domain")
             self.domains.replace(domain, self.domains.get(domain).without_version(domain, version))
 
     async def close(self) -> None:
-        """Cancels the verifications that run."""
+        """Cancels the verifications in progress."""
         await self._verification.close()
 
     def _reset(self) -> None:
@@ -183,7 +183,7 @@ class Registry:
             after = before.with_reading(domain, allow_pinned_versions=self._allow_pinned_versions)
             if after != before:
                 self.domains.replace(name, after)
-            await asyncio.sleep(0)  # calls get their turn between thousands of domains
+            await asyncio.sleep(0)  # lets calls run between thousands of domains
 
     async def _load_requested(
         self, reading: StoreReading

@@ -1,4 +1,4 @@
-"""Chooses the adapters of a call from the domain that it names, and the callers that a canary serves."""
+"""Chooses the adapters of each call from its domain, and the calls that a canary answers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _HASH_RANGE = 2**64
 
 
 class Routing(Protocol):
-    """What admits calls: the Registry, or in a front process `lorb_server.fronts.engine_link.EngineLink`."""
+    """Chooses the adapters of calls: the Registry, or in a front process an EngineLink."""
 
     async def route(self, domain: str, routing_key: str) -> Route:
         """The adapters for a call to `domain`. Raises InvalidInput, UnknownDomain or UnknownVersion."""
@@ -42,7 +42,7 @@ class Router:
         base_adapter: AdapterHandle | None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`draw` returns a number from 0 to 1, which decides for calls without a routing key."""
+        """`draw` returns a random number from 0 to 1, which decides for calls without a routing key."""
         self._domains = domains
         self._verification = verification
         self._metrics = metrics
@@ -82,15 +82,15 @@ class Router:
         selector = DomainSelector.parse(domain or self._default())
         if selector.version is not None and not self._allow_pinned_versions:
             raise InvalidInput(
-                f"domain {domain!r} asks for a version: this server takes a name or name@alias "
-                "(--allow-pinned-versions)",
+                f"domain {domain!r} asks for a version: send a name or name@alias, or start the server with "
+                "--allow-pinned-versions",
                 field="domain",
             )
         return selector
 
     def _default(self) -> str:
         if not self._default_domain:
-            raise InvalidInput("domain is empty, and this server has no default: name one", field="domain")
+            raise InvalidInput("domain is empty, and this server has no default: name a domain", field="domain")
         return self._default_domain
 
     def _base(self) -> AdapterHandle:
@@ -133,7 +133,7 @@ class Router:
 def is_in_share(domain: str, key: str, share: float) -> bool:
     """Whether calls with the routing key `key` are in the `share` (0 to 1) of the domain's calls.
 
-    A key stays on its side: it depends on a hash of domain and key alone, and a larger share includes every key of a
+    The decision depends only on the share and on a hash of domain and key. A larger share includes every key of a
     smaller one. Different domains split the same keys differently.
     """
     digest = sha256(f"{domain}\0{key}".encode()).digest()

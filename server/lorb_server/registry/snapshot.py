@@ -1,4 +1,4 @@
-"""One domain as it serves, as an immutable snapshot: a call keeps the adapter that it was admitted with."""
+"""Immutable snapshots of a domain: a call keeps the adapter that it was admitted with."""
 
 import enum
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ class DomainSnapshot:
         return version
 
     def not_served(self, selector: DomainSelector) -> LorbError:
-        """The error for a selector that nothing serves, with the reason if it is known."""
+        """The error for a selector that no version serves, with the reason if it is known."""
         alias = selector.alias or STABLE
         reason = self.refused.get(selector.version or self.store_aliases.get(alias, ""), "")
         why = f"{reason}; see ListAdapters" if reason else "see ListAdapters"
@@ -96,7 +96,7 @@ class DomainSnapshot:
         return after._with_requested(rollback, pinned)._with_aliases()._without_unused()
 
     def with_verified(self, version: str, adapter: AdapterHandle) -> "DomainSnapshot":
-        """A copy in which a version can serve."""
+        """A copy with a verified version, which can serve."""
         return replace(self.without_refusal(version), loaded={**self.loaded, version: adapter})._with_aliases()
 
     def with_refused(self, version: str, reason: str) -> "DomainSnapshot":
@@ -117,7 +117,7 @@ class DomainSnapshot:
         return replace(self, withdrawn={})
 
     def without_version(self, domain: str, version: str) -> "DomainSnapshot":
-        """A copy in which a version is not loaded. Raises InvalidInput if an alias serves it."""
+        """A copy without a loaded version. Raises InvalidInput if an alias serves it, UnknownVersion if not loaded."""
         serving = sorted(alias for alias, target in self.aliases.items() if target == version)
         if serving:
             raise InvalidInput(
@@ -152,7 +152,7 @@ class DomainSnapshot:
         return replace(self, aliases={alias: version for alias, version in served.items() if version})
 
     def _served_version(self, alias: str, target: str) -> str:
-        """The alias's target; while the target is not loaded, the loaded version before; "" if it is refused."""
+        """The alias's target. If it is not loaded: the current version if loaded, else "" for a refused target."""
         current = self.aliases.get(alias, "")
         if target not in self.loaded and current in self.loaded:
             return current
@@ -161,7 +161,7 @@ class DomainSnapshot:
     def _without_unused(self) -> "DomainSnapshot":
         """Drops adapters that are neither requested nor served."""
         used = {*self.requested, *self.aliases.values()}
-        return replace(self, loaded={version: one for version, one in self.loaded.items() if version in used})
+        return replace(self, loaded={version: adapter for version, adapter in self.loaded.items() if version in used})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class AdapterCatalogue(Protocol):
         """Names that may be domains."""
 
     def change_token(self, domain: str) -> str | None:
-        """A token that changes when the domain changes; None if only a reading can tell."""
+        """A token that changes when the domain changes; None if the store has none."""
 
     def versions(self, domain: str) -> Iterable[str]:
         """A domain's versions."""
@@ -85,7 +85,7 @@ def read_store(
 
 
 def _versions(read: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The versions; none if the folder is not a domain: without versions, a link, or a file."""
+    """The versions; none if the name is not a domain but an empty folder, a link or a file."""
     try:
         return tuple(read())
     except (UnknownDomain, InvalidAdapter):

@@ -1,4 +1,4 @@
-"""Verifies adapter versions before they serve: each once, however many callers wait, and refusals are remembered.
+"""Verifies adapter versions before they serve, once for all callers that wait, and remembers refusals.
 
 `engine/loader.py` does the verification itself: it checks and reads the files (`store/verified_loading.py` in
 lorb_adapters), puts the weights on the device and reproduces the golden scores.
@@ -32,7 +32,7 @@ class Verification:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` verifies a version and puts it on the device. It raises the LorbError that says why it cannot."""
+        """`load` verifies a version and puts it on the device. It raises LorbError if it cannot."""
         self.generation = -1
         self._domains = domains
         self._load = load
@@ -85,7 +85,7 @@ class Verification:
         }
 
     async def close(self) -> None:
-        """Cancels the verifications that run."""
+        """Cancels the verifications in progress."""
         await self._loads.close()
 
     async def _verify(self, domain: str, version: str) -> AdapterHandle:

@@ -50,11 +50,10 @@ class Rescorer:
         self._tracing = tracing
 
     async def rescore(self, call: RescoreCall) -> Ranked:
-        """The list in its new order, by `call.answer_by`.
+        """Returns the list in its new order, no later than `call.answer_by`.
 
-        Raises under the FAIL policy Overloaded, DeadlineExceeded or ModelFailed if the list cannot be rescored. Raises
-        under either policy ModelFailed if the model failed, and the error that kept the adapter's weights from being
-        loaded again.
+        Under the FAIL policy, raises Overloaded, DeadlineExceeded or ModelFailed if the list cannot be rescored. Under
+        either policy, raises ModelFailed if the model fails, or the LorbError of a failed reload of adapter weights.
         """
         if len(call.distinct) == 1:
             return self._answer_rescored(call, rank_single_text(call.nbest, call.options), Scored((), 0.0, 0.0))
@@ -89,7 +88,7 @@ class Rescorer:
                 call.scored_at = asyncio.get_running_loop().time()
         except TimeoutError:
             late = DeadlineExceeded(
-                "the deadline came before the list was rescored; allow more time, or accept DEGRADE"
+                "the deadline passed before the list was rescored: allow more time, or use the fallback policy DEGRADE"
             )
             return self._answer_first_pass(call, FallbackReason.DEADLINE, late)
         except DeadlineExceeded as error:
@@ -98,13 +97,13 @@ class Rescorer:
             return self._answer_first_pass(call, FallbackReason.QUEUE_FULL, error)
         except ModelFailed as error:
             raise _AdapterFailed(error) from error
-        except LorbError as error:  # the weights had been evicted and could not be loaded again
+        except LorbError as error:  # the adapter was evicted and its weights could not be reloaded
             raise _AdapterFailed(error, is_adapters_fault=not isinstance(error, TRANSIENT_ERRORS)) from error
         if not all(map(math.isfinite, scored.scores)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)
         hypotheses = await self._rank(call, scored)
-        if not all(map(_is_finite, hypotheses)):  # the caller's own scores and weight overflow
+        if not all(map(_is_finite, hypotheses)):  # the caller's own scores or weight overflow
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
         return self._answer_rescored(call, hypotheses, scored)
@@ -124,7 +123,7 @@ class Rescorer:
         call.tokenize_seconds = call.tokenized_at - started
 
     def _minimum_tokens(self, call: RescoreCall) -> int:
-        """A lower bound of the tokens that must be scored: one a word, and the token that ends each text."""
+        """A lower bound of the tokens that must be scored: one for each word, and the end token of each text."""
         texts = call.distinct[:MINIMUM_PARTIAL_HYPOTHESES] if call.may_be_partial else call.distinct
         longest = self._text_encoder.max_tokens
         return sum(min(longest, len(text.transcript.split()) + 1) for text in texts)
@@ -193,6 +192,6 @@ class _AdapterFailed(Exception):
 
 
 def _is_finite(hypothesis: RankedHypothesis) -> bool:
-    """Whether all scores are finite; the caller's own scores and weight may overflow too."""
+    """Whether all scores are finite."""
     scores = (hypothesis.combined_score, hypothesis.rescoring_score, hypothesis.posterior)
     return all(score is None or math.isfinite(score) for score in scores)

@@ -43,7 +43,7 @@ class Shadow:
         self._waiting: set[asyncio.Task[None]] = set()
 
     def offer(self, call: RescoreCall, ranked: Ranked) -> None:
-        """Compares an answer with the shadow of its route, later. Never raises."""
+        """Queues an answer for comparison with the shadow of its route. Never raises."""
         shadow = call.route.shadow
         if shadow is None:
             return
@@ -83,7 +83,7 @@ class Shadow:
             self._metrics.shadow_failures.labels(domain).inc()
             return
         self._metrics.shadow_comparisons.labels(domain).inc()
-        if _text(call, shadow_best) != _text(call, best):
+        if _distinct_index(call, shadow_best) != _distinct_index(call, best):
             self._metrics.shadow_disagreements.labels(domain).inc()
 
     async def _best(self, call: RescoreCall, shadow: AdapterHandle) -> int | None:
@@ -105,6 +105,6 @@ class Shadow:
         return hypotheses[0].index
 
 
-def _text(call: RescoreCall, index: int) -> int:
-    """The number of the distinct text that stands at this index of the list."""
+def _distinct_index(call: RescoreCall, index: int) -> int:
+    """The index into `call.distinct` of the hypothesis at `index` of the list."""
     return next(i for i, text in enumerate(call.distinct) if index in text.positions)

@@ -134,7 +134,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def UnloadAdapter(  # noqa: N802
         self, request: pb.UnloadAdapterRequest, context: Context
     ) -> pb.UnloadAdapterResponse:
-        """Drops a version that no alias serves from this server."""
+        """Unloads a version from this server. No alias may serve it."""
         domain, version = check_name(request.domain, "domain"), check_version(request.version)
         _audit(context, "UnloadAdapter", domain=domain, version=version)
         await self._registry.unload(domain, version)
@@ -147,13 +147,13 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         await self._registry.verify(domain, version)
 
     async def _refreshed(self) -> int:
-        """Applies a change of the store, as far as the store can be read now; returns the store's generation."""
+        """Applies a change of the store, unless the store is not readable now; returns the store's generation."""
         await self._registry.try_refresh()
         await self._applied()
         return await asyncio.to_thread(self._store.generation)
 
     async def _applied(self) -> None:
-        """Returns when new calls are answered by what the registry serves now, in every process."""
+        """Returns when every process routes new calls by the registry's current state."""
         if self._wait_for_fronts is not None:
             await self._wait_for_fronts()
 
@@ -163,7 +163,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         return [self._info(key, manifest) for key, manifest in zip(keys, manifests, strict=True)]
 
     def _manifest(self, key: VersionKey) -> Manifest | None:
-        """None if it is not readable: the version's state has the reason."""
+        """A version's manifest; None if it is not readable: the version's state has the reason."""
         try:
             return self._store.manifest(*key)
         except LorbError:
@@ -218,7 +218,7 @@ def _selector(domain: str, version: str) -> DomainSelector:
 
 
 def _without_texts(manifest: Manifest) -> dict[str, Any]:
-    """The manifest; of each golden list only the size and the scores."""
+    """The manifest as JSON values, with only the size and the scores of each golden list."""
     content = manifest.to_json()
     content["golden_lists"] = [
         {"num_hypotheses": len(golden.nbest.hypotheses), "rescoring_scores": list(golden.rescoring_scores)}

@@ -1,6 +1,7 @@
-"""Ends a failed call with the gRPC status of its error; the table of statuses is `proto/lorb/error_status.py`.
+"""Ends a failed call with the gRPC status of its error (`lorb.error_status`).
 
-A LorbError reaches the caller with its message. Any other error is logged, and the caller is told INTERNAL only.
+A LorbError reaches the caller with its message. Any other error is logged, and the caller gets INTERNAL with a fixed
+message.
 """
 
 import functools

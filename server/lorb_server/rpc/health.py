@@ -1,7 +1,7 @@
 """grpc.health.v1: one status for all services of the server.
 
-The asyncio servicer of grpcio-health-checking (1.81) drops the other watchers of a service when one of them leaves, and
-client-side load balancing depends on Watch.
+The asyncio servicer of grpcio-health-checking (1.81) cannot be used: when one watcher of a service leaves, it drops the
+others, and client-side load balancing depends on Watch.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     Attributes:
         serving: whether the status is SERVING.
-        has_served: whether it ever was: calls are answered, also during a drain.
+        has_served: whether the status was ever SERVING; from then on calls are answered, also during a drain.
         on_change: called after every change.
     """
 

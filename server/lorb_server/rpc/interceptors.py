@@ -22,7 +22,7 @@ def check_credential_files(config: ServeConfig) -> None:
 
 
 def call_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
-    """For the port of the rescoring service. Health needs no token: load balancers have none."""
+    """The interceptors of the port for calls. Health needs no token there: load balancers have none."""
     interceptors: list[ServerInterceptor] = []
     if config.token_file:
         interceptors.append(TokenInterceptor(_caller_tokens(config), metrics, open_services=(HEALTH,)))
@@ -33,7 +33,7 @@ def call_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[Serv
 
 
 def admin_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
-    """For the admin port, health on that port included."""
+    """The interceptors of the admin port. Health needs a token there."""
     return (TokenInterceptor(_admin_tokens(config), metrics),) if config.admin_token_file else ()
 
 

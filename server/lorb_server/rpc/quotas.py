@@ -16,7 +16,7 @@ from lorb_server.telemetry.caller_metrics import CallerMetrics
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
 
-_MAX_IDLE_CALLERS = 1000
+_MAX_IDLE_CALLERS = 1000  # beyond it, idle callers are forgotten
 
 
 @dataclass(slots=True)

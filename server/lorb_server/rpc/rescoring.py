@@ -1,4 +1,4 @@
-"""The rescoring service: decodes and validates requests, pins the adapter, has the list rescored, and encodes it."""
+"""The rescoring service: decodes and validates requests, chooses their adapters, and returns the rescored lists."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
 
-# gRPC rounds deadlines up on the wire, by at most 3.5 % in 2,000 random ones (grpcio 1.85).
+# gRPC rounds deadlines up on the wire: by up to 3.5 % in a test of 2,000 random deadlines (grpcio 1.85).
 _DEADLINE_ROUNDING = 0.04
 
 
@@ -77,9 +77,9 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         answer_by = self._answer_by(context, started_at, self._config.default_bulk_deadline_seconds)
         async with asyncio.TaskGroup() as group:
             tasks = []
-            for one in request.requests:
-                tasks.append(group.create_task(self._rescore_one(one, started_at, answer_by)))
-                await asyncio.sleep(0)  # Rescore calls get their turn between the lists of a batch
+            for list_request in request.requests:
+                tasks.append(group.create_task(self._rescore_one(list_request, started_at, answer_by)))
+                await asyncio.sleep(0)  # lets Rescore calls run between the lists of a batch
         return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
 
     @map_errors
@@ -134,9 +134,9 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def _admit(
         self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
     ) -> RescoreCall:
-        """Decodes and validates a request, and pins the adapters that serve its domain now."""
+        """Decodes and validates a request, and chooses the adapters that the call keeps to its end."""
         if not self._is_warm():
-            raise Unavailable("this server is not warm yet; try again soon, or another one")
+            raise Unavailable("this server is still warming up: try again soon, or try another server")
         if len(request.hypotheses) > self._config.max_hypotheses:  # checked before any of them is decoded
             raise InvalidInput(
                 f"hypotheses has {len(request.hypotheses)} entries, this server takes {self._config.max_hypotheses}",
@@ -157,8 +157,8 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def _route(self, options: RescoreOptions, routing_key: str, answer_by: float) -> Route:
         """The adapters of a domain; the first call of a domain waits until its adapter is loaded.
 
-        Raises DeadlineExceeded under either policy if loading takes longer than the deadline: until then it is unknown
-        whether the domain can be served.
+        Raises DeadlineExceeded under either policy if loading takes longer than the deadline: whether the domain can
+        be served is not known before.
         """
         try:
             async with asyncio.timeout_at(answer_by):

@@ -83,7 +83,7 @@ class CertificateSource:
                 self._refresh()
             except InvalidInput as error:
                 _log.error(
-                    "the changed certificates are not usable: the ones before stay in use",
+                    "the changed certificates are not usable: the previous ones stay in use",
                     extra={"fields": {"reason": error.message}},
                 )
             return self._current

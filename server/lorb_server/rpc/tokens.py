@@ -54,7 +54,7 @@ def read_tokens(file: CredentialFile, *, default_name: str = "") -> Mapping[byte
 class TokenFile:
     """The tokens of a file, read again when the file changes. Belongs to the event loop.
 
-    If the changed file is not readable, the tokens read before stay valid.
+    If the changed file is not usable, the previous tokens stay valid.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TokenFile:
             self._names = read_tokens(self._file, default_name=self._default_name)
         except InvalidInput as error:
             _log.error(
-                "the changed token file is not readable: the tokens before stay valid",
+                "the changed token file is not usable: the previous tokens stay valid",
                 extra={"fields": {"reason": error.message}},
             )
         else:

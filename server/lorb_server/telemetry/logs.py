@@ -44,7 +44,7 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, log_level: str) -> None:
-    """Sends the process's log lines from `log_level` on to stderr. `log_format` is "json" or "text"."""
+    """Sends log lines at `log_level` and above to stderr. `log_format` is "json" or "text"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
@@ -59,7 +59,7 @@ def log_failure(log: logging.Logger, message: str, error: BaseException, **field
 
 
 def log_event_loop_error(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """An event loop's exception handler. The default one logs the error's message and the callback's arguments."""
+    """Handles an event loop's exceptions. The default handler logs the error's message and the callback's arguments."""
     error = context.get("exception")
     log_failure(_log, "unhandled error in the event loop", error or RuntimeError())
 

@@ -181,7 +181,7 @@ class Metrics:
     def observe_first_pass(self, domain: str, mean_score: float) -> None:
         """Adds a list's mean first-pass score, natural log, to the sum of its sign.
 
-        One sum for both signs could decrease, and Prometheus takes a decreasing counter for a reset one.
+        One sum for both signs could decrease, which Prometheus would read as a reset counter.
         """
         self._first_pass_lists.labels(domain).inc()
         self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))

@@ -2,7 +2,7 @@
 
 Each call has one server span, a child of the caller's `traceparent` if it sent one. Its children are the stages of the
 list: decode, tokenise, queue, model, rank. In a BatchRescore each list has a span of its own with those children. No
-attribute holds text of the caller: no transcript, context, id or key.
+attribute holds a caller's text: no transcript, context, id or key.
 
 Only `open_tracing` and `Tracing` import opentelemetry, so that a server without traces does not need it.
 """
@@ -37,7 +37,7 @@ _INSTALL = "pip install 'lorb[otel]'"
 
 _log = logging.getLogger(__name__)
 
-# Wall-clock time minus event-loop time at the start of the current call.
+# Wall-clock time minus event-loop time at the start of the current call, in nanoseconds.
 _epoch_offset_ns: ContextVar[int] = ContextVar("_epoch_offset_ns")
 
 

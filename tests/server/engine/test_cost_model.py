@@ -72,7 +72,7 @@ def test_one_suspended_pass_changes_little():
         st.tuples(st.integers(-5, 10_000), st.floats(-10, 1e6) | st.just(math.nan) | st.just(math.inf)), max_size=120
     )
 )
-@example([(2, 5e-324)])  # a token's share of it is no number
+@example([(2, 5e-324)])  # so short that the seconds per token underflow
 def test_whatever_is_observed_predictions_stay_finite_and_rise(passes):
     """Whatever durations are observed, predictions are finite, not negative, and rise with the tokens."""
     cost = learned(passes)

@@ -1,4 +1,4 @@
-"""lorb_server.engine.cuda_graphs: graphs are used if their scores agree, and given up if anything fails."""
+"""lorb_server.engine.cuda_graphs: graphs are used if their scores agree, and disabled if anything fails."""
 
 import logging
 from dataclasses import replace
@@ -25,7 +25,7 @@ from support.servers import serving
 from support.servers.serving import running_server
 
 MAX_TOKENS = 256
-FAILURE = "CUDA graphs are given up: all batches run eagerly"
+FAILURE = "CUDA graphs are disabled: all batches run eagerly"
 
 
 def unrecorded(runs):
@@ -73,7 +73,7 @@ def fail_to_record(runs):
 
 
 @pytest.mark.parametrize(("reason", "capture"), [("record", fail_to_record), ("mismatch", unrecorded)])
-def test_graphs_that_fail_or_deviate_are_given_up(model, monkeypatch, caplog, reason, capture):
+def test_graphs_that_fail_or_deviate_are_disabled(model, monkeypatch, caplog, reason, capture):
     """If recording raises or the scores deviate, one line is logged and counted, and batches run eagerly."""
     expected, metrics = scored(model), Metrics()
     monkeypatch.setattr(module, "max_relative_deviation", lambda *_: 0.3)
@@ -86,7 +86,7 @@ def test_graphs_that_fail_or_deviate_are_given_up(model, monkeypatch, caplog, re
     assert torch.equal(scored(model), expected)
 
 
-def test_graphs_are_given_up_after_a_launch_raises(model, monkeypatch, caplog):
+def test_graphs_are_disabled_after_a_launch_raises(model, monkeypatch, caplog):
     """After a launch that raises, its batch and all later ones run eagerly."""
     expected, metrics = scored(model), Metrics()
     CudaGraphs(model, metrics, unrecorded).record(MAX_TOKENS)

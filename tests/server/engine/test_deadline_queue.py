@@ -105,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: all(near for _, near in self.model))
     @invariant()
-    def what_is_ahead_is_what_is_due_first(self):
+    def tokens_ahead_are_those_due_first(self):
         for one, _ in self.model:
             if one.bucket >= self.queue._first_bucket:
                 ahead = sum(other.tokens for other, _ in self.model if other.bucket <= one.bucket)

@@ -47,7 +47,7 @@ def test_queue_and_pass_times_come_from_the_clock():
 
 
 def test_a_tight_deadline_cuts_a_list_to_its_first_hypotheses():
-    """With 3 s left and 1 s for each hypothesis, the first three are scored; all or nothing is refused."""
+    """With 3 s left and 1 s for each hypothesis, the first three are scored; a list that may not be cut is refused."""
     clock = SimulatedClock()
 
     async def test(engine, model, metrics):
@@ -64,7 +64,7 @@ def test_a_tight_deadline_cuts_a_list_to_its_first_hypotheses():
 
 
 def test_equal_rows_do_not_distort_the_cost_model():
-    """A pass of equal lists is learned from with the tokens that the model read, not with those of the lists."""
+    """For a pass of equal lists, the cost model learns from the tokens that the model read, not those of the lists."""
     clock = SimulatedClock()
 
     async def test(engine, model, metrics):
@@ -91,7 +91,7 @@ def test_a_full_queue_refuses_at_once():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        waiting = [engine.submit(entry()) for _ in range(4)]  # of five: a third of the room is for other domains
+        waiting = [engine.submit(entry()) for _ in range(4)]  # five fit, but a third of the room is for other domains
         with pytest.raises(Overloaded):
             engine.submit(entry())
         with pytest.raises(Overloaded):

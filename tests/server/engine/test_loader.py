@@ -66,7 +66,7 @@ def test_a_good_version_is_loaded(store, tiny_bert):
 
 
 def test_a_version_that_does_not_reproduce_its_golden_scores_is_refused(store, tiny_bert, publishing_base):
-    """A version whose golden scores are not reproduced is refused."""
+    """A version that scores its golden lists differently is refused."""
     publication = make_publication(publishing_base, "voice", seed=2)
     golden = golden_list(publishing_base, publication.weights)
     wrong = msgspec.structs.replace(golden, rescoring_scores=tuple(score + 1 for score in golden.rescoring_scores))

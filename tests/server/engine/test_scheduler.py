@@ -8,12 +8,12 @@ from lorb_server.call import Priority
 from lorb_server.engine.scheduler import BULK_SHARE
 from support.engine.scheduled_lists import (
     ADMITTED,
+    cuttable,
     entry,
     make_scheduler,
     name_of,
     names,
     offer_all,
-    rows,
     timed_scheduler,
 )
 
@@ -67,7 +67,7 @@ def test_overdue_lists_are_not_put_into_a_batch():
 def test_a_list_is_cut_at_its_turn():
     """A list that no longer fits before its deadline is cut at its turn, or returned as too late."""
     scheduler = timed_scheduler()
-    late, too_late = rows("late", 20, 20, 20, answer_by=0.2), rows("too late", 20, 20, 20, answer_by=0.21)
+    late, too_late = cuttable("late", 20, 20, 20, answer_by=0.2), cuttable("too late", 20, 20, 20, answer_by=0.21)
     offer_all(scheduler, late, too_late)
     batch = scheduler.take(0.145)
     assert names(batch.entries) == ["late"]

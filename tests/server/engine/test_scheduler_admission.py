@@ -12,11 +12,11 @@ from support.engine.scheduled_lists import (
     QUEUE_FULL,
     TOO_LATE,
     call,
+    cuttable,
     entry,
     make_scheduler,
     names,
     offer_all,
-    rows,
     timed_scheduler,
 )
 
@@ -94,7 +94,7 @@ def test_a_list_refused_by_a_lower_bound_is_refused_by_its_tokens(waiting, newco
     scheduler = timed_scheduler(max_queue_seconds=max_queue_seconds, queue=2000)
     for i, (tokens, by, of_same_domain) in enumerate(waiting):
         scheduler.offer(entry(str(i), tokens, by, domain="a" if of_same_domain else str(i)), 0.0)
-    newest = rows("new", *newcomer, answer_by=answer_by, domain="a")
+    newest = cuttable("new", *newcomer, answer_by=answer_by, domain="a")
     expected = decision(scheduler, "a", newest.cumulative_tokens[1], answer_by, 0.0)
     outcome = scheduler.offer(newest, 0.0)
     assert expected in (ADMITTED, outcome)
@@ -142,10 +142,10 @@ def test_deadlines_are_compared_behind_a_long_waiting_list():
 def test_a_list_that_may_be_cut_keeps_the_rows_that_fit():
     """In 75 ms a list is cut to three hypotheses; a list of which two do not fit is refused."""
     scheduler = timed_scheduler()
-    one = rows("a", 20, 20, 20, 20, 20, answer_by=0.075)
+    one = cuttable("a", 20, 20, 20, 20, 20, answer_by=0.075)
     assert scheduler.offer(one, 0.0) is ADMITTED
     assert one.num_hypotheses == 3
-    assert scheduler.offer(rows("b", 20, 20, 20, answer_by=0.045), 0.0) is TOO_LATE
+    assert scheduler.offer(cuttable("b", 20, 20, 20, answer_by=0.045), 0.0) is TOO_LATE
 
 
 def test_the_queue_is_bounded_in_seconds_too():

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from lorb_server.engine.deadline_queue import BUCKET_SECONDS, Entry
-from support.engine.scheduled_lists import entry, make_scheduler, name_of, names, offer_all, rows, timed_scheduler
+from support.engine.scheduled_lists import cuttable, entry, make_scheduler, name_of, names, offer_all, timed_scheduler
 
 
 class Simulation:
@@ -53,7 +53,7 @@ class Simulation:
     def _arrive(self, now: float) -> None:
         [domain] = self.chance.choices(list(self.domains), list(self.domains.values()))
         self.offered[domain] += 1
-        one = rows(domain, *self.ROWS, answer_by=now + 4 * self.alone, at=now, domain=domain)
+        one = cuttable(domain, *self.ROWS, answer_by=now + 4 * self.alone, at=now, domain=domain)
         self.scheduler.offer(one, now)
 
     def _answer(self, entries: list[Entry], now: float) -> None:

@@ -132,16 +132,16 @@ def test_without_a_cache_everything_is_scored():
 
 
 def test_cached_scores_count_towards_a_partial_list():
-    """With two hypotheses cached and time for one more, the first three are answered; all or nothing is refused.
+    """With two cached hypotheses and time for one more, the first three are answered; a list that needs all is refused.
 
-    Only what is answered counts as cached: not the last row, known too, behind one that is not.
+    The fifth hypothesis is cached too, but the fourth has no score: the fifth is dropped and not counted as cached.
     """
 
     async def test(s):
         await s.scorer.score(call([ROWS[0], ROWS[2], ROWS[4]]))
         s.scheduler.cost = CostModel()
         for _ in range(5):
-            s.scheduler.cost.observe(2, 0.5)  # a pass of one row: half a second; of two: a whole one
+            s.scheduler.cost.observe(2, 0.5)  # a pass of one row takes 0.5 s, of two rows 1 s
             s.scheduler.cost.observe(4, 1.0)
         now = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):

@@ -1,4 +1,4 @@
-"""Front processes that are killed, cannot start or lose the engine process."""
+"""Fronts that are killed, cannot start or lose the engine process."""
 
 import asyncio
 import os
@@ -89,8 +89,8 @@ def test_fronts_end_when_the_engine_process_is_gone(base):
     async def run():
         async with fronted_server(base) as server:
             server.fronts._stopping.set()  # otherwise the server would replace the fronts
-            processes = [process for process, _ in server.fronts._lives.values()]
-            for _, peer in list(server.fronts._lives.values()):
+            processes = [process for process, _ in server.fronts._running.values()]
+            for _, peer in list(server.fronts._running.values()):
                 peer.connection._transport.abort()
             assert [await process.wait() for process in processes] == [1, 1]
 

@@ -26,7 +26,7 @@ def test_two_fronts_share_a_port_and_their_counts_are_summed(base):
             assert {answer.adapter.version for answer in answers} == {adapter_handle(1).ref.version}
             assert len(server.scoring.jobs) == 24
             assert await server.count_rescored() == 24
-            shares = [peer.samples[RESCORED_LISTS] for _, peer in server.fronts._lives.values()]
+            shares = [peer.samples[RESCORED_LISTS] for _, peer in server.fronts._running.values()]
             assert all(shares)  # all 24 connections reach the same front with a probability of 1 in 8 million
 
     asyncio.run(run())
@@ -75,7 +75,7 @@ def test_a_front_withdraws_a_canary_with_non_finite_scores(base):
             canary = adapter_handle(7)
             server.routing.canaries["voice"] = (canary, {"anna"})
             server.fronts.note_change()
-            await server.fronts.settle()
+            await server.fronts.wait_for_state()
             stable_score = server.scoring.score
 
             async def score(job):

@@ -130,11 +130,11 @@ def test_the_engine_reads_the_current_counts_of_a_front():
     async def run():
         async with connected() as pair:
             pair.metrics.abandoned.inc(3)
-            await pair.peer.measured()
+            await pair.peer.fetch_samples()
             key = ("lorb_rescore_abandoned", "lorb_rescore_abandoned_total", ())
             assert pair.peer.samples[key] == 3
             pair.metrics.abandoned.inc()
-            await pair.peer.measured()
+            await pair.peer.fetch_samples()
             assert pair.peer.samples[key] == 4
 
     asyncio.run(run())

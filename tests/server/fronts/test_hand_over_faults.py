@@ -105,14 +105,14 @@ def test_the_write_buffer_of_a_front_that_does_not_read_is_bounded():
 
             await until(is_full)
             for _ in range(1000):
-                pair.peer.tell_state()
+                pair.peer.send_state()
             transport = pair.peer.connection._transport
             assert transport.get_write_buffer_size() < 2 * HIGH_WATER_BYTES
             pair.state = type(pair.state)(9, is_serving=False, has_served=True)
             pair.link.connection.resume_reading()
             results = await asyncio.gather(*tasks)
             assert {len(scored.scores) for scored in results} == {1000}
-            await pair.peer.settled(9)
+            await pair.peer.wait_for_state(9)
             assert pair.health.serving is False
 
     asyncio.run(run())

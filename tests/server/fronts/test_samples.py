@@ -50,7 +50,7 @@ def test_counters_and_histograms_are_summed_and_gauges_come_from_the_engine():
 
 
 def test_the_engines_own_counts_are_in_the_sum():
-    """A server may have answered in either."""
+    """The counts of the engine process are added to those of the fronts."""
     sums = samples_of(counted(2, [1.0]).registry)
     families = list(with_samples(counted(5, [1.0]).registry.collect(), sums))
     assert value(families, "lorb_rescore_requests_total", domain="voice", outcome="rescored", reason="") == 7
@@ -58,7 +58,7 @@ def test_the_engines_own_counts_are_in_the_sum():
 
 
 def test_the_sum_is_a_page_that_prometheus_reads():
-    """Buckets of one histogram stay together and in order."""
+    """On the summed page, the buckets of a histogram stay together and in order."""
     from prometheus_client.parser import text_string_to_metric_families
 
     registry = CollectorRegistry()

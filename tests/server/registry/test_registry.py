@@ -78,11 +78,11 @@ def test_a_flip_does_not_change_a_pinned_adapter(parts):
 
     async def test():
         await registry.refresh()
-        pinned, picture = selected(registry, "voice"), registry.domains.get("voice")
+        pinned, snapshot = selected(registry, "voice"), registry.domains.get("voice")
         catalogue.set("voice", "stable", 2)
         await registry.refresh()
         assert pinned.ref.version == version(1)
-        assert picture.aliases == {"stable": version(1)}
+        assert snapshot.aliases == {"stable": version(1)}
         assert serves(registry) == version(2)
 
     asyncio.run(test())
@@ -102,7 +102,7 @@ def test_the_previous_stable_version_stays_loaded_and_older_ones_are_dropped(par
         catalogue.set("voice", "stable", 2)
         await registry.refresh()
         assert serves(registry) == version(2)
-        assert (("voice", version(2))) not in load.asked
+        assert ("voice", version(2)) not in load.asked
 
     asyncio.run(test())
 

@@ -1,4 +1,4 @@
-"""lorb_server.registry.registry: what a refresh reads again, whom it notifies, and what a store error changes."""
+"""lorb_server.registry.registry: refreshes, their listeners, and store errors."""
 
 import asyncio
 

@@ -93,7 +93,7 @@ def test_a_withdrawn_canary_gets_no_more_calls():
         catalogue.set("voice", "canary", 3, share=1.0)
         await registry.refresh()
         assert selected(registry, "voice").ref.version == version(3)
-        registry.withdraw_canary(canary, "late news of the one before")
+        registry.withdraw_canary(canary, "a late failure of the previous canary")
         assert selected(registry, "voice").ref.version == version(3)
 
     run_registry(test)
@@ -144,7 +144,7 @@ def test_a_larger_share_includes_every_key_of_a_smaller_one(key, small, large):
 
 @given(key=st.text(), share=SHARES)
 def test_a_routing_key_stays_on_its_side(key, share):
-    """The side of a key depends on domain, key and share alone."""
+    """The decision depends on domain, key and share alone."""
     assert is_in_share("voice", key, share) == is_in_share("voice", key, share)
 
 

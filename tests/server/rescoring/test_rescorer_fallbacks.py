@@ -124,9 +124,7 @@ def make_tokens_take_a_second(bench):
     for tokens in range(1, 200):
         cost.observe(tokens, float(tokens))
     bench.engine._scheduler.cost = cost
-    bench.engine._scheduler.finish(
-        Batch(), 0.0, 1e12, read_tokens=0
-    )  # not idle for long: nothing is tried against the odds
+    bench.engine._scheduler.finish(Batch(), 0.0, 1e12, read_tokens=0)  # busy until just now: no probe
 
 
 def test_too_little_time_gives_a_partial_answer(run):
@@ -138,7 +136,7 @@ def test_too_little_time_gives_a_partial_answer(run):
         tokens = bench.text_encoder.encode(texts, "", ADAPTER.normalization, False)[0].num_tokens
         with pytest.raises(DeadlineExceeded):
             await bench.rescore(scored_list(*texts), FAIL, seconds=3.5 * tokens)
-        unread = await bench.rescore(scored_list(*texts), seconds=9.0)  # two of four words and an end each are ten
+        unread = await bench.rescore(scored_list(*texts), seconds=9.0)  # two texts of four words and an end token: 10 s
         assert (unread.outcome, unread.fallback_reason) == (Outcome.FIRST_PASS, FallbackReason.DEADLINE)
         assert unread.timings.tokenize_seconds == 0.0
         ranked = await bench.rescore(scored_list(*texts), seconds=3.5 * tokens)

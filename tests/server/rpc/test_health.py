@@ -55,7 +55,7 @@ def test_a_watcher_that_leaves_does_not_affect_others():
 
 
 def test_a_slow_watcher_gets_the_current_status():
-    """A watcher that reads late gets the status that holds then."""
+    """A watcher that reads late gets the latest status only."""
 
     async def test():
         health = Health(["a"])
@@ -87,7 +87,7 @@ def test_closing_ends_all_watches():
 
 
 def test_health_mirrors_another_process():
-    """The mirrored status applies until the own drain, and on_change is called with every change."""
+    """The mirrored status applies until this process drains, and on_change is called after every change."""
 
     async def test():
         health, seen = Health(["a"]), []

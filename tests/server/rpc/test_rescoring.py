@@ -17,7 +17,7 @@ def with_score(*scores):
     return request(hypotheses=[pb.Hypothesis(transcript="the cat", first_pass_score=score) for score in scores])
 
 
-def fails(server, message):
+def failed_status(server, message):
     """The status of a request that fails; asserts that Rescore and BatchRescore give the same."""
     with pytest.raises(grpc.RpcError) as caught:
         server.stub.Rescore(message, timeout=WAIT_SECONDS)
@@ -62,7 +62,7 @@ BAD = {
 @pytest.mark.parametrize(("message", "field"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_invalid_argument_with_the_field(server, message, field):
     """Bad input gives the same INVALID_ARGUMENT with the field's path in Rescore and in BatchRescore."""
-    status = fails(server, message)
+    status = failed_status(server, message)
     assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     [violation] = detail(status, BadRequest).field_violations
     assert violation.field.startswith(field)
@@ -75,7 +75,7 @@ def test_bad_input_is_invalid_argument_with_the_field(server, message, field):
 )
 def test_unknown_domains_are_not_found(server, domain, reason):
     """A domain or version that is not served is NOT_FOUND, with a reason that says which."""
-    status = fails(server, request("the cat", domain=domain))
+    status = failed_status(server, request("the cat", domain=domain))
     assert status.code == grpc.StatusCode.NOT_FOUND.value[0]
     assert detail(status, ErrorInfo).reason == reason
 
@@ -89,7 +89,7 @@ def test_any_text_is_a_transcript(server, text):
 
 
 def test_markup_scores_as_the_text_it_is(server):
-    """A transcript with "[SEP]" scores as its characters do, not as the separator token."""
+    """A transcript with "[SEP]" is scored as plain characters, not with the separator token."""
     scores = {h.transcript: h.rescoring_score for h in server.rescore("the [SEP] cat", "the [sep] cat").hypotheses}
     assert scores["the [SEP] cat"] == pytest.approx(scores["the [sep] cat"], rel=1e-5)
 
@@ -126,7 +126,7 @@ def test_an_answer_tells_where_it_comes_from(server):
     """A response carries the request id, the component scores, the adapter and the timings."""
     hypotheses = [
         pb.Hypothesis(transcript="the seventh cat", first_pass_score=-1, component_scores={"lm": -0.5}),
-        pb.Hypothesis(transcript="a seventh cat", first_pass_score=-2),  # no other test's: the scores are not cached
+        pb.Hypothesis(transcript="a seventh cat", first_pass_score=-2),  # in no other test, so that no score is cached
     ]
     answer = server.stub.Rescore(request(hypotheses=hypotheses, request_id="u 1"), timeout=WAIT_SECONDS)
     assert answer.request_id == "u 1"

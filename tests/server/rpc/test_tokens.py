@@ -81,7 +81,7 @@ def test_a_changed_file_is_reloaded(tmp_path):
         return [token for token in ("first", "second", "third") if tokens.name_of(token)]
 
     path.write_text("kiosk:second\n# no longer the first\n")
-    assert tokens.name_of("first") == "kiosk"  # until it looks again
+    assert tokens.name_of("first") == "kiosk"  # until the next check
     assert known() == ["second"]
     path.write_text("torn")
     assert known() == ["second"]

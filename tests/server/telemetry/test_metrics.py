@@ -46,8 +46,8 @@ def test_metrics_are_served_over_http():
             text = answer.read().decode()
     finally:
         server.close()
-    helped = {line.split()[2].removesuffix("_total") for line in text.splitlines() if line.startswith("# HELP")}
-    assert {name.removesuffix("_total") for name in NAMES} <= {name.removesuffix("_total") for name in helped}
+    documented = {line.split()[2].removesuffix("_total") for line in text.splitlines() if line.startswith("# HELP")}
+    assert {name.removesuffix("_total") for name in NAMES} <= {name.removesuffix("_total") for name in documented}
     assert "process_resident_memory_bytes" in text
 
 

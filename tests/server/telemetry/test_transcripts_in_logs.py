@@ -18,7 +18,7 @@ from support.servers.serving import WAIT_SECONDS, running_server
 
 WORD = "xylograph"
 GOOD = "good"
-START_SECONDS = 300.0  # a busy machine is slow, not wrong
+START_SECONDS = 300.0  # long enough for a busy machine
 
 
 def hypotheses(*texts, scores=(-1.0, -2.0)):
@@ -49,7 +49,7 @@ def requests():
 
 @pytest.fixture(params=[0, 1], ids=["one process", "fronts"])
 def process(request, tiny_bert, shared_store, tmp_path):
-    """A lorb-serve process at the debug level; `address` is its address, `ended` ends it and reads its log."""
+    """A lorb-serve process at log level debug, with its `address`; `stopped_log()` stops it and returns its log."""
     ready, tokens, log = tmp_path / "ready", tmp_path / "tokens", tmp_path / "log"
     tokens.write_text("kiosk:good\n")
     flags = {
@@ -69,12 +69,12 @@ def process(request, tiny_bert, shared_store, tmp_path):
             time.sleep(0.05)
         running.address = f"127.0.0.1:{json.loads(ready.read_text())['port']}"
 
-        def ended():
+        def stopped_log():
             running.send_signal(signal.SIGTERM)
             assert running.wait(START_SECONDS) == 0
             return log.read_text()
 
-        running.ended = ended
+        running.stopped_log = stopped_log
         yield running
     finally:
         running.kill()
@@ -82,7 +82,7 @@ def process(request, tiny_bert, shared_store, tmp_path):
 
 
 def test_a_running_server_logs_no_text(process):
-    """No request leaves its text in the log, whatever its token, its content and its end."""
+    """No request leaves its text in the log, whatever its token, content and outcome."""
     endings = set()
 
     def call(method, content, token=GOOD, timeout=WAIT_SECONDS):
@@ -101,7 +101,7 @@ def test_a_running_server_logs_no_text(process):
             call(stub.Rescore, request, timeout=0.001)
             call(raw, request.SerializeToString()[:-1])
         call(stub.BatchRescore, pb.BatchRescoreRequest(requests=list(requests())))
-    log = process.ended()
+    log = process.stopped_log()
     assert {"OK", "INVALID_ARGUMENT", "UNAUTHENTICATED"} <= endings
     assert "serving" in log
     assert WORD not in log

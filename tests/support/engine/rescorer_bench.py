@@ -1,4 +1,4 @@
-"""A rescorer on a real engine and a stub model, with lists and adapters to try it on."""
+"""A rescorer on a real engine and a stub model, with a list and adapters for it."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +46,7 @@ class Bench:
         )
 
     def get(self, adapter):
-        """The weights of an adapter; None if a test has set why they cannot be loaded."""
+        """The weights of an adapter; None if a test has set an error for loading them."""
         return None if adapter.ref in self.load_errors else adapter_weights(int(adapter.ref.digest, 16))
 
     async def reload(self, adapter):

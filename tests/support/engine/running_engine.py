@@ -20,7 +20,7 @@ def call(*, number=1, answer_by=1e12, priority=Priority.INTERACTIVE, domain="voi
 
 
 def entry(*rows, number=1, minimum_hypotheses=None, **fields):
-    """A list under the adapter of this number; all or nothing unless `minimum_hypotheses` is smaller."""
+    """A list under the adapter of this number; it may be cut if `minimum_hypotheses` is smaller than its length."""
     rows = rows or (row(1, 2),)
     return Entry(call(number=number, **fields), rows, minimum_hypotheses or len(rows), adapter_weights(number))
 

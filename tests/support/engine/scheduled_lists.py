@@ -50,7 +50,7 @@ def entry(
     return _entry(call(name, answer_by, priority, domain), (tokens,), 1, at)
 
 
-def rows(name: str, *tokens: int, answer_by: float, minimum: int = 2, at: float = 0.0, domain: str = "") -> Entry:
+def cuttable(name: str, *tokens: int, answer_by: float, minimum: int = 2, at: float = 0.0, domain: str = "") -> Entry:
     """A list that may be cut."""
     return _entry(call(name, answer_by, domain=domain), tokens, minimum, at)
 

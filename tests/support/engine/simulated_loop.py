@@ -12,7 +12,7 @@ class _JumpingSelector(selectors.SelectSelector):
     def select(self, timeout=None):
         ready = super().select(0)
         if not ready:
-            assert timeout is not None, "everybody waits for what will never come"
+            assert timeout is not None, "deadlock: no timer is pending"
             self.now += max(0.0, timeout)
         return ready
 

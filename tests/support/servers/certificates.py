@@ -44,7 +44,7 @@ class Authority:
     def issue(
         self, common_name: str, *, days: int = 30, file: str = "", names: x509.SubjectAlternativeName = NAMES
     ) -> tuple[Path, Path]:
-        """Files of a certificate for localhost, valid for `days`, and its key; a negative number makes it expired."""
+        """The files of a certificate for localhost and its key. It is valid for `days`; a negative number: expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._folder / f"{file or common_name}.crt"
         begin = -1 if days > 0 else days - 1
@@ -52,7 +52,7 @@ class Authority:
         return certificate, _write_key(key, self._folder / f"{file or common_name}.key")
 
     def _signed(self, subject, public_key, begin_days, end_days, names):
-        """A signed certificate; one of an authority if `names` is None."""
+        """A signed certificate; a CA certificate if `names` is None."""
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()

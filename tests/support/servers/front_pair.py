@@ -9,7 +9,7 @@ from lorb_server.call import Call, Scored
 from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
-from lorb_server.fronts.front_peer import Desk, FrontPeer
+from lorb_server.fronts.front_peer import EngineServices, FrontPeer
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS
@@ -86,8 +86,10 @@ class Pair:
         self.health = Health(("lorb.v1.RescoringService",))
         self.metrics = Metrics()
         self.link = EngineLink(self.health, self.metrics)
-        desk = Desk(self.scoring, self.routing, self.numbers, lambda: self.state, self.metrics.internal_errors)
-        self.peer = FrontPeer(desk)
+        services = EngineServices(
+            self.scoring, self.routing, self.numbers, lambda: self.state, self.metrics.internal_errors
+        )
+        self.peer = FrontPeer(services)
 
     async def connect(self):
         """Returns when the front follows the engine's state."""
@@ -95,15 +97,15 @@ class Pair:
         ours, theirs = socket.socketpair()
         await loop.create_unix_connection(lambda: self.peer.connection, sock=ours)
         await loop.create_unix_connection(lambda: self.link.connection, sock=theirs)
-        self.peer.greet({"slot": 0})
-        await self.peer.settled(1)
+        self.peer.send_settings({"slot": 0})
+        await self.peer.wait_for_state(1)
 
     async def change(self, **fields):
         """Changes the engine's state; returns when the front follows it."""
         fields = {"is_serving": self.state.is_serving, "has_served": self.state.has_served, **fields}
         self.state = EngineState(self.state.number + 1, **fields)
-        self.peer.tell_state()
-        await self.peer.settled(self.state.number)
+        self.peer.send_state()
+        await self.peer.wait_for_state(self.state.number)
 
 
 async def until(condition):

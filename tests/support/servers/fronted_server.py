@@ -47,7 +47,7 @@ class FrontedServer:
         """Returns when all fronts serve."""
         self.port = await self.fronts.listen()
         self.health.serve()
-        await self.fronts.settle()
+        await self.fronts.wait_for_state()
 
     @asynccontextmanager
     async def channel(self):

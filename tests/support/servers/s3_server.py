@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, moto's. It can also behave like an old server without conditional writes."""
+"""Runs moto's S3 server on loopback. It can also behave like an old server without conditional writes."""
 
 from contextlib import contextmanager
 
@@ -45,7 +45,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(setenv):
-    """Starts a server and makes s3:// URLs lead to it; `setenv` is monkeypatch's."""
+    """Starts a server and sends requests for s3:// URLs to it; `setenv` is monkeypatch's."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""A real server on free ports, for tests, and what tests of servers share."""
+"""Runs a real server on free ports, with helpers that the server tests share."""
 
 import asyncio
 import socket
