@@ -1,4 +1,4 @@
-"""The rescoring model: one frozen encoder, any mix of adapters, one score a hypothesis. Trainer and server share it."""
+"""The rescoring model of trainer and server: one frozen encoder, any mix of adapters, one score per hypothesis."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ScoresFuture:
     Attributes:
         scores: [rows] fp32 in host memory, in the batch's own order; valid once `done`.
         order: [rows], for each row of the batch its index among the caller's rows.
-        done: the event that the device records when `scores` are complete; None where they are.
+        done: the event that the device records when `scores` are complete; None if they already are.
     """
 
     scores: Tensor
@@ -65,7 +65,7 @@ class RescoringModel:
     Attributes:
         base: the base that it scores with.
         encoder: the base's encoder for packed rows.
-        launch_graph: tried first for every batch; None where there are no CUDA graphs.
+        launch_graph: tried first for every batch; None without CUDA graphs.
     """
 
     def __init__(self, base: Base) -> None:
@@ -95,7 +95,7 @@ class RescoringModel:
     ) -> ScoresFuture:
         """Starts scoring; takes the arguments of `score`.
 
-        On CUDA it returns before the device is done. Batches run in the order of their launches.
+        On CUDA it returns before the device is done. Batches run in launch order.
         """
         future = self.launch_graph(rows, adapters, row_adapters) if self.launch_graph is not None else None
         return future if future is not None else self._launch_eagerly(rows, adapters, row_adapters)
@@ -108,12 +108,12 @@ class RescoringModel:
         self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> ScoresFuture:
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
-        numbers = np.asarray(row_adapters, np.int64)
-        order = np.lexsort((lengths, numbers))  # by adapter, then by length
+        adapter_numbers = np.asarray(row_adapters, np.int64)
+        order = np.lexsort((lengths, adapter_numbers))  # by adapter, then by length
         packed = self.pack([rows[i] for i in order.tolist()])
-        hidden = self.encoder.forward(packed, adapter_segments(lengths[order], numbers[order], adapters))
+        hidden = self.encoder.forward(packed, adapter_segments(lengths[order], adapter_numbers[order], adapters))
         heads = [adapter.head for adapter in adapters]
-        row_heads = torch.from_numpy(numbers[order])
+        row_heads = torch.from_numpy(adapter_numbers[order])
         if hidden.is_cuda and len(heads) > 1:
             row_heads = row_heads.pin_memory().to(hidden.device, non_blocking=True)
         return ScoresFuture.fetch(mixed_head_scores(hidden, packed, heads, row_heads), order)

@@ -1,4 +1,4 @@
-"""The process's memory: how much it uses, and how long glibc keeps what was freed."""
+"""The process's memory: its size, and how much freed memory glibc keeps."""
 
 import ctypes
 import resource
@@ -29,7 +29,7 @@ class HeapTrimmer:
 
     Long-lived allocations between two steps, such as a kernel that oneDNN compiles for a new length, fragment the heap:
     tensors that fit no hole make it grow. Beyond the limit, the pages of all holes go back to the kernel, which takes
-    milliseconds. After every step would be too often: the next step would fault the pages in again.
+    milliseconds. Trimming after every step would be too often: the next step would fault the pages in again.
     """
 
     def __init__(self, max_growth_bytes: int = _ONE_GIB) -> None:
@@ -61,5 +61,5 @@ def _glibc(name: str) -> Callable[..., int] | None:
 
 def peak_memory_bytes() -> int:
     """Returns the peak resident memory of the process, in bytes."""
-    kilobytes_or_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes_or_bytes * (1 if sys.platform == "darwin" else 1024)
+    max_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, in KiB elsewhere
+    return max_rss * (1 if sys.platform == "darwin" else 1024)

@@ -118,7 +118,7 @@ def rank_by_first_pass(nbest: NBest, options: RescoreOptions) -> tuple[RankedHyp
 
 
 def rank_single_text(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
-    """Returns a list with one distinct text, which needs no model: its posterior is 1, it has no rescoring score."""
+    """Ranks a list with one distinct text, which needs no model: its posterior is 1, and it has no rescoring score."""
     [text] = nbest.distinct()
     ranked = _copies(nbest, text, (None, None, 1.0), truncated=False)
     return tuple(ranked[: options.top_n or None])
@@ -139,7 +139,7 @@ def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[
 def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]) -> list[int]:
     """Returns positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
 
-    Only the 32 likeliest are compared, with each other; the rest follow by combined score. Ties keep that order too.
+    The 32 likeliest are compared with each other; the rest follow. The combined score orders the rest and ties.
     """
     by_score = map_order(combined)
     likeliest = by_score[:MAX_MBR_HYPOTHESES]
@@ -159,7 +159,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) -> list[float]:
-    """Returns the recogniser's scores, or the rank prior's where it gave none."""
+    """Returns the recogniser's scores, or the rank prior's if the list has none."""
     known = [each.first_pass_score for each in distinct if each.first_pass_score is not None]
     return known or prior.scores(len(distinct))
 

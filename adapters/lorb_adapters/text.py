@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from lorb.errors import InvalidAdapter
 
-# Unicode categories of combining marks: the vowels and tones of many scripts are not letters to Unicode.
+# Unicode categories of combining marks: many scripts write vowels and tones with them, and `isalnum` is false for them.
 _MARKS = ("Mn", "Mc")
 # Apostrophe, hyphen, and the zero-width joiner and non-joiner, which change how the letters around them are written.
 _INSIDE_WORDS = "'-\u200c\u200d"
@@ -20,10 +20,10 @@ _INSIDE_WORDS = "'-\u200c\u200d"
 class TextNormalization:
     """How a transcript is normalised for the model. Stored in the adapter's manifest.
 
-    Unicode is always composed (NFC) and white space always collapsed. Answers have the transcript as it was sent.
+    Unicode is always composed (NFC) and white space always collapsed. Answers return transcripts as they were sent.
 
     Attributes:
-        lowercase: convert to lower case; an uncased base does so itself.
+        lowercase: convert to lower case; an uncased base does this anyway.
         strip_punctuation: keep only letters with their marks, digits, and apostrophes, hyphens and joiners inside a
             word; a typographic apostrophe becomes a plain one.
     """
@@ -51,7 +51,9 @@ class TextNormalization:
         for key in ("lowercase", "strip_punctuation"):
             flag = value.get(key)
             if not isinstance(flag, bool):
-                raise InvalidAdapter(f"normalization.{key} is not true or false", field=f"normalization.{key}")
+                raise InvalidAdapter(
+                    f"normalization.{key} is {flag!r}, not true or false", field=f"normalization.{key}"
+                )
             flags[key] = flag
         return cls(**flags)
 
@@ -149,7 +151,7 @@ class TextEncoder:
     ) -> list[EncodedHypothesis]:
         """Encodes the hypotheses of one list, in order.
 
-        If they do not fit the encoder, the context is cut first, at its beginning. Then all hypotheses are cut at one
+        If they do not fit the encoder, the context loses its beginning first. Then all hypotheses are cut at the same
         position.
         """
         texts = [normalization.apply(text) for text in transcripts]
@@ -162,10 +164,10 @@ class TextEncoder:
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
     ) -> list[tuple[EncodedHypothesis, tuple[int, ...]]]:
-        """Encodes each text without context; returns for each the tokens and the word number of every token, from 0.
+        """Encodes each text without context; returns each text's tokens, and the word number of every token, from 0.
 
-        Words are separated by white space in the normalised text. The special tokens before the text have the number
-        -1, the closing separator has the number of words.
+        White space in the normalised text separates words. Special tokens before the text have the number -1; the
+        closing separator has the number of words.
         """
         normalized = [normalization.apply(text) for text in texts]
         encoded = []
@@ -174,7 +176,7 @@ class TextEncoder:
         ):
             [row] = self._assemble(self._single, (), [tuple(encoding.ids)])
             num_text_tokens = row.num_tokens - row.scored_from - len(self._single.after)
-            # a token's last character is in its word; its first may be the space before the word
+            # a token's last character is in its word; its first may be the space before
             words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_text_tokens]]
             num_words = len(text.split())
             encoded.append((row, (*[-1] * row.scored_from, *words, *[num_words] * len(self._single.after))))
@@ -187,7 +189,7 @@ class TextEncoder:
     def _assemble(
         self, template: _Template, context: tuple[int, ...], hypotheses: Sequence[tuple[int, ...]]
     ) -> list[EncodedHypothesis]:
-        """Puts the special tokens around the hypotheses of a list, cut to fit the encoder."""
+        """Adds the context and the special tokens to the hypotheses of a list, cut to fit the encoder."""
         max_text_tokens = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
         longest = min(max_text_tokens, max(map(len, hypotheses)))
         max_context_tokens = max_text_tokens - longest
@@ -224,4 +226,4 @@ def _find(ids: tuple[int, ...], part: tuple[int, ...], start: int) -> int:
     for position in range(start, len(ids) - len(part) + 1):
         if ids[position : position + len(part)] == part:
             return position
-    raise ValueError("the tokenizer's special tokens cannot be told from the text that they enclose")
+    raise ValueError("the tokenizer's special tokens cannot be separated from the text between them")

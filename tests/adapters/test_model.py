@@ -1,4 +1,4 @@
-"""The rescoring model: one packed batch of any mix of adapters scores as peft does on padded input."""
+"""The rescoring model: a packed batch with any mix of adapters scores as peft does on padded input."""
 
 import pytest
 import torch
@@ -114,7 +114,7 @@ def test_scores_are_those_of_transformers_padded_forward(base, model, rows, kind
 
 
 def test_training_and_serving_compute_the_same_scores(base, model, rows):
-    """A trainer's forward pass and the server's batch are one function of an adapter, to 1e-5."""
+    """The trainer's forward pass and the server's batch give the same scores for an adapter, to 1e-5."""
     method = make_method(base, TrainConfig(precision="fp32"))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -141,9 +141,11 @@ def test_scoring_and_training_do_not_change_the_base(base, model, rows):
 
 
 def test_two_models_of_one_base_score_alike(base, model, rows):
-    """A second model of the same base gives the same scores, and leaves those of the first as they were."""
+    """A second model of the same base gives an adapter's scores, not the base's, and leaves the first model's alone."""
     adapter = random_adapter(base, 13)
     before = model.score(rows, [adapter], [0] * len(rows))
+    without_lora = model.score(rows, [base_only_weights(adapter.head)], [0] * len(rows))
+    assert (before - without_lora).abs().min() > 1e-3
     assert torch.equal(RescoringModel(base).score(rows, [adapter], [0] * len(rows)), before)
     assert torch.equal(model.score(rows, [adapter], [0] * len(rows)), before)
 

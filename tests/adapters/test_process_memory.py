@@ -1,4 +1,4 @@
-"""Freed memory: kept for the next batch, and returned to the kernel beyond a limit."""
+"""Freed memory is kept for the next batch and returned to the kernel beyond a limit."""
 
 import subprocess
 import sys
@@ -32,8 +32,8 @@ def run_with_holes(limit):
 @LINUX
 def test_beyond_the_limit_holes_are_returned_once():
     """Freed memory is resident until the limit is exceeded; then it is returned, and a second call does nothing."""
-    went_back, again, still_held, mebibytes, total = run_with_holes(limit=100)
-    assert (went_back, again, still_held) == ("True", "False", "True")
+    trimmed, trimmed_again, still_held, mebibytes, total = run_with_holes(limit=100)
+    assert (trimmed, trimmed_again, still_held) == ("True", "False", "True")
     assert int(mebibytes) > 150
     assert float(total) == 900
 
@@ -41,6 +41,6 @@ def test_beyond_the_limit_holes_are_returned_once():
 @LINUX
 def test_below_the_limit_freed_memory_is_kept():
     """Freed pages stay resident for the next batch."""
-    went_back, _, _, mebibytes, _ = run_with_holes(limit=1000)
-    assert went_back == "False"
+    trimmed, _, _, mebibytes, _ = run_with_holes(limit=1000)
+    assert trimmed == "False"
     assert int(mebibytes) == 0

@@ -127,7 +127,7 @@ def test_a_partly_scored_list_ends_in_first_pass_order():
 
 
 def test_minimum_bayes_risk_prefers_the_consensus():
-    """The likeliest text is second to one that is close to all the others."""
+    """A text that is close to all the others ranks above the likeliest text."""
     transcripts = ["x y z", "a b c", "a b d", "a b e"]
     combined = [math.log(p) for p in (0.34, 0.22, 0.22, 0.22)]
     assert map_order(combined)[0] == 0
@@ -135,7 +135,7 @@ def test_minimum_bayes_risk_prefers_the_consensus():
 
 
 def test_minimum_bayes_risk_compares_the_32_likeliest():
-    """A text that is less likely than 32 others stays behind them and does not affect their order."""
+    """A text that is less likely than 32 others stays behind them."""
     transcripts = [f"w{i}" for i in range(40)]
     combined = [-float(i) for i in range(40)]
     order = mbr_order(transcripts, combined, softmax(combined))
@@ -158,8 +158,8 @@ def test_a_single_text_needs_no_model():
 
 
 @given(st.integers(1, 40))
-def test_the_rank_prior_never_rises(count):
-    """The prior falls strictly with the rank, beyond the fitted ranks too."""
+def test_the_rank_prior_falls_strictly(count):
+    """Each rank has a lower log probability than the one before, beyond the fitted ranks too."""
     values = PRIOR.scores(count)
     assert len(values) == count
     assert all(later < earlier for earlier, later in zip(values, values[1:], strict=False))

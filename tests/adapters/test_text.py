@@ -66,7 +66,7 @@ def test_normalization_survives_json_and_names_a_wrong_key():
     """The object in a manifest reads back equal; a value that is not true or false is an error that names its key."""
     normalization = TextNormalization(False, True)
     assert TextNormalization.from_json(normalization.to_json()) == normalization
-    with pytest.raises(InvalidAdapter, match="normalization.lowercase"):
+    with pytest.raises(InvalidAdapter, match="normalization.lowercase is 'yes', not true or false"):
         TextNormalization.from_json({"lowercase": "yes", "strip_punctuation": True})
 
 
@@ -122,7 +122,7 @@ def test_a_long_context_loses_its_beginning_first(encoder):
 
 
 def test_hypotheses_too_long_are_cut_at_one_position_and_flagged(encoder):
-    """All hypotheses of a list are cut at the same position; only the ones that lost tokens are flagged."""
+    """All hypotheses of a list are cut at the same position; only those that lose tokens are flagged."""
     long = " ".join(["man"] * 100)
     rows = encoder.encode([long, long + " end", "the man"], "context", PLAIN, uses_context=True)
     assert [row.truncated for row in rows] == [True, True, False]
@@ -153,7 +153,7 @@ def test_an_encoder_can_be_sent_to_another_process(of, request):
 @pytest.mark.parametrize("family", ["encoder", "roberta_encoder"])
 @given(words=st.lists(st.text("abcé'z-", min_size=1, max_size=6), max_size=30))
 def test_every_token_knows_its_word(request, family, words):
-    """The tokens are those of `encode`, cut ones too; word numbers rise from 0 to the separator's without gaps."""
+    """The rows are those of `encode`, truncated or not; word numbers rise from 0 to the separator's without gaps."""
     text_encoder = request.getfixturevalue(family)
     text = " ".join(words)
     [(row, numbers)] = text_encoder.encode_with_words([text], PLAIN)

@@ -1,8 +1,8 @@
-"""A base stored as its quantised difference from another base, four bits a weight: 5.7 MB for all layers of MiniLM.
+"""A base stored as its quantised difference from another base, four bits per weight: 5.7 MB for all layers of MiniLM.
 
-Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one bit a weight.
-The folder holds the difference; `load_base` adds it to the parent's weights in fp32. Each weight is one product and one
-sum of two floats, which give the same result on every machine, so the fingerprint can be checked.
+Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one bit per
+weight. The folder holds the difference; `load_base` adds it to the parent's weights in fp32. That takes one product and
+one sum per weight, which give the same result on every machine, so the sum's fingerprint can be checked.
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,9 @@ class BaseDelta:
         parent: the base that the difference is added to: a name, folder or hub id.
         parent_fingerprint: of the parent, in hex.
         fingerprint: of the sum, in hex.
-        tensors: by the weight's name. NAME.levels: uint8, two levels a byte, the first in the low half, each stored
-            plus 8; NAME.scales: bfloat16, one for 64 levels; or NAME.difference: fp32, for vectors.
+        tensors: by the weight's name. NAME.levels: uint8, two levels per byte, the first in the low half, each stored
+            plus 8. NAME.scales: bfloat16, one per 64 levels. Instead of both, NAME.difference: fp32, for vectors and
+            for sizes that 64 does not divide.
     """
 
     parent: str
@@ -46,7 +47,7 @@ class BaseDelta:
 
     @classmethod
     def read(cls, folder: Path) -> "BaseDelta | None":
-        """Returns the delta in a folder, or None if it holds a whole base. Raises BaseNotFound for broken files."""
+        """Returns the delta in a folder, or None if that holds a whole base. Raises BaseNotFound for broken files."""
         config = folder / _CONFIG
         if not config.is_file():
             return None
@@ -70,7 +71,7 @@ class BaseDelta:
 
     @torch.no_grad()
     def add_to(self, encoder: nn.Module) -> None:
-        """Adds the difference to the parent's fp32 weights in place. Raises BaseNotFound where it does not fit them."""
+        """Adds the difference to the parent's fp32 weights in place. Raises BaseNotFound if it does not fit them."""
         weights = encoder.state_dict()
         for name, kind in sorted(key.rsplit(".", 1) for key in self.tensors):
             if f".{kind}" == _SCALES:
@@ -99,7 +100,7 @@ class _Config(Struct):
 def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
     """Returns the tensors of a BaseDelta: `changed` minus `parent`, quantised; equal weights are left out.
 
-    Raises InvalidInput where the two differ in the names or shapes of their weights.
+    Raises InvalidInput if the two differ in the names or shapes of their weights.
     """
     before, after = parent.state_dict(), changed.state_dict()
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (before, after)]
@@ -120,7 +121,7 @@ def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
 
 
 def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the levels and scales of [64 n] fp32 values. Each group has the scale of least squared error."""
+    """Returns levels, [32 n] uint8, and scales of least squared error, [n] bfloat16, of [64 n] fp32 values."""
     groups = values.view(-1, _GROUP_SIZE)
     largest = groups.abs().amax(1, keepdim=True)
     best = torch.full_like(largest, torch.inf)
@@ -132,11 +133,11 @@ def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
         better = error < best
         best = torch.where(better, error, best)
         levels, scales = torch.where(better, rounded, levels), torch.where(better, scale, scales)
-    halves = (levels.flatten() + 8).to(torch.uint8).view(-1, 2)
-    return halves[:, 0] | halves[:, 1] << 4, scales.flatten().bfloat16()
+    nibbles = (levels.flatten() + 8).to(torch.uint8).view(-1, 2)
+    return nibbles[:, 0] | nibbles[:, 1] << 4, scales.flatten().bfloat16()
 
 
 def dequantize(levels: Tensor, scales: Tensor) -> Tensor:
-    """Returns the values of levels and scales, [64 n] fp32."""
-    halves = torch.stack([levels & 15, levels >> 4], 1).float() - 8
-    return (halves.view(-1, _GROUP_SIZE) * scales.float().unsqueeze(1)).flatten()
+    """Returns the values, [64 n] fp32, of levels, [32 n] uint8, and scales, [n] bfloat16."""
+    nibbles = torch.stack([levels & 15, levels >> 4], 1).float() - 8
+    return (nibbles.view(-1, _GROUP_SIZE) * scales.float().unsqueeze(1)).flatten()

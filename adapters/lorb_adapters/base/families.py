@@ -1,7 +1,7 @@
 """The model families that LoRB serves as bases, and how their encoders differ.
 
-To let another family in, add it to `FAMILIES` here and teach `lorb_adapters.encoder` its layers: DistilBERT, for
-example, names its modules differently and has no token types.
+To support another family, add it to `FAMILIES` and its layers to `lorb_adapters.encoder`. DistilBERT, for example,
+names its modules differently and has no token types.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Family:
     Attributes:
         model_type: its name in `config.json`.
         positions_follow_padding: whether position ids count from pad_token_id + 1 instead of 0.
-        has_pooler_option: whether its class takes `add_pooling_layer`; one that does not has no pooler.
+        has_pooler_option: whether its class takes `add_pooling_layer`; a class without this option has no pooler.
     """
 
     model_type: str
@@ -62,7 +62,7 @@ def family_of(base_name: str, config: PretrainedConfig) -> Family:
 
 
 def check_architecture(base_name: str, encoder: nn.Module, config: PretrainedConfig) -> None:
-    """Raises BaseNotFound where the encoder of a served family is built in a way that LoRB does not compute."""
+    """Raises BaseNotFound if LoRB does not compute this encoder's architecture."""
     positions = getattr(config, "position_embedding_type", None) or "absolute"
     if positions == "absolute" and PackedEncoder.supports(encoder):
         return

@@ -12,18 +12,18 @@ _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_h
 
 
 def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
-    """Returns the sha256, in hex, of an fp32 encoder on the CPU and its tokenizer; tokenizer: its JSON."""
+    """Returns the sha256, in hex, of an fp32 encoder on the CPU and its tokenizer's JSON."""
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
-    function = {key: getattr(config, key, None) for key in _FUNCTION_KEYS}
-    digest.update(json.dumps(function, sort_keys=True).encode())
-    digest.update(_tokenizer_function(tokenizer))
+    settings = {key: getattr(config, key, None) for key in _FUNCTION_KEYS}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    digest.update(_canonical_tokenizer(tokenizer))
     return digest.hexdigest()
 
 
-def _tokenizer_function(tokenizer: str) -> bytes:
-    """Returns the tokenizer's canonical JSON without the parts that LoRB overrides."""
+def _canonical_tokenizer(tokenizer: str) -> bytes:
+    """Returns the tokenizer's JSON with sorted keys, without the parts that LoRB overrides."""
     parts = json.loads(tokenizer)
     return json.dumps({k: parts[k] for k in parts if k not in ("truncation", "padding")}, sort_keys=True).encode()

@@ -20,7 +20,7 @@ from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
 from lorb_adapters.lora.head import HEAD_KINDS, HeadWeights
 from lorb_adapters.text import TextEncoder
 
-# Beside the encoder's own files: `{"kind": ...}`, and the tensors `weight` and `bias`.
+# The base's score head, beside the encoder's files: `{"kind": ...}`, and the tensors `weight` and `bias`.
 HEAD_CONFIG_FILE, HEAD_TENSORS_FILE = "lorb_head.json", "lorb_head.safetensors"
 
 
@@ -66,7 +66,7 @@ class _Files:
 def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Loads a base from a folder, by one of LoRB's names ("minilm", "rescore-minilm"), or from a hub by its id.
 
-    Raises BaseNotFound where files are missing or are not the pinned ones, and for a model that LoRB does not serve.
+    Raises BaseNotFound if files are missing or are not the pinned ones, or if LoRB does not serve the model.
     """
     files, fingerprint = _read(name_or_path)
     first_position = files.family.first_position(files.config)
@@ -84,7 +84,7 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
 
 
 def _read(name: str) -> tuple[_Files, str]:
-    """Returns a base's files and its fingerprint. Hashes all weights once."""
+    """Returns a base's content and its fingerprint, which a delta must match. Hashes all weights once."""
     files, delta = _read_unverified(name)
     fingerprint = files.fingerprint()
     if delta is not None and fingerprint != delta.fingerprint:
@@ -98,7 +98,7 @@ def _read(name: str) -> tuple[_Files, str]:
 
 
 def _read_unverified(name: str) -> tuple[_Files, BaseDelta | None]:
-    """Returns a base's files, and the delta if it is kept as one, without a check of the fingerprint."""
+    """Returns a base's content and, if it is stored as a delta, the delta. Does not check the fingerprint."""
     delta = BaseDelta.read(Path(base_source(name)))
     if delta is None:
         return _read_files(name), None
@@ -112,12 +112,12 @@ def _read_unverified(name: str) -> tuple[_Files, BaseDelta | None]:
 
 
 def _check_parent(name: str, delta: BaseDelta) -> None:
-    """Raises BaseNotFound where the parent's name leads to another base than the delta was made from."""
+    """Raises BaseNotFound if the parent is not the base that the delta was made from."""
     _, fingerprint = _read(delta.parent)
     if fingerprint != delta.parent_fingerprint:
         raise BaseNotFound(
-            f"base {name!r} is a difference from {delta.parent!r} {delta.parent_fingerprint[:12]}, but "
-            f"{delta.parent!r} here is {fingerprint[:12]}: restore that parent, or write the base again from this one",
+            f"base {name!r} is a difference from {delta.parent!r} with fingerprint {delta.parent_fingerprint[:12]}, "
+            f"but {delta.parent!r} has {fingerprint[:12]}: restore that parent, or write the base again from this one",
             field="base",
         )
 

@@ -1,4 +1,4 @@
-"""The bases with a name: MiniLM from its package, and the one bundled with LoRB, which was made from it."""
+"""The named bases: MiniLM from its package, and rescore-minilm, which is bundled with LoRB."""
 
 import hashlib
 import importlib.util
@@ -19,9 +19,9 @@ _BUNDLED = Path(__file__).parents[1] / "bases"
 
 
 def base_source(name: str) -> str:
-    """Returns the folder of one of LoRB's names; any other `name`, a folder or a hub id, unchanged.
+    """Returns the folder of a named base; any other `name`, a folder or a hub id, unchanged.
 
-    Raises BaseNotFound where MiniLM's package is missing or its files are not the pinned ones.
+    Raises BaseNotFound if MiniLM's package is missing or its files are not the pinned ones.
     """
     if name == MINILM:
         return str(_minilm_folder())

@@ -1,7 +1,7 @@
-"""Truncates a base to its lowest layers: a smaller base to start from.
+"""Truncates a base to its lowest layers.
 
-The upper layers are the most specific to pretraining: of the ways to drop layers of a trained BERT, dropping the top
-ones costs the least (Sajjad et al., arXiv 2004.03844).
+Of the ways to drop layers of a trained BERT, dropping the top ones costs the least accuracy: they are the most specific
+to pretraining (Sajjad et al., arXiv 2004.03844).
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ _LAYERS = "encoder.layer"
 def truncate_base(base: Base, num_layers: int) -> Base:
     """Removes the layers above the lowest `num_layers` from `base`'s encoder; returns it with its new fingerprint.
 
-    Raises InvalidInput where the base has fewer layers, or `num_layers` is below 1.
+    Raises InvalidInput if the base has fewer layers, or `num_layers` is below 1.
     """
     config = base.encoder.config
     layers = _layers(base.encoder)
@@ -33,7 +33,7 @@ def truncate_base(base: Base, num_layers: int) -> Base:
 
 
 def _layers(encoder: nn.Module) -> nn.ModuleList:
-    """Returns the encoder's list of layers; an empty one where it has none."""
+    """Returns the encoder's list of layers; an empty list if it has none."""
     try:
         layers = encoder.get_submodule(_LAYERS)
     except AttributeError:

@@ -1,4 +1,4 @@
-"""Writes a base folder that trainer and server load, as a whole or not at all."""
+"""Writes a base folder that trainer and server load. The folder appears complete or not at all."""
 
 import json
 import os
@@ -28,13 +28,13 @@ _SPECIAL_TOKENS = {
 
 
 def check_is_unused(folder: Path) -> None:
-    """Raises InvalidInput where a base cannot be written to `folder`: it exists and is not empty."""
+    """Raises InvalidInput if `folder` is a file or a folder with content."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"output-base {folder} exists and is not empty: name a new folder", field="output-base")
 
 
 def check_can_be_created(folder: Path, field: str) -> None:
-    """Raises InvalidInput where `folder` cannot be created, or written to if it exists."""
+    """Raises InvalidInput if `folder` cannot be created, or written to if it exists."""
     ancestor = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
         raise InvalidInput(f"{field} {folder} cannot be created: {ancestor} is not a writable folder", field=field)
@@ -44,7 +44,7 @@ def check_can_be_created(folder: Path, field: str) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yields a temporary folder to write files into, which becomes `folder` at the end and is removed on an error.
 
-    Raises InvalidInput where `folder` exists and is not empty, or where the system refuses to write.
+    Raises InvalidInput if `folder` exists and is not empty, or if the system refuses to write.
     """
     from safetensors import SafetensorError  # raised by its writer for a full disk
 
@@ -54,9 +54,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
-        mode = partial.stat().st_mode & _READ_WRITE  # the umask applied
+        mode = partial.stat().st_mode & _READ_WRITE  # the umask is already applied
         for file in partial.iterdir():
-            file.chmod(mode)  # safetensors makes files that only their owner reads; a server may run as another user
+            file.chmod(mode)  # safetensors makes files readable by their owner only; a server may run as another user
         os.replace(partial, folder)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"output-base {folder} cannot be written: {error}", field="output-base") from error
@@ -68,7 +68,7 @@ def write_base(folder: Path, base: "Base", head: "HeadWeights", texts: Mapping[s
     """Writes `base`'s encoder with its current weights, its tokenizer and `head` to a new folder.
 
     texts: further files by name, such as the report of how the base was made.
-    Raises InvalidInput where `folder` exists and is not empty, or where the system refuses to write.
+    Raises InvalidInput if `folder` exists and is not empty, or if the system refuses to write.
     """
     from safetensors.torch import save_file
     from transformers.modeling_utils import PreTrainedModel

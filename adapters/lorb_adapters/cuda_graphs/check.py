@@ -1,4 +1,4 @@
-"""Checks CUDA graphs against the model: how far their scores are apart on random batches."""
+"""Checks the scores of CUDA graphs against the model's eager scores on random batches."""
 
 import math
 
@@ -13,17 +13,17 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
 
 _MIN_ROW_TOKENS, _MAX_ROW_TOKENS = 3, 24
-# Standard deviation of B: large enough that an adapter changes scores by more than rounding in 16 bits.
+# Standard deviation of B: an adapter then changes scores by more than rounding in 16 bits.
 _STD_OF_B = 0.2
 # Standard deviation of a sum head's weight: a row's sum is then about as large as a mean.
 _STD_OF_SUM_HEAD = 0.1
 
 
 def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> float:
-    """Returns |graph - eager| / |eager|, as norms over a batch's scores, in the worst bucket; infinite for a NaN.
+    """Returns the largest |graph - eager| / |eager| of any bucket, norms over a batch's scores; infinity for NaN.
 
     Each batch has random rows, and adapters and heads of several kinds. The model must not use the graphs yet.
-    Rounding in bfloat16 gives some hundredths; scores of other rows, or without the adapter, give some tenths.
+    Rounding in bfloat16 gives a few hundredths; mixed-up rows or a missing adapter give a few tenths.
     """
     generator = torch.Generator().manual_seed(0)
     adapters = [_random_adapter(model, kind, rank, generator) for kind, rank in ((SUM, 8), (CLS, 16), (MEAN, 4))]
@@ -34,14 +34,14 @@ def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> fl
         expected = model.score(rows, adapters, row_adapters)
         future = runner.launch(rows, adapters, row_adapters)
         if future is None:
-            raise ValueError(f"{bucket} does not fit {len(rows)} rows")
+            raise ValueError(f"{bucket} declines a batch of {len(rows)} rows that fits it")
         deviation = float((future.collect() - expected).norm() / expected.norm())
         worst = max(worst, deviation if math.isfinite(deviation) else math.inf)
     return worst
 
 
 def _random_rows(model: RescoringModel, bucket: GraphBucket, generator: torch.Generator) -> list[EncodedHypothesis]:
-    """Returns as many rows as the bucket fits; their lengths and tokens are random."""
+    """Returns as many rows as fit the bucket, with random lengths and tokens."""
     embedding = model.base.encoder.get_input_embeddings()  # type: ignore[operator]
     longest = min(_MAX_ROW_TOKENS, bucket.max_row_tokens, model.base.text_encoder.max_tokens)
     rows: list[EncodedHypothesis] = []

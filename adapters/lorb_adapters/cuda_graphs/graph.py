@@ -1,4 +1,4 @@
-"""CUDA graphs: the sizes that they are captured for, and how one is captured and replayed."""
+"""CUDA graphs: the batch sizes that they serve, capture and replay."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from torch import Tensor
 _WARM_UPS = 2  # libraries initialise themselves in the first run, which a capture does not allow
 _MAX_ROW_TOKENS = 128  # the attention kernel takes the same time for any row up to this length
 _BUCKET_TOKENS = (2048, 1536, 1024, 768, 512, 384, 256, 128)
-_TOKENS_PER_ROW = 8  # a bucket has room for a row for each 8 tokens
+_TOKENS_PER_ROW = 8  # a bucket has one row for every 8 tokens
 
-# Computes scores from tensors that never move; and what makes graphs of such functions, the largest first.
+# A Forward computes scores from tensors that never move. A Capture turns forwards into graphs, the largest first.
 Forward = Callable[[], Tensor]
 Capture = Callable[[list[Forward]], list[Forward]]
 
@@ -33,7 +33,7 @@ class GraphBucket:
 
     @property
     def padding_rows(self) -> int:
-        """The number of rows that padding tokens may need: these rows too are at most `max_row_tokens` long."""
+        """The maximum number of rows of padding tokens; these rows too are at most `max_row_tokens` long."""
         return -(-self.tokens // self.max_row_tokens)
 
     def fits(self, tokens: int, rows: int, longest: int) -> bool:
@@ -44,8 +44,8 @@ class GraphBucket:
 def graph_buckets(max_tokens: int) -> tuple[GraphBucket, ...]:
     """Returns all buckets of at most `max_tokens`, the largest first.
 
-    From 256 tokens on, each bucket is at most half as large again as the next smaller one: padding is computed like
-    other tokens. Larger batches gain little from graphs: launches are a smaller share of their time.
+    Padding is computed like other tokens, so above 256 tokens a bucket is at most 1.5 times the next smaller one.
+    Batches above 2048 tokens gain little from graphs: launches are a small share of their time.
     """
     return tuple(
         GraphBucket(tokens, rows=tokens // _TOKENS_PER_ROW) for tokens in _BUCKET_TOKENS if tokens <= max_tokens
@@ -53,20 +53,20 @@ def graph_buckets(max_tokens: int) -> tuple[GraphBucket, ...]:
 
 
 class CudaGraph:
-    """A captured forward pass: one launch replays it on the same memory. Belongs to the thread that captured it."""
+    """A captured forward pass: one launch replays it on the same memory. Only the capturing thread may use it."""
 
     def __init__(self, forward: Forward, pool: Any) -> None:  # noqa: ANN401 - torch's own handle
         """Captures `forward`, which must only launch work on the device.
 
-        pool: a memory pool that graphs share which are never replayed at the same time.
+        pool: a memory pool shared by graphs that are never replayed at the same time.
         """
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        warm_up_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        warm_up_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up_stream):
             for _ in range(_WARM_UPS):
                 forward()
-        torch.cuda.current_stream().wait_stream(side)
-        self._forward = forward  # keeps the memory that the graph reads and writes
+        torch.cuda.current_stream().wait_stream(warm_up_stream)
+        self._forward = forward  # keeps alive the memory that the graph reads and writes
         self._graph = torch.cuda.CUDAGraph()
         # thread_local: other threads may copy adapters to the device meanwhile
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
@@ -79,7 +79,7 @@ class CudaGraph:
 
 
 def capture_graphs(forwards: list[Forward]) -> list[Forward]:
-    """Captures each forward as a graph in one memory pool, the largest first. Errors of torch pass through."""
+    """Captures each forward as a graph in one memory pool; forwards: the largest first. Raises torch's errors."""
     pool = torch.cuda.graph_pool_handle()
     stream = torch.cuda.current_stream()
     try:

@@ -1,4 +1,4 @@
-"""The static inputs of a CUDA graph: everything it reads of a batch's rows, filled by one copy to the device."""
+"""The static inputs of a CUDA graph: all that it reads about a batch's rows, filled by one copy to the device."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,7 +14,7 @@ from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.text import EncodedHypothesis
 
-_PADDING_OWNER = -2  # owner of a padding token; -1 is the owner of a rank that no adapter of the batch has
+_PADDING_OWNER = -2  # differs from -1, the owner of a rank that no adapter of the batch has
 _ALIGNMENT = 4  # every part begins at a multiple of 16 bytes: 4 numbers
 
 
@@ -26,10 +26,10 @@ class StaticInputs:
         buffer: all parts, one after the other.
         token_ids, type_ids, position_ids: [tokens]
         token_slots: [tokens], the first slot of the token's adapter.
-        head_positions: [tokens], the position of the token's score by its own head in [tokens, slots] laid flat.
+        head_positions: [tokens], the index in the flattened [tokens, slots] of the token's score by its own head.
         scored_rows: [tokens], the row that the token's score counts for; `bucket.rows` if none.
-        offsets: [rows + padding rows + 1], where each row begins; empty rows are at the end.
-        starts: [rows], the same for the scored rows; 0 for unused rows.
+        offsets: [rows + padding rows + 1], the first token of each row, and the end; empty rows are at the end.
+        starts: [rows], the first token of each row of the batch; 0 for unused rows.
         row_slots: [rows], the first slot of the row's adapter.
         head_kinds: [rows], the index in HEAD_KINDS of the kind of the row's head.
         num_scored: [rows], scored tokens.
@@ -55,9 +55,9 @@ class StaticInputs:
         row_adapters: np.ndarray,
         slots: Sequence[tuple[int, ...]],
     ) -> None:
-        """Writes the content of `buffer` for a batch that fits the bucket to host memory.
+        """Writes the content of `buffer` for a batch, which must fit the bucket, to host memory.
 
-        host: [size of buffer] int32; row_adapters: [rows], indices into `adapters` and `slots`, the slots of each.
+        host: [size of buffer] int32; slots: the slots of each adapter; row_adapters: [rows], indices into both.
         """
         parts = [host[span] for span in self._spans]
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
@@ -126,17 +126,17 @@ def _spans(bucket: GraphBucket) -> list[slice]:
 
 
 class PinnedBuffers:
-    """Two host buffers in turn: one is copied to the device while the other is filled. Not thread-safe."""
+    """Two alternating host buffers: one is copied to the device while the other is filled. Not thread-safe."""
 
     def __init__(self, size: int, device: torch.device) -> None:
-        """size: int32 numbers of the largest copy."""
+        """size: of the largest copy, in int32 numbers."""
         self._is_cuda = device.type == "cuda"
         self._buffers = [torch.zeros(size, dtype=torch.int32, pin_memory=self._is_cuda) for _ in range(2)]
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._turn = 0
 
     def acquire(self) -> np.ndarray:
-        """Waits for the last copy from the next buffer, then returns the buffer to write to, [size]."""
+        """Returns the next buffer to write to, [size], after the last copy from it is complete."""
         copied = self._copied[self._turn]
         if copied is not None:
             copied.synchronize()

@@ -1,4 +1,4 @@
-"""Scores small batches by replaying CUDA graphs, which launch in less time than the operations one by one."""
+"""Scores small batches by replaying CUDA graphs: one launch replaces those of all operations."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ from lorb_adapters.text import EncodedHypothesis
 
 
 class CudaGraphRunner:
-    """One graph for each bucket, in memory that they share. Not thread-safe: one thread owns it.
+    """One graph for each bucket; the graphs share their memory. Not thread-safe: one thread owns it.
 
-    The base's weights must not change, nor an adapter's once it has been in a batch.
+    The weights of the base, and of adapters that were in a batch, must not change.
 
     Attributes:
         buckets: the largest first.
@@ -33,8 +33,7 @@ class CudaGraphRunner:
     ) -> None:
         """Prepares graphs over the model's weights. The model uses them once its `launch_graph` is set to `launch`.
 
-        capture: makes graphs of the forwards, `capture_graphs` on CUDA. By default they run eagerly, as tests on a
-        CPU need.
+        capture: `capture_graphs` on CUDA. By default the forwards run eagerly, for tests on a CPU.
         """
         self.buckets = sorted(buckets, key=lambda bucket: -bucket.tokens)
         encoder, base = model.encoder, model.base
@@ -53,19 +52,20 @@ class CudaGraphRunner:
         rows: in any order; row_adapters: for each row an index into `adapters`, which lie on the base's device.
         """
         lengths = [row.num_tokens for row in rows]
-        number = self._smallest_bucket(sum(lengths), len(rows), max(lengths, default=0))
-        if number is None:
+        bucket_index = self._smallest_bucket(sum(lengths), len(rows), max(lengths, default=0))
+        if bucket_index is None:
             return None
-        used, numbers = np.unique(np.asarray(row_adapters, np.int64), return_inverse=True)
+        used, row_used_adapters = np.unique(np.asarray(row_adapters, np.int64), return_inverse=True)
         used_adapters = [adapters[i] for i in used.tolist()]
         slots = self._slots.load(used_adapters)
         if slots is None:
             return None
-        inputs = self._inputs[number]
-        inputs.write(self._pinned.acquire(), rows, used_adapters, numbers, slots)
+        inputs = self._inputs[bucket_index]
+        inputs.write(self._pinned.acquire(), rows, used_adapters, row_used_adapters, slots)
         self._pinned.send(inputs.buffer)
-        return ScoresFuture.fetch(self._forwards[number]()[: len(rows)], np.arange(len(rows)))
+        return ScoresFuture.fetch(self._forwards[bucket_index]()[: len(rows)], np.arange(len(rows)))
 
     def _smallest_bucket(self, tokens: int, rows: int, longest: int) -> int | None:
+        """Returns the index of the smallest bucket that fits; None if there is none, or no rows."""
         fitting = [i for i, bucket in enumerate(self.buckets) if bucket.fits(tokens, rows, longest)]
         return fitting[-1] if fitting and rows else None

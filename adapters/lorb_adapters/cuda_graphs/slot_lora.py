@@ -19,9 +19,9 @@ SLOT_RANK = 8  # ranks of a slot: 16 bytes in 16 bits, the alignment of matrix k
 
 
 class SlotLayout:
-    """The layout of one rank of an adapter as a vector: its row of every A, and its column of every scaling * B.
+    """The layout of one rank as a vector of `size` numbers: its row of every A, and its column of every scaling * B.
 
-    An adapter is then one matrix [rank, size], and several adapters are one matrix too, stacked.
+    An adapter is one matrix [rank, size]; stacked adapters are one matrix too.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
@@ -47,7 +47,7 @@ class SlotLayout:
 
 
 class SlottedAdapters:
-    """Each adapter in the layout of whole slots, kept until the adapter is freed, and about as large."""
+    """Caches each adapter in the slots' layout, its rank rounded up to whole slots, until the adapter is freed."""
 
     def __init__(self, layout: SlotLayout, device: torch.device, dtype: torch.dtype) -> None:
         self.layout = layout
@@ -73,7 +73,7 @@ class SlottedAdapters:
 
 
 class SlotLora:
-    """LoraProducts of a batch in which each token keeps the ranks of its own adapter's slots."""
+    """LoraProducts that multiply every token by all slots and keep only the ranks of the token's own adapter."""
 
     def __init__(self, layout: SlotLayout, matrices: Tensor, foreign: Tensor) -> None:
         """matrices: [ranks, size] in `layout`; foreign: [tokens, ranks], true where a rank is another adapter's."""
@@ -84,11 +84,11 @@ class SlotLora:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
         a, b = self._views[projection_number(layer, projection)]
         low_rank = torch.bmm(x.expand(len(a), *x.shape), a.mT)  # [modules, tokens, ranks]
-        # filled, not multiplied with zeros: an adapter's infinity must not become the NaN of others
+        # not a product with zeros: an adapter's infinity must not become NaN in the tokens of others
         low_rank.masked_fill_(self._foreign, 0.0)
         out.view(len(out), len(b), -1).transpose(0, 1).baddbmm_(low_rank, b)
 
 
 def num_slots(weights: AdapterWeights) -> int:
-    """Returns how many slots an adapter takes: at least one, for its head."""
+    """Returns the number of slots that an adapter takes: at least one, for its head."""
     return max(1, -(-weights.config.rank // SLOT_RANK)) if weights.lora else 1

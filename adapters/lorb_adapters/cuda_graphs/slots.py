@@ -1,4 +1,4 @@
-"""Adapter slots: a few adapters in memory that never moves, where CUDA graphs read them."""
+"""Adapter slots: CUDA graphs read a few adapters from memory that never moves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class AdapterSlots:
         self._table = SlotTable(NUM_SLOTS)
 
     def load(self, adapters: Sequence[AdapterWeights]) -> list[tuple[int, ...]] | None:
-        """Copies adapters to slots where they are not there yet; returns the slots of each, or None if too many.
+        """Copies adapters to slots unless they are there; returns each adapter's slots, or None if they do not fit.
 
-        adapters: all different. On CUDA the copies run in the stream's order, after the replays that read the slots.
+        adapters: all different. On CUDA the copies run in the stream's order, after earlier replays.
         """
         assignments = self._table.assign(adapters, [num_slots(weights) for weights in adapters])
         if assignments is None:
@@ -61,9 +61,9 @@ class AdapterSlots:
 
 
 def rank_owners(slots: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Returns, for every rank of every slot, the first slot of the adapter that owns it; -1 if it is none of these.
+    """Returns the first slot of the adapter that owns each rank, or -1 if none does: [slots * SLOT_RANK] int32.
 
-    slots: of each adapter of a batch. Returns [slots * SLOT_RANK] int32.
+    slots: the slots of each adapter of a batch.
     """
     owners = np.full(NUM_SLOTS, -1, np.int32)
     for adapter_slots in slots:
@@ -85,12 +85,13 @@ class Assignment:
 
 
 class SlotTable:
-    """Which adapter is in which slot; the least recently used leave first. It keeps no adapter alive."""
+    """Assigns slots to adapters and evicts the least recently used. It keeps no adapter alive."""
 
-    def __init__(self, num_slots: int) -> None:
+    def __init__(self, capacity: int) -> None:
+        """capacity: the number of slots."""
         self._slots: WeakKeyDictionary[AdapterWeights, tuple[int, ...]] = WeakKeyDictionary()
-        self._owners: list[ReferenceType[AdapterWeights] | None] = [None] * num_slots
-        self._last_used = [0] * num_slots  # number of the batch
+        self._owners: list[ReferenceType[AdapterWeights] | None] = [None] * capacity
+        self._last_used = [0] * capacity  # number of the batch
         self._batch = 0
 
     def assign(self, adapters: Sequence[AdapterWeights], needs: Sequence[int]) -> list[Assignment] | None:
@@ -107,7 +108,7 @@ class SlotTable:
         unused = self._unused()
         assignments = []
         for weights, need, slots in zip(adapters, needs, current, strict=True):
-            assigned = slots or self._give(weights, tuple(next(unused) for _ in range(need)))
+            assigned = slots or self._reassign(weights, tuple(next(unused) for _ in range(need)))
             assignments.append(Assignment(assigned, slots is None))
         return assignments
 
@@ -116,7 +117,7 @@ class SlotTable:
         unused = [slot for slot, batch in enumerate(self._last_used) if batch != self._batch]
         yield from sorted(unused, key=self._last_used.__getitem__)
 
-    def _give(self, weights: AdapterWeights, slots: tuple[int, ...]) -> tuple[int, ...]:
+    def _reassign(self, weights: AdapterWeights, slots: tuple[int, ...]) -> tuple[int, ...]:
         for slot in slots:
             reference = self._owners[slot]
             owner = reference() if reference is not None else None

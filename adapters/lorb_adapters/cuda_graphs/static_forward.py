@@ -17,7 +17,7 @@ class StaticForward:
     """Computes scores from static inputs and adapter slots."""
 
     def __init__(self, encoder: PackedEncoder, inputs: StaticInputs, slots: AdapterSlots, workspace: Workspace) -> None:
-        """workspace: shared among static forwards alone. The largest must run first, so that no buffer is replaced."""
+        """workspace: shared by static forwards only. The largest must run first, so that no buffer is replaced."""
         self.inputs = inputs
         self._encoder = encoder
         self._slots = slots

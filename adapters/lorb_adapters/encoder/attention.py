@@ -1,4 +1,4 @@
-"""Attention of packed rows, each row to its own tokens alone, from the fused query, key and value."""
+"""Attention over packed rows: each row attends to its own tokens only. Query, key and value are one tensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch.nn import functional
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.packing import PackedRows
 
-# Attention scores in one batched product: 4 MiB in fp32, which stay in the CPU's cache until they are used.
+# Maximum attention scores in one batched product: 4 MiB in fp32, which stay in the CPU's cache until they are used.
 _MAX_SCORES = 1 << 20
 
 
@@ -52,7 +52,7 @@ class VarlenAttention:
     """One variable-length kernel for all rows, on CUDA in 16 bits."""
 
     def __init__(self, offsets: Tensor, max_length: int, num_heads: int, head_size: int) -> None:
-        """offsets: [rows + 1] int32, read again in every call; max_length: an upper bound on a row's tokens."""
+        """offsets: [rows + 1] int32, read in every call; max_length: an upper bound on a row's tokens."""
         self._offsets = offsets
         self._max_length = max_length
         self._shape = (-1, 3, num_heads, head_size)
@@ -66,7 +66,7 @@ class VarlenAttention:
 class BlockDiagonalAttention:
     """Attention between all tokens with other rows masked out, on any device in any dtype, for few tokens.
 
-    It stands in for VarlenAttention where that has no kernel: it too reads the offsets again in every call.
+    Replaces VarlenAttention where that has no kernel. It too reads the offsets in every call.
     """
 
     def __init__(self, offsets: Tensor, num_heads: int, head_size: int) -> None:
@@ -85,7 +85,7 @@ class BlockDiagonalAttention:
 
 @dataclass(frozen=True, slots=True)
 class _EqualLengthBatch:
-    """Views of the buffers for some heads of equally long rows; all fp32, the same for every layer.
+    """Buffer views of one batched product over equally long rows; all fp32, the same for every layer.
 
     Attributes:
         q, v, out: [rows * heads, length, head size]
@@ -101,18 +101,18 @@ class _EqualLengthBatch:
     out: Tensor
 
     def attend(self, scaling: float) -> None:
-        """Fills `out`. The softmax has a buffer of its own: in place it takes twice as long."""
+        """Writes to `out`. The softmax has its own buffer: in place it takes twice as long."""
         torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
         torch.softmax(self.scores, -1, out=self.weights)
         torch.bmm(self.weights, self.v, out=self.out)
 
 
 class EqualLengthAttention:
-    """Batched products over all rows of one length, wherever they lie; softmax and products in fp32.
+    """Batched products over all rows of one length; softmax and products in fp32.
 
-    One gather orders [tokens, 3, heads, head size] by length, row, head and token, and one restores the order of the
-    tokens. That costs less than a copy for each run of equal lengths, however many adapters interrupt the runs. The
-    products are in fp32 for bfloat16 too: oneDNN would compile both anew for every number of rows.
+    One gather orders [tokens, 3, heads, head size] by row length, row, head and token; another restores the order of
+    the tokens. Two gathers cost less than a copy for each run of equally long rows: every adapter starts new runs.
+    bfloat16 is computed in fp32 too, because oneDNN would compile both products again for every number of rows.
     """
 
     def __init__(
@@ -154,7 +154,10 @@ class EqualLengthAttention:
 def _views(
     batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, workspace: Workspace
 ) -> list[_EqualLengthBatch]:
-    """qkv: [3, elements, head size], attended: [elements, head size], both in the order of the batches."""
+    """Returns the views of each batch: (first element, rows times heads, length).
+
+    qkv: [3, elements, head size], attended: [elements, head size], both in the order of the batches.
+    """
     largest = max(count * length**2 for _, count, length in batches)
     scores, weights = (workspace.buffer(name, (largest,), torch.float32) for name in ("scores", "weights"))
     views = []
@@ -168,9 +171,9 @@ def _views(
 
 
 def group_by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Orders the (token, head) elements of rows so that equally long rows stand together.
+    """Orders the (token, head) elements so that equally long rows are contiguous.
 
-    Elements are numbered token by token. Returns their numbers in the new order, and the batches of one product each:
+    Returns the elements' numbers, counted token by token, in the new order, and the batches, each one product:
     (first element, rows times heads, length).
     """
     row_lengths = np.asarray(lengths, dtype=np.int32)

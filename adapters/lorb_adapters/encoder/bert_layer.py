@@ -11,7 +11,7 @@ from torch.nn import functional
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Linear, Projection
 
-# All submodules of a supported layer. A layer with one more computes something else.
+# The submodules of a supported layer. A layer with more or fewer computes something else.
 _SUBMODULES = {
     "": {"attention", "intermediate", "output"},
     "attention": {"self", "output"},
@@ -40,8 +40,8 @@ class Norm:
 class BertLayer:
     """The weights of one layer.
 
-    The fused weight of query, key and value is a copy, a quarter of the layer; the other weights are shared with the
-    module. Weights in oneDNN's layout are copies of all four.
+    The fused weight of query, key and value is a copy, a quarter of the layer's size; the module shares the other
+    weights. Weights in oneDNN's layout are copies of all four.
 
     Attributes:
         qkv, attention_out, up, down: the four projections.
@@ -93,7 +93,7 @@ class BertLayer:
 def is_bert_layer(layer: nn.Module) -> bool:
     """Returns whether a layer is self-attention and a feed-forward part, each followed by residual and LayerNorm.
 
-    Every linear module has a bias; the attention is neither causal nor relative to positions.
+    Every linear module must have a bias. Causal attention and relative positions are not supported.
     """
     for path, names in _SUBMODULES.items():
         try:
@@ -132,7 +132,7 @@ def _norm(module: nn.Module, dtype: torch.dtype) -> Norm:
 
 
 def _in_place(activation: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns the activation in its in-place form where torch has one: it needs no second tensor."""
+    """Returns the activation's in-place form, which needs no second tensor, where torch has one."""
     if getattr(activation, "act", None) is functional.gelu:  # transformers' GELUActivation
         return torch.ops.aten.gelu_
     if isinstance(activation, nn.ReLU):

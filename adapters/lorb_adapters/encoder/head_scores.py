@@ -1,4 +1,4 @@
-"""Applies score heads to the hidden states of packed rows: one rescoring score a row.
+"""Applies score heads to the hidden states of packed rows: one rescoring score per row.
 
 Scores are natural log, higher is better.
 """
@@ -13,10 +13,9 @@ from lorb_adapters.lora.head import CLS, SUM, HeadWeights
 
 
 def pool(hidden: Tensor, rows: PackedRows, kind: str) -> Tensor:
-    """Returns the features that a head of this kind reads, [rows, hidden] fp32.
+    """Returns the features that a head of this kind reads, [rows, hidden] fp32; hidden: [tokens, hidden].
 
-    They are the hidden state of the first token (cls), or the mean over the scored tokens (sum and mean).
-    hidden: [tokens, hidden], packed as `rows`.
+    They are the first token's hidden state (cls), or the mean over the scored tokens (sum and mean).
     """
     if kind == CLS:
         return hidden[rows.starts].float()
@@ -37,8 +36,8 @@ def pooled_scores(features: Tensor, rows: PackedRows, head: HeadWeights) -> Tens
 def mixed_head_scores(hidden: Tensor, rows: PackedRows, heads: Sequence[HeadWeights], row_heads: Tensor) -> Tensor:
     """Returns the rescoring scores of rows with different heads, [rows] fp32.
 
-    hidden: [tokens, hidden]; row_heads: [rows], indices into `heads`, not read where there is one head.
-    A head is linear, so each token is scored first and scores are summed, not hidden states.
+    hidden: [tokens, hidden]; row_heads: [rows], indices into `heads`, not read if there is one head.
+    A head is linear, so it scores each token, and scores are summed instead of hidden states.
     """
     weight = torch.stack([head.weight for head in heads])
     bias = torch.stack([head.bias for head in heads])
@@ -60,7 +59,10 @@ def mixed_head_scores(hidden: Tensor, rows: PackedRows, heads: Sequence[HeadWeig
 
 
 def _scores_of_kind(kind: str, scored: Tensor, first: Tensor, rows: PackedRows, bias: Tensor) -> Tensor:
-    """Returns [rows]. scored: [scored tokens], first: [rows], the weight applied to both; bias: [rows] or [1]."""
+    """Returns the scores of rows whose heads have one kind, [rows].
+
+    scored: [scored tokens], x . weight of each scored token; first: [rows], of each first token; bias: [rows] or [1].
+    """
     if kind == CLS:
         return first + bias
     total = torch.zeros_like(first).index_add_(0, rows.scored_rows, scored)

@@ -1,8 +1,7 @@
-"""LoRA on a CPU in bf16: a few adapters concatenated in one product, of few shapes, for oneDNN.
+"""LoRA on a CPU in bf16: concatenates up to four adapters in one product, so that products have few shapes.
 
-oneDNN compiles a kernel for each new shape. So the A of up to four adapters stand side by side and multiply the tokens
-of all of them; of the result each token keeps the columns of its own adapter. Some products are computed in vain, for a
-tenth of the calls.
+oneDNN compiles a kernel for each new shape. One product multiplies the tokens of four adapters by the A of all four;
+each token then keeps the columns of its own adapter. The other columns are wasted, but there are far fewer calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ _Pair = tuple[Tensor, Tensor]
 
 
 class ZeroFilledMatrices:
-    """Each adapter's matrices, zero where a module is not adapted; kept until the adapter is freed, and as large."""
+    """Caches each adapter's matrices, zero where a module is not adapted, until the adapter is freed."""
 
     def __init__(self, shapes: Sequence[tuple[int, int]], dtype: torch.dtype) -> None:
         """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
@@ -55,11 +54,11 @@ class ZeroFilledMatrices:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A few neighbouring adapters and a window of tokens that contains theirs.
+    """Up to four neighbouring adapters, and a window of tokens that contains theirs.
 
     Attributes:
         tokens: the window, padded to a length that many batches share.
-        foreign: [tokens, 1, adapters * rank], true at the columns of other adapters than the token's; None if none is.
+        foreign: [tokens, 1, adapters * rank], true at columns of another adapter than the token's; None if never true.
         pairs: for each projection A [modules * adapters * rank, inputs] and B [modules, adapters * rank, outputs].
     """
 
@@ -82,7 +81,7 @@ class ConcatenatedLora:
             a, b = group.pairs[projection_number(layer, projection)]
             low_rank = torch.mm(x[group.tokens], a.T)
             if group.foreign is not None:
-                # filled, not multiplied with zeros: an adapter's NaN must not reach the tokens of others
+                # not a product with zeros: an adapter's NaN must not reach the tokens of others
                 low_rank.view(len(low_rank), len(b), -1).masked_fill_(group.foreign, 0.0)
             outputs = out[group.tokens].chunk(len(b), 1)
             for module_out, columns, module_b in zip(outputs, low_rank.chunk(len(b), 1), b, strict=True):
@@ -97,16 +96,16 @@ def _neighbours(segments: Segments) -> Iterator[Segments]:
 def _group(segments: Segments, num_tokens: int, matrices: ZeroFilledMatrices) -> _Group:
     start, end = segments[0][0], segments[-1][1]
     length = padded_length(end - start)
-    first = min(start, padded_length(num_tokens) - length)
+    window_start = min(start, padded_length(num_tokens) - length)
     rank = max(weights.config.rank for _, _, weights in segments)
     num_places = 1 << (len(segments) - 1).bit_length()  # three adapters are padded to the shapes of four
     adapters = [matrices.get(weights) for _, _, weights in segments]
     pairs = [_concatenate([adapter[i] for adapter in adapters], rank, num_places) for i in range(len(matrices.shapes))]
     foreign = torch.ones(length, 1, num_places * rank, dtype=torch.bool)
     for place, (segment_start, segment_end, _) in enumerate(segments):
-        foreign[segment_start - first : segment_end - first, :, place * rank : (place + 1) * rank] = False
-    is_mixed = bool(foreign[: num_tokens - first].any())
-    return _Group(slice(first, first + length), foreign if is_mixed else None, pairs)
+        foreign[segment_start - window_start : segment_end - window_start, :, place * rank : (place + 1) * rank] = False
+    is_mixed = bool(foreign[: num_tokens - window_start].any())
+    return _Group(slice(window_start, window_start + length), foreign if is_mixed else None, pairs)
 
 
 def _concatenate(pairs: Sequence[_Pair], rank: int, num_places: int) -> _Pair:

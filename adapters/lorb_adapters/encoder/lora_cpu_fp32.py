@@ -1,7 +1,6 @@
 """LoRA on a CPU in fp32: writes bias + LoRA into the output, then accumulates the base's x W^T onto it.
 
-An fp32 product there adds no bias by itself, so neither the bias nor the residual costs an extra read and write of the
-output.
+A CPU's fp32 product has no fused bias or residual. In this order neither costs an extra read and write of the output.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +30,7 @@ class LoraWithBias:
 
     Attributes:
         a: [adapted modules * (rank + 1), inputs], the A of each adapted module with a row of zeros below it.
-        ones: [adapted modules * (rank + 1)], 1 at those rows, 0 elsewhere. Added to A x, they multiply the bias.
+        ones: [adapted modules * (rank + 1)], 1 at those rows, 0 elsewhere; added to A x, it multiplies the bias by 1.
         b: for each adapted module [rank + 1, outputs of a module], scaling * B^T with the bias below it.
         modules: the positions of the adapted modules among those of the projection.
     """
@@ -43,7 +42,7 @@ class LoraWithBias:
 
 
 class LoraWithBiasMatrices:
-    """LoraWithBias of each adapter at every projection, kept until the adapter is freed, and about as large."""
+    """Caches each adapter's LoraWithBias at every projection until the adapter is freed; a copy is about as large."""
 
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
@@ -79,7 +78,7 @@ class LoraWithBiasMatrices:
 
 
 class LoraThenBase:
-    """AdaptedProjections that compute LoRA and the bias in one small product and accumulate the base's onto it."""
+    """AdaptedProjections that write LoRA and bias with one small product, then accumulate the base's product."""
 
     def __init__(
         self,
@@ -116,7 +115,7 @@ class LoraThenBase:
     ) -> Tensor:
         """Returns residual + (W + scaling * B A) x + bias, [tokens, outputs]; overwrites `residual`.
 
-        projection: one of a single module, ATTENTION_OUT or DOWN.
+        projection: ATTENTION_OUT or DOWN.
         """
         for tokens, matrices in self._at(layer, projection):
             if matrices is None:

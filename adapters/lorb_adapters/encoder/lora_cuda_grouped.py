@@ -1,4 +1,4 @@
-"""LoRA on CUDA by grouped products: a few kernels for each projection, however many adapters are in the batch."""
+"""LoRA on CUDA by grouped products: a few kernels per projection, for any number of adapters in the batch."""
 
 import math
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ def padded_rank(weights: AdapterWeights) -> int:
 class FlatAdapters:
     """Each adapter as one vector: A and scaling * B of every projection in turn, zero where a module is not adapted.
 
-    A vector is kept until its adapter is freed, at the adapter's own padded rank, so it takes about as much memory as
-    the adapter. Keeping one for each rank that it shares a batch with would take several times as much.
+    A vector is cached at the adapter's own padded rank until the adapter is freed. Caching one for each rank that the
+    adapter shares a batch with would take several times the memory.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]], device: torch.device, dtype: torch.dtype) -> None:
@@ -81,7 +81,7 @@ class FlatAdapters:
         return vector if own_rank == rank else self._widen(vector, own_rank, rank)
 
     def _widen(self, vector: Tensor, own_rank: int, rank: int) -> Tensor:
-        """Returns the same adapter's vector at a higher rank, filled up with zeros."""
+        """Returns the same adapter's vector at a higher rank, padded with zeros."""
         wide = self._zeros(rank)
         sources = _views(vector[None], self._blocks(own_rank))
         for (a, b), (wide_a, wide_b) in zip(sources, _views(wide[None], self._blocks(rank)), strict=True):
@@ -106,11 +106,11 @@ class FlatAdapters:
 
 
 class GroupedLora:
-    """LoraProducts of a batch in grouped products: one group a segment, and groups of zeros for the gaps."""
+    """LoraProducts of a batch in grouped products: one group per segment, and groups of zeros for the gaps."""
 
     def __init__(self, segments: Segments, num_tokens: int, flat: FlatAdapters, device: torch.device) -> None:
         self._rank = max((padded_rank(weights) for _, _, weights in segments if weights.lora), default=_RANK_STEP)
-        groups = list(fill_gaps(segments, num_tokens))  # a grouped product leaves no token out
+        groups = list(fill_gaps(segments, num_tokens))  # the groups must cover all tokens
         self._matrices = flat.stack([weights for _, _, weights in groups], self._rank)
         ends = torch.tensor([end for _, end, _ in groups], dtype=torch.int32)
         if device.type == "cuda":
@@ -120,7 +120,7 @@ class GroupedLora:
     def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
         a, b = self._matrices[projection_number(layer, projection)]
-        # [groups, out, in] transposed is the layout that the kernels are fast with
+        # the kernels are fastest with [groups, outputs, inputs], transposed
         low_rank = functional.grouped_mm(x, a.flatten(1, 2).transpose(1, 2), offs=self._ends)
         modules, size = b.shape[1:3]
         for module in range(modules):

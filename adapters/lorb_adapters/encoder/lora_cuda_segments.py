@@ -1,6 +1,6 @@
 """LoRA on CUDA, segment by segment: two small products for each adapter and module.
 
-For one or two adapters, and where there is no kernel for grouped products: float32, float16, or a GPU before SM90.
+Used for one or two adapters, and where there is no kernel for grouped products: float32, float16, GPUs before SM90.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class LoraMatrices:
         a: [inputs, adapted modules * rank], the A of the adapted modules side by side.
         b: for each adapted module [rank, outputs of a module].
         modules: the positions of the adapted modules among those of the projection.
-        num_modules: of the projection.
+        num_modules: the number of modules of the projection.
     """
 
     a: Tensor
@@ -34,7 +34,7 @@ class LoraMatrices:
     def add(self, low_rank: Tensor, out: Tensor, scaling: float) -> None:
         """Adds scaling * low_rank b to `out`, [tokens, outputs]; low_rank: x a, [tokens, adapted modules * rank].
 
-        One product a module: a batched product would copy the modules' outputs, which lie apart, there and back.
+        One product per module: a batched product would copy the outputs, which are not contiguous, there and back.
         """
         outputs = out.chunk(self.num_modules, 1)
         for module, columns, b in zip(self.modules, low_rank.chunk(len(self.b), 1), self.b, strict=True):
@@ -42,7 +42,7 @@ class LoraMatrices:
 
 
 class SegmentMatrices:
-    """The matrices of each adapter at every projection, kept until the adapter is freed. The fused A are copies."""
+    """Caches each adapter's matrices at every projection until the adapter is freed. Fused A are copies."""
 
     def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
         self._num_projections = num_layers * len(Projection)

@@ -1,20 +1,20 @@
-"""Linear layers in bfloat16 on a CPU, by oneDNN's fused calls that add the bias and a residual.
+"""Linear layers in bfloat16 on a CPU, with oneDNN's fused operators that add the bias and a residual.
 
-torch.addmm first copies the bias over the whole output, and converts the weight's layout in every call: a third of the
-call's time. These operators are the ones that torch.compile emits; torch has had them since 2.0.
+torch.addmm copies the bias over the whole output and converts the weight's layout in every call: a third of its time.
+torch.compile emits these same operators; torch has them since 2.0.
 """
 
 import torch
 from torch import Tensor
 
-# oneDNN compiles a kernel for each new shape, which takes as long as several products. So batches are padded to few
-# lengths.
+# oneDNN compiles a kernel for each new shape, which takes as long as several products. So batches are padded to a
+# few lengths.
 _MIN_STEP_TOKENS = 16  # the rows of an AMX tile
-_STEPS_PER_OCTAVE = 16
+_STEPS_PER_OCTAVE = 16  # lengths from one power of two to the next
 
 
 def supports(device: torch.device, dtype: torch.dtype) -> bool:
-    """Returns whether products on this device in this dtype are computed by oneDNN."""
+    """Returns whether oneDNN computes the products on this device in this dtype."""
     return device.type == "cpu" and dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -25,18 +25,18 @@ def reorder_weight(weight: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, reordered: Tensor, bias: Tensor) -> Tensor:
-    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], bias: [outputs]; W comes reordered."""
+    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], reordered: W in oneDNN's layout."""
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
     return out
 
 
 def linear_add(residual: Tensor, x: Tensor, reordered: Tensor, bias: Tensor) -> Tensor:
-    """Returns residual + x W^T + bias, [tokens, outputs]; x: [tokens, inputs], bias: [outputs]; W comes reordered."""
+    """Returns residual + x W^T + bias, [tokens, outputs]; x: [tokens, inputs], reordered: W in oneDNN's layout."""
     out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, reordered, bias, "add")
     return out
 
 
 def padded_length(num_tokens: int) -> int:
-    """Returns the number of tokens to pad a batch to: at most 15 tokens more, or a sixteenth more."""
+    """Returns the length in tokens to pad a batch to: longer by at most 15 tokens or a sixteenth."""
     step = max(_MIN_STEP_TOKENS, (1 << (num_tokens - 1).bit_length()) // (2 * _STEPS_PER_OCTAVE))
     return -(-num_tokens // step) * step

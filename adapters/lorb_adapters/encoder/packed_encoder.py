@@ -1,4 +1,4 @@
-"""The encoder at inference: packed rows through BERT layers, with any mix of adapters."""
+"""The encoder at inference: runs packed rows through BERT layers, with any mix of adapters."""
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class PackedEncoder:
         self.num_heads = self._layers[0].num_heads
         self._workspace = Workspace(self._device)
         self._base = BaseProjections(self.dtype, self._workspace)
-        # Each caches a rearranged copy of every adapter that it served. A CPU uses one of the four, CUDA two.
+        # Each caches a rearranged copy of every adapter that it served. A CPU uses one of the four, CUDA up to two.
         self._with_bias = LoraWithBiasMatrices(self._layers, self.dtype)
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
         self._by_segment = SegmentMatrices(len(self._layers), self.dtype)
@@ -61,7 +61,7 @@ class PackedEncoder:
 
     @staticmethod
     def supports(encoder: nn.Module) -> bool:
-        """Returns whether the encoder is embeddings followed by BERT layers, judged by its modules."""
+        """Returns whether the encoder's modules are embeddings followed by supported BERT layers."""
         names = {name for name, _ in encoder.named_children()}
         try:
             layers = list(encoder.get_submodule(_LAYERS).children())
@@ -142,8 +142,8 @@ def _projection_shapes(layer: BertLayer) -> list[tuple[int, int]]:
 def default_compute_dtype(encoder: nn.Module) -> torch.dtype:
     """Returns the weights' dtype, or fp32 for bfloat16 on a CPU without instructions for it.
 
-    There a product in bfloat16 takes eight times as long as one in fp32, the conversion of the weight included.
+    On such a CPU a product in bfloat16 takes eight times as long as converting the weight to fp32 and multiplying.
     """
     parameter = next(encoder.parameters())
-    is_emulated = parameter.device.type == "cpu" and parameter.dtype == torch.bfloat16
-    return torch.float32 if is_emulated and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else parameter.dtype
+    is_cpu_bfloat16 = parameter.device.type == "cpu" and parameter.dtype == torch.bfloat16
+    return torch.float32 if is_cpu_bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else parameter.dtype

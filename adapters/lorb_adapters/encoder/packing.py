@@ -1,4 +1,4 @@
-"""Packing: rows of tokens laid end to end without padding."""
+"""Packs rows of tokens end to end, without padding."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class PackedRows:
     Attributes:
         token_ids, type_ids, position_ids: [1, tokens]
         starts: [rows], the first token of each row
-        offsets: [rows + 1] int32, the starts and the end, for the variable-length kernel
+        offsets: [rows + 1] int32, the starts and the number of tokens, for the variable-length kernel
         scored_positions: [scored tokens], their positions among the packed tokens
-        scored_rows: [scored tokens], the row of each
+        scored_rows: [scored tokens], the row that each belongs to
         num_scored: [rows] float, scored tokens of each row
         lengths: [rows], tokens of each row
-        max_length: an upper bound on a row's tokens, for the variable-length kernel
+        max_length: tokens of the longest row, for the variable-length kernel
     """
 
     token_ids: Tensor

@@ -27,17 +27,17 @@ PROJECTION_MODULES = {
 
 
 def module_paths(layer: int, projection: Projection) -> list[str]:
-    """The paths in the encoder of the linear modules that a projection of a layer computes."""
+    """Returns the paths in the encoder of the linear modules that a projection computes."""
     return [f"encoder.layer.{layer}.{module}" for module in PROJECTION_MODULES[projection]]
 
 
 def projection_number(layer: int, projection: Projection) -> int:
-    """The index of a layer's projection among those of all layers."""
+    """Returns the index of a projection among those of all layers."""
     return len(Projection) * layer + projection
 
 
 def projection_at(number: int) -> tuple[int, Projection]:
-    """The layer and the projection with this index among those of all layers."""
+    """Returns the layer and the projection with this index among those of all layers."""
     layer, projection = divmod(number, len(Projection))
     return layer, Projection(projection)
 
@@ -58,7 +58,7 @@ class Linear:
 
 
 class BaseProjections:
-    """Computes x W^T + bias. The next projection of the same kind overwrites the result, except oneDNN's."""
+    """Computes x W^T + bias. The next call for the same projection overwrites the result, unless oneDNN computes it."""
 
     def __init__(self, dtype: torch.dtype, workspace: Workspace) -> None:
         """dtype: of inputs and outputs; weights in another dtype are converted for every product."""
@@ -103,7 +103,7 @@ class LoraProducts(Protocol):
 class AdaptedProjections(Protocol):
     """The projections of one batch, with each token's adapter applied.
 
-    The next projection of the same kind may overwrite a result.
+    The next call for the same projection may overwrite a result.
     """
 
     def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:

@@ -1,4 +1,4 @@
-"""The configuration of a LoRA adapter, and its JSON form, which is peft's."""
+"""The configuration of a LoRA adapter, and its JSON form, peft's `adapter_config.json`."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from lorb.errors import InvalidAdapter
 _ATTENTION_OUT = "attention.output.dense"
 # All linear modules of a BERT layer, by the last part of their paths. "dense" names three of the six.
 ALL_LINEAR = ("query", "key", "value", "dense")
-# The linear modules of each half of a layer. The three "dense" are told apart by longer ends of their paths.
+# The linear modules of each half of a layer. Longer path suffixes tell the three "dense" apart.
 ATTENTION = ("query", "key", "value", _ATTENTION_OUT)
 FEED_FORWARD = ("intermediate.dense", "output.dense")
 _DENSE_MODULES = (_ATTENTION_OUT, *FEED_FORWARD)
@@ -41,10 +41,10 @@ class LoraConfig:
     Attributes:
         rank: rows of A and columns of B.
         alpha: scaling is alpha / rank, or alpha / sqrt(rank) with `use_rslora`.
-        target_modules: the ends of the adapted modules' paths, from `ALL_LINEAR`, `ATTENTION` and `FEED_FORWARD`.
-            "output.dense" is the module of the feed-forward part alone.
+        target_modules: path suffixes of the adapted modules, from `ALL_LINEAR`, `ATTENTION` and `FEED_FORWARD`.
+            "output.dense" does not include "attention.output.dense".
         use_rslora: rank-stabilised scaling (Kalajdzievski 2023, arXiv 2312.03732).
-        layers: the adapted layers' numbers, ascending, from 0; None for all layers.
+        layers: numbers of the adapted layers, from 0, ascending; None for all layers.
     """
 
     rank: int = 8
@@ -88,7 +88,7 @@ class LoraConfig:
 
     @classmethod
     def from_peft_json(cls, value: Mapping[str, Any]) -> "LoraConfig":
-        """Reads `adapter_config.json`. Raises InvalidAdapter that names a key which LoRB cannot serve."""
+        """Reads `adapter_config.json`. Raises InvalidAdapter, naming the key, for a value that LoRB does not serve."""
         _check_served(value)
         rank, alpha = value.get("r"), value.get("lora_alpha")
         targets, use_rslora = value.get("target_modules"), value.get("use_rslora", False)
@@ -105,21 +105,21 @@ class LoraConfig:
 
 
 def _check_served(value: Mapping[str, Any]) -> None:
-    """Raises InvalidAdapter where a setting changes the function in a way that LoRB does not compute."""
+    """Raises InvalidAdapter for a setting that changes the output in a way that LoRB does not compute."""
     for key in _FIXED_KEYS:
         if value.get(key, _PEFT_DEFAULTS[key]) != _PEFT_DEFAULTS[key]:
-            raise _invalid(key, f"is {value[key]!r}, LoRB serves {_PEFT_DEFAULTS[key]!r}")
+            raise _invalid(key, f"is {value[key]!r}, but LoRB serves only {_PEFT_DEFAULTS[key]!r}")
     for key in value.keys() - {*_PEFT_DEFAULTS, *_OWN_KEYS}:
         if value[key]:  # peft writes unused options as null, false or empty
             raise _invalid(key, f"is {str(value[key])[:80]!r}, which LoRB does not serve")
 
 
 def _from_peft_targets(targets: set[str], excluded: object) -> tuple[str, ...]:
-    """Returns LoRB's targets for peft's: to peft, "output.dense" names the attention's module too."""
+    """Translates peft's targets to LoRB's. In peft, "output.dense" also matches "attention.output.dense"."""
     defaults = _PEFT_DEFAULTS["exclude_modules"]
     if excluded not in (defaults, [*defaults, _ATTENTION_OUT]):
-        served = f"LoRB serves {defaults!r}, with {_ATTENTION_OUT} or without"
-        raise _invalid("exclude_modules", f"is {excluded!r}, {served}")
+        served = f"LoRB serves {defaults!r}, alone or with {_ATTENTION_OUT!r}"
+        raise _invalid("exclude_modules", f"is {excluded!r}, but {served}")
     if excluded != defaults:
         targets = targets - {_ATTENTION_OUT} | (set(FEED_FORWARD) if "dense" in targets else set())
         targets -= {"dense"}

@@ -1,4 +1,4 @@
-"""The weights of a score head, which turns hidden states into one rescoring score a hypothesis."""
+"""The weights of a score head, which turns hidden states into one rescoring score per hypothesis."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ HEAD_KINDS = (SUM, MEAN, CLS)
 
 @dataclass(frozen=True, slots=True)
 class HeadWeights:
-    """A linear head. It is computed in fp32 whatever the encoder's dtype.
+    """A linear head, computed in fp32 for every dtype of the encoder.
 
     Attributes:
         kind: "sum" adds a score for each scored token, as a log-likelihood does; "mean" averages these scores;
@@ -26,5 +26,5 @@ class HeadWeights:
 
     @classmethod
     def zeros(cls, kind: str, hidden_size: int) -> "HeadWeights":
-        """Returns a head that scores everything 0: a fresh adapter leaves the first-pass order as it is."""
+        """Returns a head that scores every hypothesis 0, so an untrained adapter keeps the first-pass order."""
         return cls(kind, torch.zeros(hidden_size), torch.zeros(()))

@@ -1,4 +1,4 @@
-"""The weights of a LoRA adapter: how they begin, which modules they adapt, and peft's names for them."""
+"""The weights of a LoRA adapter: initialisation, adapted modules, and peft's tensor names."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ _PEFT_KEY = "base_model.model.{path}.lora_{matrix}.weight"
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class AdapterWeights:
-    """All that one adapter adds to the base: h = W0 x + scaling * B A x, and a score head (Hu et al. 2021).
+    """One adapter: the LoRA matrices of h = W0 x + scaling * B A x (Hu et al. 2021), and a score head.
 
     Instances compare by identity, so that caches can hold them as weak keys.
 
     Attributes:
-        config: its shape.
-        lora: for each adapted module (its path in the encoder) A [rank, inputs] and B [outputs, rank].
+        config: rank, scaling and adapted modules.
+        lora: A [rank, inputs] and B [outputs, rank] of each adapted module, by its path in the encoder.
         head: the score head, fp32.
     """
 
@@ -51,7 +51,7 @@ class AdapterWeights:
     def served_bytes(self) -> int:
         """Memory of the tensors and of the rearranged copies that serving caches, in bytes.
 
-        One copy on the CPU. On CUDA up to three: parts for segments, one for grouped products and one for CUDA graphs.
+        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs.
         """
         copies = 1 if self.head.weight.device.type == "cpu" else 3
         return (1 + copies) * self.size_bytes
@@ -66,7 +66,7 @@ class AdapterWeights:
 
 
 def linear_modules(encoder: nn.Module, target_modules: Sequence[str]) -> dict[str, nn.Linear]:
-    """Returns the encoder's linear modules whose paths end in one of these names, by path, in forward order."""
+    """Returns linear modules outside the pooler whose paths end in one of these names, by path, in forward order."""
     return {
         path: module
         for path, module in encoder.named_modules()
@@ -75,17 +75,17 @@ def linear_modules(encoder: nn.Module, target_modules: Sequence[str]) -> dict[st
 
 
 def adapted_modules(encoder: nn.Module, config: LoraConfig) -> dict[str, nn.Linear]:
-    """Returns the encoder's linear modules that an adapter of this shape adapts, by path, in forward order."""
+    """Returns the linear modules that `config` adapts, by path, in forward order."""
     return {path: linear for path, linear in linear_modules(encoder, ALL_LINEAR).items() if config.adapts(path)}
 
 
 def initial_weights(
     encoder: nn.Module, config: LoraConfig, head: HeadWeights, generator: torch.Generator
 ) -> AdapterWeights:
-    """Returns an adapter that changes nothing yet: A is Kaiming-uniform (a = sqrt 5), B is zero, as in loralib."""
+    """Returns an untrained adapter, whose LoRA adds zero: A is Kaiming-uniform and B is zero, as in loralib."""
     lora = {}
     for path, linear in adapted_modules(encoder, config).items():
-        bound = 1 / math.sqrt(linear.in_features)  # of kaiming_uniform_ with a = sqrt(5)
+        bound = 1 / math.sqrt(linear.in_features)  # the bound of kaiming_uniform_ with a = sqrt(5)
         a = torch.empty(config.rank, linear.in_features).uniform_(-bound, bound, generator=generator)
         lora[path] = (a, torch.zeros(linear.out_features, config.rank))
     return AdapterWeights(config, lora, head)
@@ -112,9 +112,10 @@ def weights_from_state_dict(
     head_tensors: Mapping[str, Tensor],
     modules: Mapping[str, nn.Linear],
 ) -> AdapterWeights:
-    """Builds an adapter from loaded tensors; modules: the base's `adapted_modules` for this config.
+    """Builds an adapter from loaded tensors.
 
-    Raises InvalidAdapter that names a tensor which is missing, unexpected, of a wrong shape or not finite.
+    modules: the base's `adapted_modules` for this config.
+    Raises InvalidAdapter, naming the tensor, for one that is missing, unexpected, misshapen or not finite.
     """
     expected = {
         _PEFT_KEY.format(path=path, matrix=matrix): shape
@@ -125,7 +126,7 @@ def weights_from_state_dict(
         )
     }
     _check_tensors(_LORA_FILE, lora_tensors, expected)
-    # every module has the hidden size on one side, and nothing smaller on the other
+    # one side of every module is the hidden size, and the other side is never smaller
     hidden_size = min(min(linear.in_features, linear.out_features) for linear in modules.values())
     _check_tensors(_HEAD_FILE, head_tensors, {"weight": (hidden_size,), "bias": ()})
     lora = {
@@ -149,4 +150,4 @@ def _check_tensors(file: str, tensors: Mapping[str, Tensor], expected: Mapping[s
         if tuple(tensor.shape) != shape:
             raise InvalidAdapter(f"{file}: {key} has shape {tuple(tensor.shape)}, not {shape}", field=key)
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise InvalidAdapter(f"{file}: {key} holds values that are not finite", field=key)
+            raise InvalidAdapter(f"{file}: {key} holds values that are not finite floating-point numbers", field=key)

@@ -1,4 +1,4 @@
-"""Which models are served as bases: families, and encoders of these families that are built otherwise."""
+"""Which models are served as bases: supported families, and unsupported architectures within them."""
 
 import json
 import shutil
@@ -78,8 +78,8 @@ def test_other_families_are_refused_by_name(tiny_bert, tmp_path):
         ({"position_embedding_type": "relative_key"}, "relative_key position embeddings"),
     ],
 )
-def test_encoders_that_are_built_otherwise_are_refused(tiny_bert, tmp_path, option, problem):
-    """A decoder, an encoder without layers and relative positions are errors that say what is served."""
+def test_unsupported_architectures_are_refused(tiny_bert, tmp_path, option, problem):
+    """A decoder, an encoder without layers and relative positions are errors that name what is served."""
     folder = make_base(tiny_bert, tmp_path / "odd", "bert", **option)
     with pytest.raises(BaseNotFound, match=f"{problem}.* which LoRB does not serve: it serves bert, .*post-LayerNorm"):
         load_base(str(folder))

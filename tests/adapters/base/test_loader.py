@@ -18,7 +18,7 @@ def copied(folder, tmp_path):
 
 
 def test_a_name_that_is_not_a_folder_is_a_hub_id(tiny_bert, tmp_path, monkeypatch):
-    """Such a name is looked up in transformers' own cache; offline, a missing one is an error."""
+    """Such a name is looked up in transformers' cache; offline, a missing model is an error."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BaseNotFound, match="nobody/nothing"):
         load_base("nobody/nothing")
@@ -45,8 +45,8 @@ def test_an_incomplete_folder_is_refused(tiny_bert, tmp_path, missing):
         load_base(str(folder))
 
 
-def test_the_fingerprint_is_of_the_content(tiny_bert, tmp_path):
-    """It is the same for a copy and another dtype; one weight, setting or vocabulary entry changes it."""
+def test_the_fingerprint_depends_on_content_only(tiny_bert, tmp_path):
+    """A copy and another dtype have the same fingerprint; one weight, setting or vocabulary entry changes it."""
     fingerprint = load_base(str(tiny_bert)).fingerprint
     folder = copied(tiny_bert, tmp_path)
     assert load_base(str(folder), dtype=torch.bfloat16).fingerprint == fingerprint

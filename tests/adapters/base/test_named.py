@@ -1,4 +1,4 @@
-"""The bases with names: MiniLM from its pinned package, and the one bundled with LoRB."""
+"""The named bases: MiniLM from its pinned package, and rescore-minilm, bundled with LoRB."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writing a base folder: as a whole or not at all, and only where it can be created."""
+"""Writing a base folder: completely or not at all, and only where it can be created."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_a_written_base_loads_as_it_was(family, request, tmp_path):
     [(OSError(28, "No space left on device"), InvalidInput), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
 def test_an_error_while_writing_leaves_nothing(tmp_path, problem, raised):
-    """A system error is raised as an error of the output, any other as it is; no partial folder stays."""
+    """A system error becomes InvalidInput, other errors pass through, and no partial folder stays."""
 
     def write():
         with new_folder(tmp_path / "base") as partial:

@@ -1,4 +1,4 @@
-"""The check of CUDA graphs against the model: it passes rounding and finds mistakes."""
+"""The check of CUDA graphs against the model: rounding passes, mistakes do not."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_correct_graphs_are_within_rounding(model):
 
 @pytest.mark.parametrize("fault", ["other rows", "other adapters", "no adapter", "stale", "not a number"])
 def test_mistakes_are_far_beyond_rounding(model, monkeypatch, fault):
-    """Rows or adapters mixed up, left out or of the batch before, and NaN, deviate by twice the server's limit."""
+    """Mixed-up rows or adapters, a missing adapter, stale scores and NaN deviate by more than 0.2."""
     first = []
 
     def faulty(self, rows, adapters, row_adapters):

@@ -58,7 +58,7 @@ def test_nothing_of_an_earlier_batch_is_left(row_lengths, data):
 
 
 def test_rows_and_padding_are_distinct():
-    """Each token has its owner, its scored row and its position; padding tokens have neutral values."""
+    """Each token has its adapter's slot, its scored row and its position; padding tokens have neutral values."""
     inputs = written(make_rows([2, 3]), [1, 0])
     assert inputs.token_ids[:7].tolist() == [5, 6, 5, 6, 7, 0, 0]
     assert inputs.type_ids[:7].tolist() == [1, 1, 1, 1, 1, 0, 0]
@@ -89,7 +89,7 @@ def test_pinned_buffers_deliver_each_copy():
 
 @pytest.mark.gpu
 def test_a_buffer_in_flight_is_not_overwritten():
-    """Many copies queued behind other work on the device: each target gets its own numbers."""
+    """Copies queued behind other work on the device deliver their own numbers."""
     size = 1 << 20
     buffers = PinnedBuffers(size, torch.device("cuda"))
     busy = torch.randn(4096, 4096, device="cuda")

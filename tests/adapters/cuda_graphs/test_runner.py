@@ -1,4 +1,4 @@
-"""The CUDA graph runner: the model's own scores, whatever was scored before."""
+"""The CUDA graph runner gives the model's own scores in any order of batches."""
 
 import gc
 
@@ -25,7 +25,7 @@ RANKS = (1, 4, 8, 9, 16, 24)
 
 
 def various_adapters(base):
-    """Returns adapters with every kind of head, ranks below, at and above a slot's, some modules only, and none."""
+    """Returns adapters with every kind of head, ranks below, at and above a slot's, some modules only, and no LoRA."""
     targets = [("query", "key", "value", "dense"), ("query", "value"), ("dense",)]
     adapters = [
         random_adapter(base, i, HEAD_KINDS[i % 3], targets[i // 2 % 3], rank) for i, rank in enumerate((*RANKS, *RANKS))
@@ -59,16 +59,16 @@ def drawn_rows(draw):
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_runner_scores_as_the_model_does(scored_by_both, data):
-    """Batches of any rows and any mix of adapters, heads and ranks score alike, or are declined."""
+    """Batches of any rows, adapters, heads and ranks score as in the model; too many slots are declined."""
     model, runner, adapters = scored_by_both
     rows = data.draw(drawn_rows())
-    own = data.draw(st.lists(st.sampled_from(adapters), min_size=1, max_size=5, unique=True))
-    row_adapters = data.draw(st.lists(st.integers(0, len(own) - 1), min_size=len(rows), max_size=len(rows)))
-    slots = sum(-(-own[i].config.rank // 8) if own[i].lora else 1 for i in set(row_adapters))
-    future = runner.launch(rows, own, row_adapters)
+    drawn = data.draw(st.lists(st.sampled_from(adapters), min_size=1, max_size=5, unique=True))
+    row_adapters = data.draw(st.lists(st.integers(0, len(drawn) - 1), min_size=len(rows), max_size=len(rows)))
+    slots = sum(-(-drawn[i].config.rank // 8) if drawn[i].lora else 1 for i in set(row_adapters))
+    future = runner.launch(rows, drawn, row_adapters)
     assert (future is None) == (slots > NUM_SLOTS)
     if future is not None:
-        torch.testing.assert_close(future.collect(), model.score(rows, own, row_adapters), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(future.collect(), model.score(rows, drawn, row_adapters), rtol=1e-5, atol=1e-5)
 
 
 def rows_of(*lengths):
@@ -98,7 +98,7 @@ def test_the_smallest_bucket_that_fits_is_used(tiny_bert, lengths, bucket):
 
 
 def test_a_model_tries_its_graphs_first(tiny_bert):
-    """Graphs score the batches that fit; the model scores the others itself, with the same result as without."""
+    """Graphs score the batches that fit, and eager forwards score the others; neither changes a score."""
     model = RescoringModel(load_base(str(tiny_bert)))
     adapters = [random_adapter(model.base, i) for i in range(2)]
     small, large = rows_of(3, 9, 4), rows_of(*[30] * 10)
@@ -138,8 +138,10 @@ def test_no_adapter_is_kept_alive(tiny_bert):
 
 def test_buffers_stay_where_they_are(tiny_bert, monkeypatch):
     """A workspace buffer that a captured graph writes to is never replaced by a larger one."""
-    workspaces = []
-    monkeypatch.setattr(module, "Workspace", lambda device: workspaces.append(original(device)) or workspaces[-1])
+    workspaces, workspace_class = [], module.Workspace
+    monkeypatch.setattr(
+        module, "Workspace", lambda device: workspaces.append(workspace_class(device)) or workspaces[-1]
+    )
     model = RescoringModel(load_base(str(tiny_bert)))
     adapter = random_adapter(model.base, 0)
     addresses = []
@@ -156,9 +158,6 @@ def test_buffers_stay_where_they_are(tiny_bert, monkeypatch):
         addresses.append({name: buffer.data_ptr() for name, buffer in workspaces[0]._buffers.items()})
     assert addresses[0]
     assert all(each == addresses[0] for each in addresses)
-
-
-original = module.Workspace
 
 
 @pytest.fixture
@@ -186,7 +185,7 @@ def test_captured_graphs_score_as_eager_forwards(on_gpu):
 
 @pytest.mark.gpu
 def test_batches_in_flight_keep_their_own_scores(on_gpu):
-    """Twenty batches are launched before the first is collected, more than the engine overlaps; none mixes up."""
+    """Twenty batches, more than the engine overlaps, are launched before the first is collected."""
     runner = CudaGraphRunner(on_gpu, BUCKETS, capture_graphs)
     adapters = [weights.to("cuda", torch.bfloat16) for weights in various_adapters(on_gpu.base)]
     batches = [(rows_of(2 + i % 17, 5, 1 + i), [adapters[i % 12]], [0] * 3) for i in range(20)]

@@ -33,7 +33,7 @@ def test_slots_are_whole(adapters):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 def test_slots_add_what_segments_add(adapters, dtype, tolerance):
-    """The two agree at every projection, for tokens of four adapters in turn and for tokens of none."""
+    """Both agree at every projection, for tokens of four adapters and for tokens without one."""
     own = [weights.to("cpu", dtype) for weights in adapters]
     layout = SlotLayout(SHAPES)
     matrices = [SlottedAdapters(layout, CPU, dtype).get(weights).flatten(0, 1) for weights in own]

@@ -1,4 +1,4 @@
-"""The slot table: which slots hold which adapter, and which adapter leaves first."""
+"""The slot table: which slots hold which adapter, and which adapter is evicted first."""
 
 import gc
 
@@ -23,7 +23,7 @@ def assign(table, adapters, numbers):
 
 @given(st.lists(st.lists(st.integers(0, len(NEEDS) - 1), unique=True, min_size=1), max_size=30))
 def test_each_slot_holds_the_adapter_assigned_last(batches):
-    """In any order of batches, slots of one batch do not overlap, and an adapter that is not new is still there."""
+    """In any order of batches, slots of a batch never overlap, and an adapter that is not new still has its slots."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     written: dict[int, tuple[int, int]] = {}  # slot: (adapter, place among its slots)
     for numbers in batches:
@@ -47,7 +47,7 @@ def test_an_adapter_that_stays_is_not_written_again():
     assert [each.is_new for each in assign(table, adapters, [3, 1, 0])] == [False, True, False]
 
 
-def test_the_least_recently_used_adapter_leaves_first():
+def test_the_least_recently_used_adapter_is_evicted_first():
     """The slots of the adapter that was used longest ago are reassigned first."""
     table, adapters = SlotTable(NUM_SLOTS), make_adapters()
     for numbers in ([0, 1, 2], [6], [0, 2]):  # one slot is still empty; 1 is the least recently used

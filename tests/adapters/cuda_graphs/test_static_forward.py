@@ -1,4 +1,4 @@
-"""The forward that a CUDA graph captures: the same operations on the same memory for every batch, and no wait."""
+"""The forward that a CUDA graph captures: the same operations on the same memory for every batch, without waits."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ FORBIDDEN = ("_local_scalar_dense", "nonzero", "lift_fresh", "masked_select", "u
 
 
 class Recorder(TorchDispatchMode):
-    """Records every operation with the shapes and dtypes of its tensors, and the addresses of lasting ones."""
+    """Records each operation with shapes, strides and dtypes of its tensors, and the addresses of `lasting` ones."""
 
     def __init__(self, lasting=()):
         super().__init__()

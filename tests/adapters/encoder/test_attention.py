@@ -39,7 +39,7 @@ def test_each_row_attends_to_itself(monkeypatch, lengths, max_scores):
 
 
 def test_bfloat16_is_rounded_only_at_the_ends():
-    """Attention scores and sums are fp32: the result is the exact one, rounded, with or without padding tokens."""
+    """Attention scores and sums are fp32: the result is the exact one, rounded, beside padding tokens too."""
     lengths = [60, 3, 60]
     qkv = (4 * torch.randn(123, 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(1))).bfloat16()
     attention = EqualLengthAttention(rows_of(lengths), 130, HEADS, SIZE, torch.bfloat16, Workspace(torch.device("cpu")))

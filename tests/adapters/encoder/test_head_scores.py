@@ -28,7 +28,7 @@ def test_each_kind_scores_by_its_definition(kind, expected):
 
 
 def test_mixed_heads_score_each_row_with_its_own():
-    """Rows of different kinds in one batch score as they do with their head alone."""
+    """Rows whose heads differ in kind score in one batch as they do with one head alone."""
     heads = [HeadWeights(kind, WEIGHT * (i + 1), torch.tensor(0.5)) for i, kind in enumerate((SUM, CLS, MEAN))]
     for first in range(3):
         for second in range(3):

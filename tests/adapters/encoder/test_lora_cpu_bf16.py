@@ -43,7 +43,7 @@ def added(lora, num_tokens, dtype=torch.float32):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
 @pytest.mark.parametrize("lengths", [(7,), (7, 1), (30, 2, 11), (5, 40, 3, 1, 17, 90, 4), (64, 64, 64, 64, 64)])
 def test_concatenated_adapters_add_what_segments_add(adapters, lengths, dtype, tolerance):
-    """The two agree at every projection, for one group of adapters, for several, and for windows at the end."""
+    """Both agree at every projection, for one group of adapters, for several, and for windows at the batch's end."""
     own = [weights.to("cpu", dtype) for weights in adapters]
     ends = torch.tensor(lengths).cumsum(0).tolist()
     segments = [(stop - n, stop, weights) for n, stop, weights in zip(lengths, ends, own, strict=False)]

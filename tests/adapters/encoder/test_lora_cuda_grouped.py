@@ -32,7 +32,7 @@ def adapters(base):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 @pytest.mark.parametrize("gaps", [False, True])
 def test_groups_add_what_segments_add(adapters, dtype, tolerance, gaps):
-    """The two agree at every projection, tokens outside any segment included."""
+    """Both agree at every projection, for tokens outside any segment too."""
     own = [weights.to("cpu", dtype) for weights in adapters]
     bounds = [(2, 7), (7, 8), (10, 21), (21, 30)] if gaps else [(0, 7), (7, 8), (8, 21), (21, 33)]
     segments = [(start, stop, weights) for (start, stop), weights in zip(bounds, own, strict=True)]
@@ -50,7 +50,7 @@ def test_groups_add_what_segments_add(adapters, dtype, tolerance, gaps):
 
 
 def test_a_model_scores_the_same_by_grouped_products(base, adapters, monkeypatch):
-    """The encoder, forced to use grouped products, gives the same scores as without."""
+    """The encoder gives the same scores with grouped products as without."""
     model = RescoringModel(base)
     rows = [EncodedHypothesis(tuple(range(5, 5 + n)), (0,) * n, 1, False) for n in (4, 9, 2, 9, 4, 17, 3, 3)]
     row_adapters = [0, 1, 2, 3, 3, 2, 1, 0]
@@ -60,7 +60,7 @@ def test_a_model_scores_the_same_by_grouped_products(base, adapters, monkeypatch
 
 
 def test_one_vector_serves_batches_of_any_rank(base):
-    """An adapter of rank 4 that shared batches with ranks 16 and 64 takes the memory that it took alone."""
+    """An adapter of rank 4 takes no more memory after batches with ranks 16 and 64."""
     flats = FlatAdapters(SHAPES, CPU, torch.float32)
     small, middle, large = (random_adapter(base, rank, rank=rank) for rank in (4, 16, 64))
     alone = flats.stack([small], 8)

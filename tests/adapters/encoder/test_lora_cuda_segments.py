@@ -1,4 +1,4 @@
-"""LoRA segment by segment: the formula for each token."""
+"""LoRA segment by segment: every token gets the formula's result."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from support.adapters.random_adapters import SHAPES, unlike_adapters
 
 @pytest.mark.parametrize("projection", Projection)
 def test_each_token_gets_its_adapters_product(tiny_bert, projection):
-    """Scaling * B A x is added to each adapted module's outputs, and nothing anywhere else."""
+    """Scaling * B A x is added to each adapted module's outputs, and other outputs stay as they are."""
     adapters = unlike_adapters(load_base(str(tiny_bert)))
     bounds = [(1, 4), (4, 5), (7, 9), (9, 12)]
     segments = [(start, end, weights) for (start, end), weights in zip(bounds, adapters, strict=True)]

@@ -41,6 +41,6 @@ def test_fused_products_equal_separate_operations():
 
 
 def test_onednn_is_for_bfloat16_on_a_cpu_alone():
-    """Products in float32, or on another device, are torch's."""
+    """Products in float32 or on other devices are left to torch."""
     assert not onednn.supports(CPU, torch.float32)
     assert not onednn.supports(torch.device("cuda"), torch.bfloat16)

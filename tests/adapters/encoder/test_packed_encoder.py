@@ -65,7 +65,7 @@ def encoder(request):
     return encoders[request.param]()
 
 
-class Bare:
+class EncoderOnlyBase:
     """The attributes of a base that `random_adapter` reads."""
 
     hidden_size = 32
@@ -86,8 +86,8 @@ def test_hidden_states_are_those_of_transformers(encoder):
     ours = PackedEncoder(encoder)
     rows = rows_of(MIXED_LENGTHS)
     packed = pack(rows, first_position=2)
-    one = random_adapter(Bare(encoder), 0)
-    other = random_adapter(Bare(encoder), 1, targets=("query", "value"), rank=3)
+    one = random_adapter(EncoderOnlyBase(encoder), 0)
+    other = random_adapter(EncoderOnlyBase(encoder), 1, targets=("query", "value"), rank=3)
     for segments in ((), ((0, packed.num_tokens, one),), thirds(packed, [one, other])):
         expected = padded_hidden_states(encoder, rows, segments, first_position=2)
         torch.testing.assert_close(ours.forward(packed, segments), expected, rtol=1e-5, atol=1e-5)
@@ -105,14 +105,14 @@ def test_every_choice_of_targets_reaches_its_own_outputs(targets):
     encoder = tiny(BertModel, BertConfig)
     rows = rows_of(MIXED_LENGTHS)
     packed = pack(rows)
-    segments = ((0, packed.num_tokens, random_adapter(Bare(encoder), 2, targets=targets)),)
+    segments = ((0, packed.num_tokens, random_adapter(EncoderOnlyBase(encoder), 2, targets=targets)),)
     with_adapter = PackedEncoder(encoder).forward(packed, segments)
     torch.testing.assert_close(with_adapter, padded_hidden_states(encoder, rows, segments), rtol=1e-5, atol=1e-5)
     assert not torch.allclose(with_adapter, padded_hidden_states(encoder, rows), atol=1e-3)
 
 
 def test_long_rows_are_attended_in_parts():
-    """Rows whose attention scores exceed one batched product give the same as transformers."""
+    """Rows whose attention scores do not fit one batched product give transformers' hidden states."""
     encoder = tiny(BertModel, BertConfig)
     rows = rows_of((590, 590, 1))
     hidden = PackedEncoder(encoder).forward(pack(rows), ())
@@ -120,9 +120,9 @@ def test_long_rows_are_attended_in_parts():
 
 
 def test_a_batch_does_not_change_the_next():
-    """Batches of changing size and adapters, small after large and large after small, score as in a new encoder."""
+    """Batches of changing sizes and adapters give the same hidden states as a new encoder."""
     encoder = tiny(BertModel, BertConfig)
-    adapters = [random_adapter(Bare(encoder), 3), random_adapter(Bare(encoder), 4, rank=2)]
+    adapters = [random_adapter(EncoderOnlyBase(encoder), 3), random_adapter(EncoderOnlyBase(encoder), 4, rank=2)]
     used = PackedEncoder(encoder)
     results = []
     for lengths in (MIXED_LENGTHS, (1,), (40, 40, 2), (5, 6), MIXED_LENGTHS):
@@ -137,7 +137,7 @@ def test_a_batch_does_not_change_the_next():
 def test_nan_stays_in_its_own_rows():
     """Rows of an adapter with NaN change neither the rows beside them nor the next batch."""
     encoder = tiny(BertModel, BertConfig)
-    good, bad = random_adapter(Bare(encoder), 5), random_adapter(Bare(encoder), 6)
+    good, bad = random_adapter(EncoderOnlyBase(encoder), 5), random_adapter(EncoderOnlyBase(encoder), 6)
     for a, _ in bad.lora.values():
         a.fill_(float("nan"))
     packed = pack(rows_of((7, 7, 7, 7)))
@@ -150,9 +150,9 @@ def test_nan_stays_in_its_own_rows():
 
 
 def test_weights_in_training_are_read_anew():
-    """A change that a trainer makes to an adapter between two batches counts in the second."""
+    """A change to an adapter between two batches applies to the second."""
     encoder = tiny(BertModel, BertConfig)
-    adapter = random_adapter(Bare(encoder), 7)
+    adapter = random_adapter(EncoderOnlyBase(encoder), 7)
     for tensor in adapter.tensors():
         tensor.requires_grad_(True)
     ours = PackedEncoder(encoder)
@@ -173,7 +173,7 @@ def test_serving_keeps_no_adapter_alive():
     encoder = tiny(BertModel, BertConfig)
     ours = PackedEncoder(encoder)
     cache = ours._with_bias._cache
-    adapter = random_adapter(Bare(encoder), 8)
+    adapter = random_adapter(EncoderOnlyBase(encoder), 8)
     ours.forward(pack(rows_of((4,))), ((0, 4, adapter),))
     assert len(cache) == 1
     del adapter
@@ -185,7 +185,7 @@ def test_serving_keeps_no_adapter_alive():
 def test_bfloat16_weights_rank_as_float32_does(compute_dtype):
     """Products in bfloat16, or in fp32 from bfloat16 weights, order clearly different rows as fp32 does."""
     encoder = tiny(BertModel, BertConfig)
-    adapter = random_adapter(Bare(encoder), 9)
+    adapter = random_adapter(EncoderOnlyBase(encoder), 9)
     rows = rows_of([9] * 40)
     packed = pack(rows)
     exact = PackedEncoder(encoder).forward(packed, ((0, 360, adapter),)).view(40, 9, 32).sum(1) @ adapter.head.weight
@@ -200,7 +200,7 @@ def test_bfloat16_weights_rank_as_float32_does(compute_dtype):
 
 
 def test_float32_is_computed_in_float32():
-    """Only bfloat16 on a CPU without instructions for it is computed in another dtype."""
+    """The weights' dtype is the compute dtype, except for bfloat16 on a CPU without instructions for it."""
     encoder = tiny(BertModel, BertConfig)
     assert default_compute_dtype(encoder) == torch.float32
     native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -221,10 +221,10 @@ def test_other_encoders_are_refused():
 
 
 def test_served_bytes_count_the_cached_matrices():
-    """A served adapter takes `served_bytes`, within a tenth: biases and padding come on top."""
+    """`served_bytes` is within a tenth of the memory that a served adapter takes with biases and padding."""
     encoder = tiny(BertModel, BertConfig)
     ours = PackedEncoder(encoder)
-    adapter = random_adapter(Bare(encoder), 12, rank=8)
+    adapter = random_adapter(EncoderOnlyBase(encoder), 12, rank=8)
     matrices = ours._with_bias.get(adapter)
     cached = {tensor.data_ptr(): tensor.nbytes for each in matrices for tensor in (each.a, *each.b)}
     assert sum(cached.values()) + adapter.size_bytes == pytest.approx(adapter.served_bytes, rel=0.1)

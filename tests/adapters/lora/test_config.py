@@ -1,4 +1,4 @@
-"""LoraConfig: its scaling, and what of peft's configuration is served or refused."""
+"""LoraConfig: scaling, and which of peft's settings are served or refused."""
 
 import math
 from dataclasses import fields
@@ -60,7 +60,7 @@ def test_config_reads_back_from_pefts_json(config):
     ],
 )
 def test_a_setting_that_is_not_served_is_refused_by_key(key, value):
-    """A setting that changes the function in a way that LoRB does not compute is an error, never ignored."""
+    """A setting that changes the output in a way that LoRB does not compute is an error that names the key."""
     with pytest.raises(InvalidAdapter, match=key):
         LoraConfig.from_peft_json(LoraConfig().to_peft_json("minilm") | {key: value})
 
@@ -82,6 +82,6 @@ def test_peft_adapts_the_same_modules(config, tiny_bert):
 
 
 def test_output_dense_of_peft_includes_the_attentions():
-    """To peft "output.dense" alone is the end of two paths; we read it so, and name both."""
+    """In peft "output.dense" matches two modules; the configuration that we read names both."""
     read = LoraConfig.from_peft_json(LoraConfig().to_peft_json("tiny") | {"target_modules": ["output.dense"]})
     assert read.target_modules == ("attention.output.dense", "output.dense")

@@ -1,4 +1,4 @@
-"""Adapter weights: which modules they adapt, how they begin, and how they are saved and loaded."""
+"""Adapter weights: adapted modules, initialisation, saving and loading."""
 
 import math
 
@@ -22,7 +22,7 @@ def head_tensors(weights):
 
 
 def test_targets_select_by_the_last_part_of_the_path(encoder):
-    """`query` and `value` are two modules a layer; `dense` is the three others."""
+    """In each of two layers, `query` and `value` select two modules, and `dense` selects three."""
     assert len(linear_modules(encoder, ("query", "value"))) == 4
     assert len(linear_modules(encoder, ("dense",))) == 6
 
@@ -36,13 +36,13 @@ def test_a_fresh_adapter_has_uniform_a_and_zero_b(fresh):
 
 
 def test_parameters_are_counted_with_the_head(fresh):
-    """The report's count is rank * (in + out) for each module, plus the head's weight and bias."""
+    """The count is rank * (inputs + outputs) for each module, plus the head's weight and bias."""
     per_layer = 4 * 4 * (32 + 32) + 2 * 4 * (32 + 64)
     assert fresh.num_parameters == 2 * per_layer + 32 + 1
 
 
 def test_state_dict_reads_back(encoder, fresh):
-    """Saved under peft's names, an adapter loads as it was."""
+    """An adapter saved under peft's names reads back equal."""
     modules = linear_modules(encoder, fresh.config.target_modules)
     again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), modules)
     assert all(torch.equal(again.lora[path][0], fresh.lora[path][0]) for path in modules)
@@ -69,7 +69,7 @@ def test_wrong_tensors_are_refused_by_key(encoder, fresh):
 
 
 def test_an_adapter_of_some_modules_reads_back(encoder):
-    """An adapter of one layer, or of one module a layer, loads with exactly these modules."""
+    """An adapter of one layer, or of one module per layer, loads with exactly these modules."""
     for config in (LoraConfig(rank=2, layers=(1,)), LoraConfig(rank=2, target_modules=("output.dense",))):
         modules = adapted_modules(encoder, config)
         weights = initial_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))

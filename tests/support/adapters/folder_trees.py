@@ -4,7 +4,7 @@ from lorb_adapters.store.storage.local_folder import LocalFolder
 
 
 def tree(storage: LocalFolder) -> dict[str, bytes]:
-    """Every file of the store but its lock."""
+    """Every file of the store except its lock."""
     return {
         str(path.relative_to(storage.root)): path.read_bytes()
         for path in sorted(storage.root.rglob("*"))

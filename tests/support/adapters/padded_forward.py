@@ -1,6 +1,6 @@
 """The oracle of the encoder's tests: transformers' own forward on padded rows, with LoRA added by hooks.
 
-It shares no code with the packed encoder, and autograd differentiates it.
+Hidden states share no code with the packed encoder, and autograd differentiates them.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from lorb_adapters.text import EncodedHypothesis
 def padded_hidden_states(
     encoder: nn.Module, rows: Sequence[EncodedHypothesis], segments: Segments = (), *, first_position: int = 0
 ) -> Tensor:
-    """Returns the last hidden states of the rows' tokens end to end, [tokens, hidden].
+    """Returns the last hidden states of the rows' tokens, end to end without padding, [tokens, hidden].
 
-    segments: (first token, end, adapter) among the tokens end to end.
+    segments: (first token, end, adapter) among these tokens.
     """
     longest = max(row.num_tokens for row in rows)
 

@@ -48,7 +48,7 @@ def random_weights(
 
 
 def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST) -> GoldenList:
-    """`nbest` with the scores that `weights` give it on `base`, as a trainer would find them."""
+    """`nbest` with the scores that `weights` give it on `base`, as a trainer stores them."""
     texts = [hypothesis.transcript for hypothesis in nbest.distinct()]
     rows = base.text_encoder.encode(texts, nbest.context, NORMALIZATION, False)
     scores = RescoringModel(base).score(rows, [weights], [0] * len(rows))

@@ -1,4 +1,4 @@
-"""A publisher for a process of its own; it imports little, so that the process starts quickly."""
+"""A publisher to run in its own process; it imports little, so that the process starts quickly."""
 
 from multiprocessing.synchronize import Event
 

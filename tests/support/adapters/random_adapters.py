@@ -1,4 +1,4 @@
-"""Adapters with random matrices, B included, so that they change scores."""
+"""Adapters with random A and B, so that they change scores."""
 
 import torch
 
@@ -7,7 +7,7 @@ from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights, linear_modules
 
 HIDDEN, INNER = 32, 64  # sizes of the tiny BERT
-# (inputs, outputs of one module) of every projection of its two layers
+# (inputs, outputs of one module) of every projection of the tiny BERT's two layers
 SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
 
 

@@ -1,4 +1,4 @@
-"""Tiny recognisers with random weights: their transcripts are nonsense, their outputs have the real shapes."""
+"""Tiny recognisers with random weights: nonsense transcripts in outputs of the real shapes."""
 
 import json
 from pathlib import Path
