@@ -103,9 +103,9 @@ class PackedEncoder:
 
     def run_layers(self, x: Tensor, attention: PackedAttention, projections: AdaptedProjections) -> Tensor:
         """Returns the last hidden states, [tokens, hidden]; x: what `embed` returned."""
-        for number, layer in enumerate(self._layers):
-            x = self._attend(x, number, layer, attention, projections)
-            x = self._feed_forward(x, number, layer, projections)
+        for layer_number, layer in enumerate(self._layers):
+            x = self._attend(x, layer_number, layer, attention, projections)
+            x = self._feed_forward(x, layer_number, layer, projections)
         return x
 
     def _projections(self, segments: Segments, num_tokens: int) -> AdaptedProjections:
@@ -119,16 +119,21 @@ class PackedEncoder:
         return BaseThenLora(self._base, SegmentLora(segments, self._by_segment, self._workspace))
 
     def _attend(
-        self, x: Tensor, number: int, layer: BertLayer, attention: PackedAttention, projections: AdaptedProjections
+        self,
+        x: Tensor,
+        layer_number: int,
+        layer: BertLayer,
+        attention: PackedAttention,
+        projections: AdaptedProjections,
     ) -> Tensor:
-        context = attention(projections.project(number, Projection.QKV, x, layer.qkv))
+        context = attention(projections.project(layer_number, Projection.QKV, x, layer.qkv))
         return layer.attention_norm(
-            projections.project_onto_residual(number, Projection.ATTENTION_OUT, x, context, layer.attention_out)
+            projections.project_onto_residual(layer_number, Projection.ATTENTION_OUT, x, context, layer.attention_out)
         )
 
-    def _feed_forward(self, x: Tensor, number: int, layer: BertLayer, projections: AdaptedProjections) -> Tensor:
-        up = layer.activation(projections.project(number, Projection.UP, x, layer.up))
-        return layer.output_norm(projections.project_onto_residual(number, Projection.DOWN, x, up, layer.down))
+    def _feed_forward(self, x: Tensor, layer_number: int, layer: BertLayer, projections: AdaptedProjections) -> Tensor:
+        up = layer.activation(projections.project(layer_number, Projection.UP, x, layer.up))
+        return layer.output_norm(projections.project_onto_residual(layer_number, Projection.DOWN, x, up, layer.down))
 
 
 def _projection_shapes(layer: BertLayer) -> list[tuple[int, int]]:

@@ -51,7 +51,8 @@ class AdapterWeights:
     def served_bytes(self) -> int:
         """Memory of the tensors and of the rearranged copies that serving caches, in bytes.
 
-        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs.
+        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs. Adapters of few
+        modules take more than this, because some copies hold zeros for the other modules.
         """
         copies = 1 if self.head.weight.device.type == "cpu" else 3
         return (1 + copies) * self.size_bytes
