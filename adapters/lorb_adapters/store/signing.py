@@ -80,7 +80,8 @@ class TrustedKeys:
 def create_key_pair(path: Path) -> tuple[Path, str]:
     """Writes a new private key to `path`, readable by its owner only, and the public key to `path` with ".pub" added.
 
-    Returns the public key's path and the key's id. Raises InvalidInput if a file exists or cannot be written.
+    Returns the public key's path and the key's id. Raises InvalidInput if a file exists or cannot be written,
+    and then leaves no private key.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization as pem
@@ -91,7 +92,11 @@ def create_key_pair(path: Path) -> tuple[Path, str]:
     key_id = _key_id(key.public_key())
     _write_new(path, key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()), 0o600)
     content = key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
-    _write_new(public, f"# lorb key {key_id}\n".encode() + content, 0o644)
+    try:
+        _write_new(public, f"# lorb key {key_id}\n".encode() + content, 0o644)
+    except InvalidInput:
+        path.unlink()  # else the next try would find a private key without its public key, and stop
+        raise
     return public, key_id
 
 

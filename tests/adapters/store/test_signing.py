@@ -167,3 +167,13 @@ def test_an_invalid_key_file_is_named(tmp_path, keys):
     ]:
         with pytest.raises(InvalidInput, match=words):
             TrustedKeys(path)
+
+
+def test_a_public_key_in_the_way_leaves_no_private_key(tmp_path):
+    """If KEY.pub exists, no private key stays at KEY, so that the command works once KEY.pub is gone."""
+    public = tmp_path / "key.pub"
+    public.write_text("another")
+    with pytest.raises(InvalidInput, match=r"key\.pub cannot be written: File exists"):
+        create_key_pair(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == [public]
+    assert public.read_text() == "another"
