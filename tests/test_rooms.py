@@ -10,6 +10,7 @@ MAXIMUM_MODULES_PER_FOLDER = 15
 MAXIMUM_LINES_PER_MODULE = 250
 
 _SHARED_WITH_TRAINING = {
+    "atomic_files",
     "json_files",
     "process_memory",
     "text",
@@ -26,6 +27,7 @@ _SHARED_IN_SERVER = {"adapter", "call", "config", "setting", "single_flight", "t
 # For each room the rooms of its package that it may import. A room is a folder, or a module beside the folders.
 DOORS = {
     "lorb_adapters": {
+        "atomic_files": set(),
         "json_files": set(),
         "process_memory": set(),
         "text": {"json_files"},
@@ -35,20 +37,9 @@ DOORS = {
         "base": {"json_files", "text", "lora", "encoder"},
         "model": {"text", "lora", "encoder", "base"},
         "cuda_graphs": {"text", "lora", "encoder", "base", "model"},
-        "store": {"json_files", "text", "ranking", "lora", "base", "model"},
-        "training": {"json_files", "process_memory", "text", "ranking", "lora", "encoder", "base", "model", "store"},
-        "pretraining": {
-            "json_files",
-            "process_memory",
-            "text",
-            "ranking",
-            "lora",
-            "encoder",
-            "base",
-            "model",
-            "store",
-            "training",
-        },
+        "store": {"atomic_files", "json_files", "text", "ranking", "lora", "base", "model"},
+        "training": _SHARED_WITH_TRAINING,
+        "pretraining": _SHARED_WITH_TRAINING | {"training"},
         "cli": {"json_files", "text", "ranking", "lora", "base", "model", "store"},
     },
     "lorb_server": {

@@ -5,7 +5,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from lorb.errors import InvalidAdapter, InvalidInput, MalformedFile
+from lorb.errors import InvalidAdapter, MalformedFile
+from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
@@ -18,17 +19,11 @@ def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 
     Raises InvalidInput if `path` cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for name in sorted(files):
-                member = tarfile.TarInfo(f"{manifest.domain}/{manifest.version}/{name}")
-                member.size = len(files[name])
-                tar.addfile(member, io.BytesIO(files[name]))
-        partial.replace(path)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise InvalidInput(f"{path} cannot be written: {problem.strerror}", field="out") from problem
+    with atomic_file(path, "out") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in sorted(files):
+            member = tarfile.TarInfo(f"{manifest.domain}/{manifest.version}/{name}")
+            member.size = len(files[name])
+            tar.addfile(member, io.BytesIO(files[name]))
 
 
 def read_archive(path: Path) -> dict[str, bytes]:

@@ -2,13 +2,13 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from lorb.errors import InvalidInput
+from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.training.encoder.layer_cache import LayerCache
 
 START, RESUME, RESTART = "start", "resume", "restart"
@@ -117,11 +117,12 @@ class RunFolder:
         Raises InvalidInput if it cannot be written.
         """
         try:
-            _replace(self.path / _CHECKPOINT, checkpoint)
-        except OSError as error:
+            with atomic_file(self.path / _CHECKPOINT, "run-dir", sync=True) as file:
+                file.write(checkpoint)
+        except InvalidInput as error:
             raise InvalidInput(
-                f"a checkpoint of {len(checkpoint) / 2**20:,.0f} MiB cannot be written to {self.path} "
-                f"({error.strerror}): fix that, and continue from the last checkpoint with --resume",
+                f"a checkpoint of {len(checkpoint) / 2**20:,.0f} MiB: {error.message}: fix that, and continue from "
+                "the last checkpoint with --resume",
                 field="run-dir",
             ) from error
 
@@ -177,21 +178,8 @@ class RunFolder:
 
     def _write(self, record: dict[str, Any]) -> None:
         self._record = record
-        _replace(self.path / _RECORD, json.dumps(record, indent=2).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # makes the new name durable too
-    finally:
-        os.close(folder)
+        with atomic_file(self.path / _RECORD, "run-dir", sync=True) as file:
+            file.write(json.dumps(record, indent=2).encode())
 
 
 def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training import run_folder
+from lorb_adapters import atomic_files
 from lorb_adapters.training.run_folder import FINISHED, TRAINED, TRAINING, RunFolder
 
 IDENTITY = {"config": {"seed": 0, "lora": {"rank": 8, "targets": ("query", "key")}}, "base": "abc", "threads": 2}
@@ -126,7 +126,7 @@ def test_a_stop_while_a_checkpoint_is_written_keeps_the_last_one(opened, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.os, moment, stops)
+        patched.setattr(atomic_files.os, moment, stops)
         with pytest.raises(KeyboardInterrupt):
             folder.save(b"half")
     folder = opened()
@@ -144,7 +144,7 @@ def test_a_full_disk_is_reported_with_its_remedy(opened, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.os, "fsync", is_full)
+        patched.setattr(atomic_files.os, "fsync", is_full)
         with pytest.raises(InvalidInput, match=r"No space left on device.*--resume"):
             folder.save(b"half")
     assert folder.load() == b"whole"

@@ -1,7 +1,6 @@
 """`lorb-compare`: compares reports of lorb-train-adapter in the terminal and on an HTML page."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lorb.errors import InvalidInput, LorbError
+from lorb.errors import LorbError
+from lorb_adapters.atomic_files import atomic_file
 from lorb_cli.command import add_common_arguments, require_extra
 
 with require_extra("lorb-compare", "train"):
@@ -79,13 +79,8 @@ def _write_page(path: Path, comparison: Comparison) -> None:
         from lorb_adapters.training.report.pages import comparison_page
 
         content = comparison_page(comparison)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(content, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}", field="html") from error
+    with atomic_file(path, "html") as file:
+        file.write(content.encode())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorb.errors import NotPublished
 from lorb.names import check_name
+from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.training.cli.arguments import parser
 from lorb_adapters.training.cli.checks import check_device, check_output
 from lorb_adapters.training.cli.exit_status import exit_status
@@ -180,11 +181,11 @@ def _write_report(folder: Path, result: "TrainingResult") -> None:
 
     report = result.report
     texts = {"report.md": report_markdown(report), REPORT_JSON: report.to_json(), "report.html": run_page(report)}
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # writing the first file explains what is wrong with the folder
+        folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        partial = folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, folder / name)
+        with atomic_file(folder / name, "report-dir") as file:
+            file.write(text.encode())
 
 
 if __name__ == "__main__":

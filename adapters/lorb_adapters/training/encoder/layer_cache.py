@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lorb.errors import InvalidInput
+from lorb_adapters.atomic_files import atomic_file, partial_path
 from lorb_adapters.text import EncodedHypothesis
 
 _VECTORS, _INDEX = "hidden.bin", "hidden.json"
@@ -106,7 +106,7 @@ class LayerCache:
     def build(folder: Path, layout: CacheLayout, compute: ComputeVectors) -> None:
         """Computes and writes all vectors; an interrupted build leaves no complete cache.
 
-        Raises InvalidInput if the disk has not enough space.
+        Raises InvalidInput if the disk has not enough space or cannot be written.
         """
         LayerCache.remove(folder)
         free = shutil.disk_usage(folder).free
@@ -117,24 +117,20 @@ class LayerCache:
                 "them in every step",
                 field="run-dir",
             )
-        partial = folder / f"{_VECTORS}.partial"
-        with open(partial, "wb") as file:
+        with atomic_file(folder / _VECTORS, "run-dir", sync=True) as file:
             for rows in _passes(layout):
                 with torch.inference_mode():
                     vectors = compute(rows)
                 stored = vectors.to(layout.dtype).cpu().contiguous().view(_STORED_DTYPES[layout.dtype])
                 file.write(stored.numpy().tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, folder / _VECTORS)
         index = {"digest": layout.digest, "rows": len(layout.rows), "bytes": layout.size_bytes}
         (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
 
     @staticmethod
     def remove(folder: Path) -> None:
         """Removes a cache, complete or partial."""
-        for name in (_INDEX, _VECTORS, f"{_VECTORS}.partial"):
-            (folder / name).unlink(missing_ok=True)
+        for path in (folder / _INDEX, folder / _VECTORS, partial_path(folder / _VECTORS)):
+            path.unlink(missing_ok=True)
 
 
 def _passes(layout: CacheLayout) -> Iterator[list[EncodedHypothesis]]:

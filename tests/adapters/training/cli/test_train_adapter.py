@@ -61,6 +61,15 @@ def test_a_dry_run_reports_and_publishes_nothing(command, tmp_path, capsys):
     assert not (tmp_path / "store").exists()
 
 
+def test_a_report_that_cannot_be_written_is_one_line(command, tmp_path, capsys):
+    """A folder in the place of report.md gives status 2 and one line with its path; nothing is published."""
+    blocked = tmp_path / "report" / "report.md"
+    blocked.mkdir(parents=True)
+    assert main([*command, "--force", "--report-dir", str(blocked.parent)]) == 2
+    assert f"{blocked} cannot be written: Is a directory\n" in capsys.readouterr().err
+    assert Store(str(tmp_path / "store")).domains() == []
+
+
 def test_the_audit_can_run_alone(command, files, tmp_path, capsys):
     """--audit-only needs neither base nor store, shows all findings, and gives status 2 for an error."""
     alone = [*command, "--audit-only", "--base", "/nowhere/base", "--store", ""]
