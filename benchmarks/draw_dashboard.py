@@ -1,4 +1,4 @@
-"""Draws the panels of the Grafana dashboard as one picture, from the data of a Prometheus server.
+"""Draws the panels of the Grafana dashboard as one picture from a Prometheus server's data.
 
     python benchmarks/draw_dashboard.py --prometheus http://127.0.0.1:9090 --minutes 30 -o dashboard.png
 
@@ -29,7 +29,7 @@ from PIL import Image
 
 DASHBOARD = Path(__file__).parents[1] / "deploy" / "monitoring" / "grafana" / "dashboards" / "lorb.json"
 COLUMNS = 24
-RATE_INTERVAL = "1m"  # Grafana's $__rate_interval of a scrape every 5 to 15 s
+RATE_INTERVAL = "1m"  # the value of Grafana's $__rate_interval for scrape intervals of 5 to 15 s
 NUM_POINTS = 240
 CELL_INCHES = (0.66, 0.42)
 BACKGROUND, PANEL, INK, FAINT = "#f4f5f7", "#ffffff", "#24292e", "#8a949e"
@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090", metavar="URL")
-    parser.add_argument("--minutes", type=float, default=30.0, help="how far back (30)")
-    parser.add_argument("--end", type=float, metavar="TIME", help="the last moment, Unix time (now)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of the window (30)")
+    parser.add_argument("--end", type=float, metavar="TIME", help="end of the window, Unix time in seconds (now)")
     parser.add_argument("-o", "--output", type=Path, default=Path("dashboard.png"))
     arguments = parser.parse_args(argv)
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
@@ -105,22 +105,22 @@ def panel_series(prometheus: str, panel: Mapping[str, Any], window: Window) -> I
 def query_range(prometheus: str, expression: str, window: Window) -> list[dict[str, Any]]:
     """Runs a query over the window, with Grafana's variables filled in. Raises OSError if Prometheus refuses it."""
     filled = expression.replace("$__rate_interval", RATE_INTERVAL).replace("$domain", ".*")
-    asked = {"query": filled, "start": window.start, "end": window.end, "step": window.step}
-    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - the address that was given
-        results: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    parameters = {"query": filled, "start": window.start, "end": window.end, "step": window.step}
+    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - the address is the user's
+        results: list[dict[str, Any]] = json.load(response)["data"]["result"]
     return results
 
 
 def legend(pattern: str, labels: Mapping[str, str]) -> str:
-    """Grafana's legend format: {{label}} is the label's value."""
+    """Fills in a Grafana legend: {{label}} becomes the label's value. A missing reason is left out."""
     for name, value in labels.items():
         pattern = pattern.replace("{{" + name + "}}", value)
     return " ".join(pattern.replace("{{reason}}", "").split())
 
 
 def draw(panels: Sequence[Mapping[str, Any]], data: Mapping[int, Sequence[Series]], window: Window, path: Path) -> None:
-    """Draws the panels in one picture, in the layout of the dashboard."""
+    """Draws the panels in the dashboard's layout and writes the picture to `path`."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     width, height = COLUMNS * CELL_INCHES[0], rows * CELL_INCHES[1]
     figure = pyplot.figure(figsize=(width, height), facecolor=BACKGROUND)
@@ -136,7 +136,7 @@ def draw(panels: Sequence[Mapping[str, Any]], data: Mapping[int, Sequence[Series
             _draw_lines(figure.add_axes(inner), panel, data[panel["id"]], window)
     figure.savefig(path, dpi=100, facecolor=BACKGROUND)
     pyplot.close(figure)
-    with Image.open(path) as image:  # half the bytes
+    with Image.open(path) as image:  # a palette halves the file size
         image.convert("RGB").quantize(192, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
@@ -149,8 +149,8 @@ def _draw_frame(axes: Axes, title: str) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_color("#dfe3e8")
-    look = {"va": "top", "color": INK, "fontsize": 10, "weight": "bold"}
-    axes.annotate(title, (0, 1), (9, -7), "axes fraction", "offset points", **look)
+    style = {"va": "top", "color": INK, "fontsize": 10, "weight": "bold"}
+    axes.annotate(title, (0, 1), (9, -7), "axes fraction", "offset points", **style)
 
 
 def _draw_stat(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], window: Window) -> None:
@@ -165,8 +165,8 @@ def _draw_stat(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], w
     top = max(value for value in values if math.isfinite(value)) or 1.0
     axes.set_ylim(low, 3.2 * top)
     text = formatted(last, panel["fieldConfig"]["defaults"])
-    look = {"ha": "center", "va": "center", "color": color, "fontsize": 25, "weight": "bold"}
-    axes.text(0.5, 0.48, text, transform=axes.transAxes, **look)
+    style = {"ha": "center", "va": "center", "color": color, "fontsize": 25, "weight": "bold"}
+    axes.text(0.5, 0.48, text, transform=axes.transAxes, **style)
 
 
 def _draw_lines(axes: Axes, panel: Mapping[str, Any], series: Sequence[Series], window: Window) -> None:

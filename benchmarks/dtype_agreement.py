@@ -1,6 +1,6 @@
-"""Compares bfloat16 with float32: how often both rank the same hypothesis first, and word errors of each.
+"""Compares bfloat16 with float32: share of lists with the same best hypothesis, and word errors of each.
 
-The shipped LibriSpeech adapter on the sample lists of tests/data, dev and train; no test lists.
+Uses the shipped LibriSpeech adapter and the dev and train lists in tests/data, but no test lists.
 
     python benchmarks/dtype_agreement.py
 """

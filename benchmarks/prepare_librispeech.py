@@ -1,7 +1,7 @@
-"""Cuts the LibriSpeech lists into train and dev (speakers apart) and makes the sample in `tests/data/librispeech`.
+"""Splits the LibriSpeech lists into train and dev without common speakers, and makes tests/data/librispeech.
 
-The ESPnet lists exist for LibriSpeech's dev and test sets alone, so the adapter's train and dev parts are both cut
-from dev_clean and dev_other; the test sets stay whole. The sample takes whole speakers of each part.
+The ESPnet lists exist only for LibriSpeech's dev and test sets. Train and dev of the adapter are therefore both cut
+from dev_clean and dev_other; the test sets are not cut. The sample has all lists of some speakers of each part.
 
     python benchmarks/prepare_librispeech.py --source DIR --out runs/librispeech [--sample tests/data/librispeech]
 """
@@ -38,11 +38,11 @@ def speaker(record: Record) -> str:
 
 
 def shuffled_speakers(records: list[Record]) -> list[str]:
-    """All speakers, in an order by a hash of their names."""
+    """All speakers, sorted by a hash of their names."""
     return sorted({speaker(r) for r in records}, key=lambda s: hashlib.sha256(s.encode()).digest())
 
 
-def only(records: list[Record], speakers: Iterable[str]) -> list[Record]:
+def of_speakers(records: list[Record], speakers: Iterable[str]) -> list[Record]:
     wanted = set(speakers)
     return [r for r in records if speaker(r) in wanted]
 
@@ -60,12 +60,12 @@ def main() -> None:
         lists = read(args.source / f"dev_{condition}.jsonl.gz")
         speakers = shuffled_speakers(lists)
         dev, train = speakers[:NUM_DEV_SPEAKERS], speakers[NUM_DEV_SPEAKERS:]
-        parts["dev"] += only(lists, dev)
-        parts["train"] += only(lists, train)
+        parts["dev"] += of_speakers(lists, dev)
+        parts["train"] += of_speakers(lists, train)
         test_lists = read(args.source / f"test_{condition}.jsonl.gz")
-        sample["train"] += only(lists, train[: NUM_SAMPLE_SPEAKERS["train"]])
-        sample["dev"] += only(lists, dev[: NUM_SAMPLE_SPEAKERS["dev"]])
-        sample["test"] += only(test_lists, shuffled_speakers(test_lists)[: NUM_SAMPLE_SPEAKERS["test"]])
+        sample["train"] += of_speakers(lists, train[: NUM_SAMPLE_SPEAKERS["train"]])
+        sample["dev"] += of_speakers(lists, dev[: NUM_SAMPLE_SPEAKERS["dev"]])
+        sample["test"] += of_speakers(test_lists, shuffled_speakers(test_lists)[: NUM_SAMPLE_SPEAKERS["test"]])
     outputs = [(args.out, parts)] + ([(args.sample, sample)] if args.sample else [])
     for folder, named in outputs:
         for name, records in named.items():

@@ -1,4 +1,4 @@
-"""The benchmarks' results: a JSON-lines file for each, with the latest line of each figure on each device."""
+"""Reads and writes the benchmarks' JSON-lines results, which keep the latest line of each figure and device."""
 
 import json
 import os
@@ -20,19 +20,18 @@ Line = Mapping[str, Any]
 
 
 def write_results(path: Path, lines: Iterable[Line], identity: Sequence[str], about: Line | None = None) -> None:
-    """Adds lines to a file of results, each with date, command, device and versions.
+    """Adds lines to a results file, each with date, command, device and versions. Replaces the file atomically.
 
-    A line replaces the one that has equal values in the fields of `identity` and was measured on the same device; one
-    whose device is unknown is replaced too. The file is replaced in one step.
+    A new line replaces old ones with equal values in the fields of `identity` and the same or an unknown device.
 
     Args:
         path: the file; it need not exist.
-        lines: figures and what identifies them.
-        identity: names of fields.
-        about: instead of `measured_now()`.
+        lines: figures with the fields of `identity`.
+        identity: names of the fields that identify a figure.
+        about: date, command, device and versions; None: `measured_now()`.
     """
     about = measured_now() if about is None else about
-    new = [_without_nothing({**line, **about}) for line in lines]
+    new = [_without_empty_fields({**line, **about}) for line in lines]
     replaced = {_identity(line, identity): line for line in new}
     kept = [
         line
@@ -48,12 +47,12 @@ def write_results(path: Path, lines: Iterable[Line], identity: Sequence[str], ab
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of results; none where there is no file."""
+    """The lines of a results file; empty if the file does not exist."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def measured_now(packages: Sequence[str] = PACKAGES, **device: object) -> dict[str, Any]:
-    """The fields that say when, how and on what a line was measured. device: more about it."""
+    """Date, command, device and versions of this process. device: further fields of the device."""
     script = Path(sys.argv[0]).resolve()
     shown = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script
     return {
@@ -65,7 +64,7 @@ def measured_now(packages: Sequence[str] = PACKAGES, **device: object) -> dict[s
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """The versions of those packages that are installed."""
+    """The versions of the installed ones among `packages`, by name."""
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):
@@ -74,7 +73,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's model, as Linux names it; elsewhere its kind."""
+    """The processor's model name on Linux; elsewhere the machine type, such as "arm64"."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -92,5 +91,5 @@ def _device(line: Line) -> str | None:
     return found
 
 
-def _without_nothing(line: Line) -> dict[str, Any]:
+def _without_empty_fields(line: Line) -> dict[str, Any]:
     return {name: value for name, value in line.items() if value not in (None, "")}

@@ -1,6 +1,7 @@
-"""A `lorb-serve` process for the benchmarks, with its memory, threads and metrics, and a closed loop on it."""
+"""Runs a `lorb-serve` process for benchmarks, reads its memory, threads and metrics, and loads it in a closed loop."""
 
 import asyncio
+import itertools
 import json
 import statistics
 import subprocess
@@ -31,7 +32,7 @@ class ServingProcess:
 
     Attributes:
         process: the server; front processes are its children.
-        ports: of its ready file.
+        ports: the ports in its ready file, by name.
     """
 
     process: psutil.Process
@@ -55,12 +56,13 @@ class ServingProcess:
         with urlopen(f"http://127.0.0.1:{self.ports['metrics_port']}/metrics", timeout=30) as response:
             text = response.read().decode()
         families = text_string_to_metric_families(text)
-        return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
+        samples = (sample for family in families for sample in family.samples)
+        return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """The sum of a metric's samples with these labels."""
         wanted = set(labels.items())
-        return sum(value for (of, has), value in self.metrics().items() if of == name and wanted <= has)
+        return sum(value for (sample, present), value in self.metrics().items() if sample == name and wanted <= present)
 
     def _all(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
@@ -68,7 +70,10 @@ class ServingProcess:
 
 @contextmanager
 def serving_process(*flags: object, command: Sequence[str] = LORB_SERVE) -> Iterator[ServingProcess]:
-    """Starts a server with these flags and stops it at the end. Raises SystemExit with its output if it fails."""
+    """Starts a server with these flags and stops it at the end.
+
+    Raises SystemExit with the server's last errors if it does not start or ends with another status than 0.
+    """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
         ready = Path(folder) / "ready.json"
         fixed = ("--port", 0, "--admin-port", 0, "--metrics-port", free_port(), "--drain-seconds", 0)
@@ -81,11 +86,11 @@ def serving_process(*flags: object, command: Sequence[str] = LORB_SERVE) -> Iter
             child.terminate()
             status = child.wait(STOP_SECONDS)
         if status != 0:
-            sys.exit(f"the server ended with status {status}:\n{_last_words(errors)}")
+            sys.exit(f"the server ended with status {status}:\n{_last_lines(errors)}")
 
 
 def free_port() -> int:
-    """A free port: --metrics-port 0 would turn metrics off."""
+    """A free port on 127.0.0.1, for flags where 0 does not select one, such as --metrics-port."""
     import socket
 
     with socket.socket() as probe:
@@ -95,7 +100,13 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """The result of callers that each wait for an answer before the next call."""
+    """The result of callers that wait for each answer before the next call.
+
+    Attributes:
+        seconds: duration of the loop.
+        latencies_seconds: latency of each call.
+        num_scored: number of hypotheses rescored.
+    """
 
     seconds: float
     latencies_seconds: list[float]
@@ -128,7 +139,7 @@ class ClosedLoop:
 def closed_loop(
     target: str, requests: Sequence[bytes], num_callers: int, seconds: float, num_connections: int = 4
 ) -> ClosedLoop:
-    """Calls from `num_callers` callers without pause for `seconds`. Raises SystemExit if an answer is not rescored."""
+    """Runs `num_callers` callers for `seconds`. Raises SystemExit if an answer is not rescored in full."""
     return asyncio.run(_closed_loop(target, requests, num_callers, seconds, min(num_connections, num_callers)))
 
 
@@ -138,32 +149,32 @@ async def _closed_loop(
     connections = Connections(CallSettings(target), num_connections)
     await connections.open(10.0)
     latencies: list[float] = []
-    ends: list[CallOutcome] = []
+    outcomes: list[CallOutcome] = []
     began = time.monotonic()
-    asked = iter(range(10**9))
+    numbers = itertools.count()
 
     async def call_on() -> None:
         while (sent_at := time.monotonic()) < began + seconds:
-            ends.append(await connections.send(requests[next(asked) % len(requests)], 120.0))
+            outcomes.append(await connections.send(requests[next(numbers) % len(requests)], 120.0))
             latencies.append(time.monotonic() - sent_at)
 
     await asyncio.gather(*(call_on() for _ in range(num_callers)))
     took = time.monotonic() - began
     await connections.close()
-    degraded = [end for end in ends if end.kind is not OutcomeKind.RESCORED]
+    degraded = [outcome for outcome in outcomes if outcome.kind is not OutcomeKind.RESCORED]
     if degraded:
-        sys.exit(f"{len(degraded)} of {len(ends)} patient calls were not rescored: {degraded[0]}")
-    return ClosedLoop(took, latencies, sum(end.num_scored for end in ends))
+        sys.exit(f"{len(degraded)} of {len(outcomes)} calls were not rescored in full, for example {degraded[0]}")
+    return ClosedLoop(took, latencies, sum(outcome.num_scored for outcome in outcomes))
 
 
-def _wait_until(is_so: Callable[[], bool], child: "subprocess.Popen[bytes]", errors) -> None:
+def _wait_until(is_ready: Callable[[], bool], child: "subprocess.Popen[bytes]", errors) -> None:
     give_up_at = time.monotonic() + START_SECONDS
-    while not is_so():
+    while not is_ready():
         if child.poll() is not None or time.monotonic() > give_up_at:
-            sys.exit(f"the server did not start:\n{_last_words(errors)}")
+            sys.exit(f"the server did not start:\n{_last_lines(errors)}")
         time.sleep(0.05)
 
 
-def _last_words(errors) -> str:
+def _last_lines(errors) -> str:
     errors.seek(0)
     return "\n".join(errors.read().decode(errors="replace").splitlines()[-15:])

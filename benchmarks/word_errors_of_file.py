@@ -1,9 +1,9 @@
-"""Word error rates of a file written by lorb-rescore: of all lists, and of those whose reference is not in train.
+"""Prints word error rates of a file written by lorb-rescore, for all lists and for references not in train.
 
     python benchmarks/word_errors_of_file.py ORIGINAL RESCORED [--train FILE...]
 
-Prints a Markdown table with paired bootstrap intervals. The second row leaves out utterances whose words are in train:
-a model could have memorised them.
+Prints a Markdown table with paired bootstrap intervals. With --train, a second row leaves out utterances whose
+reference is in train, because a model could have memorised them.
 """
 
 import argparse
@@ -21,7 +21,9 @@ def evaluation(original: list[NBest], rescored: list[NBest]) -> Evaluation:
     """Pairs the lists of both by id. Raises SystemExit if the ids differ."""
     by_id = {nbest.id: nbest for nbest in rescored}
     if by_id.keys() != {nbest.id for nbest in original}:
-        raise SystemExit("the two files do not hold the same ids")
+        raise SystemExit(
+            "ORIGINAL and RESCORED have different ids: RESCORED must be lorb-rescore's output for ORIGINAL"
+        )
     pairs = [(nbest, by_id[nbest.id], nbest.reference or "") for nbest in original]
     return Evaluation(
         words=np.array([len(reference.split()) for _, _, reference in pairs]),

@@ -1,4 +1,4 @@
-"""The error of bfloat16 on real lists: eager, by CUDA graphs, and with many adapters in a batch."""
+"""Measures the error of bfloat16 on real lists: eagerly, with CUDA graphs, and with many adapters in a batch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import torch
 
 from engine import Engine, LoadedModel
 from gpu.records import Record
-from gpu.setting import Setting, record, run_all
+from gpu.setting import Setting, make_graph_runner, run_all
 from lorb.formats import read_nbest_lists
 from lorb.nbest import NBest
 from lorb_adapters.base.loader import load_base
@@ -23,15 +23,15 @@ from models import MINILM, prepared
 from results_file import ROOT
 
 DOMAIN = "librispeech"  # of the shipped adapter
-MAX_ERROR = 0.02  # of the spread in a list
+MAX_ERROR = 0.02  # in standard deviations of a list's scores
 MIN_SAME_BEST = 0.995
 MIXED_LISTS = 64
 
-Scores = list[list[float]]  # of each list
+Scores = list[list[float]]  # [lists] of [hypotheses]
 
 
 def shipped_adapter(setting: Setting) -> Iterator[Record]:
-    """Error and best hypotheses with the shipped adapter on the sample's lists, no test lists."""
+    """Error, and share of equal best hypotheses, with the shipped adapter on dev and train lists of tests/data."""
     paths = [ROOT / f"tests/data/librispeech/{split}.jsonl.gz" for split in ("dev", "train")]
     lists = [nbest for nbest in read_nbest_lists(paths) if len(nbest.distinct()) > 1]
     lists = lists[: setting.amount.agreement_lists]
@@ -39,34 +39,41 @@ def shipped_adapter(setting: Setting) -> Iterator[Record]:
     rounded = _Shipped(setting, torch.bfloat16)
     batches = exact.batches(lists)
     expected = run_all(exact.model, batches)
-    for name, passes in (("eager", None), ("CUDA graphs", record(rounded.model, setting.amount.buckets))):
-        found = run_all(rounded.model, rounded.batches(lists), passes)
-        best = [
+    for name, graphs in (("eager", None), ("CUDA graphs", make_graph_runner(rounded.model, setting.amount.buckets))):
+        found = run_all(rounded.model, rounded.batches(lists), graphs)
+        is_same_best = [
             exact.best(nbest, a) == exact.best(nbest, b) for nbest, a, b in zip(lists, expected, found, strict=True)
         ]
         note = f"{len(lists)} lists, the shipped adapter"
         yield Record(
             f"error of bfloat16, {name}", MINILM, error(found, expected), "of spread", maximum=MAX_ERROR, note=note
         )
-        yield Record(f"same best, {name}", MINILM, sum(best) / len(best), "of lists", minimum=MIN_SAME_BEST, note=note)
+        yield Record(
+            f"same best, {name}",
+            MINILM,
+            sum(is_same_best) / len(is_same_best),
+            "of lists",
+            minimum=MIN_SAME_BEST,
+            note=note,
+        )
 
 
 def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
-    """Error of a random encoder with its adapters, alone and with other adapters in the batch.
+    """Error of a random encoder with one adapter, and with several adapters in a batch.
 
-    The head sums over tokens: the first token of a random encoder hardly depends on the others.
+    Uses sum heads, because the first token of a random encoder hardly depends on the other tokens.
     """
     lists = setting.take(0, min(300, setting.amount.agreement_lists))
-    loaded, exact = (_summing(LoadedModel(prepared(name), dtype, setting.device)) for dtype in (
+    loaded, exact = (_with_sum_heads(LoadedModel(prepared(name), dtype, setting.device)) for dtype in (
         setting.dtype, torch.float32
     ))  # fmt: skip
     one_by_one = Engine(loaded, 1).batches(lists)
     expected = run_all(exact.model, Engine(exact, 1).batches(lists))
     alone = run_all(loaded.model, one_by_one)
     note = f"{len(lists)} lists, random weights"
-    passes = record(loaded.model, setting.amount.buckets)
-    for way, found in (("eager", alone), ("CUDA graphs", run_all(loaded.model, one_by_one, passes))):
-        yield Record(f"error of bfloat16, {way}", name, error(found, expected), "of spread", note=note)
+    graphs = make_graph_runner(loaded.model, setting.amount.buckets)
+    for mode, found in (("eager", alone), ("CUDA graphs", run_all(loaded.model, one_by_one, graphs))):
+        yield Record(f"error of bfloat16, {mode}", name, error(found, expected), "of spread", note=note)
     mixed = Engine(loaded, setting.amount.pass_tokens[0]).batches(lists[:MIXED_LISTS])
     together = [
         [scores[place] for place in places]
@@ -81,7 +88,7 @@ def random_adapters(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def error(found: Scores, expected: Scores) -> float:
-    """The median over lists of the difference's standard deviation over that of the scores."""
+    """The median over lists of sd(found - expected) / sd(expected), sd the standard deviation within a list."""
     return median(
         pstdev(a - b for a, b in zip(of_found, of_expected, strict=True)) / max(pstdev(of_expected), 1e-12)
         for of_found, of_expected in zip(found, expected, strict=True)
@@ -89,8 +96,8 @@ def error(found: Scores, expected: Scores) -> float:
     )
 
 
-def _summing(loaded: LoadedModel) -> LoadedModel:
-    """The adapters with sum heads."""
+def _with_sum_heads(loaded: LoadedModel) -> LoadedModel:
+    """Replaces the heads of the adapters with sum heads."""
     loaded.adapters = [replace(each, head=replace(each.head, kind=SUM)) for each in loaded.adapters]
     return loaded
 

@@ -1,4 +1,4 @@
-"""The figures of benchmarks/gpu/run.py: records, their file and their table."""
+"""Records, results file and table of the GPU benchmark."""
 
 import platform
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class Record:
 
     Attributes:
         name: what was measured.
-        model: that was measured.
+        model: name of the measured model.
         value, unit: a median unless the name says otherwise.
-        minimum, maximum: bounds that the project sets; None: none.
+        minimum, maximum: the project's targets; None: no target.
         note: further information.
     """
 
@@ -35,7 +35,7 @@ class Record:
 
     @property
     def verdict(self) -> str:
-        """Whether the bound is met; empty without a bound."""
+        """The bound and whether it is met; empty without a bound."""
         if self.minimum is None and self.maximum is None:
             return ""
         above = self.minimum is None or self.value >= self.minimum
@@ -50,7 +50,7 @@ def device_name(device: str) -> str:
 
 
 def write(path: Path, device: str, records: Sequence[Record], failures: Sequence[str]) -> None:
-    """Writes the figures found until now, and the parts that failed."""
+    """Writes the figures so far, and the parts that failed."""
     about = measured_now(PACKAGES, **({"gpu": device_name(device)} if device == "cuda" else {}))
     lines: list[dict[str, Any]] = [asdict(record) for record in records]
     write_results(path, [*lines, *({"failed": failure} for failure in failures)], ("name", "model", "failed"), about)

@@ -1,14 +1,14 @@
-"""LoRB on a GPU, within 8 minutes: first agreement with float32, then speed. Prints a table, writes gpu.jsonl.
+"""Measures LoRB on a GPU within 8 minutes: agreement with float32, then speed. Prints a table, writes gpu.jsonl.
 
     python benchmarks/gpu/run.py                       everything, on CUDA
     python benchmarks/gpu/run.py --only light,mixed    some parts
     python benchmarks/gpu/run.py --device cpu --quick  a tiny model on the processor: a smoke test
 
-Parts: `shipped` and `random` compare scores with float32; `peak`, `light`, `saturation`, `mixed`, `shapes`, `peft` are
-the engine without a server; `grpc` is `lorb-serve` with front processes. BERT-base has random weights of a fixed seed,
-all lists are real. MiniLM needs its package; without it BERT-base takes a tokenizer from LORB_BENCHMARK_TOKENIZER (a
-folder) and MiniLM's parts are listed as failed. A part that fails does not stop the others, and no part starts
-after --minutes; the exit status is then 1.
+Parts: `shipped` and `random` compare scores with float32. `peak`, `light`, `saturation`, `mixed`, `shapes` and `peft`
+time the engine without a server. `grpc` times `lorb-serve` with front processes. BERT-base has random weights of a
+fixed seed; all lists are real. MiniLM needs its package. Without it, MiniLM's parts fail and BERT-base takes its
+tokenizer from the folder LORB_BENCHMARK_TOKENIZER. A part that fails does not stop the others, and no part starts after
+--minutes. The exit status is 1 if a part failed or did not start.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Part = Callable[[], Iterator[Record]]
 
 
 def parts(setting: Setting) -> list[tuple[str, str, Part]]:
-    """(part, model, function), in the order in which they run, the most important first."""
+    """(part, model, function) in the order of execution, the most important first."""
     peak = cache(lambda: matrix_peak(setting))
 
     def peak_record() -> Iterator[Record]:
@@ -68,7 +68,7 @@ def parts(setting: Setting) -> list[tuple[str, str, Part]]:
 def measure(
     listed: Sequence[tuple[str, str, Part]], minutes: float, keep: Callable[[Sequence[Record], Sequence[str]], None]
 ) -> tuple[list[Record], list[str]]:
-    """Runs the parts; returns records and failures, and calls `keep` with both after each part."""
+    """Runs the parts; returns all records and failures. keep: called with both after each part."""
     records: list[Record] = []
     failures: list[str] = []
     began = time.perf_counter()
@@ -76,9 +76,9 @@ def measure(
         started = time.perf_counter()
         try:
             if started - began > 60 * minutes:
-                raise TimeoutError(f"not started: {minutes:g} minutes are over")
+                raise TimeoutError(f"not started: the limit of {minutes:g} minutes was reached")
             for record in figures():
-                records.append(record)  # at once: records from before a failure are kept
+                records.append(record)  # one by one, so that a failure keeps the records before it
         except (Exception, SystemExit) as error:
             failures.append(f"{part} {model}: {type(error).__name__}: {error}")
         print(f"[{part} {model}] {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
@@ -108,11 +108,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="a tiny model and short measurements")
     parser.add_argument("--only", default="", help="parts, comma-separated; default: all")
-    parser.add_argument("--minutes", type=float, default=7.0, help="start no part later")
+    parser.add_argument("--minutes", type=float, default=7.0, help="start no part after this time")
     parser.add_argument("--results", type=Path, default=OUTPUT, help="file of the figures")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("torch finds no CUDA device; --device cpu --quick is a smoke test")
+        parser.error("torch finds no CUDA device: use --device cpu --quick for a smoke test")
     return args
 
 

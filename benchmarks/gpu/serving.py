@@ -1,4 +1,4 @@
-"""Throughput and latency of lorb-serve on the device over gRPC, by front processes and CUDA graphs."""
+"""Measures throughput and latency of lorb-serve over gRPC, by front processes and CUDA graphs."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from models import prepared
 from serving_process import ClosedLoop, closed_loop, serving_process
 from workload import domain_name
 
-COMMAND = (sys.executable, "-m", "lorb_server.cli")  # also where LoRB is not installed
-CONNECTIONS = 8  # of each client: the kernel deals them out among the fronts
+COMMAND = (sys.executable, "-m", "lorb_server.cli")  # works without an installed LoRB
+CONNECTIONS = 8  # per client; the kernel distributes them over the fronts
 LISTS = 500
 
 
@@ -35,12 +35,12 @@ def over_grpc(setting: Setting, name: str) -> Iterator[Record]:
     with ProcessPoolExecutor(amount.clients, get_context("spawn")) as clients:
         for fronts in amount.fronts:
             with serving_process(*flags, "--front-processes", fronts, command=COMMAND) as server:
-                many = _together(clients, server.target, requests, amount.callers, amount)
+                many = _throughput(clients, server.target, requests, amount.callers, amount)
                 alone = closed_loop(server.target, requests, 1, amount.serving_seconds / 2)
-            where = f"gRPC, {fronts} fronts"
+            name_of_load = f"gRPC, {fronts} fronts"
             note = f"{amount.clients * amount.callers} callers in {amount.clients} processes"
-            yield Record(where, name, many, "hypotheses/s", note=note)
-            yield Record(f"{where}, one caller, p50", name, 1000 * alone.median_seconds, "ms")
+            yield Record(name_of_load, name, many, "hypotheses/s", note=note)
+            yield Record(f"{name_of_load}, one caller, p50", name, 1000 * alone.median_seconds, "ms")
     if setting.device != "cuda":
         return
     with serving_process(*flags, "--cuda-graphs", "off", command=COMMAND) as server:
@@ -48,7 +48,7 @@ def over_grpc(setting: Setting, name: str) -> Iterator[Record]:
     yield Record("gRPC, 0 fronts, one caller, p50, eager", name, 1000 * alone.median_seconds, "ms")
 
 
-def _together(clients: ProcessPoolExecutor, target: str, requests: Sequence[bytes], callers: int, amount) -> float:
+def _throughput(clients: ProcessPoolExecutor, target: str, requests: Sequence[bytes], callers: int, amount) -> float:
     """Hypotheses rescored a second by all clients, after a warm-up."""
     rate = 0.0
     for seconds in (amount.serving_seconds / 4, amount.serving_seconds):

@@ -1,4 +1,4 @@
-"""The setting of benchmarks/gpu/run.py: amounts, device and loaded models."""
+"""Amounts, device and loaded models of the GPU benchmark."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ class Amount:
     Attributes:
         models: names of the models whose speed is measured.
         pass_tokens: token counts of large batches.
-        buckets: of the CUDA graphs.
+        buckets: sizes of the CUDA graphs.
         agreement_lists: number of real lists whose scores are compared.
         mixed_adapters: numbers of adapters in a batch.
-        repetitions: of a timed batch.
+        repetitions: number of times that a batch is timed.
         latency_lists: number of lists scored one at a time.
-        matrix_size: of the square product that measures the peak.
+        matrix_size: rows and columns of the matrices whose product measures the peak.
         fronts: numbers of front processes; empty for no servers.
-        serving_seconds: of each loop of calls.
+        serving_seconds: duration of each load.
         clients, callers: number of client processes, and of callers in each.
     """
 
@@ -68,7 +68,7 @@ class Setting:
         self.amount = amount
         self.dtype = torch.bfloat16
         self.loaded = cache(self._load)
-        self.recorded = cache(self._record)
+        self.graph_runner = cache(self._graph_runner)
 
     def take(self, start: int, count: int) -> list[TaggedList]:
         """Takes `count` real lists."""
@@ -84,7 +84,7 @@ class Setting:
             torch.cuda.synchronize()
 
     def seconds(self, function: Callable[[], object], repetitions: int | None = None) -> float:
-        """The median seconds of a function, the device's work included, after two warm-up calls."""
+        """The median seconds of a function and the work it starts on the device, after two warm-up calls."""
         times = []
         for number in range((repetitions or self.amount.repetitions) + 2):
             self.synchronize()
@@ -98,34 +98,34 @@ class Setting:
     def _load(self, name: str) -> LoadedModel:
         return LoadedModel(prepared(name), self.dtype, self.device)
 
-    def _record(self, name: str) -> CudaGraphRunner:
-        return record(self.loaded(name).model, self.amount.buckets)
+    def _graph_runner(self, name: str) -> CudaGraphRunner:
+        return make_graph_runner(self.loaded(name).model, self.amount.buckets)
 
 
-def record(model: RescoringModel, buckets: Sequence[GraphBucket]) -> CudaGraphRunner:
-    """A model's CUDA graphs; on the CPU their static buffers without graphs."""
+def make_graph_runner(model: RescoringModel, buckets: Sequence[GraphBucket]) -> CudaGraphRunner:
+    """Captures a model's CUDA graphs; on the CPU the runner has their static buffers only."""
     if model.base.device.type == "cuda":
         return CudaGraphRunner(model, buckets, capture_graphs)
     return CudaGraphRunner(model, buckets)
 
 
-def launch(model: RescoringModel, batch: Batch, passes: CudaGraphRunner | None = None) -> ScoresFuture:
-    """Starts a batch, by a CUDA graph if one is given and large enough."""
-    pending = passes.launch(batch.rows, batch.adapters, batch.row_adapters) if passes is not None else None
+def launch(model: RescoringModel, batch: Batch, graphs: CudaGraphRunner | None = None) -> ScoresFuture:
+    """Launches a batch, as a CUDA graph if `graphs` has one that is large enough."""
+    pending = graphs.launch(batch.rows, batch.adapters, batch.row_adapters) if graphs is not None else None
     return pending or model.launch(batch.rows, batch.adapters, batch.row_adapters)
 
 
 def run_all(
-    model: RescoringModel, batches: Sequence[Batch], passes: CudaGraphRunner | None = None
+    model: RescoringModel, batches: Sequence[Batch], graphs: CudaGraphRunner | None = None
 ) -> list[list[float]]:
-    """The scores of batches, each launched while the one before runs, as in the engine."""
+    """The scores of batches. As in the engine, a batch is launched while the previous one runs."""
     scores: list[list[float]] = []
-    under_way = None
+    in_flight = None
     for batch in batches:
-        launched = launch(model, batch, passes)
-        if under_way is not None:
-            scores.append(under_way.collect().tolist())
-        under_way = launched
-    if under_way is not None:
-        scores.append(under_way.collect().tolist())
+        launched = launch(model, batch, graphs)
+        if in_flight is not None:
+            scores.append(in_flight.collect().tolist())
+        in_flight = launched
+    if in_flight is not None:
+        scores.append(in_flight.collect().tolist())
     return scores

@@ -1,4 +1,4 @@
-"""The speed of batches: compared with the device's matrix products, for lists alone, and with many adapters."""
+"""Measures the speed of batches: large ones, single lists, CUDA graphs, many adapters, and peft."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ PEFT_LISTS = 40
 
 
 def matrix_peak(setting: Setting) -> float:
-    """Operations a second of a large bfloat16 matrix product; the best of several."""
+    """Floating-point operations per second of a large bfloat16 matrix product; the best of five."""
     size = setting.amount.matrix_size
     left, right = (torch.randn(size, size, device=setting.device, dtype=torch.bfloat16) for _ in range(2))
     out = torch.empty_like(left)
@@ -43,40 +43,40 @@ def saturation(setting: Setting, name: str, peak: float) -> Iterator[Record]:
 
 
 def light_load(setting: Setting, name: str) -> Iterator[Record]:
-    """One list at a time, from encoded hypotheses to scores: CUDA graphs and eager in turn."""
+    """Latency of one list at a time, from encoded hypotheses to scores, with CUDA graphs and eagerly in turn."""
     loaded = setting.loaded(name)
     lists = [each for each in setting.take(0, 4 * setting.amount.latency_lists) if len(each.texts) >= 8]
     batches = [setting.batches(name, [each], 1)[0] for each in lists[: setting.amount.latency_lists]]
-    ways = {"CUDA graphs": setting.recorded(name), "eager": None}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    modes = {"CUDA graphs": setting.graph_runner(name), "eager": None}
+    seconds: dict[str, list[float]] = {mode: [] for mode in modes}
     for number, batch in enumerate([*batches[:5], *batches]):
-        for way, passes in ways.items():
+        for mode, graphs in modes.items():
             started = time.perf_counter()
-            launch(loaded.model, batch, passes).collect().tolist()
-            if number >= 5:
-                seconds[way].append(time.perf_counter() - started)
+            launch(loaded.model, batch, graphs).collect().tolist()
+            if number >= 5:  # the first five warm up
+                seconds[mode].append(time.perf_counter() - started)
     tokens = median(batch.read_tokens for batch in batches)
-    for way, times in seconds.items():
+    for mode, times in seconds.items():
         ordered = sorted(times)
         for label, share in (("p50", 0.5), ("p99", 0.99)):
             value = 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
             note = f"8 to 10 hypotheses, {tokens:.0f} tokens (median)"
-            yield Record(f"list alone, {way}, {label}", name, value, "ms", note=note)
+            yield Record(f"list alone, {mode}, {label}", name, value, "ms", note=note)
 
 
 def shapes(setting: Setting, name: str) -> Iterator[Record]:
     """A full batch of each CUDA graph, and the same hypotheses eagerly."""
-    loaded, passes = setting.loaded(name), setting.recorded(name)
+    loaded, graphs = setting.loaded(name), setting.graph_runner(name)
     rows = [row for batch in setting.batches(name, setting.take(0, 40), 1) for row in batch.rows]
-    for bucket in reversed(passes.buckets):
+    for bucket in reversed(graphs.buckets):
         batch = Batch(adapters=loaded.adapters[:1])
         for row in rows:
             if bucket.fits(batch.read_tokens + row.num_tokens, len(batch.rows) + 1, row.num_tokens):
                 batch.rows.append(row)
         batch.row_adapters.extend([0] * len(batch.rows))
-        for way, used in (("CUDA graphs", passes), ("eager", None)):
+        for mode, used in (("CUDA graphs", graphs), ("eager", None)):
             taken = setting.seconds(lambda batch=batch, used=used: launch(loaded.model, batch, used).collect())
-            yield Record(f"pass of {bucket.tokens} tokens, {way}", name, 1000 * taken, "ms")
+            yield Record(f"pass of {bucket.tokens} tokens, {mode}", name, 1000 * taken, "ms")
 
 
 def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
@@ -94,7 +94,7 @@ def mixed_adapters(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
-    """For comparison: peft's mixed batches of 64 padded hypotheses on the same lists."""
+    """Throughput of peft's mixed batches of 64 padded hypotheses on real lists."""
     from peers.peft_model import ScoringPeftModel
     from peers.peft_padded import PeftPadded
 
@@ -107,11 +107,11 @@ def peft_padded(setting: Setting, name: str) -> Iterator[Record]:
 
 
 def operations(loaded: LoadedModel, batches: Sequence[Batch]) -> float:
-    """Multiplications and additions of the batches: linear layers, attention, and LoRA on every layer."""
+    """Floating-point operations of the batches: linear layers, attention, and LoRA on every linear layer."""
     shapes = PackedEncoder(loaded.base.encoder).projection_shapes
-    parts = (3, 1, 1, 1)
-    linear = sum(parts[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(shapes))
-    lora = sum(parts[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(shapes))
+    modules = (3, 1, 1, 1)  # linear layers of each projection: query, key and value are one projection
+    linear = sum(modules[i % 4] * inputs * outputs for i, (inputs, outputs) in enumerate(shapes))
+    lora = sum(modules[i % 4] * RANK * (inputs + outputs) for i, (inputs, outputs) in enumerate(shapes))
     tokens = sum(batch.read_tokens for batch in batches)
     squares = sum(row.num_tokens**2 for batch in batches for row in batch.rows)
     return 2.0 * tokens * (linear + lora) + 4.0 * squares * loaded.base.hidden_size * len(shapes) / 4

@@ -1,8 +1,9 @@
-"""Runs the commands of all tables one after the other; flags are passed on.
+"""Runs the commands of all tables one after the other, with the same flags.
 
     python benchmarks/paper/all_tables.py --size full --device cuda     # as benchmarks/paper/gpu does
 
-Finished cells are skipped. A table that fails does not stop the next one. The exit status is the worst.
+Finished cells are skipped. A table that fails does not stop the next one. The exit status is the highest of the
+tables'.
 """
 
 import subprocess
@@ -13,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Runs the tables by number: later ones read the learning rates that Table 1 chose."""
+    """Runs the tables in the order of their numbers, because later ones use the learning rates that Table 1 chose."""
     worst = 0
     for script in sorted(HERE.glob("table[0-9].py")):
         print(f"== {script.name}", flush=True)

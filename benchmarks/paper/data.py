@@ -1,8 +1,8 @@
-"""Makes the study's sets from the public lists and prints their sizes and digests, which data.md has.
+"""Makes the study's sets from the public lists and prints their sizes and digests, which data.md records.
 
     python benchmarks/paper/data.py --source DIR [--sets runs/paper/sets]
 
-DIR is the folder with librispeech_ls100_10best, dstc2_live and hp_atis. The licences of the last two do not allow
+DIR contains librispeech_ls100_10best, dstc2_live and hp_atis. The licences of the last two do not allow
 redistribution.
 """
 

@@ -1,10 +1,10 @@
-"""Table 1: methods and their costs: WER on the own and other domains, parameters, minutes, memory.
+"""Table 1: WER of each method on its own and other domains, parameters, minutes and memory.
 
     python benchmarks/paper/table1.py [--plan | --write | --test] [--size small|medium|full] [...]
 
-Every method has the same budget: the same number of learning rates on seed 0, the best of them on dev for the other
-seeds, the same lists, epochs and evaluations. --test is the only use of the test sets: the chosen runs rescore them,
-nothing is tuned, and test_log.md gets a line. README.md explains the figures.
+Every method has the same budget: lists, epochs, evaluations, and number of learning rates tried on seed 0. The other
+seeds use the rate that is best on dev. --test is the only use of the test sets: the chosen runs rescore them without
+tuning, and a line is added to test_log.md. README.md explains the figures.
 """
 
 import sys
@@ -48,7 +48,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def kept(key: Key, figures: Figures) -> Figures:
-    """The figures that pages need: errors of each list only for methods whose difference is shown."""
+    """The figures that pages need, with errors of each list only for methods that a page compares."""
     if key["method"] in ("trigram", "untrained"):
         return {name: without_errors(figures[name]) for name in ("dev", "elsewhere") if name in figures}
     costs = pick(figures, "parameters", "tokens_per_cpu_second", "memory.peak_beyond_bytes", "best.wer", "best.minutes")
@@ -60,7 +60,7 @@ def kept(key: Key, figures: Figures) -> Figures:
 
 
 def test_cells(size: Size, records: Records) -> list[Cell]:
-    """The chosen runs, on the test sets."""
+    """The scoring of the test sets with the chosen runs."""
     made, trained = [], Records(records.results, TABLE.name)
     for domain in size.domains:
         test = Lists(domain, TEST, size.counts[domain].test, size.hypotheses)
@@ -74,7 +74,7 @@ def test_cells(size: Size, records: Records) -> list[Cell]:
 
 
 def log_test(size: Size) -> None:
-    """Adds a line to the log."""
+    """Adds a line to test_log.md."""
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     sets = ", ".join(f"{name} ({counts.test or 'all'})" for name, counts in size.counts.items())
     with LOG.open("a", encoding="utf-8") as log:

@@ -1,10 +1,10 @@
-"""Table 2: rank and targets.
+"""Table 2: LoRA's rank and the layers that it adapts.
 
     python benchmarks/paper/table2.py [--plan | --write] [--size small|full] [...]
 
-LoRB with the learning rate that Table 1 chose, alpha twice the rank. "upper half" and "upper
-third" adapt every linear layer of layers 3 to 5, or 4 and 5, of six; the
-output of the layers below is computed once and kept on disk; the minutes include that.
+LoRB with the learning rate that Table 1 chose, alpha twice the rank. "upper half" adapts every linear layer of layers 3
+to 5 of six (numbered from 0), "upper third" of layers 4 and 5. The output of the layers below is computed once and kept
+on disk, which the minutes include.
 """
 
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ TARGETS = {
 TITLES = {"qv": "Q, V", "qkv": "Q, K, V", "all": "all linear layers", "upper": "upper half", "top": "upper third"}
 _SMALL_DOMAINS = ("hp_atis",)
 _WORDS = """LoRB, the learning rate that Table 1 chose for rank 8 on all linear layers. WER in per cent, mean over seeds
-with Student's interval. Change: against rank 8 on all linear layers, paired, its interval over lists and seeds, below 0
-is better. Tokens and minutes of one core's time."""
+with Student's interval. Change: paired difference from rank 8 on all linear layers, negative is better; the interval is
+over lists and seeds. Tokens per second and minutes are processor time of one core."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """The cells by seed: those of the first seed make a table already."""
+    """The cells of each domain, by seed: those of seed 0 already fill the table."""
     made = []
     for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
@@ -55,7 +55,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """Makes the page: a part for each domain."""
+    """Makes the page, a section for each domain."""
     done, results = list(records.all()), records.results
     parts = [_domain(matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)]
     return whole_page("Table 2: rank and targets", size, done, _WORDS, *parts)

@@ -1,10 +1,10 @@
-"""Table 3: the correlation regulariser: its weight lambda, and other regularisers.
+"""Table 3: the correlation regulariser's weight lambda, and other regularisers.
 
     python benchmarks/paper/table3.py [--plan | --write] [--size small|full] [...]
 
 LoRA with the learning rate that Table 1 chose for LoRB; lambda 0 is LoRA alone. Dropout 0.1, weight decay 0.1 (else
-0.01) and R-Drop (weight 1, with the dropout) are combined with lambda 0 and LoRB's. Isotropy is measured
-on the first hypothesis of each dev list (study/training/isotropy.py has the formulas).
+0.01) and R-Drop (weight 1, with that dropout) are each combined with lambda 0 and with LoRB's lambda. Isotropy is
+measured on the first hypothesis of each dev list; study/training/isotropy.py has the formulas.
 """
 
 from collections.abc import Sequence
@@ -33,21 +33,21 @@ WITH = {
     "rdrop": ("--dropout", "0.1", "--r-drop", "1"),
 }
 _SMALL_DOMAINS = ("hp_atis", "dstc2_live")  # with short lists
-_WORDS = """WER in per cent, mean over seeds with Student's interval. Change: against lambda 0 alone, paired, its
-interval over lists and seeds, below 0 is better. Elsewhere: the mean of the two other domains' dev, as in Table 1.
-Correlation: || Sigma - I ||_F of the features over its value for independent dimensions, 1 is chance; cosine: the mean
-of two lists' features; partition: Mu and Viswanath's, 1 is isotropic."""
+_WORDS = """WER in per cent, mean over seeds with Student's interval. Change: paired difference from lambda 0 alone,
+negative is better; the interval is over lists and seeds. Elsewhere: the mean of the two other domains' dev WER, as in
+Table 1. Correlation: || Sigma - I ||_F of the features over its value for independent dimensions, 1 is chance. Cosine:
+the mean over pairs of lists' features. Partition: Mu and Viswanath's measure, 1 is isotropic."""
 
 
 def settings(size: Size) -> list[tuple[str, float]]:
-    """The regulariser that is added, and lambda: first lambda alone, then the combinations."""
+    """(added regulariser, lambda): first each lambda alone, then the combinations."""
     return [(NONE, each) for each in LAMBDAS] + [
         (name, each) for name, each in product(WITH, (0.0, size.correlation_weight)) if name != NONE
     ]
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """The cells by seed: those of the first seed make a table already."""
+    """The cells of each domain, by seed: those of seed 0 already fill the table."""
     made = []
     for domain in size.domains_or(_SMALL_DOMAINS):
         rate = lorb_rate(records, size, domain)
@@ -60,7 +60,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """Makes the page: a part for each domain."""
+    """Makes the page, a section for each domain."""
     done, results = list(records.all()), records.results
     parts = [
         _domain(size, matching(done, domain=domain), domain, results) for domain in size.domains_or(_SMALL_DOMAINS)

@@ -1,10 +1,10 @@
-"""Table 4: WER on dev against the number of train lists, with a fitted line.
+"""Table 4: dev WER by the number of train lists, with a fitted line.
 
     python benchmarks/paper/table4.py [--plan | --write] [--size small|medium|full] [...]
 
-LoRB. Each number of lists has a learning rate of its own, the best on dev of as many as Table 1 tries: the one that
-Table 1 chose for 300 lists of LibriSpeech, 1e-2, learnt nothing from 500. Few lists are read in more epochs: 600 lists
-in all, at most four epochs. A larger cut contains the smaller ones.
+LoRB. The learning rate is chosen on dev for each number of lists, from the rates that Table 1 tries: the rate that
+Table 1 chose for 300 lists of LibriSpeech, 1e-2, fails to learn from 500. Small numbers of lists get more epochs, up to
+four, until about 600 lists are read. A larger cut contains the smaller ones.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ from study.training.sized_runs import cost_of, dev_of, training
 
 _LISTS_SEEN, _MAX_EPOCHS = 600, 4
 _WORDS = """LoRB, the learning rate chosen for each number on seed 0. Mean over seeds with Student's interval. The line
-is change = a + b log10(lists) through the means of the change from the first pass; b is what ten times the lists bring.
-Intervals are over dev lists and seeds, paired with the first pass. A domain with fewer lists than a column's has all of
-its own there."""
+is change = a + b log10(lists), fitted to the mean changes from the first pass; b is the change per tenfold number of
+lists. Intervals are over dev lists and seeds, paired with the first pass. A domain with fewer lists than a column says
+uses all of its lists."""
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
@@ -50,7 +50,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """Makes the page: a row for each domain with its fitted line; then the rates."""
+    """Makes the page: a row for each domain with its fitted line, then the learning rates."""
     done, results = list(records.all()), records.results
     counted = [f"{count or 'all'} lists" for count in size.curve]
     lines, rates, panels = [], [], {}

@@ -2,12 +2,13 @@
 
     python benchmarks/paper/table5.py [--plan | --write] [--size small|full] [...]
 
-LoRB with the learning rate that Table 1 chose, one thing changed at a time. Heads are compared on minilm too, which
-has no head of its own: that of rescore-minilm is a sum head.
+LoRB with the learning rate that Table 1 chose; each row changes one setting. Heads are also compared on minilm, because
+rescore-minilm brings a trained sum head and minilm has none.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from study.harness.cell import Cell, Key
 from study.harness.command import main
@@ -23,10 +24,9 @@ from study.training.learning_rates import lorb_rate
 from study.training.methods import LORB
 from study.training.sized_runs import cost_of, dev_of, train_of, training
 
-_WORDS = """LoRB, the learning rate that Table 1 chose; one thing is changed in each row. WER in per cent, mean over
-seeds with Student's interval. Change: against the row that is named, paired, its interval over lists and seeds, below
-0 is better. N: hypotheses of each list, of train and dev; the first row has N = 5 in
-the small size."""
+_WORDS = """LoRB, the learning rate that Table 1 chose; each row changes one setting. WER in per cent, mean over seeds
+with Student's interval. Change: paired difference from the row under "against", negative is better; the interval is
+over lists and seeds. N: hypotheses of each train and dev list; the first row has N = 5 in the small size."""
 _DEFAULT, _MINILM = "default", "minilm"
 
 
@@ -35,13 +35,13 @@ class Change:
     """A row: one change to the default.
 
     Attributes:
-        name: in keys.
-        title: in the table.
+        name: name in keys.
+        title: title in the table.
         flags: added to LoRB's.
-        base: instead of the size's.
-        hypotheses: N, instead of the size's.
-        against: the row to compare with.
-        domains: that it is made on; empty: all.
+        base: replaces the size's base; empty: no change.
+        hypotheses: N, replaces the size's; 0: no change.
+        against: name of the row to compare with.
+        domains: domains to train on; empty: all.
     """
 
     name: str
@@ -68,7 +68,7 @@ CHANGES = (
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """The cells by change: those of the first changes make a table already."""
+    """The cells, change by change: those of the first changes already make a table."""
     made = []
     for each in CHANGES:
         for domain in each.domains or size.domains:
@@ -87,14 +87,14 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def page(size: Size, records: Records) -> str:
-    """Makes the page: a part for each domain."""
+    """Makes the page, a section for each domain."""
     done = list(records.all())
-    parts = [_domain(matching(done, domain=domain), domain, records) for domain in size.domains]
+    parts = [_domain(matching(done, domain=domain), domain, records.results) for domain in size.domains]
     return whole_page("Table 5: ablations", size, done, _WORDS, *parts)
 
 
-def _domain(records: Sequence[Record], domain: str, folder: Records) -> str:
-    results, lines = folder.results, []
+def _domain(records: Sequence[Record], domain: str, results: Path) -> str:
+    lines = []
     for each in CHANGES:
         some, reference = matching(records, change=each.name), matching(records, change=each.against)
         if not some:

@@ -1,10 +1,10 @@
-"""Table 6: base depth: MiniLM's lowest 2, 4 or all 6 layers, each trained alike, and LoRB on each.
+"""Table 6: base depth: MiniLM's lowest 2, 4 or all 6 layers with the same pretraining, and LoRB on each.
 
     python benchmarks/paper/table6.py [--plan | --write] [--size small|medium|full] [--jobs N]
 
-lorb-build-base makes a base of each depth from the same book sentences; their file is in the sets' folder `text` or
-beside the repository. There is one base for each depth: its seed is not varied, those of the adapters are.
-`--size full --device cuda` trains on all of the text.
+lorb-build-base makes one base of each depth from the same book sentences, whose file is in the sets' folder `text` or
+beside the repository. Only the adapters are trained with several seeds. `--size full --device cuda` trains on all of
+the text.
 """
 
 from study.harness.cell import Cell, Key
@@ -26,12 +26,12 @@ LAYERS = (2, 4, 6)
 SENTENCES = {"small": 20_000, "medium": 20_000, "full": 420_000}
 DEV_LISTS = 400
 _BASE_DEV = ("dev.utterances", "dev.words", "dev.first_pass_wer", "dev.rescored_wer", "dev.oracle_wer")
-RATE = 1e-3  # where Table 1 has not chosen yet
-_SPEED_LISTS = Lists(DOMAIN, DEV, 60)  # all of a list's hypotheses: the ten best
+RATE = 1e-3  # learning rate until Table 1 has chosen one
+_SPEED_LISTS = Lists(DOMAIN, DEV, 60)  # with all ten hypotheses
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """For each depth its base, and once it is made its speed and adapters."""
+    """For each depth the cell of its base; once that is done, those of its speed and adapters too."""
     found = []
     dev = Lists(DOMAIN, DEV, None if size.name == "full" else DEV_LISTS, size.hypotheses)
     for layers in LAYERS:

@@ -1,10 +1,10 @@
-"""Table 7: 1, 10 and 100 domains in one process, as adapters on one base against a fine-tuned model each.
+"""Table 7: 1, 10 and 100 domains in one process: adapters on one base, or a fine-tuned model for each domain.
 
     python benchmarks/paper/table7.py [--plan | --write]
 
-Run it with one job on a machine without other load: it measures times. The adapters are the shipped one and copies with
-other weights; the full models are the base with those merged into it. Each cell is a process of its own, and its record
-has the load average.
+Run it with one job on a machine without other load, because it measures times. The adapters are the shipped one and
+copies with other weights; a full model is the base with one of them merged into it. Each cell runs in a process of its
+own and records the load average.
 """
 
 import sys
@@ -23,13 +23,13 @@ from study.table7_domains.page import page
 from study.table7_domains.version_swaps import VersionSwaps
 
 NUM_DOMAINS = (1, 10, 100)
-RUNS = {1: 3, 10: 3, 100: 1}  # a hundred domains are a hundred loads, and their memory differs by less than a percent
+RUNS = {1: 3, 10: 3, 100: 1}  # one run of 100 domains has 100 loads, and its memory varies by less than 1%
 LISTS = Lists("librispeech", DEV, 100, 5)
-_COSTS = {"adapters": 0.1, "full": 0.6, "plain": 0.2}  # of a domain
+_COSTS = {"adapters": 0.1, "full": 0.6, "plain": 0.2}  # per domain
 
 
 def cells(size: Size, records: Records) -> list[Cell]:
-    """Each peer with each number of domains, and the swaps."""
+    """Each peer with each number of domains, then the version swaps."""
     del size, records
     hosting = [
         Cell({"of": peer, "domains": count, "run": run}, Hosting(peer, count, LISTS, run), 5 + cost * count)

@@ -1,9 +1,9 @@
-"""Table 8: the changes that LoRA makes, compared with full fine-tuning from the same start on the same lists.
+"""Table 8: weight updates of LoRA and full fine-tuning from the same start on the same lists.
 
     python benchmarks/paper/table8.py [--plan | --write] [--jobs N]
 
-A cell trains both with one seed and compares weights, hidden states, attention maps and the words that each fixes. The
-last cell compares the seeds. The lists are LibriSpeech's dev set.
+A cell trains both with one seed and compares weights, hidden states, attention maps and corrected words on
+LibriSpeech's dev set. The last cell compares the seeds.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from study.training.sized_runs import training
 from study.training.training import Training
 
 DOMAIN = "librispeech"
-EVALUATIONS = 1  # on dev in each epoch; more would cost more than the steps
-DEV_LISTS = 400  # more than in other tables: words are counted by class
-RATES = {"lora": 1e-3, "full": 6e-5}  # where Table 1 has not chosen yet
+EVALUATIONS = 1  # per epoch, on dev; more would take longer than the steps
+DEV_LISTS = 400  # more than in other tables, because words are counted by class
+RATES = {"lora": 1e-3, "full": 6e-5}  # learning rates until Table 1 has chosen
 _METHODS = {"lora": LORA, "full": FULL}
 
 
@@ -43,7 +43,7 @@ def cells(size: Size, records: Records) -> list[Cell]:
 
 
 def _rate(size: Size, records: Records, method: Method) -> float:
-    """The learning rate that Table 1 chose on this domain."""
+    """The learning rate that Table 1 chose for a method; that of RATES until then."""
     first = Records(records.results, "table1").find(domain=DOMAIN, method=method.name, seed=0)
     return chosen_rate(first, method.rates[: size.rates]) or RATES[method.name]
 

@@ -1,12 +1,12 @@
-"""Speaks a domain's sentences with flite and decodes them with PocketSphinx: N-best lists to train and test on.
+"""Makes N-best lists: synthesises a domain's sentences with flite and decodes them with PocketSphinx.
 
     python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FOLDER [--train 1000 --dev 150 --test 200 --seed 0]
     python benchmarks/pocketsphinx/make_lists.py TEXT.txt.gz FRESH --train 0 --dev 0 --seed 1 --without FOLDER
 
-TEXT has one sentence a line. FOLDER gets test-000.jsonl.gz, dev-000.jsonl.gz, train-000.jsonl.gz, ... of 25 lists each,
-in this order; a stopped run continues with the first missing file. No sentence is in two sets; the second command makes
-a test set of sentences that FOLDER does not have. The voices slt and rms alternate. Decoding is that of
-examples/rescore_pocketsphinx.py. The licence of the text applies to the lists.
+TEXT has one sentence per line. The files test-000.jsonl.gz, dev-000.jsonl.gz, train-000.jsonl.gz, ... in FOLDER have 25
+lists each and are written in this order; a stopped run continues with the first missing file. No sentence is in two
+sets. The second command makes a test set without sentences of FOLDER. The voices slt and rms alternate. Decoding is the
+same as in examples/rescore_pocketsphinx.py. The licence of the text applies to the lists.
 """
 
 import argparse
@@ -35,17 +35,17 @@ SENTENCES_A_CELL = 25
 
 
 def sentences_of(text: Path, seed: int, without: Path | None) -> list[str]:
-    """The distinct sentences of a text without those of a folder, shuffled."""
-    heard = sentences_in(without) if without else frozenset()
+    """The distinct sentences of a text without those of the folder `without`, shuffled."""
+    excluded = sentences_in(without) if without else frozenset()
     with gzip.open(text, "rt", encoding="utf-8") as lines:
         sentences = list(dict.fromkeys(" ".join(line.split()) for line in lines))
-    sentences = [sentence for sentence in sentences if same_words(sentence) not in heard]
-    random.Random(seed).shuffle(sentences)  # noqa: S311 - a choice of sentences, not a secret
+    sentences = [sentence for sentence in sentences if same_words(sentence) not in excluded]
+    random.Random(seed).shuffle(sentences)  # noqa: S311 - no secret
     return sentences
 
 
 def cells_of(sentences: list[str], sizes: dict[str, int]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Names of files with their utterances: (id, voice, sentence)."""
+    """(name of a file, its utterances) of each file. An utterance is (id, voice, sentence)."""
     rest = iter(sentences)
     for part, size in sizes.items():
         spoken = [(f"{part}-{i:04}", VOICES[i % 2], sentence) for i, sentence in zip(range(size), rest, strict=False)]
@@ -56,7 +56,7 @@ def cells_of(sentences: list[str], sizes: dict[str, int]) -> Iterator[tuple[str,
 def speech(voice: str, sentence: str) -> bytes:
     """The audio samples of a sentence spoken by flite."""
     with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder) / "said.wav"
+        recording = Path(folder) / "speech.wav"
         subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", recording], check=True)  # noqa: S607 - Debian's
         return read_samples(recording)
 
@@ -75,10 +75,10 @@ def main() -> None:
     settings = {"text": args.text.name, "seed": args.seed, "test": args.test, "dev": args.dev}
     if args.without:
         settings["without"] = args.without.name
-    noted = args.folder / "settings.json"
-    if noted.exists() and json.loads(noted.read_text()) != settings:
-        sys.exit(f"{noted} says {noted.read_text()}, now it is {json.dumps(settings)}: give another folder")
-    noted.write_text(json.dumps(settings))
+    recorded = args.folder / "settings.json"
+    if recorded.exists() and json.loads(recorded.read_text()) != settings:
+        sys.exit(f"{recorded} has {recorded.read_text()}, not {json.dumps(settings)}: give another folder")
+    recorded.write_text(json.dumps(settings))
 
     decoder = make_decoder()
     sizes = {"test": args.test, "dev": args.dev, "train": args.train}
@@ -90,13 +90,15 @@ def main() -> None:
         for utterance, voice, sentence in utterances:
             samples = speech(voice, sentence)
             num_samples += len(samples) // 2
-            heard = native_record(replace(decode_nbest(decoder, samples), id=utterance, reference=sentence))
+            decoded = native_record(replace(decode_nbest(decoder, samples), id=utterance, reference=sentence))
             own_best = decoder.hyp()
-            records.append({**heard, "voice": voice, "decoder_best": own_best.hypstr if own_best else ""})
+            records.append({**decoded, "voice": voice, "decoder_best": own_best.hypstr if own_best else ""})
         write_native(cell, records)
         audio = num_samples / SAMPLE_RATE_HZ
         wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
-        print(f"{name}: {audio:.0f} s of speech, {wall / audio:.2f} of it to make, CPU {cpu / audio:.2f}", flush=True)
+        print(
+            f"{name}: {audio:.0f} s of speech, real-time factor {wall / audio:.2f}, CPU {cpu / audio:.2f}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Word errors of PocketSphinx on a domain's spoken sentences, before and after rescoring with an adapter.
+"""Measures PocketSphinx's word errors on a domain's spoken sentences before and after rescoring with an adapter.
 
-    python benchmarks/pocketsphinx/run.py FOLDER --base minilm            dev: what to train with
+    python benchmarks/pocketsphinx/run.py FOLDER --base minilm            dev, to choose the settings
     python benchmarks/pocketsphinx/run.py FOLDER --base minilm --test     the final figure, once
 
-make_lists.py fills FOLDER; all of its complete files are used. A test set must not be used twice: --test-folder names a
-fresh one, without sentences of FOLDER.
+make_lists.py fills FOLDER. A test set must not be used twice: --test-folder names a fresh one, without sentences of
+FOLDER.
 
-Trains into FOLDER/NAME with lorb-train-adapter (flags after `--` go to it), serves the published adapter, rescores dev
-and, with --test, the test lists through the server with lorb-rescore, and writes benchmarks/results/pocketsphinx.jsonl.
+Trains in FOLDER/NAME with lorb-train-adapter, which gets the flags after `--`, and serves the published adapter.
+Rescores dev with lorb-rescore. With --test, also rescores the test lists and writes
+benchmarks/results/pocketsphinx.jsonl.
 """
 
 import argparse
@@ -39,7 +40,7 @@ DOMAIN = "pocketsphinx"
 
 
 def lists_of(folder: Path, part: str) -> list[NBest]:
-    """The lists of a part."""
+    """The lists of a part: train, dev or test."""
     cells = sorted(folder.glob(f"{part}-*.jsonl.gz"))
     if not cells:
         sys.exit(f"{folder} has no {part}-*.jsonl.gz: run make_lists.py")
@@ -54,18 +55,21 @@ def own_best_errors(folder: Path, part: str) -> int:
 
 
 def call(program: str, *arguments: object) -> str:
-    """Runs one of the project's commands; returns its output."""
+    """Runs one of LoRB's commands; returns its output."""
     command = [str(BIN / program), *(str(argument) for argument in arguments)]
     print(f"$ {shlex.join([program, *command[1:]])}", flush=True)
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    print(done.stdout, end="", flush=True)
-    if done.returncode:
-        sys.exit(f"{program} ended with status {done.returncode}")
-    return done.stdout
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    print(finished.stdout, end="", flush=True)
+    if finished.returncode:
+        sys.exit(f"{program} ended with status {finished.returncode}")
+    return finished.stdout
 
 
 def rescored(target: str, lists: list[NBest], place: Path) -> tuple[dict[str, object], Counter[str]]:
-    """The figures of these lists rescored by a server, and the outcomes it reported."""
+    """Rescores lists with a server; returns the figures and the outcomes that lorb-rescore prints.
+
+    place: path of the lists' files before and after, without suffix.
+    """
     before, after = place.with_suffix(".before.jsonl.gz"), place.with_suffix(".after.jsonl.gz")
     write_native(before, (native_record(nbest) for nbest in lists))
     printed = call("lorb-rescore", before, "--target", target, "--domain", DOMAIN, "-o", after, "--fail")
@@ -86,11 +90,11 @@ def main() -> None:
     args, training_flags = parser.parse_args(sys.argv[1:flags_at]), sys.argv[flags_at + 1 :]
     folders = {"train": args.folder, "dev": args.folder, "test": args.test_folder or args.folder}
     lists = {part: lists_of(folder, part) for part, folder in folders.items()}
-    said = {part: sentences_in(folder, (part,)) for part, folder in folders.items()}
-    assert not said["test"] & said["dev"]
+    sentences = {part: sentences_in(folder, (part,)) for part, folder in folders.items()}
+    assert not sentences["test"] & sentences["dev"]
     if args.test_folder:
-        assert not said["test"] & sentences_in(args.folder, ("test",))
-    held_out = said["dev"] | said["test"]
+        assert not sentences["test"] & sentences_in(args.folder, ("test",))
+    held_out = sentences["dev"] | sentences["test"]
     lists["train"] = [nbest for nbest in lists["train"] if same_words(nbest.reference or "") not in held_out]
 
     place = args.folder / args.name

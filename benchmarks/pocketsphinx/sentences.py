@@ -1,4 +1,4 @@
-"""The sentences of a folder's lists, normalised for comparison."""
+"""Reads the sentences of a folder's lists, normalised for comparison."""
 
 import re
 from pathlib import Path

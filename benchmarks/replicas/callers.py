@@ -1,4 +1,4 @@
-"""Callers that call without end while replicas come and go, and the outcomes of their calls."""
+"""Runs callers until they are stopped, and counts the outcomes of their calls."""
 
 import asyncio
 import time
@@ -17,9 +17,9 @@ class CallCounts:
     """The outcomes of all calls.
 
     Attributes:
-        calls: number by outcome.
-        failed: number by error and message.
-        longest_seconds: of the slowest call.
+        calls: number of answered calls by outcome.
+        failed: number of failed calls by error and message.
+        longest_seconds: duration of the slowest call.
     """
 
     calls: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""The Envoy of deploy/kubernetes as a process on loopback, in front of replicas found by name."""
+"""Runs the Envoy of deploy/kubernetes on loopback, in front of replicas found by name."""
 
 import subprocess
 import time
@@ -21,7 +21,7 @@ BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "kubernetes" / "components" /
 
 
 class Front:
-    """The address of Envoy, which does not change, and the name server where it finds replicas."""
+    """The fixed address of Envoy, and the name server where Envoy finds replicas."""
 
     def __init__(self, target: str, where: Discovery) -> None:
         self.target = target
@@ -42,7 +42,7 @@ def envoy_program() -> Path | None:
 
 
 def local_bootstrap(port: int, admin_port: int, replicas_port: int, dns_port: int) -> dict:
-    """The deployed bootstrap with the ports and the name server of loopback."""
+    """The deployed bootstrap, changed to ports and a name server on loopback."""
     content = yaml.safe_load(BOOTSTRAP.read_text())
     content["admin"]["address"]["socket_address"]["port_value"] = admin_port
     resources = content["static_resources"]
@@ -80,7 +80,7 @@ def through_envoy(where: Discovery, fleet: Fleet, folder: Path) -> Iterator[Fron
 
 
 def plain_client(target: str) -> AioClient:
-    """A client without balancing and retries: one connection."""
+    """A client with one connection, without load balancing and retries."""
     client = AioClient(target)
     client._channel_pool = ChannelPool(
         client._settings, lambda _: grpc.aio.insecure_channel(target, [("grpc.enable_retries", 0)])

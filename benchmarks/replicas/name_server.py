@@ -1,4 +1,4 @@
-"""A DNS server on loopback with one name and an A record for each replica, as for a headless Service."""
+"""Runs a DNS server on loopback with an A record for each replica, as for a headless Service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class NameServer(BaseResolver):
     """Answers every name with `addresses`, which may change at any time.
 
     Attributes:
-        addresses: of the replicas.
+        addresses: addresses of the replicas.
         port: UDP port on 127.0.0.1.
     """
 

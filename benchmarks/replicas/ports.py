@@ -1,4 +1,4 @@
-"""Free ports for replicas, which share one port on several addresses."""
+"""Finds free ports for replicas, which use one port on several addresses."""
 
 import socket
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""A replica: a server process on an address of its own."""
+"""Starts and controls replicas: server processes with addresses of their own."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-PATIENCE_SECONDS = 600.0  # how long anything may take that must come
+PATIENCE_SECONDS = 600.0  # time-out of every wait for a server
 
 
 @dataclass
@@ -19,10 +19,10 @@ class Replica:
 
     Attributes:
         address: 127.0.0.x.
-        pid: of its process.
-        ready_file: exists once it serves.
-        metrics_port: on its own address.
-        answered: lists answered when last read, by outcome.
+        pid: id of the process.
+        ready_file: file that exists once the replica serves.
+        metrics_port: port of the metrics on `address`.
+        answered: number of lists answered at the last `count`, by outcome.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Replica:
     answered: dict[str, int] = field(default_factory=dict)
 
     def wait_until_ready(self) -> None:
-        """Waits until the replica serves; raises TimeoutError."""
+        """Waits until the replica serves; raises TimeoutError after PATIENCE_SECONDS."""
         limit = time.monotonic() + PATIENCE_SECONDS
         while not self.ready_file.exists():
             if time.monotonic() > limit:
@@ -40,7 +40,7 @@ class Replica:
             time.sleep(0.05)
 
     def count(self) -> int:
-        """Reads the number of lists answered, without errors."""
+        """Reads `answered` from the metrics; returns the number of lists answered without an error."""
         with urlopen(f"http://{self.address}:{self.metrics_port}/metrics", timeout=60) as page:
             families = text_string_to_metric_families(page.read().decode())
         answered: dict[str, int] = {}
@@ -73,8 +73,8 @@ class Fleet:
 
     Attributes:
         start: starts a server process with these flags and returns its id.
-        folder: for ready files.
-        port, metrics_port: on every address.
+        folder: folder of the ready files.
+        port, metrics_port: ports on every address.
         more_flags: further flags of every server.
         replicas: in the order of their start.
     """

@@ -1,7 +1,7 @@
-"""Three replicas under load: one is killed, one added, one drained, and no call may fail.
+"""Puts three replicas under load; one is killed, one added, one drained, and no call may fail.
 
     python benchmarks/replicas/run.py                  by name, by list and through Envoy
-    python benchmarks/replicas/run.py --only dns       only one of them
+    python benchmarks/replicas/run.py --only dns       one kind only
 
 Real `lorb-serve` processes with MiniLM on 127.0.0.2, .3, .4 and .5, real lists (tests/data), and lorb_client.AioClient
 with its own settings. "dns": a DNS server on loopback resolves a name and gains the added replica while the client
@@ -54,7 +54,7 @@ def lorb_serve() -> Iterator[Callable[[list[str]], int]]:
 
 
 def run(kind: str, plan: Plan) -> dict[str, object]:
-    """Runs the scenario with new servers."""
+    """Runs the scenario with new servers. kind: one of KINDS."""
     with tempfile.TemporaryDirectory() as folder, lorb_serve() as start:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), (*FLAGS, *AGE))
         with discovery(fleet, "list" if kind == "list" else "dns") as where:

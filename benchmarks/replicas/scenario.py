@@ -1,4 +1,4 @@
-"""A scenario: three replicas under load, one killed, one added, one drained; the calls that failed."""
+"""Runs the scenario: three replicas under load, of which one is killed, one drained, and one added."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ class Plan:
     """The load of a scenario.
 
     Attributes:
-        lists, options: of the calls.
+        lists, options: lists and options of the calls.
         callers: number of concurrent callers.
-        pause_seconds: between two calls of a caller.
-        timeout_seconds: of each call.
-        phase_seconds: of load after each event.
+        pause_seconds: pause between two calls of a caller.
+        timeout_seconds: time-out of each call.
+        phase_seconds: duration of the load after each event.
     """
 
     lists: Sequence[NBest]

@@ -1,4 +1,4 @@
-"""Five ways to damage a published version on disk, each found by a check of its own."""
+"""Damages a published version on disk in five ways, each found by another check."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def renew_sha256(manifest: Path, file: Path) -> None:
     manifest.write_text(json.dumps(content))
 
 
-# Each with words of the expected reason for its refusal.
+# Part of the expected reason of refusal, by corruption.
 CORRUPTIONS = {
     "torn file": "is truncated or changed",
     "wrong digest": "is not that of the weights",

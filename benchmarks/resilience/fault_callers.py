@@ -1,4 +1,4 @@
-"""The callers of a fault run: outcomes of calls, and a check of every score."""
+"""Runs the callers of a fault run, counts outcomes and checks every score."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import grpc
-from faulty_server import telling_score
+from faulty_server import fingerprint_score
 
 from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
@@ -26,13 +26,14 @@ class RunOutcome:
     """The outcomes of a run.
 
     Attributes:
-        calls: number by outcome, or by status if the call failed.
-        failed_begun_before: failed calls that were sent before the fault.
-        past_deadline: calls that the client's deadline ended.
-        wrong_scores: hypotheses with the score of another text.
-        longest_seconds: of the slowest call.
+        calls: number of calls by outcome, or by gRPC status if failed.
+        failed_begun_before: number of failed calls that were sent before the fault.
+        past_deadline: number of calls that exceeded the client's deadline.
+        wrong_scores: number of hypotheses with the score of another text.
+        longest_seconds: duration of the slowest call.
         health: status of grpc.health at the end.
-        exit_status: of the server; None if it still ran.
+        exit_status: exit status of the server; None if it still ran.
+        notes: further results of a fault, by name.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
@@ -46,19 +47,25 @@ class RunOutcome:
 
 
 class Callers:
-    """Sixteen callers without pause that check every score."""
+    """Sixteen callers that pause only after an error.
 
-    def __init__(self, lists: list[NBest], tells: bool) -> None:
+    Attributes:
+        outcome: the outcomes so far.
+        checks_scores: whether the server returns fingerprints as scores, which are then checked.
+        fault_at: time of the fault on the monotonic clock.
+    """
+
+    def __init__(self, lists: list[NBest], checks_scores: bool) -> None:
         self.outcome = RunOutcome()
-        self.tells = tells
+        self.checks_scores = checks_scores
         self.fault_at = float("inf")
         self._requests = [request_from_nbest(each, RescoreOptions(domain="librispeech")) for each in lists]
         encoder = load_base("minilm").text_encoder
         normalization = TextNormalization()
         texts = {h.transcript for each in lists for h in each.hypotheses}
         self._expected = {
-            text: telling_score(encoder.encode([text], "", normalization, uses_context=False)[0].token_ids)
-            for text in (texts if tells else ())
+            text: fingerprint_score(encoder.encode([text], "", normalization, uses_context=False)[0].token_ids)
+            for text in (texts if checks_scores else ())
         }
 
     async def call_until(self, target: str, until: float) -> None:

@@ -1,10 +1,10 @@
-"""Faults of a running server: no call may outlast its deadline or get the scores of another list.
+"""Injects faults into a running server; no call may outlast its deadline or get the scores of another list.
 
     python benchmarks/resilience/faults.py            every fault, about 15 s each
     python benchmarks/resilience/faults.py --only poison --seconds 5
 
-MiniLM on real lists (tests/data), 16 callers without pause, each call with a deadline of 2 s; the fault is injected
-after a third of the run. Writes benchmarks/results/faults.jsonl.
+MiniLM on real lists (tests/data), 16 concurrent callers, a deadline of 2 s for each call. The fault is injected after a
+third of the run. Writes benchmarks/results/faults.jsonl.
 """
 
 import argparse
@@ -39,12 +39,12 @@ FAULTS = ("dead-thread", "poison", "out-of-memory", "clock", "sigterm", "killed-
 
 
 def run(fault: str, seconds: float) -> RunOutcome:
-    """Runs a server with callers and injects a fault."""
+    """Runs a server with callers and injects a fault, one of FAULTS."""
     lists = [each for each in read_nbest_lists([LISTS]) if len(each.distinct()) > 1]
     if fault == "poison":
         lists += [NBest(tuple(h for h in _poisoned(lists[0])), id="poison")]
-    tells = fault != "killed-front" and fault != "full-disk" and fault != "sigterm"
-    command = [sys.executable, Path(__file__).with_name("faulty_server.py"), fault] if tells else list(LORB_SERVE)
+    is_faulty = fault not in ("killed-front", "full-disk", "sigterm")  # the others need no change of the server
+    command = [sys.executable, Path(__file__).with_name("faulty_server.py"), fault] if is_faulty else list(LORB_SERVE)
     flags = ["--front-processes", 2] if fault == "killed-front" else []
     with tempfile.TemporaryDirectory() as folder, _store_for(fault, Path(folder)) as store:
         ready = Path(folder) / "ready.json"
@@ -52,7 +52,7 @@ def run(fault: str, seconds: float) -> RunOutcome:
             [str(part) for part in (*command, *_fixed_flags(store, ready), *flags)], stderr=subprocess.DEVNULL
         )
         try:
-            return _observe(fault, child, ready, store, Callers(lists, tells), seconds)
+            return _observe(fault, child, ready, store, Callers(lists, checks_scores=is_faulty), seconds)
         finally:
             child.kill()
             child.wait()
@@ -64,18 +64,18 @@ def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> Ru
             sys.exit(f"faults: the server for {fault} did not start")
         time.sleep(0.05)
     server = ServingProcess(psutil.Process(child.pid), json.loads(ready.read_text()))
-    if callers.tells:
+    if callers.checks_scores:
         server.process.send_signal(signal.SIGUSR2)
     until = time.monotonic() + seconds
 
-    async def play() -> None:
+    async def call_and_inject() -> None:
         calling = asyncio.create_task(callers.call_until(server.target, until))
         await asyncio.sleep(seconds / 3)
         callers.fault_at = time.monotonic()
-        await asyncio.to_thread(_inflict, fault, server, store, callers.outcome)
+        await asyncio.to_thread(_inject, fault, server, store, callers.outcome)
         await calling
 
-    asyncio.run(play())
+    asyncio.run(call_and_inject())
     outcome = callers.outcome
     outcome.health = "SERVING" if is_serving(server.target) else "NOT_SERVING"
     try:
@@ -87,7 +87,7 @@ def _observe(fault, child, ready, store, callers: Callers, seconds: float) -> Ru
     return outcome
 
 
-def _inflict(fault: str, server: ServingProcess, store: Path, outcome: RunOutcome) -> None:
+def _inject(fault: str, server: ServingProcess, store: Path, outcome: RunOutcome) -> None:
     if fault == "sigterm":
         server.process.terminate()
     elif fault == "killed-front":
@@ -100,7 +100,7 @@ def _inflict(fault: str, server: ServingProcess, store: Path, outcome: RunOutcom
 
 
 def _publish_onto_full_disk(store: Path) -> dict[str, object]:
-    """Fills the store's disk and sets an alias, which must fail; frees the disk and sets it again."""
+    """Sets an alias on a full disk, which must fail, and again once the disk has space."""
     filler = store / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -108,12 +108,16 @@ def _publish_onto_full_disk(store: Path) -> dict[str, object]:
     promote = [*_lorb_adapters(store), "promote", "--alias", "canary", "--share", "0.1", "librispeech", "stable"]
     refused = subprocess.run(promote, capture_output=True, text=True)
     filler.unlink()
-    taken = subprocess.run(promote, capture_output=True, text=True)
-    return {"on a full disk": refused.stderr.strip(), "exit": refused.returncode, "exit once freed": taken.returncode}
+    accepted = subprocess.run(promote, capture_output=True, text=True)
+    return {
+        "on a full disk": refused.stderr.strip(),
+        "exit": refused.returncode,
+        "exit once freed": accepted.returncode,
+    }
 
 
-class _store_for:  # noqa: N801 - reads as the function it is
-    """The shipped store; for a full disk a copy on a small file system (needs root)."""
+class _store_for:  # noqa: N801 - used like a function
+    """Context of the shipped store; for a full disk, of a copy on a file system of 8 MB, which needs root."""
 
     def __init__(self, fault: str, folder: Path) -> None:
         self._full_disk, self._folder = fault == "full-disk", folder

@@ -1,9 +1,9 @@
-"""A `lorb-serve` whose scores identify their texts after SIGUSR2, and that breaks in a chosen way after SIGUSR1.
+"""Runs a `lorb-serve` that returns fingerprints of the texts as scores, and fails in a chosen way.
 
     python benchmarks/resilience/faulty_server.py FAULT [flags of lorb-serve]
 
-Only faults.py starts it. It runs real passes and replaces their scores at the end, once the adapters have reproduced
-their golden scores.
+faults.py starts it. SIGUSR1 triggers the fault. SIGUSR2 replaces the scores of real passes with fingerprints; faults.py
+sends it once the adapters have reproduced their golden scores.
 """
 
 import signal
@@ -16,14 +16,14 @@ import torch
 FAULTS = ("none", "dead-thread", "poison", "out-of-memory", "clock")
 POISON_WORD = "arsenic"
 JUMP_SECONDS = 3600.0
-MEMORY_ROWS = 6  # that fit on the device once it is short of memory
+MEMORY_ROWS = 6  # hypotheses that fit in a pass once the device is short of memory
 
 armed = False
-telling = False
+returns_fingerprints = False
 
 
-def telling_score(token_ids: Sequence[int]) -> float:
-    """A number that identifies a text."""
+def fingerprint_score(token_ids: Sequence[int]) -> float:
+    """A fingerprint of a text's tokens, from 0 to 1."""
     mixed = 0
     for token_id in token_ids:
         mixed = (31 * mixed + token_id) % 999_983
@@ -35,13 +35,13 @@ def _arm(*_: object) -> None:
     armed = True
 
 
-def _tell(*_: object) -> None:
-    global telling
-    telling = True
+def _return_fingerprints(*_: object) -> None:
+    global returns_fingerprints
+    returns_fingerprints = True
 
 
 def _break_clock() -> None:
-    """Makes the monotonic clock jump ahead by an hour once armed. Call it before anything reads the clock."""
+    """Makes the monotonic clock jump ahead by an hour once armed. Call it before any module reads the clock."""
     true_clock = time.monotonic
     time.monotonic = lambda: true_clock() + (JUMP_SECONDS if armed else 0.0)
 
@@ -61,10 +61,10 @@ def _break_model(fault: str) -> None:
         if fault == "poison" and any(set(poison) <= set(row.token_ids) for row in rows):
             raise ValueError("a list that the model cannot score")
         pending = launch(self, rows, adapters, row_adapters)
-        if not telling:
+        if not returns_fingerprints:
             return pending
-        told = torch.tensor([telling_score(rows[i].token_ids) for i in pending.order.tolist()])
-        return ScoresFuture(told, pending.order, pending.done)
+        fingerprints = torch.tensor([fingerprint_score(rows[i].token_ids) for i in pending.order.tolist()])
+        return ScoresFuture(fingerprints, pending.order, pending.done)
 
     RescoringModel.launch = faulty_launch
 
@@ -73,9 +73,9 @@ def main() -> int:
     """Prepares the fault named by the first argument, then serves."""
     fault = sys.argv[1]
     if fault not in FAULTS:
-        sys.exit(f"faulty_server: {fault} is no fault; choose from {', '.join(FAULTS)}")
+        sys.exit(f"faulty_server: {fault!r} is not a fault: choose one of {', '.join(FAULTS)}")
     signal.signal(signal.SIGUSR1, _arm)
-    signal.signal(signal.SIGUSR2, _tell)
+    signal.signal(signal.SIGUSR2, _return_fingerprints)
     if fault == "clock":
         _break_clock()
     _break_model(fault)

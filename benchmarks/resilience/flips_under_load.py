@@ -1,4 +1,4 @@
-"""Publishes 20 versions and 5 corrupt ones and moves `stable` between them, while 8 clients call without pause.
+"""Publishes 20 valid and 5 corrupt versions and moves `stable` between them, while 8 clients call without pause.
 
 Checks that no call fails, that every answer comes from a version that was stable during the call, and that the reason
 of every refusal names the corruption. Prints a table and writes `benchmarks/results/flips_under_load.jsonl`.
@@ -46,9 +46,14 @@ RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
 
 @dataclass
 class History:
-    """The times at which versions were stable: from the start of their flip until the end of the next."""
+    """The times at which versions were stable.
 
-    flips: list[tuple[float, float, str]] = field(default_factory=list)  # began, ended, version
+    Attributes:
+        flips: (start, end, version) of each flip, in seconds of the monotonic clock. A version may answer from the
+            start of its flip until the end of the next one.
+    """
+
+    flips: list[tuple[float, float, str]] = field(default_factory=list)
 
     def may_answer(self, version: str, began: float, ended: float) -> bool:
         """Whether `version` was stable at some time during a call."""
@@ -60,7 +65,7 @@ class History:
 
 
 def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int) -> Publication:
-    """A random adapter with golden lists and its scores for them."""
+    """A random adapter, with `lists` and its scores of them as golden lists."""
     generator = torch.Generator().manual_seed(seed)
     head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
     weights = initial_weights(base.encoder, LoraConfig(), head, generator)
@@ -125,14 +130,14 @@ def main() -> int:
 
 
 def passed(figures: dict[str, Any]) -> bool:
-    """Whether no call failed, no wrong version answered, and each corrupt one was refused for the right reason."""
+    """Whether no call failed, no wrong version answered, and each corrupt version was refused for its reason."""
     refused = figures["refused"]
     reasons_are_right = all(words in refused.get(how, "") for how, words in CORRUPTIONS.items())
     return not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and reasons_are_right
 
 
 def run(args, store, base, model, lists) -> dict[str, Any]:
-    """Serves, calls and flips; returns the figures."""
+    """Flips versions of a server under load; returns the figures."""
     first = store.publish(publication(base, model, lists[:2], seed=0), set_stable=True)
     history = History([(time.monotonic(), time.monotonic(), first)])
     flags = ("--base", args.base, "--store", store.url, "--poll-seconds", 0.1, "--default-deadline-seconds", 30)
@@ -171,7 +176,7 @@ def run(args, store, base, model, lists) -> dict[str, Any]:
 
 
 def flip(args, store, base, model, lists, admin, history: History) -> dict[str, str]:
-    """Publishes and promotes versions, some of them corrupt. Returns the corrupt versions by kind."""
+    """Publishes and promotes versions, some of them corrupt. Returns the corrupt version of each corruption."""
     offered: dict[str, str] = {}
     pending = list(CORRUPTIONS)
     for i in range(1, args.num_versions + 1):

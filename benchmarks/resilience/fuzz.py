@@ -32,7 +32,7 @@ from support.servers.serving import running_server
 
 EXAMPLES_A_ROUND = 500
 
-Check = Callable[[tuple], str]  # from a case to its outcome
+Check = Callable[[tuple], str]  # runs a case and returns its outcome
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def files(folder: Path) -> Iterator[tuple[object, Check]]:
 
 @contextmanager
 def calls(folder: Path) -> Iterator[tuple[object, Check]]:
-    """Fuzzes a running server; its scores must be the same at the end as at the start."""
+    """Fuzzes a running server, whose scores must not change."""
     store = Store(str(folder / "store"))
     base = make_bert(folder)
     store.publish(make_publication(load_base(str(base)), "voice", seed=1), set_stable=True)
@@ -72,13 +72,13 @@ TARGETS = {"files": files, "calls": calls, "versions": adapters}
 
 
 def fuzz(name: str, seconds: float, first_seed: int) -> Counter[str]:
-    """Fuzzes a target for a time, with a new seed each round; returns the outcomes. Raises what a case raises."""
-    endings: Counter[str] = Counter()
-    give_up = time.monotonic() + seconds
+    """Fuzzes a target, with a new seed each round; returns numbers of cases by outcome. Raises what a case raises."""
+    outcomes: Counter[str] = Counter()
+    end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, TARGETS[name](Path(folder)) as (cases, check):
         for number in itertools.count(first_seed):
-            if time.monotonic() > give_up:
-                return endings
+            if time.monotonic() > end:
+                return outcomes
 
             @seed(number)
             @settings(
@@ -90,11 +90,11 @@ def fuzz(name: str, seconds: float, first_seed: int) -> Counter[str]:
             )
             @given(cases)
             def one_round(case: tuple) -> None:
-                if time.monotonic() < give_up:
-                    endings[check(case)] += 1
+                if time.monotonic() < end:
+                    outcomes[check(case)] += 1
 
             one_round()
-    raise AssertionError("the rounds never end by themselves")
+    raise AssertionError("unreachable: the rounds end by time")
 
 
 def main() -> int:
@@ -108,7 +108,7 @@ def main() -> int:
     for name in arguments.only:
         started = time.monotonic()
         try:
-            endings = fuzz(name, 60 * arguments.minutes / len(arguments.only), arguments.seed)
+            outcomes = fuzz(name, 60 * arguments.minutes / len(arguments.only), arguments.seed)
         except Exception as error:  # hypothesis adds the shrunk case to its notes
             failed = True
             print(f"{name}: FAILED {type(error).__name__}: {error}", *getattr(error, "__notes__", ()), sep="\n")
@@ -116,10 +116,10 @@ def main() -> int:
             continue
         seconds = time.monotonic() - started
         lines.append({
-            "target": name, "cases": endings.total(), "seconds": round(seconds, 1),
-            "endings": dict(endings.most_common()),
+            "target": name, "cases": outcomes.total(), "seconds": round(seconds, 1),
+            "endings": dict(outcomes.most_common()),
         })  # fmt: skip
-        print(f"{name:10}{endings.total():8} cases in {seconds:6.0f} s  {dict(endings.most_common())}", flush=True)
+        print(f"{name:10}{outcomes.total():8} cases in {seconds:6.0f} s  {dict(outcomes.most_common())}", flush=True)
     write_results(RESULTS / "fuzz.jsonl", lines, ("target",))
     return 1 if failed else 0
 

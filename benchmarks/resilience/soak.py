@@ -1,8 +1,8 @@
-"""100,000 calls with random deadlines and cancellations on a tiny model, while its adapters change.
+"""Sends 100,000 calls with random deadlines and cancellations to a tiny model while its adapters change.
 
-A server process with a tiny random BERT and several domains; a thread publishes versions and moves `stable` during the
-run. Checks that memory, threads and asyncio tasks do not grow after the first fifth, and that the counters of client
-and server agree. Prints a table and writes `benchmarks/results/soak.jsonl`.
+The server has a tiny random BERT and several domains. A thread publishes versions and moves `stable` during the run.
+Checks that memory, threads and asyncio tasks do not grow after the first fifth of the calls, and that the counters of
+client and server agree. Prints a table and writes `benchmarks/results/soak.jsonl`.
 
     python benchmarks/resilience/soak.py [--calls 100000] [--callers 16] [--quick]
 """
@@ -37,16 +37,16 @@ from support.adapters.publications import make_publication
 from support.adapters.tiny_bases import make_bert
 
 DOMAINS = ("voice0", "voice1", "voice2", "voice3")
-VERSIONS = 3  # of each domain, before it begins
+VERSIONS = 3  # of each domain, before the run
 FLIP_SECONDS = 0.2
-PUBLISH_EVERY = 25  # flips
-SETTLE_SECONDS = 3.0  # for the server to see the last callers leave
+PUBLISH_EVERY = 25  # flips between two publications
+SETTLE_SECONDS = 3.0  # until the server has noticed the last cancellations
 _TASKS_FILE = "tasks"
 
 
 @dataclass
 class Flipper:
-    """Publishes versions and moves `stable` from a thread."""
+    """Publishes versions and moves `stable` in a thread."""
 
     store: Store
     base: object
@@ -126,7 +126,7 @@ def soak(args: argparse.Namespace, folder: Path):
 
 
 def soak_requests() -> list[bytes]:
-    """Real lists for each domain with both policies, and a hundredth for an unknown domain."""
+    """Requests with real lists for each domain and fallback policy, and 1% more for an unknown domain."""
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:100]
     options = [RescoreOptions(domain=domain, fallback_policy=policy) for domain in DOMAINS for policy in FallbackPolicy]
     requests = [serialised(nbest, each) for nbest in lists for each in options]
@@ -138,7 +138,7 @@ def serialised(nbest: NBest, options: RescoreOptions) -> bytes:
 
 
 async def watched(server: ServingProcess, calls: SoakCalls) -> list[Sample]:
-    """Makes the calls and samples the server at every twentieth of them."""
+    """Makes the calls and samples the server after every twentieth of them."""
     before = sample(server, 0.0)
     run = asyncio.ensure_future(calls.run())
     samples = [before]
@@ -159,16 +159,16 @@ def sample(server: ServingProcess, share: float) -> Sample:
 
 
 def num_tasks(server: ServingProcess) -> int:
-    """The server's number of asyncio tasks, those of running calls included."""
-    told = Path(os.environ["TASKS_FILE"])
-    told.unlink(missing_ok=True)
+    """The server's number of asyncio tasks, including those of running calls."""
+    answer = Path(os.environ["TASKS_FILE"])
+    answer.unlink(missing_ok=True)
     server.process.send_signal(signal.SIGUSR1)
     give_up_at = time.monotonic() + 30
-    while not told.exists():
+    while not answer.exists():
         if time.monotonic() > give_up_at:
             sys.exit("the server's event loop did not answer within 30 s")
         time.sleep(0.01)
-    return int(told.read_text())
+    return int(answer.read_text())
 
 
 def server_counters(server: ServingProcess) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The callers of a soak: random deadlines, some impossibly short, and cancellations."""
+"""Sends the calls of a soak, with random deadlines, some impossibly short, and cancellations."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from lorb_client.load.call_outcome import ANSWERED, Connections, OutcomeKind
 CANCELLED = "cancelled"
 CANCEL_SHARE = 0.1
 CANCEL_WITHIN_SECONDS = 0.03
-SHORTEST_SECONDS, LONGEST_SECONDS = 0.003, 3.0  # deadlines, evenly spread on a logarithmic scale
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.003, 3.0  # range of the deadlines, which are log-uniform
 
 
 @dataclass
@@ -23,7 +23,7 @@ class SoakCalls:
     Attributes:
         num_sent: calls sent.
         num_over: calls that have ended.
-        ends: number by "ending reason"; CANCELLED if the caller cancelled.
+        ends: number of calls by "outcome reason", or CANCELLED if the caller cancelled.
     """
 
     target: str
@@ -42,9 +42,9 @@ class SoakCalls:
         await asyncio.gather(*(self._call_on(chance) for chance in chances))
         await self._connections.close()
 
-    def num_ending(self, *endings: OutcomeKind) -> int:
-        """The number of calls with one of these endings."""
-        names = {ending.value for ending in endings}
+    def num_ending(self, *kinds: OutcomeKind) -> int:
+        """The number of calls with one of these outcomes."""
+        names = {kind.value for kind in kinds}
         return sum(count for end, count in self.ends.items() if end.split()[0] in names)
 
     @property

@@ -1,4 +1,4 @@
-"""The checks of a soak: nothing grew, and client and server counted the same calls."""
+"""Checks the results of a soak: nothing grew, and the counts of client and server agree."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from soak_calls import CANCELLED, SoakCalls
 
 from lorb_client.load.call_outcome import OutcomeKind
 
-SETTLED = 0.2  # of the calls: caches and arenas have their size
+SETTLED = 0.2  # share of calls after which caches and memory arenas have reached their size
 MAX_GROWTH = 0.1
 
 Check = tuple[str, str, bool]  # name, value, whether it is met
@@ -18,9 +18,9 @@ class Sample:
     """The state of the server at one moment.
 
     Attributes:
-        share: of the calls that have ended, 0 to 1.
+        share: share of the calls that have ended, 0 to 1.
         rss_mib: resident memory.
-        num_threads, num_tasks: threads, and tasks of its event loop.
+        num_threads, num_tasks: number of threads, and of tasks of the event loop.
     """
 
     share: float
@@ -41,7 +41,7 @@ def checks_of(
     num_flips: int,
     flip_failures: Sequence[str],
 ) -> list[Check]:
-    """All checks. The first sample is from before the first call, the last one from after the last call."""
+    """All checks. samples: the first one before the first call, the last one after the last call."""
     return [
         *_growth_checks(samples),
         *_count_checks(calls, counters),
@@ -73,11 +73,11 @@ def _count_checks(calls: SoakCalls, counters: Mapping[str, float]) -> list[Check
     abandoned, counted = counters["rescore_abandoned_total"], lists + counters["error"]
     return [
         ("sent; answered, refused, unanswered, cancelled", f"{calls.num_sent}; {ended}", calls.num_sent == ended),
-        ("lists that nobody took, of calls given up", f"{surplus:g} of {given_up}", 0 <= surplus <= given_up),
-        ("errors that nobody took", f"{errors:g} of {given_up}", 0 <= errors <= given_up),
-        ("both together", f"{surplus + errors:g} of {given_up}", surplus + errors <= given_up),
+        ("lists for calls that were given up", f"{surplus:g} of {given_up}", 0 <= surplus <= given_up),
+        ("errors for calls that were given up", f"{errors:g} of {given_up}", 0 <= errors <= given_up),
+        ("lists and errors for calls given up", f"{surplus + errors:g} of {given_up}", surplus + errors <= given_up),
         ("abandoned in the queue", f"{abandoned:g} of {given_up}", abandoned <= given_up),
-        ("all the server counted, of those sent", f"{counted:g} of {calls.num_sent}", counted <= calls.num_sent),
+        ("calls that the server counted", f"{counted:g} of {calls.num_sent}", counted <= calls.num_sent),
         ("outcomes that the client saw more often", _outcome_gaps(calls, counters), not _outcome_gaps(calls, counters)),
     ]
 
@@ -97,7 +97,7 @@ def _outcome_gaps(calls: SoakCalls, counters: Mapping[str, float]) -> str:
 
 
 def _lost(calls: SoakCalls) -> str:
-    """Endings that no deadline, full queue or unknown domain explains."""
-    fair = ("deadline_exceeded", "resource_exhausted", "not_found")
+    """Failures without a deadline, full queue or unknown domain as their reason."""
+    expected = ("deadline_exceeded", "resource_exhausted", "not_found")
     ends = {end: count for end, count in calls.ends.items() if end.startswith(("refused", "no_answer"))}
-    return ", ".join(f"{end} {count}" for end, count in ends.items() if not end.endswith(fair))
+    return ", ".join(f"{end} {count}" for end, count in ends.items() if not end.endswith(expected))

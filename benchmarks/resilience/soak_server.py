@@ -1,4 +1,4 @@
-"""A `lorb-serve` that writes its number of asyncio tasks to the file TASKS_FILE at every SIGUSR1."""
+"""Runs a `lorb-serve` that writes its number of asyncio tasks to the file TASKS_FILE at every SIGUSR1."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from lorb_server.cli import main
 
 
-def tell(*_: object) -> None:
-    """Writes the number of tasks. Signal handlers run on the main thread, that of the event loop."""
+def write_num_tasks(*_: object) -> None:
+    """Writes the number of tasks. As a signal handler it runs in the main thread, which is the event loop's."""
     out = Path(os.environ["TASKS_FILE"])
     unfinished = out.with_suffix(".unfinished")
     unfinished.write_text(str(len(asyncio.all_tasks())))
@@ -18,5 +18,5 @@ def tell(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, tell)
+    signal.signal(signal.SIGUSR1, write_num_tasks)
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Calls to the servers under test: requests are serialised beforehand, answers are parsed after the timing."""
+"""Calls servers under test. Requests are serialised before the timing, and answers parsed after it."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from lorb.wire import request_from_nbest
 from workload import TaggedList, domain_name
 
 METHOD = "/lorb.v1.RescoringService/Rescore"
-TIMEOUT_SECONDS = 300.0  # long enough for everything to be rescored
+TIMEOUT_SECONDS = 300.0  # long enough to rescore every list
 
 
 class Caller(Protocol):

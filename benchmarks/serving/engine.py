@@ -1,4 +1,4 @@
-"""LoRB's engine without its server: whole lists are gathered into batches and scored, as in the model thread."""
+"""Runs LoRB's engine without its server: gathers whole lists into batches and scores them, as the model thread does."""
 
 import itertools
 import math

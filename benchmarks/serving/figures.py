@@ -51,9 +51,9 @@ class Record:
     """A figure.
 
     Attributes:
-        name: of the system, or of its latency at a load.
-        model, dtype: what was run.
-        value, unit: a median.
+        name: name of the system, or of its latency at a load.
+        model, dtype: model and dtype of the system.
+        value, unit: the median and its unit.
         ratio, ratio_to: the median over rounds of the ratio to another system, and its name; None: no comparison.
         calls: number of calls behind a latency.
     """

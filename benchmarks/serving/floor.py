@@ -1,9 +1,12 @@
-"""The floor: the matrix products of LoRB's batches and nothing else, into preallocated outputs.
+"""Times the floor: only the matrix products of LoRB's batches, into preallocated outputs.
 
-The products of a batch: fused query, key and value, attention's output, the two of the feed-forward
-network; attention's two for each group of equally long rows; LoRA's A and B for the tokens of each adapter. The weights
-are the model's own, so that they are read from memory as in a real batch. No embedding, normalisation, softmax,
-activation, addition, copy or score head. On a CPU that emulates bfloat16 the products are of fp32, which is faster.
+The products of a layer are:
+- linear layers: fused query, key and value; attention's output; the two of the feed-forward network;
+- attention: two for each group of equally long hypotheses;
+- LoRA: A and B for the tokens of each adapter.
+The weights are the model's own, so that they are read from memory as in a real batch. The floor has no embedding,
+normalisation, softmax, activation, addition, copy or score head. On a CPU that emulates bfloat16 it computes in fp32,
+which is faster.
 """
 
 from collections import Counter
@@ -41,7 +44,7 @@ class Floor:
         with torch.inference_mode():
             products = [product for batch in batches for product in self._products(batch)]
             if self._encoder.dtype == torch.bfloat16:
-                _run(products)  # oneDNN compiles a kernel for each new shape: that is no product
+                _run(products)  # oneDNN compiles a kernel for each new shape, which must not be timed
         return Prepared(
             lambda: _run(products),
             sum(len(batch.rows) for batch in batches),

@@ -1,8 +1,8 @@
-"""The cost and benefit of front processes: handing a list to the engine, and servers with 0, 1 and 2 fronts.
+"""Measures front processes: the time to hand a list to the engine, and servers with 0, 1 and 2 fronts.
 
-The model is tiny, so that handling calls is nearly all of the work, as it is much of it on a GPU. Servers take turns in
-each round with the same real lists; ratios are medians of the rounds' ratios to the server without fronts. Callers run
-on the same cores. Prints a table and writes `benchmarks/results/fronts.jsonl`.
+The model is tiny, so that call handling dominates, as it can on a GPU. Servers take turns in each round with the same
+real lists; ratios are medians of the rounds' ratios to the server without fronts. Callers run on the same cores. Prints
+a table and writes `benchmarks/results/fronts.jsonl`.
 
     python benchmarks/serving/fronts.py [--rounds 3] [--seconds 3]
 """
@@ -43,7 +43,7 @@ OUTPUT = RESULTS / "fronts.jsonl"
 FRONTS = (0, 1, 2)
 CALLERS = 32
 CONNECTIONS = 16  # the kernel distributes them over the fronts
-HANDED_OVER = 2000
+HANDED_OVER = 2000  # lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class OneRoute:
 
 
 async def hand_over(rows) -> list[Record]:
-    """Times a ten-best list to the engine and its scores back, both ends in one process on one core."""
+    """Times the round trip of a ten-best list to the engine and back, with both ends in this process."""
     state = EngineState(1, is_serving=True, has_served=True)
     metrics = Metrics()
     link = EngineLink(Health(()), metrics)

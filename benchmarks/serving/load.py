@@ -1,4 +1,4 @@
-"""Closed- and open-loop load on a server. Latency counts from the time at which a call was due."""
+"""Puts closed- and open-loop load on a server. Latency counts from the time at which a call was due."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from grpc import aio
 
 from calls import Caller
 
-CALLERS = 32  # concurrent ones in the closed loop
+CALLERS = 32  # concurrent callers of the closed loop
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 MIN_SLOWER_CALLS = 5
 

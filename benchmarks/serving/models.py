@@ -1,4 +1,4 @@
-"""The two encoders of the benchmarks and 32 random adapters for each, published in a LoRB store.
+"""Makes the benchmarks' encoders and 32 random adapters for each, published in a LoRB store.
 
 Published versions have peft's file format, so that LoRB and every peer read the same files. They are kept in
 LORB_BENCHMARK_CACHE (default: a folder in the system's temporary folder) and made again if incomplete.
@@ -26,7 +26,7 @@ from workload import domain_name
 
 MINILM, BERT_BASE, TINY = "minilm", "bert-base", "tiny"
 MODELS = (MINILM, BERT_BASE)
-# transformers' defaults are BERT-base's shapes, and MiniLM's vocabulary is BERT's; the tiny one is for smoke tests
+# BertConfig arguments. The defaults have BERT-base's shapes and the vocabulary size of MiniLM's tokenizer.
 RANDOM = {
     BERT_BASE: {},
     TINY: {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128},
@@ -36,7 +36,7 @@ RANK = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CACHE = Path(os.environ.get("LORB_BENCHMARK_CACHE", Path(tempfile.gettempdir()) / "lorb-benchmarks"))
 
-_FORMAT = "1"  # changes with the content
+_FORMAT = "1"  # change it to invalidate old caches
 _RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
 
 

@@ -26,7 +26,7 @@ class PlainService(rescoring_pb2_grpc.RescoringServiceServicer):
 
     def __init__(self, model: ScoringPeftModel) -> None:
         self._model = model
-        self._lock = threading.Lock()  # of threads that share two cores, the first to come is best served alone
+        self._lock = threading.Lock()  # on two cores, one request at a time is fastest
 
     def Rescore(self, request: pb.RescoreRequest, context: grpc.ServicerContext) -> pb.RescoreResponse:  # noqa: N802
         """Scores a list as a padded batch."""

@@ -21,10 +21,11 @@ class Plan:
     """The measurements of one model in one dtype.
 
     Attributes:
-        systems: in the order of their turns.
-        rounds: turns of each system.
-        lists: in each turn.
-        latency_seconds: duration of each open loop; 0: none.
+        model, dtype: model and dtype of all systems.
+        systems: names of the systems, in the order of their turns.
+        rounds: number of turns of each system.
+        lists: number of lists in each turn.
+        latency_seconds: duration of each open loop; 0: no open loop.
     """
 
     model: str
@@ -44,14 +45,14 @@ FULL = (
     Plan("bert-base", FLOAT32, (*OURS, *PEERS, *SERVERS), rounds=5, lists=40, latency_seconds=30.0),
     Plan("minilm", BFLOAT16, IN_BFLOAT16, rounds=5, lists=96),
     Plan("bert-base", BFLOAT16, IN_BFLOAT16, rounds=3, lists=40),
-    # few lists: where bfloat16 is emulated, the peers need eight times as long as in float32
+    # few lists, because with emulated bfloat16 the peers take eight times as long as in float32
     Plan("minilm", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=16),
     Plan("bert-base", BFLOAT16, ("engine", "engine_pairs", *PEERS), rounds=3, lists=6),
 )
 
 
 def amount_of(arguments: argparse.Namespace) -> Amount:
-    """The amount that --against measures."""
+    """The models, dtypes, rounds and seconds of --against."""
     default = QUICK_AMOUNT if arguments.quick else Amount()
     return replace(
         default,
@@ -63,12 +64,13 @@ def amount_of(arguments: argparse.Namespace) -> Amount:
 
 
 def plans_of(arguments: argparse.Namespace) -> Sequence[Plan]:
+    """The plans that the flags select, with the flags' rounds, lists and seconds."""
     given = {
         key: value for key in ("rounds", "lists", "latency_seconds") if (value := getattr(arguments, key)) is not None
     }
     only = arguments.only.split(",") if arguments.only else None
     plans = [
-        replace(plan, systems=tuple(c for c in plan.systems if only is None or c in only), **given)
+        replace(plan, systems=tuple(name for name in plan.systems if only is None or name in only), **given)
         for plan in (QUICK if arguments.quick else FULL)
         if arguments.model in (None, plan.model) and arguments.dtype in (None, plan.dtype)
     ]

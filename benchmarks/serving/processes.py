@@ -1,4 +1,4 @@
-"""The processes of a run: offline systems and servers; only one works at a time."""
+"""Starts and stops the processes of a run: offline systems and servers. Only one works at a time."""
 
 import json
 import os
@@ -20,9 +20,9 @@ HERE = Path(__file__).resolve().parent
 START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 LORB_SERVE = Path(sys.executable).parent / "lorb-serve"
-# No score cache, and no refusals while 32 callers wait.
+# No score cache, because lists repeat; a long queue, so that 32 callers are not refused.
 MEASURING_FLAGS = ("--score-cache-bytes", 0, "--max-queue-seconds", 1000)
-_given: set[int] = set()  # ports
+_used_ports: set[int] = set()
 # The floor's products in bfloat16 have more shapes than oneDNN caches by default; the engine's have fewer.
 _FLOOR_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "65536"}
 _ENVIRONMENT = {"OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
@@ -129,7 +129,7 @@ class ServerProcess(_Process):
 
 
 def lorb_server(base: Path, store: Path, dtype: str) -> ServerProcess:
-    """Starts lorb-serve with default settings but without the score cache, as lists repeat."""
+    """Starts lorb-serve with default settings and MEASURING_FLAGS."""
     port = free_port()
     command = (
         LORB_SERVE, "--base", base, "--store", store, "--device", "cpu", "--dtype", dtype, "--port", port,
@@ -162,7 +162,7 @@ def free_port() -> int:
     """A free port below the kernel's ephemeral ports."""
     for port in range(20_000 + os.getpid() % 10_000, 32_000):
         with socket.socket() as probe:
-            if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:
-                _given.add(port)
+            if port not in _used_ports and probe.connect_ex(("127.0.0.1", port)) != 0:
+                _used_ports.add(port)
                 return port
     raise RuntimeError("no port is free")

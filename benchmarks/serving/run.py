@@ -1,13 +1,13 @@
-"""The serving benchmarks: LoRB's engine and server compared with a floor and peers on the same real lists.
+"""Compares LoRB's engine and server with a floor and with peers on the same real lists.
 
-The systems take turns (A B C A B C ...), one at a time, each on two threads. A figure is the median of the rounds, a
-ratio the median of the ratios in the same round. Before the timing, all systems must give the same scores.
+The systems take turns (A B C A B C ...), one at a time, each on two threads. A figure is the median over rounds, and a
+ratio the median over rounds of the ratio within a round. Before the timing, all systems must give the same scores.
 Prints a table with the project's targets and adds the figures to benchmarks/results/serving.jsonl.
 
     python benchmarks/serving/run.py --quick            the essential figures, under 8 minutes on 2 cores
     python benchmarks/serving/run.py                    all figures
     python benchmarks/serving/run.py --model minilm --dtype float32 --only engine,floor --rounds 3
-    python benchmarks/serving/run.py --against FOLDER   this checkout's server against another checkout's
+    python benchmarks/serving/run.py --against FOLDER   the servers of this checkout and of another one
 """
 
 import argparse
@@ -31,11 +31,11 @@ from served import Served, latency_records
 from workload import Workload
 
 CHECKED_LISTS = 3
-# Largest difference of a score, in standard deviations; in bfloat16 the check finds only gross mistakes.
+# Largest difference of a score, in standard deviations of the scores; in bfloat16 it finds only gross errors.
 TOLERANCE = {FLOAT32: 1e-3, BFLOAT16: 0.5}
 MOSEC_BATCH_LISTS = (1, 2, 4, 8)  # the fastest is taken
 MIN_TUNING_LISTS = 26  # 256 hypotheses: two of the largest padded batches
-LISTS_OF_8192 = 48  # at least, where a pass of so many tokens is to be full
+MIN_FULL_PASS_LISTS = 48  # fill a pass of 8192 tokens
 FAILURES = (RuntimeError, OSError, EOFError, ValueError, aio.AioRpcError)
 
 
@@ -90,18 +90,20 @@ class Run:
             tuned = self._peers.ask(tune=name, start=0, count=max(MIN_TUNING_LISTS, self._plan.lists // 3))
             self._say(f"{name}: batches of {tuned['batch_size']} hypotheses, the fastest of {[*tuned['seconds']]}")
         else:
-            self._offline(name).ask(run=name, start=0, count=LISTS_OF_8192 if name in FULL_PASSES else CHECKED_LISTS)
+            self._offline(name).ask(
+                run=name, start=0, count=MIN_FULL_PASS_LISTS if name in FULL_PASSES else CHECKED_LISTS
+            )
         if name not in ("floor", "floor_8192", "engine", "mix_1", "mix_32", "engine_pairs_auto"):
             self._check(name)
 
     def _check(self, name: str) -> None:
-        """Raises ValueError if its scores differ from LoRB's."""
+        """Raises ValueError if the system's scores differ from LoRB's."""
         lists: dict[str, Any] = {"start": 0, "count": CHECKED_LISTS}
         if name in ("cross_encoder", "engine_pairs"):  # both read pairs, and the former has one adapter
             lists["domain"] = 0
         reference = {"cross_encoder": "engine_pairs", "engine_pairs": "cross_encoder"}.get(name, "engine")
         if reference == "cross_encoder":
-            return  # checked with the other one
+            return  # cross_encoder's check compares the two
         expected = self._ours.ask(scores=reference, **lists)["scores"]
         if name in self._served:
             scores = self._served[name].scores(self._workload.take(0, CHECKED_LISTS))
@@ -110,11 +112,11 @@ class Run:
         difference = max(abs(a - b) for a, b in zip(scores, expected, strict=True)) / pstdev(expected)
         self._say(f"{name}: scores differ from LoRB's engine's by {difference:.1e} of their spread")
         if not difference <= TOLERANCE[self._plan.dtype]:
-            raise ValueError(f"scores differ by {difference:.1e}, allowed are {TOLERANCE[self._plan.dtype]:.0e}")
+            raise ValueError(f"scores differ by {difference:.1e}, more than {TOLERANCE[self._plan.dtype]:.0e}")
 
     def _turn(self, name: str, number: int) -> float:
         """Measures hypotheses a second in one turn."""
-        count = max(self._plan.lists, LISTS_OF_8192 if name in FULL_PASSES else 0)
+        count = max(self._plan.lists, MIN_FULL_PASS_LISTS if name in FULL_PASSES else 0)
         start = number * count
         if name in self._served:
             value = self._served[name].throughput(self._workload.take(start, count))
@@ -139,7 +141,7 @@ class Run:
         return mosec_server(plan.model, plan.dtype, self._best_mosec_batch())
 
     def _best_mosec_batch(self) -> int:
-        """The batch size with which mosec is fastest, found as its documentation recommends."""
+        """The fastest batch size of mosec, in lists."""
         plan = self._plan
         lists = self._workload.take(0, max(MIN_TUNING_LISTS, plan.lists // 3))
         rates = {}

@@ -1,4 +1,4 @@
-"""The lists that every system scores: real ten-best lists in a seeded order, each assigned to an adapter."""
+"""Draws the lists that every system scores: real ten-best lists in a seeded order, each with a domain."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Workload:
         self._lists = [TaggedList(nbest, source.randrange(num_domains)) for nbest in lists]
 
     def take(self, start: int, count: int) -> list[TaggedList]:
-        """`count` lists from the `start`-th; after the last one it starts again."""
+        """`count` lists from position `start`; the sequence wraps around."""
         return [self._lists[(start + i) % len(self._lists)] for i in range(count)]
 
 
@@ -51,7 +51,7 @@ def domain_name(number: int) -> str:
 
 
 def cut(sizes: Sequence[int], max_size: int) -> Iterator[slice]:
-    """Slices of consecutive items with sizes of at most `max_size` together; a larger item is alone."""
+    """Slices of consecutive items whose sizes sum to at most `max_size`; a larger item gets its own slice."""
     start = total = 0
     for i, size in enumerate(sizes):
         if i > start and total + size > max_size:

@@ -1,10 +1,10 @@
-"""The two objectives of lorb-build-base at equal cost: dev WER of each base without adaptation.
+"""Compares the two objectives of lorb-build-base at equal cost: dev WER of each base without adaptation.
 
     python benchmarks/training/base_objectives.py --text books.txt.gz --lists runs/librispeech
 
 Each run has a process of its own, one thread, and the same text, lists and seed. Cost is the processor time of the
-training stages, which other load on the machine does not change. The budgets in sentences are about seven minutes of
-one core; the result has the processor time of each run. LISTS has train.jsonl.gz and dev.jsonl.gz of
+training stages, because it does not depend on other load. The budgets in sentences take about seven minutes of one
+core; the results have the processor time of each run. The folder --lists has train.jsonl.gz and dev.jsonl.gz of
 benchmarks/prepare_librispeech.py; no test set is read.
 """
 

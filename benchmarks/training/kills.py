@@ -2,9 +2,9 @@
 
     python benchmarks/training/kills.py [--base minilm] [--kills 10] [--lists 160] [--seed 0] [--threads 2]
 
-The command runs once undisturbed. A second run is killed by SIGKILL after a random time and resumed, ten times, and
-then runs to its end. Every fifth kill comes during the start, the others during a step, an evaluation or a checkpoint.
-The bytes of adapter and head are compared, and losses, evaluations and ranking of the reports.
+The command runs once undisturbed. A second run is killed ten times by SIGKILL after a random time, resumed each time,
+and then runs to its end. Every fifth kill comes during the start, the others during a step, an evaluation or a
+checkpoint. Compares the bytes of adapter and head, and the losses, evaluations and ranking in the reports.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def run(arguments: list[str], folder: Path, kill_after_seconds: float | None, *,
 
 
 def written(folder: Path) -> int:
-    """The time of the last write to the folder's record, in nanoseconds; 0 if there is none."""
+    """The time of the last write to run.json, in nanoseconds; 0 if there is no file."""
     path = folder / "run.json"
     return path.stat().st_mtime_ns if path.exists() else 0
 
@@ -79,11 +79,11 @@ def outcome(store: Path) -> dict[str, str]:
     [version] = Store(str(store)).versions("books")
     files = Store(str(store)).read_files("books", version)
     report = json.loads(files["report.json"])
-    course = json.dumps({name: report[name] for name in ("losses", "dev", "sets", "ranking")}, sort_keys=True).encode()
+    history = json.dumps({name: report[name] for name in ("losses", "dev", "sets", "ranking")}, sort_keys=True).encode()
     return {
         "adapter": hashlib.sha256(files["adapter_model.safetensors"]).hexdigest(),
         "head": hashlib.sha256(files["head.safetensors"]).hexdigest(),
-        "course": hashlib.sha256(course).hexdigest(),
+        "course": hashlib.sha256(history).hexdigest(),
     }
 
 
@@ -128,14 +128,14 @@ def main() -> None:
         while len(table) < args.kills:
             begun = (folder / "run.json").exists()
             at_work = len(table) % 5 != 4
-            # on average two thirds of the work are done before the last kill; steps since a checkpoint are repeated
+            # With 4/5 of the kills at work, the mean total is about two thirds of the work, so the run outlasts them.
             longest = 1.6 * (seconds - startup) / args.kills if at_work else startup
             moment = rng.uniform(0.0, longest)
             status = run([*arguments("killed"), *(["--resume"] if begun else [])], folder, moment, at_work=at_work)
             if status == 0:
                 break
             assert status == -9, f"ended with status {status}, not by a kill"
-            if RunFolder.status(folder) == FINISHED:  # killed after it was done
+            if RunFolder.status(folder) == FINISHED:  # killed after the end of the training
                 status = 0
                 break
             during = "work" if at_work else "start"
@@ -154,7 +154,7 @@ def main() -> None:
     }  # fmt: skip
     write_results(args.output, [line], ("base", "lists"))
     if len(table) < args.kills:
-        sys.exit(f"the run ended before its kill {len(table) + 1}: give more --lists")
+        sys.exit(f"the run ended before kill {len(table) + 1}: give more --lists")
     sys.exit(0 if all(same.values()) else 1)
 
 

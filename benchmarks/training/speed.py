@@ -1,13 +1,13 @@
-"""Training speed in tokens a second on real lists, compared with the floor of the matrix products alone.
+"""Measures training speed in tokens per second on real lists, and that of the matrix products alone.
 
     python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
 
 Two variants run the same steps in turn in each round; figures are medians over the rounds:
-- step: that of the trainer, with losses, backward pass and optimiser;
-- floor: the products alone, into preallocated outputs: forward and input gradients of the frozen linear layers (query,
-  key and value as one), LoRA's forward and backward, attention's forward and backward for each group of equally long
-  rows. No embedding, normalisation, softmax, activation, addition, copy, loss or optimiser; nothing below the first
-  adapted layer, and no gradient to what that layer reads.
+- step: the trainer's step with losses, backward pass and optimiser;
+- floor: only the matrix products, into preallocated outputs: forward and input gradients of the frozen linear layers
+  (query, key and value as one), forward and backward of LoRA, and of attention for each group of equally long rows. It
+  has no embedding, normalisation, softmax, activation, addition, copy, loss or optimiser, nothing below the first
+  adapted layer, and no gradient of that layer's input.
 """
 
 import argparse
@@ -77,7 +77,7 @@ class Floor:
             for product in self._products[number]:
                 product()
 
-    def lay_out(self, batch: Batch, number: int) -> None:
+    def allocate(self, batch: Batch, number: int) -> None:
         """Allocates all operands and outputs of a step."""
         rows = [row for each in batch for row in each.rows]
         torch.set_default_dtype(self._dtype)
@@ -169,7 +169,7 @@ def main() -> None:
     method = Lora(base, config)
     floor = Floor(base, config)
     for number, batch in steps:
-        floor.lay_out(batch, number)
+        floor.allocate(batch, number)
     variants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}
     num_tokens = sum(each.num_tokens for _, batch in steps for each in batch)
     speeds: dict[str, list[float]] = {name: [] for name in variants}

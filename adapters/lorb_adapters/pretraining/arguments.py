@@ -75,13 +75,13 @@ def _add_budgets(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--sentences", type=int, default=400_000,
         help="sentences to read, drawn from all of the text, which is read again if it has fewer. For pll: in "
-        "masked-LM training; 0 if the base has a masked-LM head that knows such text",
+        "masked-LM training; 0 if the base has a masked-LM head trained on similar text",
     )  # fmt: skip
     group.add_argument("--sentences-per-step", type=int, default=64, help="sentences in one optimiser step")
     group.add_argument("--corrupted-share", type=float, default=0.125, help="share of words to corrupt")
     group.add_argument(
         "--confusion-share", type=float, default=0.5,
-        help="share of corruptions drawn from --confusions, if one is known for the word",
+        help="share of corruptions drawn from --confusions, for words with a known confusion",
     )  # fmt: skip
     group.add_argument("--masked-share", type=float, default=0.15, help="share of tokens to predict (pll)")
     group.add_argument(
@@ -100,8 +100,8 @@ def _add_budgets(group: argparse._ArgumentGroup) -> None:
 
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--freeze-embeddings", action="store_true", help="do not train the embeddings")
-    group.add_argument("--learning-rate", type=float, default=3e-4, help="peak")
-    group.add_argument("--weight-decay", type=float, default=0.01, help="AdamW's")
+    group.add_argument("--learning-rate", type=float, default=3e-4, help="peak learning rate of each stage")
+    group.add_argument("--weight-decay", type=float, default=0.01, help="weight decay of AdamW")
     group.add_argument("--seed", type=int, default=0, help="equal seeds give equal bases")
 
 
@@ -110,12 +110,12 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
     group.add_argument(
         "--precision", choices=("auto", "fp32", "bf16"), default="auto",
-        help="of matrix products; auto: bf16 if the processor has instructions for it",
+        help="precision of matrix products; auto: bf16 if the processor has instructions for it",
     )  # fmt: skip
     group.add_argument(
         "--run-dir", type=Path, help="folder of the text and the checkpoint (default: runs/NAME of the base)"
     )
-    group.add_argument("--checkpoint-seconds", type=float, default=60.0, help="between checkpoints")
+    group.add_argument("--checkpoint-seconds", type=float, default=60.0, help="seconds between checkpoints")
     start = group.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     start.add_argument("--restart", action="store_true", help="discard an unfinished run in the folder")

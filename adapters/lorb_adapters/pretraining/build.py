@@ -29,7 +29,7 @@ _OBJECTIVES: dict[str, type[ReplacedTokens | PseudoLikelihood]] = {REPLACED: Rep
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The result of a run: the trained model and its report. The folder is still locked."""
+    """A trained model, its report, and the run's folder, which stays locked until it is closed."""
 
     model: EncoderTrainer
     report: BuildReport
@@ -44,7 +44,7 @@ def build(
     checkpoints: CheckpointOptions,
     command: str = "",
 ) -> BuildResult:
-    """Trains all of `base`, which it takes over, and measures the result. Raises InvalidInput or MalformedFile."""
+    """Trains `base`, which callers must not use afterwards, and measures it. Raises InvalidInput or MalformedFile."""
     if config.num_layers is not None:
         base = truncate_base(base, config.num_layers)
     objective: Objective = _OBJECTIVES[config.objective](base, config)
@@ -75,7 +75,7 @@ def build(
 
 
 def _identity(base: Base, files: BuildFiles, config: BuildConfig) -> dict[str, Any]:
-    """Everything that decides the result: a run can be resumed only if it is unchanged."""
+    """Everything that decides the result. A run can be resumed only while all of it is unchanged."""
     return {
         "config": asdict(config),
         "data": files.identity(),

@@ -21,7 +21,7 @@ _PROGRAM = "lorb-build-base"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, 2 if a value or a file is wrong, or 130 if interrupted."""
+    """Runs the command; returns its exit status: 0 for success, 2 for a wrong value or file, 130 for an interrupt."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(arguments)
     return exit_status(

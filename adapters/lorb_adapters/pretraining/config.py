@@ -1,4 +1,4 @@
-"""The settings of lorb-build-base, checked and immutable; the report contains them."""
+"""The settings of lorb-build-base."""
 
 import math
 from dataclasses import dataclass, field
@@ -30,20 +30,20 @@ class BuildConfig:
         head: kind of score head: "sum" (over tokens), or "cls" (of the first token), which only pll has.
         normalization: of sentences before encoding; adapters on this base should use the same.
         min_words, max_words: shorter and longer sentences are left out.
-        num_sentences: sentences to read in training, for pll in masked-LM training. If the text has fewer, it is read
-            again with other corruptions or masks. 0 is allowed for pll on a base with a masked-LM head.
+        num_sentences: sentences to read in the training of "replaced", or in masked-LM training of "pll". A shorter
+            text is read again with other corruptions or masks. 0 is allowed for pll on a base with a masked-LM head.
         sentences_per_step: sentences in one optimiser step.
         num_layers: keeps only the lowest layers of the encoder; None keeps all.
         corrupted_share: mean share of corrupted words; each sentence's share is drawn from 0 to twice this.
-        confusion_share: share of corruptions that are drawn from the recogniser's confusions, if one is known.
+        confusion_share: share of corruptions drawn from the recogniser's confusions, for words that have any.
         masked_share: share of tokens to predict in masked-LM training.
         num_teacher_sentences: sentences whose pseudo-log-likelihood is computed; each is read once per token.
-        hypothesis_share: share of these that are hypotheses from the lists, if there are enough; the others are
-            corrupted sentences of the text.
+        hypothesis_share: share of the teacher's sentences that are hypotheses from the lists, if there are enough;
+            the others are corrupted sentences of the text.
         num_distillation_sentences: sentences to read in distillation; the teacher's sentences are read again if needed.
-        freezes_embeddings: do not train the embeddings, which are half of a small encoder's parameters.
+        freezes_embeddings: whether the embeddings, half of a small encoder's parameters, stay untrained.
         learning_rate: peak rate of each stage, after a linear warm-up and before a linear decay to 0.
-        weight_decay: AdamW's.
+        weight_decay: of AdamW.
         precision: of matrix products: "fp32", "bf16", or "auto" (bf16 if the processor has instructions for it).
         seed: of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
     """
@@ -70,7 +70,7 @@ class BuildConfig:
 
     @property
     def training(self) -> TrainConfig:
-        """The settings for the parts shared with lorb-train-adapter: method full, which trains all of the encoder."""
+        """The settings for code shared with lorb-train-adapter, with its method "full"."""
         return TrainConfig(
             method="full",
             head=self.head,

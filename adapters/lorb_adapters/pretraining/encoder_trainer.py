@@ -1,4 +1,4 @@
-"""An encoder under training, with all of its parameters or all above its embeddings, and its head."""
+"""Trains an encoder, with or without its embeddings, and its head."""
 
 import torch
 
@@ -11,10 +11,10 @@ _EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
 
 
 class EncoderTrainer(Full):
-    """The encoder of a base and a score head. It trains the base's own parameters, so later stages start from them."""
+    """Trains a base's own parameters in place, so that later stages start from them, and a score head."""
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput if its encoder cannot be trained."""
+        """Trains `base` in place. Raises InvalidInput if its encoder cannot be trained."""
         self._frozen_prefixes = _EMBEDDINGS if config.freezes_embeddings else ()
         super().__init__(base, config.training)
 

@@ -1,4 +1,4 @@
-"""The report of a run of lorb-build-base, as report.json and report.md with the same figures."""
+"""Writes the report of lorb-build-base as report.json and report.md."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,20 @@ _CURVE_POINTS = 20
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """Everything needed to judge a base and to make it again.
+    """Everything needed to evaluate a base and to reproduce it.
 
     Attributes:
         command: the command line as it was typed.
-        base_name, base_fingerprint: of the base that it was made from.
+        base_name, base_fingerprint: of the base that training started from.
         config: of the run.
         data_sha256: digest of each file, by file name.
         counts: of sentences, words, confusions and lists, by name.
         num_parameters: trained parameters, including the head's.
-        stage_seconds: duration of each stage by name, summed over all parts of a resumed run.
-        peak_memory_bytes: of the process.
+        stage_seconds: duration of each stage by name; a resumed run adds to it.
+        peak_memory_bytes: peak memory of the process.
         held_out: figures on held-out sentences.
         zero_shot: figures on dev; None without dev lists.
-        steps: of all stages, in order.
+        steps: the steps of all stages, in order.
     """
 
     command: str
@@ -59,7 +59,7 @@ class BuildReport:
         return sum(step.num_tokens for step in self.steps)
 
     def loss_curve(self) -> list[StepReport]:
-        """The last step of each twentieth of the run."""
+        """20 to 39 evenly spaced steps; all steps of a shorter run."""
         every = max(1, len(self.steps) // _CURVE_POINTS)
         return list(self.steps[every - 1 :: every])
 

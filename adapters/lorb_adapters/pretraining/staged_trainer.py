@@ -1,4 +1,4 @@
-"""Trains a base in stages, with checkpoints: an interrupted run resumes to the same bits."""
+"""Trains a base in stages with checkpoints. A resumed run gives bit-identical results."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,12 +38,12 @@ class Stage(Generic[Example]):
 
     Attributes:
         name: of the stage and of its loss, in reports.
-        model: what is trained.
+        model: the model to train.
         pool_size: number of sentences that the stage draws from; each pass over them has its own order.
-        num_sentences: number of sentences to read.
-        draw: makes the examples of the sentences with these numbers, sorted by length. The second argument is the
-            position of the first sentence in the whole reading: random draws depend on it and on the seed only.
-        loss: of the examples of a step, with gradients.
+        num_sentences: number of sentences to read, in all passes together.
+        draw: makes examples, sorted by length, from sentence numbers and from the position of the first sentence
+            among all that the stage reads. Random draws depend only on that position and the seed.
+        loss: computes the loss of a step's examples, with gradients.
     """
 
     name: str
@@ -62,18 +62,18 @@ class Stage(Generic[Example]):
 
 
 class StagedTrainer:
-    """Runs the stages of an objective, and saves the state of the run.
+    """Runs the stages of an objective and saves checkpoints.
 
     Attributes:
         state: the content of the next checkpoint.
         progress: receives reports and log lines.
-        heap_trimmer: limits freed memory; called after every batch.
+        heap_trimmer: returns freed memory to the kernel; called after every batch.
     """
 
     def __init__(
         self, folder: RunFolder, config: BuildConfig, progress: TrainingProgress, checkpoint_seconds: float
     ) -> None:
-        """Continues from the checkpoint in the folder, if there is one; raises InvalidInput if it cannot be read."""
+        """Continues from the folder's checkpoint, if any. Raises InvalidInput if it cannot be read."""
         content = folder.load()
         self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(tensors={})
         self.progress = progress
@@ -95,7 +95,7 @@ class StagedTrainer:
         return [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
 
     def train(self, stage: Stage[Example]) -> None:
-        """Runs the remaining steps of the current stage, which `stage` describes."""
+        """Runs the remaining steps of `stage`, which must be the current one."""
         state = self.state
         if state.tensors:
             stage.model.restore(state.tensors)
@@ -113,7 +113,7 @@ class StagedTrainer:
                 self.save_checkpoint()
 
     def end_stage(self, tensors: Tensors) -> None:
-        """Ends the current stage. tensors: what the next stage starts from, or the result of the last."""
+        """Ends the current stage. tensors: the start of the next stage, or the result of the last one."""
         state = self.state
         state.stage_end_seconds.append(self.progress.seconds)
         state.step, state.first_moments, state.second_moments, state.moving_average = 0, {}, {}, {}

@@ -1,4 +1,4 @@
-"""Zero-shot evaluation of a base on lists: the head alone, without an adapter, with weights tuned on other lists."""
+"""Evaluates a base on lists without an adapter, with ranking weights tuned on other lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ZeroShotEvaluation:
 
     Attributes:
         evaluation: of all lists; each half is ranked with the weight tuned on the other.
-        weights: tuned on the first and on the second half; for lists with first-pass scores, if any has them.
+        weights: factors of the rescoring score (`Ranking.weight`), tuned on the first and on the second half.
     """
 
     evaluation: Evaluation
@@ -25,7 +25,10 @@ class ZeroShotEvaluation:
 
     @classmethod
     def measure(cls, lists: Sequence[EncodedList], scores: Sequence[Sequence[float]]) -> "ZeroShotEvaluation":
-        """Every other list is in the same half. lists: at least two. scores: of their distinct hypotheses."""
+        """Evaluates two halves: lists at even and at odd positions.
+
+        lists: at least two. scores: of each list's distinct hypotheses.
+        """
         halves = (range(0, len(lists), 2), range(1, len(lists), 2))
         weights, parts = [], []
         for half, other_half in (halves, halves[::-1]):

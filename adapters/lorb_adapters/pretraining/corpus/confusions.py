@@ -1,4 +1,4 @@
-"""A recogniser's confusions: which words it wrote for which, counted on lists with references."""
+"""Counts a recogniser's confusions of words on lists with references, and draws from them."""
 
 import random
 from collections import Counter, defaultdict
@@ -11,24 +11,29 @@ from rapidfuzz.distance import Levenshtein
 from lorb.nbest import NBest
 from lorb_adapters.text import TextNormalization
 
-_MAX_WORDS = 3  # a longer stretch of errors is not a confusion of one word with another
+_MAX_WORDS = 3  # longer runs of errors are not counted as confusions
 
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """The words written instead of the next `num_words` words; none for a deletion, `num_words` 0 for an insertion."""
+    """A recognition error.
+
+    Attributes:
+        num_words: number of spoken words that are replaced; 0 for an insertion.
+        written: the words written instead; empty for a deletion.
+    """
 
     num_words: int
     written: Words
 
 
 class Confusions:
-    """Confusions of up to three words with up to three others, drawn as often as they were seen.
+    """Confusions of up to three words with up to three others, drawn in proportion to their counts.
 
     Attributes:
-        counts: of (spoken words, written words).
+        counts: number of times that each (spoken words, written words) occurred.
     """
 
     def __init__(self, counts: Counter[tuple[Words, Words]]) -> None:
@@ -46,8 +51,8 @@ class Confusions:
     def from_lists(cls, lists: Iterable[NBest], normalization: TextNormalization) -> "Confusions":
         """Aligns every distinct hypothesis with its list's reference and counts the words that differ.
 
-        The alignment has the minimum edit distance, as in the word error rate. Adjacent errors count as one, which
-        captures one word written as two, and two as one.
+        The alignment has the minimum edit distance, as in the word error rate. Adjacent errors count as one confusion,
+        for example one word written as two.
         """
         counts: Counter[tuple[Words, Words]] = Counter()
         for nbest in lists:
@@ -77,7 +82,7 @@ def _choices(counted: Sequence[tuple[Confusion, int]]) -> tuple[list[Confusion],
 
 
 def _differences(spoken: Sequence[str], written: Sequence[str]) -> list[tuple[Words, Words]]:
-    """The stretches in which two sentences differ, if both sides are short."""
+    """The (spoken, written) runs in which two sentences differ, of at most `_MAX_WORDS` words on each side."""
     blocks: list[list[int]] = []
     for edit in Levenshtein.opcodes(spoken, written):
         if edit.tag == "equal":

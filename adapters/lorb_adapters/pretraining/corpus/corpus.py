@@ -21,14 +21,14 @@ _LINES_PER_LOG = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Everything that a run trains on and is measured on.
+    """The training and evaluation data of a run.
 
     Attributes:
-        sentences: of the text, and the references of `lists`.
+        sentences: the text's sentences and the references of `lists`.
         confusions: counted on `lists`.
         corruptor: draws from `confusions` and from the text's words.
-        lists: from the recogniser; none of them is in dev.
-        dev: for the figures at the end.
+        lists: the recogniser's lists; none of them is in dev.
+        dev: lists to measure the result on.
         num_overlapping: number of lists left out because they are in dev.
     """
 
@@ -41,7 +41,7 @@ class Corpus:
 
     @classmethod
     def read(cls, files: BuildFiles, config: BuildConfig, folder: Path, progress: TrainingProgress) -> "Corpus":
-        """Reads all files; the sentences are kept in `folder`. Raises InvalidInput or MalformedFile."""
+        """Reads all files and stores the sentences in `folder`. Raises InvalidInput or MalformedFile."""
         notices = Notices()
         lists, dev = files.read(files.confusions, notices), files.read(files.dev, notices)
         for notice in notices.lines():

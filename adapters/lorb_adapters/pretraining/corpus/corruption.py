@@ -8,7 +8,7 @@ from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.confusions import Confusion, Confusions
 from lorb_adapters.pretraining.corpus.similar_words import SimilarWords
 
-# Shares of the corruptions that no confusion gives. Recognisers substitute more often than they drop or insert.
+# Shares of the kinds of corruption without a known confusion. Recognisers substitute more than they drop or insert.
 _SYNTHETIC = {"similar": 0.6, "misspelled": 0.2, "dropped": 0.1, "inserted": 0.1}
 
 
@@ -18,8 +18,8 @@ class CorruptedSentence:
 
     Attributes:
         words: of the corrupted sentence.
-        wrong: [words + 1] whether each word is wrong, or a word is missing just before it; the last label is for the
-            end of the sentence.
+        wrong: [words + 1] whether each word is wrong, or a word before it is missing; the last label is that of the
+            sentence's end.
     """
 
     words: tuple[str, ...]
@@ -27,14 +27,14 @@ class CorruptedSentence:
 
 
 class Corruptor:
-    """Corrupts sentences. The same state of the random generator gives the same sentence."""
+    """Corrupts sentences, deterministically for a given state of the random generator."""
 
     def __init__(self, similar_words: SimilarWords, confusions: Confusions, config: BuildConfig) -> None:
         self._similar_words, self._confusions = similar_words, confusions
         self._share, self._confusion_share = config.corrupted_share, config.confusion_share
 
     def corrupt(self, words: Sequence[str], rng: random.Random) -> CorruptedSentence:
-        """Draws the share of words to corrupt, from 0 to twice the configured one, then a corruption for each word."""
+        """Corrupts each word with one probability, drawn for the sentence from 0 to twice the configured share."""
         rate = rng.uniform(0.0, 2 * self._share)
         written: list[str] = []
         wrong: list[bool] = []
@@ -50,14 +50,14 @@ class Corruptor:
             wrong += [True] * len(change.written)
             is_missing = not change.written
             at += change.num_words
-            if change.num_words == 0:  # keep the word after an insertion, so that the loop ends
+            if change.num_words == 0:  # copy the word after an insertion, so that the loop advances
                 written.append(words[at])
                 wrong.append(False)
                 at += 1
         return CorruptedSentence(tuple(written), (*wrong, is_missing))
 
     def _draw(self, words: Sequence[str], at: int, rng: random.Random) -> Confusion | None:
-        """A change at position `at`; None if the drawn one leaves the words unchanged."""
+        """Draws a change at position `at`; None if it leaves the words unchanged."""
         change = None
         if rng.random() < self._confusion_share:
             change = self._confusions.draw(words, at, rng)

@@ -16,9 +16,9 @@ class BuildFiles:
 
     Attributes:
         text: one sentence per line, plain or gzip.
-        confusions: lists with references from the recogniser; their references are added to the text.
-        dev: lists with references; the result is measured on them, and nothing is trained on them.
-        format, format_options: of the lists.
+        confusions: the recogniser's lists with references, which are added to the text.
+        dev: lists with references, used only to measure the result.
+        format, format_options: format of the lists.
     """
 
     text: tuple[Path, ...]
@@ -38,7 +38,7 @@ class BuildFiles:
         return dict(zip(unambiguous_names(paths), digests, strict=True))
 
     def identity(self) -> dict[str, object]:
-        """What decides the content that is read: digests of all files by role, the format and its options."""
+        """Everything that decides the data: digests of all files by role, the format and its options."""
         return {"text": [sha256(path) for path in self.text]} | dict(self._lists.identity())
 
     @property

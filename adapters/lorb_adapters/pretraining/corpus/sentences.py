@@ -1,4 +1,4 @@
-"""The sentences of a text: read once, normalised, filtered, and kept in one file on disk."""
+"""Reads a text's sentences once, normalises and filters them, and keeps them on disk."""
 
 import hashlib
 import mmap
@@ -17,21 +17,22 @@ from lorb.formats.parsing.lines import numbered_lines
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.text import TextNormalization
 
-# Sentences are normalised when they are read. A second normalisation could drop a word that a corruption made, and
-# shift the labels of all words after it.
+# For corrupted sentences, which are already normalised: a second normalisation could drop a corrupted word and shift
+# the labels of all words after it.
 NO_NORMALIZATION = TextNormalization(lowercase=False)
 _FILE = "sentences.txt"
 _LINES_PER_REPORT = 20_000
-# One sentence in 200 is held out, chosen by its text so that its copies are too. Beyond the maximum they are unused.
+# One sentence in 200 is held out, chosen by a hash of its text, so that copies are held out too. Those beyond the
+# maximum are unused.
 _HELD_OUT_ONE_IN, _MAX_HELD_OUT = 200, 2000
 
 
 class Sentences:
-    """The sentences to train on, by number, and a few held out. They are on disk; memory holds 8 bytes for each.
+    """The sentences to train on, by number, and held-out ones. A training sentence takes 8 bytes of memory.
 
     Attributes:
-        held_out: sentences for the figures at the end.
-        word_counts: of the sentences to train on.
+        held_out: sentences to measure the result on.
+        word_counts: counts of words in the sentences to train on.
         dropped: number of lines left out, by reason.
     """
 
@@ -85,7 +86,7 @@ class Sentences:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items()) or "none left out"
             raise InvalidInput(
                 f"the text has {len(offsets) - 1:,} sentences to train on and {len(held_out)} to hold out ({reasons}): "
-                "give more text, one sentence a line, or other --min-words and --max-words",
+                "give more text, one sentence a line, or change --min-words and --max-words",
                 field="text",
             )
         dropped["held out"] = len(held_out)
@@ -101,7 +102,10 @@ class Sentences:
 
 
 def shuffled_order(count: int, seed: int, start: int, stop: int) -> Iterator[int]:
-    """Numbers below `count` at positions `start` to `stop` of an endless sequence of passes, each shuffled anew."""
+    """Sentence numbers at positions `start` to `stop` (exclusive) of endless passes over `count` sentences.
+
+    Each pass has its own random order.
+    """
     for turn in range(start // count, -(-stop // count)):
         first = turn * count
         order = np.random.default_rng([seed, turn]).permutation(count)

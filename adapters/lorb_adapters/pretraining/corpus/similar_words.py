@@ -1,4 +1,4 @@
-"""Words of a text with similar spelling, and misspellings: plausible recognition errors without a recogniser."""
+"""Draws similarly spelt words of a text, and misspellings, as synthetic recognition errors."""
 
 import math
 import random
@@ -9,15 +9,15 @@ from itertools import accumulate
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-_MAX_WORDS = 20_000  # commonest words of the text that replacements are drawn from
-_MAX_LETTERS = 24  # of a word that similar words are looked up for: longer ones are rare and have none
+_MAX_WORDS = 20_000  # replacements are drawn from the commonest words
+_MAX_LETTERS = 24  # longer words are rare and get no similar words
 _NUM_FREQUENT = 200
-_LONG_WORD_LETTERS = 8  # from this length on, one more letter may differ
+_LONG_WORD_LETTERS = 8  # words of this length or longer may differ by 3 edits instead of 2
 _EDIT_PENALTY = 8.0  # each edit beyond the first divides a word's probability by this
 
 
 class SimilarWords:
-    """Draws replacements for words. The same word counts and random generator give the same draws."""
+    """Draws replacements for words, deterministically for given word counts and random generator."""
 
     def __init__(self, word_counts: Counter[str]) -> None:
         commonest = sorted(word_counts, key=lambda word: (-word_counts[word], word))[:_MAX_WORDS]
@@ -44,13 +44,13 @@ class SimilarWords:
         return self._words[rng.choices(numbers, cum_weights=weights)[0]] if numbers else None
 
     def frequent(self, rng: random.Random) -> str:
-        """Draws one of the commonest words by its count, as recognisers insert short common words."""
+        """Draws one of the commonest words in proportion to its count: recognisers insert short common words."""
         return rng.choices(self._frequent, cum_weights=self._frequent_weights)[0]
 
     def misspelled(self, word: str, rng: random.Random) -> str:
-        """Replaces, inserts, drops or transposes one letter, in half of the long words two.
+        """Replaces, inserts, drops or transposes one letter, or two letters in half of the long words.
 
-        The result may equal `word`, because a letter may be replaced by itself.
+        The result may equal `word`, for example if a letter is replaced by itself.
         """
         letters = list(word)
         for _ in range(2 if len(word) >= _LONG_WORD_LETTERS and rng.random() < 0.5 else 1):

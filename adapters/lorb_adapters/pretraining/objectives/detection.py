@@ -2,25 +2,25 @@
 
 The score of a token, z = w h + b, is linear in the hidden state, as a served head must be, and is summed over the text.
 It should therefore be near 0 for words that are certainly correct, and about log P(correct) for doubtful ones. The
-logit of an ordinary detector (ELECTRA, arXiv 2003.10555) is not: it grows without bound with certainty, so its sum
-rewards length and certainty about easy words, and hides the few tokens in which hypotheses differ. The loss here is the
-logistic loss with a target of 1/2 for correct tokens and 0 for wrong ones,
+logit of an ordinary detector (ELECTRA, arXiv 2003.10555) grows without bound with certainty. Its sum rewards length and
+certainty about easy words, which outweigh the few tokens in which hypotheses differ. The loss here is the logistic loss
+with a target of 1/2 for correct tokens and 0 for wrong ones,
 
     L(z) = -(t log s(z) + (1 - t) log s(-z)),    s(z) = 1 / (1 + exp(-z)),  t = 1/2 (correct) or 0 (wrong).
 
-It is proper: for a token that is correct with probability q, the loss is minimal at s(z) = q / 2, hence
+For a token that is correct with probability q, the expected loss is minimal at s(z) = q / 2, hence
 
     z = log q - log(2 - q):    0 for q = 1, and within log 2 of log q everywhere.
 
-The sum head is then the log-likelihood that all words are correct, up to that bounded term, without a second model that
-distils it. P(correct) is recovered as 2 s(z).
+The sum head thus gives the log-likelihood that all words are correct, up to that bounded term, without distillation.
+P(correct) is recovered as 2 s(z).
 
-Measured on 1,279 LibriSpeech lists (train and dev of tests/data/librispeech) with MiniLM after 25,000 book sentences
-(three minutes): this score lowers WER from 13.51 to 13.10, its exact log P(correct) to 13.14. An ordinary detector with
-a label on every token of a wrong word gave 13.29 by its logits and 13.22 by its log P(correct) on the same sentences.
+On 1,279 LibriSpeech lists (train and dev of tests/data/librispeech), MiniLM trained on 25,000 book sentences (three
+minutes) lowers WER from 13.51 to 13.10 with this score, and to 13.14 with its exact log P(correct). An ordinary
+detector with a label on every token of a wrong word reaches 13.29 with its logits and 13.22 with its log P(correct).
 
-A word's label is on its first token, and its other tokens count as correct: a rare word of five tokens weighs as much
-as a common word of one, as it does in the word error rate. A missing word is labelled on the word after it, or on the
+A word's label is on its first token, and its other tokens count as correct. A rare word of five tokens thus weighs as
+much as a common word of one, as in the word error rate. A missing word is labelled on the word after it, or on the
 closing separator.
 """
 
@@ -47,7 +47,7 @@ class DetectionExample:
     Attributes:
         encoded: its tokens.
         wrong: [scored tokens] whether the token carries the label "wrong".
-        word_starts: [scored tokens] whether it is the first token of a word, or the closing separator.
+        word_starts: [scored tokens] whether the token is the first of a word, or the closing separator.
     """
 
     encoded: EncodedHypothesis
@@ -73,7 +73,7 @@ def detection_loss(scores: Tensor, wrong: Tensor) -> Tensor:
 
 
 def probability_correct(scores: Tensor) -> Tensor:
-    """P(correct) of tokens from their scores z, of any shape."""
+    """P(correct) of tokens. scores: z, of any shape."""
     return (scores.sigmoid() / _CORRECT_TARGET).clamp(max=1.0)
 
 
@@ -81,14 +81,14 @@ class Detector(EncoderTrainer):
     """An encoder and a sum head that scores each token."""
 
     def token_scores(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Scores of all scored tokens of rows sorted by length, row after row, [tokens] fp32, with gradients."""
+        """Scores z of all scored tokens, row after row, [tokens] fp32, with gradients. rows: sorted by length."""
         packed = self._pack(rows)
         hidden = self._hidden_states(rows, packed, None)[packed.scored_positions]
         return hidden.float() @ self.head.weight + self.head.bias
 
 
 class DetectionMetrics(Struct, frozen=True):
-    """How well wrong words of held-out sentences are detected. Counts are of words, and include sentence ends.
+    """Detection of wrong words in held-out sentences. Counts are of words, and a sentence's end counts as a word.
 
     Attributes:
         words: all words.
@@ -119,7 +119,7 @@ class DetectionMetrics(Struct, frozen=True):
 
     @property
     def accuracy_percent(self) -> float:
-        """Share of words classified correctly; flagging no word gives 100 minus the share of wrong words."""
+        """Share of words classified correctly."""
         return 100 * (self.words - self.wrong - self.flagged + 2 * self.found) / self.words
 
     @property

@@ -3,9 +3,9 @@
     cls head:  L_MD = mean over sentences of ((r_i - PLL(E_i)) / u)^2
     sum head:  L_MD = mean over scored tokens of ((z_t - log P_MLM(e_t | E without e_t)) / u)^2;  r_i = sum_t z_t
 
-The closing separator is scored with the target 0, so that the sum is PLL. u is the targets' standard deviation. The
-head is trained in units of u around the targets' mean: at a learning rate that suits the encoder's weights, a bias
-would need a hundred thousand steps to reach a PLL of -60.
+r_i is the student's score of text i, and z_t that of token t. The closing separator has the target 0, so that the sum
+of the targets is PLL. u is the targets' standard deviation. The head is trained in units of u around the targets' mean:
+at a learning rate for encoder weights, a bias in nats would need 100,000 steps to reach a PLL of -60.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class DistillationExample:
 
     Attributes:
         encoded: its tokens.
-        targets: for a sum head, log P of each scored token, 0 for closing ones; for a cls head, PLL alone.
+        targets: for a sum head, [scored tokens] log P, 0 for closing tokens; for a cls head, [1] PLL.
     """
 
     encoded: EncodedHypothesis
@@ -38,7 +38,10 @@ class DistillationExample:
 def distillation_example(
     encoded: EncodedHypothesis, log_probabilities: Sequence[float], head: str
 ) -> DistillationExample:
-    """Makes the targets for a head of this kind. log_probabilities: of the text's tokens, without closing ones."""
+    """Makes the targets of a sentence.
+
+    log_probabilities: of the text's tokens, without closing ones. head: SUM or CLS.
+    """
     if head == CLS:
         return DistillationExample(encoded, (sum(log_probabilities),))
     num_closing = encoded.num_tokens - encoded.scored_from - len(log_probabilities)
@@ -54,7 +57,7 @@ class TargetScale:
 
     @classmethod
     def of(cls, examples: Sequence[DistillationExample]) -> "TargetScale":
-        """Over all targets; a deviation of 0 is replaced by 1."""
+        """The scale of all targets; a deviation of 0 is replaced by 1."""
         targets = torch.tensor([target for each in examples for target in each.targets], dtype=torch.float64)
         return cls(float(targets.mean()), float(targets.std(correction=0)) or 1.0)
 
@@ -63,7 +66,7 @@ class Student(EncoderTrainer):
     """The teacher's encoder and a score head that learns the teacher's scores."""
 
     def __init__(self, base: Base, config: BuildConfig, scale: TargetScale) -> None:
-        """Takes `base` over; the initial head scores everything `scale.mean`."""
+        """Trains `base` in place. The initial head scores everything `scale.mean`."""
         self._scale = scale
         super().__init__(base, config)
 
@@ -90,7 +93,7 @@ class Student(EncoderTrainer):
         return self._score(rows)
 
     def _initial_head(self) -> dict[str, Tensor]:
-        """Zeros: a head of the base has other units."""
+        """Zeros, because a head of the base would have other units."""
         zeros = HeadWeights.zeros(self.config.head, self.base.hidden_size)
         return {
             HEAD_WEIGHT: zeros.weight.to(self.base.device),

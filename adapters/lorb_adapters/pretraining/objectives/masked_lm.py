@@ -1,7 +1,7 @@
 """Masked-LM training (Devlin et al., arXiv 1810.04805): an encoder learns to predict masked tokens of a text.
 
-Some tokens of each sentence, at least one, are to be predicted. Of these, 80% are replaced by the mask token, 10% by a
-random token, and 10% stay, so that the encoder must judge every token it reads.
+At least one token of each sentence is selected for prediction. Of the selected tokens, 80% are replaced by the mask
+token, 10% by a random token, and 10% stay unchanged.
 """
 
 import random
@@ -31,7 +31,7 @@ class MaskedExample:
 
     Attributes:
         encoded: its tokens as the model reads them.
-        positions: [masked tokens] of the masked tokens in the sentence, ascending.
+        positions: [masked tokens] their positions in the sentence, ascending.
         targets: [masked tokens] the original tokens.
     """
 
@@ -53,7 +53,7 @@ class MaskedLm(EncoderTrainer):
     """An encoder that predicts masked tokens. Its head is a masked-LM head, so it has no rescoring scores."""
 
     def __init__(self, base: Base, config: BuildConfig, head: MaskedLmHead) -> None:
-        """Takes `base` over. Raises InvalidInput if it has no mask token, or its encoder cannot be trained."""
+        """Trains `base` in place. Raises InvalidInput if it has no mask token or its encoder cannot be trained."""
         self._mlm_head = head
         super().__init__(base, config)
         ids = [base.text_encoder.token_id(token) for token in _MASK_TOKENS]
@@ -88,7 +88,7 @@ class MaskedLm(EncoderTrainer):
         return mask_tokens(encoded, positions, [self._replacement(encoded.token_ids[at], rng) for at in positions])
 
     def loss(self, batch: Sequence[MaskedExample]) -> Tensor:
-        """The mean of -log P(target) over the masked tokens of examples sorted by length, nats."""
+        """The mean of -log P(target) over masked tokens, nats. batch: sorted by length."""
         rows = [each.encoded for each in batch]
         hidden = self._hidden_states(rows, self._pack(rows), None)
         logits = self.logits(hidden[masked_positions(batch)])
@@ -111,10 +111,9 @@ class MaskedLm(EncoderTrainer):
 
 
 def masked_positions(examples: Sequence[MaskedExample]) -> Tensor:
-    """Positions of the masked tokens among the packed tokens of all examples, [masked tokens, padded].
+    """Positions of the masked tokens among the packed tokens of all examples, [padded masked tokens].
 
-    Padded with zeros to a length that many passes share, because oneDNN compiles the product with the vocabulary for
-    each length.
+    Zeros pad them to a length that many passes share, because oneDNN compiles the vocabulary product for each length.
     """
     positions, start = [], 0
     for each in examples:

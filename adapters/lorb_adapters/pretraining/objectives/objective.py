@@ -1,4 +1,4 @@
-"""What every training objective of a base provides."""
+"""The interface of a base's training objectives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TrainedBase:
 
     Attributes:
         model: the encoder and the head that gives rescoring scores.
-        measure: computes the figures on held-out sentences; takes a while.
+        measure: computes the figures on held-out sentences; slow.
     """
 
     model: EncoderTrainer
@@ -35,12 +35,12 @@ class TrainedBase:
 
 
 class Objective(Protocol):
-    """A training objective: its stages, and how they are trained."""
+    """A training objective and its stages."""
 
     stage_names: tuple[str, ...]
 
     def identity(self) -> dict[str, object]:
-        """What decides the result beside base, config and files."""
+        """Everything besides base, config and files that decides the result."""
         ...
 
     def train(self, trainer: StagedTrainer, corpus: Corpus) -> TrainedBase:

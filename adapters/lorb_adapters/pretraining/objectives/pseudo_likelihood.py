@@ -1,7 +1,8 @@
-"""The objective "pll": RescoreBERT (arXiv 2202.01094) in three stages, each with a budget of sentences.
+"""Trains the objective "pll", RescoreBERT (arXiv 2202.01094), in three stages, each with a budget of sentences.
 
-Trains a masked LM on the text, computes the pseudo-log-likelihoods of sentences with it, and distils them into a score
-that takes one pass.
+1. Train a masked LM on the text.
+2. Compute pseudo-log-likelihoods (PLL) of sentences with it.
+3. Distil them into a score head that needs one forward pass.
 """
 
 import random
@@ -32,16 +33,16 @@ from lorb_adapters.text import EncodedHypothesis
 
 _MASKED_LM, _TEACHER, _DISTILLATION = range(3)
 _LOG_PROBABILITIES = "log probabilities"  # the artifact's name in checkpoints
-_MAX_COUNTED = 20_000  # sentences from which an untrained head takes the token frequencies
+_MAX_COUNTED = 20_000  # sentences whose token frequencies initialise the bias of an untrained head
 
 
 class PseudoLikelihood:
-    """Trains a masked LM, its teacher scores, and a student of them."""
+    """The three stages of RescoreBERT: masked LM, teacher, distillation."""
 
     stage_names: tuple[str, ...] = ("masked LM", "teacher", "distillation")
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput if it cannot be trained with this objective."""
+        """Trains `base` in place. Raises InvalidInput if it cannot be trained with this objective."""
         self._base, self._config = base, config
         self._head = MaskedLmHead.of(base, config.seed)
         if self._head.is_untrained and config.num_sentences == 0:
@@ -118,7 +119,7 @@ class PseudoLikelihood:
 
     def _distillation(self, student: Student, examples: Sequence[DistillationExample]) -> Stage[DistillationExample]:
         def draw(numbers: Sequence[int], first: int) -> list[DistillationExample]:
-            del first  # the examples have no random part
+            del first  # these examples involve no random draws
             return sorted((examples[number] for number in numbers), key=lambda each: each.encoded.num_tokens)
 
         num_sentences = self._config.num_distillation_sentences

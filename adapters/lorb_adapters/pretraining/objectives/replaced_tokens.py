@@ -1,4 +1,4 @@
-"""The objective "replaced": one stage, which trains the detection of wrong words in corrupted sentences."""
+"""Trains the objective "replaced": detection of wrong words in corrupted sentences, in one stage."""
 
 import random
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class ReplacedTokens:
     stage_names: tuple[str, ...] = ("detection",)
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Takes `base` over. Raises InvalidInput if its encoder cannot be trained."""
+        """Trains `base` in place. Raises InvalidInput if its encoder cannot be trained."""
         self._detector, self._config = Detector(base, config), config
 
     def identity(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How well teacher and student tell true sentences from corrupted ones, and how closely the student follows."""
+"""Measures how well teacher and student separate true from corrupted sentences, and how closely they agree."""
 
 import math
 
@@ -38,9 +38,10 @@ class DistillationMetrics(Struct, frozen=True):
         num_distilled: int,
         num_hypotheses: int,
     ) -> "DistillationMetrics":
-        """Compares the scores of true sentences and of their corrupted copies, [pairs] each, natural log.
+        """Computes the figures.
 
-        num_tokens: of the true sentences, without special tokens.
+        teacher, student: scores of true sentences and of their corrupted copies, [pairs] each, natural log.
+        num_tokens: number of tokens of the true sentences, without special tokens.
         """
         both = torch.stack([torch.cat(teacher), torch.cat(student)]).double()
         correlation = float(torch.corrcoef(both)[0, 1])

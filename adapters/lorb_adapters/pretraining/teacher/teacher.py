@@ -1,4 +1,4 @@
-"""The teacher: pseudo-log-likelihoods (PLL) of a masked LM, with one token masked at a time (arXiv 2202.01094).
+"""Computes pseudo-log-likelihoods (PLL) with a masked LM, one masked token at a time (arXiv 2202.01094).
 
     PLL(E) = sum_t log P_MLM(e_t | E without e_t)        natural log, over the text's tokens without special tokens
 
@@ -20,16 +20,16 @@ _MAX_TOKENS_PER_PASS = 4096
 
 
 class Teacher:
-    """A masked LM with its current weights: training it later does not change the teacher."""
+    """A masked LM that scores texts. Its model must not be trained while the teacher is in use."""
 
     def __init__(self, model: MaskedLm) -> None:
         self._model = model
         self._encoder = PackedEncoder(model.base.encoder, compute_dtype=model.dtype)
 
     def log_probabilities(self, rows: Sequence[EncodedHypothesis], num_done: int = 0) -> Iterator[Tensor]:
-        """Log P(e_t | E without e_t) of every text token, row after row, in parts of [tokens of the part] fp32.
+        """Log P(e_t | E without e_t) of every text token, row after row, in parts of [part's tokens] fp32.
 
-        num_done: skips this number of values; it must be the end of a part. Later parts do not depend on it.
+        num_done: number of values to skip, which must be whole parts. Later parts do not depend on it.
         """
         start = 0
         for copies in self._passes(rows):

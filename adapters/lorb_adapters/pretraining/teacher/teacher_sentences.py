@@ -1,4 +1,4 @@
-"""The sentences that the teacher scores: some to distil into the student, and held-out pairs to measure both on."""
+"""Draws the sentences that the teacher scores: those to distil, and held-out pairs to measure on."""
 
 import random
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class TeacherSentences:
     """Encoded sentences by role.
 
     Attributes:
-        distilled: the student is trained on their teacher scores.
-        num_hypotheses: how many of `distilled`, the first ones, are hypotheses of the recogniser.
+        distilled: sentences whose teacher scores train the student.
+        num_hypotheses: number of hypotheses of the recogniser, which come first in `distilled`.
         true: [pairs] held-out sentences.
-        corrupted: [pairs] a copy of each with at least one word changed.
+        corrupted: [pairs] a copy of each true sentence with at least one word changed.
     """
 
     distilled: tuple[EncodedHypothesis, ...]
@@ -30,7 +30,7 @@ class TeacherSentences:
 
     @classmethod
     def draw(cls, corpus: Corpus, config: BuildConfig, encoder: TextEncoder) -> "TeacherSentences":
-        """Draws hypotheses of the lists, and corrupted sentences that masked-LM training does not read."""
+        """Draws hypotheses of the lists, and corrupts the sentences that follow those of masked-LM training."""
         hypotheses = _drawn_hypotheses(corpus, config)
         start = config.num_sentences
         positions = range(start, start + config.num_teacher_sentences - len(hypotheses))
@@ -59,7 +59,7 @@ class TeacherSentences:
 
 
 def _drawn_hypotheses(corpus: Corpus, config: BuildConfig) -> list[str]:
-    """Distinct texts of the lists in random order, as many as `hypothesis_share` asks for, or all."""
+    """Distinct texts of the lists in random order: the number that `hypothesis_share` gives, or all if fewer."""
     normalized = (config.normalization.apply(each.transcript) for nbest in corpus.lists for each in nbest.distinct())
     texts = [text for text in dict.fromkeys(normalized) if text]
     count = min(len(texts), round(config.hypothesis_share * config.num_teacher_sentences))

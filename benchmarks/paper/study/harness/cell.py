@@ -15,9 +15,9 @@ class CellContext:
     """The folders and the device of a cell.
 
     Attributes:
-        scratch: the cell's own folder for weights and checkpoints, kept between tries and never committed.
-        sets: the prepared lists (study.lists.sets).
-        results: folder of this size, with a file for each table; committed.
+        scratch: the cell's folder for weights and checkpoints, kept between tries and never committed.
+        sets: folder of the prepared lists.
+        results: the size's folder of results, with a file for each table; committed.
         device: cpu or cuda.
         threads: number of processor threads.
     """
@@ -33,7 +33,7 @@ class Work(Protocol):
     """The work of a cell: a frozen dataclass, pickled for the process that runs it."""
 
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the result, as JSON. Works with equal settings share their result."""
+        """The settings that decide the result, as JSON. Works with equal settings share one result."""
 
     def command(self) -> str:
         """The command that does the same by hand, for the record."""
@@ -49,7 +49,7 @@ class Cell:
     Attributes:
         key: domain, method, seed, ...; its values make the name, in this order.
         work: what to do.
-        cost: estimate for the time left, in a unit of the table's own.
+        cost: relative running time, which estimates the time left; each table chooses the unit.
     """
 
     key: Key

@@ -1,4 +1,4 @@
-"""The command of a table: `python benchmarks/paper/table1.py`."""
+"""The command line that all tables share."""
 
 import argparse
 import signal
@@ -26,12 +26,12 @@ def main(
 
     Args:
         table: the table.
-        argv: flags; None: of the process.
-        description: for --help.
-        before: called with the size before the first cell.
+        argv: flags; None: those of the process.
+        description: text for --help.
+        before: called with the size before the first cell runs.
 
     Returns:
-        The exit status: 0 all known cells are done, 1 some failed, 2 there are no sets, 130 interrupted.
+        The exit status: 0 no cell failed, 1 some failed, 2 the sets are missing, 130 interrupted.
     """
     args = parser(description).parse_args(argv)
     run = Run(
@@ -48,7 +48,7 @@ def main(
     if args.plan:
         return _plan(run)
     if not args.write and not run.folders.sets.is_dir():
-        print(f"{run.folders.sets} has no sets: make them by benchmarks/paper/data.py --source DIR", file=sys.stderr)
+        print(f"{run.folders.sets} has no sets: make them with benchmarks/paper/data.py --source DIR", file=sys.stderr)
         return MISUSED
     if args.again:
         run.records.forget(args.again)
@@ -72,18 +72,20 @@ def main(
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags that all tables share."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = made.add_mutually_exclusive_group()
-    what.add_argument("--plan", action="store_true", help="list the cells and which are done, and run none")
-    what.add_argument("--write", action="store_true", help="run no cell: make the page from the records")
-    made.add_argument("--size", choices=tuple(SIZES), default="small", help="full wants a GPU (default: small)")
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--plan", action="store_true", help="list done and open cells, and run none")
+    action.add_argument("--write", action="store_true", help="make the page from the records, and run no cell")
+    made.add_argument("--size", choices=tuple(SIZES), default="small", help="full needs a GPU (default: small)")
     made.add_argument("--only", default="", metavar="TEXT", help="only cells whose names contain TEXT")
     made.add_argument("--again", default="", metavar="TEXT", help="first remove the records whose names contain TEXT")
-    made.add_argument("--jobs", type=int, default=1, help="cells run at a time (default: 1)")
+    made.add_argument("--jobs", type=int, default=1, help="cells to run at a time (default: 1)")
     made.add_argument("--threads", type=int, default=1, help="processor threads of each cell (default: 1)")
     made.add_argument("--minutes", type=float, default=0.0, help="start no cell after this many minutes; 0: no limit")
     made.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     made.add_argument(
-        "--results", type=Path, help="default: benchmarks/paper/results, for another size than small results/SIZE"
+        "--results",
+        type=Path,
+        help="folder of records and pages (default: benchmarks/paper/results, with /SIZE for sizes other than small)",
     )
     made.add_argument("--scratch", type=Path, help="weights, checkpoints and logs (default: runs/paper/SIZE)")
     made.add_argument("--sets", type=Path, help="folder that data.py made (default: runs/paper/sets)")

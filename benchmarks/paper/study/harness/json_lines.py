@@ -1,4 +1,4 @@
-"""JSON-lines files that several processes append to, and that survive a writer's end in the middle of a line."""
+"""JSON-lines files that several processes append to, readable even after a writer was killed within a line."""
 
 import fcntl
 import json
@@ -13,9 +13,9 @@ Line = Mapping[str, Any]
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a file; none where there is no file.
+    """The lines of a file; empty if the file does not exist.
 
-    A last line without its end is a write that was interrupted: it is left out, with a warning.
+    An incomplete last line, left by an interrupted writer, is ignored with a warning.
 
     Raises:
         ValueError: a line is not a JSON object; the message names file and line.
@@ -38,7 +38,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def append_line(path: Path, line: Line, *, once: bool = False) -> None:
-    """Adds a line, durably and in one write. A torn last line is removed first. once: not if the line is there."""
+    """Adds a line durably, after removing an incomplete last line. once: do nothing if the line exists."""
     with _locked(path), path.open("a+b") as file:
         file.seek(0)
         content = file.read()
@@ -51,7 +51,7 @@ def append_line(path: Path, line: Line, *, once: bool = False) -> None:
 
 
 def remove_lines(path: Path, is_removed: Callable[[Line], bool]) -> None:
-    """Rewrites a file without some lines."""
+    """Rewrites a file without the lines for which `is_removed` is true."""
     with _locked(path):
         kept = [line for line in read_lines(path) if not is_removed(line)]
         if path.exists():
@@ -59,7 +59,7 @@ def remove_lines(path: Path, is_removed: Callable[[Line], bool]) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replaces a file in one step: readers see the old content or the new."""
+    """Replaces a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -79,7 +79,7 @@ def _whole_bytes(content: bytes) -> int:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Excludes other writers of files in the same folder. The lock is the folder's: files are replaced."""
+    """Excludes other writers of the folder's files. It locks the folder, because files are replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:

@@ -20,9 +20,9 @@ class Record:
 
     Attributes:
         key: the cell's key.
-        figures: what was measured, as the table keeps it.
+        figures: the figures that the table keeps.
         facts: command, date, device, versions, seconds and load average.
-        settings: digest of the work's settings (`settings_digest`).
+        settings: digest of the work's settings.
     """
 
     key: Mapping[str, Any]
@@ -76,7 +76,7 @@ class Records:
         return _read(self.path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=64)  # a table asks for its cells after each one, and reads the same records
+@lru_cache(maxsize=64)  # a table lists its cells after each finished one, and reads the same records again
 def _read(path: Path, modified: int, size: int) -> Mapping[str, Record]:
     del modified, size  # part of the cache's key
     found = {}
@@ -90,12 +90,12 @@ def _read(path: Path, modified: int, size: int) -> Mapping[str, Record]:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as its line has it."""
+    """A record as a JSON object."""
     return {"key": record.key, "figures": record.figures, "facts": record.facts, "settings": record.settings}
 
 
 def settings_digest(work: Work) -> str:
-    """Names a work by its settings: works with equal settings have equal digests."""
+    """A digest of the work's settings, in hex."""
     return hashlib.sha256(json.dumps(work.settings(), sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Runs the cells of a table that are not done, and reports progress."""
+"""Runs the unfinished cells of a table and reports progress."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ class Folders:
     """The folders of a study.
 
     Attributes:
-        results: of one size; committed.
-        scratch: of one size: weights, checkpoints, logs; not committed.
+        results: records and pages of one size; committed.
+        scratch: weights, checkpoints and logs of one size; not committed.
         sets: the prepared lists.
     """
 
@@ -36,7 +36,7 @@ class Run:
     """A run over a table's cells.
 
     Attributes:
-        minutes: no cell is started later; 0: no limit.
+        minutes: no cell starts after this time; 0: no limit.
         only: run cells whose names contain this; empty: all.
     """
 
@@ -59,15 +59,15 @@ class Run:
         return Records(self.folders.results, self.table.name)
 
     def left(self) -> list[Cell]:
-        """The known cells that are not done, failed ones included."""
+        """The known cells without a record, including failed ones."""
         cells = self.table.cells(self.size, self.records)
         return [each for each in cells if self.only in each.name and self.records.get(each) is None]
 
     def share(self) -> int:
-        """Copies the records of other tables' cells with the same settings; returns how many.
+        """Copies records of other tables' cells with the same settings; returns the number of copies.
 
-        Only of the same kind of device: rows of a table are compared in time and memory, and one processor trains in
-        bfloat16 where another does in float32.
+        Only records from this kind of device are copied, because a table compares times and memory, and because
+        processors differ in the dtype that they train in.
         """
         here = device_name(self.device)
         done = {
@@ -81,14 +81,14 @@ class Run:
             if found is None:
                 continue
             table, record = found
-            with suppress(KeyError):  # the other table keeps fewer figures: the cell is done here
+            with suppress(KeyError):  # the other table lacks a figure, so this table runs the cell
                 kept = self.table.kept(cell.key, record.figures)
                 self.records.write(cell, kept, {**record.facts, "done_as": table})
                 shared += 1
         return shared
 
     def do(self) -> int:
-        """Runs the cells that are left; returns how many failed. After Ctrl-C a new run continues."""
+        """Runs the cells that are left; returns the number that failed. After Ctrl-C a new run continues."""
         started = time.monotonic()
         workers = Workers(self.jobs, self.threads)
         try:
@@ -131,8 +131,8 @@ class Run:
         self._cost += cell.cost
         left = self.left()
         minutes = sum(each.cost for each in left) * self._seconds / self._cost / 60 / self.jobs
-        told = f"{len(left)} cells left, {minutes:.1f} min" if left else "none left"
-        self.say(f"{cell.name}: {outcome.facts['seconds']:.1f} s  {told}")
+        remaining = f"{len(left)} cells left, {minutes:.1f} min" if left else "none left"
+        self.say(f"{cell.name}: {outcome.facts['seconds']:.1f} s  {remaining}")
 
     def _of_all_tables(self) -> Iterator[tuple[str, Record]]:
         for path in sorted(self.folders.results.glob("table*.jsonl")):

@@ -18,16 +18,16 @@ class Size:
     """A size, the same for all tables.
 
     Attributes:
-        name: the size's name and that of its folder of results.
+        name: name of the size and of its folder of results.
         base: the base to adapt, a value of --base.
         counts: numbers of lists by domain, in the order of the tables.
-        hypotheses: number kept of each list, the best by first pass; None: all.
+        hypotheses: number of first hypotheses kept of each list; None: all.
         epochs: number of passes over the train lists.
-        evaluations: number on dev in each epoch.
-        rates: number of learning rates that each method tries on seed 0, the first of its own.
+        evaluations: number of evaluations on dev in each epoch.
+        rates: number of a method's learning rates that are tried on seed 0, the first ones.
         seeds: number of seeds, from 0.
         curve: numbers of train lists in Table 4; None: all.
-        correlation_weight: of LoRB, except where a table varies it.
+        correlation_weight: LoRB's, unless a table varies it.
         methods: names of the methods in Table 1; empty: all.
     """
 
@@ -49,14 +49,14 @@ class Size:
         return tuple(self.counts)
 
     def domains_or(self, few: Sequence[str]) -> tuple[str, ...]:
-        """All domains; those of `few` in the small size."""
+        """The domains; in the small size only those in `few`."""
         return tuple(each for each in self.domains if self.name != "small" or each in few)
 
 
-# Dev sets of about 3,000 reference words each: what an interval goes by. dstc2_live has 4 words a turn.
+# Each dev set has about 3,000 reference words, which decide the width of intervals; dstc2_live has 4 words per turn.
 _FEW = {"librispeech": Counts(300, 150, 300), "dstc2_live": Counts(600, 600, 1500), "hp_atis": Counts(500, 250, 500)}
 SMALL = Size("small", "rescore-minilm", _FEW, 5, 2, 2, 3, 3, (150, 500, 1500), 1e-3)
-# More steps, for the methods that the claims are about, and the correlation weight with the lowest WER in Table 3.
+# More lists, only for the methods in the paper's claims, and the correlation weight with the lowest WER in Table 3.
 _MORE = {
     "librispeech": Counts(1500, 300, 2000),
     "dstc2_live": Counts(2000, 1200, 4000),

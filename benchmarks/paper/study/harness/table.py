@@ -1,4 +1,4 @@
-"""A table: its cells, the figures that it keeps of them, and the page that is made of their records."""
+"""A table of the study: its cells, the figures that it keeps, and its page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Table:
     """One table of the study.
 
     Attributes:
-        name: of its command, its results and its page: "table1".
-        cells: the cells that are known from the records, in the order of work. A choice made on dev (a learning rate)
-            adds cells once the cells that it needs are done.
-        page: makes the Markdown; it says where cells are missing.
-        kept: selects the figures that the page needs of a cell with this key. Raises KeyError where one is missing.
+        name: name of the command, the results and the page, such as "table1".
+        cells: lists the known cells in the order of execution. A choice on dev, such as a learning rate, adds cells
+            once the cells that it depends on are done.
+        page: makes the Markdown, which says where cells are missing.
+        kept: selects the figures that the page needs of a cell with this key. Raises KeyError if one is missing.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Table:
 
 
 def pick(figures: Figures, *paths: str) -> dict[str, Any]:
-    """The figures at some paths: "dev" or "best.wer". Raises KeyError where there is none."""
+    """The figures at some paths, such as "dev" or "best.wer". Raises KeyError if one is missing."""
     picked: dict[str, Any] = {}
     for path in paths:
         name, _, rest = path.partition(".")

@@ -1,4 +1,4 @@
-"""Worker processes: one for each cell, forked from a server that has only imported torch."""
+"""Runs each cell in a worker process, forked from a server process that has only imported torch."""
 
 import multiprocessing
 import os
@@ -26,9 +26,10 @@ class Outcome:
     """The outcome of a cell.
 
     Attributes:
-        figures: None if it failed.
-        facts: for its record.
-        problem: why it failed, in one line; the log in the scratch folder has more.
+        cell: the cell.
+        figures: its figures; None if it failed.
+        facts: command, date, device, versions and times, for its record.
+        problem: the reason of a failure, in one line; the log in the scratch folder has details.
     """
 
     cell: Cell
@@ -38,7 +39,7 @@ class Outcome:
 
 
 class Workers:
-    """Up to `jobs` processes, each with a cell. `close` ends those that still run."""
+    """Up to `jobs` processes that run one cell each."""
 
     def __init__(self, jobs: int, threads: int) -> None:
         self._jobs = jobs
@@ -72,7 +73,7 @@ class Workers:
         return [self._end(ours) for ours in wait(list(self._at_work)) if isinstance(ours, Connection)]
 
     def close(self) -> None:
-        """Ends the processes that run; a training keeps its checkpoint."""
+        """Terminates the running processes; trainings keep their checkpoints."""
         for _, process in self._at_work.values():
             process.terminate()
         for _, process in self._at_work.values():
@@ -94,7 +95,7 @@ class Workers:
 def _do(cell: Cell, context: CellContext, out: Connection) -> None:
     context.scratch.mkdir(parents=True, exist_ok=True)
     _redirect(context.scratch / "log.txt")
-    with suppress(KeyboardInterrupt):  # the parent was interrupted too and reports it
+    with suppress(KeyboardInterrupt):  # the parent is interrupted too, and reports it
         out.send(do(cell, context))
 
 
@@ -106,7 +107,7 @@ def do(cell: Cell, context: CellContext) -> Outcome:
     load, started, cpu_started = os.getloadavg()[0], time.perf_counter(), time.process_time()
     try:
         figures = cell.work.run(context)
-    except Exception as error:  # the other cells go on
+    except Exception as error:  # other cells continue
         traceback.print_exc()
         return Outcome(cell, None, {}, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     facts = {
@@ -134,7 +135,7 @@ def _redirect(log: Path) -> None:
 def device_name(device: str) -> str:
     """The model of the processor or GPU. device: cpu or cuda.
 
-    A processor's name includes the instruction sets that torch uses: hypervisors give two generations one name.
+    A processor's name includes torch's instruction sets, because hypervisors give several generations one name.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Word errors of each list of a set, counted with weights that were tuned on other lists."""
+"""Counts the word errors of each list of a set, with weights tuned on other lists."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and pages do not need it
     from lorb_adapters.training.data.encoded_lists import EncodedList
     from lorb_adapters.training.evaluation.tuning import ScoredList
 
-SETS = "sets.jsonl"  # in the folder of results: a line for each set, with the counts that rescoring does not change
+SETS = "sets.jsonl"  # in the folder of results: a line for each set, with its counts before rescoring
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _COUNT = re.compile(r"\((\d+)\)|([0-9a-z])")
 
@@ -26,9 +26,9 @@ class SetCounts:
     """A set before rescoring, list by list in the order of its file.
 
     Attributes:
-        name: the set's.
-        words: of each reference.
-        first_pass, oracle: word errors of the first pass's choice, and of the best hypothesis.
+        name: name of the set.
+        words: [lists] words of each reference.
+        first_pass, oracle: [lists] word errors of the first hypothesis, and of the best one.
     """
 
     name: str
@@ -38,18 +38,18 @@ class SetCounts:
 
     @classmethod
     def of(cls, name: str, num_words: Sequence[int], errors: Sequence[Sequence[int]]) -> "SetCounts":
-        """Counts the lists of a set. errors: of each hypothesis of each list."""
+        """Makes the counts. num_words: [lists]. errors: [lists] of [hypotheses], word errors."""
         first_pass, oracle = (np.array([choose(each) for each in errors]) for choose in (lambda e: e[0], min))
         return cls(name, np.array(num_words), first_pass, oracle)
 
     @classmethod
     def read(cls, results: Path, name: str) -> "SetCounts":
-        """Reads a set of the folder of results. Raises KeyError if it is not there."""
+        """Reads a set from the folder of results. Raises KeyError if it is missing."""
         lines = {line["set"]: line for line in read_lines(results / SETS)}
         return cls(name, *(unpacked(lines[name][key]) for key in ("words", "first_pass", "oracle")))
 
     def write(self, results: Path) -> None:
-        """Adds the set to the folder of results, unless it is there."""
+        """Adds the set to the folder of results, unless it exists."""
         counts = {key: packed(getattr(self, key)) for key in ("words", "first_pass", "oracle")}
         append_line(results / SETS, {"set": self.name, **counts}, once=True)
 
@@ -59,12 +59,12 @@ class SetCounts:
 
 
 def packed(counts: Sequence[int] | np.ndarray) -> str:
-    """Counts as one text: a character 0-9a-z for each up to 35, larger ones in parentheses."""
+    """Packs counts in a string: one character 0-9a-z for each count up to 35, larger ones in parentheses."""
     return "".join(_DIGITS[count] if count < len(_DIGITS) else f"({count})" for count in map(int, counts))
 
 
 def unpacked(text: str) -> np.ndarray:
-    """The counts of a packed text."""
+    """The counts of a packed string."""
     return np.array([int(large or int(small, 36)) for large, small in _COUNT.findall(text)], dtype=int)
 
 
@@ -73,7 +73,7 @@ def cross_fitted_errors(
 ) -> list[int]:
     """Word errors of the hypothesis ranked first in each list, with parameters tuned on the other half of the set.
 
-    Tuned are the weight and, with `margin`, the switching margin. The lists' ids decide the halves.
+    The parameters are the weight and, with `margin`, the switching margin. The lists' ids decide the halves.
     """
     from lorb_adapters.training.evaluation.tuning import scored_lists
 
@@ -101,7 +101,7 @@ def half(list_id: str) -> int:
 
 
 def without_errors(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures of a set, or of several by name, without the errors list by list."""
+    """Figures of a set, or of several by name, without the errors of each list."""
     return {
         name: without_errors(value) if isinstance(value, Mapping) else value
         for name, value in figures.items()

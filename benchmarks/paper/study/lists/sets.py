@@ -1,4 +1,4 @@
-"""The study's lists: each domain's train, dev and test sets, and cuts of them. data.md names the sources."""
+"""Makes each domain's train, dev and test sets, and cuts of them. data.md names the sources."""
 
 import gzip
 import hashlib
@@ -23,9 +23,9 @@ def read(path: Path) -> list[Record]:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Writes gzip without a time stamp, in one step: the same lists give the same bytes.
+    """Writes gzip atomically and without a time stamp, so that the same lists give the same bytes.
 
-    Of two cells that write the same cut at once, the later one's file stays.
+    If two cells write the same cut at once, the later file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -52,7 +52,7 @@ def prepare(source: Path, out: Path) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of the lines, in hex; it does not depend on the version of zlib."""
+    """The SHA-256 of the uncompressed lines, in hex."""
     with gzip.open(path) as lines:
         return hashlib.sha256(lines.read()).hexdigest()
 
@@ -62,9 +62,9 @@ class Lists:
     """A cut of a set.
 
     Attributes:
-        domain, part: "hp_atis", "dev".
-        count: number of lists, in an order that their ids decide: a larger cut contains the smaller ones. None: all.
-        hypotheses: number kept of each list, the first ones; None: all.
+        domain, part: such as "hp_atis" and "dev".
+        count: number of lists; None: all. A larger cut contains the smaller ones.
+        hypotheses: number of first hypotheses kept of each list; None: all.
     """
 
     domain: str
@@ -74,12 +74,12 @@ class Lists:
 
     @property
     def name(self) -> str:
-        """The cut's name, which its file has."""
+        """The name of the cut and of its file."""
         counts = "" if self.count is None else f"-{self.count}"
         return f"{self.domain}-{self.part}{counts}" + ("" if self.hypotheses is None else f"-best{self.hypotheses}")
 
     def path(self, sets: Path, *, make: bool = True) -> Path:
-        """The cut's file among the prepared sets; it is made if it is missing."""
+        """The cut's file in the folder of sets. make: whether to make a missing one."""
         whole = sets / self.domain / f"{self.part}.jsonl.gz"
         if self.count is None and self.hypotheses is None:
             return whole
@@ -99,7 +99,7 @@ def _hash(text: str) -> int:
 
 
 def _librispeech(source: Path) -> dict[str, list[Record]]:
-    """Cuts train from dev, by speaker, as prepare_librispeech.py does: there are lists of dev and test only."""
+    """Splits the lists of LibriSpeech's dev sets into train and dev by speaker, as prepare_librispeech.py does."""
     parts: dict[str, list[Record]] = {TRAIN: [], DEV: [], TEST: []}
     for condition in ("clean", "other"):
         lists = read(source / "librispeech_ls100_10best" / f"dev_{condition}.jsonl.gz")
@@ -120,7 +120,7 @@ def _dstc2(source: Path) -> dict[str, list[Record]]:
 
 
 def _atis(source: Path) -> dict[str, list[Record]]:
-    """Takes a tenth of train for dev, by a hash of the id; lists with an id of test are in neither."""
+    """Takes a tenth of train for dev, by a hash of the id, and drops lists whose id is in test."""
     test = read(source / "hp_atis" / "test.jsonl.gz")
     in_test = {record["id"] for record in test}
     kept = [r for r in read(source / "hp_atis" / "train.jsonl.gz") if r["id"] not in in_test]

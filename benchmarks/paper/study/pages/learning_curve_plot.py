@@ -10,7 +10,7 @@ import numpy as np
 from study.harness.json_lines import write_whole
 from study.statistics.learning_curve import FittedLine
 
-_ACROSS = 40  # points of a line's band
+_ACROSS = 40  # points on each line
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Panel:
     """The curve of a domain.
 
     Attributes:
-        changes: change in WER from the first pass in per cent, of each seed, by number of train lists.
-        line: fitted to their means.
+        changes: change in WER from the first pass, per cent absolute, of each seed, by number of train lists.
+        line: fitted to the means over seeds.
     """
 
     changes: Mapping[int, Sequence[float]]
@@ -31,7 +31,7 @@ def plot_curves(path: Path, panels: Mapping[str, Panel]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # no date and fixed ids: the same figures give the same bytes
+    # fixed ids and no date, so that the same figures give the same bytes
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lorb", "font.size": 9}):
         figure = Figure(figsize=(3.2 * len(panels), 2.8), layout="constrained")
         for place, (name, panel) in enumerate(panels.items(), start=1):

@@ -1,4 +1,4 @@
-"""The Markdown of pages."""
+"""Makes the Markdown of pages."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def page(title: str, size: Size, records: Sequence[Record], *parts: str) -> str:
-    """A page: its title, what the figures were made with, and its parts."""
+    """A page: title, settings and machines of the records, and the parts that are not empty."""
     return "\n\n".join([f"# {title}", made_with(size, records), *(part for part in parts if part)]) + "\n"
 
 

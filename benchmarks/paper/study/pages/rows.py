@@ -1,4 +1,4 @@
-"""Rows of pages: the records of a setting over seeds, compared with those of another setting."""
+"""Makes cells of a page's rows from the records of a setting over seeds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from study.statistics.intervals import Interval, over_seeds, paired_difference
 
 
 def matching(records: Iterable[Record], **key: object) -> list[Record]:
-    """The records whose keys have these values, by seed."""
+    """The records whose keys have these values, sorted by seed."""
     return sorted((each for each in records if each.has(**key)), key=lambda each: int(each.key.get("seed", 0)))
 
 
@@ -30,7 +30,7 @@ def elsewhere(records: Sequence[Record], weight: str = "own_weight") -> str:
 
 
 def errors(records: Sequence[Record], part: str = "dev") -> list[np.ndarray]:
-    """The word errors of each list, for each record."""
+    """Word errors, [records] of [lists]."""
     return [unpacked(each.figures[part]["errors"]) for each in records]
 
 

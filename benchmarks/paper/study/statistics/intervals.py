@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_RESAMPLES, _RESAMPLES_AT_ONCE = 10_000, 1_000
-# Two-sided 95% points of Student's t, by one over the degrees of freedom; a line between two of them is a little wide.
+# Two-sided 95% points of Student's t, by 1 / degrees of freedom. Linear interpolation is slightly conservative.
 _STUDENT = {
     0: 1.960, 1 / 60: 2.000, 1 / 20: 2.086, 1 / 10: 2.228, 1 / 8: 2.306, 1 / 7: 2.365, 1 / 6: 2.447, 1 / 5: 2.571,
     1 / 4: 2.776, 1 / 3: 3.182, 1 / 2: 4.303, 1: 12.706,
@@ -82,9 +82,9 @@ def mean_wer(errors: Sequence[np.ndarray], words: np.ndarray) -> float:
 
 
 def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Mean WERs in per cent, [resamples, systems]; all systems have the same lists in a resample.
+    """WERs in per cent, averaged over seeds, [resamples, systems]. A resample has the same lists for all systems.
 
-    systems: for each [seeds] of [lists], word errors.
+    systems: word errors of each system, [seeds] of [lists].
     """
     rng = np.random.default_rng(seed)
     means = np.stack([np.stack(errors).mean(axis=0) for errors in systems], axis=1)  # [lists, systems]
@@ -96,18 +96,18 @@ def resampled_wers(systems: Sequence[Sequence[np.ndarray]], words: np.ndarray, *
     return np.concatenate(parts)
 
 
-def seed_variance(errors: Sequence[np.ndarray], words: np.ndarray, times: float) -> Variance:
-    """The variance that training adds to `times` a system's mean WER. errors: [seeds] of [lists]."""
+def seed_variance(errors: Sequence[np.ndarray], words: np.ndarray, factor: float) -> Variance:
+    """The variance from training of `factor` times a system's mean WER. errors: [seeds] of [lists]."""
     if len(errors) < 2:
         return Variance(0.0, 1)
     mean = _of_mean([mean_wer([each], words) for each in errors])
-    return Variance(mean.variance * times**2, mean.degrees)
+    return Variance(mean.variance * factor**2, mean.degrees)
 
 
 def with_variances(value: float, resampled: np.ndarray, seeds: Iterable[Variance]) -> Interval:
-    """The figure with an interval for the variance of lists and of training.
+    """The figure with an interval that includes the variance of lists and of training.
 
-    resampled: [resamples], the same figure on resampled lists.
+    resampled: [resamples] the same figure on resampled lists. seeds: variances from training.
     """
     return _around(value, [Variance(float(resampled.var()), math.inf), *seeds])
 
@@ -117,7 +117,10 @@ def _of_mean(values: Sequence[float]) -> Variance:
 
 
 def _around(value: float, variances: Sequence[Variance]) -> Interval:
-    """Satterthwaite (1946): V**2 / sum(v**2 / d) degrees of freedom for a variance V that is the sum of the v."""
+    """The interval for a sum of variances v with degrees of freedom d.
+
+    The sum V has V**2 / sum(v**2 / d) degrees of freedom (Satterthwaite 1946).
+    """
     variance = sum(each.variance for each in variances)
     if variance == 0:
         return Interval(value, value, value)
@@ -130,14 +133,14 @@ HELD, NOT_HELD, OPEN = "held", "not held", "not decided"
 
 
 def at_most(interval: Interval, bound: float) -> str:
-    """The verdict on "the figure is at most `bound`": decided if the interval does not contain the bound."""
+    """The verdict on "the figure is at most `bound`"; OPEN if the interval contains the bound."""
     if interval.high <= bound:
         return HELD
     return NOT_HELD if interval.low > bound else OPEN
 
 
 def within(interval: Interval, bound: float) -> str:
-    """The verdict on "the two differ by at most `bound`": decided if the interval lies inside or outside."""
+    """The verdict on "the difference is at most `bound` in size"; OPEN if the interval crosses -bound or bound."""
     if -bound <= interval.low and interval.high <= bound:
         return HELD
     return NOT_HELD if interval.low > bound or interval.high < -bound else OPEN

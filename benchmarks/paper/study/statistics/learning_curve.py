@@ -1,6 +1,6 @@
-"""The change in WER by number of train lists: a line in the logarithm of the number, with intervals.
+"""Fits the change in WER to the logarithm of the number of train lists, with intervals.
 
-change(n) = a + b log10(n), in WER, per cent absolute, negative is better; b is the change for ten times the lists.
+change(n) = a + b log10(n), in WER, per cent absolute, negative is better; b is the change per tenfold number of lists.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,9 @@ class FittedLine:
     """A fitted line.
 
     Attributes:
-        slope: b, the change for ten times the lists.
-        explained: R squared of the means.
-        change_at: the change at a number of lists.
+        slope: b, the change in WER per tenfold number of lists.
+        explained: R squared of the line through the means.
+        change_at: returns the fitted change at a number of lists.
     """
 
     slope: Interval
@@ -27,10 +27,9 @@ class FittedLine:
 
 
 def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, seed: int = 0) -> FittedLine:
-    """Fits a line through the means of at least two numbers of lists.
+    """Fits a line to the means over seeds. The intervals include the variance of the shared dev lists and of the seeds.
 
-    changes: by number of lists, [seeds] of [dev lists], the change in word errors, negative is fewer. The intervals
-    include the variance of the dev lists, which all numbers share, and that of each number's seeds.
+    changes: for at least two numbers of lists, [seeds] of [dev lists], the change in word errors; negative is fewer.
     """
     systems = [changes[count] for count in sorted(changes)]
     counts = np.log10(sorted(changes))
@@ -40,10 +39,10 @@ def fitted(changes: Mapping[int, Sequence[np.ndarray]], words: np.ndarray, *, se
     explained = 1 - ((means - start - slope * counts) ** 2).sum() / max(1e-12, ((means - means.mean()) ** 2).sum())
     drawn = resampled_wers(systems, words, seed=seed)
 
-    def interval(times: np.ndarray) -> Interval:
+    def interval(factors: np.ndarray) -> Interval:
         """The interval of a weighted sum of the means."""
-        seeds = [seed_variance(each, words, float(share)) for each, share in zip(systems, times, strict=True)]
-        return with_variances(float(times @ means), drawn @ times, seeds)
+        seeds = [seed_variance(each, words, float(factor)) for each, factor in zip(systems, factors, strict=True)]
+        return with_variances(float(factors @ means), drawn @ factors, seeds)
 
     def change_at(number: float) -> Interval:
         return interval(design[1] + design[0] * np.log10(number))

@@ -1,4 +1,4 @@
-"""Baselines of Table 1 that train no model: a trigram of the train references, and the base's own head."""
+"""Baselines of Table 1 without adapter training: a trigram of the train references, and the base's own head."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""LoRB compared with full fine-tuning: the paper's claims, our aims, and the figures for them."""
+"""Compares LoRB with full fine-tuning: the paper's claims, our aims, and their figures and verdicts."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ from study.statistics.intervals import (
 )
 from study.table1.rows import Rows
 
-EQUAL = 0.5  # absolute per cent of WER: so close is called equal
-CLOSE = 0.1
+EQUAL = 0.5  # largest difference in WER, per cent absolute, that counts as equal
+CLOSE = 0.1  # our aim, per cent absolute
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim, the figure for it, and the verdict."""
+    """A claim, the domain, its figure there, and the verdict."""
 
     claim: str
     where: str
@@ -55,7 +55,7 @@ def _differences(
     errors: Callable[[Record], tuple[np.ndarray, np.ndarray]],
     verdict: Callable[[Interval], str],
 ) -> list[Finding]:
-    """The differences in WER. errors: returns a record's errors of each list, and the lists' words."""
+    """The differences in WER. errors: returns a record's word errors and the reference words, [lists] each."""
     parts, found = [], []
     for domain in domains:
         ours, theirs = ([errors(each) for each in rows.chosen(domain, name)] for name in ("lorb", "full"))
@@ -102,18 +102,18 @@ def _savings(rows: Rows, domains: Sequence[str], claim: str, bound: float) -> li
 
 
 def best_ratio(ours: Record, theirs: Record) -> float:
-    """The ratio of their minutes to the best evaluation to ours."""
+    """Their minutes until the best evaluation, divided by ours."""
     return float(theirs.figures["best"]["minutes"] / ours.figures["best"]["minutes"])
 
 
 def same_wer_ratio(ours: Record, theirs: Record) -> float:
-    """The ratio of their minutes to their best dev WER to ours to the same WER; NaN if we never reach it."""
+    """Their minutes until their best dev WER, divided by ours until that WER; NaN if we never reach it."""
     wanted = theirs.figures["best"]["wer"]
     reached = [each["minutes"] for each in ours.figures["evaluations"] if each["wer"] <= wanted]
     return float(theirs.figures["best"]["minutes"] / reached[0]) if reached else math.nan
 
 
 def speed_ratio(ours: Record, theirs: Record) -> float:
-    """The ratio of our tokens a processor second to theirs."""
+    """Our tokens per processor second, divided by theirs; NaN if theirs is 0."""
     ours_speed, theirs_speed = (each.figures["tokens_per_cpu_second"] for each in (ours, theirs))
     return float(ours_speed / theirs_speed) if theirs_speed else math.nan

@@ -1,4 +1,4 @@
-"""The page of Table 1."""
+"""Makes the page of Table 1."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -17,14 +17,14 @@ _COLUMNS = (
     "memory beyond weights, MiB", "rate", "seeds",
 )  # fmt: skip
 _WORDS = """WER in per cent, pooled, mean over seeds with Student's 95% interval. Dev: weight and margin are tuned on
-one half of it and counted on the other. Elsewhere: the mean of the two other domains' dev WER, with the own weight as a
-server would have it, and with a weight fitted there. Minutes and tokens are of one core's time, evaluations on dev left
-out. Memory: the highest resident set in the steps before the first evaluation, beyond what was held right after the
-base was loaded."""
-_CLAIMS = """LoRB against full fine-tuning on the same lists. Differences: paired over lists, the interval over lists
-and seeds; below 0 LoRB is better. Elsewhere: the words of the two other domains together. Ratios and savings:
-Student's interval over seeds. Held or not held where the whole 95% interval says so, else not decided; equal means
-within 0.5."""
+one half and errors counted on the other. Elsewhere: the mean of the two other domains' dev WER, with the weight tuned
+on the own domain, as on a server, and with a weight fitted there. Minutes and tokens per second are processor time of
+one core without evaluations on dev. Memory: the highest resident set in the steps before the first evaluation, minus
+that right after the base was loaded."""
+_CLAIMS = """LoRB against full fine-tuning on the same lists. Differences are paired over lists, with intervals over
+lists and seeds; below 0 LoRB is better. Elsewhere: the pooled words of the two other domains. Ratios and savings have
+Student's interval over seeds. A claim is held or not held if the whole 95% interval says so, else not decided; equal
+means within 0.5."""
 
 
 def page(size: Size, records: Records) -> str:

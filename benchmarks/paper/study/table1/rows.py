@@ -1,4 +1,4 @@
-"""The rows of Table 1: runs with the chosen learning rate, and their errors on their own and other domains."""
+"""Selects the rows of Table 1: runs with the chosen learning rate, and their errors on own and other domains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ class Rows:
         return chosen_records(self.of(domain, method), _RATES[method][: self.size.rates])
 
     def at_home(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Errors of each list of the own dev set, and the lists' words."""
+        """Word errors and reference words of the own dev set, [lists] each."""
         return self._errors([record.figures["dev"]])
 
     def elsewhere(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Errors of each list of the other domains' dev sets with the own weight, and the lists' words."""
+        """Word errors with the own weight and reference words of the other domains' dev sets, [lists] each."""
         return self._errors([each["own_weight"] for each in record.figures["elsewhere"].values()])
 
     def elsewhere_fitted(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Errors of each list of the other domains' dev sets with a weight fitted there, and the lists' words."""
+        """Word errors with a weight fitted there and reference words of the other domains' dev sets, [lists] each."""
         return self._errors([each["weight_fitted_there"] for each in record.figures["elsewhere"].values()])
 
     def set_counts(self, name: str) -> SetCounts:

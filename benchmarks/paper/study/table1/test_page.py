@@ -1,4 +1,4 @@
-"""The page of Table 1 on the test sets."""
+"""Makes the page of Table 1 on the test sets."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from study.statistics.intervals import Pair, pooled_difference
 from study.training.methods import FULL, methods_of
 
 _TEST = "test"
-_COLUMNS = ("domain", "method", "first pass", "test WER", "less full fine-tuning", "oracle", "lists", "seeds")
-_WORDS = """The chosen runs of Table 1 on test lists, with the weights and margins that dev gave them. WER in per cent,
-pooled, mean over seeds with Student's interval. Less full fine-tuning: paired over lists, the interval over lists and
-seeds; below 0 is better than it."""
+_COLUMNS = ("domain", "method", "first pass", "test WER", "minus full fine-tuning", "oracle", "lists", "seeds")
+_WORDS = """The chosen runs of Table 1 on test lists, with weights and margins tuned on dev. WER in per cent, pooled,
+mean over seeds with Student's interval. Minus full fine-tuning: paired difference, negative is better; the interval is
+over lists and seeds."""
 
 
 def page(size: Size, records: Records) -> str:

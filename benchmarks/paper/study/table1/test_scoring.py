@@ -1,4 +1,4 @@
-"""Scores a test set with a trained model of Table 1; nothing is tuned on it."""
+"""Scores a test set with a trained model of Table 1, without tuning on it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,11 +11,11 @@ from study.training.training import RANKING, TENSORS
 
 @dataclass(frozen=True, slots=True)
 class TestScoring:
-    """Rescores a test set with the weights and margin that dev gave.
+    """Rescores a test set with the weight and margin tuned on dev.
 
     Attributes:
         test: the lists to rescore.
-        trained: table and cell of the training, whose scratch folder has the trained values.
+        trained: "table/cell" of the training, whose scratch folder has the trained tensors.
         flags, base: of the training.
     """
 
@@ -49,7 +49,7 @@ class TestScoring:
         folder = context.scratch.parents[1] / self.trained
         if not (folder / TENSORS).exists():
             raise FileNotFoundError(
-                f"{folder / TENSORS} is missing: train it again with --again and the name of its cell"
+                f"{folder / TENSORS} is missing: repeat the training with --again and the name of its cell"
             )
         files = ["--domain", self.test.domain, "--train", "-", "--dev", "-"]
         config = train_config(parser().parse_args([*files, *self.flags]))

@@ -1,7 +1,8 @@
 """A trigram language model of words: interpolated Kneser-Ney with one discount (Chen and Goodman 1999, eq. 2.8).
 
-P(w | u v) = (max(c(u v w) - D, 0) + D N(u v .) P(w | v)) / c(u v .), and the same for P(w | v) and P(w), with
-the number of different words before w in place of its count. The lowest order is uniform, with one unknown word.
+P(w | u v) = (max(c(u v w) - D, 0) + D N(u v .) P(w | v)) / c(u v .), where N counts different words. P(w | v) and P(w)
+have the same form, with numbers of different preceding words as counts. P(w) backs off to a uniform distribution over
+the vocabulary and one unknown word.
 """
 
 import math
@@ -28,7 +29,7 @@ class Trigram:
         return sum(math.log(self._probability(w, (u, v))) for u, v, w in _trigrams(words))
 
     def _probability(self, word: str, context: _Context) -> float:
-        """The probability of a word after a context; shorter contexts are used for unseen ones."""
+        """The probability of a word after a context; backs off to a shorter context if this one is unseen."""
         lower = self._probability(word, context[1:]) if context else 1 / self._num_words
         following = self._orders[len(context)].get(context)
         if following is None:

@@ -1,4 +1,4 @@
-"""A training cell on a base that another cell made."""
+"""A cell that trains an adapter on a base made by another cell."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ class AdapterTraining:
     Attributes:
         building: makes the base if it is missing.
         made_by: name of the cell that makes the base.
-        training: the training; records show its `base`.
+        training: the training; its `base` is the name shown in records.
     """
 
     building: BaseBuilding

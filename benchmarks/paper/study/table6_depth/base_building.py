@@ -1,4 +1,4 @@
-"""A cell that makes a base of the lowest layers of another one with lorb-build-base."""
+"""A cell that makes a base from the lowest layers of another one with lorb-build-base."""
 
 import fcntl
 import json
@@ -16,14 +16,14 @@ TEXT = "books_librispeech_domain.txt.gz"
 
 @dataclass(frozen=True, slots=True)
 class BaseBuilding:
-    """Truncates a base, trains it on book sentences, and measures it on dev lists that it never saw.
+    """Truncates a base, trains it on book sentences, and measures it on dev lists.
 
     Attributes:
-        parent: base whose lowest layers are kept.
-        num_layers: number of layers kept.
-        num_sentences: number of sentences read.
-        dev: lists to measure on.
-        seed: of the order and the corruptions.
+        parent: base to truncate.
+        num_layers: number of lowest layers to keep.
+        num_sentences: number of sentences to train on.
+        dev: lists to measure on, excluded from training.
+        seed: seed of the order of sentences and of their corruptions.
     """
 
     parent: str
@@ -42,7 +42,7 @@ class BaseBuilding:
         return " ".join(["lorb-build-base", *self._arguments(CellContext(Path("SCRATCH"), sets, sets), f"TEXT/{TEXT}")])
 
     def run(self, context: CellContext) -> dict[str, Any]:
-        """Makes the base; returns figures of its report, and its size."""
+        """Makes the base; returns its size and figures of its report."""
         from lorb_adapters.base.loader import load_base
 
         folder = self.folder(context)
@@ -58,9 +58,9 @@ class BaseBuilding:
         }
 
     def folder(self, context: CellContext) -> Path:
-        """The base's folder. A missing base is made; a build that was killed continues.
+        """The base's folder. Makes a missing base, or continues a build that was killed.
 
-        Cells that need it at once wait for the one that makes it.
+        If several cells need the base at once, one makes it and the others wait.
         """
         from lorb_adapters.pretraining.cli import main
         from lorb_adapters.training.run_folder import TRAINING, RunFolder
@@ -90,7 +90,7 @@ class BaseBuilding:
 
 
 def book_text(sets: Path) -> Path:
-    """The file of sentences. Raises FileNotFoundError, which says where to put it."""
+    """The file of book sentences. Raises FileNotFoundError with the folder to put it into."""
     places = [sets / "text" / TEXT, ROOT.parent / "shared" / "data" / "text" / TEXT]
     for path in places:
         if path.exists():

@@ -1,4 +1,4 @@
-"""The speed of a base with one adapter: lists one at a time, and in large batches."""
+"""A cell that times a base with one adapter: on one list at a time, and on a large batch."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from study.harness.cell import CellContext
 from study.lists.sets import Lists
 from study.table6_depth.base_building import BaseBuilding
 
-MAX_TOKENS = 8192  # in a pass
+MAX_TOKENS = 8192  # in the large batch
 _ROUNDS = 5
 
 
@@ -36,7 +36,10 @@ class InferenceSpeed:
         return f"python benchmarks/paper/table6.py --only speed-layers{self.building.num_layers}"
 
     def run(self, context: CellContext) -> dict[str, Any]:
-        """Times the engine; returns by dtype ms a list and tokens a second, of processor time or a GPU's clock."""
+        """Returns milliseconds per list and tokens per second by dtype.
+
+        Times are processor time, on a GPU wall-clock time.
+        """
         import torch
 
         from lorb_adapters.process_memory import keep_freed_pages
@@ -88,12 +91,12 @@ class InferenceSpeed:
         }
 
 
-def _seconds(do: Callable[[], object], clock: Callable[[], float]) -> list[float]:
-    """Seconds of _ROUNDS calls after one that warms up."""
-    do()
+def _seconds(function: Callable[[], object], clock: Callable[[], float]) -> list[float]:
+    """Seconds of each of _ROUNDS calls, after a warm-up call."""
+    function()
     seconds = []
     for _ in range(_ROUNDS):
         began = clock()
-        do()
+        function()
         seconds.append(clock() - began)
     return seconds

@@ -1,4 +1,4 @@
-"""The page of Table 6."""
+"""Makes the page of Table 6."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def page(size: Size, records: Records) -> str:
     if not bases:
         return whole_page(title, size, done)
     last = max((record for record in done if record.key["of"] == "lorb"), key=_date, default=None)
-    rate = None if last is None else last.key["rate"]  # Table 1 may have chosen another since
+    rate = None if last is None else last.key["rate"]  # older records may have another rate of Table 1
     runs = {int(base.key["layers"]): records.find(of="lorb", layers=base.key["layers"], rate=rate) for base in bases}
     deepest = max((layers for layers, found in runs.items() if found), default=0)
     rows = [_row(records, base, runs[int(base.key["layers"])], runs.get(deepest, [])) for base in bases]

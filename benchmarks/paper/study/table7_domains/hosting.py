@@ -1,4 +1,4 @@
-"""A cell that hosts many domains in one process, and measures memory, loading and batches."""
+"""A cell that hosts many domains in one process and measures memory, loading and scoring."""
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
     from study.table7_domains.peers import DomainRows
 
-PUBLISHED = "published"  # folder that all cells load from
+PUBLISHED = "published"  # folder of adapters and models, shared by all cells
 _ROUNDS = 3
 _MAX_ROW_TOKENS = 512  # MiniLM's
 
@@ -22,7 +22,7 @@ _MAX_ROW_TOKENS = 512  # MiniLM's
 class Hosting:
     """Loads the domains, scores one list for each, measures memory, and times the scoring of all lists.
 
-    Files are memory-mapped and become resident when they are read: every weight is read before memory is measured.
+    Memory-mapped files become resident only when read, so every weight is read before memory is measured.
 
     Attributes:
         peer: a name of `peers.PEERS`.
@@ -55,7 +55,7 @@ class Hosting:
         folder = context.scratch.parent / PUBLISHED
         ensure_published(folder)
         lists = self._rows(context)
-        import_module("transformers.models.bert.modeling_bert")  # which transformers puts off until the first model
+        import_module("transformers.models.bert.modeling_bert")  # transformers would import it with the first model
         empty = Resident.now()
         peer = PEERS[self.peer](folder)
         loading, passing = Stopwatch(), Stopwatch()
@@ -86,14 +86,14 @@ class Hosting:
         from lorb_adapters.text import TextEncoder, TextNormalization
         from study.table7_domains.peers import DomainRows
 
-        tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # every peer's
+        tokenizer = Tokenizer.from_file(str(Path(base_source(MINILM)) / "tokenizer.json"))  # the same for all peers
         encoder = TextEncoder(tokenizer, max_tokens=_MAX_ROW_TOKENS)
-        dealt = []
+        assigned = []
         for number, nbest in enumerate(read_nbest_lists([self.lists.path(context.sets)])):
             texts = [each.transcript for each in nbest.distinct()]
             rows = encoder.encode(texts, "", TextNormalization(), uses_context=False)
-            dealt.append(DomainRows(number % self.num_domains, tuple(rows)))
-        return dealt
+            assigned.append(DomainRows(number % self.num_domains, tuple(rows)))
+        return assigned
 
     def _disk_bytes(self, folder: Path) -> int:
         """The size of the files that the peer reads, the base included."""

@@ -1,4 +1,4 @@
-"""The page of Table 7."""
+"""Makes the page of Table 7."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -34,10 +34,10 @@ def _head(done: Sequence[Record]) -> str:
     loads = [load for record in done for load in record.facts["load_average"]]
     return (
         "The shipped LibriSpeech adapter (rank 8, all linear layers) and copies with other weights, MiniLM in fp32. "
-        "Full models are the base with an adapter merged into it. Medians, in parentheses minimum and maximum: over "
-        "processes for memory, over domains and processes for loading, over rounds for passes. Seconds are "
-        "processor time on one core with files in the page cache; swaps are wall-clock time. The load average of the "
-        f"two cores was {min(loads):.1f} to {max(loads):.1f}."
+        "Full models are the base with an adapter merged into it. Figures are medians, with minimum and maximum in "
+        "parentheses: over processes for memory, over domains and processes for loading, over rounds for passes. "
+        "Seconds are processor time on one core with files in the page cache; swaps are wall-clock time. The load "
+        f"average of the two cores was {min(loads):.1f} to {max(loads):.1f}."
     )
 
 
@@ -65,11 +65,11 @@ def _loading(records: Records, counts: Sequence[int]) -> str:
         "each further, s", "all, s",
     )  # fmt: skip
     note = (
-        "Resident: RSS minus that of the process with all imports and nothing loaded, after a list was scored for each "
-        "domain, every weight was read, and freed pages were returned. Loading an adapter includes digests and scoring "
-        "its golden lists; loading a full model in LoRB's engine includes the fingerprint; transformers checks "
-        "nothing. Resident pages that are not allocated are memory-mapped files. Four full models on disk stand for "
-        "all, each mapped separately."
+        "Resident: RSS minus that of the process before loading, with all imports. Before it is read, a list is scored "
+        "for each domain, every weight is read, and freed pages are returned. Loading an adapter includes digests and "
+        "scoring its golden lists; loading a full model in LoRB's engine includes the fingerprint; transformers checks "
+        "nothing. Resident pages that are not allocated are memory-mapped files. Only four full models are on disk; "
+        "further domains map them again."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 
@@ -86,8 +86,8 @@ def _passes(records: Records, counts: Sequence[int]) -> str:
         return "Not done yet."
     passes = found[0].figures["passes"]
     note = (
-        f"The same {passes['lists']} LibriSpeech lists, {passes['tokens']:,} tokens, dealt out to the domains in turn, "
-        "mixed in passes of up to 8192 tokens, or one domain after the other through its own model."
+        f"The same {passes['lists']} LibriSpeech lists, {passes['tokens']:,} tokens, assigned to the domains in turn: "
+        "mixed in passes of up to 8192 tokens, or one domain after the other with its own model."
     )
     columns = ("domains", "mixed passes, adapters, s", "a pass for each domain, full models, s", "ratio")
     return f"{grid(columns, rows)}\n\n{note}"
@@ -110,12 +110,13 @@ def _swaps(records: Records, counts: Sequence[int]) -> str:
     if not rows:
         return "Not done yet."
     columns = (
-        "domains in the server", "publish, ms", "load, check, flip, ms", "of it worked", "next call, ms",
+        "domains in the server", "publish, ms", "load, check, flip, ms", "of it processor", "next call, ms",
         "published to served, ms", "server's RSS, MiB",
     )  # fmt: skip
     note = (
-        "A new version of one domain in a running `lorb-serve` after RefreshRegistry; without it the server polls "
-        "every second. A full model is swapped by loading another one: `each further` above, with both in memory."
+        "A new version of one domain in a running `lorb-serve` after RefreshRegistry. Without RefreshRegistry the "
+        "server polls every second. Swapping a full model means loading another one (`each further` above), with both "
+        "in memory."
     )
     return f"{grid(columns, rows)}\n\n{note}"
 

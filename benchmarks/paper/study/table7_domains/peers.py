@@ -1,4 +1,4 @@
-"""Ways to host many domains in one process: adapters on one base, or a model for each domain."""
+"""Hosts many domains in one process: with adapters on one base, or with a model for each domain."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import EncodedHypothesis, TextEncoder
 from study.table7_domains.published_models import domain_name, full_model
 
-MAX_TOKENS = 8192  # in a pass
+MAX_TOKENS = 8192  # in a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Peer(ABC):
 
     @abstractmethod
     def weights(self) -> Iterator[Tensor]:
-        """Every tensor that was read from disk and is kept."""
+        """Every tensor that was read from disk and is held."""
 
 
 class Adapters(Peer):
@@ -123,7 +123,7 @@ class FullModels(Peer):
 
 
 class PlainModels(Peer):
-    """A model for each domain as transformers loads it: the minimum that a server of them holds."""
+    """A model for each domain as transformers loads it: the least memory that a server of such models needs."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -1,4 +1,4 @@
-"""The memory of this process."""
+"""Measures the memory of this process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ class Resident:
 
     Attributes:
         rss: resident pages.
-        pss: the same, shared pages divided by the processes that share them.
-        anonymous: resident pages of allocations, not of files.
+        pss: resident pages, shared ones divided by the number of mappings.
+        anonymous: resident pages of allocations, without those of files.
     """
 
     rss: int

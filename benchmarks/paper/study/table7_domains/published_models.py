@@ -1,8 +1,8 @@
-"""A store with an adapter for each of 100 domains, and fine-tuned models for some of them.
+"""Publishes an adapter for each of 100 domains, and full models of some of them.
 
-The first domain has the shipped LibriSpeech adapter. The others have copies with noise on each B, a
-twentieth of its size, and golden lists with their own scores. The full models are the base with the adapters merged
-into it, so that both score alike.
+The first domain has the shipped LibriSpeech adapter. The others have copies with Gaussian noise on each B, of 5% of its
+standard deviation, and golden lists with their own scores. A full model is the base with an adapter merged into it, so
+that both give the same scores.
 """
 
 import copy
@@ -29,8 +29,8 @@ from study.table8_lora_vs_full.updates import adapter_updates
 
 SHIPPED = ROOT / "adapters" / "store"
 NUM_DOMAINS = 100
-# On disk, 90 MB each; more domains load them in turn. Weights are mapped from the file: what several map is counted in
-# RSS for each, as files of their own would be, and in PSS once.
+# Models on disk, 90 MB each; further domains load them again. RSS counts every mapping of a file, as it would count
+# separate files; PSS counts the file once.
 NUM_FULL_MODELS = 4
 _NOISE = 0.05
 
@@ -49,9 +49,9 @@ def full_model(folder: Path, number: int) -> Path:
 def publish_all(
     folder: Path, num_domains: int = NUM_DOMAINS, num_full_models: int = NUM_FULL_MODELS, shipped: Path = SHIPPED
 ) -> None:
-    """Makes `folder` with its store and full models in one step, unless it exists.
+    """Makes `folder` with its store and full models atomically, unless it exists.
 
-    shipped: a store with one domain, whose newest version is copied.
+    shipped: a store with one domain, whose newest version is published as the first domain.
     """
     if folder.exists():
         return
@@ -61,7 +61,7 @@ def publish_all(
     [domain] = source.domains()
     manifest = source.manifest(domain, source.versions(domain)[-1])
     base = load_base(manifest.base_name)
-    plain = copy.deepcopy(base.encoder)  # a model takes its encoder over
+    plain = copy.deepcopy(base.encoder)  # RescoringModel takes ownership of its encoder
     weights = load_adapter(source, domain, manifest.version, base).weights
     model = RescoringModel(base)
     for number in range(num_domains):
@@ -78,7 +78,7 @@ def publish_all(
 
 
 def ensure_published(folder: Path) -> None:
-    """Makes the folder in a process of its own, so that the memory of this one does not change."""
+    """Makes the folder in a child process, so that the memory of this process does not change."""
     if not folder.exists():
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         subprocess.run(
@@ -87,7 +87,7 @@ def ensure_published(folder: Path) -> None:
 
 
 def altered(weights: AdapterWeights, seed: int) -> AdapterWeights:
-    """A copy with noise on each B."""
+    """A copy of the adapter with noise on each B."""
     generator = torch.Generator().manual_seed(seed)
 
     def noisy(b: Tensor) -> Tensor:

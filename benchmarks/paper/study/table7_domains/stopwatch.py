@@ -1,4 +1,4 @@
-"""Wall-clock and processor seconds; other load on the machine lengthens the former far more."""
+"""Measures wall-clock and processor seconds of calls."""
 
 import time
 from collections.abc import Callable
@@ -8,16 +8,16 @@ Result = TypeVar("Result")
 
 
 class Stopwatch:
-    """The seconds of calls, in their order."""
+    """The seconds of each call, in the order of the calls."""
 
     def __init__(self) -> None:
         self.clock_seconds: list[float] = []
         self.processor_seconds: list[float] = []
 
-    def time(self, do: Callable[[], Result]) -> Result:
-        """Calls a function and records how long it took."""
+    def time(self, function: Callable[[], Result]) -> Result:
+        """Calls a function and records its time."""
         clock, processor = time.perf_counter(), time.process_time()
-        result = do()
+        result = function()
         self.processor_seconds.append(time.process_time() - processor)
         self.clock_seconds.append(time.perf_counter() - clock)
         return result

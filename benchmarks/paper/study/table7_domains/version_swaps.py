@@ -1,4 +1,4 @@
-"""The time from the publication of a version until a real server serves it."""
+"""A cell that times how long a new version takes from publication until a real server serves it."""
 
 import os
 import shutil
@@ -19,9 +19,7 @@ _TEXTS = ("they's iron they say", "there's iron they say")
 
 @dataclass(frozen=True, slots=True)
 class VersionSwaps:
-    """Publishes versions of the first domain, refreshes the server's registry, and calls until it uses the version.
-
-    Without RefreshRegistry the server polls every second (`--poll-seconds`).
+    """Publishes versions of the first domain, refreshes the server's registry, and calls the new version.
 
     Attributes:
         num_domains: number of domains in the store; the server loads all.
@@ -38,7 +36,7 @@ class VersionSwaps:
         return f"python benchmarks/paper/table7.py --only swap-domains{self.num_domains}"
 
     def run(self, context: CellContext) -> dict[str, Any]:
-        """Runs the cell and returns milliseconds of each swap, and the memory of the server before and after."""
+        """Returns the milliseconds of each swap, and the server's memory before and after, in MiB."""
         from serving_process import serving_process
         from study.table7_domains.published_models import ensure_published
 
@@ -70,9 +68,9 @@ def _cut(whole: Path, folder: Path, num_domains: int) -> "Store":
 
 
 def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
-    """Milliseconds of each swap: to publish, to load, check and switch, and to answer the next call.
+    """Milliseconds of each swap: to publish; to load, check and switch; and to answer the next call.
 
-    For the second also the processor time of the server: the rest is waiting.
+    For the second part also the server's processor time.
     """
     import time
 
@@ -92,8 +90,8 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
     model = RescoringModel(load_base(manifest.base_name))
     weights = load_adapter(store, domain, version, model.base).weights
     nbest = NBest(tuple(Hypothesis(text, -5.0 - rank) for rank, text in enumerate(_TEXTS)))
-    seen: dict[str, list[float]] = {"publish_ms": [], "load_and_flip_ms": [], "call_ms": []}
-    worked: list[float] = []
+    wall_ms: dict[str, list[float]] = {"publish_ms": [], "load_and_flip_ms": [], "call_ms": []}
+    processor_ms: list[float] = []
     with (
         Client(server.target) as client,
         grpc.insecure_channel(f"127.0.0.1:{server.ports['admin_port']}") as channel,
@@ -109,17 +107,17 @@ def _swap(store: "Store", server: "ServingProcess") -> dict[str, list[float]]:
             before = _processor_seconds(server)
             admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
             times.append(time.perf_counter())
-            worked.append(round(1000 * (_processor_seconds(server) - before), 1))
+            processor_ms.append(round(1000 * (_processor_seconds(server) - before), 1))
             answer = client.rescore(nbest, options, timeout_seconds=60)
             times.append(time.perf_counter())
             if answer.adapter is None or answer.adapter.version != version:
-                raise RuntimeError(f"{answer.adapter} answered, not {version}")
-            for name, began, ended in zip(seen, times, times[1:], strict=False):
-                seen[name].append(round(1000 * (ended - began), 2))
-    return seen | {"load_and_flip_processor_ms": worked}
+                raise RuntimeError(f"adapter {answer.adapter} answered, expected version {version}")
+            for name, began, ended in zip(wall_ms, times, times[1:], strict=False):
+                wall_ms[name].append(round(1000 * (ended - began), 2))
+    return wall_ms | {"load_and_flip_processor_ms": processor_ms}
 
 
 def _processor_seconds(server: "ServingProcess") -> float:
-    """The processor seconds of the server, to a hundredth."""
+    """The server's processor seconds, in steps of 0.01 s."""
     times = server.process.cpu_times()
     return float(times.user + times.system)

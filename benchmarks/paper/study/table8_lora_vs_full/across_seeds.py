@@ -1,4 +1,4 @@
-"""The overlap between seeds of one method, for comparison with that of LoRA and full fine-tuning."""
+"""A cell that measures the overlap of updates between seeds of one method."""
 
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -13,7 +13,7 @@ class AcrossSeeds:
     """Measures the overlap between the seeds' updates.
 
     Attributes:
-        comparisons: with the names of their cells; a missing training is repeated.
+        comparisons: (cell's name, comparison) of each seed; a missing training is repeated.
     """
 
     comparisons: tuple[tuple[str, Comparison], ...]
@@ -27,7 +27,7 @@ class AcrossSeeds:
         return " && ".join(comparison.command() for _, comparison in self.comparisons)
 
     def run(self, context: CellContext) -> dict[str, Any]:
-        """Runs the cell and returns for each method a list of pairs' overlaps by site."""
+        """Returns the overlaps of all pairs of seeds, for each method."""
         from lorb_adapters.base.loader import load_base
         from study.table8_lora_vs_full.layers import overlap
         from study.table8_lora_vs_full.updates import adapter_updates, differences, linear_weights

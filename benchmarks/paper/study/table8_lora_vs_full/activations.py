@@ -1,4 +1,4 @@
-"""Hidden states and attention maps of an encoder, layer by layer."""
+"""Computes an encoder's hidden states and attention maps, layer by layer."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ class Activations:
     """Activations for the tokens of all hypotheses, without padding.
 
     Attributes:
-        hidden: for each layer, the embeddings' output first, [tokens, hidden].
-        attention: for each layer and hypothesis [heads, length, length]; each row is a distribution.
+        hidden: the embeddings' output and each layer's, [tokens, hidden].
+        attention: for each layer and hypothesis, [heads, length, length]; each row is a distribution.
     """
 
     hidden: tuple[Tensor, ...]
@@ -26,8 +26,8 @@ class Activations:
 
 
 def plain_encoder(base: Base) -> nn.Module:
-    """A copy of a base's encoder with transformers' eager attention, which returns its maps."""
-    config = copy.deepcopy(base.encoder.config)  # models write their attention into their configuration
+    """A copy of a base's encoder with transformers' eager attention, which returns attention maps."""
+    config = copy.deepcopy(base.encoder.config)  # from_config writes the attention implementation into it
     encoder: nn.Module = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)  # type: ignore[no-untyped-call]
     encoder.load_state_dict(base.encoder.state_dict())
     return encoder.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The text that a rescorer ranks first in each list, with weights tuned on the other half of the lists."""
+"""Chooses the first-ranked text of each list, with weights tuned on the other half of the lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Choices:
     """The choices of a rescorer, in the order of the lists.
 
     Attributes:
-        positions: of the chosen texts among the distinct ones; 0 is the first pass's choice.
-        errors: word errors of the chosen texts.
+        positions: [lists] position of the chosen text among the distinct ones; 0 is the first pass's choice.
+        errors: [lists] word errors of the chosen text.
     """
 
     positions: tuple[int, ...]
@@ -30,7 +30,7 @@ class Choices:
 
 
 def choices(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], prior: RankPrior) -> Choices:
-    """Tunes weight and switching margin on one half of the lists and chooses in the other, both ways."""
+    """Chooses in each half of the lists with the weight and switching margin tuned on the other half."""
     ranked = scored_lists(lists, scores, prior)
     halves = [half(each.nbest.id) for each in lists]
     tuned = {}

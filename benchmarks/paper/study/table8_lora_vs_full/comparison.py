@@ -1,4 +1,4 @@
-"""A cell of Table 8: LoRA and full fine-tuning from the same start on the same data, compared."""
+"""A cell of Table 8 that compares LoRA and full fine-tuning from the same start on the same data."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ NUM_ROWS = 100  # first-pass texts whose hidden states and attention maps are co
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Trains both and compares them.
+    """Trains with LoRA and full fine-tuning, and compares the models.
 
     Attributes:
         lora, full: the two trainings, with the same base, lists and seed.

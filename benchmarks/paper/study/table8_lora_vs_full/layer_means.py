@@ -1,4 +1,4 @@
-"""Means of a figure of linear layers: by encoder layer, and by the linear layer's place in it."""
+"""Averages a figure of linear layers by encoder layer, or by the linear layer's path in it."""
 
 import re
 from collections import defaultdict
@@ -25,7 +25,7 @@ def by_site(figures: Mapping[str, Mapping[str, float]], name: str) -> dict[str, 
 
 
 def place_of(path: str) -> tuple[int, str]:
-    """The number of the encoder layer of a path, and the path in it. Raises ValueError if it is in none."""
+    """(number of the encoder layer, path in it) of a linear layer's path. Raises ValueError if it is in no layer."""
     found = _LAYER.search(path)
     if found is None:
         raise ValueError(f"{path} is in no layer")

@@ -1,4 +1,4 @@
-"""Figures by layer: of weight updates, and of activations before and after them."""
+"""Computes figures of weight updates and of activations by layer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,14 +12,14 @@ from study.table8_lora_vs_full.spectrum import directions, spectrum, subspace_ov
 
 
 def spectra(updates: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """The spectrum of each linear layer's update, by its path, to five digits."""
+    """The spectrum of each linear layer's update, by path, to five significant digits."""
     return {path: rounded(asdict(spectrum(update, weights[path]))) for path, update in updates.items()}
 
 
 def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, float]:
-    """The overlap of the strongest directions of two updates, and that expected by chance: means over linear layers.
+    """The overlap of the strongest directions of two updates and that expected by chance, averaged over linear layers.
 
-    left: of outputs; right: of inputs; 0 to 1.
+    Returns "left" (output directions), "right" (input directions) and both "by_chance", 0 to 1.
     """
     found = []
     for path in sorted(one.keys() & other.keys()):
@@ -49,5 +49,5 @@ def attention_change(one: Activations, other: Activations) -> list[float]:
 
 
 def rounded(figures: Mapping[str, float]) -> dict[str, float]:
-    """Rounds figures to five digits."""
+    """Rounds figures to five significant digits."""
     return {name: float(f"{value:.5g}") for name, value in figures.items()}

@@ -1,4 +1,4 @@
-"""The page of Table 8 and its plot."""
+"""Makes the page of Table 8 and its plot."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def page(size: Size, records: Records) -> str:
         title, size, compared, _head(size, compared), _methods(compared), "## By layer", _by_layer(compared),
         f"![Size and effective rank of updates, CKA and attention, by layer]({PLOT})",
         "## By kind of layer", _by_site(compared), *_subspaces(compared, _of_one_choice(records.find(of="seeds"))),
-        "## Which words", _words(compared), "## Whether they do the same", _agreement(compared),
+        "## Word errors by class", _words(compared), "## Agreement of rescorers", _agreement(compared),
     )  # fmt: skip
 
 
@@ -46,13 +46,13 @@ def _head(size: Size, compared: Sequence[Record]) -> str:
     missing = size.seeds - len(compared)
     return (
         f"{lists} lists of LibriSpeech's dev; one evaluation on it in each epoch. Both start from the same base and "
-        f"head and read the same lists in the same order, no regulariser; learning rates {_rates(compared)}. "
+        f"head and read the same lists in the same order, without a regulariser. Learning rates: {_rates(compared)}. "
         f"{_certainty(len(compared), missing)}"
     )
 
 
 def _of_one_choice(found: Sequence[Record]) -> list[Record]:
-    """The records with the learning rates of the newest one: Table 1 may have chosen others since."""
+    """The records with the learning rates of the newest one, because Table 1's choice may have changed."""
     if not found:
         return []
     last = max(found, key=lambda record: str(record.facts["date"]))
@@ -78,8 +78,8 @@ def _methods(compared: Sequence[Record]) -> str:
         ("update's norm over the weight's, %", lambda record, name: 100 * _mean(record, name, "relative_norm"), 2),
         ("effective rank of an update", lambda record, name: _mean(record, name, "effective_rank"), 1),
         ("energy in its 8 largest directions, %", lambda record, name: 100 * _mean(record, name, "top_energy"), 1),
-        ("lists fixed", lambda record, name: _num_lists(record, name, -1), 1),
-        ("lists broken", lambda record, name: _num_lists(record, name, 1), 1),
+        ("lists improved", lambda record, name: _num_lists(record, name, -1), 1),
+        ("lists worsened", lambda record, name: _num_lists(record, name, 1), 1),
     ]
     first = compared[0].figures["lists"]
     base = f"First pass: WER {100 * unpacked(first['first_pass']).sum() / first['words']:.2f}."
@@ -88,7 +88,7 @@ def _methods(compared: Sequence[Record]) -> str:
         for title, figure, digits in rows
     ]
     outside = over_seeds([100 * each.figures["weights"]["outside_linear_layers"] for each in compared])
-    note = f"Outside the linear layers (embeddings, biases, LayerNorms) is {outside} % of full fine-tuning's norm."
+    note = f"Embeddings, biases and LayerNorms have {outside} % of the norm of full fine-tuning's update."
     return "\n\n".join([grid(columns, lines), f"{base} {note}"])
 
 
@@ -144,7 +144,7 @@ def _subspaces(compared: Sequence[Record], seeds: Sequence[Record]) -> list[str]
     rows = [row("LoRA and full, same seed", [each.figures["weights"]["overlap"] for each in compared])]
     for record in seeds:
         rows += [row(f"{METHODS[name]}, two seeds", pairs) for name, pairs in record.figures["overlap"].items()]
-    columns = ("the 8 strongest directions of two updates share", "written", "by chance", "read", "by chance")
+    columns = ("overlap of the 8 strongest directions", "outputs", "by chance", "inputs", "by chance")
     return ["## Directions", grid(columns, rows)]
 
 
@@ -165,7 +165,7 @@ def _words(compared: Sequence[Record]) -> str:
                 for key in ("fixed", "broken")
             ]
             rows.append((f"{name}{_CLASS_TITLES[by]}", str(before), *cells))
-    columns = ("errors by", "first pass", "fixed by LoRA", "made", "fixed by full", "made")
+    columns = ("errors by class", "first pass", "fixed by LoRA", "made by LoRA", "fixed by full", "made by full")
     return grid(columns, rows)
 
 
@@ -182,7 +182,7 @@ def _agreement(compared: Sequence[Record]) -> str:
             names = ("same_choice", "fixed_in_common", "broken_in_common")
             shares = [f"{100 * fmean(getattr(each, name) for each in found):.0f}" for name in names]
             rows.append((title, *shares, f"{fmean(each.kappa for each in found):.2f}"))
-    columns = ("two rescorers", "same first text, %", "fixed by both of those by either, %", "broken, %", "kappa")
+    columns = ("two rescorers", "same first text, %", "improved by both / by either, %", "worsened, %", "kappa")
     return grid(columns, rows)
 
 

@@ -1,4 +1,4 @@
-"""The plot of Table 8: weight updates and activations, layer by layer."""
+"""Draws the plot of Table 8: weight updates and activations, layer by layer."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Similarity of hidden states (CKA) and divergence of attention distributions (Jensen-Shannon)."""
+"""Computes the similarity of hidden states (CKA) and the divergence of attention distributions (Jensen-Shannon)."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,8 @@ from torch import Tensor
 def linear_cka(one: Tensor, other: Tensor) -> float:
     """Linear centred kernel alignment (Kornblith et al. 2019, arXiv 1905.00414), from 0 to 1.
 
-    || Y^T X ||_F^2 / (|| X^T X ||_F || Y^T Y ||_F), columns centred: 1 for a rotation, a scaling or a shift.
-    one: [n, d], other: [n, e], of the same n tokens. NaN if a side is constant.
+    || Y^T X ||_F^2 / (|| X^T X ||_F || Y^T Y ||_F), columns centred: 1 if Y is X rotated, scaled or shifted.
+    one: [n, d], other: [n, e], of the same n tokens. NaN if one of them is constant.
     """
     x, y = (side.double() - side.double().mean(0) for side in (one, other))
     cross = (y.T @ x).square().sum()

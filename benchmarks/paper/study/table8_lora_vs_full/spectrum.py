@@ -1,6 +1,6 @@
-"""The singular values of a weight update: its effective rank, its size, its overlap with another.
+"""Computes the spectrum of a weight update: effective rank, relative size, and overlap with another update.
 
-An update is dW [out, in]: B A times its scaling for LoRA, the difference of the weights for full fine-tuning.
+An update is dW [out, in]: scaling * B A for LoRA, the difference of the weights for full fine-tuning.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TOP = 8  # directions: the rank of the adapters compared
+TOP = 8  # number of directions, the rank of the compared adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Spectrum:
     Attributes:
         effective_rank: exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007), from 1.
         top_energy: share of the squared singular values in the largest TOP, 0 to 1.
-        relative_norm: Frobenius norm of the update over that of the weight it changes.
+        relative_norm: Frobenius norm of the update over that of the weight.
     """
 
     effective_rank: float

@@ -1,4 +1,4 @@
-"""A trained model of Table 8, read from the scratch folder or trained there."""
+"""Reads a trained model of Table 8 from the scratch folder, or trains it there."""
 
 import json
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ class Trained:
     """A trained model.
 
     Attributes:
-        config: of the training.
-        tensors: trained tensors by name, the head's included.
-        ranking: tuned on dev.
-        figures: of the training.
+        config: the training's configuration.
+        tensors: trained tensors by name, including the head's.
+        ranking: the ranking tuned on dev.
+        figures: the training's figures.
     """
 
     config: TrainConfig
@@ -64,14 +64,14 @@ class Trained:
 
 
 def trained(training: Training, context: CellContext) -> Trained:
-    """Trains in the scratch folder, unless it has a training with the same settings."""
-    done, of = context.scratch / FIGURES, context.scratch / _DONE_WITH
+    """The model in the scratch folder; trains it if there is none with the same settings."""
+    figures, done_with = context.scratch / FIGURES, context.scratch / _DONE_WITH
     settings = json.dumps(training.settings(), sort_keys=True)
-    if not (done.exists() and of.exists() and of.read_text(encoding="utf-8") == settings):
-        of.unlink(missing_ok=True)
+    if not (figures.exists() and done_with.exists() and done_with.read_text(encoding="utf-8") == settings):
+        done_with.unlink(missing_ok=True)
         context.scratch.mkdir(parents=True, exist_ok=True)
-        write_whole(done, json.dumps(replace(training, keeps=True).run(context)))
-        write_whole(of, settings)
+        write_whole(figures, json.dumps(replace(training, keeps=True).run(context)))
+        write_whole(done_with, settings)
     return _read(training, context.scratch)
 
 

@@ -1,4 +1,4 @@
-"""The updates that a training made to the encoder, a matrix for each linear layer."""
+"""Computes the weight updates of a training, a matrix for each linear layer."""
 
 from collections.abc import Mapping
 

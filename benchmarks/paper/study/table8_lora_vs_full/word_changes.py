@@ -1,4 +1,4 @@
-"""The word errors that a rescorer fixes and makes, compared with the first pass's choice."""
+"""Finds the word errors that a rescorer fixes and makes, compared with the first pass's choice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +16,8 @@ class WordError:
 
     Attributes:
         kind: SUBSTITUTION, DELETION or INSERTION.
-        word: of the reference, or the one inserted.
-        place: position of the reference's word; of an insertion, that of the next word.
+        word: the reference's word, or the inserted one.
+        place: position of the word in the reference; for an insertion, that of the next word.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Balance:
 
 
 def word_errors_of(reference: str, text: str) -> list[WordError]:
-    """The errors of a shortest alignment of white-space words."""
+    """The errors of a minimum edit distance alignment of white-space words."""
     words, said = reference.split(), text.split()
     return [
         WordError(_KINDS[edit.tag], said[edit.dest_pos] if edit.tag == "insert" else words[edit.src_pos], edit.src_pos)

@@ -1,4 +1,4 @@
-"""Classes of words: function or content, and by frequency in train."""
+"""Classifies words as function or content words, and by frequency in train."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ FREQUENCIES = (("100 or more", 100), ("10 to 99", 10), ("1 to 9", 1), ("not in t
 
 
 def word_class(word: str) -> str:
-    """FUNCTION or CONTENT; the part before the apostrophe decides a contraction, and negations are FUNCTION."""
+    """FUNCTION or CONTENT, decided by the part before an apostrophe; words in "'t" (negations) are FUNCTION."""
     stem, apostrophe, ending = word.lower().partition("'")
     is_negation = bool(apostrophe) and ending == "t"
     return FUNCTION if stem in FUNCTION_WORDS or is_negation else CONTENT

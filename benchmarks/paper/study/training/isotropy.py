@@ -1,8 +1,8 @@
-"""The isotropy of the features that the head reads, which the correlation regulariser is meant to raise.
+"""Measures the isotropy of the head's input features, which the correlation regulariser should raise.
 
 - correlation: || Sigma - I ||_F over the rows, as in the regulariser, divided by its value for independent
   dimensions at this number of rows, sqrt(d (d - 1) / (rows - 1)): 1 is no more correlation than chance.
-- mean_cosine: of the features of two lists; 0 for isotropic features.
+- mean_cosine: the mean cosine between the features of two lists; 0 for isotropic features.
 - partition: min over max, over the principal directions c, of Z(c) = sum_i exp(c . f_i) with features of mean norm 1
   (Mu and Viswanath 2018, arXiv 1702.01417); 1 is isotropic.
 """

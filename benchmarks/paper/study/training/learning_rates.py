@@ -1,4 +1,4 @@
-"""The learning rate of a method: the best on dev of those tried on seed 0."""
+"""Chooses the learning rate of a method: the best on dev of those tried on seed 0."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from study.training.methods import LORB
 
 
 def chosen_rate(records: Iterable[Record], rates: Sequence[float]) -> float | None:
-    """The rate with the lowest dev WER, the lower one of equals. None if a run is missing."""
+    """The rate with the lowest dev WER, the lowest of equally good ones. None if a run is missing."""
     wers = {record.key["rate"]: record.figures["best"]["wer"] for record in records}
     if not all(rate in wers for rate in rates):
         return None
@@ -29,7 +29,7 @@ def with_rates(
 
 
 def chosen_records(records: Sequence[Record], rates: Sequence[float]) -> list[Record]:
-    """The records of a row with the best of the rates that are done, by seed."""
+    """The records of a row with the best of the finished rates, sorted by seed."""
     first = [each for each in records if each.key["seed"] == 0]
     done = [rate for rate in rates if any(each.key["rate"] == rate for each in first)]
     chosen = chosen_rate(first, done) if done else None

@@ -1,4 +1,4 @@
-"""Measures a training's costs: time of its steps, tokens trained on until each evaluation, peak memory."""
+"""Measures a training's costs: time of its steps, tokens until each evaluation, and peak memory."""
 
 import time
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class MeasuredEvaluation:
 
     Attributes:
         step: the last step before it.
-        wer: of dev in per cent, with the weight that is best there.
-        tokens: trained on until then.
+        wer: WER on dev in per cent, with the weight that is best there.
+        tokens: number of tokens trained on until then.
     """
 
     step: int
@@ -26,12 +26,12 @@ class MeasuredEvaluation:
 class MeasuredProgress(TrainingProgress):
     """Measures time and memory from the trainer's reports.
 
-    A step takes from the report before to its own. The first step is left out: it includes one-time work. So are the
-    steps right after an evaluation: a checkpoint is written before them.
+    A step lasts from the previous report to its own. Two kinds of steps are not timed: the first one, which includes
+    one-time work, and those right after an evaluation, which include writing a checkpoint.
     """
 
     def __init__(self, memory: MemoryMark, *, by_clock: bool = False) -> None:
-        """by_clock: count wall-clock minutes: processor time does not include a GPU's."""
+        """by_clock: whether minutes are wall-clock time, as on a GPU, or processor time."""
         super().__init__()
         self._clock = time.perf_counter if by_clock else time.process_time
         self._by_clock = by_clock
@@ -51,11 +51,11 @@ class MeasuredProgress(TrainingProgress):
         return self
 
     def resume(self, state: TrainingState) -> None:
-        """Takes over an earlier run's evaluations; its peak memory is unknown."""
+        """Restores an earlier run's evaluations. Its peak memory stays unknown."""
         super().resume(state)
-        for look in state.evaluations:
-            tokens = sum(step.num_tokens for step in self.steps if step.step <= look.step)
-            self.measured_evaluations.append(MeasuredEvaluation(look.step, look.wer, tokens))
+        for evaluation in state.evaluations:
+            tokens = sum(step.num_tokens for step in self.steps if step.step <= evaluation.step)
+            self.measured_evaluations.append(MeasuredEvaluation(evaluation.step, evaluation.wer, tokens))
 
     @property
     def tokens_per_cpu_second(self) -> float:
@@ -68,12 +68,12 @@ class MeasuredProgress(TrainingProgress):
         return self._timed_tokens / self._timed_wall if self._timed_wall else 0.0
 
     def minutes(self, evaluation: MeasuredEvaluation) -> float:
-        """Minutes of training until an evaluation: preparation, and the tokens at the run's speed."""
+        """Minutes until an evaluation: the preparation, plus its tokens divided by the run's mean speed."""
         speed = self.tokens_per_second if self._by_clock else self.tokens_per_cpu_second
         return (self.preparing_seconds + (evaluation.tokens / speed if speed else 0.0)) / 60
 
     def __call__(self, report: StepReport | DevEvaluation) -> None:
-        """Measures a report's step, then handles it as every training does."""
+        """Measures the step of a report, then passes the report on."""
         cpu, wall = time.process_time(), time.perf_counter()
         if isinstance(report, StepReport):
             self._time(report, cpu, wall)
@@ -87,5 +87,5 @@ class MeasuredProgress(TrainingProgress):
             self._timed_tokens += report.num_tokens
             self._timed_cpu += cpu - self._marks[0]
             self._timed_wall += wall - self._marks[1]
-        if not self.measured_evaluations:  # evaluations need the same memory with every method, and more than steps
+        if not self.measured_evaluations:  # evaluations need more memory than steps, equal for all methods
             self.peak_bytes = self._memory.peak_beyond_bytes()

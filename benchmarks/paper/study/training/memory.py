@@ -1,4 +1,4 @@
-"""The peak memory of a training beyond the weights of the model."""
+"""Measures the peak memory of a training beyond the model's weights."""
 
 import ctypes
 import gc
@@ -13,9 +13,9 @@ _RESET_PEAK = "5"  # proc(5): resets VmHWM to what is resident now
 class MemoryMark:
     """The start of a peak measurement, right after the base is loaded.
 
-    On the processor the peak is the highest resident set since, minus the resident set at the mark. Freed pages are
-    returned to the kernel first, so that training does not reuse memory that loading took. On a GPU it is the same of
-    torch's allocator.
+    On a CPU the peak is the highest resident set since the mark, minus the resident set at the mark. Freed pages are
+    returned to the kernel first, so that training cannot reuse memory freed after loading. On a GPU, the allocated
+    memory of torch replaces the resident set.
     """
 
     def __init__(self, device: str) -> None:

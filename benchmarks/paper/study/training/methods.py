@@ -1,7 +1,7 @@
 """The methods of Table 1, each with its learning rates.
 
-Two rates were tried first. The third was added on the side of the better one on hp_atis: higher for LoRA, full
-fine-tuning and the methods with LoRA's rates, lower for head and prefix.
+Two rates were tried first. A third was added next to the better of the two on hp_atis: a higher one for LoRA, BitFit,
+bottleneck adapters and full fine-tuning, a lower one for head and prefix.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Method:
     """A method of Table 1.
 
     Attributes:
-        name: in keys.
-        title: in tables.
+        name: name in keys.
+        title: title in tables.
         trains: value of --method.
         rates: peak learning rates to try.
-        cost: of a token, relative to LoRA.
+        cost: running time per token, relative to LoRA.
         decorrelates: whether it has the correlation regulariser.
     """
 

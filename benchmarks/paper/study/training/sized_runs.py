@@ -1,4 +1,4 @@
-"""Training cells at a size of the study: their lists, flags and cost."""
+"""Makes the trainings of a size of the study, with their lists, flags and cost."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from study.harness.sizes import Size
 from study.lists.sets import DEV, TRAIN, Lists
 from study.training.training import Training
 
-_TOKENS = {"librispeech": 125.0, "dstc2_live": 40.0, "hp_atis": 32.0}  # of a list cut to five
+_TOKENS = {"librispeech": 125.0, "dstc2_live": 40.0, "hp_atis": 32.0}  # per list of five hypotheses
 _ALL = {"librispeech": (4851, 716), "dstc2_live": (11166, 3690), "hp_atis": (3543, 382)}  # train and dev lists
 
 
@@ -35,7 +35,7 @@ def training(
     elsewhere: bool = False,
     keeps: bool = False,
 ) -> Training:
-    """A training at a size. Lists, epochs and evaluations are the size's unless they are given."""
+    """A training at a size. Base, lists, epochs and evaluations default to the size's."""
     shared = (
         "--epochs", str(epochs or size.epochs), "--evaluations-per-epoch", str(evaluations or size.evaluations),
         "--patience", "0",
@@ -50,13 +50,13 @@ def training(
         dev or dev_of(size, domain),
         others,
         keeps=keeps,
-        # its checkpoints are hundreds of megabytes, and a small run is a minute
+        # full fine-tuning writes checkpoints of hundreds of MB, and a run of a smaller size takes a minute
         checkpoints=size.name == "full" or "full" not in flags,
     )
 
 
 def cost_of(size: Size, domain: str, *, lists: int | None = None, factor: float = 1.0) -> float:
-    """An estimate of the tokens that a run trains on and scores; scored tokens count half."""
+    """An estimate of the tokens that a run trains on, plus half of those that it scores, times `factor`."""
     counts, of_list = size.counts[domain], _TOKENS[domain] * (1 if size.hypotheses else 2)
     train = (lists or counts.train or _ALL[domain][0]) * size.epochs
     scored = (counts.dev or _ALL[domain][1]) * size.epochs * size.evaluations / 2

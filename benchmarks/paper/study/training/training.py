@@ -1,4 +1,4 @@
-"""A training as a cell: flags of lorb-train-adapter, and figures on dev sets."""
+"""A cell that trains with flags of lorb-train-adapter and measures on dev sets."""
 
 import json
 import shlex
@@ -30,11 +30,11 @@ class Training:
     """Trains on a cut of a domain's train lists and measures on dev sets.
 
     Attributes:
-        domain: to train for.
+        domain: domain to train for.
         base: value of --base.
         flags: further flags of lorb-train-adapter, method and seed included.
         train, dev: the lists.
-        elsewhere: dev lists of other domains, which the trained model rescores too.
+        elsewhere: dev lists of other domains, which the trained model also rescores.
         keeps: whether tensors.safetensors stays in the scratch folder.
         checkpoints: whether a killed run continues from a checkpoint.
     """
@@ -49,7 +49,7 @@ class Training:
     checkpoints: bool = True
 
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the result: what is kept does not."""
+        """The settings that decide the result: all but `keeps` and `checkpoints`."""
         return {name: value for name, value in asdict(self).items() if name not in ("keeps", "checkpoints")}
 
     def command(self) -> str:
@@ -93,7 +93,10 @@ class Training:
         return ["--domain", self.domain, "--base", self.base, "--train", train, "--dev", dev]
 
     def _keeping(self, context: CellContext, config: "TrainConfig") -> "CheckpointOptions | None":
-        """Checkpoint options: a killed run with the same settings continues, another one is discarded."""
+        """Checkpoint options: a killed run with the same settings continues, another one is discarded.
+
+        A run that caches the output of frozen layers needs a folder even without checkpoints.
+        """
         from lorb_adapters.training.run_folder import RESTART, RESUME, TRAINING, CheckpointOptions, RunFolder
 
         caches = config.method == "head" or bool(config.lora.layers and min(config.lora.layers))
@@ -101,13 +104,13 @@ class Training:
             return None
         folder, identity = context.scratch / "run", context.scratch / "settings.json"
         settings = json.dumps(self.settings() | {"device": context.device, "threads": context.threads}, sort_keys=True)
-        same = identity.exists() and identity.read_text(encoding="utf-8") == settings
+        is_same = identity.exists() and identity.read_text(encoding="utf-8") == settings
         write_whole(identity, settings)
-        goes_on = same and RunFolder.status(folder) == TRAINING
-        return CheckpointOptions(folder, RESUME if goes_on else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
+        continues = is_same and RunFolder.status(folder) == TRAINING
+        return CheckpointOptions(folder, RESUME if continues else RESTART, checkpoint_seconds=_CHECKPOINT_SECONDS)
 
     def _sets(self, finished: "TrainingResult", context: CellContext) -> dict[str, Any]:
-        """Figures of the own dev set with isotropy, and of other dev sets with the own weight and a fitted one."""
+        """Figures of the own dev set with isotropy, and of other dev sets with the own weight and one fitted there."""
         from lorb_adapters.training.evaluation.evaluation import evaluate
         from study.lists.error_counts import SetCounts, cross_fitted_errors, set_figures
         from study.training.isotropy import isotropy
@@ -118,17 +121,17 @@ class Training:
             lists = read_lists(cut, finished, context)
             counts = SetCounts.of(cut.name, [each.num_words for each in lists], [each.errors for each in lists])
             counts.write(context.results)
-            own = cut == self.dev
-            scores = finished.trained.dev_scores if own else method.scores(finished.trained.tensors, lists)
+            is_own = cut == self.dev
+            scores = finished.trained.dev_scores if is_own else method.scores(finished.trained.tensors, lists)
             fitted = set_figures(counts, cross_fitted_errors(lists, scores, ranking.rank_prior))
-            if own:
+            if is_own:
                 bare = cross_fitted_errors(lists, scores, ranking.rank_prior, margin=False)
                 figures |= {"dev": fitted, "dev_without_margin": set_figures(counts, bare)}
                 figures["isotropy"] = isotropy(first_features(finished, lists))
                 continue
-            here = evaluate(lists, scores, ranking)
-            as_it_is = set_figures(counts, here.rescored.tolist())
-            figures["elsewhere"][cut.domain] = {"own_weight": as_it_is, "weight_fitted_there": fitted}
+            evaluation = evaluate(lists, scores, ranking)
+            with_own_weight = set_figures(counts, evaluation.rescored.tolist())
+            figures["elsewhere"][cut.domain] = {"own_weight": with_own_weight, "weight_fitted_there": fitted}
         return figures
 
 
@@ -155,7 +158,7 @@ def run_figures(finished: "TrainingResult", progress: "MeasuredProgress") -> dic
 
 
 def read_lists(cut: Lists, finished: "TrainingResult", context: CellContext) -> "list[EncodedList]":
-    """The lists of a cut, encoded as the run's configuration says."""
+    """The lists of a cut, encoded with the run's configuration."""
     from lorb.formats import read_nbest_lists
     from lorb_adapters.training.data.encoded_lists import encode_lists
 

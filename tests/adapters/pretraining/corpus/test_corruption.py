@@ -44,7 +44,7 @@ def test_words_labelled_correct_are_those_of_the_sentence(words, seed, share):
         assert list(corrupted.words) == words
 
 
-def test_the_share_of_corrupted_words_is_what_was_asked_for():
+def test_the_share_of_corrupted_words_is_the_configured_one():
     """Over many sentences about one word in eight is wrong; some sentences have none, others over a quarter."""
     rng, made = random.Random(0), corruptor(corrupted_share=0.125)
     sentences = [made.corrupt(WORDS, rng) for _ in range(3000)]

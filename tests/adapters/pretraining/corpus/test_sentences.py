@@ -23,7 +23,7 @@ def collected(folder, text, **values):
 
 
 def test_sentences_come_back_normalised_and_in_order(tmp_path):
-    """Sentences are normalised, are kept once and in order, and no file stays on disk."""
+    """Sentences are normalised, none is lost or reordered, and no file stays on disk."""
     sentences = collected(tmp_path, lines(1000))
     kept = [sentences[i] for i in range(len(sentences))]
     assert len(kept) + len(sentences.held_out) == 1000

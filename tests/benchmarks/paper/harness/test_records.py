@@ -13,13 +13,13 @@ FACTS = {"date": "2026-01-01", "device": "none", "threads": 1, "versions": {"tor
 
 
 def test_a_cells_name_is_its_key():
-    """Texts unchanged, numbers after the name of their field, odd characters replaced."""
+    """Strings stay, numbers follow the name of their field, and odd characters are replaced."""
     cell = Cell({"domain": "hp_atis", "with": "a b/c", "lambda": 1e-4, "seed": 2}, FakeWork())
     assert cell.name == "hp_atis-a_b_c-lambda0.0001-seed2"
 
 
 def test_a_record_reads_back_and_is_found_by_its_key(tmp_path):
-    """Each cell has a line; the later line of the same cell counts."""
+    """A record is found by its key; of several lines of a cell the last one counts."""
     records = Records(tmp_path, "table9")
     cell = Cell({"domain": "a", "seed": 1}, FakeWork(7))
     assert records.get(cell) is None
@@ -33,7 +33,7 @@ def test_a_record_reads_back_and_is_found_by_its_key(tmp_path):
 
 
 def test_records_are_forgotten_by_a_part_of_their_names(tmp_path):
-    """Other records stay."""
+    """Only the records whose names contain the text are removed."""
     records = Records(tmp_path, "table9")
     for seed in range(3):
         records.write(Cell({"domain": "a", "seed": seed}, FakeWork(seed)), {}, FACTS)

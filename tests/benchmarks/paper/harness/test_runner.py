@@ -53,7 +53,7 @@ def test_a_cell_is_done_once_and_a_failing_one_is_tried_again(run, folders):
     assert {"date", "device", "threads", "versions", "seconds", "cpu_seconds", "load_average"} <= record.facts.keys()
 
 
-def test_what_another_table_has_done_is_taken_over(run, folders):
+def test_a_record_of_another_table_is_copied(run, folders):
     """A cell with the same settings is not run again; its record names the other table."""
     ours, theirs = Cell({"n": 1}, FakeWork(5)), Cell({"m": 2}, FakeWork(5))
     run(ours).do()
@@ -65,7 +65,7 @@ def test_what_another_table_has_done_is_taken_over(run, folders):
     assert not (folders.scratch / "table8").exists()
 
 
-def test_what_was_done_on_another_processor_is_done_again(run, folders):
+def test_a_record_from_another_processor_is_not_copied(run, folders):
     """Times of different processors are not mixed in a table."""
     ours, theirs = Cell({"n": 1}, FakeWork(5)), Cell({"m": 2}, FakeWork(5))
     run(ours).do()
@@ -78,7 +78,7 @@ def test_what_was_done_on_another_processor_is_done_again(run, folders):
 
 
 def test_cells_that_a_choice_names_are_done_in_the_same_run(folders):
-    """The cells are listed again after each finished one."""
+    """A cell that depends on a finished one runs in the same command."""
     first = Cell({"n": 0}, FakeWork(0))
     chosen = Cell({"n": 1}, FakeWork(1))
     made = Table("table9", lambda size, records: [first, *([chosen] if records.get(first) else [])], lambda *_: "")
@@ -89,7 +89,7 @@ def test_cells_that_a_choice_names_are_done_in_the_same_run(folders):
 
 
 def test_no_cell_is_started_after_the_minutes(run, folders):
-    """The other cells are left for the next command."""
+    """Cells that did not start before the time limit are left for the next command."""
     run(Cell({"n": 0}, FakeWork(0)), Cell({"n": 1}, FakeWork(1)), minutes=1e-9).do()
     assert list(Records(folders.results, "table9").all()) == []
 
@@ -98,7 +98,6 @@ SCRIPT = """
 import sys
 sys.path[:0] = {paths!r}
 from study.harness.cell import Cell
-from study.harness.command import main
 from study.harness.command import main
 from study.harness.table import Table
 from slow_work import SlowWork
@@ -141,9 +140,9 @@ def test_an_interrupted_command_ends_its_cell_and_keeps_what_is_done(tmp_path, f
 
 
 def test_a_command_without_sets_says_how_to_make_them(tmp_path, folders, capsys):
-    """It prints a line and returns status 2."""
+    """Without sets, the command prints how to make them and returns status 2."""
     table = Table("table9", lambda size, records: [], lambda size, records: "page\n")
     flags = ["--results", str(folders.results), "--scratch", str(folders.scratch), "--sets", str(tmp_path / "none")]
     assert main(table, flags) == 2
-    assert "make them by benchmarks/paper/data.py" in capsys.readouterr().err
+    assert "make them with benchmarks/paper/data.py" in capsys.readouterr().err
     assert not folders.results.exists()

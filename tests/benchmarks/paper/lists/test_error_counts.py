@@ -17,7 +17,7 @@ def test_counts_read_back(tmp_path):
     assert unpacked(packed(np.array([0, 12, 3]))).tolist() == [0, 12, 3]
 
 
-def test_a_half_is_ranked_with_what_the_other_half_says():
+def test_a_half_is_ranked_with_the_weight_of_the_other_half():
     """Rescoring is right in one half and wrong in the other: each is ranked with the weight of the other."""
     right = ScoredList([0.0, -1.0], [0.0, 9.0], [1, 0])
     wrong = ScoredList([0.0, -1.0], [0.0, 9.0], [0, 1])

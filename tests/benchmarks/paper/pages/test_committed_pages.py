@@ -20,7 +20,7 @@ def table_of(name):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(RESULTS).with_suffix("")))
 def test_a_page_is_made_of_its_records(page, tmp_path):
-    """The bytes are equal, plots included."""
+    """The generated page and its plots equal the committed ones byte for byte."""
     size = SIZES[SMALL.name if page.parent == RESULTS else page.parent.name]
     for path in page.parent.glob("*.jsonl"):
         (tmp_path / path.name).symlink_to(path)
@@ -31,7 +31,7 @@ def test_a_page_is_made_of_its_records(page, tmp_path):
 
 
 def test_every_result_and_plot_has_a_page():
-    """There are no files without a page."""
+    """Every committed result and plot belongs to a page."""
     shown = {path.with_suffix("") for path in PAGES} | {path.parent / "sets" for path in PAGES}
     assert {path.with_suffix("") for path in RESULTS.rglob("*") if path.is_file()} == shown
     assert PAGES

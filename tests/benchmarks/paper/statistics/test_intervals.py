@@ -32,7 +32,7 @@ def test_students_interval_of_three_seeds():
 
 
 def test_one_seed_has_no_interval_and_decides_nothing():
-    """It is shown as a value alone."""
+    """One seed is shown as a value without an interval, and its verdict is open."""
     interval = over_seeds([2.5])
     assert interval.text(1) == "2.5"
     assert at_most(interval, 3.0) == OPEN
@@ -60,7 +60,7 @@ def test_seeds_widen_a_paired_difference():
 
 @pytest.mark.parametrize(("num_seeds", "lists_deviation"), [(3, 0.0), (3, 3.0), (5, 1.0)])
 def test_an_interval_covers_the_truth_in_nineteen_of_twenty_trials(num_seeds, lists_deviation):
-    """With variance of training (2 per cent WER) and with variance of lists."""
+    """The coverage is about 95% with variance from training (2 per cent WER) and from lists."""
     rng = np.random.default_rng(0)
     words, trials, covered = np.full(2, 50), 3000, 0
     resampled = rng.normal(0, lists_deviation, 1000)
@@ -84,7 +84,7 @@ def test_an_interval_covers_the_truth_in_nineteen_of_twenty_trials(num_seeds, li
     ],
 )
 def test_verdicts_need_the_whole_interval(ends, most, least, equal):
-    """At most 0.1, at least 0.1, equal within 0.5."""
+    """Verdicts for "at most 0.1", "at least 0.1" and "equal within 0.5" are open if the interval is not decisive."""
     interval = Interval(sum(ends) / 2, *ends)
     assert (at_most(interval, 0.1), at_least(interval, 0.1), within(interval, 0.5)) == (most, least, equal)
 

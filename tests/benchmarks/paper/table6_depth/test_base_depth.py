@@ -59,7 +59,7 @@ def test_a_depth_from_its_base_to_the_page(context, tiny_bert, monkeypatch):
 
 
 def test_cells_that_need_a_base_at_once_make_it_once(context, tiny_bert):
-    """Both get the same folder, and neither fails."""
+    """Two cells that need the same base at once get the same folder, and neither fails."""
     base = BaseBuilding(str(tiny_bert), 1, 64, Lists("librispeech", DEV, 12))
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawned) as pool:
@@ -69,7 +69,7 @@ def test_cells_that_need_a_base_at_once_make_it_once(context, tiny_bert):
 
 
 def test_the_text_is_looked_for_beside_the_sets(context, monkeypatch, tmp_path):
-    """Then beside the repository; without the file the error says where to put it."""
+    """The text is found in the sets' folder; without the file the error says where to put it."""
     assert book_text(context.sets) == context.sets / "text" / TEXT
     (context.sets / "text" / TEXT).unlink()
     monkeypatch.setattr(building, "ROOT", tmp_path / "repository")
@@ -78,7 +78,7 @@ def test_the_text_is_looked_for_beside_the_sets(context, monkeypatch, tmp_path):
 
 
 def test_settings_and_command_name_no_folder_of_this_machine():
-    """Both are committed."""
+    """Settings and command contain no local path, because both are committed."""
     made = BaseBuilding("minilm", 2, 100, Lists("librispeech", DEV, 10))
     assert "/" not in json.dumps(made.settings())
     assert made.command().startswith("lorb-build-base --text TEXT/")

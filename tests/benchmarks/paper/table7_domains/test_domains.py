@@ -55,7 +55,7 @@ def test_each_domain_has_an_adapter_of_its_own(published):
 
 
 def test_adapters_and_models_with_them_merged_score_alike(published, lists):
-    """In LoRB's engine and in transformers, with mixed batches or one domain after the other."""
+    """Scores agree in LoRB's engine and in transformers, with mixed batches or one domain after the other."""
     mixed = loaded(Adapters(published)).score(lists)
     by_domain = sorted(lists, key=lambda each: each.domain)
     apart = loaded(FullModels(published)).score(lists)
@@ -103,7 +103,7 @@ def test_passes_hold_as_many_tokens_as_they_may():
 
 
 def test_memory_is_read_in_bytes():
-    """The kernel's file has KiB."""
+    """KiB of the kernel's file are converted to bytes, and measurements subtract field by field."""
     assert Resident.parse(SMAPS) == Resident(1000 * 1024, 600 * 1024, 400 * 1024)
     assert Resident(3, 2, 1) - Resident(1, 1, 1) == Resident(2, 1, 0)
 

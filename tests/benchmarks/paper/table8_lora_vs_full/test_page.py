@@ -39,7 +39,7 @@ def test_an_encoder_with_updates_added_computes_what_the_adapter_does(tiny_bert)
 
 
 def test_what_changed_outside_the_linear_layers_is_counted(tiny_bert):
-    """It is 1 for a change of an embedding and 0 for a change of a linear weight."""
+    """The share is 0 for a change of a linear weight alone, and near 1 after a larger change of the embeddings."""
     before, after = load_base(str(tiny_bert)).encoder, load_base(str(tiny_bert)).encoder
     assert outside_norm(after, before) == 0.0
     weights = linear_weights(before)
@@ -90,7 +90,7 @@ def test_runs_and_measures_are_recorded(done):
 def test_the_page_has_every_part_and_a_plot(done):
     """The page and a plot small enough to commit."""
     folder, _, page = done
-    for part in ("By layer", "By kind of layer", "Directions", "Which words", "Whether they do the same"):
+    for part in ("By layer", "By kind of layer", "Directions", "Word errors by class", "Agreement of rescorers"):
         assert f"## {part}" in page
     assert "| full fine-tuning, two seeds |" in page
     plot = (folder / "results" / "table8.svg").read_text()

@@ -103,14 +103,14 @@ def test_divergence_is_symmetric_within_0_and_1_bit(seed):
 
 
 def test_divergence_of_distributions_apart_is_1_bit():
-    """And that of a fair coin from a certain outcome is known."""
+    """Disjoint distributions diverge by 1 bit, and a fair coin from a certain outcome by a known amount."""
     one, other, fair = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.5])
     assert float(jensen_shannon(one, other)) == pytest.approx(1.0)
     assert float(jensen_shannon(one, fair)) == pytest.approx(0.75 * math.log2(4 / 3))
 
 
 def test_figures_of_sites_are_averaged_by_layer_and_by_site():
-    """Layers are sorted by number."""
+    """Means are taken by layer, in the order of layer numbers, and by site; a path outside layers is refused."""
     figures = {
         f"encoder.layer.{n}.{site}": {"x": n + extra} for n in (0, 2, 10) for site, extra in (("a", 0), ("b", 1))
     }

@@ -54,7 +54,7 @@ def test_insertions_match_by_word():
 
 @given(sentences, sentences)
 def test_errors_are_as_many_as_the_word_error_rate_counts(reference, text):
-    """For any texts."""
+    """The number of errors equals that of the word error rate for any texts."""
     assert len(word_errors_of(reference, text)) == word_errors(reference, text)
 
 
@@ -94,7 +94,7 @@ def test_agreement_of_two_rescorers():
 
 @given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=20))
 def test_a_rescorer_agrees_with_itself(labels):
-    """Always, also if it changes nothing."""
+    """A rescorer agrees fully with itself, even if it changes no list."""
     first = [5] * len(labels)
     errors = [5 + label for label in labels]
     texts = list(map(str, labels))
@@ -102,7 +102,7 @@ def test_a_rescorer_agrees_with_itself(labels):
 
 
 def test_kappa_is_0_by_chance():
-    """For independent labels."""
+    """Independent labels have a kappa of 0."""
     one, other = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     assert cohen_kappa(one, other) == pytest.approx(0.0)
     assert jaccard(one > 0, other > 0) == pytest.approx(1 / 3)
