@@ -91,4 +91,4 @@ class SlotLora:
 
 def num_slots(weights: AdapterWeights) -> int:
     """Returns the number of slots that an adapter takes: at least one, for its head."""
-    return max(1, -(-weights.config.rank // SLOT_RANK)) if weights.lora else 1
+    return -(-weights.config.rank // SLOT_RANK) if weights.lora else 1

@@ -138,7 +138,7 @@ class Aliases:
     def _flipped(self, alias: str, target: Alias | None, *, is_rollback: bool = False) -> "Aliases":
         before = self.by_name[alias].version if alias in self.by_name else ""
         after = target.version if target else ""
-        change = AliasChange(_now(), alias, before, after, is_rollback)
+        change = AliasChange(utc_now(), alias, before, after, is_rollback)
         by_name = {name: other for name, other in self.by_name.items() if name != alias}
         if target:
             by_name[alias] = target
@@ -209,5 +209,6 @@ def _bounded(history: tuple[AliasChange, ...], alias: str) -> tuple[AliasChange,
     return history[: of_alias[0]] + history[of_alias[0] + 1 :]
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Returns the current time in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

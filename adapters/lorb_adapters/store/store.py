@@ -1,7 +1,6 @@
 """Writes a store: publishes versions, changes aliases, removes versions."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import torch
 
@@ -10,7 +9,7 @@ from lorb.names import STABLE
 from lorb_adapters.json_files import canonical_json
 from lorb_adapters.lora.weights import AdapterWeights, adapter_state_dict
 from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
-from lorb_adapters.store.aliases import AliasChange, Aliases
+from lorb_adapters.store.aliases import AliasChange, Aliases, utc_now
 from lorb_adapters.store.layout import (
     INDEX,
     aliases_path,
@@ -179,7 +178,7 @@ class Store(ReadOnlyStore):
                 self._put_aliases(change, domain, after)
                 return after.history[-1]
         version = before.version(alias)  # already the target, with the same share
-        return AliasChange(_now(), alias, version, version)
+        return AliasChange(utc_now(), alias, version, version)
 
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
@@ -205,7 +204,7 @@ class Store(ReadOnlyStore):
 
 def _rendered(publication: Publication, version: str) -> dict[str, bytes]:
     try:
-        files = render_version(publication, version, _now())
+        files = render_version(publication, version, utc_now())
     except ValueError as problem:  # NaN in a metric, half a surrogate pair in a transcript
         raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
     Manifest.parse(files[MANIFEST])  # a manifest that cannot be read back must not be published
@@ -217,7 +216,3 @@ def _check_finite(weights: AdapterWeights) -> None:
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -40,31 +40,30 @@ def add_verify_command(subcommands: Subcommands) -> None:
 def _verify(store: Store, arguments: argparse.Namespace) -> int:
     trusted = TrustedKeys(arguments.trusted_keys) if arguments.trusted_keys else None
     check = _base_check(store, arguments.base, trusted) if arguments.base else _file_check(store, trusted)
+    selector = DomainSelector.parse(arguments.selector) if arguments.selector is not None else None
     rows, num_bad = [], 0
-    for domain, version in _selected(store, arguments.selector):
+    for domain, version in _selected(store, selector):
         try:
             check(domain, version)
             rows.append((domain, version, "ok"))
         except LorbError as error:
             rows.append((domain, version, f"{type(error).__name__}: {error}"))
             num_bad += 1
-    dangling = _dangling_aliases(store, arguments.selector)
+    dangling = _dangling_aliases(store, selector)
     print_table(("domain", "version", "result"), rows + dangling)
     return _FOUND_BAD if num_bad or dangling else 0
 
 
-def _selected(store: Store, text: str | None) -> list[tuple[str, str]]:
-    if text is None:
+def _selected(store: Store, selector: DomainSelector | None) -> list[tuple[str, str]]:
+    if selector is None:
         return [(domain, version) for domain in store.domains() for version in store.versions(domain)]
-    selector = DomainSelector.parse(text)
     if selector.alias is None and selector.version is None:
         return [(selector.domain, version) for version in store.versions(selector.domain)]
     return [(selector.domain, store.resolve(selector))]
 
 
-def _dangling_aliases(store: Store, text: str | None) -> list[tuple[str, str, str]]:
-    """Rows for the aliases that point at a missing version; none if `text` selects one version."""
-    selector = None if text is None else DomainSelector.parse(text)
+def _dangling_aliases(store: Store, selector: DomainSelector | None) -> list[tuple[str, str, str]]:
+    """Rows for the aliases that point at a missing version; none if `selector` selects one version."""
     if selector is not None and (selector.alias or selector.version):
         return []
     rows = []

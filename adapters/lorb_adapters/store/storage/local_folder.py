@@ -103,7 +103,7 @@ class LocalFolder:
         try:
             status = os.stat(self.root / path, follow_symlinks=False)
         except OSError as problem:
-            return f"{type(problem).__name__}"
+            return type(problem).__name__
         return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
     @contextmanager
