@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -119,6 +119,18 @@ def to_json(value: object) -> dict[str, Any]:
     """The fields of a struct or dataclass as parsed JSON: dictionaries, lists, strings and numbers."""
     fields: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(value, enc_hook=_to_builtin)))
     return fields
+
+
+def flattened_json(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yields the path, such as "history[2].time", and the value of everything but objects and lists of objects."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flattened_json(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for i, inner in enumerate(value):
+            yield from flattened_json(inner, f"{path}[{i}]")
+    else:
+        yield path, value
 
 
 def _to_builtin(value: object) -> object:

@@ -2,12 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lorb.errors import LorbError
 from lorb.names import CANARY, DomainSelector
 from lorb_adapters.cli.commands.output import print_table
 from lorb_adapters.cli.commands.subcommands import SELECTOR_HELP, SELECTOR_METAVAR, Subcommands
+from lorb_adapters.json_files import flattened_json
 from lorb_adapters.store.signing import manifest_sha256
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.version_files import parse_manifest
@@ -56,18 +57,10 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
     manifest["golden_lists"] = len(manifest["golden_lists"])
-    print_table(("manifest", ""), [*_flattened(manifest), ("(sha256 of manifest.json)", digest)])
-    print_table(("aliases", ""), list(_flattened(aliases)))
+    print_table(("manifest", ""), [*_rows(manifest), ("(sha256 of manifest.json)", digest)])
+    print_table(("aliases", ""), _rows(aliases))
     return 0
 
 
-def _flattened(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Nested JSON as rows of (path, text)."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flattened(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
-        for i, inner in enumerate(value):
-            yield from _flattened(inner, f"{path}[{i}]")
-    else:
-        yield path, str(value)
+def _rows(json_object: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(path, str(value)) for path, value in flattened_json(json_object)]

@@ -1,14 +1,13 @@
 """The report of a training run: the figures of report.json, from which all pages are rendered."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec import Struct, field, to_builtins
 
 from lorb.errors import InvalidInput
-from lorb_adapters.json_files import Count, Finite, from_json, parse_json
+from lorb_adapters.json_files import Count, Finite, check_schema_version, flattened_json, from_json, parse_json
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.checkpoint import DevEvaluation
 from lorb_adapters.training.data.audit import Audit
@@ -106,7 +105,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def settings(self) -> dict[str, str]:
         """The config as texts by dotted name; lists are joined with commas."""
-        return dict(_flatten(self.config))
+        return {name: _setting_text(value) for name, value in flattened_json(self.config)}
 
     def to_json(self) -> str:
         """The content of report.json."""
@@ -116,8 +115,9 @@ class Report(Struct, frozen=True, kw_only=True):
     def parse(cls, content: bytes, path: str) -> "Report":
         """Reads the content of the report.json at `path`. Raises InvalidInput naming the path and the wrong field."""
         value = parse_json(content, path, InvalidInput)
-        if isinstance(value, dict):
-            _check_schema(value, path)
+        if isinstance(value, dict) and "schema_version" not in value:
+            _refuse_unversioned(value, path)
+        check_schema_version(value, range(SCHEMA_VERSION, SCHEMA_VERSION + 1), path, InvalidInput)
         report = from_json(value, cls, path, InvalidInput)
         if "dev" not in report.sets:
             raise InvalidInput(f"{path}: sets has no dev", field="sets")
@@ -137,30 +137,17 @@ def read_report(path: Path) -> Report:
     return Report.parse(content, str(file))
 
 
-def _check_schema(value: dict[str, Any], path: str) -> None:
-    version = value.get("schema_version")
-    if version == SCHEMA_VERSION:
-        return
-    if version is not None:
-        problem = f"has schema_version {version}, and this LoRB reads {SCHEMA_VERSION}"
-    elif "sets" in value and "losses" in value:
+def _refuse_unversioned(value: dict[str, Any], path: str) -> NoReturn:
+    if "sets" in value and "losses" in value:
         problem = "was written by an older LoRB and lacks figures that are compared: train again to get them"
     else:
         problem = "is not a report of lorb-train-adapter"
     raise InvalidInput(f"{path} {problem}", field="schema_version")
 
 
-def _flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{name}.{key}" if name else key)
-    elif isinstance(value, list | tuple):
-        yield name, ", ".join(map(str, value))
-    else:
-        yield name, _setting_text(value)
-
-
 def _setting_text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value == "":

@@ -86,7 +86,7 @@ def test_older_newer_and_wrong_files_have_distinct_messages(report_json):
     for content, reason in (
         (json.dumps(older).encode(), "older LoRB"),
         (b"{}", "not a report of lorb-train-adapter"),
-        (changed(report_json, ("schema_version",), 99), "schema_version 99, and this LoRB reads 2"),
+        (changed(report_json, ("schema_version",), 99), "schema_version is 99, newer than the 2 that this LoRB reads"),
         (report_json[:-40], "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b"[]", "not an object"),
