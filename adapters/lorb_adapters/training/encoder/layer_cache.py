@@ -18,8 +18,6 @@ from lorb_adapters.text import EncodedHypothesis
 _VECTORS, _INDEX = "hidden.bin", "hidden.json"
 _TOKENS_PER_PASS = 8192
 _RESERVED_BYTES = 64 << 20  # left free on the disk for checkpoints and a report
-# numpy has no bfloat16: its bits are stored as integers.
-_STORED_DTYPES = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
 
 # Returns the vectors of rows, end to end, [vectors, width].
 ComputeVectors = Callable[[Sequence[EncodedHypothesis]], Tensor]
@@ -73,11 +71,11 @@ class LayerCache:
         """folder: one for which `is_complete` is true."""
         stored = np.memmap(
             folder / _VECTORS,
-            dtype=np.int16 if layout.dtype == torch.bfloat16 else np.float32,
+            dtype=np.uint8,  # numpy has no bfloat16
             mode="c",  # copy-on-write: torch warns about read-only memory; nothing writes
-            shape=(sum(layout.counts), layout.width),
+            shape=(sum(layout.counts), layout.width * layout.dtype.itemsize),
         )
-        self._vectors, self._dtype = torch.from_numpy(stored), layout.dtype
+        self._vectors = torch.from_numpy(stored).view(layout.dtype)
         ends = np.cumsum(layout.counts).tolist()
         self._spans = {
             row: (end - count, end) for row, end, count in zip(layout.rows, ends, layout.counts, strict=True)
@@ -90,7 +88,7 @@ class LayerCache:
     def vectors(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
         """Returns the vectors of cached rows, end to end, [vectors, width], copied into memory."""
         parts = [self._vectors[start:stop] for start, stop in map(self._spans.__getitem__, rows)]
-        return torch.cat(parts).view(self._dtype)
+        return torch.cat(parts)
 
     @staticmethod
     def is_complete(folder: Path, layout: CacheLayout) -> bool:
@@ -121,8 +119,7 @@ class LayerCache:
             for rows in _passes(layout):
                 with torch.inference_mode():
                     vectors = compute(rows)
-                stored = vectors.to(layout.dtype).cpu().contiguous().view(_STORED_DTYPES[layout.dtype])
-                file.write(stored.numpy().tobytes())
+                file.write(vectors.to(layout.dtype).cpu().contiguous().view(torch.uint8).numpy().tobytes())
         index = {"digest": layout.digest, "rows": len(layout.rows), "bytes": layout.size_bytes}
         (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
 
