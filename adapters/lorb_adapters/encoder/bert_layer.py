@@ -93,7 +93,7 @@ class BertLayer:
 def is_bert_layer(layer: nn.Module) -> bool:
     """Returns whether a layer is self-attention and a feed-forward part, each followed by residual and LayerNorm.
 
-    Every linear module must have a bias. Causal attention and relative positions are not supported.
+    Every linear module must have a bias. Causal attention is not supported.
     """
     for path, names in _SUBMODULES.items():
         try:
@@ -116,11 +116,7 @@ def _is_plain_attention(attention: nn.Module, query: nn.Linear) -> bool:
     if not isinstance(heads, int) or query.out_features % heads:
         return False
     scaling = getattr(attention, "scaling", None)
-    return (
-        getattr(attention, "position_embedding_type", "absolute") in ("absolute", None)
-        and not getattr(attention, "is_decoder", False)
-        and scaling == (query.out_features // heads) ** -0.5
-    )
+    return not getattr(attention, "is_decoder", False) and scaling == (query.out_features // heads) ** -0.5
 
 
 def _linear(layer: nn.Module, path: str) -> nn.Linear:

@@ -70,7 +70,6 @@ class PackedEncoder:
         return (
             {"embeddings", "encoder"} <= names <= {"embeddings", "encoder", _EMBEDDING_PROJECTION, "pooler"}
             and {name for name, _ in encoder.get_submodule("encoder").named_children()} == {"layer"}
-            and not getattr(getattr(encoder, "config", None), "is_decoder", False)
             and bool(layers)
             and all(is_bert_layer(layer) for layer in layers)
         )

@@ -1,5 +1,6 @@
 """The objective of one training step: the weighted losses of its lists, split over the processes of the run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,14 +95,9 @@ class Objective:
         dropout = None
         if config.dropout:
             dropout = Dropout(config.dropout, device, config.seed, step, self._processes.rank, pass_number)
-        by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)
-        features, scores = self._method.forward([rows[i] for i in by_length], dropout)
-        list_order = torch.empty(len(rows), dtype=torch.long)
-        list_order[torch.tensor(by_length)] = torch.arange(len(rows))
-        list_order = list_order.to(device)
-        rescoring = scores[list_order]
+        features, rescoring = self._method.forward(rows, dropout)
         first_pass = [score for each in own for score in first_pass_scores(each.distinct, self._prior)]
-        return _ForwardPass(features[list_order], rescoring, rescoring.new_tensor(first_pass) + rescoring)
+        return _ForwardPass(features, rescoring, rescoring.new_tensor(first_pass) + rescoring)
 
     def _list_losses(
         self, own: Sequence[EncodedList], batch: Sequence[EncodedList], passes: Sequence[_ForwardPass]
@@ -123,7 +119,7 @@ class Objective:
     ) -> Tensor:
         teacher = torch.tensor([score for each in own for score in each.teacher], device=self._device)
         has_teacher = ~teacher.isnan()  # a reference added to the hypotheses has no teacher's score
-        num_in_batch = sum(score == score for each in batch for score in each.teacher)
+        num_in_batch = sum(not math.isnan(score) for each in batch for score in each.teacher)
         share = int(has_teacher.sum()) / max(1, num_in_batch)
         return share * _mean([distillation_loss(each.rescoring[has_teacher], teacher[has_teacher]) for each in passes])
 

@@ -10,7 +10,6 @@ from torch.nn import functional
 from lorb.errors import InvalidInput
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.bert_layer import BertLayer
-from lorb_adapters.encoder.packed_encoder import PackedEncoder
 from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.encoder.projections import Linear, Projection
 from lorb_adapters.training.config import AUTO, BF16, FP32
@@ -49,15 +48,10 @@ class TrainingEncoder:
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype, *, trains_encoder: bool = False) -> None:
-        """encoder: one that `supports` accepts. dtype: of activations. trains_encoder: its parameters change."""
+        """encoder: a base's. dtype: of activations. trains_encoder: its parameters change."""
         self._encoder, self.dtype = encoder, dtype
         self._modules = list(encoder.get_submodule("encoder.layer").children())
         self._frozen_layers = None if trains_encoder else self._read(range(self.num_layers))
-
-    @staticmethod
-    def supports(encoder: nn.Module) -> bool:
-        """Whether the encoder consists of embeddings and BERT layers."""
-        return PackedEncoder.supports(encoder)
 
     @property
     def num_layers(self) -> int:
