@@ -11,7 +11,7 @@ from lorb_server.config import ServeConfig
 
 @dataclass(frozen=True, slots=True)
 class FrontSettings:
-    """What a front needs to know of its server; no weights.
+    """The settings of a server and the tokenisation of its base, without weights.
 
     Attributes:
         slot: the front's index, from 0.
