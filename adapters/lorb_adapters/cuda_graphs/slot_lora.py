@@ -6,13 +6,7 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.encoder.memory import WeakAdapterCache
-from lorb_adapters.encoder.projections import (
-    PROJECTION_MODULES,
-    Projection,
-    module_paths,
-    projection_at,
-    projection_number,
-)
+from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
 from lorb_adapters.lora.weights import AdapterWeights
 
 SLOT_RANK = 8  # ranks of a slot: 16 bytes in 16 bits, the alignment of matrix kernels
@@ -26,8 +20,7 @@ class SlotLayout:
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
         """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
-        modules = [len(PROJECTION_MODULES[projection_at(number)[1]]) for number in range(len(shapes))]
-        self._blocks = [(count, *sizes) for count, sizes in zip(modules, shapes, strict=True)]
+        self._blocks = [(num_modules(number), *sizes) for number, sizes in enumerate(shapes)]
         self.size = sum(count * (inputs + outputs) for count, inputs, outputs in self._blocks)
 
     def views(self, matrices: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -64,11 +57,9 @@ class SlottedAdapters:
         matrices = torch.zeros(shape, dtype=self._dtype, device=self._device)
         rank = weights.config.rank
         for number, (slot_a, slot_b) in enumerate(self.layout.views(matrices)):
-            for module, path in enumerate(module_paths(*projection_at(number))):
-                pair = weights.lora.get(path)
-                if pair is not None:
-                    slot_a[module, :rank] = pair[0]
-                    slot_b[module, :rank] = (pair[1].float() * weights.config.scaling).T
+            for module, a, b in lora_matrices(weights, number):
+                slot_a[module, :rank] = a
+                slot_b[module, :rank] = (b.float() * weights.config.scaling).T
         return matrices.view(-1, SLOT_RANK, self.layout.size)
 
 

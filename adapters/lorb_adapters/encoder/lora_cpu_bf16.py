@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from lorb_adapters.encoder.memory import WeakAdapterCache
 from lorb_adapters.encoder.onednn import padded_length
-from lorb_adapters.encoder.projections import Projection, module_paths, projection_at, projection_number
+from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
 from lorb_adapters.encoder.segments import Segments
 from lorb_adapters.lora.weights import AdapterWeights
 
@@ -39,16 +39,13 @@ class ZeroFilledMatrices:
         )
 
     def _build(self, weights: AdapterWeights, number: int) -> _Pair:
-        paths = module_paths(*projection_at(number))
-        rank = weights.config.rank
-        inputs, outputs = self.shapes[number]
-        a = torch.zeros(len(paths), rank, inputs, dtype=self._dtype)
-        b = torch.zeros(len(paths), rank, outputs, dtype=self._dtype)
-        for module, path in enumerate(paths):
-            pair = weights.lora.get(path)
-            if pair is not None:
-                a[module] = pair[0]
-                b[module] = (pair[1].float() * weights.config.scaling).T
+        a, b = (
+            torch.zeros(num_modules(number), weights.config.rank, size, dtype=self._dtype)
+            for size in self.shapes[number]
+        )
+        for module, lora_a, lora_b in lora_matrices(weights, number):
+            a[module] = lora_a
+            b[module] = (lora_b.float() * weights.config.scaling).T
         return a, b
 
 

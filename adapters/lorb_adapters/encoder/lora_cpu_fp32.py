@@ -16,8 +16,8 @@ from lorb_adapters.encoder.projections import (
     BaseProjections,
     Linear,
     Projection,
-    module_paths,
-    projection_at,
+    lora_matrices,
+    num_modules,
     projection_number,
 )
 from lorb_adapters.encoder.segments import Segments, fill_gaps
@@ -56,24 +56,22 @@ class LoraWithBiasMatrices:
         )
 
     def _build(self, weights: AdapterWeights, number: int) -> LoraWithBias | None:
-        paths = module_paths(*projection_at(number))
-        modules = tuple(i for i, path in enumerate(paths) if path in weights.lora)
-        if not modules:
+        adapted = lora_matrices(weights, number)
+        if not adapted:
             return None
-        biases = self._linears[number].bias.chunk(len(paths))
-        pairs = [weights.lora[paths[i]] for i in modules]
-        zeros = pairs[0][0].new_zeros(1, pairs[0][0].shape[1])
-        ones = zeros.new_zeros(len(modules), weights.config.rank + 1)
+        biases = self._linears[number].bias.chunk(num_modules(number))
+        zeros = torch.zeros_like(adapted[0][1][:1])
+        ones = zeros.new_zeros(len(adapted), weights.config.rank + 1)
         ones[:, -1] = 1.0
         scaling = weights.config.scaling
         return LoraWithBias(
-            a=torch.cat([matrix for a, _ in pairs for matrix in (a, zeros)]).to(self._dtype),
+            a=torch.cat([matrix for _, a, _ in adapted for matrix in (a, zeros)]).to(self._dtype),
             ones=ones.flatten().to(self._dtype),
             b=tuple(
                 torch.cat([scaling * b.T.to(self._dtype), biases[module][None].to(self._dtype)])
-                for module, (_, b) in zip(modules, pairs, strict=True)
+                for module, _, b in adapted
             ),
-            modules=modules,
+            modules=tuple(module for module, _, _ in adapted),
         )
 
 

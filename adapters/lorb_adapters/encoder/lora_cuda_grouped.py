@@ -8,13 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.encoder.memory import WeakAdapterCache
-from lorb_adapters.encoder.projections import (
-    PROJECTION_MODULES,
-    Projection,
-    module_paths,
-    projection_at,
-    projection_number,
-)
+from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
 from lorb_adapters.encoder.segments import Segments, fill_gaps
 from lorb_adapters.lora.weights import AdapterWeights
 
@@ -67,10 +61,9 @@ class FlatAdapters:
         return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
 
     def _blocks(self, rank: int) -> list[_Block]:
-        modules = [len(PROJECTION_MODULES[projection_at(number)[1]]) for number in range(len(self._shapes))]
         return [
-            ((count, rank, inputs), (count, outputs, rank))
-            for count, (inputs, outputs) in zip(modules, self._shapes, strict=True)
+            ((num_modules(number), rank, inputs), (num_modules(number), outputs, rank))
+            for number, (inputs, outputs) in enumerate(self._shapes)
         ]
 
     def _vector(self, weights: AdapterWeights | None, rank: int) -> Tensor:
@@ -96,12 +89,9 @@ class FlatAdapters:
     def _flatten(self, weights: AdapterWeights, rank: int) -> Tensor:
         flat = self._zeros(rank)
         for number, (flat_a, flat_b) in enumerate(_views(flat[None], self._blocks(rank))):
-            for module, path in enumerate(module_paths(*projection_at(number))):
-                pair = weights.lora.get(path)
-                if pair is not None:
-                    a, b = pair
-                    flat_a[0, module, : a.shape[0]] = a
-                    flat_b[0, module, :, : a.shape[0]] = b * weights.config.scaling
+            for module, a, b in lora_matrices(weights, number):
+                flat_a[0, module, : a.shape[0]] = a
+                flat_b[0, module, :, : a.shape[0]] = b * weights.config.scaling
         return flat
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.encoder.memory import WeakAdapterCache, Workspace
-from lorb_adapters.encoder.projections import Projection, module_paths, projection_at, projection_number
+from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
 from lorb_adapters.encoder.segments import Segments
 from lorb_adapters.lora.weights import AdapterWeights
 
@@ -56,14 +56,12 @@ class SegmentMatrices:
         )
 
     def _build(self, weights: AdapterWeights, number: int) -> LoraMatrices | None:
-        paths = module_paths(*projection_at(number))
-        modules = tuple(i for i, path in enumerate(paths) if path in weights.lora)
-        if not modules:
+        adapted = lora_matrices(weights, number)
+        if not adapted:
             return None
-        pairs = [weights.lora[paths[i]] for i in modules]
-        a = torch.cat([a for a, _ in pairs]) if len(pairs) > 1 else pairs[0][0]
-        b = tuple(b.to(self._dtype).T for _, b in pairs)
-        return LoraMatrices(a.to(self._dtype).T, b, modules, len(paths))
+        a = torch.cat([a for _, a, _ in adapted]) if len(adapted) > 1 else adapted[0][1]
+        b = tuple(b.to(self._dtype).T for _, _, b in adapted)
+        return LoraMatrices(a.to(self._dtype).T, b, tuple(module for module, _, _ in adapted), num_modules(number))
 
 
 class SegmentLora:

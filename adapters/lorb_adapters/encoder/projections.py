@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.memory import Workspace
+from lorb_adapters.lora.weights import AdapterWeights
 
 
 class Projection(enum.IntEnum):
@@ -40,6 +41,20 @@ def projection_at(number: int) -> tuple[int, Projection]:
     """Returns the layer and the projection with this index among those of all layers."""
     layer, projection = divmod(number, len(Projection))
     return layer, Projection(projection)
+
+
+def num_modules(number: int) -> int:
+    """Returns the number of linear modules of the projection with this index among those of all layers."""
+    return len(PROJECTION_MODULES[projection_at(number)[1]])
+
+
+def lora_matrices(weights: AdapterWeights, number: int) -> list[tuple[int, Tensor, Tensor]]:
+    """Returns (position in the projection, A, B) of each module that an adapter changes in a projection.
+
+    number: the projection's index among those of all layers. B is not scaled.
+    """
+    paths = enumerate(module_paths(*projection_at(number)))
+    return [(module, *weights.lora[path]) for module, path in paths if path in weights.lora]
 
 
 @dataclass(frozen=True, slots=True)

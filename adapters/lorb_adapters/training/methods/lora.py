@@ -1,6 +1,6 @@
 """LoRA: low-rank matrices added to frozen linear layers (Hu et al. 2021); the only method that makes an adapter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lorb_adapters.base.loader import Base
-from lorb_adapters.encoder.projections import Linear, Projection, module_paths
+from lorb_adapters.encoder.projections import Linear, Projection, lora_matrices, projection_number
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, adapted_modules, initial_weights
 from lorb_adapters.model import RescoringModel
@@ -60,21 +60,19 @@ class _LoraHooks(LayerHooks):
     """Adds scaling * B A x to each projection. Query, key and value of a layer share x and its dropout mask."""
 
     def __init__(self, weights: AdapterWeights, dropout: Dropout | None) -> None:
-        self._lora: Mapping[str, tuple[Tensor, Tensor]] = weights.lora
-        self._scaling = weights.config.scaling
-        self._dropout = dropout
+        self._weights, self._dropout = weights, dropout
 
     def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
         """Returns x W^T + bias + scaling * B A dropout(x), [tokens, outputs]; x: [tokens, inputs]."""
-        paths = enumerate(module_paths(layer, projection))
-        adapted = [(part, *self._lora[path]) for part, path in paths if path in self._lora]
+        adapted = lora_matrices(self._weights, projection_number(layer, projection))
         if not adapted:
             return functional.linear(x, linear.weight, linear.bias)
         a = torch.cat([a for _, a, _ in adapted]).to(x.dtype)  # [modules * rank, inputs]
         b = torch.stack([b for _, _, b in adapted]).to(x.dtype)  # [modules, outputs of a module, rank]
         mask = None if self._dropout is None else self._dropout.mask(x)
         parts = tuple(part for part, _, _ in adapted)
-        out: Tensor = _LoraProduct.apply(x, linear.weight, linear.bias, a, b, parts, self._scaling, mask)  # type: ignore[no-untyped-call]
+        scaling = self._weights.config.scaling
+        out: Tensor = _LoraProduct.apply(x, linear.weight, linear.bias, a, b, parts, scaling, mask)  # type: ignore[no-untyped-call]
         return out
 
 
