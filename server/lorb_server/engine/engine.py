@@ -179,7 +179,7 @@ class Engine:
     def _next_work(self, *, wait: bool) -> _Task | Batch | _Stop | None:
         """The next task or batch. If there is none, waits for one with `wait`, and returns None without it."""
         with self._wake:
-            while not self._is_closing or not wait:
+            while not self._is_closing:
                 if self._tasks:
                     return self._tasks.popleft()
                 batch = self._scheduler.take(self._clock())
@@ -188,7 +188,7 @@ class Engine:
                 if not wait:
                     return None
                 self._wake.wait()
-            return _Stop.STOP
+            return _Stop.STOP if wait else None  # a running batch is collected first
 
     def _launch(self, batch: Batch) -> None:
         self._in_progress += [entry.future for entry in batch.too_late + batch.entries]

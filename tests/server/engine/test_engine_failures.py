@@ -1,6 +1,7 @@
 """lorb_server.engine.engine: passes that raise, lack of memory, and the end of the model thread."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -98,6 +99,32 @@ def test_an_error_outside_a_pass_ends_the_thread():
         with pytest.raises(ModelFailed):
             await waiting
         await engine.died.wait()
+
+    run(test)
+
+
+class SlowDevice(threading.Event):
+    """A device that is still busy whenever the engine looks, and finishes a batch when the engine waits for it."""
+
+    def is_set(self):
+        return False
+
+
+def test_closing_fails_waiting_lists_while_a_device_is_busy():
+    """On a device that computes in the background, closing scores the launched batches and fails the other lists."""
+
+    async def test(engine, model, metrics):
+        model.device = SlowDevice()
+        lists = [engine.submit(entry(*[row(i, i)] * 25)) for i in range(1, 7)]
+        while len(model.launches) < 2:
+            await asyncio.sleep(0.001)
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        model.device.set()
+        await closing
+        outcomes = await asyncio.gather(*lists, return_exceptions=True)
+        failed = [isinstance(outcome, ModelFailed) for outcome in outcomes]
+        assert failed == [False, False, False, False, True, True]  # two lists fit in a batch
 
     run(test)
 
