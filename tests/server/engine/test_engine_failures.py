@@ -115,7 +115,10 @@ def test_closing_fails_waiting_lists_while_a_device_is_busy():
 
     async def test(engine, model, metrics):
         model.device = SlowDevice()
+        all_waiting = threading.Event()
+        engine.run_on_model_thread(all_waiting.wait)
         lists = [engine.submit(entry(*[row(i, i)] * 25)) for i in range(1, 7)]
+        all_waiting.set()
         while len(model.launches) < 2:
             await asyncio.sleep(0.001)
         closing = asyncio.create_task(engine.close())
