@@ -15,7 +15,8 @@ from lorb_adapters.store.layout import INDEX, aliases_path, version_path
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.store.version_files import render_version
-from support.adapters.publications import make_publication, random_weights
+from support.adapters.publications import make_publication
+from support.adapters.random_adapters import random_adapter
 from support.servers.serving import running_server
 
 NUM_ADAPTERS = 300
@@ -29,7 +30,7 @@ def store(publishing_base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("large-store")
     first = make_publication(publishing_base, golden_lists=())
     for number in range(NUM_ADAPTERS):
-        weights = random_weights(publishing_base, number, rank=1)
+        weights = random_adapter(publishing_base, number, rank=1)
         write_domain(folder, replace(first, domain=f"domain-{number:03}", weights=weights))
     (folder / INDEX).write_bytes(canonical_json({"schema_version": 1, "generation": 1}))
     return Store(str(folder))
@@ -60,7 +61,7 @@ def true_scores(store, base, names):
 
 def test_every_adapter_is_served_from_a_device_that_holds_few(store, tiny_bert, publishing_base):
     """Every call gets its own adapter's scores in any order of calls, and the memory of the device stays bounded."""
-    adapter_bytes = random_weights(publishing_base, rank=1).served_bytes
+    adapter_bytes = random_adapter(publishing_base, rank=1).served_bytes
     names = [f"domain-{number:03}" for number in range(NUM_ADAPTERS)]
     calls = names + names[::3]
     random.Random(7).shuffle(calls)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from lorb_adapters.store.adapter import weights_digest
-from support.adapters.publications import random_weights
+from support.adapters.random_adapters import random_adapter
 
 
 @pytest.fixture(scope="module")
 def weights(store_base):
     """Weights that fit the tiny base."""
-    return random_weights(store_base)
+    return random_adapter(store_base)
 
 
 def test_equal_weights_have_equal_digests(store_base, weights):
@@ -22,7 +22,7 @@ def test_equal_weights_have_equal_digests(store_base, weights):
         weights,
         lora={path: (a.T.contiguous().T, b.T.contiguous().T) for path, (a, b) in weights.lora.items()},
     )
-    assert weights_digest(random_weights(store_base)) == weights_digest(weights)
+    assert weights_digest(random_adapter(store_base)) == weights_digest(weights)
     assert weights_digest(reordered) == weights_digest(weights)
     assert weights_digest(strided) == weights_digest(weights)
 

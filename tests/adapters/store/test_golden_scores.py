@@ -12,12 +12,13 @@ from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.golden_scores import check_golden_scores
 from lorb_adapters.store.verified_loading import load_adapter
-from support.adapters.publications import golden_list, make_publication, random_weights
+from support.adapters.publications import golden_list, make_publication
+from support.adapters.random_adapters import random_adapter
 
 
 def test_other_weights_with_correct_digests_are_refused(store, store_base, publication):
     """Weights with correct digests but other scores than the trainer's are refused; the list is named."""
-    forged = replace(publication, weights=random_weights(store_base, seed=9))
+    forged = replace(publication, weights=random_adapter(store_base, seed=9))
     version = store.publish(forged, set_stable=True)
     adapter = load_adapter(store, "voice", version, store_base)
     with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\] \('utterance-1'\): hypothesis 0 scores"):
@@ -64,7 +65,7 @@ def test_in_bfloat16_only_the_order_is_checked(store, version, publication, stor
 
 def test_a_golden_list_may_lack_first_pass_scores(store, store_base):
     """A golden list of a recogniser without scores passes."""
-    weights = random_weights(store_base)
+    weights = random_adapter(store_base)
     nbest = NBest((Hypothesis("the cat"), Hypothesis("")), id="unscored")
     golden = golden_list(store_base, weights, nbest)
     version = store.publish(make_publication(store_base, weights=weights, golden_lists=(golden,)), set_stable=True)

@@ -13,8 +13,9 @@ from lorb.errors import UnknownDomain, UnknownVersion
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
 from lorb_adapters.store.store import Store
-from support.adapters.publications import NORMALIZATION, make_publication, publish, random_weights
+from support.adapters.publications import NORMALIZATION, make_publication, publish
 from support.adapters.publisher import publish_often
+from support.adapters.random_adapters import random_adapter
 
 _NUM_VERSIONS = 10
 FILES = {
@@ -64,7 +65,7 @@ def test_the_manifest_describes_the_publication(store, publication):
 @pytest.mark.parametrize("has_pooler", [False, True])
 def test_peft_loads_a_version_folder(store, store_base, tiny_bert, has_pooler):
     """The library peft loads a version's folder, and its model computes the same score as ours."""
-    weights = random_weights(store_base)
+    weights = random_adapter(store_base)
     version = store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)
     encoder = BertModel.from_pretrained(tiny_bert, add_pooling_layer=has_pooler)
     folder = Path(store.url) / "voice" / "versions" / version

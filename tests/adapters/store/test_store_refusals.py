@@ -9,7 +9,8 @@ import pytest
 
 from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable
 from lorb_adapters.store.store import Store
-from support.adapters.publications import make_publication, publish, random_weights
+from support.adapters.publications import make_publication, publish
+from support.adapters.random_adapters import random_adapter
 
 
 @pytest.mark.parametrize("name", ["../../etc", "..", ".", "", "a/b", "Voice", "-x", "voice@stable", "a" * 65])
@@ -43,7 +44,7 @@ def test_reserved_domains_cannot_be_published(store, publication, domain):
 
 def test_only_finite_weights_are_published(store, store_base):
     """Weights with NaN are refused, and no store is created."""
-    weights = random_weights(store_base)
+    weights = random_adapter(store_base)
     next(iter(weights.lora.values()))[1][0, 0] = float("nan")
     with pytest.raises(InvalidAdapter, match=r"lora_B\.weight holds values that are not finite"):
         store.publish(make_publication(store_base, weights=weights, golden_lists=()), set_stable=True)

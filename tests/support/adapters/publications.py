@@ -2,19 +2,16 @@
 
 from typing import Any
 
-import torch
-
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.base.loader import Base
-from lorb_adapters.lora.config import LoraConfig
-from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import AdapterWeights, linear_modules
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication
 from lorb_adapters.store.manifest import GoldenList
 from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
+from support.adapters.random_adapters import random_adapter
 
 RANKING = Ranking(0.5, 0.8, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
 NORMALIZATION = TextNormalization(lowercase=True)
@@ -29,24 +26,6 @@ GOLDEN_NBEST = NBest(
 )
 
 
-def random_weights(
-    base: Base, seed: int = 0, *, rank: int = 4, alpha: float = 8.0, head_kind: str = "sum"
-) -> AdapterWeights:
-    """An adapter for `base` that changes its scores; the same seed gives the same weights."""
-    generator = torch.Generator().manual_seed(seed)
-    config = LoraConfig(rank=rank, alpha=alpha)
-    lora = {
-        path: (
-            0.1 * torch.randn(rank, linear.in_features, generator=generator),
-            0.1 * torch.randn(linear.out_features, rank, generator=generator),
-        )
-        for path, linear in linear_modules(base.encoder, config.target_modules).items()
-    }
-    weight = torch.randn(base.hidden_size, generator=generator)
-    bias = torch.randn((), generator=generator)
-    return AdapterWeights(config, lora, HeadWeights(head_kind, weight, bias))
-
-
 def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST) -> GoldenList:
     """`nbest` with the scores that `weights` give it on `base`, as a trainer stores them."""
     texts = [hypothesis.transcript for hypothesis in nbest.distinct()]
@@ -57,7 +36,7 @@ def golden_list(base: Base, weights: AdapterWeights, nbest: NBest = GOLDEN_NBEST
 
 def make_publication(base: Base, domain: str = "voice", seed: int = 0, **changes: Any) -> Publication:
     """A publication of random weights; `changes` replace its fields."""
-    weights = changes.pop("weights", None) or random_weights(base, seed)
+    weights = changes.pop("weights", None) or random_adapter(base, seed, std=0.1, head_std=1.0)
     fields: dict[str, Any] = {
         "domain": domain,
         "weights": weights,

@@ -2,7 +2,7 @@
 
 import torch
 
-from lorb_adapters.lora.config import LoraConfig
+from lorb_adapters.lora.config import ALL_LINEAR, LoraConfig
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, base_only_weights, linear_modules
 
@@ -11,19 +11,24 @@ HIDDEN, INNER = 32, 64  # sizes of the tiny BERT
 SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)] * 2
 
 
-def random_adapter(base, seed: int, kind: str = "sum", targets=("query", "key", "value", "dense"), rank: int = 4):
-    """Returns an adapter whose matrices are all random; the same seed gives the same weights."""
+def random_adapter(
+    base, seed: int = 0, kind: str = "sum", targets=ALL_LINEAR, rank: int = 4, *, std=0.2, head_std=0.1
+) -> AdapterWeights:
+    """Returns an adapter whose matrices are all random; the same seed gives the same weights.
+
+    std, head_std: standard deviations of A and B, and of the head's weight.
+    """
     generator = torch.Generator().manual_seed(seed)
     config = LoraConfig(rank=rank, alpha=2.0 * rank, target_modules=targets)
     lora = {
         path: (
-            torch.randn(rank, linear.in_features, generator=generator) * 0.2,
-            torch.randn(linear.out_features, rank, generator=generator) * 0.2,
+            torch.randn(rank, linear.in_features, generator=generator) * std,
+            torch.randn(linear.out_features, rank, generator=generator) * std,
         )
         for path, linear in linear_modules(base.encoder, targets).items()
     }
     head = HeadWeights(
-        kind, torch.randn(base.hidden_size, generator=generator) * 0.1, torch.randn((), generator=generator)
+        kind, torch.randn(base.hidden_size, generator=generator) * head_std, torch.randn((), generator=generator)
     )
     return AdapterWeights(config, lora, head)
 

@@ -16,7 +16,7 @@ from lorb_adapters.training.data.encoded_lists import encode_lists
 from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.loop import train
 from lorb_adapters.training.methods import make_method
-from support.adapters.publications import random_weights
+from support.adapters.random_adapters import random_adapter
 
 
 def config_of(method, **changes):
@@ -70,7 +70,7 @@ def test_an_untrained_method_scores_as_the_base(base, method, tiny_bert):
     generator = torch.Generator().manual_seed(0)
     start["head.weight"] = torch.randn(32, generator=generator)
     model = RescoringModel(load_base(str(tiny_bert)))
-    weights = random_weights(model.base)
+    weights = random_adapter(model.base)
     head = type(weights.head)("sum", start["head.weight"], start["head.bias"])
     plain = type(weights)(weights.config, {}, head)
     for each, scores in zip(lists, created.scores(start, lists), strict=True):
@@ -160,7 +160,7 @@ def test_a_written_base_computes_the_trained_function(base, tmp_path):
     assert again.fingerprint != base.fingerprint
     assert again.head is not None
     model = RescoringModel(again)
-    plain = type(random_weights(again))(LoraConfig(), {}, again.head)
+    plain = type(random_adapter(again))(LoraConfig(), {}, again.head)
     for each, scores in zip(lists[40:44], trained.dev_scores, strict=True):
         rows = again.text_encoder.encode(
             [h.transcript for h in each.distinct], "", TextNormalization(), uses_context=False

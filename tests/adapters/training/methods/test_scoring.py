@@ -8,7 +8,7 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.data.encoded_lists import encode_lists
 from lorb_adapters.training.methods.scoring import score_lists
-from support.adapters.publications import random_weights
+from support.adapters.random_adapters import random_adapter
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_each_list_gets_its_own_scores(base):
         for i in range(7)
     ]
     lists = encode_lists(nbests, base.text_encoder, TextNormalization(), uses_context=False, uses_references=True)
-    model, weights = RescoringModel(base), random_weights(base, head_kind="sum")
+    model, weights = RescoringModel(base), random_adapter(base, kind="sum")
     together = list(score_lists(model, weights, lists))
     assert [len(scores) for scores in together] == [len(each.rows) for each in lists]
     for scores, each in zip(together, lists, strict=True):

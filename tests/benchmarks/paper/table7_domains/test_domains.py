@@ -10,7 +10,8 @@ from study.table7_domains.peers import MAX_TOKENS, Adapters, DomainRows, FullMod
 from study.table7_domains.process_memory import Resident
 from study.table7_domains.published_models import altered, domain_name, publish_all
 from study.table7_domains.stopwatch import Stopwatch
-from support.adapters.publications import make_publication, random_weights
+from support.adapters.publications import make_publication
+from support.adapters.random_adapters import random_adapter
 
 SMAPS = """55d0c000-7ffd1000 ---p 00000000 00:00 0    [rollup]
 Rss:                1000 kB
@@ -85,7 +86,7 @@ def test_full_models_stand_in_for_more_domains_than_there_are_on_disk(published,
 
 def test_altered_weights_are_near_and_of_the_same_shape(tiny_bert):
     """Noise depends on the seed; A does not change."""
-    weights = random_weights(load_base(str(tiny_bert)))
+    weights = random_adapter(load_base(str(tiny_bert)))
     one, again, other = altered(weights, 1), altered(weights, 1), altered(weights, 2)
     for site, (a, b) in weights.lora.items():
         assert torch.equal(one.lora[site][0], a)
