@@ -21,7 +21,7 @@ def atomic_file(path: Path, field: str, *, sync: bool = False) -> Iterator[Binar
     Args:
         path: its folder must exist.
         field: the option that named `path`, for the error.
-        sync: whether the new content is on the disk, not only in the system's cache, at the end.
+        sync: whether to wait at the end until the new content is on the disk, not only in the system's cache.
 
     Raises InvalidInput naming `path` if the system refuses to write.
     """

@@ -16,11 +16,11 @@ _Json = Any  # a result of json.loads
 
 _SHA256 = "^[0-9a-f]{64}$"
 
-# JSON has no infinity, but 1e999 parses as one.
+# JSON has no infinity, but the number 1e999 parses as infinity.
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Count = Annotated[int, Meta(ge=0)]
-Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # `$` also matches before a final line feed
+Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # `$` alone allows a final line feed
 
 # Replacements for the expected type in msgspec's messages. The first key that a message contains applies.
 _EXPECTED = {
@@ -102,7 +102,7 @@ def from_json(value: object, kind: type[_T], place: str, error: type[LorbError],
         inner_path, complaint = _explain(value, kind, problem)
         full_path = f"{path}{inner_path}".removeprefix(".")
         raise error(f"{place}: {full_path or 'the top level'} {complaint}", field=full_path) from problem
-    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair in a value that must not be a string
+    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair where `kind` allows no string
         raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
 
 
@@ -116,13 +116,16 @@ def canonical_json(value: object) -> bytes:
 
 
 def to_json(value: object) -> dict[str, Any]:
-    """The fields of a struct or dataclass as parsed JSON: dictionaries, lists, strings and numbers."""
+    """Returns the fields of a struct or dataclass as parsed JSON: dictionaries, lists, strings and numbers."""
     fields: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(value, enc_hook=_to_builtin)))
     return fields
 
 
 def flattened_json(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yields the path, such as "history[2].time", and the value of everything but objects and lists of objects."""
+    """Yields a pair (path, value) for every value that is neither an object nor a list with an object in it.
+
+    A path is, for example, "history[2].time". `path`: the path of `value` itself.
+    """
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from flattened_json(inner, f"{path}.{key}" if path else key)
@@ -151,8 +154,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tuple[str, str]:
-    """The path of the refused value and what is wrong with it, from msgspec's "Expected ... - at `$.a[0].b`"."""
-    post_init_error = str(problem.__cause__ or "")  # it may quote any text of the file
+    """Returns the path of the refused value, and what is wrong with the value.
+
+    Reads both from msgspec's message, such as "Expected `int`, got `str` - at `$.a[0].b`".
+    """
+    post_init_error = str(problem.__cause__ or "")  # may quote any text of the file, also " - at `$"
     message, _, steps = str(problem).removeprefix(post_init_error).partition(" - at `$")
     path, refused = _resolve(value, kind, problem, steps)
     if post_init_error:
@@ -169,7 +175,10 @@ def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tupl
 
 
 def _resolve(root: _Json, kind: type, problem: msgspec.ValidationError, steps: str) -> tuple[str, _Json]:
-    """The path of the refused value, and the value. `steps` is msgspec's path, with [...] for the keys of mappings."""
+    """Returns the path of the refused value, and the value.
+
+    steps: msgspec's path, which has "[...]" in place of a key of a mapping.
+    """
     path, value = "", root
     keys: list[str | int] = []
     for name, index in _STEP.findall(steps):
@@ -189,7 +198,7 @@ def _refused_key(
     kind: type,
     problem: msgspec.ValidationError,
 ) -> str:
-    """The first key of the mapping at `path` whose value is refused.
+    """Returns the first key of the mapping at `path` whose value is refused.
 
     Bisects the keys, because a hostile file may have millions of them.
     """
@@ -206,7 +215,7 @@ def _refused_key(
 
 
 def _replaced(value: _Json, path: list[str | int], part: _Json) -> _Json:
-    """A copy of `value` with `part` at `path`."""
+    """Returns a copy of `value` with `part` at `path`."""
     if not path:
         return part
     changed = value.copy()

@@ -21,9 +21,9 @@ class ScoresFuture:
     """The scores of a launched batch, which the device may still be computing.
 
     Attributes:
-        scores: [rows] fp32 in host memory, in the batch's own order; valid once `done`.
-        order: [rows], for each row of the batch its index among the caller's rows.
-        done: the event that the device records when `scores` are complete; None if they already are.
+        scores: the score of each row, [rows] fp32 in host memory, in the batch's own order; valid after `done`.
+        order: for each row of the batch, its index among the caller's rows, [rows].
+        done: the event that the device records when `scores` are complete; None if they were complete at once.
     """
 
     scores: Tensor
@@ -32,7 +32,10 @@ class ScoresFuture:
 
     @classmethod
     def fetch(cls, scores: Tensor, order: np.ndarray) -> "ScoresFuture":
-        """Starts the copy of scores, [rows] in the batch's order, from their device to the host."""
+        """Starts to copy `scores`, [rows] in the batch's order, from their device to host memory.
+
+        order: as in the attributes.
+        """
         if not scores.is_cuda:
             return cls(scores, order, None)
         on_host = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=True)
@@ -63,9 +66,9 @@ class RescoringModel:
     """Scores batches of packed rows. Not thread-safe: one thread owns it. The base's weights must not change.
 
     Attributes:
-        base: the base that it scores with.
+        base: the base that computes the scores.
         encoder: the base's encoder for packed rows.
-        launch_graph: tried first for every batch; None without CUDA graphs.
+        launch_graph: launches a batch as a CUDA graph; tried first for every batch. None without CUDA graphs.
     """
 
     def __init__(self, base: Base) -> None:
@@ -81,7 +84,9 @@ class RescoringModel:
     ) -> Tensor:
         """Scores rows of any mix of adapters in one batch.
 
-        rows: in any order; row_adapters: for each row an index into `adapters`, which lie on the base's device.
+        rows: the tokens of each hypothesis, in any order. adapters: on the base's device.
+        row_adapters: for each row, the index of its adapter in `adapters`.
+
         Returns rescoring scores, [rows] fp32 on the CPU, in the order of `rows`; natural log, higher is better.
         """
         return self.launch(rows, adapters, row_adapters).collect()
@@ -95,7 +100,7 @@ class RescoringModel:
     ) -> ScoresFuture:
         """Starts scoring; takes the arguments of `score`.
 
-        On CUDA it returns before the device is done. Batches run in launch order.
+        On CUDA it returns before the device has computed the scores. Batches run in launch order.
         """
         future = self.launch_graph(rows, adapters, row_adapters) if self.launch_graph is not None else None
         return future if future is not None else self._launch_eagerly(rows, adapters, row_adapters)

@@ -33,12 +33,12 @@ class HeapTrimmer:
     """
 
     def __init__(self, max_growth_bytes: int = _ONE_GIB) -> None:
-        """max_growth_bytes: growth of the resident memory, in use or freed, since the last trim."""
+        """max_growth_bytes: the limit for the growth of the resident memory, in use or freed, since the last trim."""
         self._max_growth_bytes = max_growth_bytes
         self._last_bytes = resident_bytes()
 
     def trim_if_grown(self) -> bool:
-        """Trims the heap if memory grew beyond the limit; returns whether it did. Call it between steps."""
+        """Trims the heap if memory grew beyond the limit; returns whether it trimmed. Call it between steps."""
         trim = _glibc("malloc_trim")
         if trim is None or resident_bytes() - self._last_bytes <= self._max_growth_bytes:
             return False

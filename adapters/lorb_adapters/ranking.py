@@ -3,7 +3,9 @@
 Trainer and server share these pure functions. Scores are natural log, higher is better.
 
 combined_i  = first_pass_i + weight * rescoring_i
-posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)        over the distinct texts
+posterior_i = exp(scale * combined_i) / sum_j exp(scale * combined_j)
+
+Here i and j run over the distinct texts that have a rescoring score.
 """
 
 import math
@@ -26,10 +28,11 @@ LogProbabilities = Annotated[tuple[Finite, ...], Meta(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class RankPrior:
-    """Replaces first-pass scores in lists that have none.
+    """Replaces the first-pass scores in lists that have none, and holds the ranking parameters for such lists.
 
     Attributes:
-        log_probabilities: natural log P(the hypothesis at this rank is the list's best), not rising with the rank.
+        log_probabilities: for each rank, the natural log of the probability that the list's best hypothesis has this
+            rank; not rising with the rank.
         weight: factor of the rescoring score, 0 or more, tuned on dev with these log probabilities.
         posterior_scale: factor of combined scores in the softmax, calibrated on dev with these log probabilities.
         switching_margin: the lead in combined score that another hypothesis needs to replace the first one.
@@ -41,7 +44,10 @@ class RankPrior:
     switching_margin: NonNegative = 0.0
 
     def scores(self, count: int) -> list[float]:
-        """Returns the log probabilities of the first `count` ranks; beyond the fitted ranks they fall as 1 / rank."""
+        """Returns the log probabilities of the first `count` ranks.
+
+        Beyond the fitted ranks the probability falls as 1 / rank.
+        """
         known = self.log_probabilities
         last, num_known = known[-1], len(known)
         beyond = [last - math.log((rank + 1) / num_known) for rank in range(num_known, count)]
@@ -57,7 +63,7 @@ class Ranking:
         posterior_scale: factor of combined scores in the softmax, above 0, calibrated on dev.
         switching_margin: the lead in combined score that another hypothesis needs to replace the first pass's best;
             0 or more.
-        rank_prior: for lists without first-pass scores.
+        rank_prior: the parameters for lists without first-pass scores.
     """
 
     weight: NonNegative
@@ -92,8 +98,9 @@ def rank(
 ) -> tuple[RankedHypothesis, ...]:
     """Ranks a list by its rescoring scores, best first.
 
-    distinct: `nbest.distinct()`; rescoring_scores and truncated: for the first k of them. The other texts follow in
-    first-pass order without scores. Copies of a text come right after it, with posterior 0.
+    distinct: `nbest.distinct()`. rescoring_scores, truncated: the score of each of the first k distinct texts, and
+    whether the text was cut. The other distinct texts follow in first-pass order without scores. Copies of a text come
+    right after it, with posterior 0 if the text has a posterior.
     """
     first_pass, weight, scale, margin = _terms(distinct, ranking, options)
     combined = [f + weight * r for f, r in zip(first_pass, rescoring_scores, strict=False)]
@@ -118,7 +125,7 @@ def rank_by_first_pass(nbest: NBest, options: RescoreOptions) -> tuple[RankedHyp
 
 
 def rank_single_text(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypothesis, ...]:
-    """Ranks a list with one distinct text, which needs no model: its posterior is 1, and it has no rescoring score."""
+    """Ranks a list with one distinct text without a model: the text's posterior is 1, its other scores are None."""
     [text] = nbest.distinct()
     ranked = _copies(nbest, text, (None, None, 1.0), truncated=False)
     return tuple(ranked[: options.top_n or None])
@@ -127,7 +134,8 @@ def rank_single_text(nbest: NBest, options: RescoreOptions) -> tuple[RankedHypot
 def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[int]:
     """Returns positions by combined score, highest first; ties keep their order.
 
-    combined: in first-pass order. The first pass's best stays first unless another leads it by more than the margin.
+    combined: the scores in first-pass order. Position 0 stays first unless the highest score exceeds its score by more
+    than `switching_margin`.
     """
     order = sorted(range(len(combined)), key=lambda i: -combined[i])
     if order and order[0] != 0 and combined[order[0]] - combined[0] <= switching_margin:
@@ -139,7 +147,8 @@ def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[
 def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]) -> list[int]:
     """Returns positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
 
-    The 32 likeliest are compared with each other; the rest follow. The combined score orders the rest and ties.
+    Only the 32 hypotheses with the highest combined scores are compared with each other; the others follow. The
+    combined score orders these others, and hypotheses with equal expected errors.
     """
     by_score = map_order(combined)
     likeliest = by_score[:MAX_MBR_HYPOTHESES]
@@ -151,7 +160,7 @@ def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors:
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Returns the probabilities of natural-log values; does not overflow for any finite values."""
+    """Returns exp(logit) divided by the sum of exp over all logits, for each logit; finite logits never overflow."""
     highest = max(logits)
     exponentials = [math.exp(logit - highest) for logit in logits]
     total = math.fsum(exponentials)
@@ -159,7 +168,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) -> list[float]:
-    """Returns the recogniser's scores, or the rank prior's if the list has none."""
+    """Returns the recogniser's scores, or the prior's log probabilities if the list has no scores."""
     known = [each.first_pass_score for each in distinct if each.first_pass_score is not None]
     return known or prior.scores(len(distinct))
 
@@ -167,7 +176,10 @@ def first_pass_scores(distinct: Sequence[DistinctHypothesis], prior: RankPrior) 
 def _terms(
     distinct: Sequence[DistinctHypothesis], ranking: Ranking, options: RescoreOptions
 ) -> tuple[list[float], float, float, float]:
-    """Returns first-pass scores, weight, posterior scale and switching margin; without scores, the rank prior's."""
+    """Returns first-pass scores, weight, posterior scale and switching margin.
+
+    For a list without scores they are the rank prior's. A weight in `options` replaces the tuned one.
+    """
     tuned = ranking.tuned(has_scores=distinct[0].first_pass_score is not None)
     weight = tuned.weight if options.rescoring_weight is None else options.rescoring_weight
     return first_pass_scores(distinct, ranking.rank_prior), weight, tuned.posterior_scale, tuned.switching_margin

@@ -78,10 +78,10 @@ class EncodedHypothesis:
     """The tokens of one hypothesis.
 
     Attributes:
-        token_ids: special tokens included, preceded by the context where the adapter uses one.
+        token_ids: the context where the adapter uses one, the hypothesis, and the special tokens around them.
         type_ids: the token type (segment) of each token.
-        scored_from: the hypothesis' first token. All tokens from it on are scored, the closing separator included,
-            so that an empty transcript has a score too.
+        scored_from: the position of the hypothesis' first token. This token and all later ones are scored, the closing
+            separator included, so that an empty transcript has a score too.
         truncated: whether the hypothesis was cut to fit the encoder.
     """
 
@@ -98,7 +98,7 @@ class EncodedHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """The special tokens around the segments, and the segments' token types, as the tokenizer writes them."""
+    """The special tokens before, between and after one or two texts, and the texts' token types."""
 
     before: tuple[int, ...]
     between: tuple[int, ...]
@@ -124,7 +124,7 @@ class TextEncoder:
         self._pair = self._template(pair=True)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the tokenizer and the limit, for a process that does not load the base."""
+        """Returns the tokenizer and `max_tokens`, for a process that does not load the base."""
         return {"tokenizer": self._tokenizer.to_str(), "max_tokens": self.max_tokens}
 
     @classmethod
@@ -134,7 +134,7 @@ class TextEncoder:
 
     @property
     def num_closing_tokens(self) -> int:
-        """The number of separators after a hypothesis without context. They are scored too."""
+        """The number of separators after a hypothesis without context. These separators are scored too."""
         return len(self._single.after)
 
     def token_id(self, token: str) -> int | None:
@@ -151,8 +151,8 @@ class TextEncoder:
     ) -> list[EncodedHypothesis]:
         """Encodes the hypotheses of one list, in order.
 
-        If they do not fit the encoder, the context loses its beginning first. Then all hypotheses are cut at the same
-        position.
+        If the context and the longest hypothesis do not fit the encoder together, the context loses its beginning
+        first. Then all hypotheses are cut at the same position.
         """
         texts = [normalization.apply(text) for text in transcripts]
         hypotheses = self._tokenize(texts)
@@ -164,7 +164,7 @@ class TextEncoder:
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
     ) -> list[tuple[EncodedHypothesis, tuple[int, ...]]]:
-        """Encodes each text without context; returns each text's tokens, and the word number of every token, from 0.
+        """Encodes each text without context. Returns the tokens of each text, and each token's word, counted from 0.
 
         White space in the normalised text separates words. Special tokens before the text have the number -1; the
         closing separator has the number of words.
@@ -176,7 +176,7 @@ class TextEncoder:
         ):
             [row] = self._assemble(self._single, (), [tuple(encoding.ids)])
             num_text_tokens = row.num_tokens - row.scored_from - len(self._single.after)
-            # a token's last character is in its word; its first may be the space before
+            # a token's last character is in its word; its first character may be the space before the word
             words = [text.count(" ", 0, max(0, end - 1)) for _, end in encoding.offsets[:num_text_tokens]]
             num_words = len(text.split())
             encoded.append((row, (*[-1] * row.scored_from, *words, *[num_words] * len(self._single.after))))

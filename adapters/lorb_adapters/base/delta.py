@@ -1,8 +1,8 @@
 """A base stored as its quantised difference from another base, four bits per weight: 5.7 MB for all layers of MiniLM.
 
 Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one bit per
-weight. The folder holds the difference; `load_base` adds it to the parent's weights in fp32. That takes one product and
-one sum per weight, which give the same result on every machine, so the sum's fingerprint can be checked.
+weight. The folder holds the difference; `load_base` adds it to the parent's weights in fp32. This takes one product and
+one sum per weight, which give the same result on every machine, so the result's fingerprint can be checked.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ _CONFIG, _TENSORS = "lorb_delta.json", "lorb_delta.safetensors"
 _SCHEMA_VERSIONS = range(1, 2)
 _GROUP_SIZE = 64  # weights, in storage order, that share a scale
 _MAX_LEVEL = 7  # levels run from -7 to 7
-# Candidates for the top level, as shares of a group's largest difference. Clipping can lower the group's total error.
+# Candidates for the difference that the top level (7) stands for, as shares of the group's largest difference. Clipping
+# can lower the group's total error.
 _CLIPPING_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 _LEVELS, _SCALES, _DIFFERENCE = ".levels", ".scales", ".difference"
 
@@ -33,9 +34,9 @@ class BaseDelta:
 
     Attributes:
         parent: the base that the difference is added to: a name, folder or hub id.
-        parent_fingerprint: of the parent, in hex.
-        fingerprint: of the sum, in hex.
-        tensors: by the weight's name. NAME.levels: uint8, two levels per byte, the first in the low half, each stored
+        parent_fingerprint: the parent's fingerprint, in hex.
+        fingerprint: the fingerprint of the base that the sum gives, in hex.
+        tensors: for the weight NAME: NAME.levels: uint8, two levels per byte, the first in the low half, each stored
             plus 8. NAME.scales: bfloat16, one per 64 levels. Instead of both, NAME.difference: fp32, for vectors and
             for sizes that 64 does not divide.
     """
@@ -47,7 +48,7 @@ class BaseDelta:
 
     @classmethod
     def read(cls, folder: Path) -> "BaseDelta | None":
-        """Returns the delta in a folder, or None if that holds a whole base. Raises BaseNotFound for broken files."""
+        """Returns the delta in a folder, or None if it holds a whole base. Raises BaseNotFound for broken files."""
         config = folder / _CONFIG
         if not config.is_file():
             return None
@@ -71,7 +72,7 @@ class BaseDelta:
 
     @torch.no_grad()
     def add_to(self, encoder: nn.Module) -> None:
-        """Adds the difference to the parent's fp32 weights in place. Raises BaseNotFound if it does not fit them."""
+        """Adds the difference to `encoder`, the parent in fp32, in place. Raises BaseNotFound if they do not match."""
         weights = encoder.state_dict()
         for name, kind in sorted(key.rsplit(".", 1) for key in self.tensors):
             if f".{kind}" == _SCALES:
@@ -79,7 +80,7 @@ class BaseDelta:
             difference = self._difference(name)
             if name not in weights or weights[name].numel() != difference.numel():
                 raise BaseNotFound(
-                    f"the base's delta has {difference.numel()} values for {name}, which do not fit its parent "
+                    f"the base's delta has {difference.numel()} values for {name}, which do not fit the parent "
                     f"{self.parent!r}",
                     field="base",
                 )
@@ -100,13 +101,13 @@ class _Config(Struct):
 def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
     """Returns the tensors of a BaseDelta: `changed` minus `parent`, quantised; equal weights are left out.
 
-    Raises InvalidInput if the two differ in the names or shapes of their weights.
+    Raises InvalidInput if the two encoders differ in the names or shapes of their weights.
     """
     before, after = parent.state_dict(), changed.state_dict()
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (before, after)]
     if shapes[0] != shapes[1]:
         raise InvalidInput(
-            "the two bases differ in architecture: name the base that this one was trained from", field="of"
+            "the two bases differ in architecture: name the base that the changed base was trained from", field="of"
         )
     tensors = {}
     for name, tensor in after.items():
@@ -121,7 +122,11 @@ def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
 
 
 def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns levels, [32 n] uint8, and scales of least squared error, [n] bfloat16, of [64 n] fp32 values."""
+    """Quantises `values`, [64 n] fp32.
+
+    Returns the levels, [32 n] uint8 with two per byte, and the scales, [n] bfloat16, chosen for the least squared
+    error.
+    """
     groups = values.view(-1, _GROUP_SIZE)
     largest = groups.abs().amax(1, keepdim=True)
     best = torch.full_like(largest, torch.inf)
@@ -138,6 +143,9 @@ def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dequantize(levels: Tensor, scales: Tensor) -> Tensor:
-    """Returns the values, [64 n] fp32, of levels, [32 n] uint8, and scales, [n] bfloat16."""
+    """Undoes `quantize` up to rounding: returns the values, [64 n] fp32.
+
+    levels: [32 n] uint8 with two per byte. scales: [n] bfloat16.
+    """
     nibbles = torch.stack([levels & 15, levels >> 4], 1).float() - 8
     return (nibbles.view(-1, _GROUP_SIZE) * scales.float().unsqueeze(1)).flatten()

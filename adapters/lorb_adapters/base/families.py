@@ -19,9 +19,9 @@ class Family:
     """A family of encoders, as transformers implements it.
 
     Attributes:
-        model_type: its name in `config.json`.
+        model_type: the family's name in `config.json`.
         positions_follow_padding: whether position ids count from pad_token_id + 1 instead of 0.
-        has_pooler_option: whether its class takes `add_pooling_layer`; a class without this option has no pooler.
+        has_pooler_option: whether the encoder's class takes `add_pooling_layer`; a class that does not has no pooler.
     """
 
     model_type: str
@@ -29,7 +29,7 @@ class Family:
     has_pooler_option: bool = True
 
     def first_position(self, config: PretrainedConfig) -> int:
-        """The position id of a row's first token."""
+        """Returns the position id of a row's first token."""
         return config.pad_token_id + 1 if self.positions_follow_padding else 0
 
     @property

@@ -1,4 +1,4 @@
-"""The fingerprint of a base, which ties adapters to it: a digest of everything that changes its output."""
+"""The fingerprint of a base, which ties adapters to it: a digest of everything that changes the base's output."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_h
 
 
 def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
-    """Returns the sha256, in hex, of an fp32 encoder on the CPU and its tokenizer's JSON."""
+    """Returns the sha256, in hex, of an fp32 encoder on the CPU, its settings and its tokenizer's JSON."""
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -20,7 +20,7 @@ from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
 from lorb_adapters.lora.head import HEAD_KINDS, HeadWeights
 from lorb_adapters.text import TextEncoder
 
-# The base's score head, beside the encoder's files: `{"kind": ...}`, and the tensors `weight` and `bias`.
+# The base's score head, beside the encoder's files: `{"kind": KIND}`, and the tensors `weight` and `bias`.
 HEAD_CONFIG_FILE, HEAD_TENSORS_FILE = "lorb_head.json", "lorb_head.safetensors"
 
 
@@ -32,10 +32,10 @@ class Base:
         name: the name, folder or hub id that was asked for.
         fingerprint: sha256 of weights, tokenizer and configuration, in hex; the same for every device and dtype.
         encoder: transformers' module, in evaluation mode, without gradients.
-        text_encoder: its tokenizer.
-        hidden_size: of the encoder's last layer.
+        text_encoder: turns transcripts into tokens with the base's tokenizer.
+        hidden_size: the size of the last layer's hidden states.
         first_position: the position id of a row's first token.
-        device, dtype: of the weights.
+        device, dtype: the device and dtype of the weights.
         head: the base's own score head, or None where it has none.
     """
 
@@ -64,7 +64,7 @@ class _Files:
 
 
 def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """Loads a base from a folder, by one of LoRB's names ("minilm", "rescore-minilm"), or from a hub by its id.
+    """Loads a base from a folder, by one of LoRB's names ("minilm", "rescore-minilm"), or from a model hub by its id.
 
     Raises BaseNotFound if files are missing or are not the pinned ones, or if LoRB does not serve the model.
     """
@@ -84,7 +84,7 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
 
 
 def _read(name: str) -> tuple[_Files, str]:
-    """Returns a base's content and its fingerprint, which a delta must match. Hashes all weights once."""
+    """Returns a base's content and fingerprint. A delta states the fingerprint, which must then match."""
     files, delta = _read_unverified(name)
     fingerprint = files.fingerprint()
     if delta is not None and fingerprint != delta.fingerprint:
@@ -117,7 +117,8 @@ def _check_parent(name: str, delta: BaseDelta) -> None:
     if fingerprint != delta.parent_fingerprint:
         raise BaseNotFound(
             f"base {name!r} is a difference from {delta.parent!r} with fingerprint {delta.parent_fingerprint[:12]}, "
-            f"but {delta.parent!r} has {fingerprint[:12]}: restore that parent, or write the base again from this one",
+            f"but {delta.parent!r} has {fingerprint[:12]}: restore the old {delta.parent!r}, or write the base again "
+            "from the new one",
             field="base",
         )
 

@@ -1,7 +1,7 @@
 """Truncates a base to its lowest layers.
 
-Of the ways to drop layers of a trained BERT, dropping the top ones costs the least accuracy: they are the most specific
-to pretraining (Sajjad et al., arXiv 2004.03844).
+Of the ways to drop layers of a trained BERT, dropping the top layers costs the least accuracy: the top layers are the
+most specific to pretraining (Sajjad et al., arXiv 2004.03844).
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ _LAYERS = "encoder.layer"
 
 
 def truncate_base(base: Base, num_layers: int) -> Base:
-    """Removes the layers above the lowest `num_layers` from `base`'s encoder; returns it with its new fingerprint.
+    """Removes all but the lowest `num_layers` from `base`'s encoder; returns the base with its new fingerprint.
 
     Raises InvalidInput if the base has fewer layers, or `num_layers` is below 1.
     """

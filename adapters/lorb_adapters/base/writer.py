@@ -34,7 +34,7 @@ def check_is_unused(folder: Path) -> None:
 
 
 def check_can_be_created(folder: Path, field: str) -> None:
-    """Raises InvalidInput if `folder` cannot be created, or written to if it exists."""
+    """Raises InvalidInput if `folder` cannot be created or, where it exists, cannot be written to."""
     ancestor = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
         raise InvalidInput(f"{field} {folder} cannot be created: {ancestor} is not a writable folder", field=field)
@@ -46,7 +46,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     Raises InvalidInput if `folder` exists and is not empty, or if the system refuses to write.
     """
-    from safetensors import SafetensorError  # raised by its writer for a full disk
+    from safetensors import SafetensorError  # safetensors raises it if the disk is full
 
     check_is_unused(folder)
     partial = folder.with_name(f".{folder.name}.partial")

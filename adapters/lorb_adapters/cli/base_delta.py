@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"wrote {args.output_base}: {size:,} bytes; "
         f"rounding error: {rounding_error:.1%} of the norm of the difference from {args.of}"
     )
-    print("adapters trained on the original base do not fit the rounded one: train them on the rounded one")
+    print("adapters trained on the original base do not fit the rounded base: train them on the rounded base")
     return 0
 
 
 def _delta(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
-    """The delta, and the norm of its rounding error relative to the norm of the difference."""
+    """Returns the delta, and the norm of its rounding error relative to the norm of the difference."""
     import torch
     from transformers.modeling_utils import PreTrainedModel
 
@@ -71,7 +71,7 @@ def _delta(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
 
 
 def _portable_name(name: str) -> str:
-    """A base's name that is valid in every working folder: an absolute path for a folder."""
+    """Returns a base's name that is valid in every working folder: an absolute path for a folder."""
     from lorb_adapters.base.named import base_source
 
     is_folder = base_source(name) == name and Path(name).is_dir()
@@ -92,13 +92,13 @@ def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     result = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Writes a base as its difference from the base it was trained from, with four bits per weight. The "
-        "result is a folder for --base; the other base must still be loadable.",
+        description="Writes a base as its difference from the base it was trained from, with four bits per weight. "
+        "The result is a folder for --base. Loading it also needs the base that it was trained from.",
     )
     add_common_arguments(result)
     result.add_argument("folder", type=Path, help="the base, as lorb-build-base or --method full wrote it")
     result.add_argument(
-        "--of", required=True, metavar="BASE", help="the base it was trained from, as --base takes it: a name or folder"
+        "--of", required=True, metavar="BASE", help="the base that it was trained from: a name or folder, as for --base"
     )
     result.add_argument("--output-base", type=Path, required=True, metavar="DIR", help="the new folder to write")
     return result

@@ -20,9 +20,10 @@ _STD_OF_SUM_HEAD = 0.1
 
 
 def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> float:
-    """Returns the largest |graph - eager| / |eager| of any bucket, norms over a batch's scores; infinity for NaN.
+    """Returns the largest |graph - eager| / |eager| of all buckets; infinity if a score is NaN.
 
-    Each batch has random rows, and adapters and heads of several kinds. The model must not use the graphs yet.
+    The norms are over the scores of one batch. Each batch has random rows, and adapters and heads of several kinds.
+    The model must not use the graphs yet.
     Rounding in bfloat16 gives a few hundredths; mixed-up rows or a missing adapter give a few tenths.
     """
     generator = torch.Generator().manual_seed(0)

@@ -22,9 +22,9 @@ class GraphBucket:
     """The size of the batches that one graph serves.
 
     Attributes:
-        tokens: computed by every replay, padding included.
+        tokens: the number of tokens that every replay computes, padding included.
         rows: the largest number of rows.
-        max_row_tokens: the longest row.
+        max_row_tokens: the largest number of tokens of a row.
     """
 
     tokens: int
@@ -37,7 +37,7 @@ class GraphBucket:
         return -(-self.tokens // self.max_row_tokens)
 
     def fits(self, tokens: int, rows: int, longest: int) -> bool:
-        """Returns whether a batch fits; longest: tokens of its longest row."""
+        """Returns whether a batch fits; longest: the number of tokens of the longest row."""
         return tokens <= self.tokens and rows <= self.rows and longest <= self.max_row_tokens
 
 

@@ -1,4 +1,4 @@
-"""The static inputs of a CUDA graph: all that it reads about a batch's rows, filled by one copy to the device."""
+"""The static inputs of a CUDA graph: what the graph reads about a batch's rows, filled by one copy to the device."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -24,20 +24,20 @@ class StaticInputs:
     Attributes:
         bucket: the size of the batches.
         buffer: all parts, one after the other.
-        token_ids, type_ids, position_ids: [tokens]
+        token_ids, type_ids, position_ids: the id, token type and position id of each token, each [tokens].
         token_slots: [tokens], the first slot of the token's adapter.
-        head_positions: [tokens], the index in the flattened [tokens, slots] of the token's score by its own head.
-        scored_rows: [tokens], the row that the token's score counts for; `bucket.rows` if none.
+        head_positions: [tokens], the index of the token's score by its own head; scores are [tokens, slots], flattened.
+        scored_rows: [tokens], the row that the token's score counts for; `bucket.rows` if the score counts for no row.
         offsets: [rows + padding rows + 1], the first token of each row, and the end; empty rows are at the end.
         starts: [rows], the first token of each row of the batch; 0 for unused rows.
         row_slots: [rows], the first slot of the row's adapter.
         head_kinds: [rows], the index in HEAD_KINDS of the kind of the row's head.
-        num_scored: [rows], scored tokens.
-        rank_owners: [slots * SLOT_RANK], the first slot of the adapter that owns each rank.
+        num_scored: [rows], the number of scored tokens of the row; 1 for unused rows.
+        rank_owners: [slots * SLOT_RANK], the first slot of the adapter that owns the rank; -1 without an owner.
     """
 
     def __init__(self, bucket: GraphBucket, first_position: int, device: torch.device) -> None:
-        """first_position: position id of a row's first token."""
+        """first_position: the position id of a row's first token."""
         self.bucket = bucket
         self._first_position = first_position
         self._spans = _spans(bucket)
@@ -57,7 +57,8 @@ class StaticInputs:
     ) -> None:
         """Writes the content of `buffer` for a batch, which must fit the bucket, to host memory.
 
-        host: [size of buffer] int32; slots: the slots of each adapter; row_adapters: [rows], indices into both.
+        host: [size of buffer] int32; slots: the slots of each adapter; row_adapters: [rows], each row's index into
+        `adapters` and `slots`.
         """
         parts = [host[span] for span in self._spans]
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
@@ -129,14 +130,14 @@ class PinnedBuffers:
     """Two alternating host buffers: one is copied to the device while the other is filled. Not thread-safe."""
 
     def __init__(self, size: int, device: torch.device) -> None:
-        """size: of the largest copy, in int32 numbers."""
+        """size: the size of the largest copy, in int32 numbers."""
         self._is_cuda = device.type == "cuda"
         self._buffers = [torch.zeros(size, dtype=torch.int32, pin_memory=self._is_cuda) for _ in range(2)]
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._turn = 0
 
     def acquire(self) -> np.ndarray:
-        """Returns the next buffer to write to, [size], after the last copy from it is complete."""
+        """Returns the next buffer to write to, [size]; first waits for the last copy from this buffer."""
         copied = self._copied[self._turn]
         if copied is not None:
             copied.synchronize()

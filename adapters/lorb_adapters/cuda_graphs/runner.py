@@ -1,4 +1,4 @@
-"""Scores small batches by replaying CUDA graphs: one launch replaces those of all operations."""
+"""Scores small batches by replaying CUDA graphs: one launch replaces the launches of all operations."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,8 @@ class CudaGraphRunner:
     ) -> ScoresFuture | None:
         """Starts scoring a batch; returns None if it fits no bucket or its adapters need too many slots.
 
-        rows: in any order; row_adapters: for each row an index into `adapters`, which lie on the base's device.
+        rows: in any order. adapters: on the base's device.
+        row_adapters: for each row, the index of its adapter in `adapters`.
         """
         lengths = [row.num_tokens for row in rows]
         bucket_index = self._smallest_bucket(sum(lengths), len(rows), max(lengths, default=0))
@@ -66,6 +67,6 @@ class CudaGraphRunner:
         return ScoresFuture.fetch(self._forwards[bucket_index]()[: len(rows)], np.arange(len(rows)))
 
     def _smallest_bucket(self, tokens: int, rows: int, longest: int) -> int | None:
-        """Returns the index of the smallest bucket that fits; None if there is none, or no rows."""
+        """Returns the index of the smallest bucket that fits; None if no bucket fits or there are no rows."""
         fitting = [i for i, bucket in enumerate(self.buckets) if bucket.fits(tokens, rows, longest)]
         return fitting[-1] if fitting and rows else None

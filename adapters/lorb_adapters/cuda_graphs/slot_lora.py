@@ -19,12 +19,15 @@ class SlotLayout:
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
-        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        """shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer.
+
+        A fused projection counts the outputs of one of its modules.
+        """
         self._blocks = [(num_modules(number), *sizes) for number, sizes in enumerate(shapes)]
         self.size = sum(count * (inputs + outputs) for count, inputs, outputs in self._blocks)
 
     def views(self, matrices: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Returns for each projection A [modules, ranks, inputs] and B [modules, ranks, outputs], as views.
+        """Returns, for each projection, A [modules, ranks, inputs] and B [modules, ranks, outputs], as views.
 
         matrices: [ranks, size].
         """
@@ -49,7 +52,10 @@ class SlottedAdapters:
         self._cache: WeakAdapterCache[Tensor] = WeakAdapterCache()
 
     def get(self, weights: AdapterWeights) -> Tensor:
-        """Returns [slots, SLOT_RANK, size]; modules that are not adapted, and missing ranks, are zero."""
+        """Returns the adapter's matrices, [slots, SLOT_RANK, size].
+
+        They are zero for modules that are not adapted, and for ranks that the adapter does not have.
+        """
         return self._cache.get_or_build(weights, lambda: self._build(weights))
 
     def _build(self, weights: AdapterWeights) -> Tensor:
@@ -64,7 +70,10 @@ class SlottedAdapters:
 
 
 class SlotLora:
-    """LoraProducts that multiply every token by all slots and keep only the ranks of the token's own adapter."""
+    """Implements projections.LoraProducts: multiplies every token by all slots.
+
+    Keeps only the ranks of the token's own adapter.
+    """
 
     def __init__(self, layout: SlotLayout, matrices: Tensor, foreign: Tensor) -> None:
         """matrices: [ranks, size] in `layout`; foreign: [tokens, ranks], true where a rank is another adapter's."""

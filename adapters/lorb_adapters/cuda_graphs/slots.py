@@ -17,8 +17,8 @@ class AdapterSlots:
     """Slots of LoRA matrices, each with a score head. An adapter's head is in its first slot.
 
     Attributes:
-        layout: of the matrices.
-        matrices: [slots * SLOT_RANK, layout.size].
+        layout: the layout of `matrices`.
+        matrices: the LoRA matrices of all slots, [slots * SLOT_RANK, layout.size].
         head_weights: [slots, hidden] fp32.
         head_biases: [slots] fp32.
     """
@@ -26,7 +26,10 @@ class AdapterSlots:
     def __init__(
         self, shapes: Sequence[tuple[int, int]], hidden_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        """shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer.
+
+        A fused projection counts the outputs of one of its modules.
+        """
         self.layout = SlotLayout(shapes)
         self.matrices = torch.zeros(NUM_SLOTS * SLOT_RANK, self.layout.size, dtype=dtype, device=device)
         self.head_weights = torch.zeros(NUM_SLOTS, hidden_size, device=device)
@@ -36,7 +39,7 @@ class AdapterSlots:
         self._table = SlotTable(NUM_SLOTS)
 
     def load(self, adapters: Sequence[AdapterWeights]) -> list[tuple[int, ...]] | None:
-        """Copies adapters to slots unless they are there; returns each adapter's slots, or None if they do not fit.
+        """Copies adapters to slots unless they are there; returns each adapter's slots, or None if too many are needed.
 
         adapters: all different. On CUDA the copies run in the stream's order, after earlier replays.
         """
@@ -61,7 +64,7 @@ class AdapterSlots:
 
 
 def rank_owners(slots: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Returns the first slot of the adapter that owns each rank, or -1 if none does: [slots * SLOT_RANK] int32.
+    """Returns for each rank the first slot of its adapter, [slots * SLOT_RANK] int32; -1 for a rank without adapter.
 
     slots: the slots of each adapter of a batch.
     """
@@ -91,11 +94,11 @@ class SlotTable:
         """capacity: the number of slots."""
         self._slots: WeakKeyDictionary[AdapterWeights, tuple[int, ...]] = WeakKeyDictionary()
         self._owners: list[ReferenceType[AdapterWeights] | None] = [None] * capacity
-        self._last_used = [0] * capacity  # number of the batch
+        self._last_used = [0] * capacity  # the number of the last batch that used each slot
         self._batch = 0
 
     def assign(self, adapters: Sequence[AdapterWeights], needs: Sequence[int]) -> list[Assignment] | None:
-        """Assigns slots to the adapters of one batch, all different; returns None if they do not fit.
+        """Assigns slots to the adapters of one batch, all different; returns None if too many are needed.
 
         needs: the number of slots of each adapter.
         """

@@ -17,14 +17,14 @@ class StaticForward:
     """Computes scores from static inputs and adapter slots."""
 
     def __init__(self, encoder: PackedEncoder, inputs: StaticInputs, slots: AdapterSlots, workspace: Workspace) -> None:
-        """workspace: shared by static forwards only. The largest must run first, so that no buffer is replaced."""
+        """workspace: shared by static forwards only. The largest one runs first, so no buffer is replaced."""
         self.inputs = inputs
         self._encoder = encoder
         self._slots = slots
         self._base = BaseProjections(encoder.dtype, workspace)
 
     def run(self) -> Tensor:
-        """Returns rescoring scores, [rows] fp32 in new memory; those of unused rows are arbitrary."""
+        """Returns rescoring scores, [rows] fp32 in new memory; the scores of unused rows are arbitrary."""
         inputs = self.inputs
         foreign = inputs.token_slots[:, None] != inputs.rank_owners
         lora = SlotLora(self._slots.layout, self._slots.matrices, foreign)

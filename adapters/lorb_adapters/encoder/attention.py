@@ -20,7 +20,10 @@ class PackedAttention(Protocol):
     """The attention of one batch. One object serves all layers."""
 
     def __call__(self, qkv: Tensor) -> Tensor:
-        """Returns the context, [tokens, hidden], which the next call may overwrite; qkv: [tokens, 3 * hidden]."""
+        """Returns the attention's output, [tokens, hidden], which the next call may overwrite.
+
+        qkv: queries, keys and values side by side, [tokens, 3 * hidden].
+        """
         ...
 
 
@@ -29,7 +32,7 @@ def choose_attention(
 ) -> PackedAttention:
     """Returns the fastest exact attention for these rows on their device in this dtype.
 
-    num_tokens: of the batch with its padding at the end. The context of padding tokens is arbitrary.
+    num_tokens: the batch's tokens, including the padding at its end. The output for padding tokens is arbitrary.
     """
     if rows.token_ids.is_cuda and dtype != torch.float32:
         return VarlenAttention(rows.offsets, rows.max_length, num_heads, head_size)
@@ -37,9 +40,11 @@ def choose_attention(
 
 
 def varlen_attention(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, max_length: int) -> Tensor:
-    """Computes every row's attention in one kernel, on CUDA in 16 bits; all tensors [tokens, heads, head size].
+    """Computes every row's attention in one kernel, on CUDA in 16 bits.
 
-    offsets: [rows + 1] int32, from 0 to the number of tokens; a row may be empty, none is longer than `max_length`.
+    q, k, v and the result: [tokens, heads, head size].
+    offsets: the first token of each row, then the number of tokens, [rows + 1] int32. A row may be empty; no row is
+    longer than `max_length`.
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -52,13 +57,13 @@ class VarlenAttention:
     """One variable-length kernel for all rows, on CUDA in 16 bits."""
 
     def __init__(self, offsets: Tensor, max_length: int, num_heads: int, head_size: int) -> None:
-        """offsets: [rows + 1] int32, read in every call; max_length: an upper bound on a row's tokens."""
+        """offsets: as in `varlen_attention`, read in every call; max_length: an upper bound on a row's tokens."""
         self._offsets = offsets
         self._max_length = max_length
         self._shape = (-1, 3, num_heads, head_size)
 
     def __call__(self, qkv: Tensor) -> Tensor:
-        """Returns the context, [tokens, hidden]; qkv: [tokens, 3 * hidden]."""
+        """Returns the attention's output, [tokens, hidden]; qkv: queries, keys and values, [tokens, 3 * hidden]."""
         q, k, v = qkv.view(self._shape).unbind(1)
         return varlen_attention(q, k, v, self._offsets, self._max_length).flatten(1)
 
@@ -66,16 +71,16 @@ class VarlenAttention:
 class BlockDiagonalAttention:
     """Attention between all tokens with other rows masked out, on any device in any dtype, for few tokens.
 
-    Replaces VarlenAttention where that has no kernel. It too reads the offsets in every call.
+    Used where VarlenAttention has no kernel. Reads the offsets in every call, as VarlenAttention does.
     """
 
     def __init__(self, offsets: Tensor, num_heads: int, head_size: int) -> None:
-        """offsets: [rows + 1] int32, from 0 to the number of tokens."""
+        """offsets: the first token of each row, then the number of tokens, [rows + 1] int32."""
         self._offsets = offsets
         self._shape = (-1, 3, num_heads, head_size)
 
     def __call__(self, qkv: Tensor) -> Tensor:
-        """Returns the context, [tokens, hidden]; qkv: [tokens, 3 * hidden]."""
+        """Returns the attention's output, [tokens, hidden]; qkv: queries, keys and values, [tokens, 3 * hidden]."""
         q, k, v = qkv.view(self._shape).permute(1, 2, 0, 3)[:, None]  # each [1, heads, tokens, head size]
         tokens = torch.arange(len(qkv), dtype=torch.int32, device=qkv.device)
         rows = torch.searchsorted(self._offsets, tokens, right=True)
@@ -88,9 +93,9 @@ class _EqualLengthBatch:
     """Buffer views of one batched product over equally long rows; all fp32, the same for every layer.
 
     Attributes:
-        q, v, out: [rows * heads, length, head size]
-        k: [rows * heads, head size, length]
-        scores, weights: [rows * heads, length, length], before and after the softmax
+        q, v, out: queries, values and output, each [rows * heads, length, head size].
+        k: keys, [rows * heads, head size, length].
+        scores, weights: before and after the softmax, each [rows * heads, length, length].
     """
 
     q: Tensor
@@ -101,7 +106,10 @@ class _EqualLengthBatch:
     out: Tensor
 
     def attend(self, scaling: float) -> None:
-        """Writes to `out`. The softmax has its own buffer: in place it takes twice as long."""
+        """Writes the attention of these rows to `out`.
+
+        The softmax has its own buffer: in place it takes twice as long.
+        """
         torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
         torch.softmax(self.scores, -1, out=self.weights)
         torch.bmm(self.weights, self.v, out=self.out)
@@ -127,7 +135,7 @@ class EqualLengthAttention:
         order, batches = group_by_length(rows.lengths, num_heads)
         inverse = np.zeros(num_tokens * num_heads, np.int32)
         inverse[order] = np.arange(len(order))
-        queries = order + 2 * num_heads * (order // num_heads)  # from [token, head] to [token, 3, head]
+        queries = order + 2 * num_heads * (order // num_heads)  # indices into [tokens, 3, heads]
         qkv_order = np.concatenate([queries, queries + num_heads, queries + 2 * num_heads])
         device = rows.token_ids.device
         self._qkv_order = torch.from_numpy(qkv_order).to(device)
@@ -141,7 +149,10 @@ class EqualLengthAttention:
         self._batches = _views(batches, self._in_fp32.view(3, len(order), head_size), self._attended, workspace)
 
     def __call__(self, qkv: Tensor) -> Tensor:
-        """Returns the context, [tokens, hidden], which the next call overwrites; qkv: [tokens, 3 * hidden]."""
+        """Returns the attention's output, [tokens, hidden], which the next call overwrites.
+
+        qkv: queries, keys and values side by side, [tokens, 3 * hidden].
+        """
         torch.index_select(qkv.view(-1, self._head_size), 0, self._qkv_order, out=self._gathered)
         if self._gathered.dtype != torch.float32:
             self._in_fp32.copy_(self._gathered)
@@ -154,9 +165,10 @@ class EqualLengthAttention:
 def _views(
     batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, workspace: Workspace
 ) -> list[_EqualLengthBatch]:
-    """Returns the views of each batch: (first element, rows times heads, length).
+    """Returns the views of each batch.
 
-    qkv: [3, elements, head size], attended: [elements, head size], both in the order of the batches.
+    batches: triples (first element, rows * heads, length). qkv: [3, elements, head size]. attended: [elements, head
+    size]. The elements of both are in the order of the batches.
     """
     largest = max(count * length**2 for _, count, length in batches)
     scores, weights = (workspace.buffer(name, (largest,), torch.float32) for name in ("scores", "weights"))
@@ -171,10 +183,10 @@ def _views(
 
 
 def group_by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Orders the (token, head) elements so that equally long rows are contiguous.
+    """Orders elements so that equally long rows are contiguous. An element is one head of one token.
 
-    Returns the elements' numbers, counted token by token, in the new order, and the batches, each one product:
-    (first element, rows times heads, length).
+    Returns the elements' numbers in the new order, and the batches. The numbers count heads within a token, token by
+    token. A batch is a triple (first element, rows * heads, length), and is computed by one product.
     """
     row_lengths = np.asarray(lengths, dtype=np.int32)
     starts = np.cumsum(row_lengths) - row_lengths

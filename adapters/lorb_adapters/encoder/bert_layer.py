@@ -40,15 +40,15 @@ class Norm:
 class BertLayer:
     """The weights of one layer.
 
-    The fused weight of query, key and value is a copy, a quarter of the layer's size; the module shares the other
-    weights. Weights in oneDNN's layout are copies of all four.
+    The fused weight of query, key and value is a copy, a quarter of the layer's size; the other weights are the
+    module's own. In oneDNN's layout, the weights of all four projections are copies.
 
     Attributes:
         qkv, attention_out, up, down: the four projections.
-        attention_norm: after the attention's residual.
-        activation: may change its argument in place; use what it returns.
-        output_norm: after the feed-forward residual.
-        num_heads: of the attention.
+        attention_norm: the LayerNorm after the attention and its residual.
+        activation: the feed-forward activation; may change its argument in place, so callers use its result.
+        output_norm: the LayerNorm after the feed-forward part and its residual.
+        num_heads: the number of attention heads.
     """
 
     qkv: Linear
@@ -62,9 +62,9 @@ class BertLayer:
 
     @classmethod
     def read(cls, layer: nn.Module, dtype: torch.dtype, *, for_onednn: bool = False) -> "BertLayer":
-        """Reads a module for which `is_bert_layer` is true; biases and norms in `dtype`, weights in their own dtype.
+        """Reads a module for which `is_bert_layer` is true. Only biases and norms are converted to `dtype`.
 
-        for_onednn: also copies the weights to oneDNN's layout, in `dtype`.
+        for_onednn: whether to add copies of the weights in oneDNN's layout, in `dtype`.
         """
 
         def fused(projection: Projection) -> Linear:

@@ -15,7 +15,7 @@ from lorb_adapters.lora.head import CLS, SUM, HeadWeights
 def pool(hidden: Tensor, rows: PackedRows, kind: str) -> Tensor:
     """Returns the features that a head of this kind reads, [rows, hidden] fp32; hidden: [tokens, hidden].
 
-    They are the first token's hidden state (cls), or the mean over the scored tokens (sum and mean).
+    For "cls" the features are the first token's hidden state; for "sum" and "mean", the mean over the scored tokens.
     """
     if kind == CLS:
         return hidden[rows.starts].float()
@@ -36,8 +36,8 @@ def pooled_scores(features: Tensor, rows: PackedRows, head: HeadWeights) -> Tens
 def mixed_head_scores(hidden: Tensor, rows: PackedRows, heads: Sequence[HeadWeights], row_heads: Tensor) -> Tensor:
     """Returns the rescoring scores of rows with different heads, [rows] fp32.
 
-    hidden: [tokens, hidden]; row_heads: [rows], indices into `heads`, not read if there is one head.
-    A head is linear, so it scores each token, and scores are summed instead of hidden states.
+    hidden: [tokens, hidden]. row_heads: the index of each row's head in `heads`, [rows]; not read if there is one head.
+    Because a head is linear, the scores of a row's tokens are added up instead of their hidden states.
     """
     weight = torch.stack([head.weight for head in heads])
     bias = torch.stack([head.bias for head in heads])
@@ -61,7 +61,8 @@ def mixed_head_scores(hidden: Tensor, rows: PackedRows, heads: Sequence[HeadWeig
 def _scores_of_kind(kind: str, scored: Tensor, first: Tensor, rows: PackedRows, bias: Tensor) -> Tensor:
     """Returns the scores of rows whose heads have one kind, [rows].
 
-    scored: [scored tokens], x . weight of each scored token; first: [rows], of each first token; bias: [rows] or [1].
+    scored: the product of hidden state and head weight for each scored token, [scored tokens]. first: the same product
+    for each row's first token, [rows]. bias: [rows] or [1].
     """
     if kind == CLS:
         return first + bias

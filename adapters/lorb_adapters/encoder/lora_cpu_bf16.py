@@ -27,13 +27,19 @@ class ZeroFilledMatrices:
     """Caches each adapter's matrices, zero where a module is not adapted, until the adapter is freed."""
 
     def __init__(self, shapes: Sequence[tuple[int, int]], dtype: torch.dtype) -> None:
-        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        """shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer.
+
+        A fused projection counts the outputs of one of its modules.
+        """
         self.shapes = shapes
         self._dtype = dtype
         self._cache: WeakAdapterCache[list[_Pair]] = WeakAdapterCache()
 
     def get(self, weights: AdapterWeights) -> list[_Pair]:
-        """Returns [layers * 4], at the adapter's own rank, so that one copy serves batches of any rank."""
+        """Returns the adapter's matrices at each of the layers * 4 projections, at the adapter's own rank.
+
+        So one copy serves batches of any rank.
+        """
         return self._cache.get_or_build(
             weights, lambda: [self._build(weights, number) for number in range(len(self.shapes))]
         )
@@ -55,8 +61,9 @@ class _Group:
 
     Attributes:
         tokens: the window, padded to a length that many batches share.
-        foreign: [tokens, 1, adapters * rank], true at columns of another adapter than the token's; None if never true.
-        pairs: for each projection A [modules * adapters * rank, inputs] and B [modules, adapters * rank, outputs].
+        foreign: true at the columns of all adapters but the token's, [tokens, 1, adapters * rank]; None if no
+            token of the batch has such columns.
+        pairs: for each projection, A [modules * adapters * rank, inputs] and B [modules, adapters * rank, outputs].
     """
 
     tokens: slice
@@ -65,10 +72,13 @@ class _Group:
 
 
 class ConcatenatedLora:
-    """LoraProducts of a batch, a few adapters at a time."""
+    """Implements projections.LoraProducts, a few adapters at a time."""
 
     def __init__(self, segments: Segments, num_tokens: int, matrices: ZeroFilledMatrices) -> None:
-        """num_tokens: of all rows. The batch is padded to `padded_length`; results of padding tokens are not read."""
+        """num_tokens: the tokens of all rows. The batch is padded to `padded_length(num_tokens)`.
+
+        The results for padding tokens are not read.
+        """
         adapted = [segment for segment in segments if segment[2].lora]
         self._groups = [_group(neighbours, num_tokens, matrices) for neighbours in _neighbours(adapted)]
 

@@ -1,6 +1,7 @@
 """LoRA on a CPU in fp32: writes bias + LoRA into the output, then accumulates the base's x W^T onto it.
 
-A CPU's fp32 product has no fused bias or residual. In this order neither costs an extra read and write of the output.
+A CPU's fp32 product has no fused bias or residual. In this order neither bias nor
+residual costs an extra read and write of the output.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,9 +31,10 @@ class LoraWithBias:
 
     Attributes:
         a: [adapted modules * (rank + 1), inputs], the A of each adapted module with a row of zeros below it.
-        ones: [adapted modules * (rank + 1)], 1 at those rows, 0 elsewhere; added to A x, it multiplies the bias by 1.
+        ones: 1 at these rows of zeros, 0 elsewhere, [adapted modules * (rank + 1)]. A x + ones is 1 at these rows: the
+            factor of the bias.
         b: for each adapted module [rank + 1, outputs of a module], scaling * B^T with the bias below it.
-        modules: the positions of the adapted modules among those of the projection.
+        modules: the position of each adapted module in the projection's list of modules.
     """
 
     a: Tensor
@@ -42,7 +44,10 @@ class LoraWithBias:
 
 
 class LoraWithBiasMatrices:
-    """Caches each adapter's LoraWithBias at every projection until the adapter is freed; a copy is about as large."""
+    """Caches each adapter's LoraWithBias at every projection until the adapter is freed.
+
+    The cached matrices take about as much memory as the adapter.
+    """
 
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
@@ -50,7 +55,7 @@ class LoraWithBiasMatrices:
         self._cache: WeakAdapterCache[list[LoraWithBias | None]] = WeakAdapterCache()
 
     def get(self, weights: AdapterWeights) -> list[LoraWithBias | None]:
-        """Returns [layers * 4]; None where the adapter adapts no module of the projection."""
+        """Returns the adapter's matrices at each of the layers * 4 projections; None where it adapts no module."""
         return self._cache.get_or_build(
             weights, lambda: [self._build(weights, number) for number in range(len(self._linears))]
         )
@@ -76,7 +81,7 @@ class LoraWithBiasMatrices:
 
 
 class LoraThenBase:
-    """AdaptedProjections that write LoRA and bias with one small product, then accumulate the base's product."""
+    """Implements projections.AdaptedProjections: writes LoRA and bias by one product, then adds the base's product."""
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class LoraThenBase:
         matrices: LoraWithBiasMatrices,
         workspace: Workspace,
     ) -> None:
-        """num_tokens: of the whole batch; tokens outside `segments` use the base alone."""
+        """num_tokens: the tokens of the whole batch; tokens outside `segments` use the base alone."""
         self._base, self._workspace = base, workspace
         self._segments = [
             (slice(start, end), None if weights is None else matrices.get(weights))
@@ -124,13 +129,13 @@ class LoraThenBase:
         return self._base.accumulate(residual, x, linear)
 
     def _at(self, layer: int, projection: Projection) -> Iterator[tuple[slice, LoraWithBias | None]]:
-        """Yields each segment's tokens and its matrices at a projection."""
+        """Yields each segment's tokens and its matrices at a projection, or None for the base alone."""
         number = projection_number(layer, projection)
         for tokens, adapter in self._segments:
             yield tokens, None if adapter is None else adapter[number]
 
     def _low_rank(self, matrices: LoraWithBias, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yields for each adapted module its position, (A x, 1) [tokens, rank + 1], and B with the bias."""
+        """Yields for each adapted module its position, A x with a 1 appended, [tokens, rank + 1], and its `b`."""
         low_rank = self._workspace.buffer("low rank", (x.shape[0], matrices.a.shape[0]), x.dtype)
         torch.addmm(matrices.ones, x, matrices.a.T, out=low_rank)
         return zip(matrices.modules, low_rank.chunk(len(matrices.b), 1), matrices.b, strict=True)

@@ -13,7 +13,7 @@ from lorb_adapters.encoder.segments import Segments, fill_gaps
 from lorb_adapters.lora.weights import AdapterWeights
 
 _RANK_STEP = 8  # a grouped product needs strides of whole 16 bytes: 8 elements of 16 bits
-_MIN_SEGMENTS = 3  # with fewer, a loop over segments launches as few kernels
+_MIN_SEGMENTS = 3  # with fewer segments, a loop over them launches as few kernels
 
 # The shapes of A [modules, rank, inputs] and of B [modules, outputs, rank] at one projection.
 _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -22,7 +22,7 @@ _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
 def prefers_grouped(device: torch.device, dtype: torch.dtype, num_segments: int) -> bool:
     """Returns whether grouped products are faster than a loop over segments.
 
-    SM90 and later have a kernel; earlier GPUs run a loop that synchronises with the host.
+    From SM90 on, GPUs have a kernel for grouped products; earlier GPUs run a loop that synchronises with the host.
     """
     return (
         num_segments >= _MIN_SEGMENTS
@@ -41,21 +41,24 @@ def padded_rank(weights: AdapterWeights) -> int:
 class FlatAdapters:
     """Each adapter as one vector: A and scaling * B of every projection in turn, zero where a module is not adapted.
 
-    A vector is cached at the adapter's own padded rank until the adapter is freed. Caching one for each rank that the
-    adapter shares a batch with would take several times the memory.
+    A vector is cached at the adapter's own padded rank until the adapter is freed. A batch may pad it to a higher rank;
+    caching a vector for every such rank would take several times the memory.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]], device: torch.device, dtype: torch.dtype) -> None:
-        """shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer."""
+        """shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer.
+
+        A fused projection counts the outputs of one of its modules.
+        """
         self._shapes = shapes
         self._device = device
         self._dtype = dtype
         self._cache: WeakAdapterCache[Tensor] = WeakAdapterCache()
 
     def stack(self, adapters: Sequence[AdapterWeights | None], rank: int) -> list[tuple[Tensor, Tensor]]:
-        """Returns for each projection A [adapters, modules, rank, inputs] and B [adapters, modules, outputs, rank].
+        """Returns, for each projection, A [adapters, modules, rank, inputs] and B [adapters, modules, outputs, rank].
 
-        rank: at least every adapter's `padded_rank`; None stands for an adapter of zeros.
+        adapters: None stands for an adapter of zeros. rank: at least every adapter's `padded_rank`.
         """
         blocks = self._blocks(rank)
         return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
@@ -96,7 +99,7 @@ class FlatAdapters:
 
 
 class GroupedLora:
-    """LoraProducts of a batch in grouped products: one group per segment, and groups of zeros for the gaps."""
+    """Implements projections.LoraProducts by grouped products: a group per segment, and a group of zeros per gap."""
 
     def __init__(self, segments: Segments, num_tokens: int, flat: FlatAdapters, device: torch.device) -> None:
         self._rank = max((padded_rank(weights) for _, _, weights in segments if weights.lora), default=_RANK_STEP)
@@ -110,7 +113,7 @@ class GroupedLora:
     def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
         a, b = self._matrices[projection_number(layer, projection)]
-        # the kernels are fastest with [groups, outputs, inputs], transposed
+        # the kernels are fastest if memory holds [groups, outputs, inputs] and a transposed view is passed
         low_rank = functional.grouped_mm(x, a.flatten(1, 2).transpose(1, 2), offs=self._ends)
         modules, size = b.shape[1:3]
         for module in range(modules):
@@ -120,7 +123,10 @@ class GroupedLora:
 
 
 def _views(flat: Tensor, blocks: Sequence[_Block]) -> list[tuple[Tensor, Tensor]]:
-    """Returns A and B of every block, [adapters, modules, ...], as views of `flat`, [adapters, size]."""
+    """Returns A and B of every block as views of `flat`, [adapters, size].
+
+    The shape of a view is the number of adapters, followed by the shape in the block.
+    """
     views, position = [], 0
     for shapes in blocks:
         pair = []

@@ -22,7 +22,7 @@ class LoraMatrices:
     Attributes:
         a: [inputs, adapted modules * rank], the A of the adapted modules side by side.
         b: for each adapted module [rank, outputs of a module].
-        modules: the positions of the adapted modules among those of the projection.
+        modules: the position of each adapted module in the projection's list of modules.
         num_modules: the number of modules of the projection.
     """
 
@@ -32,8 +32,9 @@ class LoraMatrices:
     num_modules: int
 
     def add(self, low_rank: Tensor, out: Tensor, scaling: float) -> None:
-        """Adds scaling * low_rank b to `out`, [tokens, outputs]; low_rank: x a, [tokens, adapted modules * rank].
+        """Adds scaling * (low_rank @ b) to `out`, [tokens, outputs].
 
+        low_rank: the input times `a`, [tokens, adapted modules * rank].
         One product per module: a batched product would copy the outputs, which are not contiguous, there and back.
         """
         outputs = out.chunk(self.num_modules, 1)
@@ -41,8 +42,11 @@ class LoraMatrices:
             outputs[module].addmm_(columns, b, alpha=scaling)
 
 
-class SegmentMatrices:
-    """Caches each adapter's matrices at every projection until the adapter is freed. Fused A are copies."""
+class LoraMatricesCache:
+    """Caches each adapter's matrices at every projection until the adapter is freed.
+
+    Where a projection has several adapted modules, their joined A is a copy and takes memory of its own.
+    """
 
     def __init__(self, num_layers: int, dtype: torch.dtype) -> None:
         self._num_projections = num_layers * len(Projection)
@@ -50,7 +54,7 @@ class SegmentMatrices:
         self._cache: WeakAdapterCache[list[LoraMatrices | None]] = WeakAdapterCache()
 
     def get(self, weights: AdapterWeights) -> list[LoraMatrices | None]:
-        """Returns [layers * 4]; None where the adapter adapts no module of the projection."""
+        """Returns the adapter's matrices at each of the layers * 4 projections; None where it adapts no module."""
         return self._cache.get_or_build(
             weights, lambda: [self._build(weights, number) for number in range(self._num_projections)]
         )
@@ -65,11 +69,11 @@ class SegmentMatrices:
 
 
 class SegmentLora:
-    """LoraProducts that loop over the segments of a batch."""
+    """Implements projections.LoraProducts by a loop over the segments of a batch."""
 
-    def __init__(self, segments: Segments, matrices: SegmentMatrices, workspace: Workspace) -> None:
+    def __init__(self, segments: Segments, cache: LoraMatricesCache, workspace: Workspace) -> None:
         self._segments = [
-            (slice(start, end), matrices.get(weights), weights.config.scaling)
+            (slice(start, end), cache.get(weights), weights.config.scaling)
             for start, end, weights in segments
             if weights.lora
         ]
@@ -77,8 +81,8 @@ class SegmentLora:
 
     def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
-        for tokens, adapter, scaling in self._segments:
-            matrices = adapter[projection_number(layer, projection)]
+        for tokens, by_projection, scaling in self._segments:
+            matrices = by_projection[projection_number(layer, projection)]
             if matrices is None:
                 continue
             shape = (tokens.stop - tokens.start, matrices.a.shape[1])

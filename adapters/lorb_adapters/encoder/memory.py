@@ -25,7 +25,7 @@ class Workspace:
         size = math.prod(shape)
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < size:
-            self._buffers.pop((name, dtype), None)  # freed first: the old and the new buffer may not fit together
+            self._buffers.pop((name, dtype), None)  # freed first: memory may not hold both
             buffer = torch.empty(size, dtype=dtype, device=self._device)
             self._buffers[name, dtype] = buffer
         return buffer[:size].view(shape)
@@ -54,7 +54,7 @@ class WeakAdapterCache(Generic[T]):
         return len(self._values)
 
     def get_or_build(self, weights: AdapterWeights, build: Callable[[], T]) -> T:
-        """Returns the cached value, or the one that `build` returns now."""
+        """Returns the cached value; without one, the value that `build` returns."""
         value = self._values.get(weights)
         if value is None:
             value = build()

@@ -1,7 +1,7 @@
 """Linear layers in bfloat16 on a CPU, with oneDNN's fused operators that add the bias and a residual.
 
-torch.addmm copies the bias over the whole output and converts the weight's layout in every call: a third of its time.
-torch.compile emits these same operators; torch has them since 2.0.
+torch.addmm copies the bias over the whole output and converts the weight's layout in every call, which takes
+a third of its time. torch.compile emits the operators used here; torch has them since 2.0.
 """
 
 import torch
@@ -37,6 +37,6 @@ def linear_add(residual: Tensor, x: Tensor, reordered: Tensor, bias: Tensor) -> 
 
 
 def padded_length(num_tokens: int) -> int:
-    """Returns the length in tokens to pad a batch to: longer by at most 15 tokens or a sixteenth."""
+    """Returns the length in tokens to pad a batch to: at most 15 tokens or a sixteenth longer, whichever is more."""
     step = max(_MIN_STEP_TOKENS, (1 << (num_tokens - 1).bit_length()) // (2 * _STEPS_PER_OCTAVE))
     return -(-num_tokens // step) * step

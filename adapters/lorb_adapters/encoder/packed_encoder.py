@@ -9,7 +9,7 @@ from lorb_adapters.encoder.bert_layer import BertLayer, is_bert_layer
 from lorb_adapters.encoder.lora_cpu_bf16 import ConcatenatedLora, ZeroFilledMatrices
 from lorb_adapters.encoder.lora_cpu_fp32 import LoraThenBase, LoraWithBiasMatrices
 from lorb_adapters.encoder.lora_cuda_grouped import FlatAdapters, GroupedLora, prefers_grouped
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.encoder.projections import (
@@ -21,7 +21,7 @@ from lorb_adapters.encoder.projections import (
 )
 from lorb_adapters.encoder.segments import Segments
 
-# Paths in transformers' encoder module. Only ELECTRA has the second one.
+# Paths in transformers' encoder module. Only ELECTRA has the embedding projection.
 _EMBEDDINGS, _EMBEDDING_PROJECTION, _LAYERS = "embeddings", "embeddings_project", "encoder.layer"
 
 
@@ -31,15 +31,16 @@ class PackedEncoder:
     Equal to transformers' forward up to rounding. Not thread-safe: the next batch overwrites the buffers.
 
     Attributes:
-        dtype: of activations and products.
-        projection_shapes: [layers * 4], (inputs, outputs of one module) of every projection, layer by layer.
-        num_heads: of each layer's attention.
+        dtype: the dtype of activations and products.
+        projection_shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer. A
+            fused projection counts the outputs of one of its modules.
+        num_heads: the number of heads of each layer's attention.
     """
 
     def __init__(self, encoder: nn.Module, *, compute_dtype: torch.dtype | None = None) -> None:
         """Reads the weights of an encoder for which `supports` is true.
 
-        compute_dtype: of activations and products; by default `default_compute_dtype(encoder)`.
+        compute_dtype: the dtype of activations and products; by default `default_compute_dtype(encoder)`.
         """
         self._device = next(encoder.parameters()).device
         self.dtype = compute_dtype or default_compute_dtype(encoder)
@@ -53,10 +54,10 @@ class PackedEncoder:
         self.num_heads = self._layers[0].num_heads
         self._workspace = Workspace(self._device)
         self._base = BaseProjections(self.dtype, self._workspace)
-        # Each caches a rearranged copy of every adapter that it served. A CPU uses one of the four, CUDA up to two.
+        # Each of these four caches rearranged copies of the adapters it serves. A CPU uses one of them, CUDA up to two.
         self._with_bias = LoraWithBiasMatrices(self._layers, self.dtype)
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
-        self._by_segment = SegmentMatrices(len(self._layers), self.dtype)
+        self._by_segment = LoraMatricesCache(len(self._layers), self.dtype)
         self._flat = FlatAdapters(self.projection_shapes, self._device, self.dtype)
 
     @staticmethod
@@ -78,7 +79,7 @@ class PackedEncoder:
     def forward(self, packed: PackedRows, segments: Segments) -> Tensor:
         """Returns the last hidden states, [tokens, hidden] in the compute dtype, with each segment's adapter applied.
 
-        segments: (first token, end, adapter), in order and without overlap; other tokens use the base alone.
+        segments: triples (first token, end, adapter), in order, without overlap; other tokens use the base alone.
         """
         x = self.embed(packed.token_ids, packed.type_ids, packed.position_ids)
         head_size = x.shape[1] // self.num_heads
@@ -86,8 +87,9 @@ class PackedEncoder:
         return self.run_layers(x, attention, self._projections(segments, packed.num_tokens))[: packed.num_tokens]
 
     def embed(self, token_ids: Tensor, type_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """Returns the first layer's input, [tokens, hidden]; for oneDNN padded to a length that batches share.
+        """Returns the first layer's input, [tokens, hidden].
 
+        For oneDNN, it is padded up to one of a few lengths, so that oneDNN's kernels are reused.
         token_ids, type_ids, position_ids: [1, tokens], int32 or int64.
         """
         x: Tensor = self._embeddings(input_ids=token_ids, token_type_ids=type_ids, position_ids=position_ids)
@@ -136,7 +138,7 @@ class PackedEncoder:
 
 
 def _projection_shapes(layer: BertLayer) -> list[tuple[int, int]]:
-    """Returns (inputs, outputs of one module) of the layer's four projections."""
+    """Returns a pair (inputs, outputs of one module) for each of the layer's four projections."""
     return [
         (linear.weight.shape[1], linear.weight.shape[0] // len(PROJECTION_MODULES[projection]))
         for projection, linear in zip(Projection, layer.linears, strict=True)

@@ -16,14 +16,14 @@ class PackedRows:
     """The tokens of a batch's rows, and where each row lies. Tensors are on the encoder's device.
 
     Attributes:
-        token_ids, type_ids, position_ids: [1, tokens]
-        starts: [rows], the first token of each row
-        offsets: [rows + 1] int32, the starts and the number of tokens, for the variable-length kernel
-        scored_positions: [scored tokens], their positions among the packed tokens
-        scored_rows: [scored tokens], the row that each belongs to
-        num_scored: [rows] float, scored tokens of each row
-        lengths: [rows], tokens of each row
-        max_length: tokens of the longest row, for the variable-length kernel
+        token_ids, type_ids, position_ids: the id, token type and position id of each token, each [1, tokens].
+        starts: the position of each row's first token, [rows].
+        offsets: `starts`, then the number of tokens, [rows + 1] int32; for the variable-length kernel.
+        scored_positions: the position of each scored token among the packed tokens, [scored tokens].
+        scored_rows: the row of each scored token, [scored tokens].
+        num_scored: the number of scored tokens of each row, [rows] float.
+        lengths: the number of tokens of each row, [rows].
+        max_length: the number of tokens of the longest row; for the variable-length kernel.
     """
 
     token_ids: Tensor

@@ -1,4 +1,4 @@
-"""The four matrix products of a BERT layer: of the base alone, and with LoRA added."""
+"""The four matrix products of a BERT layer: with the base alone, and with LoRA added."""
 
 import enum
 from dataclasses import dataclass
@@ -33,25 +33,25 @@ def module_paths(layer: int, projection: Projection) -> list[str]:
 
 
 def projection_number(layer: int, projection: Projection) -> int:
-    """Returns the index of a projection among those of all layers."""
+    """Returns the index of a projection among the projections of all layers."""
     return len(Projection) * layer + projection
 
 
 def projection_at(number: int) -> tuple[int, Projection]:
-    """Returns the layer and the projection with this index among those of all layers."""
+    """Returns the layer and the projection with this index among the projections of all layers."""
     layer, projection = divmod(number, len(Projection))
     return layer, Projection(projection)
 
 
 def num_modules(number: int) -> int:
-    """Returns the number of linear modules of the projection with this index among those of all layers."""
+    """Returns the number of linear modules of a projection; number: as for `projection_at`."""
     return len(PROJECTION_MODULES[projection_at(number)[1]])
 
 
 def lora_matrices(weights: AdapterWeights, number: int) -> list[tuple[int, Tensor, Tensor]]:
-    """Returns (position in the projection, A, B) of each module that an adapter changes in a projection.
+    """Returns a triple (position in the projection, A, B) for each module that an adapter changes in a projection.
 
-    number: the projection's index among those of all layers. B is not scaled.
+    number: the projection's index among the projections of all layers. B is not scaled.
     """
     paths = enumerate(module_paths(*projection_at(number)))
     return [(module, *weights.lora[path]) for module, path in paths if path in weights.lora]
@@ -62,8 +62,8 @@ class Linear:
     """The weights of one projection.
 
     Attributes:
-        weight: [outputs, inputs]
-        bias: [outputs]
+        weight: the matrix W, [outputs, inputs].
+        bias: [outputs].
         onednn_weight: a copy of the weight in oneDNN's layout; None where torch computes the product.
     """
 
@@ -108,7 +108,7 @@ class BaseProjections:
 
 
 class LoraProducts(Protocol):
-    """The LoRA products of one batch, computed after the base's."""
+    """The LoRA products of one batch, computed after the base's products."""
 
     def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs], not changed."""
@@ -133,7 +133,7 @@ class AdaptedProjections(Protocol):
 
 
 class BaseThenLora:
-    """AdaptedProjections that compute the base's product first and then add LoRA's."""
+    """Implements AdaptedProjections: computes the base's product first, then adds LoRA's product."""
 
     def __init__(self, base: BaseProjections, lora: LoraProducts) -> None:
         self._base, self._lora = base, lora

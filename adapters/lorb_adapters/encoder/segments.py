@@ -6,14 +6,15 @@ import numpy as np
 
 from lorb_adapters.lora.weights import AdapterWeights
 
-# (first token, end, adapter), in order and without overlap; tokens outside any segment use the base alone.
+# Triples (first token, end, adapter), in order, without overlap; tokens outside all segments use the base alone.
 Segments = Sequence[tuple[int, int, AdapterWeights]]
 
 
 def adapter_segments(lengths: np.ndarray, row_adapters: np.ndarray, adapters: Sequence[AdapterWeights]) -> Segments:
-    """Returns one segment for each adapter.
+    """Returns one segment for each adapter that has rows.
 
-    lengths: [rows], tokens of each row; row_adapters: [rows], indices into `adapters`, sorted.
+    lengths: the number of tokens of each row, [rows].
+    row_adapters: the index of each row's adapter in `adapters`, [rows], sorted.
     """
     last_rows = np.append(np.flatnonzero(np.diff(row_adapters)), len(row_adapters) - 1)
     ends = np.cumsum(lengths)[last_rows].tolist()

@@ -39,8 +39,8 @@ class LoraConfig:
     """The shape of an adapter, in peft's terms.
 
     Attributes:
-        rank: rows of A and columns of B.
-        alpha: scaling is alpha / rank, or alpha / sqrt(rank) with `use_rslora`.
+        rank: the number of rows of A and of columns of B.
+        alpha: sets the scaling, alpha / rank, or alpha / sqrt(rank) with `use_rslora`.
         target_modules: path suffixes of the adapted modules, from `ALL_LINEAR`, `ATTENTION` and `FEED_FORWARD`.
             "output.dense" does not include "attention.output.dense".
         use_rslora: rank-stabilised scaling (Kalajdzievski 2023, arXiv 2312.03732).
@@ -68,7 +68,7 @@ class LoraConfig:
         return path.rpartition(".")[2] in self.target_modules or dense in self.target_modules
 
     def to_peft_json(self, base_name: str) -> dict[str, Any]:
-        """Returns `adapter_config.json` as peft reads it."""
+        """Returns the content of `adapter_config.json`, as peft reads it."""
         excluded: list[str] = list(_PEFT_DEFAULTS["exclude_modules"])
         if "output.dense" in self.target_modules and not {"dense", _ATTENTION_OUT} & set(self.target_modules):
             excluded.append(_ATTENTION_OUT)  # its path ends in "output.dense" too

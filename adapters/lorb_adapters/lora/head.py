@@ -14,10 +14,10 @@ class HeadWeights:
     """A linear head, computed in fp32 for every dtype of the encoder.
 
     Attributes:
-        kind: "sum" adds a score for each scored token, as a log-likelihood does; "mean" averages these scores;
+        kind: "sum" adds up the scores of all scored tokens, as a log-likelihood does; "mean" averages them;
             "cls" scores the first token alone (Yu et al. 2023, arXiv 2309.15223).
-        weight: [hidden]
-        bias: []
+        weight: the factors of a token's hidden state, [hidden].
+        bias: a scalar, added to each token's score.
     """
 
     kind: str

@@ -51,8 +51,8 @@ class AdapterWeights:
     def served_bytes(self) -> int:
         """Memory of the tensors and of the rearranged copies that serving caches, in bytes.
 
-        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs. Adapters of few
-        modules take more than this, because some copies hold zeros for the other modules.
+        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs. An adapter
+        of few modules takes more than this, because some copies hold zeros for the other modules.
         """
         copies = 1 if self.head.weight.device.type == "cpu" else 3
         return (1 + copies) * self.size_bytes
@@ -67,7 +67,7 @@ class AdapterWeights:
 
 
 def linear_modules(encoder: nn.Module, target_modules: Sequence[str]) -> dict[str, nn.Linear]:
-    """Returns linear modules outside the pooler whose paths end in one of these names, by path, in forward order."""
+    """Returns linear modules outside the pooler whose paths end in a target module, by path, in forward order."""
     return {
         path: module
         for path, module in encoder.named_modules()
@@ -115,8 +115,8 @@ def weights_from_state_dict(
 ) -> AdapterWeights:
     """Builds an adapter from loaded tensors.
 
-    modules: the base's `adapted_modules` for this config.
-    Raises InvalidAdapter, naming the tensor, for one that is missing, unexpected, misshapen or not finite.
+    modules: the base's `adapted_modules` for `config`.
+    Raises InvalidAdapter for a tensor that is missing, unexpected, misshapen or not finite, and names the tensor.
     """
     expected = {
         _PEFT_KEY.format(path=path, matrix=matrix): shape

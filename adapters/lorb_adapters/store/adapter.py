@@ -20,7 +20,7 @@ class Adapter:
     """A version that has been verified.
 
     Attributes:
-        manifest: its manifest.json.
+        manifest: the content of its manifest.json.
         weights: on the base's device, in the base's dtype.
     """
 
@@ -56,9 +56,9 @@ class Publication:
         domain: the adapter's domain.
         weights: LoRA and head, on any device, in any dtype; stored in fp32.
         base_name: the base as the trainer named it, for messages.
-        base_fingerprint: sha256 of the base it was trained for, in hex.
+        base_fingerprint: sha256 of the base that the adapter was trained for, in hex.
         ranking: weight, posterior scale, switching margin and rank prior.
-        normalization: of transcripts, before the model reads them.
+        normalization: how transcripts are normalised before the model reads them.
         uses_context: whether the model reads the preceding turn.
         first_pass_statistics: statistics of the training lists' first-pass scores, by name.
         training_data: sha256 of each training file, in hex, by file name.
@@ -86,8 +86,8 @@ class Publication:
 def weights_digest(weights: AdapterWeights) -> str:
     """sha256 of the weights alone, in hex, independent of the layout of the files.
 
-    Covers every tensor in fp32 by sorted name, with its dtype, shape and little-endian bytes; the rank, alpha and
-    scaling of the configuration; and the head's kind.
+    Covers every tensor in fp32, sorted by name, with name, dtype, shape and little-endian bytes; the configuration's
+    rank, alpha and use_rslora; and the head's kind.
     """
     config = weights.config
     digest = hashlib.sha256(b"lorb adapter weights 1\n")

@@ -12,7 +12,7 @@ from lorb.errors import InvalidInput, LorbError, StoreUnavailable, UnknownVersio
 from lorb.names import CANARY, STABLE, check_alias, check_version, is_version
 from lorb_adapters.json_files import Count, Finite, from_json, read_versioned
 
-MAX_CHANGES = 100  # of each alias, so that a busy canary does not push `stable` out of the history
+MAX_CHANGES = 100  # kept for each alias, so that a busy canary does not push `stable` out of the history
 _SCHEMA_VERSIONS = range(2)
 _FILE = "aliases.json"
 
@@ -38,7 +38,7 @@ class AliasChange(Struct, frozen=True, omit_defaults=True):
         alias: its name.
         from_version: the version before; empty for a new alias.
         to_version: the version after; empty for a removed alias.
-        is_rollback: whether it was a rollback; the next rollback then goes further back.
+        is_rollback: whether the change was a rollback; after a rollback, the next one goes further back.
     """
 
     time: str
@@ -74,21 +74,24 @@ class Aliases:
         return tuple(sorted(name for name, alias in self.by_name.items() if alias.version == version))
 
     def with_alias(self, alias: str, version: str, share: float | None = None) -> "Aliases":
-        """Points `alias` at `version`; raises InvalidInput if a name or the share is wrong."""
+        """Returns aliases in which `alias` points at `version`; raises InvalidInput if a name or the share is wrong."""
         target = Alias(check_version(version), self._share(check_alias(alias), share))
         if self.by_name.get(alias) == target:
             return self
         return self._flipped(alias, target)
 
     def without_alias(self, alias: str) -> "Aliases":
-        """Removes an alias; raises UnknownVersion if there is no such alias, InvalidInput for `stable`."""
+        """Returns aliases without `alias`; raises UnknownVersion if it does not exist, InvalidInput for `stable`."""
         self.version(alias)
         if alias == STABLE:
             raise InvalidInput("stable cannot be removed: point it at another version", field="alias")
         return self._flipped(alias, None)
 
     def rolled_back(self, existing: frozenset[str]) -> "Aliases":
-        """Points `stable` at its previous version among `existing`; raises UnknownVersion if there is none."""
+        """Returns aliases in which `stable` points at its previous version among `existing`.
+
+        Raises UnknownVersion if there is no such version.
+        """
         target = self.rollback_target(existing)
         if target is None:
             raise UnknownVersion("stable has no earlier version to go back to", field="version")
@@ -103,7 +106,7 @@ class Aliases:
         return None
 
     def with_number(self, number: int) -> "Aliases":
-        """Records that version number `number` is taken."""
+        """Returns aliases that record that version number `number` is taken."""
         return replace(self, last_number=max(self.last_number, number))
 
     def to_json(self) -> dict[str, Any]:
@@ -145,7 +148,7 @@ class Aliases:
         return replace(self, by_name=by_name, history=_bounded((*self.history, change), alias))
 
     def _stable_trail(self) -> list[str]:
-        """The versions that led to the current one, oldest first; a rollback removes the versions it undid."""
+        """The versions that led to the current one, oldest first; a rollback removes the versions that it undid."""
         trail: list[str] = []
         for change in self.history:
             if change.alias != STABLE:

@@ -1,4 +1,4 @@
-"""Exports a version to a tar and imports one from a tar or a folder, without extracting anything."""
+"""Writes a version to a tar, and reads a version from a tar or a folder without extracting anything."""
 
 import io
 import tarfile
@@ -27,7 +27,7 @@ def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 
 
 def read_archive(path: Path) -> dict[str, bytes]:
-    """Reads the files of the one version in a tar or folder.
+    """Reads the files of a version from a tar or a folder, which must hold one version.
 
     Raises MalformedFile for a broken tar, and InvalidAdapter for links, absolute names, "..", files that do not belong
     in a version, and files that are too large.

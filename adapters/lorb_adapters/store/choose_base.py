@@ -10,7 +10,7 @@ from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 
 AUTO = "auto"
-_MAX_DOMAINS = 100  # one manifest is read for each
+_MAX_DOMAINS = 100  # one manifest is read for each domain
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def choose_base(requested: str, store: Store | None, trusted: TrustedKeys | None
     """Returns `requested`, or for "auto" the name of the base that most stable versions were trained for.
 
     A tie goes to MiniLM, then to the first name in alphabetical order. Without a store, or without a readable stable
-    version, the base is MiniLM. With `trusted`, only versions signed by one of those keys count, so that write
+    version, the base is MiniLM. With `trusted`, only versions signed by one of its keys count, so that write
     access to the store does not decide which base is loaded. Raises StoreUnavailable if the store cannot be reached.
     """
     if requested != AUTO:
@@ -31,7 +31,7 @@ def choose_base(requested: str, store: Store | None, trusted: TrustedKeys | None
         try:
             version = store.resolve(DomainSelector.parse(domain))
             names[store.manifest(domain, version, trusted).base_name] += 1
-        except LorbError:  # no stable version, or one that cannot be loaded
+        except LorbError:  # no stable version, or its manifest is unreadable or not signed
             continue
     chosen = min(names, key=lambda name: (-names[name], name != MINILM, name), default=MINILM)
     if len(names) > 1:

@@ -22,8 +22,9 @@ _CLEAR_GAP = 0.05  # bf16 and fp16: relative to the list's largest score; scores
 def check_golden_scores(adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> None:
     """Scores the golden lists; raises InvalidAdapter naming the list whose scores are not the trainer's.
 
-    In fp32 the scores must agree to 1e-4 of the list's largest score. In other dtypes the order must agree wherever two
-    scores are more than 0.05 of the largest score apart. Call it on the thread that owns the model.
+    In fp32 the scores must agree to 1e-4 of the list's largest score, in absolute value, plus 1e-5. In other dtypes the
+    order must agree wherever two of the trainer's scores are more than 0.05 of the largest score apart. Call it on the
+    thread that owns the model.
     """
     for position, golden in enumerate(adapter.manifest.golden_lists):
         scores = _score(golden, adapter, model, text_encoder)
@@ -35,7 +36,7 @@ def check_golden_scores(adapter: Adapter, model: "RescoringModel", text_encoder:
 
 
 def _score(golden: GoldenList, adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> list[float]:
-    """Rescoring scores of the list's distinct texts, in their order."""
+    """Returns the rescoring scores of the list's distinct texts, in the texts' order."""
     manifest = adapter.manifest
     texts = [hypothesis.transcript for hypothesis in golden.nbest.distinct()]
     rows = text_encoder.encode(texts, golden.context, manifest.normalization, manifest.uses_context)
@@ -52,7 +53,7 @@ def _dtype(adapter: Adapter, model: "RescoringModel") -> torch.dtype:
 def _check_equal(place: str, expected: Sequence[float], scores: Sequence[float]) -> None:
     tolerance = _RELATIVE_TOLERANCE * max(map(abs, expected)) + _ABSOLUTE_TOLERANCE
     for i, (expected_score, score) in enumerate(zip(expected, scores, strict=True)):
-        if not abs(expected_score - score) <= tolerance:  # true for NaN too
+        if not abs(expected_score - score) <= tolerance:  # `>` would accept NaN
             raise InvalidAdapter(
                 f"{place}: hypothesis {i} scores {score:.6g}, the trainer found {expected_score:.6g}",
                 field="golden_lists",

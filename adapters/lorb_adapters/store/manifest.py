@@ -33,12 +33,12 @@ class GoldenHypothesis(Struct, frozen=True, omit_defaults=True):
 
 
 class GoldenList(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A list with the trainer's scores. A server that loads the adapter must reproduce them.
+    """A list with the trainer's scores. A server that loads the adapter must reproduce the scores.
 
     The texts are public, or their speakers consented.
 
     Attributes:
-        id: the utterance.
+        id: the utterance's id.
         context: the preceding turn.
         domain: the list's domain.
         reference: what was said.
@@ -102,12 +102,12 @@ class Manifest:
         version: the full version id, `<n>-<digest12>`.
         created_time: UTC, ISO 8601.
         base_name: the base as the trainer named it, for messages.
-        base_fingerprint: sha256 of the base it was trained for, in hex.
+        base_fingerprint: sha256 of the base that the adapter was trained for, in hex.
         file_sha256: sha256 of every other file of the version, in hex, by file name.
         weights_digest: sha256 of the weights alone, in hex; its first 12 digits end the version id.
         head_kind: "sum", "mean" or "cls".
         ranking: weight, posterior scale, switching margin and rank prior.
-        normalization: of transcripts, before the model reads them.
+        normalization: how transcripts are normalised before the model reads them.
         uses_context: whether the model reads the preceding turn.
         first_pass_statistics: statistics of the training lists' first-pass scores, by name.
         training_data: sha256 of each training file, in hex, by file name.

@@ -41,7 +41,7 @@ class ReadOnlyStore:
         return [name for name in self.candidate_domains() if self._has_versions(name)]
 
     def candidate_domains(self) -> list[str]:
-        """Entries of the store's folder whose names may be domains, sorted. Does not look inside them."""
+        """Entries of the store's folder whose names may be domains, sorted. Does not look inside the entries."""
         try:
             return list(filter(is_publishable, self._storage.list_names("")))
         except FileNotFoundError:
@@ -50,7 +50,7 @@ class ReadOnlyStore:
     def change_token(self, domain: str) -> str | None:
         """A token that differs after the domain's aliases or versions have changed.
 
-        None if the storage cannot tell without reading them.
+        None if the storage cannot tell without reading the files.
         """
         return self._storage.change_token([aliases_path(domain), versions_path(domain)])
 
@@ -79,14 +79,14 @@ class ReadOnlyStore:
             return Aliases()
 
     def resolve(self, selector: DomainSelector) -> str:
-        """The version that "name", "name@alias" or "name@version" selects; "name" alone selects the stable one."""
+        """The version that "name", "name@alias" or "name@version" selects; "name" alone means "name@stable"."""
         if selector.version is None:
             return self.aliases(selector.domain).version(selector.alias or STABLE)
         self._check_exists(selector.domain, selector.version)
         return selector.version
 
     def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
-        """A version's manifest; its other files are not read. With `trusted`, one of those keys must have signed it."""
+        """A version's manifest; reads no other file. With `trusted`, one of these keys must have signed it."""
         content = self.manifest_content(domain, version)
         if trusted is not None:
             trusted.check(content, self._signature(domain, version))

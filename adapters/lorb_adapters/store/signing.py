@@ -1,7 +1,7 @@
 """Signs manifests with Ed25519 and verifies the signatures. Needs the package `cryptography`.
 
 A signature covers the bytes of the manifest. The manifest holds the sha256 of every other file of the version, the
-domain, the version and the base, so none of them can be changed. Aliases are not signed.
+domain, the version and the base, so a change of any of these is detected. Aliases are not signed.
 """
 
 import base64
@@ -47,7 +47,7 @@ class TrustedKeys:
     """The public keys whose signatures are accepted."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidInput if the file has no PEM block, or one that is not an Ed25519 public key."""
+        """Raises InvalidInput if the file has no PEM block, or a block that is not an Ed25519 public key."""
         self._keys = {_key_id(key): key for key in _public_keys(path)}
 
     def check(self, manifest: bytes, signature: bytes | None) -> None:
@@ -72,7 +72,7 @@ class TrustedKeys:
             key.verify(base64.b64decode(file.ed25519, validate=True), _PURPOSE + manifest)
         except (InvalidSignature, ValueError):
             raise InvalidAdapter(
-                f"manifest.json is not what key {file.key} signed: either it or {SIGNATURE} was changed",
+                f"manifest.json is not what key {file.key} signed: either the manifest or {SIGNATURE} was changed",
                 field=SIGNATURE,
             ) from None
 
@@ -80,8 +80,8 @@ class TrustedKeys:
 def create_key_pair(path: Path) -> tuple[Path, str]:
     """Writes a new private key to `path`, readable by its owner only, and the public key to `path` with ".pub" added.
 
-    Returns the public key's path and the key's id. Raises InvalidInput if a file exists or cannot be written,
-    and then leaves no private key.
+    Returns the public key's path and the key's id. Raises InvalidInput if one of the files exists or
+    cannot be written, and then leaves no new private key.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization as pem
@@ -101,7 +101,7 @@ def create_key_pair(path: Path) -> tuple[Path, str]:
 
 
 def manifest_sha256(manifest: bytes) -> str:
-    """sha256 of a manifest's bytes, in hex; the signer compares it with the publisher's."""
+    """sha256 of a manifest's bytes, in hex; the signer compares it with what the publisher saw."""
     return hashlib.sha256(manifest).hexdigest()
 
 
@@ -110,7 +110,8 @@ def check_manifest_sha256(manifest: bytes, expected: str) -> None:
     actual = manifest_sha256(manifest)
     if actual != expected.lower():
         raise InvalidAdapter(
-            f"not signed: the sha256 of manifest.json is {actual}, not {expected[:80]!r}: it is not what was published",
+            f"not signed: the sha256 of manifest.json is {actual}, not {expected[:80]!r}: "
+            "this manifest is not the published one",
             field="manifest_sha256",
         )
 

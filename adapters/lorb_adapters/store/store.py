@@ -69,7 +69,7 @@ class Store(ReadOnlyStore):
         check_digests(files, parse_manifest(files[MANIFEST], domain, version))
         with self._storage.change() as change:
             change.put_file(f"{version_path(domain, version)}/{SIGNATURE}", key.sign(files[MANIFEST]))
-            # a new generation, so that servers read the signature
+            # rewrites the unchanged aliases only to raise the index's generation, so that servers read the signature
             self._put_aliases(change, domain, self.aliases(domain))
         return files[MANIFEST]
 
@@ -91,7 +91,7 @@ class Store(ReadOnlyStore):
         return manifest
 
     def set_alias(self, domain: str, alias: str, version: str, share: float | None = None) -> AliasChange:
-        """Points an alias at a version. `share` is the canary's share of calls; None keeps its current one."""
+        """Points an alias at a version. `share` is the canary's share of calls; None keeps the current share."""
 
         def edit(aliases: Aliases) -> Aliases:
             self._check_exists(domain, version)
@@ -113,25 +113,26 @@ class Store(ReadOnlyStore):
         """Removes a version; raises InvalidInput if an alias points at it.
 
         In a local folder no other writer can interfere. Elsewhere another writer may point an alias at the version at
-        the same time. If it does so before this method has written aliases.json, StoreConflict is raised and nothing is
-        removed. If it does so later, the alias is left without a version, and `lorb-adapters verify` reports it. The
+        the same time. If that happens before this method has written aliases.json, StoreConflict is raised and nothing
+        is removed. If it happens later, the alias is left without a version, and `lorb-adapters verify` reports it. The
         same holds for `prune`.
         """
         with self._storage.change() as change:
             self._check_exists(domain, version)
             aliases = self.aliases(domain).pointing_at(version)
             if aliases:
+                is_one, names = len(aliases) == 1, ", ".join(aliases)
+                subject, them = (f"alias {names} points", "it") if is_one else (f"aliases {names} point", "them")
                 raise InvalidInput(
-                    f"{domain} {version} is {', '.join(aliases)}: point the alias elsewhere first",
-                    field="version",
+                    f"the {subject} at {domain} {version}: point {them} elsewhere first", field="version"
                 )
             self._remove(change, domain, [version])
 
     def prune(self, domain: str, *, keep: int, dry_run: bool = False) -> list[str]:
-        """Removes all versions but the newest `keep`, those with an alias and the target of a rollback.
+        """Keeps the newest `keep` versions, the versions that have an alias, and the target of a rollback.
 
-        Also removes the files of killed publishers. Returns the removed versions, and those files as ".tmp/...".
-        `dry_run` removes nothing.
+        Removes all others, and the files of killed publishers. Returns the removed versions, and the paths of those
+        files, which begin with ".tmp/". `dry_run` removes nothing.
         """
         if keep < 0:
             raise InvalidInput(f"keep is {keep}: give a number of versions from 0", field="keep")
@@ -162,7 +163,7 @@ class Store(ReadOnlyStore):
         self._put_aliases(change, domain, aliases.with_alias(STABLE, version) if set_stable else aliases)
 
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
-        # a store filled by hand may have higher numbers than aliases.json knows
+        # a store filled by hand may have versions with higher numbers than aliases.json records
         aliases = self.aliases(domain).with_number(self.last_version_number(domain))
         # written first, to detect a writer that has pointed an alias at one of the versions meanwhile
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
@@ -177,7 +178,7 @@ class Store(ReadOnlyStore):
             if after is not before:
                 self._put_aliases(change, domain, after)
                 return after.history[-1]
-        version = before.version(alias)  # already the target, with the same share
+        version = before.version(alias)  # the alias already has this target and this share
         return AliasChange(utc_now(), alias, version, version)
 
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:

@@ -39,7 +39,7 @@ def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted:
         domain: the version's domain.
         version: a full version id.
         base: the base that the adapter is for.
-        trusted: if given, one of these keys must have signed the version.
+        trusted: the keys of which one must have signed the version; None if it need not be signed.
 
     Raises:
         InvalidAdapter: a file or field is missing, unknown, changed, not signed, or of a wrong shape or value.
@@ -63,7 +63,7 @@ def read_verified_files(
 ) -> tuple[Manifest, Mapping[str, bytes]]:
     """Reads one version's files and checks them against its manifest, without a base.
 
-    Raises InvalidAdapter if a file's sha256 is not the one in the manifest or, with `trusted`, if none of those keys
+    Raises InvalidAdapter if a file's sha256 is not the one in the manifest or, with `trusted`, if none of its keys
     signed the manifest.
     """
     files = store.read_files(domain, version)
@@ -78,7 +78,7 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
     if manifest.base_fingerprint != base.fingerprint:
         raise ForeignBase(
             f"{manifest.domain} {manifest.version} was made for base {manifest.base_name} "
-            f"({manifest.base_fingerprint[:12]}), this is {base.name} ({base.fingerprint[:12]})",
+            f"({manifest.base_fingerprint[:12]}), the loaded base is {base.name} ({base.fingerprint[:12]})",
             field="base_fingerprint",
         )
 

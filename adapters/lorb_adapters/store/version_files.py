@@ -64,7 +64,7 @@ def render_version(publication: Publication, version: str, created_time: str) ->
 
 
 def check_names(names: list[str]) -> None:
-    """Raises InvalidAdapter if a file does not belong in a version, or a required one is missing."""
+    """Raises InvalidAdapter if a file does not belong in a version, or a required file is missing."""
     for name in sorted(names):
         if name not in MAX_BYTES:
             raise InvalidAdapter(
@@ -97,7 +97,7 @@ def parse_manifest(content: bytes, domain: str, version: str) -> Manifest:
 
 
 def check_identity(manifest: Manifest, domain: str, version: str) -> None:
-    """Raises InvalidAdapter if a manifest's domain, version or digest is not that of its folder."""
+    """Raises InvalidAdapter if a manifest's domain, version or digest differs from its folder's."""
     for field, stated, folder in (("domain", manifest.domain, domain), ("version", manifest.version, version)):
         if stated != folder:
             raise InvalidAdapter(f"{MANIFEST}: {field} is {stated!r}, but its folder is {folder!r}", field=field)

@@ -7,7 +7,7 @@ import torch
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs.slot_lora import SLOT_RANK, SlotLayout, SlotLora, SlottedAdapters, num_slots
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Projection, projection_at
 from support.adapters.random_adapters import HIDDEN, SHAPES, random_adapter, unlike_adapters
@@ -44,7 +44,7 @@ def test_slots_add_what_segments_add(adapters, dtype, tolerance):
         of_token[start:stop] = i
     slots = SlotLora(layout, torch.cat(matrices), of_token[:, None] != owners)
     segments = [(start, stop, weights) for (start, stop), weights in zip(bounds, own, strict=True)]
-    looped = SegmentLora(segments, SegmentMatrices(2, dtype), Workspace(CPU))
+    looped = SegmentLora(segments, LoraMatricesCache(2, dtype), Workspace(CPU))
     generator = torch.Generator().manual_seed(0)
     for i, (inputs, outputs) in enumerate(SHAPES):
         layer, projection = projection_at(i)

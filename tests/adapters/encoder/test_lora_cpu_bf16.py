@@ -7,7 +7,7 @@ import torch
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder.lora_cpu_bf16 import ConcatenatedLora, ZeroFilledMatrices
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.onednn import padded_length
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, projection_at
@@ -50,7 +50,7 @@ def test_concatenated_adapters_add_what_segments_add(adapters, lengths, dtype, t
     num_tokens = ends[-1]
     padded = padded_length(num_tokens)
     concatenated = added(ConcatenatedLora(segments, num_tokens, ZeroFilledMatrices(SHAPES, dtype)), padded, dtype)
-    looped = added(SegmentLora(segments, SegmentMatrices(2, dtype), Workspace(torch.device("cpu"))), padded, dtype)
+    looped = added(SegmentLora(segments, LoraMatricesCache(2, dtype), Workspace(torch.device("cpu"))), padded, dtype)
     for ours, expected in zip(concatenated, looped, strict=True):
         torch.testing.assert_close(ours[:num_tokens], expected[:num_tokens], rtol=tolerance, atol=tolerance)
 

@@ -8,7 +8,7 @@ import torch
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder.bert_layer import BertLayer
 from lorb_adapters.encoder.lora_cpu_fp32 import LoraThenBase, LoraWithBiasMatrices
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import BaseProjections, BaseThenLora, Projection
 from lorb_adapters.lora.weights import base_only_weights
@@ -62,7 +62,7 @@ def test_either_order_gives_the_same(layers, adapters, bounds):
     base = BaseProjections(FP32, workspace)
     with torch.no_grad():
         first = LoraThenBase(base, segments, 12, LoraWithBiasMatrices(layers, FP32), workspace)
-        after = BaseThenLora(base, SegmentLora(segments, SegmentMatrices(len(layers), FP32), workspace))
+        after = BaseThenLora(base, SegmentLora(segments, LoraMatricesCache(len(layers), FP32), workspace))
         for ours, expected in zip(outputs_of(first, layers, 12), outputs_of(after, layers, 12), strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 

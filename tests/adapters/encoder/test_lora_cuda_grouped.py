@@ -8,7 +8,7 @@ import torch
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder import packed_encoder
 from lorb_adapters.encoder.lora_cuda_grouped import FlatAdapters, GroupedLora, prefers_grouped
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, projection_at
 from lorb_adapters.model import RescoringModel
@@ -37,7 +37,7 @@ def test_groups_add_what_segments_add(adapters, dtype, tolerance, gaps):
     bounds = [(2, 7), (7, 8), (10, 21), (21, 30)] if gaps else [(0, 7), (7, 8), (8, 21), (21, 33)]
     segments = [(start, stop, weights) for (start, stop), weights in zip(bounds, own, strict=True)]
     grouped = GroupedLora(segments, 33, FlatAdapters(SHAPES, CPU, dtype), CPU)
-    looped = SegmentLora(segments, SegmentMatrices(2, dtype), Workspace(CPU))
+    looped = SegmentLora(segments, LoraMatricesCache(2, dtype), Workspace(CPU))
     generator = torch.Generator().manual_seed(0)
     for i, (inputs, outputs) in enumerate(SHAPES):
         layer, projection = projection_at(i)

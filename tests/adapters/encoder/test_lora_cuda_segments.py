@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.encoder.lora_cuda_segments import SegmentLora, SegmentMatrices
+from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Projection, module_paths
 from support.adapters.random_adapters import SHAPES, unlike_adapters
@@ -27,6 +27,6 @@ def test_each_token_gets_its_adapters_product(tiny_bert, projection):
                 a, b = weights.lora[path]
                 product = weights.config.scaling * x[start:end] @ a.T @ b.T
                 expected[start:end, module * size : (module + 1) * size] += product
-    lora = SegmentLora(segments, SegmentMatrices(2, torch.float32), Workspace(torch.device("cpu")))
+    lora = SegmentLora(segments, LoraMatricesCache(2, torch.float32), Workspace(torch.device("cpu")))
     lora.add(1, projection, x, out)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)

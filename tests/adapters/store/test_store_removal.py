@@ -49,8 +49,13 @@ def test_prune_keeps_the_versions_in_use(store, store_base):
 
 
 def test_a_version_with_an_alias_cannot_be_removed(store, store_base):
-    """Removing a version with an alias is refused, and the alias is named."""
+    """Removing a version with an alias is refused, and the aliases are named."""
     version = publish(store, store_base)
-    with pytest.raises(InvalidInput, match="is stable: point the alias elsewhere"):
+    with pytest.raises(InvalidInput, match=f"^the alias stable points at voice {version}: point it elsewhere first$"):
+        store.remove("voice", version)
+    store.set_alias("voice", "canary", version, share=0.1)
+    with pytest.raises(
+        InvalidInput, match=f"^the aliases canary, stable point at voice {version}: point them elsewhere first$"
+    ):
         store.remove("voice", version)
     assert store.versions("voice") == [version]

@@ -14,7 +14,7 @@ def add_alias_commands(subcommands: Subcommands) -> None:
         "promote", _promote, "point an alias at a version; a running server follows within its poll interval"
     )
     command.add_argument("domain", metavar="DOMAIN", help="the domain of the alias")
-    command.add_argument("version", metavar="VERSION", help="a full version id, or an alias that points at it")
+    command.add_argument("version", metavar="VERSION", help="a full version id, or an alias of the version")
     command.add_argument("--alias", default=STABLE, help=f"{STABLE} (default), {CANARY}, {SHADOW} or another name")
     command.add_argument("--share", type=float, help="the canary's share of calls, above 0 and at most 1")
     command = subcommands.add("rollback", _rollback, "point stable at its previous version")

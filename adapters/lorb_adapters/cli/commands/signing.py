@@ -50,7 +50,7 @@ def _sign(store: Store, arguments: argparse.Namespace) -> int:
     if selector.version is None:
         raise InvalidInput(
             f"{arguments.selector} names no version: give {selector.domain}@VERSION. Aliases are not signed: anyone "
-            "who can write to the store may have pointed one at a version that is not yours",
+            "who can write to the store may have pointed an alias at a version that is not yours",
             field="selector",
         )
     content = store.sign(selector.domain, selector.version, key, arguments.manifest_sha256)

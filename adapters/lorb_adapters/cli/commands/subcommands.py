@@ -13,7 +13,7 @@ SELECTOR_HELP = "a domain (its stable version), DOMAIN@VERSION or DOMAIN@ALIAS"
 
 
 class Subcommands:
-    """The subcommands of one parser. Each sets `run`, which takes the arguments and returns the exit status."""
+    """The subcommands of one parser. A subcommand sets `run`, which takes the arguments and returns the exit status."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")

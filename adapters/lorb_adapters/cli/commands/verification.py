@@ -14,7 +14,7 @@ from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter, read_verified_files
 
-Check = Callable[[str, str], None]  # takes a domain and a version; raises LorbError for a bad one
+Check = Callable[[str, str], None]  # takes a domain and a version; raises LorbError for a bad version
 
 _ADVICE = "promote another version, or unalias it"
 _FOUND_BAD = 1
@@ -23,7 +23,7 @@ _FOUND_BAD = 1
 def add_verify_command(subcommands: Subcommands) -> None:
     """Adds `verify`."""
     command = subcommands.add(
-        "verify", _verify, "read versions and check their files' digests; exit status 1 if one is bad"
+        "verify", _verify, "read versions and check their files' digests; exit status 1 if a version is bad"
     )
     command.add_argument(
         "selector",

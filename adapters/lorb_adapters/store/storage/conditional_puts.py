@@ -13,7 +13,7 @@ CHANGED_MEANWHILE = "another writer changed {path} at the same time: your change
 
 
 class ConditionalPuts:
-    """If-Match and If-None-Match of an S3 file system (s3fs). Remembers whether the server supports them."""
+    """Conditional writes to an S3 file system (s3fs). Remembers whether the server supports them."""
 
     def __init__(self, files: Any, at: Callable[[str], str]) -> None:  # noqa: ANN401 - fsspec is untyped
         """`files`: an fsspec file system. `at`: maps a path in the store to a path in the file system."""

@@ -28,7 +28,7 @@ _LOCK_FILE = _READ_FILE | os.O_CREAT  # opened read-only: it may belong to anoth
 
 
 class LocalFolder:
-    """Implements Storage in a folder. The folder itself may be a link; nothing inside it may be one."""
+    """Implements Storage in a folder. The folder itself may be a link; nothing inside it may be a link."""
 
     def __init__(self, root: Path, *, lock_seconds: float = 30.0) -> None:
         """`lock_seconds`: how long a writer waits for the lock."""

@@ -9,10 +9,10 @@ class Change(Protocol):
     """Writes that belong together. Readers see none of them before the change ends, then all in the order given."""
 
     def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        """Adds a new folder. It exists for readers once its last file is there."""
+        """Adds a new folder. For readers it exists once its last file is there."""
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Writes or replaces a file. The change fails if another writer changed it after this one read it."""
+        """Writes or replaces a file. The change fails if another writer changed it after this writer read it."""
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
         """Replaces a file by what `render` returns; calls `render` again if another writer replaced it meanwhile."""
@@ -39,7 +39,7 @@ class Storage(Protocol):
     def change_token(self, paths: Sequence[str]) -> str | None:
         """Differs after a file among `paths` was replaced, or a folder among them gained or lost an entry.
 
-        None if the storage cannot tell without reading them. Follows no link.
+        None if the storage cannot tell without reading the files. Follows no link.
         """
 
     def create(self) -> None:

@@ -1,8 +1,8 @@
 """A store on any fsspec file system, such as "s3://" or "gs://". There is no lock.
 
-On S3 with conditional writes any number of publishers may write at once: the slower one gets StoreConflict. Elsewhere
-only one may write at a time. Readers are safe everywhere: a version exists once its manifest does, and a writer writes
-the manifest last.
+On S3 with conditional writes any number of publishers may write at once: the slower gets StoreConflict. Elsewhere only
+one publisher may write at a time. Readers are safe everywhere: a version exists once its manifest exists, and a
+writer writes the manifest last.
 """
 
 import threading
@@ -51,7 +51,7 @@ class RemoteStorage:
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in paths)
 
     def list_folders_with(self, path: str, file: str) -> list[str]:
-        """Lists the folders that hold `file`, sorted, with one listing of the whole tree."""
+        """Lists the folders that hold `file`, sorted, with one listing of the tree under `path`."""
         folder = self._at(path).rstrip("/")
         with self._fresh(path):
             if not self._files.exists(folder):

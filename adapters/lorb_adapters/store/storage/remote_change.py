@@ -36,8 +36,8 @@ class RemoteChange:
     """Collects writes; `apply` executes them.
 
     With conditional writes a file is replaced only if it is unchanged since this writer read it; a new version whose
-    alias could not be set is removed again. Without them the file is compared just before and just after the write,
-    which detects most concurrent writers but does not prevent them.
+    alias could not be set is removed again. Without conditional writes the file is compared just before and just after
+    the write, which detects most concurrent writers but does not prevent them.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RemoteChange:
         self._steps.append(partial(self._complete, path, last, files[last]))
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Writes or replaces a file; `apply` fails if another writer changed it after this one read it."""
+        """Writes or replaces a file; `apply` fails if another writer changed it after this writer read it."""
         self._steps.append(partial(self._replace, path, content))
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
@@ -111,7 +111,7 @@ class RemoteChange:
         except StoreConflict:
             self._remove_added()
             raise
-        self._added.clear()  # an alias may point at them now
+        self._added.clear()  # an alias may point at the added versions now
 
     def _put(self, path: str, content: bytes, etag: str | None) -> None:
         try:
