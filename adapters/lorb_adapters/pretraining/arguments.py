@@ -40,8 +40,8 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--confusions", type=Path, nargs="+", default=[], metavar="LISTS",
-        help="train lists with references: sentences are corrupted with the confusions of their recogniser; their "
-        "references are added to the text, and with pll their hypotheses to the teacher's sentences",
+        help="train lists with references: sentences are corrupted with the confusions of the lists' recogniser. "
+        "The references are added to the text, and with pll the hypotheses to the teacher's sentences",
     )  # fmt: skip
     group.add_argument(
         "--dev", type=Path, nargs="+", default=[], metavar="LISTS",
@@ -62,7 +62,7 @@ def _add_objective(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--head", choices=("sum", "cls"), default="sum",
-        help="score of a text: summed over its tokens, or read from the first token (pll only)",
+        help="score of a text. sum: summed over its tokens; cls: read from the first token (pll only)",
     )  # fmt: skip
     group.add_argument(
         "--layers",
@@ -74,8 +74,8 @@ def _add_objective(group: argparse._ArgumentGroup) -> None:
 def _add_budgets(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--sentences", type=int, default=400_000,
-        help="sentences to read, drawn from all of the text, which is read again if it has fewer. For pll: in "
-        "masked-LM training; 0 if the base has a masked-LM head trained on similar text",
+        help="number of sentences to train on; a shorter text is read again. With pll, this is the number for "
+        "masked-LM training; give 0 if the base has a masked-LM head trained on similar text",
     )  # fmt: skip
     group.add_argument("--sentences-per-step", type=int, default=64, help="sentences in one optimiser step")
     group.add_argument("--corrupted-share", type=float, default=0.125, help="share of words to corrupt")
@@ -86,7 +86,7 @@ def _add_budgets(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--masked-share", type=float, default=0.15, help="share of tokens to predict (pll)")
     group.add_argument(
         "--teacher-sentences", type=int, default=40_000,
-        help="sentences that the teacher scores; it reads each once per token (pll)",
+        help="sentences that the teacher scores; it reads a sentence of n tokens n times (pll)",
     )  # fmt: skip
     group.add_argument(
         "--hypothesis-share", type=float, default=0.5,

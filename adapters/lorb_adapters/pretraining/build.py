@@ -29,7 +29,7 @@ _OBJECTIVES: dict[str, type[ReplacedTokens | PseudoLikelihood]] = {REPLACED: Rep
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A trained model, its report, and the run's folder, which stays locked until it is closed."""
+    """A trained model, its report, and the run's folder, which is locked until the folder is closed."""
 
     model: EncoderTrainer
     report: BuildReport
@@ -75,7 +75,7 @@ def build(
 
 
 def _identity(base: Base, files: BuildFiles, config: BuildConfig) -> dict[str, Any]:
-    """Everything that decides the result. A run can be resumed only while all of it is unchanged."""
+    """The values that decide the result. A run can be resumed only if all of them are unchanged."""
     return {
         "config": asdict(config),
         "data": files.identity(),

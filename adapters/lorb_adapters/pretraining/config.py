@@ -11,7 +11,7 @@ from lorb_adapters.training.config import AUTO, PRECISIONS, TrainConfig
 REPLACED, PLL = "replaced", "pll"
 OBJECTIVES = (REPLACED, PLL)
 HEADS = (SUM, CLS)
-# Flags whose names differ from the field's.
+# Flags that are not named like their fields.
 _FLAGS = {
     "num_sentences": "sentences",
     "num_layers": "layers",
@@ -27,25 +27,25 @@ class BuildConfig:
     Attributes:
         objective: "replaced" trains the detection of wrong words in corrupted sentences; "pll" trains a masked LM, and
             distils its pseudo-log-likelihoods into the head.
-        head: kind of score head: "sum" (over tokens), or "cls" (of the first token), which only pll has.
-        normalization: of sentences before encoding; adapters on this base should use the same.
+        head: kind of score head: "sum" sums scores over tokens; "cls", for pll only, scores the first token.
+        normalization: normalisation of sentences before encoding; adapters on this base should use the same.
         min_words, max_words: shorter and longer sentences are left out.
         num_sentences: sentences to read in the training of "replaced", or in masked-LM training of "pll". A shorter
             text is read again with other corruptions or masks. 0 is allowed for pll on a base with a masked-LM head.
         sentences_per_step: sentences in one optimiser step.
         num_layers: keeps only the lowest layers of the encoder; None keeps all.
-        corrupted_share: mean share of corrupted words; each sentence's share is drawn from 0 to twice this.
-        confusion_share: share of corruptions drawn from the recogniser's confusions, for words that have any.
+        corrupted_share: mean share of corrupted words; each sentence's share is drawn from 0 to twice this mean.
+        confusion_share: share of corruptions drawn from the recogniser's confusions, for words with a known confusion.
         masked_share: share of tokens to predict in masked-LM training.
         num_teacher_sentences: sentences whose pseudo-log-likelihood is computed; each is read once per token.
         hypothesis_share: share of the teacher's sentences that are hypotheses from the lists, if there are enough;
             the others are corrupted sentences of the text.
-        num_distillation_sentences: sentences to read in distillation; the teacher's sentences are read again if needed.
+        num_distillation_sentences: sentences to read in distillation; the teacher's sentences are repeated if needed.
         freezes_embeddings: whether the embeddings, half of a small encoder's parameters, stay untrained.
         learning_rate: peak rate of each stage, after a linear warm-up and before a linear decay to 0.
-        weight_decay: of AdamW.
-        precision: of matrix products: "fp32", "bf16", or "auto" (bf16 if the processor has instructions for it).
-        seed: of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
+        weight_decay: weight decay of AdamW.
+        precision: of matrix products, "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
+        seed: seed of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
     """
 
     objective: str = REPLACED
@@ -70,7 +70,7 @@ class BuildConfig:
 
     @property
     def training(self) -> TrainConfig:
-        """The settings for code shared with lorb-train-adapter, with its method "full"."""
+        """The settings as a TrainConfig with method "full", for code shared with lorb-train-adapter."""
         return TrainConfig(
             method="full",
             head=self.head,

@@ -7,11 +7,11 @@ from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.training.methods.full import Full
 from lorb_adapters.training.methods.method import Tensors
 
-_EMBEDDINGS = ("embeddings.", "embeddings_project.")  # the second is ELECTRA's
+_EMBEDDINGS = ("embeddings.", "embeddings_project.")  # only ELECTRA has the second module
 
 
 class EncoderTrainer(Full):
-    """Trains a base's own parameters in place, so that later stages start from them, and a score head."""
+    """Trains a score head, and the parameters of a base's encoder in place: the next stage starts from them."""
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
         """Trains `base` in place. Raises InvalidInput if its encoder cannot be trained."""

@@ -23,12 +23,12 @@ class BuildReport:
 
     Attributes:
         command: the command line as it was typed.
-        base_name, base_fingerprint: of the base that training started from.
-        config: of the run.
+        base_name, base_fingerprint: name and fingerprint of the base that training started from.
+        config: settings of the run.
         data_sha256: digest of each file, by file name.
-        counts: of sentences, words, confusions and lists, by name.
+        counts: counts of sentences, words, confusions and lists, by name.
         num_parameters: trained parameters, including the head's.
-        stage_seconds: duration of each stage by name; a resumed run adds to it.
+        stage_seconds: duration of each stage by name, in all attempts of a resumed run together.
         peak_memory_bytes: peak memory of the process.
         held_out: figures on held-out sentences.
         zero_shot: figures on dev; None without dev lists.

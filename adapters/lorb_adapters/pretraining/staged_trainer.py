@@ -37,12 +37,12 @@ class Stage(Generic[Example]):
     """A training loop over sentences.
 
     Attributes:
-        name: of the stage and of its loss, in reports.
+        name: name of the stage and of its loss, in reports.
         model: the model to train.
-        pool_size: number of sentences that the stage draws from; each pass over them has its own order.
-        num_sentences: number of sentences to read, in all passes together.
-        draw: makes examples, sorted by length, from sentence numbers and from the position of the first sentence
-            among all that the stage reads. Random draws depend only on that position and the seed.
+        pool_size: number of sentences that the stage draws from; each epoch has its own order.
+        num_sentences: number of sentences to read, in all epochs together.
+        draw: makes examples, sorted by length, from the numbers of sentences and the position of the first of them
+            among all sentences that the stage reads. Random draws depend only on this position and the seed.
         loss: computes the loss of a step's examples, with gradients.
     """
 
@@ -73,7 +73,7 @@ class StagedTrainer:
     def __init__(
         self, folder: RunFolder, config: BuildConfig, progress: TrainingProgress, checkpoint_seconds: float
     ) -> None:
-        """Continues from the folder's checkpoint, if any. Raises InvalidInput if it cannot be read."""
+        """Continues from the folder's checkpoint, if it has one. Raises InvalidInput if it cannot be read."""
         content = folder.load()
         self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(tensors={})
         self.progress = progress
@@ -85,7 +85,7 @@ class StagedTrainer:
 
     @property
     def stage_number(self) -> int:
-        """Number of the current stage, from 0; the number of stages if all have ended."""
+        """Number of the current stage, counted from 0; after the last stage, the number of stages."""
         return len(self.state.stage_end_seconds)
 
     @property
@@ -113,7 +113,7 @@ class StagedTrainer:
                 self.save_checkpoint()
 
     def end_stage(self, tensors: Tensors) -> None:
-        """Ends the current stage. tensors: the start of the next stage, or the result of the last one."""
+        """Ends the current stage. tensors: the parameters that the next stage starts from, or the result."""
         state = self.state
         state.stage_end_seconds.append(self.progress.seconds)
         state.step, state.first_moments, state.second_moments, state.moving_average = 0, {}, {}, {}
@@ -132,7 +132,7 @@ class StagedTrainer:
         self._last_checkpoint = time.monotonic()
 
     def _step(self, stage: Stage[Example], optimizer: Optimizer, batch: Sequence[Example], step: int) -> StepReport:
-        """One forward pass, backward pass and optimiser step."""
+        """Runs one forward pass, backward pass and optimiser step."""
         size = self._config.sentences_per_step
         num_steps = -(-stage.num_sentences // size)
         optimizer.zero_grad()

@@ -16,8 +16,8 @@ class ZeroShotEvaluation:
     """Word errors of a base on dev lists, cross-fitted over two halves.
 
     Attributes:
-        evaluation: of all lists; each half is ranked with the weight tuned on the other.
-        weights: factors of the rescoring score (`Ranking.weight`), tuned on the first and on the second half.
+        evaluation: evaluation of all lists; each half is ranked with the weight tuned on the other half.
+        weights: factors of the rescoring score (`Ranking.weight`), tuned on the first half and on the second half.
     """
 
     evaluation: Evaluation
@@ -27,7 +27,7 @@ class ZeroShotEvaluation:
     def measure(cls, lists: Sequence[EncodedList], scores: Sequence[Sequence[float]]) -> "ZeroShotEvaluation":
         """Evaluates two halves: lists at even and at odd positions.
 
-        lists: at least two. scores: of each list's distinct hypotheses.
+        lists: at least two lists. scores: rescoring scores of each list's distinct hypotheses, natural log.
         """
         halves = (range(0, len(lists), 2), range(1, len(lists), 2))
         weights, parts = [], []

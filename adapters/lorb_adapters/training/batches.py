@@ -11,7 +11,7 @@ _BALANCING_WINDOW_STEPS = 8
 
 
 def steps_per_epoch(num_lists: int, config: TrainConfig) -> int:
-    """Returns the number of steps in one pass over the lists."""
+    """Returns the number of steps in one epoch."""
     return -(-num_lists // config.lists_per_step)
 
 
@@ -32,7 +32,7 @@ def batches(lists: Sequence[EncodedList], config: TrainConfig, num_steps: int) -
 
 
 def sample_hypotheses(each: EncodedList, count: int, rng: random.Random) -> EncodedList:
-    """Returns the list with its first-pass best and `count` - 1 random others, in first-pass order."""
+    """Returns the list with the first pass's best hypothesis and `count` - 1 random others, in first-pass order."""
     if len(each.rows) <= count:
         return each
     return each.select([0, *sorted(rng.sample(range(1, len(each.rows)), count - 1))])
@@ -55,7 +55,7 @@ def balanced_partition(lengths: Sequence[int], num_parts: int) -> list[list[int]
 def _length_balanced(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Yields `order` in batches of about equal total length; the epoch's last batch may have fewer lists.
 
-    Within a window the lists are sorted by length and dealt to the batches back and forth.
+    The lists of each window are sorted by length and dealt to its batches, from first to last batch and back.
     """
     window = _BALANCING_WINDOW_STEPS * batch_size
     for start in range(0, len(order), window):

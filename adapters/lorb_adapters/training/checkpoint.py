@@ -1,4 +1,4 @@
-"""The state of a training run: trained values, optimiser state and history, with their checkpoint format."""
+"""The state of a training run: trained parameters, optimiser state and history, with their checkpoint format."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ class StepReport:
     """The figures of one optimiser step.
 
     Attributes:
-        step, num_steps: this step, counted from 1, and the last one.
-        epoch: passes over the train lists so far, with fractions.
-        losses: each loss before its weight, by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
+        step, num_steps: number of this step, counted from 1, and of the last step.
+        epoch: epochs completed so far, with fractions.
+        losses: each unweighted loss, by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
         total: the weighted sum of the losses.
-        gradient_norm: before clipping.
+        gradient_norm: norm of the gradient before clipping.
         num_tokens: tokens in the step's lists.
     """
 
@@ -43,11 +43,11 @@ class DevEvaluation:
     """One evaluation on dev.
 
     Attributes:
-        step: the step it follows.
-        epoch: passes over the train lists so far, with fractions.
-        weight: of the rescoring score, tuned on dev.
-        wer: word error rate with that weight, per cent.
-        is_best: whether it has fewer word errors than every earlier evaluation.
+        step: completed steps before the evaluation.
+        epoch: epochs completed so far, with fractions.
+        weight: weight of the rescoring score, tuned on dev.
+        wer: dev's word error rate with `weight`, per cent.
+        is_best: whether this evaluation has fewer word errors than every earlier evaluation.
     """
 
     step: int
@@ -62,12 +62,12 @@ ReportCallback = Callable[[StepReport | DevEvaluation], None]
 
 @dataclass(slots=True)
 class BestOnDev:
-    """The trained values with the fewest word errors on dev so far.
+    """The trained parameters with the fewest word errors on dev so far.
 
     Attributes:
-        tensors: trained values by name.
+        tensors: trained parameters by name.
         dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
-        step: completed steps when the values were taken.
+        step: completed steps when the parameters were copied.
         errors: word errors on dev.
     """
 
@@ -79,20 +79,23 @@ class BestOnDev:
 
 @dataclass(slots=True)
 class TrainingState:
-    """Everything that a run needs to continue to the same bits: its state after `step` steps of the current stage.
+    """The state of a run after `step` steps of its current stage.
+
+    A run that continues from this state gives the same bits as an uninterrupted run.
 
     Attributes:
-        tensors: trained values by name.
+        tensors: trained parameters by name.
         step: completed steps of the current stage.
-        first_moments, second_moments: AdamW's, by the same names; empty before the first step.
-        moving_average: of the trained values, by the same names; empty without one.
-        best: on dev; None before the first evaluation.
-        evaluations_without_gain: dev evaluations since `best`.
+        first_moments, second_moments: AdamW's moments by parameter name; empty before the first step.
+        moving_average: moving average of the parameters, by name; empty if the run keeps no average.
+        best: the parameters that did best on dev; None before the first evaluation.
+        evaluations_without_gain: number of dev evaluations after `best`.
         steps, evaluations: the reports so far, in order.
-        seconds: spent training so far.
+        seconds: training time so far.
         is_done: whether the training loop has ended.
-        stage_end_seconds: `seconds` at the end of each earlier stage; its length is the current stage's number.
-        artifacts: tensors that earlier stages computed for later ones, by name.
+        stage_end_seconds: `seconds` at the end of each completed stage. The number of completed stages is the
+            number of the current stage.
+        artifacts: tensors that a stage computes for later stages, by name.
     """
 
     tensors: dict[str, Tensor]
@@ -111,7 +114,7 @@ class TrainingState:
 
     def to_bytes(self) -> bytes:
         """Returns a safetensors file: the tensors, and everything else as JSON in its header."""
-        # These keys, and those of the header, are the file format: they stay when the fields are renamed.
+        # The keys of `groups` and `header` are the file format: do not change them when a field is renamed.
         groups = {
             "now": self.tensors,
             "mean": self.first_moments,
@@ -144,7 +147,7 @@ class TrainingState:
 
     @classmethod
     def from_bytes(cls, content: bytes, place: str) -> "TrainingState":
-        """Reads the content of a checkpoint. Raises InvalidInput, naming `place`, if it is damaged."""
+        """Reads the content of a checkpoint. Raises InvalidInput, naming `place`, if the content cannot be read."""
         try:
             return cls._parse(content)
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:

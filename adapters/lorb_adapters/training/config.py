@@ -1,4 +1,4 @@
-"""The settings of a training run, with their checks; they are part of the report."""
+"""The settings of a training run, and checks of the settings."""
 
 import math
 from dataclasses import dataclass, field
@@ -27,39 +27,40 @@ class TrainConfig:
     Attributes:
         method: what is trained, one of `METHODS`; only "lora" makes an adapter that can be published.
         head: how a text's score is computed: "sum" or "mean" over its tokens' scores, or "cls", from the first token.
-            Every method trains it.
-        lora: rank, alpha, targets and layers. The rank is also the width of the bottlenecks of method adapter and the
-            length of the prefixes of method prefix. All methods but full and head train only `layers`.
-        normalization: of transcripts, before the model reads them.
+            Every method trains the head.
+        lora: rank, alpha, targets and layers. The rank is also the width of a bottleneck (method adapter) and the
+            length of a prefix (method prefix). Methods lora, bitfit, adapter and prefix train only its `layers`.
+        normalization: normalisation of transcripts, before the model reads them.
         uses_context: whether the model reads the preceding turn as a first segment.
-        epochs: passes over the train lists.
-        max_steps: maximum number of steps; None: no limit. The learning rate reaches 0 at the last step.
+        epochs: how often the train lists are read.
+        max_steps: maximum number of steps; None: no limit. The learning rate decays until the last step.
         lists_per_step: lists in one optimiser step.
-        hypotheses_per_list: hypotheses in one step: the first pass's best and others drawn again in every epoch. Half
-            of a ten-best list takes half the time, and over the epochs all hypotheses are used.
+        hypotheses_per_list: hypotheses of each list in one step: the first pass's best, and others drawn again in every
+            epoch. Five of ten hypotheses take half the time of a step, and later epochs use others.
         uses_references: whether each reference is trained on as one more hypothesis, without errors and with the first
-            pass's best score. Without it, errors that all hypotheses of a list share give no gradient. It helped on
-            long read sentences; on short dialogue turns it drew the gradient away from the hypotheses.
-        learning_rate: peak; linear warm-up, then linear decay to 0.
+            pass's best score. Without the reference, errors that all hypotheses of a list share give no gradient.
+            References helped on long read sentences, but not on short dialogue turns.
+        learning_rate: peak learning rate; a linear warm-up leads to it, and a linear decay to 0 follows.
         warmup_fraction: fraction of the steps in which the learning rate rises.
-        weight_decay: AdamW's, on everything that is trained.
+        weight_decay: weight decay of AdamW, on all trained parameters.
         max_gradient_norm: gradients with a larger norm are scaled down to it.
-        loss: "mwer", "mwed", or "mwer+distill": MWER and the distance from a teacher's scores.
-        distillation_weight: weight of that distance; 1e-4 is RescoreBERT's.
+        loss: "mwer", "mwed", or "mwer+distill": MWER plus the mean squared distance from a teacher's scores.
+        distillation_weight: weight of this distance; RescoreBERT uses 1e-4.
         teacher: name of the component score that holds the teacher's scores; empty without a teacher.
         correlation_weight: weight (lambda) of the correlation penalty.
-        correlation_rows: hypotheses in the penalty: "all", or "one-per-list", the first pass's best, because the
+        correlation_rows: hypotheses in the penalty: "all", or "one-per-list": only the first pass's best, because the
             hypotheses of a list are near-duplicates.
-        dropout: probability, on the input of LoRA's or the adapter's matrices and on the head's features.
-        r_drop_weight: weight of the divergence between two dropout passes; doubles the time of a step.
-        ema_decay: of a moving average of the trained values, which is then evaluated and published; 0: off.
-        evaluations_per_epoch: evaluations on dev; the best adapter on dev is kept.
-        patience: evaluations without improvement before training stops; 0: never stop.
-        precision: of matrix products: "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
+        dropout: dropout probability, on the input of the head and of each LoRA module or bottleneck.
+        r_drop_weight: weight of the divergence between two forward passes with different dropout; above 0, a step takes
+            twice as long.
+        ema_decay: decay of a moving average of the parameters, which is then evaluated and published; 0: no average.
+        evaluations_per_epoch: evaluations on dev in each epoch; the parameters that did best on dev are kept.
+        patience: evaluations without improvement after which training stops; 0: never stop early.
+        precision: of matrix products, "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
         layer_cache: whether the hidden states below the first trained layer are cached on disk.
         uses_switching_margin: whether the lead that a hypothesis needs to replace the first pass's best is tuned on
             dev; otherwise it is 0.
-        seed: of initial values, the order of lists, and dropout.
+        seed: seed of initial values, the order of lists, the choice of hypotheses, and dropout.
     """
 
     method: str = "lora"
@@ -109,7 +110,7 @@ class TrainConfig:
         self._check("rank", self.lora.rank >= 1, "1 or more", value=self.lora.rank)
         self._check("alpha", 0 < self.lora.alpha < math.inf, "a number above 0", value=self.lora.alpha)
         self._check("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more")
-        self._check("hypotheses_per_list", self.hypotheses_per_list >= 2, "2 or more: one alone gives no gradient")
+        self._check("hypotheses_per_list", self.hypotheses_per_list >= 2, "2 or more, or there is no gradient")
         self._check("learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         self._check("patience", self.patience >= 0, "0 or more")
         for name in ("correlation_weight", "weight_decay", "distillation_weight", "r_drop_weight"):
@@ -118,14 +119,14 @@ class TrainConfig:
             self._check(name, 0 <= getattr(self, name) < 1, "a number from 0 to below 1")
         if self.lora.layers is not None and self.method in ("full", "head"):
             raise InvalidInput(
-                f"layers is for methods that can train some layers: {self.method} cannot", field="layers"
+                f"layers is for methods that can train only some layers: method {self.method} cannot", field="layers"
             )
         if self.r_drop_weight and not self.dropout:
-            raise InvalidInput("r-drop compares two dropout passes: give dropout too", field="dropout")
+            raise InvalidInput("r-drop compares two passes with different dropout: give dropout too", field="dropout")
         if self.uses_teacher != bool(self.teacher):
             raise InvalidInput(
                 f"loss is {self.loss} and teacher is {self.teacher!r}: {MWER_AND_DISTILLATION} needs the name of the "
-                "component score that holds the teacher's scores, and the other losses need none",
+                "component score that holds the teacher's scores, and the other losses need no teacher",
                 field="teacher",
             )
 

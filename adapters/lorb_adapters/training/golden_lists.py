@@ -20,10 +20,10 @@ def choose_golden_lists(method: Method, trained: TrainedModel, dev: Sequence[Enc
 
 
 def short_lists_with_contrast(dev: Sequence[EncodedList]) -> list[EncodedList]:
-    """Returns up to four lists whose texts differ in errors, evenly spaced by tokens over the shorter half.
+    """Returns up to four lists whose texts differ in word errors, evenly spaced over the shorter half of such lists.
 
-    They are short because a server scores them on its model thread at every load, while requests wait. They
-    differ in length because the model takes different code paths for different lengths.
+    The lists are short because a server scores them on its model thread whenever it loads the adapter, while requests
+    wait. The lists differ in length because the model takes different code paths for different lengths.
     """
     by_length = sorted((each for each in dev if len(set(each.errors)) > 1), key=lambda each: each.num_tokens)
     shorter = by_length[: max(_NUM_GOLDEN_LISTS, len(by_length) // 2)]

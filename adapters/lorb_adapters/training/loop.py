@@ -1,4 +1,4 @@
-"""The training loop: steps, evaluations on dev, checkpoints, early stopping; returns the best values on dev."""
+"""The training loop: steps, evaluations on dev, checkpoints, early stopping; returns the parameters that did best."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +24,13 @@ from lorb_adapters.training.processes import Processes
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """The best trained values on dev.
+    """The trained parameters that had the fewest word errors on dev.
 
     Attributes:
-        tensors: trained values by name.
+        tensors: trained parameters by name.
         dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
-        num_steps: completed steps when the values were taken.
-        weights: the values as an adapter; None for methods that do not make one.
+        num_steps: completed steps when the parameters were copied.
+        weights: the parameters as an adapter; None for methods that make no adapter.
     """
 
     tensors: Mapping[str, Tensor]
@@ -53,11 +53,12 @@ def train(
     processes: Processes | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedModel:
-    """Trains `method`; returns its best values on dev, the same in all processes.
+    """Trains `method`; returns the parameters that did best on dev, the same in all processes.
 
     train_lists: lists whose hypotheses differ in word errors. report: receives every step and every evaluation.
-    state: of an interrupted run with the same configuration and lists; training continues to the same bits.
-    save: receives the state after every evaluation, and after a step when `checkpoint_seconds` have passed.
+    state: the state of an interrupted run with the same configuration and lists; the result is bit-identical to that of
+    an uninterrupted run. save: receives the state after every evaluation, and after a step if `checkpoint_seconds` have
+    passed since the last call.
     """
     training = _Training(method, config, prior, processes or Processes(), state)
     current = training.state
@@ -106,7 +107,7 @@ class _Training:
         self._optimizer = Optimizer(method.tensors, config, self.state)
 
     def step(self, batch: Sequence[EncodedList], step: int, num_steps: int, epoch: float) -> StepReport:
-        """Runs forward, backward and one optimiser step, which is the same in all processes."""
+        """Runs a forward and a backward pass and one optimiser step; the new parameters are equal in all processes."""
         self._optimizer.zero_grad()
         losses = self._objective(batch, step)
         if losses.total is not None:
@@ -130,7 +131,7 @@ class _Training:
         return step_report
 
     def evaluate_dev(self, dev_lists: Sequence[EncodedList], epoch: float) -> DevEvaluation:
-        """Scores dev with all processes, tunes the weight, and keeps the values if they are the best so far."""
+        """Scores dev with all processes, tunes the weight, and keeps a copy of the parameters if they are the best."""
         state, tensors = self.state, self._optimizer.evaluation_tensors()
         scores = self._dev_scores(tensors, dev_lists)
         ranked = scored_lists(dev_lists, scores, self._prior)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MINIMUM_TOTAL_COST = 1e-3  # nats; below it the scores of a list count as equal: MWED's temperature is undefined
+_MINIMUM_TOTAL_COST = 1e-3  # nats; if a list's total cost is lower, its scores count as equal: T below would be near 0
 
 
 def mwer_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) -> Tensor:
-    """Returns the expected word errors of each list, relative to the list's mean (Yu et al. 2023, eq. for L_MWER).
+    """Returns the expected word errors less the mean word errors, averaged over lists (Yu et al. 2023, L_MWER).
 
         P_i = softmax(combined)_i;   L = mean over lists of sum_i P_i (eps_i - mean(eps))
 
-    combined: [hypotheses of all lists, end to end], first pass + rescoring, natural log; word_errors: the same shape,
-    counts; list_sizes: hypotheses of each list. A value below 0 is better than a random choice. Subtracting the mean
-    shifts the value and leaves the gradient as it is.
+    combined: first-pass + rescoring scores, natural log, [hypotheses of all lists, end to end]. word_errors: eps, word
+    error counts, same shape. list_sizes: number of hypotheses of each list. A value below 0 is better than a random
+    choice. Subtracting the mean shifts the value and leaves the gradient as it is.
     """
     scores = _by_list(combined, list_sizes, fill=float("-inf"))
     errors = _by_list(word_errors.to(combined.dtype), list_sizes, fill=0.0)
@@ -25,14 +25,15 @@ def mwer_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) 
 
 
 def mwed_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) -> Tensor:
-    """Returns the divergence of the scores' distribution from the errors' (MWED, Xu et al. 2022, arXiv 2202.01094).
+    """Returns the KL divergence of the error distribution from the cost distribution (MWED, arXiv 2202.01094).
 
         D_err = softmax(eps);   D_cost = softmax(cost / T), T = sum(cost) / sum(eps);   L = mean of KL(D_err || D_cost)
 
-    combined: [hypotheses of all lists, end to end], first pass + rescoring, natural log; word_errors: the same shape,
-    counts; list_sizes: hypotheses of each list. The paper's costs fall as hypotheses improve. Here the cost is the
-    list's best score minus the hypothesis's score, and eps its word errors minus the list's minimum: T is positive, and
-    adding a constant to all scores of a list changes nothing. The paper minimises the cross-entropy; KL subtracts the
+    combined: first-pass + rescoring scores, natural log, [hypotheses of all lists, end to end]. word_errors: word error
+    counts, same shape. list_sizes: number of hypotheses of each list. The mean is over lists. The paper's costs fall as
+    hypotheses improve. Here the cost of a hypothesis is the list's best score minus the hypothesis's score, and eps is
+    its word errors minus the list's minimum: T is positive, and adding a constant to all scores of a list changes
+    nothing. The paper minimises the cross-entropy; KL subtracts the
     entropy of D_err, so the gradient is the same and the minimum is 0. Lists with equal scores or equal errors count 0.
     """
     present = _by_list(torch.ones_like(combined), list_sizes, fill=0.0) > 0
@@ -55,18 +56,20 @@ def distillation_loss(rescoring: Tensor, teacher: Tensor) -> Tensor:
 
         L = mean of (r_i - teacher_i)^2
 
-    rescoring, teacher: [hypotheses], natural log. Returns 0 without hypotheses.
+    rescoring, teacher: scores r_i and the teacher's scores, [hypotheses], natural log. Returns 0 without hypotheses.
     """
     return (rescoring - teacher).square().sum() / max(1, len(rescoring))
 
 
 def r_drop_loss(first: Tensor, second: Tensor, list_sizes: Sequence[int]) -> Tensor:
-    """Returns the symmetric KL of the posteriors of two dropout passes (R-Drop, Liang et al. 2021, arXiv 2106.14448).
+    """Returns the symmetric KL divergence of the posteriors of two forward passes with different dropout.
+
+    R-Drop, Liang et al. 2021, arXiv 2106.14448:
 
         L = mean over lists of (KL(P || Q) + KL(Q || P)) / 2
 
-    first, second: combined scores of the two passes, [hypotheses of all lists, end to end], natural log; list_sizes:
-    hypotheses of each list.
+    first, second: combined scores of the two passes, natural log, [hypotheses of all lists, end to end]; P and Q are
+    their softmax in each list. list_sizes: number of hypotheses of each list.
     """
     present = _by_list(torch.ones_like(first), list_sizes, fill=0.0) > 0
     p, q = (_by_list(scores, list_sizes, fill=float("-inf")).log_softmax(dim=1) for scores in (first, second))
@@ -75,7 +78,7 @@ def r_drop_loss(first: Tensor, second: Tensor, list_sizes: Sequence[int]) -> Ten
 
 
 def correlation_penalty(features: Tensor) -> Tensor:
-    """Returns || Sigma - I ||_F, not squared, of the features' Pearson correlations Sigma.
+    """Returns || Sigma - I ||_F, not squared. Sigma: matrix of Pearson correlations between the features' dimensions.
 
     Zhang et al. 2022, arXiv 2205.07208. features: [rows, dimensions]. Constant dimensions count as uncorrelated; fewer
     than two rows give 0. The value depends on the number of rows: compare values of equal row counts only.
@@ -92,7 +95,7 @@ def correlation_penalty(features: Tensor) -> Tensor:
 
 
 def _by_list(values: Tensor, list_sizes: Sequence[int], *, fill: float) -> Tensor:
-    """Returns [lists, longest list], padded with `fill`."""
+    """Returns the values as a matrix, [lists, longest list]; shorter lists are padded with `fill`."""
     return torch.nn.utils.rnn.pad_sequence(
         list(torch.split(values, list(list_sizes))), batch_first=True, padding_value=fill
     )

@@ -1,4 +1,4 @@
-"""The objective of one training step: the weighted losses of its lists, split over the processes of the run."""
+"""The objective of one training step: the weighted losses of the step's lists, divided among the processes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ class StepLosses:
     """The losses of one step in this process.
 
     Attributes:
-        total: the scalar to differentiate; the gradients of all processes sum up to the step's. None if this process
-            has no lists of the step.
-        values: each loss before its weight, by name; the values of all processes sum up to the step's.
-        weighted: the weighted sum of `values`; those of all processes sum up to the step's.
+        total: the scalar to differentiate; the sum of its gradients over all processes is the gradient of the step.
+            None if this process has no lists of the step.
+        values: each unweighted loss, by name; its sum over all processes is the loss of the step.
+        weighted: the weighted sum of `values`; its sum over all processes is the weighted loss of the step.
     """
 
     total: Tensor | None
@@ -41,7 +41,7 @@ class StepLosses:
 
 @dataclass(frozen=True, slots=True)
 class _ForwardPass:
-    """One forward pass: features [rows, hidden]; rescoring and combined scores [rows], natural log scale."""
+    """Results of a forward pass: features, [rows, hidden]; rescoring and combined scores, natural log, [rows]."""
 
     features: Tensor
     rescoring: Tensor
@@ -65,7 +65,7 @@ class Objective:
     def __call__(self, batch: Sequence[EncodedList], step: int) -> StepLosses:
         """Returns the losses of step `step`.
 
-        batch: all lists of the step, the same in every process; each process computes its own part of them.
+        batch: all lists of the step, the same in every process; each process computes the losses of some of the lists.
         """
         num_processes = self._processes.size
         parts = balanced_partition([each.num_tokens for each in batch], num_processes)
@@ -102,7 +102,7 @@ class Objective:
     def _list_losses(
         self, own: Sequence[EncodedList], batch: Sequence[EncodedList], passes: Sequence[_ForwardPass]
     ) -> dict[str, Tensor]:
-        """Returns the losses that are means over lists or hypotheses, times this process's share of the batch."""
+        """Returns this process's terms of the losses that are means over the lists or hypotheses of the batch."""
         sizes = [len(each.rows) for each in own]
         errors = torch.tensor([count for each in own for count in each.errors], device=self._device)
         share = len(own) / len(batch)
@@ -124,7 +124,7 @@ class Objective:
         return share * _mean([distillation_loss(each.rescoring[has_teacher], teacher[has_teacher]) for each in passes])
 
     def _correlation(self, batch: Sequence[EncodedList], parts: Sequence[Sequence[int]], features: Tensor) -> Tensor:
-        """Returns the penalty on the features of all processes; `features` are this process's."""
+        """Returns the correlation penalty on the features of all processes. features: this process's own."""
         one_per_list = self._config.correlation_rows == ONE_PER_LIST
         sizes = [[len(batch[i].rows) for i in part] for part in parts]
         if one_per_list and len(features):

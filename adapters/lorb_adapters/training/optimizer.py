@@ -1,4 +1,4 @@
-"""AdamW with its learning-rate schedule, gradient clipping and moving average; resumes to the same bits."""
+"""AdamW with its learning-rate schedule, gradient clipping and moving average; a resumed run gives the same bits."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ class Optimizer:
     def __init__(self, tensors: Mapping[str, Tensor], config: TrainConfig, state: TrainingState) -> None:
         """Continues from `state`.
 
-        tensors: leaves that require gradients and already hold `state.tensors`.
+        tensors: leaf tensors that require gradients; they already have the values of `state.tensors`.
         """
         self._names, self._tensors, self._config = list(tensors), list(tensors.values()), config
         self._adam = torch.optim.AdamW(
@@ -63,8 +63,8 @@ class Optimizer:
             )
         self._adam.step()
         if self._average:
-            # The decay starts low, or early averages would be mostly the initial values (TensorFlow's
-            # ExponentialMovingAverage, num_updates).
+            # A constant decay would keep early averages close to the initial values, so the decay starts low, as in
+            # TensorFlow's ExponentialMovingAverage with num_updates.
             decay = min(self._config.ema_decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self._average, [tensor.detach() for tensor in self._tensors], 1 - decay)
         return norm
@@ -87,6 +87,9 @@ class Optimizer:
 
 
 def schedule(step: int, num_steps: int, warmup_fraction: float) -> float:
-    """Returns the fraction of the peak learning rate: linear warm-up, then linear decay to 0 after the last step."""
+    """Returns step `step`'s fraction of the peak learning rate: linear warm-up, then linear decay.
+
+    The decay would reach 0 one step after the last.
+    """
     warmup = max(1, round(warmup_fraction * num_steps))
     return step / warmup if step <= warmup else (num_steps - step + 1) / (num_steps - warmup + 1)

@@ -21,10 +21,10 @@ _FAILURE_KEY = "lorb/failure"
 class Processes:
     """Collective operations of a run. Every process calls the same methods in the same order.
 
-    If one process fails, the next call in each other process raises ModelFailed with its reason.
+    If one process fails, the next call in each other process raises ModelFailed with the reason.
 
     Attributes:
-        rank: of this process, from 0. Only process 0 writes, reports and publishes.
+        rank: number of this process, from 0. Only process 0 writes, reports and publishes.
         size: number of processes.
     """
 
@@ -60,9 +60,9 @@ class Processes:
         return self.rank == 0
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replaces each tensor by its sum over all processes, with the same bits everywhere.
+        """Replaces each tensor by its sum over all processes; the result has the same bits in every process.
 
-        The tensors must have one dtype.
+        All tensors must have the same dtype.
         """
         if self.size == 1 or not tensors:
             return
@@ -74,8 +74,9 @@ class Processes:
     def gather_rows(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         """Returns the rows of all processes, [sum(counts), width], in the order of the processes.
 
-        rows: [counts[rank], width]. Backward gives this process only the gradient of its own rows: if all processes
-        compute the same loss from the result, their gradients sum up to the full gradient.
+        rows: the rows of this process, [counts[rank], width]. The backward pass gives this process only the gradient of
+        its own rows: if all processes compute the same loss from the result, the sum of their gradients is the full
+        gradient.
         """
         if self.size == 1:
             return rows
@@ -95,12 +96,12 @@ class Processes:
         return buffer.numpy().tobytes()
 
     def barrier(self) -> None:
-        """Waits until every process has called it."""
+        """Waits until every process has called this method."""
         if self.size > 1:
             self.sum([torch.zeros(1, device=_collective_device())])
 
     def report_failure(self, reason: str) -> None:
-        """Stores why this process ends, for the error message of the others."""
+        """Stores why this process ends, for the error messages of the other processes."""
         if self.size > 1:
             with suppress(Exception):  # the original error matters more than a lost connection
                 _key_value_store().set(_FAILURE_KEY, f"process {self.rank}: {reason}")

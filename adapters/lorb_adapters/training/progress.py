@@ -21,7 +21,7 @@ class TrainingProgress:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """quiet: writes nothing, but still records."""
+        """quiet: whether to print nothing; reports are recorded in any case."""
         self.num_tokens = 0
         self.steps: list[StepReport] = []
         self.dev_evaluations: list[DevEvaluation] = []
@@ -66,7 +66,7 @@ class TrainingProgress:
 
     @property
     def seconds(self) -> float:
-        """Seconds spent in the loop, including those before the run was resumed."""
+        """Seconds spent in the loop, including the seconds before the run was resumed."""
         now = time.monotonic() if self._ended is None else self._ended
         return self._seconds_before_resume + now - self._started
 
@@ -75,14 +75,17 @@ class TrainingProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def begin_stage(self, name: str, steps_done: int) -> None:
-        """Starts a new stage with its own speed and remaining time; its steps count on from `steps_done`."""
+        """Starts a stage, whose speed and remaining time are measured anew. steps_done: steps before a resume."""
         self._stage_start = (self.seconds, steps_done, self.num_tokens)
         self._smoothed_losses = {}
         self._bar.reset(self._task, total=None)
         self.log(f"stage: {name}")
 
     def report_preparation(self, what: str, done: int, total: int) -> None:
-        """Prints a line every ten seconds about work before the steps; `done` grows from call to call."""
+        """Prints a line every ten seconds about work that precedes the steps.
+
+        what: name of the work. done: finished units of the work, more in each call. total: all units.
+        """
         now = time.monotonic()
         if self._preparation_start is None:
             self._preparation_start, self._last_line = (now, done), now

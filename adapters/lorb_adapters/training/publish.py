@@ -28,11 +28,11 @@ class TrainingResult:
     """The result of a run, ready to be published.
 
     Attributes:
-        report: of the run.
-        publication: what the store publishes; None if the method makes no adapter.
-        method: has the best values on dev.
-        trained: the same values, with their scores of dev.
-        folder: of the run, still locked; None if the run has none.
+        report: report of the run.
+        publication: the content of the version to publish; None if the method makes no adapter.
+        method: the trained method, with the parameters that did best on dev.
+        trained: the same parameters, and their scores of dev.
+        folder: folder of the run, still locked; None if the run has no folder.
     """
 
     report: Report
@@ -50,11 +50,11 @@ class TrainingResult:
 def publish(
     result: TrainingResult, store: Store, *, force: bool, promote: bool, signing_key: SigningKey | None = None
 ) -> str:
-    """Publishes the adapter, signed with `signing_key` if given; returns its full version id.
+    """Publishes the adapter, signed if a signing key is given; returns the id of the published version.
 
-    force: publishes even if dev did not improve. promote: points `stable` at the version. If the run was killed after
-    publishing, its version is found in the store, signed and returned. Raises NotPublished if dev did not improve, and
-    InvalidInput if the method makes no adapter.
+    force: publishes even if dev did not improve. promote: points the alias `stable` at the version. If the run was
+    killed after it had published, its version is found in the store, signed and returned. Raises
+    NotPublished if dev did not improve, and InvalidInput if the method makes no adapter.
     """
     if result.publication is None:
         raise InvalidInput(unpublishable_reason(result.method.name), field="method")
@@ -91,7 +91,7 @@ def make_publication(
     data: Dataset,
     golden_lists: tuple[GoldenList, ...],
 ) -> Publication:
-    """Collects what the store publishes."""
+    """Collects the content of the version to publish."""
     dev = report.sets["dev"]
     return Publication(
         domain=report.domain,
@@ -117,7 +117,8 @@ def make_publication(
 def _published_before(publication: Publication, store: Store, folder: RunFolder) -> str | None:
     """Returns the version that this run published before it was killed, if there is one.
 
-    Only versions newer than the run's first attempt count: older ones with the same weights may rank differently.
+    Only versions newer than the run's first attempt to publish count: older versions with equal weights may rank
+    differently.
     """
     domain = publication.domain
     after = folder.last_number_before_publishing(f"{domain} in {store.url}", store.last_version_number(domain))

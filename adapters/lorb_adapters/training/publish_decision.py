@@ -1,4 +1,4 @@
-"""Decides whether an adapter is published: dev's word error rate must be lower with enough certainty."""
+"""Decides whether an adapter is published: rescoring must lower dev's word error rate with enough certainty."""
 
 from lorb.errors import NotPublished
 from lorb_adapters.training.evaluation.set_figures import SetFigures
@@ -7,7 +7,7 @@ MIN_PROBABILITY_OF_IMPROVEMENT = 0.95
 
 
 def check_improves(dev: SetFigures) -> None:
-    """Raises NotPublished unless dev has fewer word errors in at least 95% of the paired bootstrap's resamples."""
+    """Raises NotPublished unless rescoring saves word errors in 95% or more of the bootstrap's resamples of dev."""
     probability = dev.probability_of_improvement
     if probability < MIN_PROBABILITY_OF_IMPROVEMENT:
         raise NotPublished(

@@ -44,10 +44,10 @@ def run(
     checkpoints: CheckpointOptions | None = None,
     processes: Processes | None = None,
 ) -> TrainingResult | None:
-    """Trains and measures, and publishes nothing; returns None in all processes but the main one.
+    """Trains and measures, and publishes nothing; returns None in all processes but the main process.
 
-    base: some methods change it. command: shown in the report. golden_lists: whether dev texts may be
-    in the publication and the report. Raises InvalidInput or MalformedFile.
+    base: callers must not use it afterwards, because some methods change it. command: shown in the report.
+    golden_lists: whether the publication and the report may contain dev texts. Raises InvalidInput or MalformedFile.
     """
     processes = processes or Processes()
     data = read_dataset(files, base.text_encoder, config, progress.log)
@@ -77,7 +77,7 @@ def run(
 def _identity(
     method: Method, files: DataFiles, data: Dataset, config: TrainConfig, processes: Processes
 ) -> dict[str, Any]:
-    """Returns everything that decides the result: a run can be resumed only if it is unchanged."""
+    """Returns the values that decide the result: a run can be resumed only if all of them are unchanged."""
     return {
         "config": asdict(config),
         "data": {**files.identity(), **data.identity()},
@@ -100,9 +100,9 @@ def _train(
     folder: RunFolder | None,
     processes: Processes,
 ) -> TrainedModel:
-    """Trains from the last checkpoint, if there is one.
+    """Trains, starting from the last checkpoint if there is one.
 
-    checkpoints: the same in all processes. folder: None in all processes but the main one.
+    checkpoints: the same in all processes. folder: None in all processes but the main process.
     """
     config = method.config
     checkpoint = processes.broadcast(b"" if folder is None else folder.load())
@@ -172,7 +172,7 @@ def _report(
 def _measure_sets(
     method: Method, trained: TrainedModel, data: Dataset, ranking: Ranking, *, shows_dev_texts: bool
 ) -> dict[str, SetBreakdown]:
-    """Measures every set. shows_dev_texts: dev's details may quote its texts; those of the other sets never do."""
+    """Measures every set. shows_dev_texts: whether dev's figures may quote texts; other sets' figures never do."""
     sets = {"dev": break_down(data.dev, trained.dev_scores, ranking, examples=shows_dev_texts)}
     for name, lists in (("test", data.test), ("other domain", data.ood)):
         if lists:

@@ -1,4 +1,4 @@
-"""The folder of a run: its record, its last checkpoint and its lock. It stays consistent if the process is killed."""
+"""The folder of a run: record, last checkpoint and lock. The folder stays consistent if the process is killed."""
 
 import fcntl
 import json
@@ -22,8 +22,9 @@ class CheckpointOptions:
 
     Attributes:
         folder: holds the checkpoint and the cached hidden states of frozen layers.
-        start_mode: "start" begins a run, "resume" continues the one in the folder, "restart" discards that one first.
-        checkpoint_seconds: between checkpoints.
+        start_mode: "start" begins a run, "resume" continues the run in the folder, "restart" discards it and begins a
+            new run.
+        checkpoint_seconds: seconds between checkpoints.
     """
 
     folder: Path
@@ -34,9 +35,9 @@ class CheckpointOptions:
 class RunFolder:
     """The folder of one run, locked by one process at a time.
 
-    run.json records what decides the run's result (`identity`), its `status` ("training"; "trained", but not published;
-    "finished"), how often it was resumed, and the domain's last version number before the run published.
-    checkpoint.safetensors is a TrainingState.
+    run.json records the values that decide the result (`identity`), the `status` of the run, how often it was resumed,
+    and the domain's last version number before the run published. Statuses: "training"; "trained", but not published;
+    "finished". checkpoint.safetensors holds a TrainingState.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +89,7 @@ class RunFolder:
         self._write({"status": TRAINING, "resumed": 0, "outcome": "", "identity": _as_json(identity)})
 
     def resume(self, identity: Mapping[str, Any]) -> None:
-        """Resumes the run. Raises InvalidInput if there is none, it has finished, or `identity` differs."""
+        """Resumes the run. Raises InvalidInput if there is no run, the run has finished, or `identity` differs."""
         record = self._read()
         if record is None:
             raise InvalidInput(f"{self.path} holds no run to resume: start one without --resume", field="resume")
@@ -121,15 +122,15 @@ class RunFolder:
                 file.write(checkpoint)
         except InvalidInput as error:
             raise InvalidInput(
-                f"a checkpoint of {len(checkpoint) / 2**20:,.0f} MiB: {error.message}: fix that, and continue from "
-                "the last checkpoint with --resume",
+                f"a checkpoint of {len(checkpoint) / 2**20:,.0f} MiB: {error.message}: solve the problem, and "
+                "continue from the last checkpoint with --resume",
                 field="run-dir",
             ) from error
 
     def last_number_before_publishing(self, place: str, last_number: int) -> int:
         """Returns the last version number in `place` before this run first tried to publish there.
 
-        last_number: the current one; recorded if this is the first try.
+        last_number: the last version number now, which the first try records.
         """
         attempt = self._record.get("publishing", {})
         if attempt.get("place") != place:
@@ -138,7 +139,7 @@ class RunFolder:
         return int(attempt["after"])
 
     def end(self, status: str, outcome: str) -> None:
-        """Records how the run ended and removes its caches; only "trained" keeps the checkpoint."""
+        """Records how the run ended and removes its caches; removes the checkpoint too if the status is "finished"."""
         self._write(self._record | {"status": status, "outcome": outcome})
         LayerCache.remove(self.path)
         if status == FINISHED:

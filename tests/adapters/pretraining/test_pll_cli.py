@@ -184,7 +184,7 @@ def test_another_masked_lm_head_is_another_run(files, tmp_path, capsys, monkeypa
     ("flags", "reason"),
     [
         (["--sentences", "-1"], "sentences is -1: it must be 0 or more"),
-        (["--sentences", "0"], "has no masked-LM head: give sentences to train one on"),
+        (["--sentences", "0"], "has no masked-LM head: give sentences to train a head on"),
         (["--teacher-sentences", "0"], "teacher-sentences is 0: it must be 1 or more"),
         (["--distillation-sentences", "0"], "distillation-sentences is 0: it must be 1 or more"),
         (["--masked-share", "0"], "masked-share is 0.0: it must be a number above 0, up to 0.5"),

@@ -33,7 +33,7 @@ class Confusions:
     """Confusions of up to three words with up to three others, drawn in proportion to their counts.
 
     Attributes:
-        counts: number of times that each (spoken words, written words) occurred.
+        counts: number of times that each pair (spoken words, written words) occurred.
     """
 
     def __init__(self, counts: Counter[tuple[Words, Words]]) -> None:
@@ -62,7 +62,7 @@ class Confusions:
         return cls(counts)
 
     def draw(self, words: Sequence[str], at: int, rng: random.Random) -> Confusion | None:
-        """Draws a confusion of the words from position `at` on; None if none is known."""
+        """Draws a confusion of the words from position `at` on, or an insertion before them; None if none is known."""
         if self._insertions[0] and rng.random() < self._insertion_share:
             return rng.choices(self._insertions[0], cum_weights=self._insertions[1])[0]
         known = [
@@ -82,7 +82,7 @@ def _choices(counted: Sequence[tuple[Confusion, int]]) -> tuple[list[Confusion],
 
 
 def _differences(spoken: Sequence[str], written: Sequence[str]) -> list[tuple[Words, Words]]:
-    """The (spoken, written) runs in which two sentences differ, of at most `_MAX_WORDS` words on each side."""
+    """Pairs (spoken, written) of the word runs in which two sentences differ; a run has at most `_MAX_WORDS` words."""
     blocks: list[list[int]] = []
     for edit in Levenshtein.opcodes(spoken, written):
         if edit.tag == "equal":

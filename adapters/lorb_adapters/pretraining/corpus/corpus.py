@@ -25,11 +25,11 @@ class Corpus:
 
     Attributes:
         sentences: the text's sentences and the references of `lists`.
-        confusions: counted on `lists`.
-        corruptor: draws from `confusions` and from the text's words.
-        lists: the recogniser's lists; none of them is in dev.
+        confusions: the recogniser's confusions, counted on `lists`.
+        corruptor: corrupts sentences with `confusions` and with words of the text.
+        lists: the recogniser's lists, without those whose id is in dev.
         dev: lists to measure the result on.
-        num_overlapping: number of lists left out because they are in dev.
+        num_overlapping: number of lists left out because dev has their id.
     """
 
     sentences: Sentences
@@ -72,7 +72,7 @@ class Corpus:
         return corpus
 
     def counts(self) -> dict[str, int]:
-        """Counts of sentences, words, confusions and lists, by the names they have in report.json."""
+        """Counts of sentences, words, confusions and lists, by their names in report.json."""
         dropped = self.sentences.dropped
         return {
             "sentences to train on": len(self.sentences),

@@ -8,7 +8,8 @@ from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.confusions import Confusion, Confusions
 from lorb_adapters.pretraining.corpus.similar_words import SimilarWords
 
-# Shares of the kinds of corruption without a known confusion. Recognisers substitute more than they drop or insert.
+# Shares of the kinds of synthetic corruption, used where no confusion counted on real lists is drawn. Recognisers
+# substitute more words than they drop or insert.
 _SYNTHETIC = {"similar": 0.6, "misspelled": 0.2, "dropped": 0.1, "inserted": 0.1}
 
 
@@ -17,9 +18,9 @@ class CorruptedSentence:
     """A corrupted sentence with its labels.
 
     Attributes:
-        words: of the corrupted sentence.
-        wrong: [words + 1] whether each word is wrong, or a word before it is missing; the last label is that of the
-            sentence's end.
+        words: words of the corrupted sentence.
+        wrong: [words + 1] labels: whether a word is wrong, or a word before it is missing. The last label belongs to
+            the end of the sentence.
     """
 
     words: tuple[str, ...]
@@ -34,7 +35,7 @@ class Corruptor:
         self._share, self._confusion_share = config.corrupted_share, config.confusion_share
 
     def corrupt(self, words: Sequence[str], rng: random.Random) -> CorruptedSentence:
-        """Corrupts each word with one probability, drawn for the sentence from 0 to twice the configured share."""
+        """Corrupts every word with the same probability, drawn uniformly from 0 to twice the configured share."""
         rate = rng.uniform(0.0, 2 * self._share)
         written: list[str] = []
         wrong: list[bool] = []
@@ -57,7 +58,7 @@ class Corruptor:
         return CorruptedSentence(tuple(written), (*wrong, is_missing))
 
     def _draw(self, words: Sequence[str], at: int, rng: random.Random) -> Confusion | None:
-        """Draws a change at position `at`; None if it leaves the words unchanged."""
+        """Draws a replacement of the words from position `at` on; None if the replacement equals these words."""
         change = None
         if rng.random() < self._confusion_share:
             change = self._confusions.draw(words, at, rng)

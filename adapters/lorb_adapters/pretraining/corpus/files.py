@@ -18,7 +18,8 @@ class BuildFiles:
         text: one sentence per line, plain or gzip.
         confusions: the recogniser's lists with references, which are added to the text.
         dev: lists with references, used only to measure the result.
-        format, format_options: format of the lists.
+        format: format of the lists; "auto" detects it.
+        format_options: options for the format's reader.
     """
 
     text: tuple[Path, ...]
@@ -32,7 +33,7 @@ class BuildFiles:
         return self._lists.read(paths, notices) if paths else []
 
     def sha256(self) -> dict[str, str]:
-        """Digests of all files, in hex, by file name, with as many parent folders as make the name unique."""
+        """Digests of all files, in hex, by file name; names that repeat are extended by parent folders."""
         paths = (*self.text, *self.confusions, *self.dev)
         digests = (*map(sha256, self.text), *map(self._lists.digest, (*self.confusions, *self.dev)))
         return dict(zip(unambiguous_names(paths), digests, strict=True))

@@ -22,13 +22,15 @@ from lorb_adapters.text import TextNormalization
 NO_NORMALIZATION = TextNormalization(lowercase=False)
 _FILE = "sentences.txt"
 _LINES_PER_REPORT = 20_000
-# One sentence in 200 is held out, chosen by a hash of its text, so that copies are held out too. Those beyond the
-# maximum are unused.
+# One sentence in 200 is held out, chosen by a hash of its text, so that copies are held out too. Held-out sentences
+# beyond the maximum are unused.
 _HELD_OUT_ONE_IN, _MAX_HELD_OUT = 200, 2000
 
 
 class Sentences:
-    """The sentences to train on, by number, and held-out ones. A training sentence takes 8 bytes of memory.
+    """The sentences to train on, by number, and held-out sentences.
+
+    The texts are in a file that is mapped into memory; each sentence to train on takes 8 bytes besides.
 
     Attributes:
         held_out: sentences to measure the result on.
@@ -39,7 +41,10 @@ class Sentences:
     def __init__(
         self, path: Path, offsets: np.ndarray, held_out: Sequence[str], word_counts: Counter[str], dropped: Counter[str]
     ) -> None:
-        """Takes ownership of the file at `path`. offsets: [sentences + 1] start of each sentence in it, in bytes."""
+        """Maps the file at `path` into memory and deletes it.
+
+        offsets: [sentences + 1] start of each sentence in the file, and end of the last, in bytes.
+        """
         self.held_out, self.word_counts, self.dropped = tuple(held_out), word_counts, dropped
         self._offsets = offsets
         with path.open("rb") as file:
@@ -59,7 +64,7 @@ class Sentences:
         """Reads `lines` once and writes the sentences to `folder`.
 
         excluded: normalised sentences that must not be trained on, such as dev's references. report: called with the
-        number of lines read so far. Raises InvalidInput if no sentence is left to train on, or none to hold out.
+        number of lines read so far. Raises InvalidInput if no sentence is left to train on, or no sentence to hold out.
         """
         offsets, end = array("q", [0]), 0
         held_out: list[str] = []

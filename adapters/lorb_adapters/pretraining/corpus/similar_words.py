@@ -13,11 +13,11 @@ _MAX_WORDS = 20_000  # replacements are drawn from the commonest words
 _MAX_LETTERS = 24  # longer words are rare and get no similar words
 _NUM_FREQUENT = 200
 _LONG_WORD_LETTERS = 8  # words of this length or longer may differ by 3 edits instead of 2
-_EDIT_PENALTY = 8.0  # each edit beyond the first divides a word's probability by this
+_EDIT_PENALTY = 8.0  # each edit beyond the first divides a word's probability by this factor
 
 
 class SimilarWords:
-    """Draws replacements for words, deterministically for given word counts and random generator."""
+    """Draws replacements for words; equal word counts and states of the random generator give equal replacements."""
 
     def __init__(self, word_counts: Counter[str]) -> None:
         commonest = sorted(word_counts, key=lambda word: (-word_counts[word], word))[:_MAX_WORDS]
@@ -36,9 +36,10 @@ class SimilarWords:
         self._similar: dict[str, tuple[array[int], array[float]]] = {}
 
     def similar(self, word: str, rng: random.Random) -> str | None:
-        """Draws a word of the text within edit distance 2 of `word` (3 for long words); None if there is none.
+        """Draws a word of the text within edit distance 2 of `word` (3 for long words); None if the text has none.
 
-        The probability is proportional to the square root of the count, divided by 8 for each edit beyond the first.
+        A word's probability is proportional to the square root of its count, and 8 times lower for each edit beyond the
+        first.
         """
         numbers, weights = self._similar.get(word) or self._look_up(word)
         return self._words[rng.choices(numbers, cum_weights=weights)[0]] if numbers else None

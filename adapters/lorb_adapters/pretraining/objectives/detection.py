@@ -1,10 +1,10 @@
-"""Detection of wrong words: an encoder with a linear score per token, whose sum over a text is its rescoring score.
+"""Detection of wrong words: an encoder and a linear score per token; a text's rescoring score is the sum.
 
 The score of a token, z = w h + b, is linear in the hidden state, as a served head must be, and is summed over the text.
-It should therefore be near 0 for words that are certainly correct, and about log P(correct) for doubtful ones. The
-logit of an ordinary detector (ELECTRA, arXiv 2003.10555) grows without bound with certainty. Its sum rewards length and
-certainty about easy words, which outweigh the few tokens in which hypotheses differ. The loss here is the logistic loss
-with a target of 1/2 for correct tokens and 0 for wrong ones,
+The score should therefore be near 0 for words that are certainly correct, and about log P(correct) for doubtful words.
+The logit of an ordinary detector (ELECTRA, arXiv 2003.10555) grows without bound with certainty. The sum of such logits
+rewards length and certainty about easy words, which outweigh the few tokens in which hypotheses differ. The loss here
+is the logistic loss with a target of 1/2 for correct tokens and 0 for wrong tokens,
 
     L(z) = -(t log s(z) + (1 - t) log s(-z)),    s(z) = 1 / (1 + exp(-z)),  t = 1/2 (correct) or 0 (wrong).
 
@@ -12,7 +12,8 @@ For a token that is correct with probability q, the expected loss is minimal at 
 
     z = log q - log(2 - q):    0 for q = 1, and within log 2 of log q everywhere.
 
-The sum head thus gives the log-likelihood that all words are correct, up to that bounded term, without distillation.
+The sum head thus gives the log-likelihood that all words are correct, up to at most log 2 per token,
+without distillation.
 P(correct) is recovered as 2 s(z).
 
 On 1,279 LibriSpeech lists (train and dev of tests/data/librispeech), MiniLM trained on 25,000 book sentences (three
@@ -20,8 +21,8 @@ minutes) lowers WER from 13.51 to 13.10 with this score, and to 13.14 with its e
 detector with a label on every token of a wrong word reaches 13.29 with its logits and 13.22 with its log P(correct).
 
 A word's label is on its first token, and its other tokens count as correct. A rare word of five tokens thus weighs as
-much as a common word of one, as in the word error rate. A missing word is labelled on the word after it, or on the
-closing separator.
+much as a common word of one token, as in the word error rate. The label of a missing word is on the next word, or on
+the closing separator.
 """
 
 from collections.abc import Sequence
@@ -45,8 +46,8 @@ class DetectionExample:
     """A corrupted sentence with a label for each token.
 
     Attributes:
-        encoded: its tokens.
-        wrong: [scored tokens] whether the token carries the label "wrong".
+        encoded: tokens of the sentence.
+        wrong: [scored tokens] whether the token has the label "wrong".
         word_starts: [scored tokens] whether the token is the first of a word, or the closing separator.
     """
 
@@ -68,12 +69,12 @@ def detection_examples(sentences: Sequence[CorruptedSentence], encoder: TextEnco
 
 
 def detection_loss(scores: Tensor, wrong: Tensor) -> Tensor:
-    """The mean loss over tokens, in nats. scores: [tokens] z, fp32; wrong: [tokens] bool."""
+    """The mean loss over tokens, in nats. scores: scores z, [tokens] fp32. wrong: labels, [tokens] bool."""
     return functional.binary_cross_entropy_with_logits(scores, torch.where(wrong, 0.0, _CORRECT_TARGET))
 
 
 def probability_correct(scores: Tensor) -> Tensor:
-    """P(correct) of tokens. scores: z, of any shape."""
+    """P(correct) of tokens. scores: scores z, of any shape."""
     return (scores.sigmoid() / _CORRECT_TARGET).clamp(max=1.0)
 
 
@@ -95,7 +96,7 @@ class DetectionMetrics(Struct, frozen=True):
         wrong: corrupted words.
         flagged: words with P(correct) below 1/2.
         found: words that are both wrong and flagged.
-        loss: mean over the tokens that carry labels, nats.
+        loss: mean loss over the first tokens of words and the closing separators, nats.
     """
 
     words: int
@@ -106,7 +107,7 @@ class DetectionMetrics(Struct, frozen=True):
 
     @classmethod
     def measure(cls, scores: Tensor, wrong: Tensor, word_starts: Tensor) -> "DetectionMetrics":
-        """Counts words. All arguments are [tokens]: scores z, fp32, and the labels of DetectionExample, bool."""
+        """Counts words. scores: scores z, [tokens] fp32. wrong, word_starts: as in DetectionExample, [tokens] bool."""
         z, is_wrong = scores[word_starts], wrong[word_starts]
         flagged = probability_correct(z) < 0.5
         return cls(
@@ -142,7 +143,7 @@ class DetectionMetrics(Struct, frozen=True):
         return {"detection": to_builtins(self) | shares}
 
     def table(self) -> tuple[str, list[tuple[str, str]]]:
-        """A title, and name and text of each figure, for report.md."""
+        """A title, and the name and text of each figure, for report.md."""
         return "Detection of wrong words in held-out sentences", [
             ("words, sentence ends included", f"{self.words:,}"),
             ("wrong", f"{self.wrong:,} ({100 * self.wrong / self.words:.1f}%)"),

@@ -3,9 +3,10 @@
     cls head:  L_MD = mean over sentences of ((r_i - PLL(E_i)) / u)^2
     sum head:  L_MD = mean over scored tokens of ((z_t - log P_MLM(e_t | E without e_t)) / u)^2;  r_i = sum_t z_t
 
-r_i is the student's score of text i, and z_t that of token t. The closing separator has the target 0, so that the sum
-of the targets is PLL. u is the targets' standard deviation. The head is trained in units of u around the targets' mean:
-at a learning rate for encoder weights, a bias in nats would need 100,000 steps to reach a PLL of -60.
+r_i is the student's score of text E_i, and z_t its score of token e_t. The closing separator has the target 0, so that
+the targets of a text add up to its PLL. u is the standard deviation of the targets. The head is trained in units of u
+around the mean of the targets: at a learning rate for encoder weights, a bias in nats would need more than 100,000
+steps to reach a PLL of -60.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ class DistillationExample:
     """A sentence with the teacher's scores, natural log.
 
     Attributes:
-        encoded: its tokens.
-        targets: for a sum head, [scored tokens] log P, 0 for closing tokens; for a cls head, [1] PLL.
+        encoded: tokens of the sentence.
+        targets: for a sum head, log P of each scored token, and 0 for closing tokens; for a cls head, only the PLL.
     """
 
     encoded: EncodedHypothesis
@@ -40,7 +41,7 @@ def distillation_example(
 ) -> DistillationExample:
     """Makes the targets of a sentence.
 
-    log_probabilities: of the text's tokens, without closing ones. head: SUM or CLS.
+    log_probabilities: log P of the text's tokens, without closing tokens. head: SUM or CLS.
     """
     if head == CLS:
         return DistillationExample(encoded, (sum(log_probabilities),))
@@ -50,7 +51,7 @@ def distillation_example(
 
 @dataclass(frozen=True, slots=True)
 class TargetScale:
-    """Mean and standard deviation of the targets, natural log; the head is trained in these units."""
+    """Mean and standard deviation of the targets, natural log; the head learns (target - mean) / deviation."""
 
     mean: float
     deviation: float
@@ -66,7 +67,7 @@ class Student(EncoderTrainer):
     """The teacher's encoder and a score head that learns the teacher's scores."""
 
     def __init__(self, base: Base, config: BuildConfig, scale: TargetScale) -> None:
-        """Trains `base` in place. The initial head scores everything `scale.mean`."""
+        """Trains `base` in place. The initial head gives every token (sum) or text (cls) the score `scale.mean`."""
         self._scale = scale
         super().__init__(base, config)
 
@@ -93,7 +94,7 @@ class Student(EncoderTrainer):
         return self._score(rows)
 
     def _initial_head(self) -> dict[str, Tensor]:
-        """Zeros, because a head of the base would have other units."""
+        """A head of zeros: the head of the base has other units."""
         zeros = HeadWeights.zeros(self.config.head, self.base.hidden_size)
         return {
             HEAD_WEIGHT: zeros.weight.to(self.base.device),

@@ -27,12 +27,12 @@ _NO_TARGET = -100
 
 @dataclass(frozen=True, slots=True)
 class MaskedExample:
-    """A sentence with some of its tokens masked.
+    """A sentence with some of its tokens selected for prediction.
 
     Attributes:
-        encoded: its tokens as the model reads them.
-        positions: [masked tokens] their positions in the sentence, ascending.
-        targets: [masked tokens] the original tokens.
+        encoded: tokens of the sentence, after replacement.
+        positions: positions of the selected tokens in the sentence, ascending.
+        targets: the original tokens at `positions`.
     """
 
     encoded: EncodedHypothesis
@@ -53,7 +53,7 @@ class MaskedLm(EncoderTrainer):
     """An encoder that predicts masked tokens. Its head is a masked-LM head, so it has no rescoring scores."""
 
     def __init__(self, base: Base, config: BuildConfig, head: MaskedLmHead) -> None:
-        """Trains `base` in place. Raises InvalidInput if it has no mask token or its encoder cannot be trained."""
+        """Trains `base` in place. Raises InvalidInput if `base` has no mask token, or its encoder cannot be trained."""
         self._mlm_head = head
         super().__init__(base, config)
         ids = [base.text_encoder.token_id(token) for token in _MASK_TOKENS]
@@ -80,7 +80,7 @@ class MaskedLm(EncoderTrainer):
         return range(encoded.scored_from, encoded.num_tokens - self.base.text_encoder.num_closing_tokens)
 
     def mask_random_tokens(self, encoded: EncodedHypothesis, share: float, rng: random.Random) -> MaskedExample:
-        """Masks about `share` of the text's tokens, at least one; none in an empty text."""
+        """Selects about `share` of the text's tokens, at least one, and replaces them; an empty text stays empty."""
         candidates = self.text_positions(encoded)
         positions = [position for position in candidates if rng.random() < share]
         if not positions and candidates:
@@ -97,7 +97,7 @@ class MaskedLm(EncoderTrainer):
         return functional.cross_entropy(logits, targets.to(logits.device), ignore_index=_NO_TARGET)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[tokens, vocabulary] fp32, from the encoder's last hidden states, [tokens, hidden]."""
+        """Logits, [tokens, vocabulary] fp32. hidden: output of the encoder's last layer, [tokens, hidden]."""
         return self._mlm_head.logits(hidden, self.tensors, word_embeddings(self.base))
 
     def _replacement(self, token: int, rng: random.Random) -> int:
@@ -111,9 +111,9 @@ class MaskedLm(EncoderTrainer):
 
 
 def masked_positions(examples: Sequence[MaskedExample]) -> Tensor:
-    """Positions of the masked tokens among the packed tokens of all examples, [padded masked tokens].
+    """Positions of the masked tokens among the packed tokens of all examples, padded with zeros.
 
-    Zeros pad them to a length that many passes share, because oneDNN compiles the vocabulary product for each length.
+    Many forward passes share the padded length, because oneDNN compiles the vocabulary product for each length.
     """
     positions, start = [], 0
     for each in examples:

@@ -1,6 +1,6 @@
 """The masked-LM head: dense layer, activation, LayerNorm, and a decoder tied to the word embeddings, with a bias.
 
-    logits(h) = E LayerNorm(activation(W h + b)) + c        E: [vocabulary, embedding] the encoder's own word embeddings
+    logits(h) = E LayerNorm(activation(W h + b)) + c        E: the encoder's word embeddings, [vocabulary, embedding]
 
 BERT, RoBERTa and ELECTRA's generator share this head; only the names in their checkpoints differ.
 """
@@ -41,8 +41,8 @@ class MaskedLmHead:
     Attributes:
         tensors: mlm.dense.weight [embedding, hidden], mlm.dense.bias, mlm.norm.weight and mlm.norm.bias [embedding],
             mlm.bias [vocabulary]; fp32, on the CPU.
-        activation: elementwise, not in place.
-        epsilon: of the LayerNorm.
+        activation: elementwise function, not in place.
+        epsilon: constant added to the variance in the LayerNorm.
         is_untrained: whether the tensors are initial values.
     """
 
@@ -53,7 +53,7 @@ class MaskedLmHead:
 
     @classmethod
     def of(cls, base: Base, seed: int) -> "MaskedLmHead":
-        """The head in the base's checkpoint, or an untrained one drawn from `seed`, with biases of 0."""
+        """The head in the base's checkpoint; without it, an untrained head drawn from `seed`, with biases of 0."""
         config = encoder_config(base)
         activation: Callable[[Tensor], Tensor] = ACT2FN[config.hidden_act if config.model_type == "bert" else "gelu"]
         pretrained = _pretrained(base.name, config)
@@ -81,9 +81,10 @@ class MaskedLmHead:
         return digest.hexdigest()
 
     def logits(self, hidden: Tensor, tensors: Mapping[str, Tensor], embeddings: Tensor) -> Tensor:
-        """[tokens, vocabulary] fp32, with gradients, from hidden states [tokens, hidden] in the dtype of the products.
+        """Logits, [tokens, vocabulary] fp32, with gradients.
 
-        tensors: current values by the names in `MaskedLmHead.tensors`. embeddings: [vocabulary, embedding].
+        hidden: hidden states, [tokens, hidden], in the dtype of the products. tensors: current values by the names in
+        `MaskedLmHead.tensors`. embeddings: the encoder's word embeddings, [vocabulary, embedding].
         """
         dtype = hidden.dtype
         x = functional.linear(hidden, tensors[DENSE_WEIGHT].to(dtype), tensors[DENSE_BIAS].to(dtype))
@@ -112,12 +113,12 @@ def log_frequencies(rows: Iterable[EncodedHypothesis], vocabulary: int) -> Tenso
 
 
 def _pretrained(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None:
-    """The head of a masked-LM checkpoint; None if there is none, or if its decoder is not tied to the embeddings."""
+    """The head of a masked-LM checkpoint; None if the checkpoint has no head, or an untied decoder."""
     source = base_source(name)
     if BaseDelta.read(Path(source)) is not None:
         return None
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)  # it warns about a missing head
+    transformers_logging.set_verbosity(logging.CRITICAL)  # transformers warns about a missing head
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, info = AutoModelForMaskedLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True)

@@ -17,7 +17,7 @@ class HeldOutMetrics(Protocol):
         ...
 
     def table(self) -> tuple[str, list[tuple[str, str]]]:
-        """A title, and name and text of each figure, for report.md."""
+        """A title, and the name and text of each figure, for report.md."""
         ...
 
 
@@ -27,7 +27,7 @@ class TrainedBase:
 
     Attributes:
         model: the encoder and the head that gives rescoring scores.
-        measure: computes the figures on held-out sentences; slow.
+        measure: computes the figures on held-out sentences, which takes long.
     """
 
     model: EncoderTrainer
@@ -40,7 +40,7 @@ class Objective(Protocol):
     stage_names: tuple[str, ...]
 
     def identity(self) -> dict[str, object]:
-        """Everything besides base, config and files that decides the result."""
+        """All values that decide the result, apart from base, config and files."""
         ...
 
     def train(self, trainer: StagedTrainer, corpus: Corpus) -> TrainedBase:

@@ -1,8 +1,8 @@
 """Trains the objective "pll", RescoreBERT (arXiv 2202.01094), in three stages, each with a budget of sentences.
 
 1. Train a masked LM on the text.
-2. Compute pseudo-log-likelihoods (PLL) of sentences with it.
-3. Distil them into a score head that needs one forward pass.
+2. Compute pseudo-log-likelihoods (PLL) of sentences with the masked LM.
+3. Distil the PLLs into a score head that needs one forward pass.
 """
 
 import random
@@ -42,12 +42,12 @@ class PseudoLikelihood:
     stage_names: tuple[str, ...] = ("masked LM", "teacher", "distillation")
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
-        """Trains `base` in place. Raises InvalidInput if it cannot be trained with this objective."""
+        """Trains `base` in place. Raises InvalidInput if `base` cannot be trained with this objective."""
         self._base, self._config = base, config
         self._head = MaskedLmHead.of(base, config.seed)
         if self._head.is_untrained and config.num_sentences == 0:
             raise InvalidInput(
-                f"sentences is 0, but base {base.name!r} has no masked-LM head: give sentences to train one on",
+                f"sentences is 0, but base {base.name!r} has no masked-LM head: give sentences to train a head on",
                 field="sentences",
             )
         self._masked_lm = MaskedLm(base, config, self._head)

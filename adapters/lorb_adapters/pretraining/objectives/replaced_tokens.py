@@ -33,7 +33,7 @@ class ReplacedTokens:
         self._detector, self._config = Detector(base, config), config
 
     def identity(self) -> dict[str, object]:
-        """Empty: base, config and files decide the result."""
+        """Empty: base, config and files alone decide the result."""
         return {}
 
     def train(self, trainer: StagedTrainer, corpus: Corpus) -> TrainedBase:
@@ -68,7 +68,7 @@ class ReplacedTokens:
     def _corrupted(
         self, corruptor: Corruptor, texts: Sequence[str], seed_prefix: str, first: int = 0
     ) -> list[DetectionExample]:
-        """Examples of corrupted texts; the seed of each is `seed_prefix` and its position, counted from `first`."""
+        """Examples made from corrupted texts; a text's seed is `seed_prefix` and its position, counted from `first`."""
         corrupted = [
             corruptor.corrupt(text.split(), random.Random(f"{seed_prefix}{position}"))  # noqa: S311 - no secret
             for position, text in enumerate(texts, start=first)

@@ -1,4 +1,4 @@
-"""Measures how well teacher and student separate true from corrupted sentences, and how closely they agree."""
+"""Measures how well teacher and student separate true from corrupted sentences, and how well their scores agree."""
 
 import math
 
@@ -12,12 +12,12 @@ class DistillationMetrics(Struct, frozen=True):
 
     Attributes:
         num_distilled: sentences whose teacher scores the student was trained on.
-        num_hypotheses: how many of these are hypotheses of the lists.
+        num_hypotheses: number of these sentences that are hypotheses of the lists.
         pairs: pairs of a sentence and its corrupted copy.
         teacher_pairs: pairs in which the teacher's PLL is higher for the true sentence.
         student_pairs: pairs in which the student's score is higher for the true sentence.
-        correlation: Pearson's, of student scores and PLL over all sentences and copies; 0 if either is constant.
-        pseudo_perplexity: of the true sentences: exp(-sum PLL / tokens).
+        correlation: Pearson correlation of student scores and PLL over all sentences and copies; 0 if undefined.
+        pseudo_perplexity: pseudo-perplexity of the true sentences, exp(-sum of PLL / number of tokens).
     """
 
     num_distilled: int = field(name="num_learnt")
@@ -40,7 +40,7 @@ class DistillationMetrics(Struct, frozen=True):
     ) -> "DistillationMetrics":
         """Computes the figures.
 
-        teacher, student: scores of true sentences and of their corrupted copies, [pairs] each, natural log.
+        teacher, student: scores of the true sentences, [pairs], and of their corrupted copies, [pairs], natural log.
         num_tokens: number of tokens of the true sentences, without special tokens.
         """
         both = torch.stack([torch.cat(teacher), torch.cat(student)]).double()
@@ -60,7 +60,7 @@ class DistillationMetrics(Struct, frozen=True):
         return {"fidelity": to_builtins(self)}
 
     def table(self) -> tuple[str, list[tuple[str, str]]]:
-        """A title, and name and text of each figure, for report.md."""
+        """A title, and the name and text of each figure, for report.md."""
         pairs = max(1, self.pairs)
         return "Teacher and student on held-out sentences", [
             ("sentences that the teacher scored for the student", f"{self.num_distilled:,}"),

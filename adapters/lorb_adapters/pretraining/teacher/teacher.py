@@ -2,8 +2,8 @@
 
     PLL(E) = sum_t log P_MLM(e_t | E without e_t)        natural log, over the text's tokens without special tokens
 
-A text of n tokens is read n times, each copy with another token masked. The copies have equal lengths, so they pack
-without padding and share one attention product. Logits are computed for the masked token of each copy only.
+A text of n tokens is read n times, each copy with another token masked. The copies have equal lengths, so they are
+packed without padding and share one attention product. Logits are computed for the masked token of each copy only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,9 @@ class Teacher:
         self._encoder = PackedEncoder(model.base.encoder, compute_dtype=model.dtype)
 
     def log_probabilities(self, rows: Sequence[EncodedHypothesis], num_done: int = 0) -> Iterator[Tensor]:
-        """Log P(e_t | E without e_t) of every text token, row after row, in parts of [part's tokens] fp32.
+        """Yields log P(e_t | E without e_t) of every text token, row after row, in parts, each a vector in fp32.
 
-        num_done: number of values to skip, which must be whole parts. Later parts do not depend on it.
+        num_done: number of values to skip: the total length of the first parts. The other parts stay the same.
         """
         start = 0
         for copies in self._passes(rows):
@@ -38,7 +38,7 @@ class Teacher:
             start += len(copies)
 
     def _passes(self, rows: Sequence[EncodedHypothesis]) -> Iterator[list[MaskedExample]]:
-        """Copies with one masked token each, up to `_MAX_TOKENS_PER_PASS` tokens in a pass."""
+        """Yields the copies, each with one masked token, up to `_MAX_TOKENS_PER_PASS` tokens in a forward pass."""
         copies: list[MaskedExample] = []
         num_tokens = 0
         for row in rows:

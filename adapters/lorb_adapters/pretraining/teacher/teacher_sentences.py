@@ -19,8 +19,8 @@ class TeacherSentences:
     Attributes:
         distilled: sentences whose teacher scores train the student.
         num_hypotheses: number of hypotheses of the recogniser, which come first in `distilled`.
-        true: [pairs] held-out sentences.
-        corrupted: [pairs] a copy of each true sentence with at least one word changed.
+        true: held-out sentences, [pairs].
+        corrupted: a copy of each true sentence with at least one word changed, [pairs].
     """
 
     distilled: tuple[EncodedHypothesis, ...]
@@ -30,7 +30,7 @@ class TeacherSentences:
 
     @classmethod
     def draw(cls, corpus: Corpus, config: BuildConfig, encoder: TextEncoder) -> "TeacherSentences":
-        """Draws hypotheses of the lists, and corrupts the sentences that follow those of masked-LM training."""
+        """Draws hypotheses of the lists, and corrupts the sentences after those that masked-LM training reads."""
         hypotheses = _drawn_hypotheses(corpus, config)
         start = config.num_sentences
         positions = range(start, start + config.num_teacher_sentences - len(hypotheses))
@@ -59,7 +59,7 @@ class TeacherSentences:
 
 
 def _drawn_hypotheses(corpus: Corpus, config: BuildConfig) -> list[str]:
-    """Distinct texts of the lists in random order: the number that `hypothesis_share` gives, or all if fewer."""
+    """Distinct texts of the lists in random order: as many as `hypothesis_share` gives, or all if there are fewer."""
     normalized = (config.normalization.apply(each.transcript) for nbest in corpus.lists for each in nbest.distinct())
     texts = [text for text in dict.fromkeys(normalized) if text]
     count = min(len(texts), round(config.hypothesis_share * config.num_teacher_sentences))

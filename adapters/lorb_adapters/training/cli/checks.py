@@ -7,7 +7,7 @@ from lorb_adapters.base.writer import check_can_be_created, check_is_unused
 
 
 def check_device(args: argparse.Namespace) -> None:
-    """Raises InvalidInput if the device does not exist, or --threads or --checkpoint-seconds is negative."""
+    """Raises InvalidInput if --device does not exist, or if --threads or --checkpoint-seconds is negative or NaN."""
     import torch
 
     if args.threads < 0:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN",
-        help="a report.json, a folder with one, or the folder of a version in a store",
+        help="a report.json, or a folder that contains it, such as the folder of a version in a store",
     )  # fmt: skip
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write a page with plots; for one run, the page of its report"

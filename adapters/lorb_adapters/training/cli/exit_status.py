@@ -11,10 +11,10 @@ USAGE_ERROR, NOT_PUBLISHED, INTERRUPTED = 2, 3, 130
 
 
 def exit_status(name: str, run: Callable[[], int], *, lost: str, folder: Path) -> int:
-    """Calls `run`; returns its exit status, or that of the error it raised, after printing the error on stderr.
+    """Calls `run` and returns its exit status; prints a LorbError or an interrupt, and returns the status for it.
 
     name: the command, printed before the message. lost: the consequence of an interrupt, such as "nothing was
-    published". folder: the run's, for the hint how to resume it.
+    published". folder: folder of the run, for the hint how to resume the run.
     """
     try:
         with require_extra(name, "train"):

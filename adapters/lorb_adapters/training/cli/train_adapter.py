@@ -69,7 +69,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    """Prints the audit of all lists. Raises InvalidInput for an error in them, as a run would."""
+    """Prints the audit of all lists. Raises InvalidInput for an error in the lists, as a run would."""
     from lorb.formats import Notices
     from lorb_adapters.training.data.audit import Audit
 
@@ -83,7 +83,7 @@ def _audit(args: argparse.Namespace) -> int:
 def _run(
     args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
 ) -> "TrainingResult | None":
-    """Trains and measures; returns None in all processes but the main one."""
+    """Trains and measures; returns None in all processes but the main process."""
     import torch
 
     from lorb_adapters.base.loader import load_base
@@ -134,7 +134,7 @@ def _finish(args: argparse.Namespace, domain: str, result: "TrainingResult") -> 
 
 
 def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") -> str:
-    """Writes a base, publishes an adapter, or neither; returns the outcome as one line."""
+    """Writes the base, publishes the adapter, or does neither; returns the outcome as one line."""
     from lorb_adapters.store.signing import SigningKey, manifest_sha256
     from lorb_adapters.store.store import Store
     from lorb_adapters.training.publish import publish
@@ -149,7 +149,7 @@ def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") ->
     key = SigningKey(args.signing_key) if args.signing_key else None
     store = Store(args.store)
     version = publish(result, store, force=args.force, promote=not args.no_promote, signing_key=key)
-    # Printed now, while the version is known to be the one just trained: a later signer compares this digest.
+    # Printed now, while the version is certainly the one that this run trained: a later signer compares this digest.
     digest = manifest_sha256(store.manifest_content(domain, version))
     stable = "" if args.no_promote else ", now stable"
     return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 
 def train_config(args: argparse.Namespace) -> "TrainConfig":
-    """Returns the configuration that the flags give. Raises InvalidInput naming the wrong field."""
+    """Returns the configuration that the flags give. Raises InvalidInput, naming the field, if a value is wrong."""
     from lorb_adapters.lora.config import LoraConfig
     from lorb_adapters.text import TextNormalization
     from lorb_adapters.training.config import LEARNING_RATES, TrainConfig
@@ -70,7 +70,7 @@ def layer_numbers(text: str) -> tuple[int, ...] | None:
 
 
 def _target_modules(targets: list[str]) -> tuple[str, ...]:
-    """Returns the names of linear modules, with "attention" and "feed-forward" replaced by theirs."""
+    """Returns module names; the names of their modules replace "attention" and "feed-forward"."""
     from lorb_adapters.lora.config import ATTENTION, FEED_FORWARD
 
     groups = {"attention": ATTENTION, "feed-forward": FEED_FORWARD}

@@ -19,11 +19,11 @@ class Dataset:
     """The lists of a run, encoded.
 
     Attributes:
-        train: without the lists whose id dev or test has.
-        dev, test, ood: `test` and `ood` may be empty.
-        num_held_out: lists removed from train because dev or test has their id.
-        audit: of the lists as read.
-        notices: what the readers normalised, one line each.
+        train: lists to train on, without the lists whose id is in dev or test.
+        dev, test, ood: the other sets; `test` and `ood` may be empty.
+        num_held_out: number of lists removed from train because their id is in dev or test.
+        audit: audit of the lists as read.
+        notices: changes that the readers made to the lists, one line each.
     """
 
     train: list[EncodedList]
@@ -35,7 +35,7 @@ class Dataset:
     notices: tuple[str, ...] = ()
 
     def identity(self) -> Mapping[str, object]:
-        """Returns a digest of the train lists: with the same train files, another test set may hold out other lists."""
+        """Returns a digest of the train lists, which the test set changes too: it decides which lists are held out."""
         ids = "\n".join(each.nbest.id for each in self.train)
         return {
             "train less dev and test": f"{len(self.train)} lists, ids {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
@@ -71,9 +71,9 @@ class Dataset:
 def read_dataset(
     files: DataFiles, encoder: TextEncoder, config: TrainConfig, log: Callable[[str], None] = lambda line: None
 ) -> Dataset:
-    """Reads, audits and encodes all files of a run. Raises MalformedFile, or InvalidInput for errors of the audit.
+    """Reads, audits and encodes all files of a run. Raises MalformedFile, or InvalidInput if the audit finds an error.
 
-    log: receives the readers' notices and the audit's tables, before an error of the audit is raised.
+    log: receives the readers' notices and the audit's tables, before InvalidInput is raised.
     """
     notices = Notices()
     sets = files.read_sets(notices)
@@ -86,7 +86,7 @@ def read_dataset(
     kept = [nbest for nbest in train if nbest.id not in held_out_ids]
     if not kept:
         raise InvalidInput(
-            "every train list is in dev or test too, so none is left to train on: give other train lists",
+            "every train list is in dev or test too, so no list is left to train on: give other train lists",
             field="train",
         )
 
@@ -112,7 +112,7 @@ def read_dataset(
 
 
 def unseen_references(test: Sequence[EncodedList], train: Sequence[EncodedList]) -> list[int]:
-    """Returns the positions of test lists whose reference no train list has, so that it cannot be memorised."""
+    """Returns the positions of the test lists whose reference no train list has: it cannot have been memorised."""
     seen = {_reference_words(each) for each in train}
     return [i for i, each in enumerate(test) if _reference_words(each) not in seen]
 

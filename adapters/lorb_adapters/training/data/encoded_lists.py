@@ -20,8 +20,8 @@ class EncodedList:
         rows: the same texts, encoded.
         errors: word errors of each text against the reference.
         num_words: words in the reference.
-        reference_row: the encoded reference, if training uses references and it is not among the hypotheses.
-        teacher: the teacher's score of each text, natural log, NaN where it has none; empty without a teacher.
+        reference_row: the encoded reference, if training uses references and no hypothesis is free of word errors.
+        teacher: the teacher's score of each text, natural log, NaN for a text without a score; empty without a teacher.
     """
 
     nbest: NBest
@@ -34,7 +34,7 @@ class EncodedList:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens in all rows."""
+        """Number of tokens in all rows."""
         return sum(row.num_tokens for row in self.rows)
 
     @property
@@ -43,7 +43,7 @@ class EncodedList:
         return len(set(self.with_reference().errors)) > 1
 
     def with_reference(self) -> "EncodedList":
-        """Returns the list with `reference_row`, if it has one, as a last hypothesis.
+        """Returns the list with `reference_row`, if there is one, as a last hypothesis.
 
         The reference has no word errors, and the first-pass score of the list's best.
         """
@@ -79,7 +79,7 @@ def encode_lists(
     uses_references: bool = False,
     teacher: str = "",
 ) -> list[EncodedList]:
-    """Encodes lists, which must have references, and counts their word errors.
+    """Encodes lists, which must have references, and counts the word errors of their hypotheses.
 
     teacher: name of the component score that holds the teacher's scores; empty without a teacher. Raises InvalidInput,
     naming the list, if a hypothesis lacks that score.

@@ -29,8 +29,8 @@ class DataFiles:
 
     Attributes:
         train, dev, test, ood: files or folders; `ood` has lists of another domain.
-        format: of all files; "auto" detects it.
-        format_options: for the format's reader.
+        format: format of all files; "auto" detects it.
+        format_options: options for the format's reader.
     """
 
     train: tuple[Path, ...]
@@ -41,7 +41,7 @@ class DataFiles:
     format_options: FormatOptions = field(default_factory=FormatOptions)
 
     def sha256(self) -> Mapping[str, str]:
-        """Returns the digest of every train and dev file, in hex, by unambiguous name."""
+        """Returns the digest of every train and dev file, in hex, by unambiguous file name."""
         paths = (*self.train, *self.dev)
         return {name: self.digest(path) for name, path in zip(unambiguous_names(paths), paths, strict=True)}
 
@@ -62,13 +62,13 @@ class DataFiles:
         return {name: self.read(paths, notices, unique_ids=unique_ids) for name, paths in roles.items() if paths}
 
     def digest(self, path: Path) -> str:
-        """Returns the sha256 of a file, in hex; of a folder, that of its lists in the native format."""
+        """Returns the SHA-256 of a file, in hex; for a folder, the SHA-256 of its lists in the native format."""
         if path.is_file():
             return hashlib.sha256(path.read_bytes()).hexdigest()
         return hashlib.sha256(b"".join(map(native_line, self.read([path], Notices())))).hexdigest()
 
     def identity(self) -> Mapping[str, object]:
-        """Returns what decides which lists are trained on: format, its options, and the files' digests by role."""
+        """Returns the values that decide the lists: format, options of the format, and digests of the files by role."""
         options = {name: str(value) for name, value in asdict(self.format_options).items() if name != "reference_texts"}
         return {"format": self.format} | options | self._digests()
 

@@ -11,9 +11,10 @@ from lorb_adapters.training.data.encoded_lists import EncodedList
 
 
 def fit_rank_prior(lists: Sequence[EncodedList]) -> RankPrior:
-    """Fits how often the hypothesis at each rank is its list's best: add-one smoothing, never rising with the rank.
+    """Fits the probability that the hypothesis at each rank has the fewest errors of its list; ties go to the first.
 
-    Weight and posterior scale are 1 until they are tuned on dev.
+    Counts have add-one smoothing, and the probabilities never rise with the rank. Weight and posterior scale are 1
+    until they are tuned on dev.
     """
     best_ranks = Counter(min(range(len(each.errors)), key=each.errors.__getitem__) for each in lists)
     depth = max(len(each.errors) for each in lists)
@@ -26,7 +27,7 @@ def fit_rank_prior(lists: Sequence[EncodedList]) -> RankPrior:
 
 
 def first_pass_statistics(lists: Sequence[EncodedList]) -> dict[str, float]:
-    """Returns statistics of the first-pass scores; a server compares live scores with them to detect another scale.
+    """Returns statistics of the first-pass scores; a server compares live scores with them to detect a changed scale.
 
     Scores more than `IMPOSSIBLE_GAP` below the list's best are decoders' marks, not scores: they are left out.
     """

@@ -1,4 +1,4 @@
-"""Attention of packed rows with gradients; each row attends to itself, and to a prefix if there is one."""
+"""Attention of packed rows with gradients; a row's tokens attend to the row, and to a prefix if there is one."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from torch.nn import functional
 from lorb_adapters.encoder.attention import group_by_length, varlen_attention
 from lorb_adapters.encoder.packing import PackedRows
 
-# Keys and values, [prefix length, heads * head size] each, that every row attends to besides its own.
+# Keys and values that every row attends to besides its own, each of shape [prefix length, heads * head size].
 Prefix = tuple[Tensor, Tensor]
 
 
 class TrainingAttention:
-    """The attention of one pass; one object serves all layers.
+    """The attention of one forward pass; one object serves all layers.
 
-    Rows of equal length share batched products, so elements are reordered from packed order, token by token, to
-    length order, and back.
+    Rows of equal length share batched products. The elements are therefore gathered from packed order (token by token)
+    into length order (rows of one length together), and back.
     """
 
     def __init__(self, rows: PackedRows, num_heads: int, head_size: int) -> None:
@@ -33,7 +33,10 @@ class TrainingAttention:
         )
 
     def __call__(self, qkv: Tensor, prefix: Prefix | None = None) -> Tensor:
-        """Returns the context, [tokens, hidden], 0 for padding behind the last row; qkv: [tokens, 3 * hidden]."""
+        """Returns the context, [tokens, hidden], with zeros for the padding after the last row.
+
+        qkv: queries, keys and values, [tokens, 3 * hidden].
+        """
         if prefix is not None:
             return self._with_prefix(qkv, prefix)
         if qkv.is_cuda and qkv.dtype != torch.float32:
@@ -57,10 +60,10 @@ class TrainingAttention:
         return _pad_tokens(context.view(self._rows.num_tokens, -1), len(qkv))
 
     def attend(self, qkv: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Returns the context, [tokens, hidden], and what `gradient` needs.
+        """Returns the context, [tokens, hidden], and the last two arguments of `gradient`.
 
-        That is qkv in length order, [3, tokens * heads, head size], and the attention weights of each batch,
-        [rows * heads, row length, row length]. qkv: [tokens, 3 * hidden].
+        These are qkv in length order, [3, tokens * heads, head size], and the attention weights of each batch,
+        [rows * heads, row length, row length]. qkv: queries, keys and values, [tokens, 3 * hidden].
         """
         gathered = (
             qkv.reshape(-1, self._size).index_select(0, self._qkv_to_length_order).float().view(3, -1, self._size)
@@ -76,7 +79,10 @@ class TrainingAttention:
         return _pad_tokens(context.view(self._rows.num_tokens, -1), len(qkv)), gathered, weights
 
     def gradient(self, grad: Tensor, gathered: Tensor, weights: list[Tensor]) -> Tensor:
-        """Returns the gradient of qkv, [tokens, 3 * hidden]; grad: of the context, [tokens, hidden]."""
+        """Returns the gradient of qkv, [tokens, 3 * hidden].
+
+        grad: gradient of the context, [tokens, hidden]. gathered, weights: returned by `attend`.
+        """
         grad_context = grad.reshape(-1, self._size).index_select(0, self._to_length_order).float()
         out = torch.empty_like(gathered)
         for (first, count, length), p in zip(self._batches, weights, strict=True):
@@ -95,7 +101,7 @@ class TrainingAttention:
 
 
 class _EqualLengthAttention(torch.autograd.Function):
-    """Softmax and products in fp32; gathers once before and once after, for any number of row lengths."""
+    """Attention with softmax and products in fp32; gathers once before and once after, for all row lengths together."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, attention: TrainingAttention) -> Tensor:  # noqa: ANN401 - torch has no type
@@ -111,7 +117,7 @@ class _EqualLengthAttention(torch.autograd.Function):
 
 
 def _pad_tokens(x: Tensor, num_tokens: int) -> Tensor:
-    """Pads [tokens of the rows, size] with zeros to [num_tokens, size]."""
+    """Pads `x`, [tokens of the rows, size], with rows of zeros to [num_tokens, size]."""
     return functional.pad(x, (0, 0, 0, num_tokens - len(x))) if num_tokens > len(x) else x
 
 
@@ -122,7 +128,7 @@ def _inverse(order: np.ndarray) -> np.ndarray:
 
 
 def _merge_equal_lengths(batches: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Merges neighbouring batches of one row length: the size limit may have split them between the heads of a row."""
+    """Merges neighbouring batches of one row length: the size limit may have split a row's heads."""
     merged: list[tuple[int, int, int]] = []
     for first, count, length in batches:
         if merged and merged[-1][2] == length:

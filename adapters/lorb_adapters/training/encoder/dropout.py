@@ -1,4 +1,4 @@
-"""Dropout with draws that depend only on seed, step, process and pass, so a resumed run repeats them."""
+"""Dropout whose draws depend only on seed, step, process and forward pass, so a resumed run repeats the draws."""
 
 import hashlib
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Dropout:
-    """The dropout of one pass; masks depend on the order of the calls."""
+    """The dropout of one forward pass; each call draws a new mask, so masks depend on the order of the calls."""
 
     def __init__(self, probability: float, device: torch.device, *key: int) -> None:
-        """key: seeds the draws, such as seed, step, process and pass."""
+        """key: numbers that seed the draws, such as seed, step, process and forward pass."""
         digest = hashlib.sha256(repr(key).encode()).digest()
         self._keep_probability = 1.0 - probability
         self._generator = torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "big"))
@@ -21,5 +21,5 @@ class Dropout:
         return torch.empty_like(x).bernoulli_(keep, generator=self._generator).div_(keep)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns `x` with elements dropped."""
+        """Returns `x` with some elements set to 0 and the others scaled up."""
         return x * self.mask(x)

@@ -1,4 +1,4 @@
-"""The encoder's forward pass with gradients: packed rows through any range of layers, with hooks of a method."""
+"""The encoder's forward pass with gradients: packed rows through any range of layers, with a method's hooks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,9 +24,9 @@ class LayerHooks:
         return functional.linear(x, linear.weight, linear.bias)
 
     def sublayer_output(self, layer: int, projection: Projection, out: Tensor) -> Tensor:
-        """Returns what is added to the residual in place of `out`; both [tokens, hidden].
+        """Returns the tensor that is added to the residual in place of `out`; both are [tokens, hidden].
 
-        projection: the one that computed `out`, ATTENTION_OUT or DOWN.
+        projection: the projection that computed `out`: ATTENTION_OUT or DOWN.
         """
         return out
 
@@ -48,7 +48,11 @@ class TrainingEncoder:
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype, *, trains_encoder: bool = False) -> None:
-        """encoder: a base's. dtype: of activations. trains_encoder: its parameters change."""
+        """Reads the encoder's layers.
+
+        encoder: the encoder module of a base. dtype: dtype of activations. trains_encoder: whether training changes the
+        encoder's own parameters, which are then read again in each forward pass.
+        """
         self._encoder, self.dtype = encoder, dtype
         self._modules = list(encoder.get_submodule("encoder.layer").children())
         self._frozen_layers = None if trains_encoder else self._read(range(self.num_layers))
@@ -67,7 +71,10 @@ class TrainingEncoder:
         return (x if projection is None else projection(x))[0].to(self.dtype)
 
     def forward(self, packed: PackedRows, x: Tensor, layers: range, hooks: LayerHooks) -> Tensor:
-        """Runs `layers` on `x`, the input of the first of them; returns the output of the last, [tokens, hidden]."""
+        """Runs `layers`; returns the output of the last one.
+
+        x: the input of the first of `layers`; both are [tokens, hidden].
+        """
         if not layers:
             return x
         weights = self._frozen_layers or self._read(layers)
@@ -80,10 +87,10 @@ class TrainingEncoder:
         return x[:num_tokens]
 
     def _pad(self, x: Tensor) -> Tensor:
-        """Pads to one of few lengths if oneDNN computes the products; no row attends to the padding.
+        """Pads `x` to one of few lengths if oneDNN computes the products; no row attends to the padding.
 
-        oneDNN compiles and caches twelve kernels for each new length. Without padding they fragmented the heap, which
-        grew to 7 GiB.
+        oneDNN compiles and caches twelve kernels for each new length. Without padding, these kernels fragmented the
+        heap, which grew to 7 GiB.
         """
         if not onednn.supports(x.device, self.dtype):
             return x
@@ -102,7 +109,7 @@ class TrainingEncoder:
         return {
             number: _Layer(
                 _with_dtype(BertLayer.read(self._modules[number], self.dtype), self.dtype),
-                # BertLayer's activation may work in place, which autograd forbids
+                # The activation in `weights` may work in place, which autograd forbids
                 self._modules[number].get_submodule("intermediate.intermediate_act_fn"),
             )
             for number in layers
@@ -110,10 +117,10 @@ class TrainingEncoder:
 
 
 def product_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Returns the dtype of activations and frozen weights; trained values and losses are always fp32.
+    """Returns the dtype of activations and frozen weights; trained parameters and losses are always fp32.
 
     precision: "fp32", "bf16", or "auto": bf16 if the processor has instructions for it. Raises InvalidInput for "bf16"
-    if it has none: emulated bf16 takes eight times as long as fp32.
+    without such instructions: emulated bf16 takes eight times as long as fp32.
     """
     supported = _has_bf16(device)
     if precision == BF16 and not supported:
@@ -131,7 +138,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _with_dtype(layer: BertLayer, dtype: torch.dtype) -> BertLayer:
-    """Returns the layer with its four weight matrices in `dtype`; biases and norms have it already."""
+    """Returns the layer with its four weight matrices in `dtype`; biases and norms already have this dtype."""
 
     def cast(linear: Linear) -> Linear:
         return Linear(linear.weight.to(dtype), linear.bias)

@@ -17,9 +17,9 @@ from lorb_adapters.text import EncodedHypothesis
 
 _VECTORS, _INDEX = "hidden.bin", "hidden.json"
 _TOKENS_PER_PASS = 8192
-_RESERVED_BYTES = 64 << 20  # left free on the disk for checkpoints and a report
+_RESERVED_BYTES = 64 << 20  # space that stays free on the disk for checkpoints and a report
 
-# Returns the vectors of rows, end to end, [vectors, width].
+# Computes the vectors of rows: takes rows sorted by length; returns their vectors, end to end, [vectors, width].
 ComputeVectors = Callable[[Sequence[EncodedHypothesis]], Tensor]
 
 
@@ -30,9 +30,9 @@ class CacheLayout:
     Attributes:
         key: identifies what computes the vectors: base, layers, head.
         rows: distinct rows, sorted by length.
-        counts: vectors per row.
+        counts: number of vectors of each row.
         width: length of a vector.
-        dtype: of the vectors.
+        dtype: dtype of the vectors.
     """
 
     key: str
@@ -45,19 +45,22 @@ class CacheLayout:
     def of(
         cls, key: str, rows: Sequence[EncodedHypothesis], width: int, dtype: torch.dtype, *, per_token: bool
     ) -> "CacheLayout":
-        """Returns the layout of rows in any order, which may repeat; per_token: a vector per token, not per row."""
+        """Returns the layout for `rows`, in any order and with repetitions.
+
+        per_token: whether the cache has a vector for each token, or one vector for each row.
+        """
         distinct = tuple(sorted(dict.fromkeys(rows), key=lambda row: (row.num_tokens, row.token_ids)))
         counts = tuple(row.num_tokens if per_token else 1 for row in distinct)
         return cls(key, distinct, counts, width, dtype)
 
     @property
     def size_bytes(self) -> int:
-        """Size of the file, in bytes."""
+        """Size of the file of vectors, in bytes."""
         return sum(self.counts) * self.width * self.dtype.itemsize
 
     @property
     def digest(self) -> str:
-        """sha256 of everything that decides the contents, in hex."""
+        """SHA-256 of all values that decide the contents, in hex."""
         digest = hashlib.sha256(f"{self.key} {self.width} {self.dtype}\n".encode())
         for row, count in zip(self.rows, self.counts, strict=True):
             digest.update(f"{row.token_ids}{row.type_ids}{row.scored_from} {count}\n".encode())
@@ -68,11 +71,11 @@ class LayerCache:
     """Reads the vectors of rows from a file."""
 
     def __init__(self, folder: Path, layout: CacheLayout) -> None:
-        """folder: one for which `is_complete` is true."""
+        """folder: has a complete cache with this layout."""
         stored = np.memmap(
             folder / _VECTORS,
             dtype=np.uint8,  # numpy has no bfloat16
-            mode="c",  # copy-on-write: torch warns about read-only memory; nothing writes
+            mode="c",  # copy-on-write, because torch warns about read-only memory; nothing is written
             shape=(sum(layout.counts), layout.width * layout.dtype.itemsize),
         )
         self._vectors = torch.from_numpy(stored).view(layout.dtype)
@@ -131,7 +134,7 @@ class LayerCache:
 
 
 def _passes(layout: CacheLayout) -> Iterator[list[EncodedHypothesis]]:
-    """Yields the rows in passes of bounded size."""
+    """Yields the rows of one forward pass after the other; passes have a bounded number of tokens."""
     rows: list[EncodedHypothesis] = []
     num_tokens = 0
     for row in layout.rows:

@@ -1,4 +1,4 @@
-"""Calibration of posteriors: how close the top hypothesis' posterior is to how often it is the best of its list."""
+"""Calibration: compares the posteriors of the top hypotheses with how often these are the best of their lists."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ class Bin(Struct, frozen=True):
     Attributes:
         num_lists: number of lists.
         confidence: mean posterior of the top hypotheses.
-        accuracy: mean credit of the top hypotheses: 1 / k if one is among the k hypotheses of its list with the
-            fewest word errors, else 0.
+        accuracy: mean credit of the top hypotheses. The credit is 1 / k for one of the k hypotheses with the fewest
+            word errors of a list, and 0 for all others.
     """
 
     num_lists: Count
@@ -35,9 +35,9 @@ class Calibration(Struct, frozen=True):
     Attributes:
         num_lists: number of lists with contrast.
         confidence: mean posterior of the top hypotheses.
-        accuracy: mean credit of the top hypotheses: 1 / k if one is among the k hypotheses of its list with the
-            fewest word errors, else 0.
-        expected_error: expected calibration error: |accuracy - confidence| of each bin, weighted by its lists. C. Guo,
+        accuracy: mean credit of the top hypotheses. The credit is 1 / k for one of the k hypotheses with the fewest
+            word errors of a list, and 0 for all others.
+        expected_error: expected calibration error: mean |accuracy - confidence| of the bins, weighted by lists. C. Guo,
             G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural networks", ICML 2017.
         bins: the bins that hold lists, by rising confidence.
     """
@@ -52,9 +52,9 @@ class Calibration(Struct, frozen=True):
     def of(cls, posteriors: Sequence[Sequence[float]], errors: Sequence[Sequence[int]]) -> "Calibration":
         """Compares the posteriors of each list's hypotheses with their word errors.
 
-        The top hypothesis is right if no other of its list has fewer errors: the scale is tuned for this. (Not every
-        list has a hypothesis without errors.) Each of k equally good hypotheses gets a credit of 1 / k, because the
-        posteriors of a list sum to 1. Lists without contrast are left out, as in tuning.
+        The top hypothesis is right if no other hypothesis of its list has fewer errors; the posterior scale is tuned by
+        the same criterion. Each of k equally good hypotheses gets a credit of 1 / k, because the posteriors of a list
+        sum to 1. Lists without contrast, whose hypotheses have equal errors, are left out, as in tuning.
         """
         contrasting = [each for each in zip(posteriors, errors, strict=True) if len(set(each[1])) > 1]
         confidences, credits_ = np.empty(len(contrasting)), np.empty(len(contrasting))
@@ -89,7 +89,7 @@ class CalibrationChange(Struct, frozen=True):
 
     @classmethod
     def of(cls, dev: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking) -> "CalibrationChange":
-        """Ranks each list with what was tuned for its kind: lists with first-pass scores, or lists without.
+        """Ranks each list with the weight and scale tuned for its kind: lists with or without first-pass scores.
 
         scores: rescoring scores of each list's distinct hypotheses, natural log.
         """

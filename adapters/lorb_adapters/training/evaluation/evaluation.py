@@ -17,12 +17,13 @@ class Evaluation:
     """Word error counts of one set, utterance by utterance.
 
     Attributes:
-        words: [utterances] words in each reference.
-        first_pass: [utterances] errors of the recogniser's top hypothesis.
+        words: [utterances] words of each reference.
+        first_pass: [utterances] word errors of the recogniser's top hypothesis.
         rescored: [utterances] errors of the hypothesis that rescoring puts first.
         oracle: [utterances] errors of the best hypothesis of each list.
-        without_margin: [utterances] errors of the rescored choice without a switching margin; None if not evaluated.
-        mapsswe: first pass tested against rescored; None if the texts are unknown.
+        without_margin: [utterances] errors of the hypothesis that rescoring puts first without a switching margin; None
+            if not evaluated.
+        mapsswe: test of the rescored texts against the first pass; None if the texts are unknown.
     """
 
     words: np.ndarray
@@ -78,8 +79,8 @@ class Evaluation:
 def evaluate(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking) -> Evaluation:
     """Ranks each list as the server does and counts the word errors of the top hypothesis.
 
-    Lists with first-pass scores are ranked with the weight and margin tuned for them, lists without with the rank
-    prior's own. scores: rescoring scores of each list's distinct hypotheses, natural log.
+    Lists with first-pass scores are ranked with the weight and margin tuned for such lists, all other lists with the
+    weight and margin of the rank prior. scores: rescoring scores of each list's distinct hypotheses, natural log.
     """
     ranked = scored_lists(lists, scores, ranking.rank_prior)
     tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in lists]

@@ -13,7 +13,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class LengthRange(Struct, frozen=True):
     """Words and word errors of the utterances whose references have `first_words` to `last_words` words.
 
-    `last_words` is None in the last range, which has no upper end.
+    The last range has no upper end: its `last_words` is None.
     """
 
     first_words: Count
@@ -38,7 +38,7 @@ class PosteriorRange(Struct, frozen=True):
 
     Attributes:
         lists: number of lists.
-        mean_posterior: of the top hypotheses.
+        mean_posterior: mean posterior of the top hypotheses.
         best_share: share of the lists whose top hypothesis has the fewest errors of its list.
     """
 
@@ -61,7 +61,7 @@ class Example(Struct, frozen=True):
 
 
 class ChangeWithoutMargin(Struct, frozen=True):
-    """The rescored WER in per cent, and the lists improved and worsened, if there were no switching margin."""
+    """The rescored WER in per cent, and the lists improved and worsened, without a switching margin."""
 
     rescored_wer: Finite
     lists_improved: Count = field(name="lists_fixed")
@@ -72,14 +72,14 @@ class SetFigures(Struct, frozen=True, kw_only=True):
     """Word error rates of a set, pooled and in per cent, and the significance of the change.
 
     Attributes:
-        utterances, words: counts; words of the references.
+        utterances, words: number of utterances, and of words in their references.
         relative_gain_percent: WER reduction in per cent of the first-pass WER.
         oracle_gap_closed_percent: share of the WER difference between first pass and oracle that rescoring removes.
         lists_improved, lists_worsened: lists with fewer and with more errors than in the first pass.
         change_interval: ends of the 95% interval of rescored minus first-pass WER, absolute per cent.
-        probability_of_improvement: share of the bootstrap's resamples with fewer errors, 0 to 1.
-        mapsswe: the first pass tested against the rescored texts; None if the texts are unknown.
-        without_margin: None if the set was not ranked without a margin too.
+        probability_of_improvement: share of the bootstrap's resamples in which rescoring saves word errors, 0 to 1.
+        mapsswe: test of the rescored texts against the first pass; None if the texts are unknown.
+        without_margin: figures without a switching margin; None if they were not computed.
     """
 
     utterances: Count
@@ -106,7 +106,7 @@ class SetBreakdown(SetFigures, frozen=True, kw_only=True):
     """The figures of a set, and its errors by length, by list depth and by posterior.
 
     Attributes:
-        improved, worsened: examples of lists; empty if the texts are private.
+        improved, worsened: examples of lists that rescoring improved or worsened; empty if the texts are private.
     """
 
     by_length: tuple[LengthRange, ...]

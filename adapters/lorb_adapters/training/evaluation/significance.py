@@ -27,7 +27,7 @@ class PairedBootstrap:
 
 
 def paired_bootstrap(first: np.ndarray, second: np.ndarray, words: np.ndarray, *, seed: int = 0) -> PairedBootstrap:
-    """Resamples utterances with replacement, 10,000 times, and takes the same utterances of both systems each time.
+    """Resamples utterances with replacement, 10,000 times; each resample has the same utterances of both systems.
 
     M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
 
@@ -54,7 +54,7 @@ class MatchedPairs:
         num_segments: number of segments.
         mean_difference: the first system's word errors minus the second's, per segment; above 0, the second is better.
         z: mean_difference / (s / sqrt(num_segments)), s^2 being the sample variance; 0 if s is 0.
-        p: two-tailed probability of a z at least this large if the systems do not differ (normal distribution).
+        p: probability of |z| at least this large if the systems do not differ; z is then taken as standard normal.
     """
 
     num_segments: int
@@ -64,7 +64,7 @@ class MatchedPairs:
 
     @classmethod
     def of(cls, differences: Sequence[int]) -> "MatchedPairs":
-        """Tests the segments' differences in word errors, first system minus second."""
+        """Runs the test on the segments' differences in word errors, first system minus second."""
         mean = fmean(differences) if differences else 0.0
         deviation = stdev(differences) if len(differences) > 1 else 0.0
         z = mean / (deviation / math.sqrt(len(differences))) if deviation else 0.0
@@ -99,7 +99,7 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
 
 
 def _errors_by_place(reference: str, text: str) -> list[int]:
-    """[2 * words + 1] errors in the gap before the first word, in that word, in the gap after it, and so on."""
+    """Counts errors by place, [2 * words + 1]: the gap before word 1, word 1, the gap before word 2, and so on."""
     words = reference.split()
     errors = [0] * (2 * len(words) + 1)
     for edit in Levenshtein.editops(words, text.split()):

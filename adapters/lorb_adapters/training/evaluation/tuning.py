@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lorb_adapters.ranking import Ranking, RankPrior, first_pass_scores, map_order, softmax
 from lorb_adapters.training.data.encoded_lists import EncodedList
 
-# Weight 0 keeps the first pass; the others are spaced evenly in the logarithm from 0.05 to 8.
+# Weight 0 keeps the first pass's order; the logarithms of the other weights are evenly spaced from log 0.05 to log 8.
 WEIGHT_GRID: tuple[float, ...] = (0.0, *(0.05 * 160.0 ** (i / 40) for i in range(41)))
 SCALE_GRID: tuple[float, ...] = tuple(0.02 * 1000.0 ** (i / 60) for i in range(61))
 _COARSE_STEP = 6  # the first search tries every sixth value of a grid
@@ -37,7 +37,7 @@ class ScoredList:
         return [f + weight * r for f, r in zip(self.first_pass, self.rescoring, strict=True)]
 
     def posteriors(self, weight: float, scale: float) -> list[float]:
-        """softmax(scale * combined), 0 to 1."""
+        """Posterior of each hypothesis: softmax(scale * combined score), 0 to 1."""
         return softmax([scale * score for score in self.combined(weight)])
 
     def top(self, weight: float, switching_margin: float = 0.0) -> int:
@@ -51,7 +51,7 @@ class ScoredList:
 
 @dataclass(frozen=True, slots=True)
 class WeightPoint:
-    """The word error rate of a set with one weight on the rescoring score, per cent."""
+    """A weight on the rescoring score, and the word error rate of a set with this weight, per cent."""
 
     weight: float
     wer: float
@@ -66,8 +66,8 @@ def scored_lists(
 ) -> list[ScoredList]:
     """Combines lists with their rescoring scores.
 
-    scores: rescoring scores of each list's distinct hypotheses, natural log. prior: its log-probabilities replace the
-    first-pass scores of lists that have none; with `use_prior` those of all lists.
+    scores: rescoring scores of each list's distinct hypotheses, natural log. prior: gives the first-pass scores of
+    lists without scores; with `use_prior`, of all lists.
     """
     return [
         ScoredList(
@@ -86,7 +86,7 @@ def weight_curve(lists: Sequence[ScoredList], num_words: int) -> tuple[WeightPoi
 
 
 def tune_weight(lists: Sequence[ScoredList]) -> float:
-    """The weight with the fewest word errors; of several such weights, the middle one."""
+    """The weight of the grid with the fewest word errors; the middle one if several weights have the fewest."""
     contrasting = [each for each in lists if each.has_contrast]
     errors = [sum(each.top_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
     best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
@@ -94,7 +94,10 @@ def tune_weight(lists: Sequence[ScoredList]) -> float:
 
 
 def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
-    """The scale that maximises the likelihood of the hypotheses with the fewest errors of their lists."""
+    """The scale of the grid that gives the best hypotheses of all lists together the highest likelihood.
+
+    A list's best hypotheses have its fewest word errors; the list's likelihood is the sum of their posteriors.
+    """
     contrasting = [each for each in lists if each.has_contrast]
     combined = [each.combined(weight) for each in contrasting]
 
@@ -111,10 +114,10 @@ def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
 
 
 def tune_switching_margin(lists: Sequence[ScoredList], weight: float) -> float:
-    """The largest margin whose suppressed switches save no word errors in total; 0 if there is none.
+    """The largest margin whose suppressed switches save no word errors in total; 0 if there is no such margin.
 
-    A switch is a list whose top hypothesis is not the first pass's. Of all margins that cost no word error on dev, the
-    largest worsens the fewest lists. If the model does not help, this margin keeps the first pass in every list.
+    A switch is a list whose top hypothesis is not the first pass's best. Of all margins that add no word errors on dev,
+    the largest worsens the fewest lists. If the model does not help, this margin keeps the first pass in every list.
 
     Measured on the LibriSpeech sample, with each of dev's four speakers held out in turn and over three seeds: this
     margin saved as many word errors as no margin (53) and worsened 49 lists instead of 53. The largest margin within
@@ -136,10 +139,10 @@ def tune_ranking(
     *,
     uses_switching_margin: bool = True,
 ) -> Ranking:
-    """Weight, scale and margin for lists with first-pass scores, and those of the rank prior for lists without.
+    """Weight, scale and margin for lists with first-pass scores, and in the rank prior for lists without such scores.
 
-    The former are tuned on the lists that have first-pass scores, or on all if none has. The latter are tuned on all
-    lists with their first-pass scores ignored, because more lists tune better.
+    The former are tuned on the lists with first-pass scores, or on all lists if none has scores. The latter are tuned
+    on all lists, ignoring first-pass scores, because more lists tune better.
     """
     with_scores = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
     scored = scored_lists([lists[i] for i in with_scores], [scores[i] for i in with_scores], prior)
@@ -160,11 +163,12 @@ def tune_ranking(
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Switch:
-    """A list whose top hypothesis is not the first pass's.
+    """A list whose top hypothesis is not the first pass's best.
 
     Attributes:
-        lead: the top hypothesis' combined score minus that of the first pass's best, natural log, above 0.
-        saved_errors: word errors that the switch saves; below 0 if it adds some.
+        lead: the top hypothesis' combined score minus the combined score of the first pass's best, natural log,
+            above 0.
+        saved_errors: word errors that the switch saves; below 0 if the switch adds errors.
     """
 
     lead: float
@@ -188,7 +192,7 @@ def _midpoint(lower: float, upper: float) -> float:
 
 
 def _grid_minimum(objective: Callable[[float], float], grid: Sequence[float]) -> float:
-    """The grid value with the lowest objective: first on a coarse grid, then on the fine values around its best."""
+    """The grid value with the lowest objective: first on a coarse grid, then around the best coarse value."""
     coarse = min(range(0, len(grid), _COARSE_STEP), key=lambda i: objective(grid[i]))
     around = range(max(0, coarse - _COARSE_STEP + 1), min(len(grid), coarse + _COARSE_STEP))
     return grid[min(around, key=lambda i: objective(grid[i]))]

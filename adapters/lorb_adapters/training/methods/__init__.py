@@ -1,4 +1,4 @@
-"""The training methods: LoRA, full fine-tuning, head only, BitFit, bottleneck adapters and prefix tuning."""
+"""The training methods: LoRA, full fine-tuning, head only, BitFit, bottleneck adapters, and prefix tuning."""
 
 from lorb_adapters.base.loader import Base
 from lorb_adapters.training.config import TrainConfig
@@ -18,7 +18,7 @@ _METHODS: dict[str, type[Method]] = {
 
 
 def make_method(base: Base, config: TrainConfig) -> Method:
-    """Creates the method that the configuration names, with initial values; it owns `base`.
+    """Creates the method that the configuration names, with initial values; the method owns `base`.
 
     Raises InvalidInput if the base cannot be trained, or lacks a layer that the configuration names.
     """

@@ -12,7 +12,7 @@ from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.encoder.forward import LayerHooks
 from lorb_adapters.training.methods.method import Method, Tensors
 
-_INITIAL_DEVIATION = 0.01  # of the down projection, as in the paper; the up projection starts at zero
+_INITIAL_DEVIATION = 0.01  # for the down projection, as in the paper; the up projection starts at zero
 
 
 class BottleneckAdapter(Method):

@@ -11,14 +11,14 @@ _LAYER = re.compile(r"^encoder\.layer\.(\d+)\.")
 
 
 class BitFit(Method):
-    """Trains every bias of the encoder in place, LayerNorms' included; or those of the configured layers."""
+    """Trains the biases of the configured layers in place, LayerNorms' included; without layers, all biases."""
 
     name = "bitfit"
     trains_encoder: ClassVar[bool] = True
 
     @property
     def first_trained_layer(self) -> int:
-        """The lowest layer with trained biases; 0 without configured layers: the embeddings' bias changes too."""
+        """The lowest layer with trained biases; 0 without configured layers, as the embeddings' bias changes too."""
         return 0 if self.config.lora.layers is None else self._layers[0]
 
     def _initial_tensors(self, generator: torch.Generator) -> Tensors:

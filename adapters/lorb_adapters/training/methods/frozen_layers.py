@@ -24,7 +24,7 @@ def cache_frozen_layers(
     processes: Processes,
     progress: TrainingProgress,
 ) -> LayerCache:
-    """Returns the cache in `folder`; the main process fills it first if it is not complete.
+    """Returns the cache in `folder`; the main process first fills it, unless it is complete already.
 
     Raises InvalidInput if the disk has not enough space, or if a process on another machine cannot read the folder.
     """

@@ -1,4 +1,4 @@
-"""Full fine-tuning: trains all of the encoder; the result is a base, not an adapter."""
+"""Full fine-tuning: trains the whole encoder; the result is a base, not an adapter."""
 
 from typing import ClassVar
 

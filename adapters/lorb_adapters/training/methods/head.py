@@ -1,4 +1,4 @@
-"""Trains the score head only; the encoder runs once over every row."""
+"""Trains the score head only; with a layer cache, the encoder reads every row once."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -21,11 +21,11 @@ class HeadOnly(Method):
 
     @property
     def first_trained_layer(self) -> int:
-        """The number of layers: all of them are frozen."""
+        """The number of layers: all layers are frozen."""
         return self.encoder.num_layers
 
     def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Computes what the layer cache holds for rows sorted by length: the head's input, [rows, hidden]."""
+        """Computes the vectors that the layer cache holds: the head's input, [rows, hidden]. rows: sorted by length."""
         return self._features(rows, self._pack(rows), None)
 
     def _initial_tensors(self, generator: torch.Generator) -> Tensors:

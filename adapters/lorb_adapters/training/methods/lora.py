@@ -1,4 +1,4 @@
-"""LoRA: low-rank matrices added to frozen linear layers (Hu et al. 2021); the only method that makes an adapter."""
+"""LoRA: low-rank matrices added to frozen linear layers (Hu et al. 2021). Only this method makes an adapter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,14 +31,14 @@ class Lora(Method):
         super().__init__(base, config)
 
     def weights(self, tensors: Tensors) -> AdapterWeights:
-        """Returns trained values as an adapter."""
+        """Returns trained parameters as an adapter."""
         lora = {path: (tensors[f"{path}.A"], tensors[f"{path}.B"]) for path in self._paths}
         return AdapterWeights(self.config.lora, lora, head_of(tensors, self.config.head))
 
     def scores(self, tensors: Tensors, lists: Sequence[EncodedList]) -> list[list[float]]:
         """Returns the rescoring scores of each list's distinct hypotheses with `tensors`, as the server computes them.
 
-        The adapter's golden lists must agree with the server's scores.
+        The scores in the adapter's golden lists must agree with the server's scores.
         """
         return list(score_lists(self.model, self.weights(tensors), lists))
 
@@ -77,9 +77,10 @@ class _LoraHooks(LayerHooks):
 
 
 class _LoraProduct(torch.autograd.Function):
-    """y = x W^T + bias, with scaling (m x A_i^T) B_i^T added to the outputs of each adapted module i.
+    """y = x W^T + bias, with scaling ((m * x) A_i^T) B_i^T added to the outputs of each adapted module i.
 
-    Gradients go to x, A and B. Autograd's own operators would allocate a temporary as large as x for each scaling and
+    m: dropout mask, multiplied elementwise. Query, key and value are modules of one projection.
+    x, A and B get gradients. Autograd's own operators would allocate a temporary as large as x for each scaling and
     each sum.
     """
 
@@ -123,9 +124,9 @@ class _LoraProduct(torch.autograd.Function):
 
 
 def _slices(b: Tensor, parts: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """Returns each adapted module's slice of the outputs and of the low-rank columns.
+    """Returns each adapted module's slice of the outputs, and its slice of the low-rank columns.
 
-    b: [modules, outputs, rank]. parts: each module's place among the projection's equal parts.
+    b: matrices B, [modules, outputs of a module, rank]. parts: each module's place among the projection's equal parts.
     """
     _, size, rank = b.shape
     return [(slice(part * size, (part + 1) * size), slice(i * rank, (i + 1) * rank)) for i, part in enumerate(parts)]

@@ -22,7 +22,7 @@ from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder, 
 from lorb_adapters.training.encoder.layer_cache import LayerCache
 from lorb_adapters.training.methods.scoring import score_in_passes
 
-# Trained values by name.
+# Trained parameters by name.
 Tensors = Mapping[str, Tensor]
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
@@ -33,11 +33,11 @@ class Method(ABC):
     Attributes:
         name: the value of `--method`.
         trains_encoder: whether the encoder's own parameters are trained.
-        caches_per_token: whether the layer cache has a vector per token, or one per row.
-        base: owned by the method, which may change it.
-        tensors: all trained tensors by name: fp32 leaves in a fixed order, the head's last.
-        layer_cache: hidden states below `first_trained_layer`, if they are cached.
-        dtype: of activations and frozen weights.
+        caches_per_token: whether the layer cache has a vector for each token, or one vector for each row.
+        base: the base; the method owns it and may change it.
+        tensors: all trained tensors by name: fp32 leaf tensors in a fixed order, the head's last.
+        layer_cache: cache of the hidden states below `first_trained_layer`; None without a cache.
+        dtype: dtype of activations and frozen weights.
     """
 
     name: ClassVar[str]
@@ -57,20 +57,20 @@ class Method(ABC):
 
     @abstractmethod
     def _initial_tensors(self, generator: torch.Generator) -> Tensors:
-        """Returns the initial values of everything trained but the head, fp32, on the base's device."""
+        """Returns the trained tensors without the head's, with initial values, fp32, on the base's device."""
 
     def _hooks(self, dropout: Dropout | None) -> LayerHooks:
-        """Returns what the method changes in each layer during one pass."""
+        """Returns the hooks with which the method changes each layer in one forward pass."""
         return LayerHooks()
 
     @property
     def first_trained_layer(self) -> int:
-        """The lowest layer with trained tensors: its input is constant for each row."""
+        """The lowest layer with trained tensors; training does not change the input of this layer."""
         return self._layers[0]
 
     @property
     def num_trained_parameters(self) -> int:
-        """Trained parameters, including the head's."""
+        """Number of trained parameters, including the head's."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     @property
@@ -79,14 +79,14 @@ class Method(ABC):
         head = head_of(self.tensors, self.config.head)
         if head.kind == SUM or self.config.uses_teacher:
             return head
-        # This bias is the same for all hypotheses of a list, so only a teacher's loss depends on it. Without a
-        # teacher its gradient is rounding noise, which AdamW would scale up to full steps.
+        # The bias of a mean or cls head is the same for all hypotheses of a list, so only a teacher's loss depends on
+        # it. Without a teacher the gradient of this bias is rounding noise, which AdamW would scale up to full steps.
         return replace(head, bias=head.bias.detach())
 
     def forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
         """Returns the head's input before dropout, [rows, hidden], and the rescoring scores, [rows]; both fp32.
 
-        Differentiable with respect to `tensors`.
+        Both are differentiable with respect to `tensors`.
         """
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)  # attention is then faster
         rows = [rows[i] for i in by_length]
@@ -112,7 +112,7 @@ class Method(ABC):
                 tensor.copy_(tensors[name])
 
     def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Computes what the layer cache holds for rows sorted by length: their vectors, end to end."""
+        """Computes the vectors that the layer cache holds, end to end. rows: sorted by length."""
         return self._frozen_hidden_states(rows, self._pack(rows))
 
     def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Prefix tuning: keys and values that every row attends to in every layer (Li and Liang 2021, arXiv 2101.00190).
 
 The keys and values themselves are trained, without the paper's reparametrisation network. peft's prefixes need the past
-keys and values of a padded batch; packed rows have none, so the training attention takes prefixes directly.
+keys and values of a padded batch; packed rows have none, so the training attention takes the prefix as an argument.
 """
 
 import torch
@@ -16,7 +16,7 @@ _INITIAL_DEVIATION = 0.02
 
 
 class PrefixTuning(Method):
-    """Trains `rank` keys and values per layer. The initial prefix changes scores: its zero values get attention."""
+    """Trains `rank` keys and values per layer. Even the initial prefix changes scores: its zeros get attention."""
 
     name = "prefix"
 

@@ -1,4 +1,4 @@
-"""Scores lists in passes of bounded size."""
+"""Scores lists in forward passes of bounded size."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,7 +22,7 @@ def score_in_passes(
 ) -> Iterator[list[float]]:
     """Yields the scores of each list's rows, computed by `score` for several lists at once.
 
-    score: takes rows in any order; returns [rows], fp32, on the CPU.
+    score: takes rows in any order; returns their scores, [rows], fp32, on the CPU.
     """
     start = 0
     while start < len(lists):

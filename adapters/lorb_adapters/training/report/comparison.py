@@ -14,7 +14,7 @@ _VERSIONS = "versions"  # the folder of a domain's versions in a store
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of a comparison; each row is a name and a text for each run."""
+    """A table of a comparison; each row has a name and one text for each run."""
 
     title: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
@@ -22,14 +22,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs in the order in which they were given; `names` holds a unique name for each."""
+    """Runs in the order in which they were given. names: a unique name for each run."""
 
     names: tuple[str, ...]
     runs: tuple[Report, ...]
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "Comparison":
-        """Reads the report at each path; raises InvalidInput for the first that cannot be read."""
+        """Reads the report at each path; raises InvalidInput for the first report that cannot be read."""
         if len(paths) > len(ascii_uppercase):
             raise InvalidInput(f"{len(paths)} runs are too many for one table: give at most 26", field="run")
         return cls(_unique_names(paths), tuple(map(read_report, paths)))
@@ -68,7 +68,7 @@ class Comparison:
                 for _, _, figures in self.runs_with(name)
             }
             if len(different) > 1:
-                warnings.append(f"{name} is not the same set in all runs: its word error rates do not compare")
+                warnings.append(f"{name} is not the same set in all runs: its word error rates cannot be compared")
         return warnings
 
     def _settings(self) -> list[tuple[str, tuple[str, ...]]]:

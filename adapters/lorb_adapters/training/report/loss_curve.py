@@ -13,15 +13,15 @@ PLOT_POINTS = 200  # number of points that a report stores
 
 
 class LossPoint(Struct, frozen=True):
-    """Means over the steps since the previous point; None if a mean is not finite.
+    """Means over the steps since the previous point; a mean that is not finite is None.
 
     Attributes:
-        step, num_steps: last step of the stretch, from 1, and the steps of the whole run.
-        epoch: passes over the train lists up to `step`.
-        losses: by name, before weighting: "mwer", "mwed", "distillation", "correlation", "r_drop".
+        step, num_steps: last of the averaged steps, counted from 1, and number of steps of the whole run.
+        epoch: epochs completed at `step`, with fractions.
+        losses: unweighted losses by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
         total: weighted sum of the losses.
-        gradient_norm: before clipping.
-        num_tokens: sum over the steps.
+        gradient_norm: norm of the gradient before clipping.
+        num_tokens: total tokens of the averaged steps.
     """
 
     step: Count
@@ -47,7 +47,7 @@ def step_point(step: StepReport) -> LossPoint:
 
 
 def loss_curve(points: Sequence[LossPoint], num_points: int) -> tuple[LossPoint, ...]:
-    """At most `num_points` points, each the mean over an equal stretch of `points`, weighted by their steps."""
+    """Averages equal stretches of `points`, weighted by their steps; returns at most `num_points` points."""
     num_points = min(num_points, len(points))
     ends = [len(points) * (i + 1) // num_points for i in range(num_points)]
     steps_before = (0, *(point.step for point in points))

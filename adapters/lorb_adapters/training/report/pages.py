@@ -41,7 +41,7 @@ def report_markdown(report: Report) -> str:
 
 
 def run_page(report: Report) -> str:
-    """Renders report.html, which needs no other file. Raises InvalidInput if matplotlib is missing."""
+    """Renders report.html, a page that needs no other file. Raises InvalidInput if matplotlib is missing."""
     return _render(
         "run.html.j2",
         title=report.title,
@@ -72,9 +72,10 @@ def _render(template: str, **values: object) -> str:
 
 
 def _word_diff(reference: str, hypothesis: str) -> list[tuple[str, str]]:
-    """Splits a hypothesis in (HTML tag, text): "mark" for wrong words, "del" for missing ones, "" for correct ones.
+    """Splits a hypothesis into pairs (HTML tag, text).
 
-    Words are aligned by Levenshtein distance, as word errors are counted.
+    Tags: "mark" for wrong words, "del" for missing words, "" for correct words. Words are aligned by Levenshtein
+    distance, as word errors are counted.
     """
     reference_words, words = reference.split(), hypothesis.split()
     parts = []

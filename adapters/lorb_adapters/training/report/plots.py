@@ -19,7 +19,7 @@ _WEIGHT_TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 def losses(runs: Runs) -> str:
-    """Each loss by step, in a panel of its own, because their scales differ."""
+    """Each loss by step, in a panel of its own, because the losses have different scales."""
     names = list(dict.fromkeys(name for _, run in runs for point in run.losses for name in point.losses))
 
     def draw(panels: "list[Axes]") -> None:
@@ -39,7 +39,7 @@ def losses(runs: Runs) -> str:
 
 
 def dev_curve(runs: Runs) -> str:
-    """Dev's word error rate at each evaluation, the best one ringed."""
+    """Dev's word error rate at each evaluation; a ring marks the best evaluation."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -58,7 +58,7 @@ def dev_curve(runs: Runs) -> str:
 
 
 def weights(runs: Runs) -> str:
-    """Dev's word error rate by the weight on the rescoring score, the tuned one ringed."""
+    """Dev's word error rate by the weight on the rescoring score; a ring marks the tuned weight."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -179,12 +179,12 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 
 def _markers(i: int, points: Sequence[object]) -> str:
-    """Markers for a line of few points."""
+    """The marker of line i if the line has few points, else no marker."""
     return marker(i) if len(points) <= 30 else ""
 
 
 def _system_colour(i: int) -> str:
-    """Colour of first pass, rescored or oracle; rescored has the colour of a single run."""
+    """Colour of system i: first pass, rescored or oracle; rescored has the colour of a single run."""
     return (SOFT, colour(0), colour(2))[i]
 
 
@@ -195,7 +195,7 @@ def _word_range(each: LengthRange) -> str:
 
 
 def _wilson_interval(each: PosteriorRange) -> tuple[float, float]:
-    """95% interval of `best_share` (Wilson 1927); it stays within 0 and 1."""
+    """95% interval of `best_share` (Wilson 1927), which lies between 0 and 1."""
     share, count, z = each.best_share, max(1, each.lists), 1.96
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)

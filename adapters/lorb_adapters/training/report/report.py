@@ -32,7 +32,7 @@ class Parameters(Struct, frozen=True):
 
     Attributes:
         trained_percent: trained parameters in per cent of the base's.
-        adapter_bytes: size of the trained tensors as files.
+        adapter_bytes: size of the files that hold the trained tensors.
     """
 
     trained: Count
@@ -45,10 +45,10 @@ class Cost(Struct, frozen=True):
     """Steps, time, tokens and memory of the run.
 
     Attributes:
-        steps: steps to the best values on dev, which are kept.
+        steps: steps after which the kept parameters, which did best on dev, were copied.
         seconds: duration of the training loop, evaluations of dev included.
         tokens: tokens trained on.
-        peak_memory_bytes: of the process.
+        peak_memory_bytes: peak memory of the process.
     """
 
     steps: Count
@@ -68,14 +68,14 @@ class Report(Struct, frozen=True, kw_only=True):
     Attributes:
         command: the command line as it was typed.
         config: the TrainConfig as nested dictionaries.
-        data_sha256: digest of each file, by file name.
+        data_sha256: digest of each train and dev file, by file name.
         list_counts: lists read, dropped and used, by name.
-        ranking: what was tuned on dev.
-        audit: of all lists, before training.
+        ranking: weights, posterior scales and switching margins tuned on dev.
+        audit: audit of all lists before training.
         sets: figures by set name ("dev", "test", ...), in order; dev is always there.
-        calibration: of dev's posteriors.
+        calibration: calibration of dev's posteriors.
         weight_curve: dev's WER by weight.
-        losses: means over equal stretches of the run.
+        losses: mean losses over equal stretches of the run.
         dev: the evaluations of dev during training.
     """
 
@@ -98,7 +98,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """What was trained, and for which domain."""
+        """The title of the report: the trained method and the domain."""
         method = self.config.get("method", "")
         return f"{'Adapter' if method == 'lora' else f'Method {method}'} for {self.domain}"
 
@@ -127,7 +127,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def read_report(path: Path) -> Report:
-    """Reads a report.json, or the one in a report's or a published version's folder. Raises InvalidInput."""
+    """Reads a report. path: a report.json, or a folder that contains it. Raises InvalidInput."""
     file = path / REPORT_JSON if path.is_dir() else path
     try:
         content = file.read_bytes()
@@ -139,7 +139,7 @@ def read_report(path: Path) -> Report:
 
 def _refuse_unversioned(value: dict[str, Any], path: str) -> NoReturn:
     if "sets" in value and "losses" in value:
-        problem = "was written by an older LoRB and lacks figures that are compared: train again to get them"
+        problem = "was written by an older LoRB and lacks figures that the comparison needs: train again"
     else:
         problem = "is not a report of lorb-train-adapter"
     raise InvalidInput(f"{path} {problem}", field="schema_version")

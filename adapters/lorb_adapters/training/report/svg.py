@@ -11,7 +11,7 @@ from lorb.errors import InvalidInput
 if TYPE_CHECKING:  # matplotlib takes a second to import
     from matplotlib.axes import Axes
 
-# Placeholders, replaced by the page's CSS variables, so that plots follow its light and dark colours.
+# Placeholders that the CSS variables of the page replace, so that plots follow the page's light and dark colours.
 INK, SOFT = "#010101", "#010102"
 NUM_COLOURS = 6
 SERIES = tuple(f"#0102{i:02x}" for i in range(NUM_COLOURS))
@@ -19,7 +19,7 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _VARIABLES = {INK: "--ink", SOFT: "--soft"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
 _WIDTH_INCHES, _HEIGHT_INCHES = 5.4, 3.2
-_SETTINGS: dict[Any, Any] = {  # matplotlib types the names of its settings one by one
+_SETTINGS: dict[Any, Any] = {  # matplotlib's own type lists every name
     "axes.edgecolor": SOFT,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -52,7 +52,7 @@ def colour(i: int) -> str:
 
 
 def dash(i: int) -> str:
-    """Dash style of the i-th line; it changes each time the colours repeat."""
+    """Dash style of the i-th line; the style changes each time the colours repeat."""
     return DASHES[i // len(SERIES) % len(DASHES)]
 
 

@@ -71,7 +71,7 @@ def test_a_bad_file_is_one_line_with_its_position(command, tmp_path, capsys, dam
         (["--alpha", "0"], "alpha is 0"),
         (
             ["--method", "full", "--layers", "1", "--dry-run"],
-            "layers is for methods that can train some layers: full cannot",
+            "layers is for methods that can train only some layers: method full cannot",
         ),
         (["--method", "full", "--output-base", "/dev/null/mine"], "output-base /dev/null/mine cannot be created"),
         (["--report-dir", "/dev/null/report"], "report-dir /dev/null/report cannot be created"),

@@ -1,4 +1,4 @@
-"""The audit of a run's lists: facts about each set, and findings about what is suspicious."""
+"""The audit of a run's lists: facts about each set, and findings about suspicious lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class SetFacts:
         lists: number of lists.
         words: words in their references.
         hypotheses: mean number of distinct hypotheses per list.
-        first_pass_wer, oracle_wer: per cent, pooled.
-        with_reference_percent: lists with the reference among their hypotheses, ignoring case.
+        first_pass_wer, oracle_wer: pooled word error rates of the first pass and the oracle, per cent.
+        with_reference_percent: per cent of lists with the reference among their hypotheses, ignoring case.
         score_spread: median distance of hypotheses from their list's best score, natural log; None without scores.
     """
 
@@ -60,8 +60,8 @@ class Audit(Struct, frozen=True):
     """Facts and findings about the lists of a run.
 
     Attributes:
-        facts: by set name.
-        findings: the most severe first.
+        facts: facts about each set, by set name.
+        findings: findings, the most severe first.
     """
 
     facts: dict[str, SetFacts] = field(name="sets")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from lorb.nbest import NBest
 from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, casefolded, findings_about
 
-# References of this length seldom coincide by chance; short turns of a dialogue often do.
+# References of this number of words or more seldom coincide by chance; short turns of a dialogue often do.
 _LONG_REFERENCE_WORDS = 8
 _EXCLUSIVE_SETS = ("train", "dev", "test")
 
@@ -24,7 +24,7 @@ def duplicate_id_findings(sets: Sets) -> list[Finding]:
 
 
 def overlap_findings(sets: Sets) -> list[Finding]:
-    """Finds ids that two of train, dev and test share, and references that they share under different ids."""
+    """Finds ids that two of train, dev and test share, and references that two sets share under different ids."""
     exclusive = [(name, sets[name]) for name in _EXCLUSIVE_SETS if name in sets]
     pairs = [(first, second) for i, first in enumerate(exclusive) for second in exclusive[i + 1 :]]
     findings = []
@@ -49,7 +49,7 @@ def _shared_ids(names: str, shared: Sequence[NBest], num_lists: int) -> list[Fin
 
 
 def _shared_references(names: str, lists: Sequence[NBest], later_lists: Sequence[NBest]) -> list[Finding]:
-    """Finds lists of the later set whose reference is in the earlier one: a model could correct them from memory."""
+    """Finds lists of the later set whose reference is in the earlier set: a model could correct them from memory."""
     known = {casefolded(nbest.reference or "") for nbest in lists} - {""}
     ids = {nbest.id for nbest in lists}
     shared = [n for n in later_lists if n.id not in ids and casefolded(n.reference or "") in known]

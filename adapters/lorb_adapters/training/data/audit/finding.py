@@ -20,14 +20,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding about some lists of a set, or of two sets.
+    """A finding about some lists of one set or two sets.
 
     Attributes:
-        sets: name of the set, or of both.
+        severity: how serious the finding is.
+        sets: name of the set, or names of both sets.
         what: what is suspicious, in a few words.
-        count, total: affected lists, and lists examined.
+        count, total: numbers of affected lists and of examined lists.
         example: id of an affected list.
-        advice: what to do about it.
+        advice: what to do about the finding.
     """
 
     severity: Severity
@@ -47,7 +48,7 @@ class Finding:
 def findings_about(
     affected: Sequence[NBest], severity: Severity, sets: str, what: str, total: int, advice: str
 ) -> list[Finding]:
-    """Returns one finding about the `affected` lists, or nothing if there are none."""
+    """Returns one finding about the `affected` lists, or no finding if there are no such lists."""
     if not affected:
         return []
     return [Finding(severity, sets, what, len(affected), total, affected[0].id, advice)]

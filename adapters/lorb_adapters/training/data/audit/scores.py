@@ -1,4 +1,4 @@
-"""Checks that first-pass scores are natural logs, higher is better, best first, and on one scale."""
+"""Checks that first-pass scores are natural logs, that the best comes first, and that all sets share a scale."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -6,13 +6,14 @@ from statistics import median
 from lorb.nbest import NBest
 from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, findings_about
 
-# Scores count as costs if they rise in this share of the lists and in at least this number of lists.
+# Scores count as costs if the first hypothesis has the lowest score in this share of the lists or more, and in this
+# number of lists or more.
 _COST_SHARE = 0.9
 _MIN_COST_LISTS = 10
 # If a larger share of the lists does not start with the best score, the recogniser did not sort by these scores.
 _UNSORTED_SHARE = 0.1
 _MAX_SPREAD_RATIO = 3.0
-# In nats. Utterances have hundreds of words at most, and a wrong word costs about ten nats.
+# In nats. Real gaps are smaller: utterances have hundreds of words at most, and a wrong word costs about ten nats.
 IMPOSSIBLE_GAP = 1e4
 
 
@@ -24,7 +25,7 @@ def score_findings(sets: Sets) -> list[Finding]:
         scored = [nbest for nbest in lists if nbest.has_scores]
         set_findings = _wrong_scores(name, scored)
         findings += set_findings
-        if scored and not set_findings:  # a wrong sign or logarithm changes the spread too
+        if scored and not set_findings:  # a set with a wrong sign or logarithm has another spread anyway
             plausible[name] = scored
     return findings + _different_scales(plausible)
 
@@ -35,7 +36,7 @@ def scores_of(nbest: NBest) -> list[float]:
 
 
 def score_spread(lists: Sequence[NBest]) -> float:
-    """Returns the median distance of hypotheses from their list's best score, natural log; 0 without any."""
+    """Returns the median distance of hypotheses from their list's best score, natural log; 0 without distances."""
     behind_best = [max(scores) - score for scores in map(scores_of, lists) for score in sorted(scores)[:-1]]
     return median(behind_best) if behind_best else 0.0
 
@@ -67,7 +68,7 @@ def _impossible_gaps(sets: Sets) -> list[Finding]:
 
 
 def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    """Returns the most severe finding about a set whose lists all have scores; others would only follow from it."""
+    """Returns the most severe finding about lists with scores; other findings would only follow from it."""
     scores = [score for nbest in lists for score in scores_of(nbest)]
     differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
     total = len(lists)
@@ -88,7 +89,7 @@ def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
 
 
 def _different_scales(sets: Sets) -> list[Finding]:
-    """Compares each set's spread with that of the first set, which is train unless its scores are suspicious."""
+    """Compares each set's spread with the first set's: train, unless its scores are missing or suspicious."""
     findings: list[Finding] = []
     spreads = {name: spread for name, lists in sets.items() if (spread := score_spread(lists)) > 0}
     for name in list(spreads)[1:]:

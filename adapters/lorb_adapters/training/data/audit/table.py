@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Pads each column to its widest cell and escapes "|" in cells."""
+    """Returns a Markdown table whose columns are padded to their widest cell; "|" in cells is escaped."""
     lines = [[cell.replace("|", "\\|") for cell in line] for line in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

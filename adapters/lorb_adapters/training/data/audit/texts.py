@@ -7,13 +7,13 @@ from lorb.nbest import NBest
 from lorb.word_errors import WordErrorRate, oracle_errors, word_errors
 from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, casefolded, findings_about
 
-# Ten-best lists of good recognisers contain half of the references; a set with hardly any is suspicious.
+# Half of the ten-best lists of a good recogniser contain the reference; a set with hardly any such list is suspicious.
 _MISSING_REFERENCE_SHARE = 0.9
 _CASE_ERROR_SHARE = 0.05
 
 
 def text_findings(sets: Sets) -> list[Finding]:
-    """Finds absent and empty references, errors of case, and lists of one hypothesis."""
+    """Finds references that are empty or not among the hypotheses, errors of case, and lists of one hypothesis."""
     findings: list[Finding] = []
     for name, lists in sets.items():
         findings += _missing_references(name, lists)
@@ -94,7 +94,7 @@ def _different_case(sets: Sets) -> list[Finding]:
 
 
 def _case(nbest: NBest) -> str:
-    """Returns "lower", "upper" or "mixed" for the first hypothesis; empty if its script has no case."""
+    """Returns the case of the first hypothesis: "lower", "upper" or "mixed"; empty if its letters have no case."""
     text = nbest.hypotheses[0].transcript
     return "lower" if text.islower() else "upper" if text.isupper() else "mixed" if text.lower() != text.upper() else ""
 
