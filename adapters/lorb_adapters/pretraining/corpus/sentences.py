@@ -30,7 +30,7 @@ _HELD_OUT_ONE_IN, _MAX_HELD_OUT = 200, 2000
 class Sentences:
     """The sentences to train on, by number, and held-out sentences.
 
-    The texts are in a file that is mapped into memory; each sentence to train on takes 8 bytes besides.
+    The texts are in a memory-mapped file; for each sentence to train on, 8 bytes of its position are kept in memory.
 
     Attributes:
         held_out: sentences to measure the result on.
