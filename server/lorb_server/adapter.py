@@ -1,4 +1,4 @@
-"""Describes adapters and the base without their weights. Imports no torch, so that a front process starts fast."""
+"""Describes adapters and the base without their weights. Does not import torch, so that a front process starts fast."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from lorb.ranked import AdapterRef
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
 
-# Errors that are not the fault of the version being loaded: it is not refused, and loading it may be tried again.
+# Errors that show no fault in the version that was to be loaded: the version is not refused, and may be loaded later.
 TRANSIENT_ERRORS = (StoreUnavailable, ModelFailed, Unavailable)
 
 
@@ -17,8 +17,9 @@ class BaseInfo:
 
     Attributes:
         name: the base's name, or its folder.
-        fingerprint: identifies its weights and tokenizer.
-        device, dtype: as torch writes them, without "torch.".
+        fingerprint: identifies the base's weights and tokenizer.
+        device: the device's name in torch.
+        dtype: the number format's name in torch, without "torch.".
     """
 
     name: str
@@ -29,16 +30,16 @@ class BaseInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdapterHandle:
-    """A verified adapter without its weights, which `engine.adapter_cache` holds and may evict.
+    """A verified adapter without its weights; `engine.adapter_cache` holds the weights, and may evict them.
 
     Attributes:
-        ref: its identity, which every answer carries.
-        ranking: weight, rank prior, posterior scale and switching margin.
-        normalization: how it reads transcripts.
-        uses_context: whether it reads the preceding turn.
-        training_score_mean: mean of the first-pass scores that it was trained on, natural log; None if there were none.
-        training_score_deviation: their standard deviation; None if there were none.
-        size_bytes: memory of its weights on the device.
+        ref: the adapter's domain, version and digest, which every answer carries.
+        ranking: the settings of the ranking: weight, rank prior, posterior scale and switching margin.
+        normalization: how transcripts are changed before the adapter reads them.
+        uses_context: whether the adapter reads the preceding turn.
+        training_score_mean: mean first-pass score in the adapter's training data, natural log; None if it has none.
+        training_score_deviation: standard deviation of these scores; None if the training data has none.
+        size_bytes: bytes of the adapter's weights, without the copies that serving caches.
     """
 
     ref: AdapterRef
@@ -52,13 +53,13 @@ class AdapterHandle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """The adapters of a call, pinned when it is admitted.
+    """The adapters of a call, chosen once, when the call is admitted.
 
     Attributes:
         adapter: the adapter that answers.
-        stable: the fallback if `adapter` is a canary and fails; None if `adapter` is not a canary.
-        shadow: the adapter to compare with in idle time; None if the domain has none, or the call named an alias or a
-            version.
+        stable: the adapter to use if `adapter` is a canary and fails; None if `adapter` is not a canary.
+        shadow: the adapter that scores the list too when the model is idle, for a comparison; None if the domain has
+            none loaded, if a canary answers, or if the call named an alias or a version.
     """
 
     adapter: AdapterHandle

@@ -1,4 +1,4 @@
-"""One server: starts its parts in order, serves until it is told to stop, and shuts them down in order."""
+"""One server: starts its parts in order, serves until `stop`, and shuts the parts down in order."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that the server listens on; None for a service that is off."""
+    """The ports that the server listens on; None for the admin service or the metrics if they are off."""
 
     port: int
     admin_port: int | None
@@ -40,24 +40,24 @@ class Ports:
 
 
 class StoppedEarly(Exception):
-    """The server was told to stop before it served."""
+    """`stop` was called before the server served."""
 
 
 class App:
     """One server. Call `run`, or `start` and then `wait`. Belongs to one event loop.
 
     Attributes:
-        config: the settings.
+        config: the server's settings.
         store: the adapter store.
         metrics: all metrics of this process.
-        health: what the health service answers.
-        engine: the model's thread and its queue.
+        health: the health service.
+        engine: the model thread and its queue.
         registry: the adapter versions that serve.
         fronts: the front processes; None if this process takes the calls itself.
     """
 
     def __init__(self, config: ServeConfig, parts: ServerParts) -> None:
-        """Raises InvalidInput if a setting does not fit the base, or a file that a setting names is not usable."""
+        """Raises InvalidInput if a setting does not fit the base, or if a file that a setting names is not usable."""
         check_credential_files(config)
         self.config = config
         self.store = parts.store
@@ -97,7 +97,7 @@ class App:
     async def start(self) -> Ports:
         """Opens the ports, loads the adapters, warms up the model, then reports SERVING.
 
-        Raises LorbError if any of that fails, and StoppedEarly after a `stop`; everything is shut down by then.
+        Raises LorbError if a step fails, and StoppedEarly after `stop`; the server is shut down by then.
         """
         try:
             return await self._start_unless_stopped()
@@ -107,7 +107,7 @@ class App:
             raise
 
     async def wait(self) -> int:
-        """Serves until `stop`, or until the model's thread dies; shuts down and returns the exit status."""
+        """Serves until `stop`, or until the model thread dies or a front keeps dying; returns the exit status."""
         await self._stop_requested.wait()
         await self.close()
         return self._exit_status
@@ -119,7 +119,7 @@ class App:
         self._stop_requested.set()
 
     async def close(self) -> None:
-        """Shuts down: health reports NOT_SERVING, new calls are refused, calls in flight finish, the model ends."""
+        """Shuts down: reports NOT_SERVING, drains, refuses new calls, finishes calls in flight, ends the model."""
         self.health.drain()
         if not self._skip_drain.is_set():
             _log.info("draining", extra={"fields": {"seconds": self.config.drain_seconds}})
@@ -157,7 +157,7 @@ class App:
         self.metrics.build_info.labels(__version__, base.name, base.fingerprint, base.device, base.dtype).set(1)
         self.engine.start()
         ports = await self._open_ports()
-        self._ready_file.clear()  # not before: a server that still holds the ports may own the file
+        self._ready_file.clear()  # not earlier: a server that still holds the ports may own the file
         await self.registry.try_refresh()
         await self._runtime.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
@@ -211,7 +211,7 @@ class App:
         self._stop_requested.set()
 
     async def _drain(self) -> None:
-        """Waits for --drain-seconds, or until the drain is skipped."""
+        """Waits for --drain-seconds, or until `_skip_drain` is set."""
         try:
             await asyncio.wait_for(self._skip_drain.wait(), self.config.drain_seconds)
         except TimeoutError:
@@ -219,7 +219,7 @@ class App:
 
 
 def serve(config: ServeConfig) -> int:
-    """Runs a server until it is told to stop; returns the exit status. Raises LorbError if it cannot start."""
+    """Runs a server until SIGTERM or SIGINT; returns the exit status. Raises LorbError if the server cannot start."""
     return asyncio.run(_serve(config, load_parts(config)))
 
 

@@ -1,4 +1,4 @@
-"""Puts the parts of the model process together: base, engine, adapters, registry and score cache."""
+"""Builds the parts of the process that holds the model: base, engine, adapter cache, registry and score cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ LOADING_THREADS = 2  # for reading and hashing adapters
 
 @dataclass(frozen=True, slots=True)
 class ServerParts:
-    """What is loaded before the server is built.
+    """The parts that are loaded before the server is built.
 
     Attributes:
         base: the base model, on its device.
@@ -48,7 +48,7 @@ class ServerParts:
 
 
 def load_parts(config: ServeConfig) -> ServerParts:
-    """Opens the store and loads the base. Raises LorbError if either fails."""
+    """Opens the store and loads the base. Raises LorbError if one of them fails."""
     keep_freed_pages()
     placement = choose_placement(config)
     use_threads(1)  # for the calling thread, which does not run the model
@@ -59,9 +59,9 @@ def load_parts(config: ServeConfig) -> ServerParts:
 
 
 def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
-    """The keys that versions must be signed with; None if no signature is required.
+    """The keys of which one must have signed a version; None if no signature is required.
 
-    Raises InvalidInput naming the flag and the file.
+    Raises InvalidInput, naming the flag and the file, if the key file is not usable.
     """
     if not config.trusted_keys:
         return None
@@ -77,7 +77,7 @@ def base_info(base: Base) -> BaseInfo:
 
 
 def _check_store(store: str) -> None:
-    """Raises InvalidInput for a missing folder, most likely a typing error. An empty one may be filled later."""
+    """Raises InvalidInput for a missing folder, which is most likely a typing error. An empty folder is accepted."""
     if "://" not in store and not Path(store).expanduser().is_dir():
         raise InvalidInput(f"--store {store}: no such folder", field="store")
 
@@ -141,7 +141,7 @@ class ModelRuntime:
         self.scorer = Scorer(self.engine, self.adapter_cache, ScoreCache(config.score_cache_bytes), metrics)
 
     async def warm_up(self) -> None:
-        """Runs the first passes, which train the scheduler's predictions. Raises what the model raises."""
+        """Runs the model before any call, to train the scheduler's predictions. Raises what the model raises."""
         await self.engine.run_on_model_thread(self._warm_up)
 
     def _warm_up(self) -> None:
@@ -168,7 +168,7 @@ def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler:
 
 
 def _add_base_adapter(base: Base, adapter_cache: AdapterCache) -> AdapterHandle | None:
-    """Adds the adapter of the reserved domain `base` to the cache; None if the base has no head."""
+    """Adds the adapter of the reserved domain `base` to the cache; returns it, or None if the base has no head."""
     loaded = base_adapter(base)
     if loaded is None:
         return None

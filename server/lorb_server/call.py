@@ -1,4 +1,4 @@
-"""Defines a call, its priority and its scores, and the protocol of what scores it."""
+"""Defines a call, its priority and its scores, and the protocol of a scorer of calls."""
 
 import enum
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle, Route
 
-MINIMUM_PARTIAL_HYPOTHESES = 2  # one hypothesis alone cannot be re-ranked
+MINIMUM_PARTIAL_HYPOTHESES = 2  # with a single score, there is no ranking
 
 
 class Priority(enum.Enum):
@@ -25,14 +25,14 @@ class Priority(enum.Enum):
 class Call:
     """One list to score.
 
-    The process that answers the list holds it as a RescoreCall. In a server with fronts, the engine process receives
-    a plain Call: token ids cross the socket, texts do not.
+    The process that answers the list holds the list as a RescoreCall. In a server with fronts, the engine process
+    receives a plain Call: token ids cross the socket, texts do not.
 
     Attributes:
         adapter: the adapter that scores the list, pinned when the call was admitted.
         answer_by: the deadline of the answer; seconds on the monotonic clock.
         priority: the order in which the model serves the list.
-        may_be_partial: whether scores of the first hypotheses alone are accepted; at least MINIMUM_PARTIAL_HYPOTHESES.
+        may_be_partial: whether scores of only the first hypotheses, at least MINIMUM_PARTIAL_HYPOTHESES, are accepted.
         hypotheses: the list's distinct texts, tokenised, in first-pass order; empty before tokenisation.
     """
 
@@ -48,13 +48,14 @@ class RescoreCall(Call):
     """A call with the list and options that its caller sent, in the process that answers it.
 
     Attributes:
-        nbest, options: the request.
+        nbest: the list.
+        options: the request's options.
         route: the adapters of the call's domain, pinned when the call was admitted.
-        adapter: `route.adapter`; `route.stable` after the canary has failed.
+        adapter: `route.adapter`, or `route.stable` after the canary has failed.
         distinct: the list's distinct texts, in first-pass order.
         started_at, decoded_at, tokenized_at, scored_at: when the request arrived and when each stage ended; seconds on
-            the monotonic clock. `scored_at` is None until then.
-        tokenize_seconds: how long tokenisation took; 0 until then.
+            the monotonic clock. `tokenized_at` is 0 and `scored_at` None until the stage has ended.
+        tokenize_seconds: how long tokenisation took; 0 before its end.
     """
 
     nbest: NBest
@@ -82,10 +83,10 @@ class Scored:
     """The result of a call.
 
     Attributes:
-        scores: rescoring scores of the first k hypotheses, natural log scale, higher is better; k is their number
-            unless the call may be partial.
-        queue_seconds: the wait for the model.
-        infer_seconds: the time in the model, shared with the other lists of the batch.
+        scores: the rescoring score of each of the first k hypotheses, natural log scale, higher is better; k is the
+            number of hypotheses unless the call may be partial.
+        queue_seconds: the time that the list waited for the model.
+        infer_seconds: the duration of the batch that held the list.
         num_cached: how many of `scores` come from the score cache.
     """
 

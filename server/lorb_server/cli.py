@@ -12,7 +12,7 @@ from lorb_cli.command import add_common_arguments, require_extra
 from lorb_server.config import ServeConfig, environment_settings
 from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
-# The groups of --help: the first field of each, and its title.
+# The groups of --help: the name of each group's first field, and the group's title.
 _GROUPS = {
     "base": "base and adapters",
     "host": "address",
@@ -27,10 +27,10 @@ _GROUPS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs lorb-serve. Returns the exit status: 2 for a wrong setting, 1 if the model's thread died."""
+    """Runs lorb-serve. Returns the exit status: 2 if the server cannot start, 1 if it failed later."""
     try:
         config = read_config(arguments, os.environ)
-        # imported here, because torch takes seconds to import and --help must not
+        # imported here, because importing torch takes seconds, and --help must answer at once
         with require_extra("lorb-serve", "serve"):
             from lorb_server.app import serve
         from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors
@@ -46,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:
-    """The settings. A flag wins over its variable, which wins over the default. Raises InvalidInput."""
+    """The settings. A flag overrides its environment variable, the variable the default. Raises InvalidInput."""
     flags = vars(parser().parse_args(arguments))
     return ServeConfig(**{**environment_settings(environment), **flags})
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser, with a flag for each setting."""
+    """The parser of the command line, with a flag for each setting."""
     command = argparse.ArgumentParser(
         prog="lorb-serve",
         usage="lorb-serve [--store STORE] [--base BASE] [--host HOST] [--port PORT] [option ...]",

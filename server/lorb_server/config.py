@@ -1,7 +1,7 @@
 """The server's settings: one frozen object, whose fields are the command line's flags and their --help.
 
-A flag wins over its environment variable (LORB_ and the name in capitals), which wins over the default. Impossible
-settings are refused before anything is loaded.
+A flag overrides its environment variable, whose name is LORB_ and the field's name in capitals; the variable overrides
+the default. Impossible settings are refused before anything is loaded.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ class ServeConfig:
 
     base: str = setting(
         "auto",
-        "The base model: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto' takes the base that most stable "
-        "versions of the store were trained on, or 'minilm' if there are none. With --trusted-keys, only versions that "
-        "a trusted key signed count.",
+        "The base model: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto' takes the base that most of the "
+        "store's stable versions were trained on, or 'minilm' if there is no stable version. With --trusted-keys, only "
+        "versions that a trusted key signed count.",
     )
     store: str = setting(
         "adapters/store",
@@ -31,11 +31,11 @@ class ServeConfig:
         "through the admin service.",
     )
     default_domain: str = setting(
-        "", "The domain of requests that name none. Without a default, such a request is an error."
+        "", "The domain of requests that name no domain. Without this setting, such a request is an error."
     )
     allow_pinned_versions: bool = setting(
         False,
-        "Let callers ask for any version in the store, as 'name@version', not only for those that an alias points at.",
+        "Let callers ask for any version in the store, as 'name@version', not only for the targets of aliases.",
     )
     preload: bool = setting(
         True,
@@ -48,7 +48,7 @@ class ServeConfig:
         minimum=1,
     )
     poll_seconds: float = setting(
-        1.0, "Interval at which the store is checked for changes; new adapters serve after it.", minimum=0.01
+        1.0, "Interval of checks of the store for changes; new adapters serve after the next check.", minimum=0.01
     )
 
     host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 means all interfaces.")
@@ -60,13 +60,13 @@ class ServeConfig:
     admin_port: int = setting(50061, "Port of the admin service; 0 means any free port.", minimum=0)
     admin_token_file: str = setting(
         "",
-        "File of admin tokens, one TOKEN or NAME:TOKEN a line; several are valid at once, for rotation. "
+        "File of admin tokens, one TOKEN or NAME:TOKEN a line; several tokens are valid at once, for rotation. "
         "Callers send 'authorization: Bearer TOKEN'. The file is reloaded when it changes.",
     )
     token_file: str = setting(
         "",
         "File of callers' tokens, one NAME:TOKEN a line; a line that begins with '#' is a comment. Calls without a "
-        "valid token get UNAUTHENTICATED; health needs none. The file is reloaded when it changes.",
+        "valid token get UNAUTHENTICATED; health calls need no token. The file is reloaded when it changes.",
     )
     allow_plaintext_tokens: bool = setting(
         False, "Accept tokens without TLS beyond loopback: for a server behind a proxy that terminates TLS."
@@ -74,41 +74,44 @@ class ServeConfig:
     tls_certificate: str = setting(
         "",
         "File of this server's certificate and its chain, PEM. --port then accepts TLS only. All certificate and key "
-        "files are reloaded when they change: new connections get the new ones.",
+        "files are reloaded when they change, for new connections.",
     )
     tls_key: str = setting("", "File of the certificate's private key, PEM.")
     tls_client_ca: str = setting(
-        "", "File of CA certificates, PEM. A connection without a client certificate signed by one of them is refused."
+        "", "File of CA certificates, PEM. A connection needs a client certificate that one of them signed."
     )
-    admin_tls_certificate: str = setting("", "The certificate of --admin-port. Default: that of --tls-certificate.")
-    admin_tls_key: str = setting("", "The private key of --admin-tls-certificate.")
+    admin_tls_certificate: str = setting(
+        "", "File of the certificate of --admin-port, PEM. Default: --tls-certificate."
+    )
+    admin_tls_key: str = setting("", "File of the private key of --admin-tls-certificate, PEM.")
     admin_tls_client_ca: str = setting(
-        "", "The CA certificates of operators, for --admin-port. --tls-client-ca does not apply there."
+        "", "File of the CA certificates of operators, PEM, for --admin-port, where --tls-client-ca does not apply."
     )
     max_caller_lists: int = setting(
         0,
-        "Lists that one caller may have in flight; more get RESOURCE_EXHAUSTED. A caller is identified by the name of "
-        "its token, else of its certificate. A larger batch is accepted as its caller's only call. 0 means no limit.",
+        "Lists that one caller may have in flight; further lists get RESOURCE_EXHAUSTED. A caller is identified by the "
+        "name of its token, else of its certificate. A larger BatchRescore call is accepted if its caller has no "
+        "other list in flight. 0 means no limit.",
         minimum=0,
     )
     max_caller_lists_per_second: float = setting(
         0.0,
-        "Lists that one caller may send per second on average, in bursts of up to one second's lists. More get "
-        "RESOURCE_EXHAUSTED. 0 means no limit.",
+        "Lists that one caller may send per second on average, in bursts of up to one second's lists. Further lists "
+        "get RESOURCE_EXHAUSTED. 0 means no limit.",
         minimum=0,
     )
     trusted_keys: str = setting(
         "",
-        "File of Ed25519 public keys, PEM. Only versions signed by one of them are served. 'lorb-adapters keygen' "
-        "creates keys. The file is read once, at the start.",
+        "File of Ed25519 public keys, PEM. Only versions that one of these keys signed are served. 'lorb-adapters "
+        "keygen' creates keys. The file is read once, at the start.",
     )
-    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: that of --host.")
-    metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns them off.", minimum=0)
+    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: --host.")
+    metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns the metrics off.", minimum=0)
     front_processes: int = setting(
         0,
         "Processes that take the calls for the process with the model, on the same port. Use them when Python's gRPC "
-        "limits the throughput, as on a GPU. Each connection belongs to one of them, so callers need several "
-        "connections. 0 means that the process with the model takes the calls itself.",
+        "limits the throughput, as on a GPU. Each connection belongs to one front process, so callers need "
+        "several connections. 0 means that the process with the model takes the calls itself.",
         minimum=0,
     )
     max_connection_age_seconds: float = setting(
@@ -128,8 +131,9 @@ class ServeConfig:
     )
     cuda_graphs: str = setting(
         "auto",
-        "Record small batches as CUDA graphs at the start: one launch instead of hundreds for a single list. This "
-        "takes some seconds, and memory that the log reports. auto: on if the encoder computes in bfloat16 on CUDA.",
+        "Record small batches as CUDA graphs at the start, so that a small batch is one launch instead of hundreds. "
+        "Recording takes some seconds, and memory, which the log reports. auto: on if the encoder computes in bfloat16 "
+        "on CUDA.",
         choices=("auto", "off"),
     )
     threads: int | None = setting(None, "CPU threads of the model. Default: torch's choice, all cores.", minimum=1)
@@ -138,7 +142,7 @@ class ServeConfig:
     max_batch_tokens: int | None = setting(
         None,
         "Tokens in one batch of the model. A larger value gives higher throughput and longer waits. "
-        "Default: 8192 on CUDA, 1024 on the CPU.",
+        "Default: 8192 on CUDA, 1024 on the CPU, but at most --max-queue-tokens.",
         minimum=1,
     )
     max_pass_seconds: float = setting(
@@ -149,16 +153,17 @@ class ServeConfig:
     )
     max_queue_seconds: float = setting(
         5.0,
-        "Predicted time that a list may wait, whatever its deadline. Beyond it, the queue counts as full.",
+        "Predicted time that a Rescore list may wait, whatever its deadline. If the wait would be longer, the queue "
+        "counts as full.",
         minimum=0.001,
     )
     score_cache_bytes: int = setting(
-        64 * 1024 * 1024, "Memory for the scores of earlier texts; 0 turns the cache off.", minimum=0
+        64 * 1024 * 1024, "Memory for the cache of the scores of earlier texts; 0 turns the cache off.", minimum=0
     )
     max_queue_tokens: int = setting(
         32768,
-        "Tokens that may wait for the model. When the queue is full, calls get the first-pass order at once, "
-        "or RESOURCE_EXHAUSTED under the FAIL policy.",
+        "Tokens of Rescore lists that may wait for the model. When the queue is full, calls get the first-pass order "
+        "at once, or RESOURCE_EXHAUSTED under the FAIL policy.",
         minimum=1,
     )
     max_bulk_queue_tokens: int = setting(
@@ -166,19 +171,27 @@ class ServeConfig:
         "Tokens of BatchRescore lists that may wait; they yield to Rescore. A token takes about 70 bytes of memory.",
         minimum=1,
     )
-    default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call without one.", minimum=0.001)
-    default_bulk_deadline_seconds: float = setting(60.0, "Deadline of a BatchRescore call without one.", minimum=0.001)
+    default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call that sets no deadline.", minimum=0.001)
+    default_bulk_deadline_seconds: float = setting(
+        60.0, "Deadline of a BatchRescore call that sets no deadline.", minimum=0.001
+    )
     deadline_margin_seconds: float = setting(
         0.01,
         "Time before the deadline at which a call is answered, rescored or not, so that the answer arrives in time.",
         minimum=0,
     )
 
-    max_hypotheses: int = setting(256, "Hypotheses in a list. More get INVALID_ARGUMENT.", minimum=1)
-    max_transcript_chars: int = setting(2000, "Characters in a transcript. More get INVALID_ARGUMENT.", minimum=1)
-    max_batch_lists: int = setting(256, "Lists in a BatchRescore call. More get INVALID_ARGUMENT.", minimum=1)
+    max_hypotheses: int = setting(256, "Most hypotheses in a list. A longer list gets INVALID_ARGUMENT.", minimum=1)
+    max_transcript_chars: int = setting(
+        2000, "Most characters in a transcript. A longer transcript gets INVALID_ARGUMENT.", minimum=1
+    )
+    max_batch_lists: int = setting(
+        256, "Most lists in a BatchRescore call. A larger call gets INVALID_ARGUMENT.", minimum=1
+    )
     max_message_bytes: int = setting(
-        4 * 1024 * 1024, "Size of a request. gRPC refuses larger ones with RESOURCE_EXHAUSTED.", minimum=1024
+        4 * 1024 * 1024,
+        "Largest size of a request. gRPC refuses larger requests with RESOURCE_EXHAUSTED.",
+        minimum=1024,
     )
 
     drain_seconds: float = setting(
@@ -188,7 +201,9 @@ class ServeConfig:
         minimum=0,
     )
     grace_seconds: float = setting(5.0, "Time after the drain for calls in flight to finish.", minimum=0)
-    ready_file: str = setting("", "File to write once the server serves: its ports as JSON, for scripts.")
+    ready_file: str = setting(
+        "", "File that is written once the server serves: the server's ports and process id as JSON, for scripts."
+    )
     otlp_endpoint: str = setting(
         "",
         "OTLP endpoint for OpenTelemetry traces over gRPC, such as http://collector:4317; needs lorb[otel]. Default: "
@@ -224,7 +239,7 @@ class ServeConfig:
 
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings in `environment`, by field name. Raises InvalidInput naming the variable."""
+    """The settings in `environment`, by field name. Raises InvalidInput, naming the variable, for a wrong value."""
     settings = {}
     for field in dataclasses.fields(ServeConfig):
         variable = ENVIRONMENT_PREFIX + field.name.upper()

@@ -9,7 +9,7 @@ from lorb_server.setting import flag, invalid_setting
 
 
 def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_tls: bool) -> None:
-    """Raises InvalidInput, naming a setting, if `settings` (a ServeConfig's fields by name) contradict each other.
+    """Raises InvalidInput, naming a setting, if settings contradict each other; `settings` has them by field name.
 
     `has_tls` and `admin_has_tls` say whether the port for calls and the admin port speak TLS.
     """
@@ -67,7 +67,7 @@ def _check_certificates(settings: Mapping[str, Any]) -> None:
 
 
 def _check_token_transport(settings: Mapping[str, Any], name: str, host: str, has_tls: bool) -> None:
-    """Refuses tokens in clear text beyond loopback: anybody on the network could read and use them."""
+    """Refuses tokens in clear text beyond loopback: anybody on the network could read and use the tokens."""
     if settings[name] and not (has_tls or settings["allow_plaintext_tokens"] or is_loopback_host(host)):
         raise invalid_setting(
             name,

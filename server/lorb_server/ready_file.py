@@ -16,7 +16,7 @@ class ReadyFile:
         self._is_written = False
 
     def clear(self) -> None:
-        """Removes the file of an earlier server that was killed. Raises InvalidInput if that fails."""
+        """Removes the file of an earlier server that was killed. Raises InvalidInput if the file cannot be removed."""
         if self._path is not None:
             try:
                 self._path.unlink(missing_ok=True)
@@ -24,7 +24,7 @@ class ReadyFile:
                 raise self._failure(error) from error
 
     def write(self, ports: Mapping[str, int | None]) -> None:
-        """Writes the ports and the process id as JSON, in one atomic step. Raises InvalidInput if that fails."""
+        """Writes the ports and the process id as JSON, in one atomic step. Raises InvalidInput if writing fails."""
         if self._path is None:
             return
         temporary = self._path.with_name(self._path.name + ".tmp")
@@ -36,7 +36,7 @@ class ReadyFile:
         self._is_written = True
 
     def remove(self) -> None:
-        """Removes the file if this server wrote it: otherwise it may belong to another server."""
+        """Removes the file if this server wrote it; another file may be another server's."""
         if self._path is not None and self._is_written:
             self._path.unlink(missing_ok=True)
 

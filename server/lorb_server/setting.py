@@ -21,17 +21,17 @@ _BOOLEANS = {
 
 
 def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:  # noqa: A002, ANN401
-    """A field of ServeConfig: its default, its flag's --help, the values it may have or their minimum."""
+    """A field of ServeConfig: its default, the text of its flag in --help, and its choices or its minimum."""
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "minimum": minimum})
 
 
 def flag(name: str) -> str:
-    """The command-line flag of a field: "max_queue_tokens" is "--max-queue-tokens"."""
+    """The command-line flag of a field: "--max-queue-tokens" for "max_queue_tokens"."""
     return "--" + name.replace("_", "-")
 
 
 def parse_setting(field: "dataclasses.Field[Any]", text: str, source: str) -> Any:  # noqa: ANN401
-    """`text` as a value of `field`. Raises InvalidInput naming `source`, a flag or an environment variable."""
+    """`text` as a value of `field`. Raises InvalidInput, naming `source`: a flag or environment variable."""
     try:
         if field.type is bool:
             return _BOOLEANS[text.lower()]
@@ -53,5 +53,5 @@ def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa:
 
 
 def invalid_setting(name: str, problem: str) -> InvalidInput:
-    """The error for an impossible setting; `problem` follows its flag in the message."""
+    """The error for an impossible setting; its message is the setting's flag followed by `problem`."""
     return InvalidInput(f"{flag(name)} {problem}", field=name)

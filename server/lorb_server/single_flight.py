@@ -1,4 +1,4 @@
-"""Runs one load per key for all callers that wait for it, and backs off after a failure."""
+"""Runs one load per key at a time, shares its result among callers, and backs off after a failure."""
 
 import asyncio
 import time
@@ -22,29 +22,29 @@ class _Failure:
 
 
 class SingleFlight(Generic[Key, Result]):
-    """Loads by key. Belongs to the event loop."""
+    """Runs loads by key. Belongs to the event loop."""
 
     def __init__(
         self, *, back_off_seconds: float = BACK_OFF_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """For `back_off_seconds` after a failure, callers of the key get the same error without another load."""
+        """For `back_off_seconds` after a load fails, callers for its key get the load's error without another load."""
         self._back_off_seconds = back_off_seconds
         self._clock = clock
         self._running: dict[Key, asyncio.Task[Result]] = {}
         self._failures: dict[Key, _Failure] = {}
 
     async def join(self, key: Key, load: Callable[[], Awaitable[Result]], *, backs_off: bool = True) -> Result:
-        """The result of `load`, or of the load of this key that already runs. Raises what the load raises.
+        """The result of the key's running load, else of `load`, which it starts. Raises what the load raises.
 
-        Cancelling one caller does not cancel the load. Without `backs_off`, the load runs even after a recent failure.
+        Cancelling one caller does not cancel the load. If `backs_off` is false, a recent failure is ignored.
         """
         failure = self._failures.get(key)
         if failure is not None and backs_off and self._clock() < failure.retry_at:
-            raise copy(failure.error)  # a raised error collects the traceback of its caller
+            raise copy(failure.error)  # a copy, because raising an error adds to its traceback
         return await asyncio.shield(self._task(key, load))
 
     def start(self, key: Key, load: Callable[[], Awaitable[Result]]) -> None:
-        """Starts a load in the background, unless it already runs or failed recently."""
+        """Starts a load in the background, unless a load of the key already runs or failed recently."""
         failure = self._failures.get(key)
         if failure is None or self._clock() >= failure.retry_at:
             self._task(key, load)
@@ -77,12 +77,12 @@ class SingleFlight(Generic[Key, Result]):
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, LorbError):  # any other error is a bug: the next call loads again
+        if isinstance(error, LorbError):  # any other error is a bug and is not kept: the next call loads again
             self._prune()
             self._failures[key] = _Failure(copy(error), self._clock() + self._back_off_seconds)
 
     def _prune(self) -> None:
-        """Removes failures whose back-off is over. They are in the order of their times."""
+        """Removes failures whose back-off is over. `_failures` is in the order of `retry_at`."""
         now = self._clock()
         for key, failure in list(self._failures.items()):
             if failure.retry_at > now:

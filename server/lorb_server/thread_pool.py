@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def full_pool(num_threads: int, name: str, initializer: Callable[[], object] | None = None) -> ThreadPoolExecutor:
-    """A pool with all its threads running; each has called `initializer`.
+    """A pool of `num_threads` threads, all running; each thread has called `initializer`.
 
-    A plain ThreadPoolExecutor starts threads on demand, perhaps days later. Here the number of threads is constant, so
-    that a growing number shows a leak.
+    A plain ThreadPoolExecutor starts threads on demand, perhaps days later. Full pools keep the number of threads
+    constant, so that a growing number shows a leak.
 
     Raises BrokenThreadPool if `initializer` fails.
     """

@@ -28,14 +28,14 @@ class _Cached:
 
 
 class AdapterCache:
-    """Weights by adapter. Belongs to the event loop; files are read on `threads`.
+    """The weights of each adapter. Belongs to the event loop; files are read on the executor `threads`.
 
-    A batch holds the weights that it uses, so weights evicted meanwhile are freed after it. These weights, and those
-    being read, come on top of `max_bytes`.
+    A batch holds the weights that it uses, so weights that are evicted during the batch are freed after the batch.
+    Evicted weights that a batch still holds, and weights that are being read, come on top of `max_bytes`.
 
     Attributes:
-        max_bytes: the bound.
-        size_bytes: bytes of the cached weights; permanent ones are not counted.
+        max_bytes: the most bytes of cached weights; the weights put last stay even if they alone exceed it.
+        size_bytes: bytes of the cached weights; permanent weights are not counted.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class AdapterCache:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` loads verified weights from the store onto the device; it may block, and raises LorbError."""
+        """`read` verifies weights and loads them from the store onto the device; it may block, and raises LorbError."""
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._read = read
         self._threads = threads
         self._metrics = metrics
         self._clock = clock
-        self._cached: OrderedDict[AdapterRef, _Cached] = OrderedDict()  # the least recently used first
+        self._cached: OrderedDict[AdapterRef, _Cached] = OrderedDict()  # the least recently used adapter first
         self._permanent: dict[AdapterRef, AdapterWeights] = {}
         self._largest_bytes = 0
         self._loads: SingleFlight[AdapterRef, AdapterWeights] = SingleFlight(
@@ -67,12 +67,12 @@ class AdapterCache:
         return len(self._cached)
 
     def __contains__(self, ref: object) -> bool:
-        """Whether an adapter is on the device. Unlike `get`, this does not count as a use."""
+        """Whether an adapter's weights are on the device. Unlike `get`, this does not count as a use."""
         return ref in self._cached or ref in self._permanent
 
     @property
     def has_room(self) -> bool:
-        """Whether another adapter, as large as the largest so far, would evict none."""
+        """Whether one more adapter, as large as the largest so far, would evict no other adapter."""
         return self.size_bytes + self._largest_bytes <= self.max_bytes and self.size_bytes < self.max_bytes
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
@@ -86,13 +86,13 @@ class AdapterCache:
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
         """The adapter's weights, read and verified again if they have left the device.
 
-        Callers of one adapter share one read. For `back_off_seconds` after a failed read, callers get the same error
-        without another attempt. Raises LorbError.
+        Concurrent callers for one adapter share one read. For `back_off_seconds` after a failed read, callers get the
+        error of that read without another attempt. Raises LorbError.
         """
         return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._load(adapter))
 
     def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Adds weights as the most recently used; evicts others, never these, until the bound holds."""
+        """Adds weights as the most recently used; evicts other weights until `max_bytes` holds."""
         self.drop(adapter)
         size_bytes = weights.served_bytes
         self._cached[adapter.ref] = _Cached(adapter, weights, size_bytes)
@@ -104,12 +104,12 @@ class AdapterCache:
             self._metrics.evictions.inc()
 
     def put_permanent(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Adds weights that are never evicted and not counted: the base's own head, which no store holds."""
+        """Adds weights that are never evicted and not counted, such as the base's own head, which is in no store."""
         self._permanent[adapter.ref] = weights
         self._metrics.add_adapter(adapter)
 
     def drop(self, adapter: AdapterHandle) -> None:
-        """Removes the weights of an adapter that does not serve any more."""
+        """Removes an adapter's weights, and forgets a failed read of them."""
         self._loads.forget(adapter.ref)
         if adapter.ref in self._cached:
             self._remove(adapter.ref)
@@ -132,7 +132,7 @@ class AdapterCache:
         return weights
 
     def _read_safely(self, adapter: AdapterHandle) -> AdapterWeights:
-        """Reads the weights and turns unexpected errors into LorbErrors without their messages."""
+        """Reads the weights; an unexpected error becomes a LorbError, which omits the unexpected error's message."""
         try:
             return self._read(adapter)
         except LorbError:

@@ -1,4 +1,4 @@
-"""The lists that the model scores together, packed so that equal hypotheses are scored once."""
+"""A batch: the lists that the model scores together, packed so that equal hypotheses are scored once."""
 
 import math
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from lorb_server.engine.deadline_queue import Entry
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Lists for one pass of the model, or for several passes if a single list exceeds the token budget.
+    """Lists for one pass of the model; a single list that exceeds the token budget takes several passes.
 
     The scheduler fills `entries` and `too_late`, and `pack` fills `rows`.
 
     Attributes:
         entries: the lists.
-        tokens: tokens of their hypotheses; equal hypotheses count each time.
-        earliest_deadline: the earliest deadline of the lists, probes left out; seconds on the monotonic clock.
-        too_late: lists that left the queue without being scored, because they cannot be ready in time.
-        rows: the distinct hypotheses that the model reads.
+        tokens: tokens of the hypotheses in `entries`; equal hypotheses count each time.
+        earliest_deadline: the earliest deadline of the lists that are not probes; seconds on the monotonic clock.
+        too_late: lists that left the queue without being scored, because they could not be scored in time.
+        rows: the hypotheses that the model reads, without repetitions.
         row_adapters: for each row, an index into `adapters`.
-        adapters: the adapters' weights, each digest once.
-        score_rows: for each entry, the index into `rows` of each of its hypotheses.
+        adapters: the weights of the adapters in the batch; equal weights (by digest) occur once.
+        score_rows: for each entry, the indices into `rows` of the entry's hypotheses.
         started_at: when the batch was launched; seconds on the monotonic clock.
-        scores: the scores, which the device may still be computing; None if the batch is not launched as one pass.
+        scores: the score of each row, which the device may still be computing; None if no pass was launched.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -51,17 +51,17 @@ class Batch:
 
     @property
     def read_tokens(self) -> int:
-        """Tokens that the model reads."""
+        """Tokens of `rows`."""
         return sum(row.num_tokens for row in self.rows)
 
     @property
     def num_deduplicated(self) -> int:
-        """Hypotheses that need no row of their own, because an equal one has it."""
+        """Number of hypotheses that share the row of an equal hypothesis."""
         return sum(map(len, self.score_rows)) - len(self.rows)
 
     @property
     def is_ready(self) -> bool:
-        """Whether collecting the scores would not wait for the device."""
+        """Whether the scores can be collected without a wait for the device."""
         return self.scores is None or self.scores.is_ready
 
     def add(self, entry: Entry) -> None:
@@ -72,7 +72,7 @@ class Batch:
             self.earliest_deadline = min(self.earliest_deadline, entry.call.answer_by)
 
     def pack(self) -> None:
-        """Fills the rows from the entries; hypotheses equal under equal weights share a row across lists."""
+        """Fills `rows` from `entries`. Equal hypotheses under equal weights share a row, also across lists."""
         adapter_numbers: dict[str, int] = {}
         row_numbers: dict[tuple[object, ...], int] = {}
         for entry in self.entries:
@@ -90,5 +90,5 @@ class Batch:
             self.score_rows.append(numbers)
 
     def scores_by_list(self, row_scores: Sequence[float]) -> list[tuple[float, ...]]:
-        """Each list's scores in the order of its hypotheses, from the scores of `rows`."""
+        """Each list's scores in the order of its hypotheses; `row_scores` has the score of each row."""
         return [tuple(row_scores[number] for number in numbers) for numbers in self.score_rows]

@@ -1,4 +1,4 @@
-"""Runs batches on the model: halves a pass that runs out of memory, and isolates a list that makes the model raise."""
+"""Runs batches on the model: halves a pass that runs out of memory, and isolates a list on which the model raises."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +15,13 @@ from lorb_server.telemetry.metrics import Metrics
 
 MINIMUM_BATCH_TOKENS = 128  # the token budget never falls below this
 
-ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error that the model raises for it alone
+ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error of scoring it alone
 
 _log = logging.getLogger(__name__)
 
 
 class BatchRunner:
-    """Scores lists together; a list that makes the model raise fails alone. Belongs to the model thread.
+    """Scores lists together; a list on which the model raises fails alone. Belongs to the model thread.
 
     Attributes:
         max_tokens: the most tokens that one pass may read; halved when the device runs out of memory.
@@ -33,7 +33,7 @@ class BatchRunner:
         self._metrics = metrics
 
     def launch(self, batch: Batch) -> None:
-        """Packs a batch and starts its pass. If it does not start or exceeds the budget, `collect` runs the batch."""
+        """Packs a batch and starts its pass. If it exceeds `max_tokens` or fails to start, `collect` runs the batch."""
         batch.pack()
         if batch.rows and batch.read_tokens <= self.max_tokens:
             try:
@@ -42,7 +42,7 @@ class BatchRunner:
                 self._note_failure(error, len(batch.entries))
 
     def collect(self, batch: Batch) -> list[ListOutcome]:
-        """Each list's scores; natural log scale, higher is better. A batch that raises is scored again in halves."""
+        """Each list's scores (natural log scale, higher is better) or error. A failed batch runs again in halves."""
         if batch.scores is None:
             return self._run(batch)
         try:
@@ -91,8 +91,8 @@ def score(
 ) -> list[tuple[float, ...]]:
     """Each list's scores in the order of its hypotheses; natural log scale, higher is better.
 
-    Runs one pass, or several within `max_tokens` if a single list exceeds it. A pass that runs out of memory calls
-    `on_out_of_memory` and runs again in halves. Raises what the model raises.
+    Runs one pass, or several passes of at most `max_tokens` if the batch exceeds `max_tokens`. When a pass runs out of
+    memory, calls `on_out_of_memory` and runs the pass again in halves. Raises what the model raises.
     """
     row_scores: list[float] = []
     for part in _parts(batch.rows, max_tokens):
@@ -108,7 +108,7 @@ def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memo
             raise
     else:
         return scores
-    # outside the handler: inside it, the error's traceback holds the tensors that fill the memory
+    # after the except clause: inside the clause, the error's traceback holds the tensors that fill the memory
     on_out_of_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -118,7 +118,7 @@ def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memo
 
 
 def _parts(rows: Sequence[EncodedHypothesis], max_tokens: int) -> Iterator[slice]:
-    """Slices of rows within `max_tokens`; a longer row is a slice of its own."""
+    """Slices of `rows` with at most `max_tokens` tokens each; a row with more tokens is a slice of its own."""
     start = tokens = 0
     for i, row in enumerate(rows):
         if i > start and tokens + row.num_tokens > max_tokens:

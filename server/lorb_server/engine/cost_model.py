@@ -1,20 +1,20 @@
-"""Predicts how long a pass of the model takes, as an upper quantile, learned while serving.
+"""Predicts an upper quantile of the duration of a pass of the model; learns while the server runs.
 
     seconds = margin * (a + b * tokens)
 
-a and b are a least-squares fit over past passes with exponentially decaying weights; margin is a high quantile of
-measured / fitted.
+a and b are fitted to past passes by least squares; the weight of a pass decays exponentially with each later pass.
+margin is a high quantile of the ratio of measured to fitted duration.
 """
 
 import math
 from collections import deque
 
-QUANTILE = 0.9  # this share of passes takes at most as long as predicted
-DECAY = 0.98  # weight of a pass after each later one: the fit covers the last 50 or so
-MARGIN_PASSES = 64  # the margin is a quantile over the last passes, this many
-SPEEDUP_RESET = 4.0  # a pass this many times faster than fitted: the machine has changed, forget the fit
+QUANTILE = 0.9  # this share of passes takes no longer than predicted
+DECAY = 0.98  # each later pass multiplies a pass's weight by this: the fit covers about the last 50 passes
+MARGIN_PASSES = 64  # the number of last passes from which the margin is computed
+SPEEDUP_RESET = 4.0  # a pass this many times faster than fitted resets the fit: the machine must have changed
 CLOCK_TICK_SECONDS = 1e-9  # the resolution of Python's clocks
-MAX_SLOWDOWN = 8.0  # a longer pass counts as this multiple of the fit: the machine was suspended
+MAX_SLOWDOWN = 8.0  # a pass counts as at most this multiple of the fit: the machine may have been suspended
 
 
 class CostModel:
@@ -40,7 +40,7 @@ class CostModel:
         return self._margin * self._fitted(tokens) if tokens > 0 else 0.0
 
     def seconds_within_passes(self, tokens: int) -> float:
-        """The seconds that tokens add to passes that run anyway: without the fixed part."""
+        """The seconds that tokens add to passes that run in any case: without the fixed cost of a pass."""
         return self._margin * self._per_token * tokens
 
     def _forget(self) -> None:
@@ -63,10 +63,10 @@ class CostModel:
         intercept = (self._y - slope * self._x) / self._weight
         if slope > 0.0 and intercept >= 0.0:
             self._fixed, self._per_token = intercept, slope
-        else:  # passes of one size only, or noise: fit a line through the origin
+        else:  # all passes have about one size, or noise dominates: fit a line through the origin
             self._fixed, self._per_token = 0.0, self._y / self._x
 
     def _quantile(self) -> float:
-        """The quantile of measured / fitted. The fit is the current one: an older one would count a slowdown twice."""
+        """The quantile of measured / fitted duration, at least 1. All ratios use the current fit."""
         ratios = sorted(seconds / self._fitted(tokens) for tokens, seconds in self._recent)
         return max(1.0, ratios[min(len(ratios) - 1, math.floor(QUANTILE * len(ratios)))])

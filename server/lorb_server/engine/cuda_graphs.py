@@ -1,4 +1,4 @@
-"""Records small batches as CUDA graphs, and disables them if their scores deviate or anything fails."""
+"""Records small batches as CUDA graphs, and disables the graphs if their scores deviate or an error occurs."""
 
 import logging
 import time
@@ -16,14 +16,15 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# Relative to the eager scores. Rounding in bfloat16 causes up to 0.03, a wrong graph at least 0.4.
+# A graph's scores may deviate from eager scores by this fraction. Rounding in bfloat16 causes up to 0.03, a wrong graph
+# at least 0.4.
 MAX_DEVIATION = 0.1
 
 _log = logging.getLogger(__name__)
 
 
 class CudaGraphs:
-    """Records CUDA graphs of small batches and launches them for a model; eager passes run if anything fails.
+    """Records CUDA graphs of small batches and launches them for a model. After any error, all passes run eagerly.
 
     Belongs to the model thread.
     """
@@ -35,9 +36,9 @@ class CudaGraphs:
         self._capture = capture
 
     def record(self, max_tokens: int) -> None:
-        """Records batches of up to `max_tokens`, checks their scores against eager ones, and gives them to the model.
+        """Records graphs of up to `max_tokens`, checks their scores against eager scores, and gives them to the model.
 
-        Never raises: a failure is one log line and a metric.
+        Never raises: a failure is logged and counted in a metric.
         """
         buckets = graph_buckets(max_tokens)
         if not buckets:

@@ -13,7 +13,7 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.call import Call, Scored
 
 BUCKET_SECONDS = 0.01
-WINDOW_BUCKETS = 1024  # about ten seconds; a later deadline counts as after all of these
+WINDOW_BUCKETS = 1024  # about ten seconds; a deadline beyond them counts as later than every deadline within them
 
 
 def bucket_of(answer_by: float) -> int:
@@ -27,14 +27,14 @@ class Entry:
 
     Attributes:
         call: the list; its deadline, priority and domain are read from here.
-        hypotheses: those of the list that have no cached score; at least one, in first-pass order.
-        minimum_hypotheses: the fewest of them worth scoring; all of them if the call may not be partial.
+        hypotheses: the list's hypotheses without a cached score, at least one, in first-pass order.
+        minimum_hypotheses: the fewest of `hypotheses` worth scoring; all if the answer may not be partial.
         weights: the adapter's weights, on the model's device.
-        cumulative_tokens: the tokens of the first hypothesis, the first two, ...
-        num_hypotheses: how many of them, from the first, are to be scored.
-        is_probe: whether the list is scored although it is predicted to be late, to correct a wrong prediction.
+        cumulative_tokens: element k is the number of tokens of `hypotheses` 0 to k.
+        num_hypotheses: how many of `hypotheses`, from the first on, are to be scored.
+        is_probe: whether the list is scored although it is predicted to be late, because the prediction may be wrong.
         enqueued_at: when the list was queued; seconds on the monotonic clock.
-        future: receives the scores.
+        future: receives the scores or an error.
     """
 
     call: Call
@@ -63,26 +63,26 @@ class Entry:
 
     @property
     def bucket(self) -> int:
-        """The number of its deadline's bucket."""
+        """The number of the bucket that holds the call's deadline."""
         return bucket_of(self.call.answer_by)
 
 
 class DeadlineQueue:
-    """Waiting entries: the earliest bucket first, within a bucket in order of arrival.
+    """Waiting entries, served by bucket, the earliest first; within a bucket in order of arrival.
 
     Attributes:
         tokens: tokens of all entries.
-        domain_tokens: the same by domain.
+        domain_tokens: tokens of the entries of each domain.
     """
 
     def __init__(self) -> None:
         self.tokens = 0
         self.domain_tokens: defaultdict[str, int] = defaultdict(int)
-        self._arrivals: OrderedDict[Entry, bool] = OrderedDict()  # True if its tokens are in the window
+        self._arrivals: OrderedDict[Entry, bool] = OrderedDict()  # True if the entry's tokens are in `_window`
         self._buckets: dict[int, OrderedDict[Entry, None]] = {}
-        self._heap: list[int] = []  # bucket numbers; may still hold some that are empty by now
+        self._heap: list[int] = []  # bucket numbers, including buckets that are empty by now
         self._window = [0] * WINDOW_BUCKETS  # tokens by bucket number modulo WINDOW_BUCKETS
-        self._first_bucket = 0  # of the window; only entries overdue on arrival lie before it
+        self._first_bucket = 0  # of the window; only entries that were overdue on arrival lie before it
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -102,7 +102,7 @@ class DeadlineQueue:
         self._count(entry, entry.tokens, in_window=in_window)
 
     def remove(self, entry: Entry) -> bool:
-        """Takes `entry` out; False if it does not wait any more."""
+        """Takes `entry` out of the queue; False if `entry` is not in the queue."""
         in_window = self._arrivals.pop(entry, None)
         if in_window is None:
             return False
@@ -114,13 +114,13 @@ class DeadlineQueue:
         return True
 
     def head(self) -> Entry | None:
-        """The entry that is served next."""
+        """The entry that is served next; None if the queue is empty."""
         while self._heap and self._heap[0] not in self._buckets:
             heapq.heappop(self._heap)
         return next(iter(self._buckets[self._heap[0]])) if self._heap else None
 
     def advance(self, now: float) -> None:
-        """Moves the window to the current time, or to the earliest entry if that is overdue; removes nothing."""
+        """Moves the window to the current time, or to the earliest entry if this entry is overdue. Removes no entry."""
         head = self.head()
         current = bucket_of(now)
         self._first_bucket = max(self._first_bucket, current if head is None else min(current, head.bucket))
@@ -136,9 +136,9 @@ class DeadlineQueue:
         return expired
 
     def tokens_ahead(self, bucket: int) -> int:
-        """Tokens of the entries that are served before a newcomer with a deadline in `bucket`.
+        """Tokens of the entries that are served before a new entry with a deadline in `bucket`.
 
-        An entry beyond the window on arrival counts as after every entry inside it.
+        An entry that was beyond the window on arrival counts as served after every entry inside the window.
         """
         if not self._is_in_window(bucket):
             return self.tokens
@@ -148,7 +148,7 @@ class DeadlineQueue:
         return sum(self._window[start:]) + sum(self._window[:stop])
 
     def oldest(self) -> Entry | None:
-        """The entry that has waited longest."""
+        """The entry that has waited longest; None if the queue is empty."""
         return next(iter(self._arrivals), None)
 
     def entries(self) -> list[Entry]:

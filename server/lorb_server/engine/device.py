@@ -20,9 +20,9 @@ class Placement:
 
     Attributes:
         device: "cpu" or "cuda".
-        dtype: of the base and the adapters.
+        dtype: number format of the base's and the adapters' weights.
         max_batch_tokens: the token budget of a batch.
-        threads: CPU threads of the model thread.
+        threads: number of CPU threads that the model computes with.
         cuda_graphs: whether small batches run as CUDA graphs.
     """
 
@@ -34,7 +34,7 @@ class Placement:
 
 
 def choose_placement(config: ServeConfig) -> Placement:
-    """Fills in the settings that are "auto" or not given. Raises InvalidInput if this machine cannot run one."""
+    """Replaces settings that are "auto" or not given. Raises InvalidInput if this machine cannot run a setting."""
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -61,31 +61,31 @@ def budget_setting(config: ServeConfig, placement: Placement) -> str:
 
 
 def use_threads(count: int) -> None:
-    """Sets the number of threads that the calling thread computes with, itself included.
+    """Sets the number of threads that torch uses for the calling thread's computations; the calling thread counts.
 
     Only the model thread may use more than one. OpenMP keeps helper threads for every thread that ever computed. If
-    they outnumber the cores, libgomp lets all of them sleep at each barrier instead of spinning, and a batch of one
+    these threads outnumber the cores, libgomp lets them sleep at each barrier instead of spinning, and a batch of one
     list takes 1.4 times as long.
     """
-    torch.get_num_threads()  # torch initialises a thread at its first use and would overwrite an earlier number
+    torch.get_num_threads()  # at its first use in a thread, torch sets a default number: let that happen here
     torch.set_num_threads(count)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the host, ran out of memory."""
+    """Whether `error` says that the device or the host ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's CPU allocator
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # from torch's CPU allocator
 
 
 def _default_dtype(device: str) -> str:
-    """bfloat16 if the device has instructions for it. oneDNN accepts it on other processors too, where it is slower."""
+    """bfloat16 if the device has instructions for it, else float32. Without such instructions, bfloat16 is slower."""
     multiplies = _computes_bfloat16(device) if device == "cuda" else _multiplies_bfloat16()
     return "bfloat16" if multiplies else "float32"
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has AMX or AVX-512 BF16: a list of ten takes 19 ms with it, and 52 ms in float32."""
+    """Whether the CPU has AMX or AVX-512 BF16. A list of ten hypotheses then takes 19 ms, and 52 ms in float32."""
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 

@@ -1,9 +1,8 @@
 """Scores lists on the model thread, in batches that a scheduler chooses.
 
 Calls wait on asyncio futures. The thread takes whole lists from the scheduler, scores them as one batch and resolves
-their futures on the event loop. On an accelerator the next batch is prepared and launched while one is computed. A
-batch that raises is scored again in halves until the list that causes the error is alone; only that list fails. If
-the model cannot score at all, or the thread dies, every waiting call fails.
+their futures on the event loop. On an accelerator, the next batch is prepared and launched while a batch is computed.
+If the model cannot score at all, or the thread dies, every waiting call fails.
 """
 
 import asyncio
@@ -59,8 +58,8 @@ class Engine:
     ) -> None:
         """`prepare` runs first on the model thread.
 
-        `health_check` runs on that thread after a list has failed alone: if it raises too, the model is broken and the
-        thread ends. `on_death` is called on the event loop, once, if the thread dies.
+        `health_check` runs on the model thread after a list has failed: if `health_check` raises too, the model is
+        broken and the thread dies. `on_death` is called on the event loop, once, if the thread dies.
         """
         self._runner = runner
         self._scheduler = scheduler
@@ -70,11 +69,11 @@ class Engine:
         self._on_death = on_death
         self._clock = clock
         self._tasks: deque[_Task] = deque()
-        self._wake = threading.Condition()  # guards the scheduler, the tasks and the two flags
+        self._wake = threading.Condition()  # guards the scheduler, `_tasks`, `_is_closing` and `_is_dead`
         self._is_closing = False
         self._is_dead = False
         self._last_end = -math.inf  # when the last batch ended
-        self._in_progress: list[asyncio.Future[Any]] = []  # taken by the model thread, not yet resolved
+        self._in_progress: list[asyncio.Future[Any]] = []  # taken by the thread, not yet resolved
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -85,7 +84,7 @@ class Engine:
         self._thread.start()
 
     async def close(self, *, timeout_seconds: float = 5.0) -> None:
-        """Ends the thread after its present batch, or abandons it after the timeout; waiting lists fail."""
+        """Ends the thread after the running batch, and waits for the end up to the timeout. Waiting lists fail."""
         with self._wake:
             self._is_closing = True
             self._wake.notify()
@@ -108,9 +107,9 @@ class Engine:
         """Queues a list. Cancelling the future takes it out of the queue.
 
         Raises Overloaded if the queue is full, DeadlineExceeded if the list cannot be scored in time, and Unavailable
-        if the engine is closing. The future raises DeadlineExceeded if the list can no longer be scored in time when
-        its turn comes, and ModelFailed if its pass or the thread fails. Its result has the scores of the first k
-        hypotheses; k is at least `entry.minimum_hypotheses`.
+        if the engine has closed. The future's error is DeadlineExceeded if the list, when its turn comes, can no longer
+        be scored in time, and ModelFailed if the model fails on the list or the thread ends. The future's result has
+        the scores of the first k hypotheses; k is at least `entry.minimum_hypotheses`.
         """
         future = entry.future = asyncio.get_running_loop().create_future()
         entry.enqueued_at = self._clock()
@@ -123,7 +122,7 @@ class Engine:
         return future
 
     def run_on_model_thread(self, function: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Runs `function` between two batches. The future has its result or its error."""
+        """Runs `function` between two batches. The future gets the function's result or error."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         with self._wake:
             self._check_alive()
@@ -133,7 +132,7 @@ class Engine:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the model thread runs."""
+        """Whether the model thread has not ended."""
         return not self._is_dead
 
     def _check_alive(self) -> None:
@@ -177,7 +176,7 @@ class Engine:
             self._end()
 
     def _next_work(self, *, wait: bool) -> _Task | Batch | _Stop | None:
-        """The next task or batch. If there is none, waits for one with `wait`, and returns None without it."""
+        """The next task or batch. If there is none, waits for one if `wait` is true, and otherwise returns None."""
         with self._wake:
             while not self._is_closing:
                 if self._tasks:
@@ -188,7 +187,8 @@ class Engine:
                 if not wait:
                     return None
                 self._wake.wait()
-            return _Stop.STOP if wait else None  # a running batch is collected first
+            # None while a batch runs (`wait` is false): the thread collects it, and gets STOP on the next call
+            return _Stop.STOP if wait else None
 
     def _launch(self, batch: Batch) -> None:
         self._in_progress += [entry.future for entry in batch.too_late + batch.entries]
@@ -209,7 +209,7 @@ class Engine:
         entries = zip(batch.entries, outcomes, strict=True)
         self._resolve([list_result(entry, outcome, batch.started_at, now) for entry, outcome in entries])
         if has_failed:
-            self._health_check()  # if this raises, the model cannot score anything, and the thread ends
+            self._health_check()  # if this raises, the model cannot score anything, and the thread dies
 
     def _run_task(self, task: _Task) -> None:
         self._in_progress.append(task.future)
@@ -225,7 +225,7 @@ class Engine:
         self._call_loop(lambda: resolve(resolutions))
 
     def _end(self) -> None:
-        """Fails everything that waits, and calls `on_death` unless the engine was closed."""
+        """Fails all waiting lists and tasks, and calls `on_death` unless `close` ended the thread."""
         with self._wake:
             is_expected = self._is_closing
             self._is_dead = True
@@ -239,7 +239,7 @@ class Engine:
 
     def _call_loop(self, function: Callable[[], None]) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed: no caller waits any more
                 self._loop.call_soon_threadsafe(function)
 
 

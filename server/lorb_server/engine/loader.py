@@ -25,7 +25,7 @@ from lorb_server.engine.engine import Engine
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# Golden lists run between batches: many loads at once would delay the calls of domains that serve already.
+# The model scores golden lists between batches: many loads at once would delay the calls of other domains.
 MAX_CONCURRENT_LOADS = 2
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class AdapterLoader:
         metrics: Metrics,
         trusted: TrustedKeys | None = None,
     ) -> None:
-        """With `trusted`, one of these keys must have signed a version."""
+        """`trusted` holds the keys of which one must have signed a version; with None, no signature is required."""
         self._store = store
         self._model = model
         self._engine = engine
@@ -55,9 +55,9 @@ class AdapterLoader:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def load(self, domain: str, version: str) -> AdapterHandle:
-        """Loads one version; success and refusal are counted and logged.
+        """Verifies one version and loads it into the cache; success and refusal are counted and logged.
 
-        Raises LorbError: one of TRANSIENT_ERRORS if the version is not at fault, any other if it is refused.
+        Raises LorbError: one of TRANSIENT_ERRORS if the version is not at fault, any other error if it is refused.
         """
         started = time.monotonic()
         try:
@@ -101,10 +101,10 @@ class AdapterLoader:
 def read_weights(
     store: Store, base: Base, adapter: AdapterHandle, trusted: TrustedKeys | None = None
 ) -> AdapterWeights:
-    """The weights of an adapter that was verified before, read, hashed and checked again; blocks.
+    """Reads, hashes and checks again the files of an adapter that was verified before; returns its weights. Blocks.
 
-    The golden lists are not run again: the same weights on the same base give the same scores. Raises LorbError; it is
-    InvalidAdapter if the store now holds other weights under that version.
+    The golden lists are not run again: the same weights on the same base give the same scores. Raises LorbError; the
+    error is InvalidAdapter if the store now holds other weights under this version.
     """
     loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base, trusted)
     if loaded.digest != adapter.ref.digest:

@@ -1,4 +1,4 @@
-"""The results of lists, from the model thread to the futures that calls wait on."""
+"""Puts the results of lists into the futures on which calls wait, and creates the errors of lists."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from lorb_server.call import Scored
 from lorb_server.engine.batch_runner import ListOutcome
 from lorb_server.engine.deadline_queue import Entry
 
-Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future with its result or its error
+Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future, its result, and its error or None
 
 
 def list_result(entry: Entry, outcome: ListOutcome, started_at: float, now: float) -> Resolution:
-    """The result of one list whose batch ran from `started_at` to `now`; seconds on the monotonic clock."""
+    """The resolution of one list whose batch ran from `started_at` to `now`; seconds on the monotonic clock."""
     if isinstance(outcome, Exception):
         return entry.future, None, ModelFailed("the model failed on the pass that held this list")
     return entry.future, Scored(outcome, max(0.0, started_at - entry.enqueued_at), now - started_at), None
 
 
 def resolve(resolutions: Sequence[Resolution]) -> None:
-    """Resolves the futures that nobody has cancelled. Belongs to the event loop."""
+    """Resolves the futures that are not cancelled. Belongs to the event loop."""
     for future, result, error in resolutions:
         if future.done():
             continue
@@ -44,5 +44,5 @@ def too_late() -> DeadlineExceeded:
 
 
 def thread_died() -> ModelFailed:
-    """The error of everything that waits when the model thread ends."""
+    """The error of each list and task that waits when the model thread ends."""
     return ModelFailed("the model thread died: the server is shutting down")

@@ -1,12 +1,13 @@
 """Decides which lists may wait for the model, and which go into its next batch.
 
-A list is scored in one batch. Its deadline is checked three times: before tokenisation with a lower bound of its
-tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first hypotheses if
-its call accepts that, and refused otherwise.
+A list is scored in one batch. The list's deadline is checked three times: before tokenisation with a lower bound of
+the list's tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first
+hypotheses if its call accepts a partial answer, and refused otherwise.
 
-Interactive lists are taken by earliest deadline. Lists of batch calls come after them but do not starve: each batch
-that leaves one waiting adds to their credit in tokens, and a list within the credit goes first. Idle lists are taken
-when nothing else waits.
+Interactive lists are taken by earliest deadline. Lists of BatchRescore calls come after the interactive lists, but do
+not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. The
+list at the head of their queue goes first once it has no more tokens than the credit, and its tokens are then deducted
+from the credit. Idle lists are taken when no other list waits.
 """
 
 import enum
@@ -18,26 +19,30 @@ from lorb_server.engine.batch import Batch
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 
-BULK_SHARE = 8  # lists of BatchRescore calls get at least 1 token of 8, however many other lists wait
-# A domain may use this multiple of the queue's free room: the dynamic threshold of Choudhury and Hahne (1998) for
-# shared buffers. One domain alone gets 2/3 of the queue, two busy ones 2/5 each. Values 1 to 4 were simulated at two
-# and four times capacity (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the
-# share of a domain with few calls differs.
+# While lists of BatchRescore calls wait, each batch adds the token budget, divided by this number, to their credit. So
+# they get at least 1 token of 8, however many other lists wait.
+BATCH_CALL_CREDIT_DIVISOR = 8
+# The tokens that a domain has in the queue may reach this multiple of the room that is still free: the dynamic
+# threshold of Choudhury and Hahne (1998) for shared buffers. One domain alone gets 2/3 of the queue, each of two busy
+# domains 2/5. The values 1 to 4 were simulated at two and four times the model's capacity
+# (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the share of a domain with few
+# calls differs.
 FAIR_SHARE = 2
-PROBE_SECONDS = 1.0  # after this idle time the prediction may be outdated: one list is scored although predicted late
+# After this idle time the cost model may be outdated: one list is scored although it is predicted to be late.
+PROBE_SECONDS = 1.0
 
 
 class Admission(enum.Enum):
     """The decision on a list."""
 
     ADMITTED = "admitted"
-    PROBE = "probe"  # admitted although predicted to be late
+    PROBE = "probe"  # admitted although the list is predicted to be late
     QUEUE_FULL = "queue_full"
     TOO_LATE = "too_late"
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the list must not wait."""
+        """Whether the list is refused a place in the queue."""
         return self in (Admission.QUEUE_FULL, Admission.TOO_LATE)
 
 
@@ -46,7 +51,7 @@ class Scheduler:
 
     Attributes:
         max_batch_tokens: the token budget of a batch of several lists; a single list may exceed it.
-        cost: predicts the duration of a pass.
+        cost: predicts how long the model takes for a batch.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Scheduler:
         max_pass_seconds: float = math.inf,
         max_queue_seconds: float = math.inf,
     ) -> None:
-        """`max_pass_seconds` bounds batches of several lists, `max_queue_seconds` the wait of an interactive list."""
+        """`max_pass_seconds` bounds a batch of several lists, `max_queue_seconds` the wait of an interactive list."""
         self.max_batch_tokens = max_batch_tokens
         self.cost = CostModel()
         self._max_tokens = {
@@ -69,21 +74,22 @@ class Scheduler:
         self._max_pass_seconds = max_pass_seconds
         self._max_queue_seconds = max_queue_seconds
         self._queues = {priority: DeadlineQueue() for priority in Priority}
-        self._bulk_credit_tokens = 0
-        self._num_running = 0  # batches taken and not finished
+        self._batch_call_credit_tokens = 0
+        self._num_running = 0  # number of batches that were taken and are not finished
         self._free_at = -math.inf  # predicted end of the running batches, or the end of the last one
 
     def admit(
         self, call: Call, tokens: int, minimum_tokens: int, now: float, *, ignores_deadline: bool = False
     ) -> tuple[Admission, float]:
-        """Decides whether a list may wait, and returns the seconds that its pass may take.
+        """Decides whether a list may wait. Returns the decision, and the seconds that scoring the list may take.
 
-        The list has `tokens`, and at least `minimum_tokens` of them must be scored. Before tokenisation, pass a lower
-        bound of `minimum_tokens` as both: a list refused by it would be refused by its true tokens too. With
-        `ignores_deadline`, only the queue's room is checked.
+        `tokens` is the number of tokens of the list, `minimum_tokens` the number that must be scored for an answer.
+        Before tokenisation the counts are not known: give a lower bound of `minimum_tokens` for both arguments. A list
+        refused with the bound would also be refused with its true counts. With `ignores_deadline`, only the queue's
+        room is checked.
         """
         queue = self._queues[call.priority]
-        queue.advance(now)  # the model thread, which removes expired lists, may be asleep
+        queue.advance(now)  # `take` advances the queue too, but may not run now: the model thread sleeps or is busy
         domain = call.adapter.ref.domain
         if queue.tokens and not _has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
             return Admission.QUEUE_FULL, 0.0
@@ -100,7 +106,7 @@ class Scheduler:
         return (Admission.TOO_LATE if is_late else Admission.QUEUE_FULL), 0.0
 
     def offer(self, entry: Entry, now: float) -> Admission:
-        """Queues a tokenised list, cut to the hypotheses that can be scored in time, unless `admit` refuses it."""
+        """Queues a tokenised list, cut to the hypotheses that can be scored in time, unless it is refused."""
         admission, seconds = self.admit(entry.call, entry.tokens, entry.minimum_tokens, now)
         if not admission.is_refusal:
             entry.is_probe = admission is Admission.PROBE
@@ -113,9 +119,10 @@ class Scheduler:
         return self._queues[entry.call.priority].remove(entry)
 
     def take(self, now: float) -> Batch:
-        """Takes the lists of the next batch, and separately the lists that cannot be ready in time any more.
+        """Takes the lists of the next batch, and as `too_late` the lists that cannot be ready in time any more.
 
-        A batch keeps within the budget of tokens and seconds and ends before the earliest deadline in it.
+        A batch of several lists keeps within the budgets of tokens and seconds, and is predicted to end before the
+        earliest deadline of its lists.
         """
         batch = Batch()
         for queue in self._queues.values():
@@ -134,7 +141,7 @@ class Scheduler:
     def finish(self, batch: Batch, started: float, now: float, *, read_tokens: int) -> None:
         """Records the end of a batch; its duration improves the predictions.
 
-        `read_tokens` is the number of tokens that the model read; 0 excludes the batch from the predictions.
+        `read_tokens` is the number of tokens that the model read; with 0, the predictions do not learn from the batch.
         """
         self.cost.observe(read_tokens, now - started)
         if batch.entries:
@@ -165,7 +172,11 @@ class Scheduler:
         return 0.0 if oldest is None else now - oldest.enqueued_at
 
     def _seconds_free(self, domain: str, answer_by: float, now: float) -> tuple[float, float]:
-        """The seconds until the deadline that earlier lists leave free, and the part that the domain may use."""
+        """The seconds for an interactive list, in two numbers; either may be negative.
+
+        Of the seconds until the deadline, those that earlier lists leave free; and the part of these that the domain
+        may use. The seconds until the deadline count as at most `max_queue_seconds`.
+        """
         queue = self._queues[Priority.INTERACTIVE]
         seconds_ahead = self.cost.seconds_within_passes(queue.tokens_ahead(bucket_of(answer_by)))
         ahead = self._next_start(now) - now + seconds_ahead
@@ -174,14 +185,14 @@ class Scheduler:
         return free, min(free, FAIR_SHARE * free - used)
 
     def _next_start(self, now: float) -> float:
-        """When a batch taken now would start."""
+        """When a batch that is taken now is predicted to start."""
         return max(now, self._free_at) if self._num_running else now
 
     def _may_probe(self, now: float) -> bool:
         return not self._num_running and not self.queued_lists and now - self._free_at >= PROBE_SECONDS
 
     def _cut(self, entry: Entry, seconds: float) -> bool:
-        """Cuts `entry` to the hypotheses that a pass of `seconds` holds; False if its minimum does not fit."""
+        """Cuts `entry` to the hypotheses that can be scored in `seconds`; False if its minimum takes longer."""
         if self.cost.seconds(entry.tokens) <= seconds:
             return True
         if self.cost.seconds(entry.minimum_tokens) > seconds:
@@ -193,17 +204,17 @@ class Scheduler:
 
     def _take_credited(self, batch: Batch, now: float) -> None:
         queue = self._queues[Priority.BATCH]
-        while (head := queue.head()) is not None and head.tokens <= self._bulk_credit_tokens:
+        while (head := queue.head()) is not None and head.tokens <= self._batch_call_credit_tokens:
             if not self._take_head(batch, queue, head, now):
                 break
-            self._bulk_credit_tokens -= head.tokens
+            self._batch_call_credit_tokens -= head.tokens
 
     def _fill(self, batch: Batch, queue: DeadlineQueue, now: float) -> None:
         while (head := queue.head()) is not None and self._take_head(batch, queue, head, now):
             pass
 
     def _take_head(self, batch: Batch, queue: DeadlineQueue, head: Entry, now: float) -> bool:
-        """Moves a queue's head into the batch, or to the lists that are too late; False if the batch is full."""
+        """Moves a queue's head to `batch.entries` or `batch.too_late`; False if the batch has no room for the head."""
         if not batch.entries:
             queue.remove(head)
             if head.is_probe or self._cut(head, head.call.answer_by - self._next_start(now)):
@@ -222,12 +233,12 @@ class Scheduler:
 
     def _earn_credit(self) -> None:
         if len(self._queues[Priority.BATCH]):
-            self._bulk_credit_tokens += max(1, self.max_batch_tokens // BULK_SHARE)
+            self._batch_call_credit_tokens += max(1, self.max_batch_tokens // BATCH_CALL_CREDIT_DIVISOR)
         else:
-            self._bulk_credit_tokens = 0
+            self._batch_call_credit_tokens = 0
 
 
 def _has_fair_room(queue: DeadlineQueue, domain: str, tokens: int, max_tokens: float) -> bool:
-    """Whether a queue has room for `tokens` more, and the domain stays within its share of it."""
+    """Whether the queue has room for `tokens` more tokens of a domain, and the domain stays within FAIR_SHARE."""
     room = max_tokens - queue.tokens
     return tokens <= room and queue.domain_tokens.get(domain, 0) + tokens <= FAIR_SHARE * room

@@ -1,7 +1,7 @@
-"""Caches scores by adapter weights and tokens, because voice assistants hear the same sentences again.
+"""Caches scores by adapter weights and tokens, because voice assistants often hear the same sentences.
 
 A score depends on the base, the dtype, the adapter's weights, the token and type ids and the scored positions. A
-server has one base and one dtype; the key holds the rest in full, so that different inputs never share a key.
+server has one base and one dtype; a key holds the other inputs in full, so that different inputs never share a key.
 """
 
 import struct
@@ -12,18 +12,18 @@ from collections.abc import Sequence
 
 from lorb_adapters.text import EncodedHypothesis
 
-Key = tuple[str, bytes]
+Key = tuple[str, bytes]  # digest of the adapter weights, encoded hypothesis
 
-# Memory of an entry besides its key's bytes, in CPython's OrderedDict: measured and rounded up.
+# Memory of an entry in CPython's OrderedDict without the encoded hypothesis: measured and rounded up.
 ENTRY_OVERHEAD_BYTES = 320
 
 
 class ScoreCache:
-    """Scores, bounded in bytes; the least recently used are evicted. Belongs to one thread.
+    """Scores, bounded in bytes; the least recently used scores are evicted. Belongs to one thread.
 
     Attributes:
-        max_bytes: the bound; 0 turns the cache off.
-        size_bytes: bytes of the entries.
+        max_bytes: the most bytes of memory; 0 turns the cache off.
+        size_bytes: bytes of memory that the entries take.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -35,11 +35,11 @@ class ScoreCache:
         return len(self._scores)
 
     def keys(self, digest: str, hypotheses: Sequence[EncodedHypothesis]) -> list[Key]:
-        """The keys of hypotheses under the adapter weights of `digest`; an empty list if the cache is off."""
+        """The key of each hypothesis for the adapter weights with `digest`; an empty list if the cache is off."""
         return [(digest, _hypothesis_bytes(each)) for each in hypotheses] if self.max_bytes else []
 
     def get(self, key: Key) -> float | None:
-        """The score of a key; None if it is not cached."""
+        """The score of a key; None if no score is cached."""
         score = self._scores.get(key)
         if score is not None:
             self._scores.move_to_end(key)
@@ -57,7 +57,7 @@ class ScoreCache:
 
 
 def _hypothesis_bytes(hypothesis: EncodedHypothesis) -> bytes:
-    """An unambiguous encoding: the first scored position, the number of tokens, their ids, their types."""
+    """An unambiguous encoding: the first scored position, the number of tokens, the token ids, the type ids."""
     header = struct.pack("<II", hypothesis.scored_from, len(hypothesis.token_ids))
     return header + array("I", hypothesis.token_ids).tobytes() + bytes(hypothesis.type_ids)
 

@@ -1,4 +1,4 @@
-"""Scores a list: takes known scores from the score cache, and has the model score the other hypotheses."""
+"""Scores a list: takes known scores from the score cache, and has the engine score the other hypotheses."""
 
 import math
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from lorb_server.engine.engine import Engine
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.telemetry.metrics import Metrics
 
-# With at least this share of cache hits, the deadline is not checked before the cache lookup.
+# While at least this share of recent cache lookups are hits, the deadline is not checked before tokenisation.
 USEFUL_HIT_SHARE = 0.05
-HIT_SHARE_DECAY = 0.99  # weight of a list after each later one: the average covers the last 100 or so
+HIT_SHARE_DECAY = 0.99  # each later list multiplies a list's weight by this: about the last 100 lists count
 
 
 class WeightsSource(Protocol):
-    """Holds adapters' weights on the device: an AdapterCache."""
+    """What the scorer needs of the weights on the device (`lorb_server.engine.adapter_cache.AdapterCache`)."""
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
         """The adapter's weights; None if they are not on the device."""
 
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
-        """The adapter's weights, read from the store again. Raises LorbError."""
+        """Reads the adapter's weights from the store again and returns them. Raises LorbError."""
 
 
 class Scorer:
@@ -35,13 +35,13 @@ class Scorer:
         self._weights = weights
         self._cache = cache
         self._metrics = metrics
-        self._hit_share = 0.0  # a decaying average over lists
+        self._hit_share = 0.0  # decaying average over lists of the share of cached scores
         metrics.watch_cache(lambda: cache.size_bytes)
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
         """Raises Overloaded, DeadlineExceeded or Unavailable if the list will be refused; called before tokenisation.
 
-        While cache hits are frequent, the deadline is not checked here: the cache may hold the whole list.
+        While cache hits are frequent, the deadline is not checked here: the cache may hold scores of the whole list.
         """
         if self._hit_share < USEFUL_HIT_SHARE:
             self._engine.check_admission(call, minimum_tokens)
@@ -79,14 +79,14 @@ class Scorer:
 
 
 def _minimum_missing(missing: Sequence[int]) -> int:
-    """How many of the missing hypotheses a partial answer needs; at least one."""
+    """How many hypotheses without a cached score a partial answer needs; at least one. `missing` has their indices."""
     return max(1, sum(i < MINIMUM_PARTIAL_HYPOTHESES for i in missing))
 
 
 def _leading(
     scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float = 0.0, infer_seconds: float = 0.0
 ) -> Scored:
-    """The scores before the first missing one. Cached scores behind it are dropped and not counted."""
+    """The scores before the first None; later scores are dropped. `missing` has the indices that were not cached."""
     leading: list[float] = []
     for score in scores:
         if score is None:

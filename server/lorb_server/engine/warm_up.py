@@ -1,4 +1,4 @@
-"""Runs the first passes, before the server reports SERVING: they test the model and train the cost model."""
+"""Runs the model before the server reports SERVING: this tests the model and trains the cost model."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.engine.cost_model import CostModel
 from lorb_server.setting import flag
 
-TYPICAL_WORDS = 16  # of a hypothesis
+TYPICAL_WORDS = 16  # words of a typical hypothesis
 
 
 def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "max_batch_tokens") -> None:
-    """Raises InvalidInput, naming `setting`, if a batch cannot hold the longest hypothesis that the base accepts."""
+    """Raises InvalidInput if the longest hypothesis of the base exceeds a batch; the error names `setting`."""
     longest = model.base.text_encoder.max_tokens
     if max_batch_tokens < longest:
         raise InvalidInput(
@@ -31,9 +31,10 @@ def warm_up(
     cost: CostModel,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Runs a pass as large as the budget allows, then trains `cost` on passes of hypotheses of a typical length.
+    """Runs one pass of the longest hypotheses, as large as the budget allows; then trains `cost` on typical hypotheses.
 
-    Each size runs twice: the first pass is not timed. Belongs to the model thread. Raises what the model raises.
+    `cost` learns from passes of three sizes. Each size runs twice, and only the second pass is timed. Belongs to the
+    model thread. Raises what the model raises.
     """
     row, longest = _encode(model, TYPICAL_WORDS, model.base.text_encoder.max_tokens)
     _score(model, [longest] * (max_batch_tokens // longest.num_tokens))

@@ -12,12 +12,12 @@ from lorb_adapters.text import TextNormalization
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.fronts.frames import ProtocolError
 
-# A front drops its routes at every change of the registry, so only calls in flight use old numbers.
+# More adapters than calls in flight use. A front drops its routes at every change, so no other call uses an old number.
 MAX_NUMBERED_ADAPTERS = 16384
 
 
 class AdapterNumbers:
-    """Numbers for adapters, the same for all fronts. The least recently used ones are dropped."""
+    """Numbers for adapters, the same for all fronts. The least recently used numbers are dropped."""
 
     def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
         self._max_adapters = max_adapters
@@ -26,7 +26,7 @@ class AdapterNumbers:
         self._next = 1
 
     def number(self, adapter: AdapterHandle) -> int:
-        """The adapter's number, from 1; a new number for a new adapter."""
+        """The adapter's number, from 1; an adapter without a number gets a new one."""
         number = self._numbers.get(adapter.ref)
         if number is None:
             number, self._next = self._next, self._next + 1
@@ -49,8 +49,8 @@ class AdapterNumbers:
 def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
     """A route with its adapters.
 
-    `state` is the number of the engine's state when the route was chosen. `is_fixed` says that in this state the route
-    is the same for every routing key.
+    `state` is the number of the engine's state when the route was chosen. `is_fixed` says whether the route is the same
+    for every routing key in this state.
     """
     parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
     adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
@@ -58,9 +58,10 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
 
 
 def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
-    """The route, its state, and whether it is fixed. `known` returns the handle to use for a decoded adapter.
+    """The route, the state's number, and whether the route is fixed, as in `encode_route`.
 
-    Raises ProtocolError if the bytes are not an encoded route.
+    `known` returns the handle to use for an adapter's number and decoded handle. Raises ProtocolError if the bytes are
+    not an encoded route.
     """
     try:
         content = json.loads(body)

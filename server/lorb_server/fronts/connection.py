@@ -8,7 +8,7 @@ from typing import cast
 from lorb_server.fronts.frames import FrameReader, Kind, ProtocolError, frame
 from lorb_server.telemetry.logs import log_failure
 
-HIGH_WATER_BYTES = 4 * 1024 * 1024  # a few hundred of the largest answers, thousands of common ones
+HIGH_WATER_BYTES = 4 * 1024 * 1024  # holds a few hundred of the largest answers, or thousands of common answers
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         is_closed: whether the connection has ended.
-        is_full: whether the other end reads too slowly: only necessary frames should be sent.
+        is_full: whether the other end reads too slowly; then only necessary frames should be sent.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
         on_close: Callable[[], None],
         on_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_close` is called once, when the connection ends; `on_room` whenever the other end has caught up."""
+        """`on_close` is called once, when the connection ends; `on_room` whenever `is_full` becomes false."""
         self.is_closed = False
         self.is_full = False
         self._receive = receive
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._loop: asyncio.AbstractEventLoop
 
     def send(self, kind: Kind, number: int, body: bytes = b"") -> None:
-        """Sends a frame together with the other frames of this turn of the event loop; does nothing once closed."""
+        """Sends a frame together with other frames of this turn of the event loop; does nothing if `is_closed`."""
         if self.is_closed:
             return
         if not self._unsent:
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Passes frames on. Aborts the connection if the bytes are not frames, or `receive` raises."""
+        """Calls `receive` for each frame. Aborts the connection if the bytes are not frames, or if `receive` raises."""
         try:
             for kind, number, body in self._reader.feed(data):
                 self._receive(kind, number, body)

@@ -1,4 +1,4 @@
-"""A front's end of the connection to the engine process, which it asks for settings, routes and scores."""
+"""A front's end of the connection to the engine process, which sends settings, routes and scores."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# For this long, a queue reported as full counts as full: lists are refused before tokenisation.
+# After the engine refuses a list because its queue is full, similar lists are refused this long before tokenisation.
 FULL_SECONDS = 0.005
 
 
@@ -27,13 +27,13 @@ class EngineLink:
     """Has lists scored and routed by the engine process. Belongs to the event loop.
 
     Attributes:
-        hello: resolved with the front's settings.
+        hello: resolved with the front's settings as JSON values.
         drained: resolved when the engine tells this front to finish, with the grace time in seconds.
         lost: resolved when the connection has ended.
     """
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
-        """`health` mirrors the engine's health; the samples of `metrics` are sent to the engine."""
+        """`health` is changed to mirror the engine's health; samples of `metrics` are sent to the engine."""
         loop = asyncio.get_running_loop()
         self.connection = Connection(self._receive, on_close=self._lose)
         self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -53,9 +53,9 @@ class EngineLink:
         self._full_until: dict[tuple[str, Priority], float] = {}
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises Unavailable if the engine process is gone, and Overloaded if its queue was full just now.
+        """Raises Unavailable if the engine process is gone, and Overloaded if the engine's queue was full just now.
 
-        Only the engine process can tell whether a list of `minimum_tokens` meets its deadline: `score` asks it.
+        `minimum_tokens` is not used: only the engine process can tell whether the list meets its deadline.
         """
         if self.connection.is_closed:
             raise _engine_gone()
@@ -80,7 +80,7 @@ class EngineLink:
         return scored
 
     async def route(self, domain: str, routing_key: str) -> Route:
-        """The adapters for a call to `domain`. Routes that do not depend on the key are cached."""
+        """The adapters for a call to `domain`. Routes that do not depend on the routing key are cached."""
         route = self._routes.get(domain)
         if route is None:
             question = json.dumps([domain, routing_key]).encode()
@@ -95,7 +95,7 @@ class EngineLink:
         self.connection.send(Kind.WITHDRAW, self._numbers.get(adapter.ref, 0), reason.encode())
 
     def served_domains(self) -> Sequence[str]:
-        """The domains that a request may name, sorted. Follows the engine within a round trip."""
+        """The domains that a request may name, sorted; a change in the engine takes a round trip to arrive."""
         return self._domains
 
     def say_ready(self, port: int) -> None:
@@ -111,7 +111,7 @@ class EngineLink:
         self.connection.send(Kind.MEASURED, 0, encode_samples(samples_of(self._metrics.registry)))
 
     async def _ask(self, kind: Kind, body: bytes) -> Any:  # noqa: ANN401
-        """Sends a frame and returns the engine's answer. If the caller is cancelled, cancels the job in the engine."""
+        """Sends a frame and returns the engine's answer. If the caller is cancelled, cancels the engine's work."""
         if self.connection.is_closed:
             raise _engine_gone()
         number = next(self._next)
@@ -158,7 +158,7 @@ class EngineLink:
             answer.set_exception(error)
 
     def _note_adapter(self, number: int, adapter: AdapterHandle) -> AdapterHandle:
-        """Records an adapter under its number. Returns the same handle each time the engine sends it."""
+        """Records an adapter under its number. Returns the handle that was first recorded under the number."""
         known = self._adapters.setdefault(number, adapter)
         self._numbers[known.ref] = number
         if len(self._adapters) > MAX_NUMBERED_ADAPTERS:

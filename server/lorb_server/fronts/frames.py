@@ -1,7 +1,7 @@
 """The frames between a front and the engine process: a length, a kind, a number, and a body.
 
 Both ends run on one machine and in one version, so integers have the machine's byte order and nothing is negotiated.
-A body is JSON, or packed by `job_codec`; nothing is pickled.
+A body is empty, text, JSON, or packed by `job_codec`; nothing is pickled.
 """
 
 import enum
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
-_HEADER = struct.Struct("=IBQ")  # bytes of the body, kind, number
+_HEADER = struct.Struct("=IBQ")  # number of bytes in the body, kind, number
 
 
 class ProtocolError(Exception):
@@ -18,22 +18,22 @@ class ProtocolError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """The kind of a frame. Its number identifies a job or question of the front, unless noted."""
+    """The kind of a frame, and who sends it. The frame's number identifies a front's job or question, unless noted."""
 
     HELLO = 1  # engine: the front's settings, base and tokenizer, JSON
-    READY = 2  # front: it listens on the port that the number gives
-    REFUSED = 3  # front: the error that keeps it from starting, JSON
-    STATE = 4  # engine: its new state, JSON; routes of earlier states are void
-    STATE_SEEN = 5  # front: it follows the state with this number from now on
+    READY = 2  # front: I listen on the port that the number gives
+    REFUSED = 3  # front: the error that keeps me from starting, JSON
+    STATE = 4  # engine: my new state, JSON; the number is the state's; routes of earlier states are void
+    STATE_SEEN = 5  # front: I follow the state with this number from now on
     ROUTE = 6  # front: which adapter answers this domain and routing key?
     ROUTED = 7  # engine: the route, JSON
-    DOMAINS = 8  # front: which domains are served?
-    DOMAINS_SERVED = 9  # engine: a list, JSON
-    SUBMIT = 10  # front: a job
-    SCORED = 11  # engine: its scores
+    DOMAINS = 8  # front: which domains are served? The number is the state that I follow
+    DOMAINS_SERVED = 9  # engine: the names of the domains, JSON, with the number of the question
+    SUBMIT = 10  # front: score this job
+    SCORED = 11  # engine: the job's scores
     FAILED = 12  # engine: why a job or a route failed, JSON
-    CANCEL = 13  # front: the call was cancelled
-    WITHDRAW = 14  # front: the canary with this adapter number failed; the reason, text
+    CANCEL = 13  # front: cancel the job or question
+    WITHDRAW = 14  # front: the canary with this adapter number failed; the body is the reason, text
     MEASURE = 15  # engine: send the samples of your metrics
     MEASURED = 16  # front: samples, JSON
     DRAIN = 17  # engine: finish the calls in flight and exit; the number is the grace time in milliseconds
@@ -51,10 +51,10 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._unread = bytearray()
-        self._wanted_bytes = _HEADER.size  # no frame can be complete with fewer
+        self._wanted_bytes = _HEADER.size  # with fewer unread bytes, no frame can be complete
 
     def feed(self, data: bytes) -> Iterator[tuple[Kind, int, bytes]]:
-        """Adds bytes; yields each complete frame as kind, number, body. Raises ProtocolError for invalid bytes."""
+        """Adds bytes; yields kind, number and body of each complete frame. Raises ProtocolError for invalid bytes."""
         self._unread += data
         start = 0
         while len(self._unread) - start >= self._wanted_bytes:

@@ -1,6 +1,6 @@
-"""A front process: takes calls, and sends them for scoring to the engine process that started it.
+"""A front process: takes calls, and has the engine process, which started the front, score their lists.
 
-It listens on the same port as the other fronts, and exits when its socket to the engine process ends.
+A front listens on the same port as the other fronts, and exits when its connection to the engine process ends.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.logs import configure_logs, log_event_loop_error, log_uncaught_errors
 from lorb_server.telemetry.metrics import Metrics
 
-LOST_GRACE_SECONDS = 1.0  # for calls in flight when the engine process ends
+LOST_GRACE_SECONDS = 1.0  # time for calls in flight when the engine process has ended
 _CLOSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until the engine process stops it or ends; `arguments` holds the socket's file descriptor."""
+    """Serves until the engine process stops this front or ends. The argument is the file descriptor of the socket."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the engine process drains its fronts
         signal.signal(number, signal.SIG_IGN)
     [descriptor] = map(int, arguments)

@@ -1,4 +1,4 @@
-"""The engine's end of the connection to one front: runs the front's jobs, and cancels them when it ends."""
+"""The engine's end of the connection to one front: runs the front's jobs, and cancels them when the front ends."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_jo
 from lorb_server.fronts.samples import Samples, decode_samples
 from lorb_server.rpc.errors import internal_error
 
-# More lists than a queue usually holds. The engine stops reading from a front with this many jobs.
+# The engine stops reading from a front with this many jobs in progress: more lists than a queue usually holds.
 MAX_JOBS = 8192
 
 _log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class EngineServices:
     Attributes:
         scoring: scores lists.
         routing: chooses adapters.
-        numbers: the number of each adapter, by which the fronts refer to it.
-        state: returns the current state.
+        numbers: the numbers by which the fronts refer to adapters.
+        state: returns the engine's current state.
         internal_errors: counts jobs that failed with an unexpected error.
     """
 
@@ -72,8 +72,8 @@ class FrontPeer:
     """The engine's end of a front's connection. Belongs to the event loop.
 
     Attributes:
-        ready: resolved with the port once the front listens, or with the error that keeps it from listening.
-        samples: the last samples of the front's metrics.
+        ready: resolved with the port once the front listens, or with the error that keeps the front from listening.
+        samples: the last samples that the front sent of its metrics.
     """
 
     def __init__(self, services: EngineServices) -> None:
@@ -94,13 +94,13 @@ class FrontPeer:
         self.send_state()
 
     def send_state(self) -> None:
-        """Sends the engine's state. A front that reads too slowly gets the latest one when it has caught up."""
+        """Sends the engine's state. A front that reads too slowly gets the latest state when it has caught up."""
         if not self.connection.is_full:
             state = self._services.state()
             self.connection.send(Kind.STATE, state.number, state.encode())
 
     async def wait_for_state(self, state_number: int) -> None:
-        """Waits until the front follows this state or a later one, or has ended."""
+        """Waits until the front follows the state `state_number` or a later state, or has ended."""
         while self._seen_state < state_number and not self._ended.is_set():
             await self._news.wait()
 
@@ -134,7 +134,7 @@ class FrontPeer:
 
     @property
     def num_jobs(self) -> int:
-        """How many of the front's jobs and questions are in progress."""
+        """How many of the front's jobs and questions about routes are in progress."""
         return len(self._jobs)
 
     def _receive(self, kind: Kind, number: int, body: bytes) -> None:
@@ -222,7 +222,7 @@ class FrontPeer:
         self._regulate()
 
     def _regulate(self) -> None:
-        """Pauses reading from a front that does not read its answers, or has too many jobs; else resumes it."""
+        """Pauses reading from a front that does not read its answers or has too many jobs; else resumes reading."""
         must_wait = self.connection.is_full or len(self._jobs) >= MAX_JOBS
         if must_wait and not self._is_paused:
             self.connection.pause_reading()

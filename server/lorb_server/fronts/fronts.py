@@ -1,4 +1,4 @@
-"""Starts the front processes of a server, restarts them, informs them of changes, and drains them."""
+"""Starts a server's front processes, restarts dead ones, informs the fronts of changes, and drains them."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ from lorb_server.fronts.shared_port import SharedPort
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# Interval between samples of the fronts' metrics. A killed front loses the counts since its last sample.
+# Interval at which fronts send samples of their metrics. The counts since a killed front's last samples are lost.
 MEASURE_SECONDS = 1.0
 STATE_WAIT_SECONDS = 1.0
-_EXIT_SECONDS = 5.0  # a front that has not exited this long after its grace time is killed
+_EXIT_SECONDS = 5.0  # a front that has not exited this long after the grace time is killed
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Fronts:
         *,
         on_failure: Callable[[], None],
     ) -> None:
-        """`on_failure` is called when a front keeps dying."""
+        """`on_failure` is called when a front dies so often that it is not restarted."""
         self._config = config
         self._base = base
         self._text_encoder = text_encoder
@@ -62,7 +62,7 @@ class Fronts:
         self._port: SharedPort | None = None
 
     async def listen(self) -> int:
-        """Starts all fronts; returns the port. Raises InvalidInput if the address is taken or invalid."""
+        """Starts all fronts; returns their port. Raises LorbError; InvalidInput if the address is taken or invalid."""
         loop = asyncio.get_running_loop()
         self._port = SharedPort(self._config.host, self._config.port)
         self._config = replace(self._config, port=self._port.port)
@@ -73,7 +73,7 @@ class Fronts:
         return self._port.port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, waits up to `grace_seconds` for those in flight, and ends all fronts."""
+        """Refuses new calls, waits up to `grace_seconds` for calls in flight, and ends all fronts."""
         self._stopping.set()
         for process, peer in self._running.values():
             if peer.is_ready:
@@ -105,7 +105,7 @@ class Fronts:
                 each.cancel()
 
     async def measure(self) -> Samples:
-        """The sum of the fronts' current samples; a front that does not answer in time counts with its last ones."""
+        """The sum of the fronts' current samples; a front that does not answer in time counts with its last samples."""
         waits = [asyncio.ensure_future(peer.fetch_samples()) for _, peer in self._running.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)
@@ -114,7 +114,7 @@ class Fronts:
         return self.samples()
 
     def samples(self) -> Samples:
-        """The sum of the last samples of all fronts, ended ones included. May be called on any thread."""
+        """The sum of the last samples of all fronts, ended fronts included. May be called on any thread."""
         return total([self._ended_samples, *(peer.samples for _, peer in list(self._running.values()))])
 
     @property
@@ -124,7 +124,7 @@ class Fronts:
 
     @property
     def num_jobs(self) -> int:
-        """How many of the fronts' jobs and questions are in progress."""
+        """How many of the fronts' jobs and questions about routes are in progress."""
         return sum(peer.num_jobs for _, peer in self._running.values())
 
     def _state(self) -> EngineState:

@@ -1,4 +1,4 @@
-"""Encodes calls, scores and errors as bytes: fixed fields are packed, token ids are one array."""
+"""Encodes calls, scores and errors as bytes: fields of fixed size are packed, token ids are one array."""
 
 import json
 import math
@@ -13,8 +13,8 @@ from lorb_server.adapter import AdapterHandle
 from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 
-_JOB = struct.Struct("=IBBdI")  # adapter number, priority, may be partial, answer by, hypotheses
-_SCORED = struct.Struct("=ddII")  # queue seconds, infer seconds, cached, scores
+_JOB = struct.Struct("=IBBdI")  # adapter number, priority, may_be_partial, answer_by, number of hypotheses
+_SCORED = struct.Struct("=ddII")  # queue_seconds, infer_seconds, num_cached, number of scores
 _UINT32, _UINT32_BYTES = "I", array("I").itemsize
 _PRIORITIES = tuple(Priority)
 _PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(_PRIORITIES)}
@@ -27,7 +27,7 @@ _ERRORS: dict[str, type[LorbError]] = {
 
 
 def encode_job(call: Call, adapter_number: int) -> bytes:
-    """A tokenised call as a job for the engine process, which knows the adapter by its number."""
+    """A tokenised call as a job for the engine process, which knows the call's adapter by `adapter_number`."""
     rows = call.hypotheses
     head = _JOB.pack(adapter_number, _PRIORITY_NUMBERS[call.priority], call.may_be_partial, call.answer_by, len(rows))
     sizes = array(_UINT32, [row.num_tokens for row in rows])
@@ -89,7 +89,7 @@ def decode_scored(body: bytes) -> Scored:
 
 
 def encode_error(error: LorbError) -> bytes:
-    """An error by its type, message and field. The place in a file stays in the message."""
+    """An error's type, message and field. A MalformedFile becomes an InvalidInput, whose message names the place."""
     kind = InvalidInput if isinstance(error, MalformedFile) else type(error)
     return json.dumps([kind.__name__, error.message, error.field]).encode()
 

@@ -1,21 +1,21 @@
-"""Decides when a front process that died is restarted."""
+"""Decides when a dead front process is restarted."""
 
 from collections import deque
 
 WINDOW_SECONDS = 60.0
-MAX_DEATHS = 8  # within the window; the pauses between them add up to 11 s
+MAX_DEATHS = 8  # more deaths than this in WINDOW_SECONDS end the restarts; the pauses between add up to 11 s
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Restarts:
-    """Restart back-off of one front: at once, then exponential; gives up after MAX_DEATHS in WINDOW_SECONDS."""
+    """The back-off of one front: restarts at once, then after growing pauses; gives up after too many deaths."""
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque()
 
     def pause_seconds(self, now: float) -> float | None:
-        """Records a death; returns the pause before the restart, or None to give up."""
+        """Records a death at `now`; returns the pause before the restart, or None to give up."""
         self._deaths.append(now)
         while self._deaths[0] <= now - WINDOW_SECONDS:
             self._deaths.popleft()

@@ -1,4 +1,4 @@
-"""Collects, encodes, decodes and adds up the samples of a process's metrics."""
+"""Collects, encodes, decodes and adds up samples of metrics: the values of one process's counters and histograms."""
 
 import json
 from collections import Counter
@@ -10,16 +10,16 @@ from prometheus_client.metrics_core import Metric
 from lorb_server.fronts.frames import ProtocolError
 
 Labels = tuple[tuple[str, str], ...]
-SampleKey = tuple[str, str, Labels]  # family, sample name, labels by name
+SampleKey = tuple[str, str, Labels]  # family, sample name, labels in the order of their names
 Samples = Mapping[SampleKey, float]
 
 _SUMMED_TYPES = ("counter", "histogram", "summary")  # gauges of a front are not used
-_PROCESS_PREFIX = "process_"  # only the engine process reports these
+_PROCESS_PREFIX = "process_"  # only the engine process reports metrics with this prefix
 _CREATED_SUFFIX = "_created"
 
 
 def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
-    """The samples that can be added to those of other processes."""
+    """The samples of `registry` that can be added to other processes' samples."""
     return {
         (family.name, sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in registry.collect()
@@ -55,7 +55,7 @@ def total(parts: Iterable[Samples]) -> Counter[SampleKey]:
 
 
 def with_samples(families: Iterable[Metric], samples: Samples) -> Iterable[Metric]:
-    """The metric families with `samples` added. Samples of other families are ignored."""
+    """The metric families with `samples` added. Samples of families that are not in `families` are ignored."""
     by_family: dict[str, dict[tuple[str, Labels], float]] = {}
     for (family_name, name, labels), value in samples.items():
         by_family.setdefault(family_name, {})[name, labels] = value

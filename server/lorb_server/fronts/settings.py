@@ -11,11 +11,11 @@ from lorb_server.config import ServeConfig
 
 @dataclass(frozen=True, slots=True)
 class FrontSettings:
-    """The settings of a server and the tokenisation of its base, without weights.
+    """The settings of a server, the base's identity and the tokenisation of the base; no weights.
 
     Attributes:
         slot: the front's index, from 0.
-        config: the server's settings, with the port that was bound.
+        config: the server's settings, with the port that the server has bound.
         base: the base's identity.
         text_encoder: the base's tokenisation.
     """

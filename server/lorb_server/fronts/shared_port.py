@@ -10,7 +10,7 @@ class SharedPort:
     """Holds the port without listening, so that it stays reserved while fronts are restarted.
 
     Attributes:
-        port: the port's number; a free one if 0 was given.
+        port: the number of the port; a free port if 0 was given.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -25,7 +25,7 @@ class SharedPort:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
             self._socket.bind(address)
-            # Fronts may share the port from here on. Servers that bind it without this option are refused.
+            # From here on, fronts may share the port. A server that binds the port without SO_REUSEPORT is refused.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         except OSError as error:

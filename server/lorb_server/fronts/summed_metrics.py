@@ -1,4 +1,4 @@
-"""The metrics of the whole server: those of the engine process plus those of the fronts."""
+"""The metrics of the whole server: the engine process's metrics plus the samples of the fronts."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from lorb_server.fronts.samples import Samples, with_samples
 
 
 class SummedMetrics(Collector):
-    """Asks the fronts for their samples at every scrape. Must not be read on the event loop's thread."""
+    """Asks the fronts for samples at every scrape. `collect` must not be called on the event loop's thread."""
 
     def __init__(self, own: CollectorRegistry, fronts: Fronts, loop: asyncio.AbstractEventLoop) -> None:
         self.registry = CollectorRegistry()
@@ -23,7 +23,7 @@ class SummedMetrics(Collector):
         self.registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
-        """The metric families, for scrapes that ask for some of them."""
+        """The metric families, for scrapes that ask for some families only."""
         return self._own.collect()
 
     def collect(self) -> Iterable[Metric]:

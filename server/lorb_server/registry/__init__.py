@@ -1,1 +1,1 @@
-"""The adapter versions that serve; follows the aliases in the store."""
+"""Chooses the adapter versions that serve: follows the aliases in the store, verifies versions, and routes calls."""

@@ -11,15 +11,15 @@ _EMPTY = DomainSnapshot()
 
 
 class Domains:
-    """Domain snapshots by name. Belongs to the event loop.
+    """The current snapshot of each domain, by name. Belongs to the event loop.
 
     Attributes:
         generation: the store's generation when it was last read in full; -1 before the first reading.
-        revision: a number that increases with every change of any domain.
+        revision: increases with every change of any domain.
     """
 
     def __init__(self, metrics: AdapterMetrics, on_unload: Callable[[AdapterHandle], None]) -> None:
-        """`on_unload` is called for each adapter that no snapshot holds any more."""
+        """`on_unload` is called for each adapter that a new snapshot no longer has in `loaded`."""
         self.generation = -1
         self.revision = 0
         self._metrics = metrics
@@ -57,7 +57,7 @@ class Domains:
 
     @property
     def refused(self) -> dict[VersionKey, str]:
-        """The reason for each refused version of all domains."""
+        """The refused versions of all domains, each with the reason."""
         return {
             (name, version): reason
             for name, snapshot in self._domains.items()
@@ -65,7 +65,7 @@ class Domains:
         }
 
     def known_versions(self, domain: str = "") -> list[VersionKey]:
-        """All versions in the store, loaded or refused, of one domain or of all; by domain, then by number."""
+        """Versions in the store, loaded or refused, of one domain, or of all for ""; by domain, then by number."""
         names = [domain] if domain else list(self._domains)
         return sorted((key for name in names for key in self._keys(name)), key=key_order)
 

@@ -1,8 +1,9 @@
 """Keeps the adapter versions that serve in step with the store.
 
-A version serves only after it has been verified, put on the device and found to reproduce its golden scores. A refused
-version is remembered with its reason and verified again when the store changes; until then the previous version serves.
-A version that does not fit on the device, or is not to be preloaded, is loaded by the first call that needs it.
+A version serves only after verification: its files are checked, its weights put on the device, and its golden scores
+reproduced. A refused version is remembered with the reason and verified again when the store changes; until then the
+previous version serves. A version that is not preloaded, because preloading is off or the device has no room, is loaded
+by the first call that needs the version.
 """
 
 import asyncio
@@ -34,15 +35,15 @@ class WeightsCache(Protocol):
         """Whether one more adapter fits without evicting another."""
 
     def drop(self, adapter: AdapterHandle) -> None:
-        """Frees the weights of an adapter that no longer serves."""
+        """Frees the weights of an adapter that is no longer loaded."""
 
 
 class Registry:
-    """Domains and their adapters. Belongs to the event loop; other threads read the store and load adapters.
+    """The domains and their adapters. Belongs to the event loop; other threads read the store and load adapters.
 
     Attributes:
         domains: the snapshot of each domain.
-        route, depends_on_key: the router's methods.
+        route, depends_on_key: methods of the Router.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Registry:
     ) -> None:
         """`load` verifies a version and puts it on the device. `base_adapter` serves the reserved domain `base`.
 
-        With `preload`, the targets of aliases are loaded before calls need them, while `adapter_cache` has room.
+        With `preload`, requested versions are loaded before calls need them, while `adapter_cache` has room.
         """
         self.domains = Domains(metrics.adapters, adapter_cache.drop)
         self._catalogue = catalogue
@@ -82,7 +83,7 @@ class Registry:
         self.route = self._router.route
         self.depends_on_key = self._router.depends_on_key
         self._lock = asyncio.Lock()  # one refresh or change at a time; calls never wait for it
-        self._change_tokens: dict[str, str] = {}  # of the domains that were read in full
+        self._change_tokens: dict[str, str] = {}  # by domain, of the domains that were read without an error
         self._last_error = ""
 
     def served_domains(self) -> list[str]:
@@ -91,7 +92,7 @@ class Registry:
         return sorted([*names, BASE_DOMAIN] if self._base_adapter else names)
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """Sends a domain's calls to stable until its canary alias points at another version, or a forced refresh."""
+        """Sends the canary's calls to stable until the canary alias points at another version, or a forced refresh."""
         name, version = adapter.ref.domain, adapter.ref.version
         snapshot = self.domains.get(name)
         if snapshot.aliases.get(CANARY) != version or version in snapshot.withdrawn:
@@ -102,13 +103,13 @@ class Registry:
         _log.error("canary withdrawn: its calls go to stable", extra={"fields": fields})
 
     async def poll(self, seconds: float) -> None:
-        """Refreshes every `seconds`, until cancelled; errors are logged and the next poll tries again."""
+        """Refreshes every `seconds` until cancelled; an error is logged, and the next refresh tries again."""
         while True:
             await asyncio.sleep(seconds)
             await self.try_refresh()
 
     async def try_refresh(self) -> None:
-        """Refreshes; an error is logged and counted, and the versions that are loaded keep serving."""
+        """Refreshes; an error is logged and counted, and the loaded versions keep serving."""
         try:
             await self.refresh()
         except LorbError as error:
@@ -120,9 +121,9 @@ class Registry:
             self._last_error = ""
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
-        """Reads the store if its generation changed. With `force`, reads all of it and verifies refused versions again.
+        """Reads the store if its generation changed. With `force`, reads all and verifies refused versions again.
 
-        Raises LorbError if part of the store is not readable; the rest has been applied by then.
+        Raises LorbError if part of the store is not readable; the readable part has been applied by then.
         """
         async with self._lock:
             generation = await asyncio.to_thread(self._catalogue.generation)
@@ -139,7 +140,7 @@ class Registry:
             await self._verification.verify(domain, version)
 
     async def unload(self, domain: str, version: str) -> None:
-        """Drops a version until a refresh requests it. Raises LorbError if it is not loaded or an alias serves it."""
+        """Unloads a version, which may be loaded again. Raises LorbError if it is not loaded or an alias serves it."""
         async with self._lock:
             if domain not in self.domains.by_name:
                 raise UnknownDomain(f"no domain {domain!r} here", field="domain")
@@ -150,7 +151,7 @@ class Registry:
         await self._verification.close()
 
     def _reset(self) -> None:
-        """Forgets what was read, refused and withdrawn."""
+        """Forgets which domains were read, which versions were refused, and which canaries were withdrawn."""
         self._change_tokens.clear()
         self._verification.retry_refused()
         for name, snapshot in list(self.domains.by_name.items()):
@@ -158,7 +159,7 @@ class Registry:
                 self.domains.replace(name, snapshot.with_canary_reinstated())
 
     async def _read(self, generation: int) -> RefreshResult:
-        # a domain with refused versions is read even if it is unchanged: any change of the store retries them
+        # an unchanged domain with refused versions is read too: any change of the store retries refused versions
         with_refusals = {name for name, snapshot in self.domains.by_name.items() if snapshot.refused}
         reading = await asyncio.to_thread(read_store, self._catalogue, self._change_tokens, with_refusals)
         await self._apply(reading)
@@ -175,7 +176,7 @@ class Registry:
         return RefreshResult(generation, tuple(sorted(loaded)), tuple(sorted(refused)))
 
     async def _apply(self, reading: StoreReading) -> None:
-        """Applies every change that needs no loading."""
+        """Applies those changes of the store that need no loading."""
         for name in [name for name in self.domains.by_name if name not in reading]:
             self.domains.remove(name)
         for name, domain in reading.domains.items():
@@ -188,7 +189,7 @@ class Registry:
     async def _load_requested(
         self, reading: StoreReading
     ) -> tuple[list[VersionKey], list[VersionKey], dict[str, LorbError]]:
-        """Verifies the requested versions of the domains that were read, in order of priority.
+        """Verifies the unverified requested versions of the domains that were read, in order of priority.
 
         Returns the versions loaded, the versions refused, and the transient errors by domain.
         """
@@ -204,7 +205,9 @@ class Registry:
             if self._verification.is_refused(name, version):
                 refused.append((name, version))
             elif priority is not LoadPriority.FLIP and not (self._preload and self._weights_cache.has_room):
-                self._verification.clear_refusal(name, version)  # it stays cold: its first call loads it
+                self._verification.clear_refusal(
+                    name, version
+                )  # the version stays cold: the first call that needs it loads it
             else:
                 try:
                     await self._verification.verify(name, version)
@@ -217,7 +220,7 @@ class Registry:
 
     def _report_error(self, message: str) -> None:
         self._metrics.registry_errors.inc()
-        if message != self._last_error:  # once, not at every poll
+        if message != self._last_error:  # log an error once, not at every poll
             self._last_error = message
             _log.error(
                 "the store is not readable: the loaded versions keep serving",

@@ -1,4 +1,4 @@
-"""Chooses the adapters of each call from its domain, and the calls that a canary answers."""
+"""Chooses the adapters of each call by the call's domain, and decides which calls a canary answers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class Routing(Protocol):
     """Chooses the adapters of calls: the Registry, or in a front process an EngineLink."""
 
     async def route(self, domain: str, routing_key: str) -> Route:
-        """The adapters for a call to `domain`. Raises InvalidInput, UnknownDomain or UnknownVersion."""
+        """The adapters for a call to `domain`. Raises LorbError, for example UnknownDomain."""
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
         """Sends this canary no more calls."""
@@ -29,7 +29,7 @@ class Routing(Protocol):
 
 
 class Router:
-    """Chooses the adapters of calls. Belongs to the event loop. A choice takes constant time."""
+    """Chooses the adapters of calls. Belongs to the event loop. A choice among loaded adapters takes constant time."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Router:
         base_adapter: AdapterHandle | None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`draw` returns a random number from 0 to 1, which decides for calls without a routing key."""
+        """`draw` returns a random number from 0 to 1, which decides for a call without a routing key."""
         self._domains = domains
         self._verification = verification
         self._metrics = metrics
@@ -54,9 +54,9 @@ class Router:
     async def route(self, domain: str, routing_key: str) -> Route:
         """The adapters for a call that names `domain`: "name", "name@alias", "name@version", or "" for the default.
 
-        A name alone means its stable version, or its canary for the canary's share of routing keys. A cold version is
-        loaded first. Raises InvalidInput, UnknownDomain, UnknownVersion, or the transient error that kept the version
-        from being loaded.
+        A name alone means the domain's stable version, or the domain's canary for the canary's share of routing keys. A
+        cold version is loaded first. Raises InvalidInput, UnknownDomain, UnknownVersion, or the transient error that
+        kept the version from being loaded.
         """
         selector = self._selector(domain)
         if selector.domain == BASE_DOMAIN:
@@ -72,7 +72,7 @@ class Router:
         return Route(stable, shadow=shadow if shadow is not stable else None)
 
     def depends_on_key(self, domain: str) -> bool:
-        """Whether the route of calls that name `domain` depends on their routing key now."""
+        """Whether the current route of calls that name `domain` depends on the calls' routing keys."""
         selector = self._selector(domain)
         if selector.alias is not None or selector.version is not None:
             return False
@@ -111,7 +111,7 @@ class Router:
             raise self._domains.get(selector.domain).not_served(selector) from error
 
     def _canary(self, domain: str, routing_key: str) -> AdapterHandle | None:
-        """The canary, if this call is in its share."""
+        """The canary, if it is loaded and this call is in the canary's share; else None."""
         share = self._domains.get(domain).active_canary_share
         if not share:
             return None
@@ -119,7 +119,7 @@ class Router:
         return self._loaded_or_started(domain, CANARY) if is_chosen else None
 
     def _loaded_or_started(self, domain: str, alias: str) -> AdapterHandle | None:
-        """The alias's adapter if it is loaded. If not, starts loading it: no call waits for a canary or a shadow."""
+        """The alias's adapter; None if not loaded: loading then starts, and no call waits for a canary or a shadow."""
         snapshot = self._domains.get(domain)
         version = snapshot.aliases.get(alias)
         if version is None:
@@ -134,7 +134,7 @@ def is_in_share(domain: str, key: str, share: float) -> bool:
     """Whether calls with the routing key `key` are in the `share` (0 to 1) of the domain's calls.
 
     The decision depends only on the share and on a hash of domain and key. A larger share includes every key of a
-    smaller one. Different domains split the same keys differently.
+    smaller share. Different domains split the same keys differently.
     """
     digest = sha256(f"{domain}\0{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * _HASH_RANGE

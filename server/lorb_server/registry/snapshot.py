@@ -1,4 +1,4 @@
-"""Immutable snapshots of a domain: a call keeps the adapter that it was admitted with."""
+"""Immutable snapshots of a domain; a change of the domain makes a new snapshot."""
 
 import enum
 from collections.abc import Iterator, Mapping
@@ -14,29 +14,29 @@ VersionKey = tuple[str, str]  # domain and full version id
 
 
 class LoadPriority(enum.IntEnum):
-    """Why a version is loaded before a call asks for it; the lowest value is loaded first."""
+    """Why a version is loaded before a call asks for the version; the lowest value is loaded first."""
 
-    FLIP = 0  # replaces a version that serves
+    FLIP = 0  # the version is to replace a loaded version that an alias serves
     STABLE_ALIAS = 1
     OTHER_ALIAS = 2
     ROLLBACK = 3  # the previous stable version, so that a rollback needs no loading
-    PINNED = 4  # callers may ask for it by its id
+    PINNED = 4  # callers may ask for the version by its id
 
 
 @dataclass(frozen=True, slots=True)
 class DomainSnapshot:
-    """One domain.
+    """The state of one domain.
 
     Attributes:
         loaded: adapters verified by this server, by version; their weights may have left the device.
-        aliases: the version that each alias serves here. It stays the old one while the store's new one is refused or
-            not verified. A version that is not in `loaded` is cold: the first call that needs it loads it.
+        aliases: the version that each alias serves here. An alias keeps its loaded version while the store's new one is
+            refused or not verified. A version not in `loaded` is cold: the first call that needs the version loads it.
         store_aliases: the version that each alias points at in the store.
-        canary_share: the share of calls for the canary, 0 to 1, as the store has it.
+        canary_share: the share of calls for the canary in the store, 0 to 1.
         versions: all versions in the store.
-        requested: the versions to hold ready, with the priority of loading them.
+        requested: the versions to load before calls need them, each with its priority.
         refused: the reason for each refused version.
-        withdrawn: the reason for each withdrawn canary; it gets no calls until its alias points elsewhere.
+        withdrawn: the reason for each withdrawn canary version; it gets only calls that name it.
     """
 
     loaded: Mapping[str, AdapterHandle] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class DomainSnapshot:
     withdrawn: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, selector: DomainSelector) -> str:
-        """The version that a selector names, loaded or cold. Raises UnknownDomain or UnknownVersion."""
+        """The version, loaded or cold, that a selector names. Raises UnknownDomain or UnknownVersion."""
         version = selector.version or self.aliases.get(selector.alias or STABLE, "")
         if version in self.loaded:
             return version
@@ -69,14 +69,14 @@ class DomainSnapshot:
 
     @property
     def active_canary_share(self) -> float:
-        """The share of calls that the canary gets now, 0 to 1."""
+        """The share of calls that the canary gets now, 0 to 1; 0 if it is withdrawn or is the stable version."""
         version = self.aliases.get(CANARY, "")
         if not version or version in self.withdrawn or version == self.aliases.get(STABLE):
             return 0.0
         return self.canary_share
 
     def with_reading(self, reading: DomainReading, *, allow_pinned_versions: bool) -> "DomainSnapshot":
-        """A copy that follows a reading of the store. With `allow_pinned_versions`, all versions are requested."""
+        """A copy updated with a reading of the store. With `allow_pinned_versions`, all versions are requested."""
         store_aliases = {alias: target.version for alias, target in reading.aliases.by_name.items()}
         versions = frozenset(reading.versions)
         refused = {version: reason for version, reason in self.refused.items() if version in versions}
@@ -96,7 +96,7 @@ class DomainSnapshot:
         return after._with_requested(rollback, pinned)._with_aliases()._without_unused()
 
     def with_verified(self, version: str, adapter: AdapterHandle) -> "DomainSnapshot":
-        """A copy with a verified version, which can serve."""
+        """A copy with a verified version, `adapter`, which can serve."""
         return replace(self.without_refusal(version), loaded={**self.loaded, version: adapter})._with_aliases()
 
     def with_refused(self, version: str, reason: str) -> "DomainSnapshot":
@@ -104,12 +104,12 @@ class DomainSnapshot:
         return replace(self, refused={**self.refused, version: reason})._with_aliases()
 
     def without_refusal(self, version: str) -> "DomainSnapshot":
-        """A copy in which a version is not refused: it may be verified again."""
+        """A copy in which a version is not refused, so that it may be verified again."""
         refused = {other: reason for other, reason in self.refused.items() if other != version}
         return replace(self, refused=refused)._with_aliases()
 
     def with_withdrawn_canary(self, version: str, reason: str) -> "DomainSnapshot":
-        """A copy in which a canary gets only the calls that name it."""
+        """A copy in which a canary version is withdrawn."""
         return replace(self, withdrawn={**self.withdrawn, version: reason})
 
     def with_canary_reinstated(self) -> "DomainSnapshot":
@@ -117,7 +117,7 @@ class DomainSnapshot:
         return replace(self, withdrawn={})
 
     def without_version(self, domain: str, version: str) -> "DomainSnapshot":
-        """A copy without a loaded version. Raises InvalidInput if an alias serves it, UnknownVersion if not loaded."""
+        """A copy with a version unloaded. Raises InvalidInput if an alias serves it, UnknownVersion if not loaded."""
         serving = sorted(alias for alias, target in self.aliases.items() if target == version)
         if serving:
             raise InvalidInput(
@@ -129,7 +129,7 @@ class DomainSnapshot:
         return replace(self, loaded={other: adapter for other, adapter in self.loaded.items() if other != version})
 
     def unverified(self) -> Iterator[tuple[LoadPriority, str]]:
-        """The requested versions that are not verified, each with its priority."""
+        """The requested versions that are not loaded, each with its priority."""
         for version, priority in self.requested.items():
             if version not in self.loaded:
                 yield priority, version
@@ -142,31 +142,31 @@ class DomainSnapshot:
         for alias, version in self.store_aliases.items():
             priority = LoadPriority.STABLE_ALIAS if alias == STABLE else LoadPriority.OTHER_ALIAS
             if self.aliases.get(alias) in self.loaded:
-                priority = LoadPriority.FLIP  # the alias serves its old version until the new one is verified
+                priority = LoadPriority.FLIP  # the alias serves a loaded version until this version is verified
             requested[version] = min(priority, requested.get(version, priority))
         return replace(self, requested=requested)
 
     def _with_aliases(self) -> "DomainSnapshot":
-        """Points each alias at the version that it can serve."""
+        """Points each alias at the version that the alias can serve; omits an alias without such a version."""
         served = {alias: self._served_version(alias, target) for alias, target in self.store_aliases.items()}
         return replace(self, aliases={alias: version for alias, version in served.items() if version})
 
     def _served_version(self, alias: str, target: str) -> str:
-        """The alias's target. If it is not loaded: the current version if loaded, else "" for a refused target."""
+        """The alias's loaded version while `target` is not loaded; otherwise `target`, or "" if `target` is refused."""
         current = self.aliases.get(alias, "")
         if target not in self.loaded and current in self.loaded:
             return current
         return "" if target in self.refused and target not in self.loaded else target
 
     def _without_unused(self) -> "DomainSnapshot":
-        """Drops adapters that are neither requested nor served."""
+        """Unloads versions that are neither requested nor served by an alias."""
         used = {*self.requested, *self.aliases.values()}
         return replace(self, loaded={version: adapter for version, adapter in self.loaded.items() if version in used})
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
-    """The outcome of one refresh: the store's generation, and the versions that it loaded and refused."""
+    """The outcome of one refresh: the store's generation, and the versions that the refresh loaded and refused."""
 
     generation: int
     loaded: tuple[VersionKey, ...] = ()

@@ -16,10 +16,10 @@ class AdapterCatalogue(Protocol):
         """A number that changes with every publication and every change of an alias."""
 
     def candidate_domains(self) -> Iterable[str]:
-        """Names that may be domains."""
+        """Names of folders and other entries that may be domains."""
 
     def change_token(self, domain: str) -> str | None:
-        """A token that changes when the domain changes; None if the store has none."""
+        """A token that changes when the domain changes; None if the store has no such token."""
 
     def versions(self, domain: str) -> Iterable[str]:
         """A domain's versions."""
@@ -30,12 +30,12 @@ class AdapterCatalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DomainReading:
-    """One domain of the store.
+    """What was read of one domain of the store.
 
     Attributes:
-        aliases: the versions that its aliases point at.
-        versions: all its versions.
-        change_token: the store's token for the domain, taken before the rest was read; None if the store has none.
+        aliases: the domain's aliases.
+        versions: all versions of the domain.
+        change_token: the domain's change token, taken before the other fields were read; None if the store has none.
     """
 
     aliases: Aliases
@@ -50,7 +50,7 @@ class StoreReading:
     Attributes:
         domains: the domains that were read, by name.
         unchanged: the domains that have not changed, and were not read.
-        errors: why a domain could not be read, by name.
+        errors: the error of each domain that could not be read, by name.
     """
 
     domains: dict[str, DomainReading] = field(default_factory=dict)
@@ -58,14 +58,14 @@ class StoreReading:
     errors: dict[str, LorbError] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
-        """Whether the store has this domain, or may have it."""
+        """Whether the store has this domain, or may have it because reading it failed."""
         return name in self.domains or name in self.unchanged or name in self.errors
 
 
 def read_store(
     catalogue: AdapterCatalogue, change_tokens: Mapping[str, str], always_read: Container[str]
 ) -> StoreReading:
-    """Reads the domains whose change token is not the one in `change_tokens`, and those in `always_read`. Blocks.
+    """Reads the domains in `always_read` and those whose token differs from the one in `change_tokens`. Blocks.
 
     Raises LorbError if the store as a whole is not readable.
     """
@@ -85,7 +85,7 @@ def read_store(
 
 
 def _versions(read: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The versions; none if the name is not a domain but an empty folder, a link or a file."""
+    """The versions from `read`; none if the name is not a domain but an empty folder, a link or a file."""
     try:
         return tuple(read())
     except (UnknownDomain, InvalidAdapter):

@@ -1,6 +1,6 @@
-"""Verifies adapter versions before they serve, once for all callers that wait, and remembers refusals.
+"""Verifies adapter versions before they serve, once for all concurrent callers, and remembers refusals.
 
-`engine/loader.py` does the verification itself: it checks and reads the files (`store/verified_loading.py` in
+`engine/loader.py` does the verification itself: it reads and checks the files (with `store/verified_loading.py` of
 lorb_adapters), puts the weights on the device and reproduces the golden scores.
 """
 
@@ -21,7 +21,7 @@ class Verification:
     """Verifies versions and records the outcome in the domains. Belongs to the event loop.
 
     Attributes:
-        generation: the store's generation of the current or last reading.
+        generation: the store's generation at the current or last reading.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Verification:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` verifies a version and puts it on the device. It raises LorbError if it cannot."""
+        """`load` verifies a version and puts its weights on the device; it raises LorbError on failure."""
         self.generation = -1
         self._domains = domains
         self._load = load
@@ -44,23 +44,23 @@ class Verification:
     async def verify_for_call(self, domain: str, version: str) -> AdapterHandle:
         """Verifies a version that a call waits for. Raises the LorbError that keeps it from serving.
 
-        Within the back-off time after a transient error, it raises that error again without another attempt.
+        Within the back-off time after a failure, raises the same error again without another attempt.
         """
         adapter = self._domains.get(domain).loaded.get(version)
         return adapter or await self._loads.join((domain, version), partial(self._verify, domain, version))
 
     async def verify(self, domain: str, version: str) -> AdapterHandle:
-        """Verifies a version for an operator or a refresh, without the back-off. Raises LorbError."""
+        """Verifies a version for an operator or a refresh, even within the back-off time. Raises LorbError."""
         adapter = self._domains.get(domain).loaded.get(version)
         load = partial(self._verify, domain, version)
         return adapter or await self._loads.join((domain, version), load, backs_off=False)
 
     def start(self, domain: str, version: str) -> None:
-        """Verifies a version in the background."""
+        """Verifies a version in the background, except within the back-off time."""
         self._loads.start((domain, version), partial(self._verify, domain, version))
 
     def is_refused(self, domain: str, version: str) -> bool:
-        """Whether the version was refused at the store's current generation."""
+        """Whether the version was refused at the store's generation `generation`."""
         return version in self._domains.get(domain).refused and (
             self._refused_at.get((domain, version)) == self.generation
         )
@@ -77,7 +77,7 @@ class Verification:
         self._refused_at.clear()
 
     def prune(self) -> None:
-        """Drops the generations of refusals that no longer hold."""
+        """Forgets the generations at refusals that no longer hold."""
         self._refused_at = {
             key: generation
             for key, generation in self._refused_at.items()
@@ -103,7 +103,7 @@ class Verification:
 
     def _refuse(self, domain: str, version: str, generation: int, reason: str) -> None:
         snapshot = self._domains.get(domain)
-        # a version that an operator verifies before any alias points at it is not requested, and not recorded
+        # not recorded for a version that is not requested: an operator verifies it before an alias points at it
         if version in snapshot.requested:
             self._refused_at[domain, version] = generation
             self._domains.replace(domain, snapshot.with_refused(version, reason))

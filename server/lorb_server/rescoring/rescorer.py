@@ -40,7 +40,7 @@ class Rescorer:
         shadow: Shadow | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """`withdraw_canary` is called with a canary that failed and the reason. `shadow` gets the rescored lists."""
+        """`withdraw_canary` gets a failed canary and the reason. `shadow` gets the rescored lists for comparison."""
         self._scorer = scorer
         self._text_encoder = text_encoder
         self._threads = threads
@@ -52,8 +52,9 @@ class Rescorer:
     async def rescore(self, call: RescoreCall) -> Ranked:
         """Returns the list in its new order, no later than `call.answer_by`.
 
-        Under the FAIL policy, raises Overloaded, DeadlineExceeded or ModelFailed if the list cannot be rescored. Under
-        either policy, raises ModelFailed if the model fails, or the LorbError of a failed reload of adapter weights.
+        Under FAIL, raises Overloaded, DeadlineExceeded, or ModelFailed for scores that are not finite. Under both
+        policies, raises ModelFailed if the model's pass itself fails, Unavailable if the scorer is shutting down, or
+        the LorbError of a failed reload of adapter weights.
         """
         if len(call.distinct) == 1:
             return self._answer_rescored(call, rank_single_text(call.nbest, call.options), Scored((), 0.0, 0.0))
@@ -68,7 +69,7 @@ class Rescorer:
         return ranked
 
     async def _rescore_or_fall_back(self, call: RescoreCall) -> Ranked:
-        """Rescores with the routed adapter, or with the stable one if that is a canary and fails."""
+        """Rescores with the routed adapter; if this adapter is a canary and fails, rescores with the stable one."""
         try:
             return await self._rescore(call)
         except _AdapterFailed as failed:
@@ -97,13 +98,13 @@ class Rescorer:
             return self._answer_first_pass(call, FallbackReason.QUEUE_FULL, error)
         except ModelFailed as error:
             raise _AdapterFailed(error) from error
-        except LorbError as error:  # the adapter was evicted and its weights could not be reloaded
+        except LorbError as error:  # evicted weights were not reloaded, or the scorer is closing
             raise _AdapterFailed(error, is_adapters_fault=not isinstance(error, TRANSIENT_ERRORS)) from error
         if not all(map(math.isfinite, scored.scores)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)
         hypotheses = await self._rank(call, scored)
-        if not all(map(_is_finite, hypotheses)):  # the caller's own scores or weight overflow
+        if not all(map(_is_finite, hypotheses)):  # a sum with the caller's scores or weight overflows
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
         return self._answer_rescored(call, hypotheses, scored)
@@ -123,7 +124,7 @@ class Rescorer:
         call.tokenize_seconds = call.tokenized_at - started
 
     def _minimum_tokens(self, call: RescoreCall) -> int:
-        """A lower bound of the tokens that must be scored: one for each word, and the end token of each text."""
+        """A lower bound of the tokens to score: for each text, one a word and the end token, or the model's limit."""
         texts = call.distinct[:MINIMUM_PARTIAL_HYPOTHESES] if call.may_be_partial else call.distinct
         longest = self._text_encoder.max_tokens
         return sum(min(longest, len(text.transcript.split()) + 1) for text in texts)
@@ -133,7 +134,7 @@ class Rescorer:
         arguments = (call.nbest, call.distinct, scored.scores, truncated, call.adapter.ranking, call.options)
         if call.options.selection is Selection.MAP:
             return rank(*arguments)
-        # minimum Bayes risk compares all pairs of texts, which takes too long for the event loop
+        # selection by minimum Bayes risk compares all pairs of texts, which would block the event loop for too long
         return await asyncio.get_running_loop().run_in_executor(self._threads, rank, *arguments)
 
     def _answer_rescored(self, call: RescoreCall, hypotheses: tuple[RankedHypothesis, ...], scored: Scored) -> Ranked:
@@ -182,7 +183,7 @@ class Rescorer:
 
 
 class _AdapterFailed(Exception):
-    """A list got no scores from its adapter, or scores that are not finite."""
+    """A list got from its adapter either no scores, or scores that are not finite."""
 
     def __init__(self, error: LorbError, *, has_scores: bool = False, is_adapters_fault: bool = True) -> None:
         super().__init__(error.message)
@@ -192,6 +193,6 @@ class _AdapterFailed(Exception):
 
 
 def _is_finite(hypothesis: RankedHypothesis) -> bool:
-    """Whether all scores are finite."""
+    """Whether all scores that the hypothesis has are finite."""
     scores = (hypothesis.combined_score, hypothesis.rescoring_score, hypothesis.posterior)
     return all(score is None or math.isfinite(score) for score in scores)

@@ -1,4 +1,4 @@
-"""Scores answered lists with the domain's shadow adapter while the model is idle, and counts disagreements."""
+"""Scores answered lists with the domain's shadow adapter while the model is idle, and counts different best texts."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Compares answers with those of shadow adapters. Belongs to the event loop; no call waits for it."""
+    """Compares answers with the rankings of shadow adapters. Belongs to the event loop; no call waits for it."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Shadow:
         max_waiting: int = MAX_WAITING,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
-        """At most `max_waiting` lists wait, for at most `max_wait_seconds`; further lists are not compared."""
+        """At most `max_waiting` lists wait, each at most `max_wait_seconds`; other lists are dropped uncompared."""
         self._scorer = scorer
         self._text_encoder = text_encoder
         self._threads = threads
@@ -43,7 +43,7 @@ class Shadow:
         self._waiting: set[asyncio.Task[None]] = set()
 
     def offer(self, call: RescoreCall, ranked: Ranked) -> None:
-        """Queues an answer for comparison with the shadow of its route. Never raises."""
+        """Queues an answered list for comparison with the shadow of the call's route. Never raises."""
         shadow = call.route.shadow
         if shadow is None:
             return
@@ -59,7 +59,7 @@ class Shadow:
         await asyncio.gather(*self._waiting)
 
     async def close(self) -> None:
-        """Cancels the comparisons that wait."""
+        """Cancels the comparisons that are not finished."""
         tasks = list(self._waiting)
         for task in tasks:
             task.cancel()
@@ -87,7 +87,7 @@ class Shadow:
             self._metrics.shadow_disagreements.labels(domain).inc()
 
     async def _best(self, call: RescoreCall, shadow: AdapterHandle) -> int | None:
-        """The index that the shadow puts first; None if its scores are not finite."""
+        """The list index of the hypothesis that the shadow ranks first; None if the shadow's scores are not finite."""
         loop = asyncio.get_running_loop()
         shadow_call = Call(adapter=shadow, answer_by=loop.time() + self._max_wait_seconds, priority=Priority.IDLE)
         self._scorer.check_admission(shadow_call, 1)
@@ -106,5 +106,5 @@ class Shadow:
 
 
 def _distinct_index(call: RescoreCall, index: int) -> int:
-    """The index into `call.distinct` of the hypothesis at `index` of the list."""
+    """The index into `call.distinct` of the text of the list's hypothesis `index`."""
     return next(i for i, text in enumerate(call.distinct) if index in text.positions)

@@ -1,1 +1,1 @@
-"""The gRPC services, authentication and limits of callers, and the mapping of errors to statuses."""
+"""The gRPC services, the authentication and quotas of callers, and the mapping of errors to statuses."""

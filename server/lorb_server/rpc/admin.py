@@ -40,10 +40,10 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         *,
         wait_for_fronts: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_device` holds the adapters whose weights are on the device.
+        """`on_device` contains the ref of each adapter whose weights are on the device.
 
-        `wait_for_fronts` returns when every front process routes by the registry's current state; None without fronts.
-        A change is acknowledged after that.
+        `wait_for_fronts` returns when every front process routes by the registry's current state, or after a timeout;
+        it is None without fronts. Calls that change the registry wait for it before they answer.
         """
         self.internal_errors = internal_errors
         self._store = store
@@ -91,7 +91,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         request: pb.RefreshRegistryRequest,
         context: Context,
     ) -> pb.RefreshRegistryResponse:
-        """Reads the store now, and verifies refused versions again."""
+        """Reads the whole store now, and verifies refused versions again."""
         _audit(context, "RefreshRegistry")
         refreshed = await self._registry.refresh(force=True)
         await self._applied()
@@ -147,13 +147,13 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         await self._registry.verify(domain, version)
 
     async def _refreshed(self) -> int:
-        """Applies a change of the store, unless the store is not readable now; returns the store's generation."""
+        """Applies a change of the store, unless reading the store fails now; returns the store's generation."""
         await self._registry.try_refresh()
         await self._applied()
         return await asyncio.to_thread(self._store.generation)
 
     async def _applied(self) -> None:
-        """Returns when every process routes new calls by the registry's current state."""
+        """Waits until every process routes new calls by the registry's current state, or until a timeout."""
         if self._wait_for_fronts is not None:
             await self._wait_for_fronts()
 
@@ -163,7 +163,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         return [self._info(key, manifest) for key, manifest in zip(keys, manifests, strict=True)]
 
     def _manifest(self, key: VersionKey) -> Manifest | None:
-        """A version's manifest; None if it is not readable: the version's state has the reason."""
+        """A version's manifest; None if the manifest is not readable."""
         try:
             return self._store.manifest(*key)
         except LorbError:
@@ -201,7 +201,7 @@ def _page_size(requested: int) -> int:
 
 
 def _after(keys: list[VersionKey], page_token: str) -> list[VersionKey]:
-    """The keys that follow the last key of the previous page, which may be gone by now."""
+    """The keys after the last key of the previous page, `page_token`; that key itself may be gone by now."""
     if not page_token:
         return keys
     domain, _, version = page_token.partition("@")
@@ -218,7 +218,7 @@ def _selector(domain: str, version: str) -> DomainSelector:
 
 
 def _without_texts(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as JSON values, with only the size and the scores of each golden list."""
+    """The manifest as JSON values; of each golden list, only the number of hypotheses and the scores."""
     content = manifest.to_json()
     content["golden_lists"] = [
         {"num_hypotheses": len(golden.nbest.hypotheses), "rescoring_scores": list(golden.rescoring_scores)}
@@ -231,7 +231,7 @@ def _timestamp(created_time: str) -> Timestamp:
     timestamp = Timestamp()
     try:
         timestamp.FromDatetime(datetime.fromisoformat(created_time))
-    except ValueError:  # the manifest has no readable time: 0 stands for unknown
+    except ValueError:  # the manifest's time is not readable: 0 stands for an unknown time
         timestamp.FromSeconds(0)
     return timestamp
 

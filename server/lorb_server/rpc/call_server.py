@@ -1,4 +1,4 @@
-"""Builds the rescoring service, from the gRPC server down to the scorer, and starts and stops it."""
+"""Builds the rescoring service and its gRPC server around a scorer, and starts and stops the server."""
 
 import os
 
@@ -35,9 +35,9 @@ class CallServer:
         *,
         shares_port: bool = False,
     ) -> None:
-        """`shares_port`: other processes of this server listen on the same port.
+        """With `shares_port`, other processes may listen on the same port.
 
-        Raises InvalidInput if tracing is on and its packages are missing, or if the token file cannot be read.
+        Raises InvalidInput if tracing cannot be opened, or if the token file is not usable.
         """
         self._config = config
         self._tracing = open_tracing(config.otlp_endpoint, os.environ)
@@ -65,7 +65,7 @@ class CallServer:
         return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more calls; calls in flight may take `grace_seconds`."""
+        """Takes no more calls; calls in flight that last longer than `grace_seconds` are cancelled."""
         await self._server.stop(grace_seconds)
         await self._shadow.close()
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -28,7 +28,7 @@ class CountsInternalErrors(Protocol):
 
     @property
     def internal_errors(self) -> Counter:
-        """Incremented for each call, or list of a batch, that failed with an unexpected error."""
+        """Counts each call, or list of a BatchRescore call, that failed with an unexpected error."""
 
 
 Servicer = TypeVar("Servicer", bound=CountsInternalErrors)
@@ -37,7 +37,7 @@ Servicer = TypeVar("Servicer", bound=CountsInternalErrors)
 def map_errors(
     method: Callable[[Servicer, Request, Context], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
-    """Decorates a servicer's method: an error that it raises ends the call with that error's status."""
+    """Decorates a servicer's method: an error that the method raises ends the call with the error's status."""
 
     @functools.wraps(method)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
@@ -59,7 +59,7 @@ async def abort(context: Context, error: LorbError) -> Never:
 
 
 def internal_error(error: Exception, where: str, internal_errors: Counter) -> LorbError:
-    """Counts and logs an unexpected error; returns the error that the caller gets, which says nothing of its cause."""
+    """Counts and logs an unexpected error of `where`; returns an error for the caller that does not tell the cause."""
     internal_errors.inc()
     log_failure(_log, "a call failed unexpectedly", error, method=where)
     return ModelFailed("internal error: the server's log says where it happened")

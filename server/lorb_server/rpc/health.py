@@ -1,7 +1,7 @@
 """grpc.health.v1: one status for all services of the server.
 
-The asyncio servicer of grpcio-health-checking (1.81) cannot be used: when one watcher of a service leaves, it drops the
-others, and client-side load balancing depends on Watch.
+The asyncio servicer of grpcio-health-checking (1.81) cannot be used: when one watcher of a service leaves, the servicer
+drops the other watchers, and client-side load balancing depends on Watch.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """`services` are full names; the empty name, for the server as a whole, is always known."""
+        """`services` are the full names of known services; the empty name, for the whole server, is always known."""
         self._services = frozenset(("", *services))
         self._changed = asyncio.Event()
         self._draining = False
@@ -51,7 +51,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._change(serving=False)
 
     def mirror(self, *, is_serving: bool, has_served: bool) -> None:
-        """Takes over the status of another process; NOT_SERVING if a drain has begun here."""
+        """Takes over the status of another process, but stays NOT_SERVING if a drain has begun here."""
         self.has_served = has_served
         self._change(serving=is_serving and not self._draining)
 

@@ -16,17 +16,17 @@ from lorb_server.telemetry.caller_metrics import CallerMetrics
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
 
-_MAX_IDLE_CALLERS = 1000  # beyond it, idle callers are forgotten
+_MAX_IDLE_CALLERS = 1000  # when the usages of this many callers are held, those of idle callers are dropped
 
 
 @dataclass(slots=True)
 class _Usage:
-    """One caller's lists in flight, and its token bucket.
+    """One caller's lists in flight, and the caller's bucket of lists that may be sent.
 
     Attributes:
-        in_flight: lists admitted and not ended.
-        allowance: lists that it may send now; below 0 after a batch larger than the bucket.
-        filled_at: when `allowance` was last filled, seconds on the clock.
+        in_flight: number of lists admitted and not ended.
+        allowance: number of lists that the caller may send now; below 0 after a call larger than the bucket.
+        filled_at: when `allowance` was last filled; seconds on the clock of Quotas.
     """
 
     in_flight: int
@@ -35,7 +35,7 @@ class _Usage:
 
 
 class Quotas:
-    """Counts each caller's lists: in flight, and in a token bucket of one second's lists. Belongs to the event loop."""
+    """Counts each caller's lists, in flight and in a bucket of one second's lists. Belongs to the event loop."""
 
     def __init__(
         self, max_lists: int, max_lists_per_second: float, *, clock: Callable[[], float] = time.monotonic
@@ -50,8 +50,8 @@ class Quotas:
     def acquire(self, caller: str, num_lists: int) -> None:
         """Counts lists that begin. Raises Overloaded, and counts none, if the caller is over a limit.
 
-        A batch larger than a limit is admitted when its caller has no other list in flight and a full allowance: it
-        could never be admitted otherwise.
+        A BatchRescore call with more lists than a limit is admitted when its caller has no list in flight and a full
+        allowance: otherwise such a call could never be admitted.
         """
         usage = self._usage(caller)
         if self._max_lists and usage.in_flight and usage.in_flight + num_lists > self._max_lists:
@@ -84,7 +84,7 @@ class Quotas:
         usage.filled_at = now
 
     def _forget_idle(self, now: float) -> None:
-        """Drops the callers whose usage equals that of a new caller."""
+        """Drops the callers whose usage equals the usage of a new caller."""
         for usage in self._usages.values():
             self._fill(usage, now)
         self._usages = {

@@ -1,4 +1,4 @@
-"""The rescoring service: decodes and validates requests, chooses their adapters, and returns the rescored lists."""
+"""The rescoring service: decodes and validates requests, chooses the adapters, and returns the rescored lists."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
 
-# gRPC rounds deadlines up on the wire: by up to 3.5 % in a test of 2,000 random deadlines (grpcio 1.85).
+# gRPC rounds a call's remaining time up on the wire: by up to 3.5 % in a test of 2,000 random deadlines (grpcio 1.85).
 _DEADLINE_ROUNDING = 0.04
 
 
@@ -67,7 +67,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def BatchRescore(  # noqa: N802
         self, request: pb.BatchRescoreRequest, context: Context
     ) -> pb.BatchRescoreResponse:
-        """Rescores many lists; each has its own response or status."""
+        """Rescores many lists; each list gets its own response or error status."""
         started_at = asyncio.get_running_loop().time()
         if len(request.requests) > self._config.max_batch_lists:
             raise InvalidInput(
@@ -79,7 +79,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             tasks = []
             for list_request in request.requests:
                 tasks.append(group.create_task(self._rescore_one(list_request, started_at, answer_by)))
-                await asyncio.sleep(0)  # lets Rescore calls run between the lists of a batch
+                await asyncio.sleep(0)  # lets Rescore calls run between the lists of this call
         return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
 
     @map_errors
@@ -137,7 +137,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         """Decodes and validates a request, and chooses the adapters that the call keeps to its end."""
         if not self._is_warm():
             raise Unavailable("this server is still warming up: try again soon, or try another server")
-        if len(request.hypotheses) > self._config.max_hypotheses:  # checked before any of them is decoded
+        if len(request.hypotheses) > self._config.max_hypotheses:  # checked before any hypothesis is decoded
             raise InvalidInput(
                 f"hypotheses has {len(request.hypotheses)} entries, this server takes {self._config.max_hypotheses}",
                 field="hypotheses",
@@ -155,10 +155,10 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         return call
 
     async def _route(self, options: RescoreOptions, routing_key: str, answer_by: float) -> Route:
-        """The adapters of a domain; the first call of a domain waits until its adapter is loaded.
+        """The adapters for a call; a call whose adapter is not loaded yet waits until it is loaded.
 
-        Raises DeadlineExceeded under either policy if loading takes longer than the deadline: whether the domain can
-        be served is not known before.
+        Raises DeadlineExceeded if loading takes longer than the deadline, even under the fallback policy DEGRADE:
+        until the adapter is loaded, it is not known whether the domain can be served.
         """
         try:
             async with asyncio.timeout_at(answer_by):
@@ -169,7 +169,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
             ) from None
 
     def _answer_by(self, context: Context, now: float, default_seconds: float) -> float:
-        """When the answer must be sent: the caller's deadline less the margin; seconds on the event loop's clock."""
+        """When the answer must be sent, in seconds on the event loop's clock: the deadline less the server's margin."""
         remaining: float | None = context.time_remaining()
         seconds = default_seconds if remaining is None else remaining * (1 - _DEADLINE_ROUNDING)
         return now + seconds - self._config.deadline_margin_seconds

@@ -1,4 +1,4 @@
-"""Creates gRPC servers that carry health and reflection beside their own service, and binds them to a port."""
+"""Creates gRPC servers with health and reflection, and binds each server to a port."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -28,8 +28,8 @@ def make_server(
 ) -> grpc.aio.Server:
     """A server for `service`, with health and reflection. It does not listen yet.
 
-    With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Without it,
-    a second server on the port is refused: it would take half of the calls unnoticed.
+    With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Otherwise
+    a second server on the port is refused: the second server would take half of the calls unnoticed.
     """
     options = (
         ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
@@ -45,10 +45,10 @@ def make_server(
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
-    """Binds and starts `server`, in plain text if `tls` is None. Returns the port that was bound.
+    """Binds and starts `server`, without TLS if `tls` is None. Returns the port that was bound.
 
-    Raises InvalidInput if the address is taken or invalid, or if certificate and key do not belong together. `field` is
-    the setting that the error names.
+    Raises InvalidInput if the address is taken or invalid, or if the TLS files are not usable. `field` is the setting
+    of the port, which the error names if the address is taken or invalid.
     """
     address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     credentials = None if tls is None else CertificateSource(tls).credentials()

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The certificate files of one port. `client_ca` is None without mTLS."""
+    """The certificate files of one port. `client_ca` is None if clients need no certificate."""
 
     certificate: CredentialFile
     key: CredentialFile
@@ -23,14 +23,14 @@ class TlsFiles:
 
     @classmethod
     def of_calls(cls, config: ServeConfig) -> "TlsFiles | None":
-        """The files of the port for calls; None if it speaks plain text."""
+        """The files of the port for calls; None if this port does not use TLS."""
         if not config.has_tls:
             return None
         return cls(*_pair(config, "tls"), _client_ca(config, "tls"))
 
     @classmethod
     def of_admin(cls, config: ServeConfig) -> "TlsFiles | None":
-        """The files of the admin port: its own certificate, else that of the calls; None if it speaks plain text."""
+        """The files of the admin port, by default with the certificate for calls; None if it does not use TLS."""
         if not config.admin_has_tls:
             return None
         return cls(
@@ -38,11 +38,11 @@ class TlsFiles:
         )
 
     def change_token(self) -> tuple[ChangeToken | None, ...]:
-        """Differs after any of the files is written or replaced."""
+        """A value that differs after any of the files is written or replaced."""
         return tuple(file.change_token() for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        """The certificates for new connections. Raises InvalidInput, naming flag and file, if they are not usable."""
+        """The certificates for new connections. Raises InvalidInput, naming flag and file, if a file is not usable."""
         certificate, key = self.certificate.read(), self.key.read()
         check_pair(self.certificate, self.key)
         client_ca = None
@@ -65,14 +65,14 @@ class CertificateSource:
     """Gives each new connection the current certificates. Changed files that are not usable are ignored and logged."""
 
     def __init__(self, files: TlsFiles) -> None:
-        """Raises InvalidInput, naming flag and file, if the files are not usable."""
+        """Raises InvalidInput, naming flag and file, if a file is not usable."""
         self._files = files
         self._lock = threading.Lock()  # gRPC calls `_fetch` on threads of its own
         self._change_token = files.change_token()
         self._current = files.read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Credentials for a port. With a client CA, connections without a certificate signed by it are refused."""
+        """Credentials for a port. With a client CA, a connection needs a client certificate that the CA signed."""
         return grpc.dynamic_ssl_server_credentials(
             self._current, self._fetch, require_client_authentication=bool(self._files.client_ca)
         )
@@ -93,6 +93,6 @@ class CertificateSource:
         if change_token == self._change_token:
             return
         current = self._files.read()
-        if self._files.change_token() == change_token:  # else a file is being written: the next connection tries again
+        if self._files.change_token() == change_token:  # else a file has just changed: the next connection reads again
             self._change_token, self._current = change_token, current
             _log.info("certificates reloaded", extra={"fields": {"certificate": str(self._files.certificate.path)}})

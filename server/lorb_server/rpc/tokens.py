@@ -1,4 +1,4 @@
-"""Bearer tokens: reads them from a file, refuses calls without one, and names the caller of a call."""
+"""Bearer tokens: reads tokens from a file, refuses calls without a valid token, and names the caller of a call."""
 
 import hashlib
 import logging
@@ -25,15 +25,15 @@ _SCHEME = "Bearer "
 
 _log = logging.getLogger(__name__)
 
-# The name of the current call's token. gRPC runs each call, interceptors included, in a context of its own.
+# The caller name of the current call's token. gRPC runs each call, interceptors included, in a context of its own.
 _token_name: ContextVar[str] = ContextVar("token_name", default="")
 
 
 def read_tokens(file: CredentialFile, *, default_name: str = "") -> Mapping[bytes, str]:
     """The caller name of each token in a file, by the token's sha256.
 
-    A line is "NAME:TOKEN". Empty lines and lines that begin with "#" are skipped. With `default_name`, a line may be a
-    TOKEN alone, which gets that name. Raises InvalidInput naming the flag, the file and the line.
+    A line is "NAME:TOKEN". Empty lines and lines that begin with "#" are skipped. With `default_name`, a line may be
+    a TOKEN alone, whose caller name is `default_name`. Raises InvalidInput naming the flag, the file and the line.
     """
     names: dict[bytes, str] = {}
     for number, line in enumerate(file.read_text().splitlines(), start=1):
@@ -60,7 +60,7 @@ class TokenFile:
     def __init__(
         self, file: CredentialFile, *, default_name: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Raises InvalidInput if the file holds no tokens, or lines that are not tokens."""
+        """Raises InvalidInput if the file holds no token, or a line that is not as `read_tokens` describes."""
         self._file = file
         self._default_name = default_name
         self._clock = clock
@@ -106,7 +106,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """The call's own handler, or one that ends the call with UNAUTHENTICATED."""
+        """The call's own handler, or a handler that ends the call with UNAUTHENTICATED."""
         if handler_call_details.method.startswith(self._open_prefixes):
             return await continuation(handler_call_details)
         authorization = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
@@ -122,7 +122,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
 
 
 def caller_name(context: Context) -> str:
-    """The name of the call's token, else its certificate's common or first alternative name; empty without either."""
+    """The caller name of the call's token, else of its certificate (common or first alternative name), else ""."""
     if name := _token_name.get():
         return name
     identity = context.auth_context()

@@ -42,7 +42,7 @@ class AdapterMetrics:
             self._refused.labels(domain, version).set(1)
 
     def update_aliases(self, domain: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Replaces the series of a domain's aliases, which map an alias to the version that it serves."""
+        """Replaces the series of a domain's aliases; both arguments map an alias to the version that it serves."""
         for alias, version in before.items() - after.items():
             self._alias.remove(domain, alias, version)
         for alias, version in after.items() - before.items():
@@ -56,7 +56,7 @@ class AdapterMetrics:
             self._canary_share.remove(domain)
 
     def watch_resident_adapters(self, size_bytes: Callable[[], float], count: Callable[[], float]) -> None:
-        """Reads the gauges of the weights on the device from these functions at every scrape."""
+        """Has every scrape read the bytes and the number of adapters on the device from these functions."""
         self._resident_bytes.set_function(size_bytes)
         self._residents.set_function(count)
 
@@ -70,7 +70,7 @@ class AdapterMetrics:
         registry = self._registry
         self.loads = Counter(
             "lorb_adapter_loads",
-            "Versions read from the store and verified, by result: loaded or refused.",
+            "Versions read from the store, by the result of the verification: loaded or refused.",
             ("domain", "result"),
             registry=registry,
         )
@@ -88,11 +88,13 @@ class AdapterMetrics:
         )
         self._alias = Gauge(
             "lorb_adapter_alias",
-            "1 for each alias, with the version that it serves here: the old one while the store's is refused.",
+            "1 for each alias and the version that it serves here: the previous version while the store's is refused.",
             ("domain", "alias", "version"),
             registry=registry,
         )
-        self.generation = Gauge("lorb_registry_generation", "The store's generation that is served.", registry=registry)
+        self.generation = Gauge(
+            "lorb_registry_generation", "The generation of the store that was last read in full.", registry=registry
+        )
         self.registry_errors = Counter(
             "lorb_registry_errors",
             "Failed readings of the store; the loaded versions keep serving.",
@@ -134,7 +136,7 @@ class AdapterMetrics:
         )
         self.reload_duration = Histogram(
             "lorb_adapter_bring_back_duration_seconds",
-            "Time to read an evicted adapter and put it on the device again.",
+            "Time to read an evicted adapter, verify it and put it on the device again.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -146,7 +148,7 @@ class AdapterMetrics:
         )
         self._canary_share = Gauge(
             "lorb_canary_share",
-            "Share of the calls that the canary gets, 0 to 1.",
+            "Share of the domain's calls that the canary gets, 0 to 1.",
             ("domain",),
             registry=self._registry,
         )
@@ -157,10 +159,11 @@ class AdapterMetrics:
             "lorb_shadow_disagreements", "Compared lists for which the shadow chose another best text."
         )
         self.shadow_dropped = self._domain_counter(
-            "lorb_shadow_dropped", "Lists that the shadow did not score: no idle time, or too many waited."
+            "lorb_shadow_dropped",
+            "Lists that the shadow did not score, because the model had no idle time or too many lists waited.",
         )
         self.shadow_failures = self._domain_counter(
-            "lorb_shadow_failures", "Lists that the shadow failed on, or gave scores that are not finite."
+            "lorb_shadow_failures", "Lists on which the shadow failed, or to which it gave scores that are not finite."
         )
 
     def _domain_counter(self, name: str, help: str) -> Counter:  # noqa: A002 - prometheus_client's own name

@@ -7,18 +7,18 @@ OTHERS = "others"
 
 
 class CallerMetrics:
-    """Metrics by caller. Names come from the token file or from certificates, never from a request."""
+    """The metrics by caller. Callers' names come from the token file or from certificates, never from a request."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lists = Counter(
             "lorb_caller_lists",
-            f"Lists by caller, admitted or limited; callers beyond the first {MAX_CALLERS} are '{OTHERS}'.",
+            f"Lists by caller, admitted or limited; callers after the first {MAX_CALLERS} are counted as '{OTHERS}'.",
             ("caller", "result"),
             registry=registry,
         )
         self._unauthenticated = Counter(
             "lorb_unauthenticated_calls",
-            "Calls refused without a token (no_token) or with an unknown one (wrong_token).",
+            "Calls refused, by reason: no_token (no token) or wrong_token (an unknown token).",
             ("reason",),
             registry=registry,
         )
@@ -33,7 +33,7 @@ class CallerMetrics:
         self._lists.labels(self._label(caller), "limited").inc(num_lists)
 
     def count_unauthenticated(self, reason: str) -> None:
-        """Counts a call without a valid token; `reason` is "no_token" or "wrong_token"."""
+        """Counts a call that was refused for its token; `reason` is "no_token" or "wrong_token"."""
         self._unauthenticated.labels(reason).inc()
 
     def _label(self, caller: str) -> str:

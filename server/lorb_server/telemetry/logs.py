@@ -44,11 +44,11 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, log_level: str) -> None:
-    """Sends log lines at `log_level` and above to stderr. `log_format` is "json" or "text"."""
+    """Has log lines of level `log_level` and above written to stderr. `log_format` is "json" or "text"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
-    # grpc logs the messages of errors in handlers; `log_failure` logs the same errors without them.
+    # grpc logs the errors of handlers with their messages; `log_failure` logs the same errors without messages.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 
@@ -59,13 +59,13 @@ def log_failure(log: logging.Logger, message: str, error: BaseException, **field
 
 
 def log_event_loop_error(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """Handles an event loop's exceptions. The default handler logs the error's message and the callback's arguments."""
+    """Logs an event loop's unhandled error. asyncio's own handler would log its message and callback arguments."""
     error = context.get("exception")
     log_failure(_log, "unhandled error in the event loop", error or RuntimeError())
 
 
 def log_uncaught_errors() -> None:
-    """Logs the uncaught errors of the process and of its threads. Python would print their messages."""
+    """Has uncaught errors of the process and its threads logged without their messages, which Python would print."""
 
     def log_process_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         log_failure(_log, "an error ended the process", error)

@@ -1,6 +1,6 @@
 """Declares the server's metrics and serves them to Prometheus over HTTP.
 
-Units are seconds and bytes, names begin with `lorb_`, and no label value comes from a request's free text. The metrics
+Units are seconds and bytes, names begin with `lorb_`, and no label value comes from a text in a request. The metrics
 about adapters and about callers are declared in `adapter_metrics` and `caller_metrics`.
 """
 
@@ -59,7 +59,7 @@ class Metrics:
         )
         self.duration = Histogram(
             "lorb_rescore_duration_seconds",
-            "Time of a list, by stage: total, tokenize, queue or infer; by lane: single, or bulk for BatchRescore.",
+            "Time of a list, by stage (total, tokenize, queue, infer) and by lane (single, or bulk for BatchRescore).",
             ("stage", "lane"),
             buckets=_SECONDS,
             registry=registry,
@@ -72,7 +72,7 @@ class Metrics:
         )
         self.truncated = Counter(
             "lorb_truncated_hypotheses",
-            "Hypotheses longer than the model's limit, of which the beginning was scored.",
+            "Hypotheses longer than the model's limit; only their beginning was scored.",
             ("domain",),
             registry=registry,
         )
@@ -99,7 +99,7 @@ class Metrics:
         )
         self.abandoned = Counter(
             "lorb_rescore_abandoned",
-            "Lists removed from the queue because their call was cancelled or over its deadline.",
+            "Lists removed from the queue because their call was cancelled or reached its deadline.",
             registry=registry,
         )
 
@@ -114,15 +114,17 @@ class Metrics:
         )
         self._batch_deduplicated = Counter(
             "lorb_batch_deduplicated_rows",
-            "Hypotheses not scored because another list of the batch has the same one.",
+            "Hypotheses not scored because the batch already has an equal hypothesis.",
             registry=registry,
         )
         self.failed_passes = Counter(
-            "lorb_failed_passes", "Batches that raised an error; each is split and scored again.", registry=registry
+            "lorb_failed_passes",
+            "Passes of the model that raised an error; a failed batch is split and scored again.",
+            registry=registry,
         )
         self.out_of_memory = Counter(
             "lorb_out_of_memory_passes",
-            "Batches that did not fit in the device's memory, and were split.",
+            "Passes of the model that ran out of memory; their hypotheses are split and scored again.",
             registry=registry,
         )
         self.cuda_graphs = Gauge("lorb_cuda_graphs", "CUDA graphs in use for small batches.", registry=registry)
@@ -142,7 +144,7 @@ class Metrics:
         self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens in the queue.", registry=registry)
         self._queue_age = Gauge(
             "lorb_queue_oldest_age_seconds",
-            "Waiting time of the oldest list in the queue, by lane: single, bulk, or idle (the shadow's).",
+            "Time that the longest-waiting list has waited, by lane: single, bulk, or idle for shadow comparisons.",
             ("lane",),
             registry=registry,
         )
@@ -151,7 +153,7 @@ class Metrics:
         registry = self.registry
         self.internal_errors = Counter(
             "lorb_internal_errors",
-            "Calls and lists that failed with an unexpected error; the log has the place.",
+            "Calls and lists that failed with an unexpected error, which is logged.",
             registry=registry,
         )
         self.front_restarts = Counter(
@@ -160,16 +162,18 @@ class Metrics:
         self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
         self.build_info = Gauge(
             "lorb_build_info",
-            "1, with the server's version and base.",
+            "1, with the server's version and its base as labels.",
             ("version", "base", "base_fingerprint", "device", "dtype"),
             registry=registry,
         )
-        self._serving = Gauge("lorb_serving", "1 while health is SERVING: warm, and not draining.", registry=registry)
+        self._serving = Gauge(
+            "lorb_serving", "1 while health is SERVING: after the warm-up and before the drain.", registry=registry
+        )
 
     def observe_call(
         self, domain: str, priority: Priority, outcome: Outcome, reason: FallbackReason | None, timings: Timings
     ) -> None:
-        """Counts one answered list and times its stages. A stage that the list skipped is not timed."""
+        """Counts one answered list and observes the durations of the stages that the list went through."""
         self.requests.labels(domain, outcome.value, reason.value if reason else "").inc()
         self._observe_stage("total", priority, timings.total_seconds)
         if timings.tokenize_seconds:
@@ -179,9 +183,9 @@ class Metrics:
             self._observe_stage("infer", priority, timings.infer_seconds)
 
     def observe_first_pass(self, domain: str, mean_score: float) -> None:
-        """Adds a list's mean first-pass score, natural log, to the sum of its sign.
+        """Adds the absolute value of a list's mean first-pass score, natural log, to the sum for the score's sign.
 
-        One sum for both signs could decrease, which Prometheus would read as a reset counter.
+        A single sum could decrease, which Prometheus would take for a counter that starts again.
         """
         self._first_pass_lists.labels(domain).inc()
         self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))
@@ -191,26 +195,26 @@ class Metrics:
         self.duration.labels(stage, priority.value).observe(seconds)
 
     def observe_batch(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
-        """Observes one batch that the model scored. `deduplicated` counts its repeated hypotheses."""
+        """Observes one batch that the model scored. `deduplicated` is the number of its repeated hypotheses."""
         self._batch_tokens.observe(tokens)
         self._batch_lists.observe(lists)
         self._batch_adapters.observe(adapters)
         self._batch_deduplicated.inc(deduplicated)
 
     def watch_cache(self, size_bytes: Callable[[], float]) -> None:
-        """Reads the score cache's size from this function at every scrape."""
+        """Has every scrape read the score cache's size from this function."""
         self._cache_bytes.set_function(size_bytes)
 
     def watch_fronts(self, count: Callable[[], float]) -> None:
-        """Reads the number of fronts that take calls from this function at every scrape."""
+        """Has every scrape read the number of fronts that take calls from this function."""
         self._fronts.set_function(count)
 
     def watch_health(self, is_serving: Callable[[], bool]) -> None:
-        """Reads whether health is SERVING from this function at every scrape."""
+        """Has every scrape read from this function whether health is SERVING."""
         self._serving.set_function(lambda: float(is_serving()))
 
     def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Priority], float]) -> None:
-        """Reads the queue's gauges from these functions at every scrape."""
+        """Has every scrape read the queue's tokens and the oldest list's age from these functions."""
         self._queue_tokens.set_function(tokens)
         for priority in Priority:
             self._queue_age.labels(priority.value).set_function(partial(oldest_age_seconds, priority))

@@ -1,8 +1,9 @@
-"""Sends OpenTelemetry traces of calls. Off unless an endpoint is given.
+"""Sends OpenTelemetry traces of calls, if an endpoint is given.
 
-Each call has one server span, a child of the caller's `traceparent` if it sent one. Its children are the stages of the
-list: decode, tokenise, queue, model, rank. In a BatchRescore each list has a span of its own with those children. No
-attribute holds a caller's text: no transcript, context, id or key.
+Each call has one server span, a child of the caller's span if the caller sent a `traceparent`. The server span's
+children are the stages of the list: decode, tokenise, queue, model, rank. In a BatchRescore call, the server span's
+children are one span for each list, whose children are the stages. No attribute holds a caller's text: no transcript,
+context, id or key.
 
 Only `open_tracing` and `Tracing` import opentelemetry, so that a server without traces does not need it.
 """
@@ -37,7 +38,7 @@ _INSTALL = "pip install 'lorb[otel]'"
 
 _log = logging.getLogger(__name__)
 
-# Wall-clock time minus event-loop time at the start of the current call, in nanoseconds.
+# Wall-clock time minus the event loop's time, at the start of the current call; nanoseconds.
 _epoch_offset_ns: ContextVar[int] = ContextVar("_epoch_offset_ns")
 
 
@@ -51,7 +52,7 @@ class HasTracing(Protocol):
 
     @property
     def tracing(self) -> "Tracing | None":
-        """None if its calls are not traced."""
+        """Records the servicer's calls; None if they are not traced."""
 
 
 Servicer = TypeVar("Servicer", bound=HasTracing)
@@ -60,7 +61,7 @@ Servicer = TypeVar("Servicer", bound=HasTracing)
 def traced(
     method: Callable[[Servicer, Request, Context], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
-    """Decorates a servicer's method: each call is a server span if the servicer has tracing."""
+    """Decorates a servicer's method: if the servicer has tracing, each call is recorded as a server span."""
 
     @functools.wraps(method)
     async def serve(self: Servicer, request: Request, context: Context) -> Response:
@@ -92,7 +93,7 @@ class Tracing:
 
     @contextmanager
     def server_span(self, method: str, context: Context) -> Iterator[None]:
-        """The server span of one call. If the call fails, the span gets the status of its error."""
+        """The server span of one call. If the call fails, the span gets the status of the call's error."""
         token = _epoch_offset_ns.set(time.time_ns() - _nanoseconds(asyncio.get_running_loop().time()))
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         span = self._tracer.start_span(
@@ -117,7 +118,7 @@ class Tracing:
             _epoch_offset_ns.reset(token)
 
     def record(self, call: RescoreCall, ranked: Ranked, now: float) -> None:
-        """Records one answered list: its attributes and a span for each stage. `now` is in event-loop seconds."""
+        """Records one answered list: its attributes and a span for each stage. `now` is on the event loop's clock."""
         span = self._trace.get_current_span()
         if not span.is_recording():
             return
@@ -147,10 +148,10 @@ class Tracing:
 
 
 def open_tracing(endpoint: str, environment: Mapping[str, str]) -> Tracing | None:
-    """Tracing to `endpoint`, else to the endpoint that OTEL_EXPORTER_OTLP_ENDPOINT gives; None if neither is set.
+    """Opens tracing to `endpoint`, else to the endpoint in OTEL_EXPORTER_OTLP_ENDPOINT; None if neither is set.
 
-    Raises InvalidInput if `endpoint` is not a URL, or is given and opentelemetry is not installed. If only the variable
-    is set, missing packages are logged as a warning: the variable is often set for a whole cluster.
+    Raises InvalidInput if `endpoint` is not a URL, or if `endpoint` is given and opentelemetry is not installed. If
+    only the variable is set, missing packages are logged as a warning: the variable is often set for a whole cluster.
     """
     if not endpoint and not _environment_enables(environment):
         return None
@@ -188,7 +189,7 @@ def _resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _attributes(call: RescoreCall, ranked: Ranked) -> dict[str, str | int]:
-    """Counts, and names that the server chose; nothing that a caller wrote."""
+    """The attributes of a list: counts, and names that the server chose; no text that a caller wrote."""
     attributes: dict[str, str | int] = {
         "lorb.domain": call.adapter.ref.domain,
         "lorb.adapter.version": call.adapter.ref.version,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.call import Priority
-from lorb_server.engine.scheduler import BULK_SHARE
+from lorb_server.engine.scheduler import BATCH_CALL_CREDIT_DIVISOR
 from support.engine.scheduled_lists import (
     ADMITTED,
     cuttable,
@@ -136,7 +136,7 @@ def test_batch_lists_do_not_starve(tokens):
     while "bulk" not in names(scheduler.take(0).entries):
         offer_all(scheduler, *(entry(f"{passes}.{i}", 100) for i in range(3)))
         passes += 1
-        assert passes <= 1 + tokens / (100 // BULK_SHARE) + 1
+        assert passes <= 1 + tokens / (100 // BATCH_CALL_CREDIT_DIVISOR) + 1
 
 
 def test_oldest_age_counts_from_the_first_that_still_waits():
