@@ -12,13 +12,16 @@ from lorb.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The files of a TLS connection, all in PEM. If one changes, the client rereads them before its next call.
+    """The files of a TLS connection, all in PEM.
+
+    If a file changes, the client reads all files again before its next call.
 
     Attributes:
-        ca: certificates of the authorities that may sign the server's certificate; None for the public authorities.
-        certificate: the client's own certificate and its chain, for servers that require one (mTLS); None for none.
-        key: private key of `certificate`; None for none.
-        server_name: name that the server's certificate must have; empty for the host name of the target.
+        ca: file with the certificates of the trusted authorities; None for the public authorities.
+        certificate: file with the client's certificate and its chain, for servers that require a client certificate
+            (mTLS); None for no client certificate.
+        key: file with the private key of `certificate`; None without `certificate`.
+        server_name: name that the server's certificate must have. Empty: the host name of the target.
     """
 
     ca: Path | None = None
@@ -32,7 +35,7 @@ class Tls:
             raise InvalidInput("a client certificate needs its key, and a key its certificate: give both", field="tls")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files into gRPC credentials. Raises InvalidInput that names a missing or wrong file."""
+        """Reads the files into gRPC credentials. Raises InvalidInput that names the file if it is missing or wrong."""
         ca = certificate = key = None
         if self.ca is not None:
             ca_file = CredentialFile(self.ca, "tls")
@@ -45,13 +48,13 @@ class Tls:
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def change_tokens(self) -> tuple[ChangeToken | None, ...]:
-        """Returns a value that differs after one of the files is replaced or written."""
+        """Returns a value that differs after any of the files is replaced or written."""
         files = (self.ca, self.certificate, self.key)
         return tuple(CredentialFile(file, "tls").change_token() for file in files if file is not None)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
-        """Channel options for this connection, for gRPC."""
+        """Options of gRPC channels for this connection."""
         return (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
 
 
@@ -73,7 +76,7 @@ class TokenFile:
 
     @property
     def token(self) -> str:
-        """The current token; the previous one while the file is missing or invalid."""
+        """The current token; the previous token while the file is missing or invalid."""
         change_token, token = self._last_read
         try:
             if (current := self._file.change_token()) != change_token:
@@ -94,7 +97,7 @@ class TokenFile:
 
 
 def check_token(token: str, name: str) -> str:
-    """Returns `token` if it is valid in call metadata. Raises InvalidInput that names it by `name` otherwise."""
+    """Returns `token` if it is valid in call metadata. Otherwise raises InvalidInput, which calls the token `name`."""
     if not (token and token.isascii() and token.isprintable()):
         raise InvalidInput(f"{name} is not one line of printable ASCII", field="token")
     return token
@@ -113,9 +116,9 @@ class Access:
     """Token and TLS files for a client. Can be pickled.
 
     Attributes:
-        token: bearer token; None for none.
+        token: bearer token; None for no token.
         tls: files of the TLS connection; None for plain text.
-        allow_plaintext_token: send the token without TLS to other machines too.
+        allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this machine.
     """
 
     token: str | TokenFile | None = None

@@ -53,11 +53,12 @@ class AioClient:
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
             timeout_seconds: default deadline of a call.
-            token: bearer token; a TokenFile is read again when the file changes.
+            token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-            tls: files of the TLS connection, read again when one changes; None for plain text, or with `credentials`.
-            allow_plaintext_token: send the token without TLS to other machines too.
+            tls: files of the TLS connection, read again when a file changes; None for plain text or with `credentials`.
+            allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this
+                machine.
 
         Raises:
             InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
@@ -74,7 +75,8 @@ class AioClient:
         Args:
             nbest: the list.
             options: domain, weight, fallback policy and selection.
-            timeout_seconds: deadline of the call; None for the client's. The server sees it and degrades to meet it.
+            timeout_seconds: deadline of the call; None for the client's default deadline. If the server cannot meet the
+                deadline, `options.fallback_policy` applies.
 
         Raises:
             LorbError: the server refused the call, or did not answer.
@@ -93,14 +95,14 @@ class AioClient:
 
         Args:
             lists: the lists.
-            options: options of all lists.
-            timeout_seconds: deadline of the call; None for the client's.
+            options: the same options for all lists.
+            timeout_seconds: deadline of the call; None for the client's default deadline.
 
         Returns:
-            For each list, in order, its re-ranked list or its error.
+            One result for each list, in order: the re-ranked list, or an error.
 
         Raises:
-            LorbError: the call as a whole failed.
+            LorbError: the whole call failed.
         """
         request = batch_from_lists(lists, options)
         response = await self._call(lambda stub: stub.BatchRescore, request, timeout_seconds)

@@ -11,7 +11,7 @@ ENVIRONMENT_PREFIX = "LORB_CLIENT_"
 
 
 def add_target_argument(parser: "argparse._ActionsContainer", *aliases: str) -> None:
-    """Adds the required flag --target, and older spellings of it."""
+    """Adds the required flag --target, with its older spellings `aliases`."""
     parser.add_argument(
         "--target", *aliases, dest="target", required=True, metavar="HOST:PORT", help="the server, or a gRPC target"
     )
@@ -44,16 +44,19 @@ def add_tls_arguments(parser: "argparse._ActionsContainer") -> None:
         help="use TLS, and trust the public certificate authorities",
     )
     for name, text in (
-        ("tls-ca", "PEM file of the certificate authorities to trust instead; turns TLS on"),
-        ("tls-certificate", "PEM file of the client certificate, for servers that require one; turns TLS on"),
-        ("tls-key", "PEM file of its private key"),
+        ("tls-ca", "PEM file of the certificate authorities to trust, instead of the public authorities; turns TLS on"),
+        (
+            "tls-certificate",
+            "PEM file of the client certificate, for servers that require a client certificate; turns TLS on",
+        ),
+        ("tls-key", "PEM file of the client certificate's private key"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=_environment_path(name), metavar="FILE", help=text)
     parser.add_argument(
         "--tls-server-name",
         default=_environment("tls-server-name") or "",
         metavar="NAME",
-        help="name that the server's certificate must have, if it is not the host of --target",
+        help="name that the server's certificate must have, if the name is not the host of --target",
     )
 
 
@@ -64,18 +67,18 @@ def add_access_arguments(parser: "argparse._ActionsContainer") -> None:
         type=Path,
         default=_environment_path("token-file"),
         metavar="FILE",
-        help="file with the bearer token; without TLS the token is sent to loopback targets only",
+        help="file with the bearer token; without TLS the token is sent only to this machine",
     )
     parser.add_argument(
         "--allow-plaintext-token",
         action="store_true",
-        help="send the token without TLS to other machines too: everybody on the network path can read it",
+        help="allow sending the token without TLS to a remote server: everybody on the network path can read it",
     )
     add_tls_arguments(parser)
 
 
 def tls_from_arguments(arguments: argparse.Namespace) -> Tls | None:
-    """Reads the flags of TLS; None without any. Raises InvalidInput if they contradict each other."""
+    """Reads the flags of TLS. Returns None if no flag turns TLS on. Raises InvalidInput if flags contradict."""
     files = (arguments.tls_ca, arguments.tls_certificate, arguments.tls_key)
     if not (arguments.tls or any(files)):
         if arguments.tls_server_name:
@@ -85,7 +88,7 @@ def tls_from_arguments(arguments: argparse.Namespace) -> Tls | None:
 
 
 def access_from_arguments(arguments: argparse.Namespace) -> Access:
-    """Reads the flags of token and TLS. Raises InvalidInput if a file is missing or wrong."""
+    """Reads the flags of token and TLS, and the files they name. Raises InvalidInput if a file is missing or wrong."""
     tls = tls_from_arguments(arguments)
     if tls is not None:
         tls.credentials()  # checked now, before any work is done

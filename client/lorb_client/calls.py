@@ -14,7 +14,7 @@ from lorb_client.access import Tls, TokenFile, check_token
 
 DEFAULT_OPTIONS = RescoreOptions()
 DEFAULT_TIMEOUT_SECONDS = 1.0
-# Texts of gRPC's messages; tests check that gRPC still uses them.
+# Parts of gRPC's error messages; tests check that gRPC still uses these texts.
 _NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")
 _CONNECTION_CLOSED = "Socket closed"
 _TOO_LARGE = "larger than max"
@@ -22,17 +22,17 @@ _TOO_LARGE = "larger than max"
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """Settings of a client's calls. Raises InvalidInput if a value is out of range, or two contradict each other.
+    """Settings of a client's calls. Raises InvalidInput if a value is out of range, or values contradict.
 
     Attributes:
         target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
         timeout_seconds: default deadline of a call.
-        token: bearer token; a TokenFile is read again when the file changes.
+        token: bearer token; None for no token. A TokenFile is read again when the file changes.
         credentials: gRPC's own TLS credentials, instead of `tls`.
         wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-        tls: files of the TLS connection, read again when one changes; None for plain text, or with `credentials`.
-        allow_plaintext_token: send the token without TLS to other machines too: everybody on the network path can
-            read it.
+        tls: files of the TLS connection, read again when a file changes; None for plain text or with `credentials`.
+        allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this machine.
+            Everybody on the network path can read such a token.
     """
 
     target: str
@@ -61,7 +61,7 @@ class CallSettings:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Metadata of every call: the bearer token, if there is one."""
+        """Metadata of every call: the bearer token, if `token` is set."""
         if self.token is None:
             return ()
         token = self.token.token if isinstance(self.token, TokenFile) else self.token
@@ -77,7 +77,7 @@ class CallSettings:
 
     @property
     def channel_options(self) -> tuple[tuple[str, int | str], ...]:
-        """Channel options that `tls` and `target` need, for gRPC."""
+        """Options of gRPC channels that `tls` and `target` need."""
         # gRPC obeys http_proxy even for loopback targets: calls would leave the machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
         return (*direct, *(() if self.tls is None else self.tls.options))
@@ -85,7 +85,7 @@ class CallSettings:
     def deadline_seconds(self, timeout_seconds: float | None) -> float:
         """Returns the deadline of a call: `timeout_seconds`, or the default if it is None.
 
-        Raises InvalidInput unless it is finite and above 0.
+        Raises InvalidInput unless the deadline is finite and above 0.
         """
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         if not (math.isfinite(seconds) and seconds > 0):
@@ -95,7 +95,9 @@ class CallSettings:
     def error(self, failed: grpc.RpcError) -> LorbError:
         """Converts the error of a failed grpc or grpc.aio call.
 
-        gRPC reports an untrusted server certificate as UNAVAILABLE; it becomes Unauthenticated, as a retry cannot help.
+        gRPC reports an untrusted server certificate as UNAVAILABLE. This method returns Unauthenticated for it: a
+        retry cannot help.
+
         A server that requires TLS or another client certificate closes the connection. gRPC does not distinguish this
         from a lost server, so the message names both causes.
         """

@@ -41,7 +41,7 @@ CHANNEL_OPTIONS: Options = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
     # Minimum time between DNS look-ups, which follow every lost connection. With gRPC's default of 30 s, a new replica
-    # would wait that long for calls after another replica has left.
+    # could wait 30 s for calls after another replica has left.
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     # A restarted server is found within 10 s; gRPC's default of 120 s is meant for the public internet.
     ("grpc.max_reconnect_backoff_ms", 10_000),

@@ -18,7 +18,7 @@ Channel = TypeVar("Channel")  # grpc.Channel or grpc.aio.Channel
 
 @dataclass(slots=True, eq=False)
 class ChannelLease(Generic[Channel]):
-    """A channel in use.
+    """A channel with its stub and its number of calls.
 
     Attributes:
         channel: the channel.
@@ -74,7 +74,7 @@ class ChannelPool(Generic[Channel]):
             lease = self._new_lease()
         except InvalidInput:
             return
-        if self._settings.change_tokens() == change_tokens:  # otherwise a file is being written: the next call retries
+        if self._settings.change_tokens() == change_tokens:  # if not, a file is being written: the next call retries
             self._retired.append(self._current)
             self._change_tokens, self._current = change_tokens, lease
 

@@ -6,7 +6,7 @@ EXIT_FAILED = 1
 EXIT_MISUSED = 2
 EXIT_INTERRUPTED = 130
 
-# Errors that the caller can correct; argparse exits with 2 for them too.
+# Errors that the caller can correct. argparse also exits with 2 after a wrong argument.
 _MISUSES = (InvalidInput, UnknownDomain, UnknownVersion, Unauthenticated)
 
 

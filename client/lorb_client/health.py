@@ -1,4 +1,4 @@
-"""Checks whether a server reports SERVING, for health checks of containers: exit status 0 if it does."""
+"""Checks the health of a server, for containers: exit status 0 if the server reports SERVING."""
 
 import argparse
 import sys
@@ -30,14 +30,25 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
     Raises:
         InvalidInput: a file of `tls` is missing or wrong.
     """
-    # Both messages of grpc.health.v1 have a single field. Encoding them here avoids a dependency.
-    request = b"\x0a" + bytes([len(service)]) + service.encode()  # HealthCheckRequest{service}
+    # The messages of grpc.health.v1 have one field each, so LoRB needs no package with their classes.
+    name = service.encode()
+    request = b"\x0a" + _varint(len(name)) + name  # HealthCheckRequest{service}
     with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
         try:
             return bool(check(request, timeout=timeout_seconds) == _SERVING)
         except grpc.RpcError:
             return False
+
+
+def _varint(number: int) -> bytes:
+    """Encodes a number as a protobuf varint: 7 bits in each byte, the lowest first; bit 8 is set if a byte follows."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         prog="lorb-health", usage="lorb-health --target HOST:PORT [SERVICE] [option ...]", description=__doc__
     )
     parser.add_argument("--target", metavar="HOST:PORT", help="the server, such as localhost:50051")
-    parser.add_argument("words", nargs="*", metavar="SERVICE", help=f"name of the gRPC service ({SERVICE})")
+    parser.add_argument("words", nargs="*", metavar="SERVICE", help=f"name of the gRPC service (default: {SERVICE})")
     add_tls_arguments(parser)
     add_common_arguments(parser)
     return parser

@@ -75,7 +75,7 @@ def check_ca(file: CredentialFile, content: bytes) -> None:
     """Checks that the content of `file` is a CA certificate in PEM. Raises InvalidInput that names the file."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
-    except (ssl.SSLError, ValueError) as error:  # ValueError: empty, or not ASCII
+    except (ssl.SSLError, ValueError) as error:  # ValueError: the content is empty, or not ASCII
         raise InvalidInput(f"{file}: no CA certificate in PEM", field=file.field) from error
 
 

@@ -37,7 +37,7 @@ from lorb.errors import (
 ERROR_DOMAIN = "lorb"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# HTTP/2 peers may refuse trailing metadata over 8 KiB. It contains the message three times.
+# HTTP/2 peers may refuse trailing metadata over 8 KiB. The metadata contains the message three times.
 MAX_MESSAGE_BYTES = 800
 MAX_FIELD_BYTES = 200
 

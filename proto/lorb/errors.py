@@ -5,14 +5,14 @@
     │   └── MalformedFile         a file violates its format; `path` and `line` locate it
     ├── UnknownDomain             the server does not serve this domain
     ├── UnknownVersion            the domain has no such version or alias
-    ├── Unauthenticated           no token, or a wrong one
+    ├── Unauthenticated           no token, or a wrong token
     ├── Overloaded                the queue is full, and the caller refused a fallback
     ├── DeadlineExceeded          no time left, and the caller refused a fallback
     ├── Unavailable               draining, not warm yet, or not reachable
     ├── ModelFailed               the model raised, or its thread died
     ├── InvalidAdapter            an adapter's files are truncated, changed or do not fit; never served
     │   └── ForeignBase           the adapter was trained on another base
-    ├── BaseNotFound              the base's files are missing or not the pinned ones
+    ├── BaseNotFound              the base's files are missing, or differ from the pinned files
     ├── StoreConflict             another writer changed the store first: try again
     ├── StoreUnavailable          the store cannot be read or written
     └── NotPublished              the adapter did not improve on dev, so nothing was published
@@ -29,7 +29,7 @@ class LorbError(Exception):
     Attributes:
         message: what is wrong and what to do.
         field: path of the wrong value, such as "hypotheses[3].first_pass_score"; empty if no single value is wrong.
-        retry_seconds: the pause that the server asks for before a retry, in seconds; None if it asks for none.
+        retry_seconds: the pause that the server asks for before a retry, in seconds; None if it asks for no pause.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -67,7 +67,7 @@ class UnknownVersion(LorbError):
 
 
 class Unauthenticated(LorbError):
-    """The call carries no token, or a wrong one."""
+    """The call carries no token, or a wrong token."""
 
 
 class Overloaded(LorbError):
@@ -95,7 +95,7 @@ class ForeignBase(InvalidAdapter):
 
 
 class BaseNotFound(LorbError):
-    """The base's files are missing, or are not the pinned ones."""
+    """The base's files are missing, or differ from the pinned files."""
 
 
 class StoreConflict(LorbError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lorb.errors import InvalidInput
 
-BASE_DOMAIN = "base"  # reserved: scores with the base model's own head
+BASE_DOMAIN = "base"  # reserved name: lists of this domain are scored with the base model's own head
 STABLE = "stable"
 CANARY = "canary"
 SHADOW = "shadow"
@@ -49,7 +49,7 @@ def check_version(version: str, field: str = "version") -> str:
 
 
 def check_label(text: str, field: str) -> str:
-    """Returns `text` if it is one line of at most MAX_LABEL_CHARS characters; it may be empty. Raises InvalidInput.
+    """Returns `text` if it is one line of at most MAX_LABEL_CHARS characters, or empty. Otherwise raises InvalidInput.
 
     Labels are request ids, routing keys and utterance ids: they travel in logs and metadata.
     """
@@ -72,7 +72,8 @@ class DomainSelector:
     Attributes:
         domain: the domain's name.
         alias: the alias, or None.
-        version: the full version id, or None. Without alias and version the server picks stable or its canary.
+        version: the full version id, or None. Without an alias and a version the server picks the stable
+            version or the canary.
     """
 
     domain: str

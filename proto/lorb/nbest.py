@@ -53,14 +53,14 @@ class DistinctHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class NBest:
-    """The hypotheses of one utterance. Raises InvalidInput if the list is empty, or if only some have scores.
+    """The hypotheses of one utterance. Raises InvalidInput if the list is empty or only some hypotheses have scores.
 
     Attributes:
         hypotheses: in first-pass order, best first.
         id: id of the utterance or request; any text.
         context: the preceding turn of the dialogue; empty if there is none.
         reference: the reference transcript; None outside training and evaluation.
-        domain: the domain that the file gives; empty if it gives none.
+        domain: the domain that the file gives; empty if the file gives no domain.
     """
 
     hypotheses: tuple[Hypothesis, ...]

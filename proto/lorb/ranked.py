@@ -117,7 +117,8 @@ class RankedHypothesis:
         combined_score: first_pass_score + weight * rescoring_score, natural log, higher is better; None if not
             rescored.
         rescoring_score: the model's score, natural log, higher is better; None if not rescored.
-        posterior: probability among the distinct rescored texts, 0 to 1; 0 for copies of a text; None if not rescored.
+        posterior: probability among the distinct rescored texts, 0 to 1; 0 for further copies of a text; None if not
+            rescored.
         truncated: whether the text was too long for the model, so that only its beginning was scored.
         component_scores: as sent.
     """
@@ -136,10 +137,10 @@ class Ranked:
     """A re-ranked list. The order is authoritative: a switching margin or MBR can rank a lower score first.
 
     Attributes:
-        hypotheses: best first; at most `RescoreOptions.top_n` of them.
+        hypotheses: best first; the first `RescoreOptions.top_n` hypotheses, or all if it is 0.
         outcome: how much of the list was rescored.
         id: the request's id.
-        fallback_reason: why the list was not rescored in full; None if it was.
+        fallback_reason: why the list was not rescored in full; None if it was rescored in full.
         adapter: the adapter version, pinned when the call was admitted; None if no adapter was used.
         timings: time spent on the server.
     """

@@ -14,7 +14,7 @@ class ServerInfo:
         device: the model's device, "cpu" or "cuda:0".
         dtype: the model's data type, "float32" or "bfloat16".
         domains: names of the domains served now.
-        default_domain: the domain of a request that names none; empty if such a request is an error.
+        default_domain: the domain of requests without a domain; empty if a request without a domain is an error.
         max_hypotheses: maximum number of hypotheses in a list.
         max_transcript_chars: maximum number of characters in a transcript.
         max_batch_lists: maximum number of lists in one BatchRescore call.

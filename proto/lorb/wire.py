@@ -47,7 +47,7 @@ _REASON_OF: Mapping[int, FallbackReason | None] = {0: None} | {n: reason for rea
 
 
 def nbest_from_request(request: pb.RescoreRequest) -> NBest:
-    """Reads the list of a request; its id is the request_id. Raises InvalidInput with the path of the field."""
+    """Reads the list of a request; the list's id is request_id. Raises InvalidInput with the path of the field."""
     return NBest(
         hypotheses=tuple(_hypothesis(i, message) for i, message in enumerate(request.hypotheses)),
         id=check_label(request.request_id, "request_id"),
@@ -143,7 +143,7 @@ def batch_result(result: Ranked | LorbError) -> pb.BatchRescoreResult:
 
 
 def results_from_batch(response: pb.BatchRescoreResponse, num_lists: int) -> list[Ranked | LorbError]:
-    """Reads the results of a batch, in the order of its requests. Raises LorbError unless there are `num_lists`."""
+    """Reads the results of a batch, in order. Raises LorbError unless there are `num_lists` results."""
     if len(response.results) != num_lists:
         raise LorbError(f"the server answered {len(response.results)} of {num_lists} lists: report this as a bug")
     return [_answer_from_result(result) for result in response.results]
@@ -224,7 +224,7 @@ def _adapter_ref(message: pb.AdapterRef) -> AdapterRef:
 
 
 def _request_enum(members: Mapping[int, EnumMember], number: int, field: str) -> EnumMember:
-    """Reads an enum value of a request. proto3 accepts any number, so unknown ones are refused here."""
+    """Reads an enum value of a request. proto3 accepts any number, so unknown numbers are refused here."""
     if number not in members:
         raise InvalidInput(f"{field} is {number}, which this server does not know", field=field)
     return members[number]

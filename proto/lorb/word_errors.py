@@ -10,13 +10,13 @@ from rapidfuzz.distance import Levenshtein
 def word_errors(reference: str, hypothesis: str) -> int:
     """Counts the substitutions, deletions and insertions between two texts split at white space.
 
-    Case and punctuation count, as with jiwer's defaults: normalise the texts first if they should not.
+    Case and punctuation count, as with jiwer's defaults. To ignore them, normalise both texts first.
     """
     return int(Levenshtein.distance(reference.split(), hypothesis.split()))
 
 
 def oracle_errors(reference: str, transcripts: Sequence[str], first: int | None = None) -> int:
-    """Returns the minimum word errors among the `first` transcripts, or among all if it is None.
+    """Returns the lowest number of word errors in `transcripts[:first]`.
 
     Raises ValueError if `transcripts` is empty.
     """
@@ -25,7 +25,7 @@ def oracle_errors(reference: str, transcripts: Sequence[str], first: int | None 
 
 @dataclass(frozen=True, slots=True)
 class WordErrorRate:
-    """Word errors pooled over a corpus. Adding the rates of two parts gives the rate of both.
+    """Word errors pooled over a corpus. The sum of two WordErrorRates is the rate of both corpora together.
 
     Attributes:
         errors: number of word errors.

@@ -31,7 +31,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def require_extra(program: str, extra: str) -> Iterator[None]:
     """Turns a missing package into one line that names the extra to install, and exit status 2.
 
-    Import the extra's packages in the body. A missing module of LoRB itself is raised as usual.
+    Import the extra's packages in the body of the `with` statement. A missing module of LoRB itself is raised as usual.
     """
     try:
         yield
@@ -66,7 +66,7 @@ class _PrintCompletion(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        import shtab  # imported late: only this flag needs it
+        import shtab  # imported here, because only this flag needs shtab
 
         for action in _actions(parser):
             if (action.metavar or action.dest.upper()) in _FOLDER_METAVARS:

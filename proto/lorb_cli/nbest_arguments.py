@@ -17,7 +17,7 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         default=AUTO,
         metavar="NAME",
-        help=f"format of all files: {', '.join(FORMATS)}; auto detects it from the first lines of each file",
+        help=f"format of all files: {', '.join(FORMATS)}; auto detects the format of each file (default: auto)",
     )
     formats.add_argument(
         "--reference-text",
@@ -25,7 +25,7 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="reference transcripts by utterance, as Kaldi or ESPnet text or as trn; replace those in the lists",
+        help="files of reference transcripts, Kaldi or ESPnet text or trn; these replace the references in the lists",
     )
     _add_toolkit_arguments(formats)
 
@@ -41,37 +41,37 @@ def _add_toolkit_arguments(formats: "argparse._ActionsContainer") -> None:
         "--kaldi-acoustic-costs",
         dest="acoustic_costs",
         metavar="NAME",
-        help="Kaldi: file of acoustic costs, beside words_text (acwt)",
+        help="Kaldi: file of acoustic costs, beside words_text (default: acwt)",
     )
     formats.add_argument(
         "--kaldi-graph-costs",
         dest="graph_costs",
         metavar="NAME",
-        help="Kaldi: file of graph costs with language model costs, beside words_text (lmwt.withlm)",
+        help="Kaldi: file of graph costs with language model costs, beside words_text (default: lmwt.withlm)",
     )
     formats.add_argument(
         "--nemo-manifest",
         type=Path,
         metavar="FILE",
-        help="NeMo: manifest of the beams, for a single file of beams (NAME.json beside each NAME.tsv)",
+        help="NeMo: manifest of the beams, for a single file of beams (default: NAME.json beside each NAME.tsv)",
     )
     formats.add_argument(
         "--nemo-beam-size",
         type=int,
         metavar="N",
-        help="NeMo: beams for each manifest entry (N in the file name preds_out_widthN_...)",
+        help="NeMo: number of beams of each manifest entry (default: N in the file name preds_out_widthN_...)",
     )
     formats.add_argument(
         "--srilm-lm-weight",
         type=float,
         metavar="X",
-        help="SRILM: language model weight, as in -rescore-lmw (8)",
+        help="SRILM: language model weight, as in -rescore-lmw (default: 8)",
     )
     formats.add_argument(
         "--srilm-word-weight",
         type=float,
         metavar="X",
-        help="SRILM: word transition weight in log10, as in -rescore-wtw (0)",
+        help="SRILM: word transition weight in log10, as in -rescore-wtw (default: 0)",
     )
 
 

@@ -24,6 +24,17 @@ def test_any_other_state_is_unhealthy(status, capsys):
     assert capsys.readouterr() == ("", f"lorb-health: {target} does not serve lorb.v1.RescoringService\n")
 
 
+@pytest.mark.parametrize("name", ["s" * 127, "s" * 200, "s" * 300, "\N{GREEK SMALL LETTER PI}" * 100])
+def test_a_service_name_of_any_length_gets_an_answer(name, capsys):
+    """The server gets the whole name: it serves the service, or answers that it does not."""
+    health = healthy()
+    health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    with serving(ScriptedService(), health=health) as target:
+        assert is_serving(target, name)
+        assert main(["--target", target, f"{name}x"]) == 1
+    assert capsys.readouterr().err == f"lorb-health: {target} does not serve {name}x\n"
+
+
 def test_an_unknown_service_or_no_server_is_unhealthy(target):
     """An unknown service and a refused connection mean unhealthy, and raise no error."""
     assert not is_serving(target, "lorb.v1.NoSuchService")

@@ -9,7 +9,7 @@ from enum import Enum
 
 from lorb.errors import InvalidInput
 
-MAX_CALLS = 50_000_000  # 400 MB of arrival times; a higher number is a typing error
+MAX_CALLS = 50_000_000  # their arrival times take 400 MB; a higher number is probably a typing error
 
 
 class Arrivals(Enum):
@@ -24,11 +24,11 @@ class Arrivals(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A constant rate for a time. Raises InvalidInput unless both are finite and above 0.
+    """A period with a constant rate. Raises InvalidInput unless rate and duration are finite and above 0.
 
     Attributes:
         rate_per_second: calls per second.
-        seconds: duration.
+        seconds: duration of the period.
     """
 
     rate_per_second: float
@@ -61,7 +61,7 @@ def total_seconds(steps: Sequence[Step]) -> float:
 
 
 def arrival_times(steps: Sequence[Step], arrivals: Arrivals, seed: int) -> "array[float]":
-    """Returns the scheduled times of the calls in seconds from the start: ascending, from 0, before the end.
+    """Returns the calls' scheduled times in seconds from the start: ascending, 0 or more, before the last step's end.
 
     Equal arguments give equal times. Raises InvalidInput if there are no calls, or more than MAX_CALLS.
     """
@@ -81,7 +81,7 @@ def arrival_times(steps: Sequence[Step], arrivals: Arrivals, seed: int) -> "arra
 
 
 def _poisson(step: Step, rng: random.Random) -> Iterator[float]:
-    """Yields times with exponential gaps. These are memoryless, so each step can draw afresh."""
+    """Yields times with exponential gaps. Such gaps have no memory, so a step does not depend on the previous step."""
     offset = rng.expovariate(step.rate_per_second)
     while offset < step.seconds:
         yield offset

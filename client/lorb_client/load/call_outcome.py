@@ -24,7 +24,7 @@ class OutcomeKind(Enum):
     PARTIAL = "partial"
     FIRST_PASS = "first_pass"  # noqa: S105 - not a password
     REFUSED = "refused"  # the server answered with an error status
-    NO_ANSWER = "no_answer"  # gRPC ended the call: deadline exceeded, connection lost
+    NO_ANSWER = "no_answer"  # gRPC ended the call, for instance because the deadline passed or the connection was lost
 
 
 ANSWERED = frozenset({OutcomeKind.RESCORED, OutcomeKind.PARTIAL, OutcomeKind.FIRST_PASS})
@@ -86,7 +86,7 @@ class Connections:
 
 
 def outcome_of_response(response: pb.RescoreResponse) -> CallOutcome:
-    """Returns the outcome of an answered call. Raises LorbError if this release does not know an enum value in it."""
+    """Returns the outcome of an answered call. Raises LorbError if the response holds an unknown enum value."""
     ranked = ranked_from_response(
         pb.RescoreResponse(outcome=response.outcome, fallback_reason=response.fallback_reason)
     )

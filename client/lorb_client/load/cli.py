@@ -32,17 +32,17 @@ with require_extra("lorb-load", "load"):
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server at a fixed rate (open loop), and reports throughput and latency. All calls are
 scheduled beforehand. Each call is sent at its scheduled time, even if earlier calls are unanswered, and its latency
-counts from that time. The report says how late the generator itself was."""
+counts from its scheduled time. The report says how late the generator sent the calls."""
 
 _EPILOG = """\
 A server with a score cache answers repeated lists from the cache: start it with --score-cache-bytes 0 to measure
 the model.
 
 Outcomes: rescored, partial and first_pass are answered calls; refused is an error status of the server; no_answer
-is an error of gRPC itself, such as an exceeded deadline.
+is an error status of gRPC itself, such as an exceeded deadline.
 
 Exit status: 0 done; 1 the server cannot be reached, or answered nothing; 2 a file or an argument is wrong;
-130 interrupted; the figures until then are printed."""
+130 interrupted; the figures until the interruption are printed if the load had begun."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +122,9 @@ def _steps(rate: str, duration_seconds: float | None) -> tuple[Step, ...]:
 def _options_as_given(arguments: argparse.Namespace) -> dict[str, object]:
     options = {name: value for name, value in vars(arguments).items() if name not in ("json", "hgrm", "quiet")}
     options["files"] = [str(path) for path in arguments.files]
-    options["server"] = options.pop("target")  # --target was once named --server; the key in the file stays
+    options["server"] = options.pop(
+        "target"
+    )  # --target was once named --server; the key in the JSON file keeps the older name
     return options
 
 
@@ -145,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     add_format_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, as JSON")
     parser.add_argument("--hgrm", type=Path, metavar="FILE", help="write the latency distribution to this file")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; it is shown on terminals only")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar, which only terminals show")
     return parser
 
 
@@ -154,33 +156,46 @@ def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--rate", required=True, metavar="R", help="calls per second, or steps RATE:SECONDS,... such as 50:30,100:30"
     )
-    load.add_argument("--duration-seconds", type=float, metavar="S", help="measured time, if --rate is a number (30)")
     load.add_argument(
-        "--warm-up-seconds", type=float, default=2.0, metavar="S", help="uncounted load before the measured time (2)"
+        "--duration-seconds", type=float, metavar="S", help="measured time, if --rate is a number (default: 30)"
+    )
+    load.add_argument(
+        "--warm-up-seconds",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="uncounted load before the measured time (default: 2)",
     )
     load.add_argument(
         "--arrivals",
         choices=[arrivals.value for arrivals in Arrivals],
         default=Arrivals.POISSON.value,
-        help="poisson: exponential gaps; constant: equal gaps",
+        help="poisson: exponential gaps between calls; constant: equal gaps (default: poisson)",
     )
-    load.add_argument("--seed", type=int, default=0, help="equal seeds send the same calls at the same times (0)")
+    load.add_argument(
+        "--seed", type=int, default=0, help="equal seeds send the same calls at the same times (default: 0)"
+    )
 
 
 def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     calls = parser.add_argument_group("calls")
     calls.add_argument(
-        "--domains", metavar="MIX", help='domains with shares, "a=0.7,b@canary=0.3" (the server\'s default domain)'
+        "--domains",
+        metavar="MIX",
+        help='domains and their shares, "a=0.7,b@canary=0.3" (default: the server\'s default domain)',
     )
     calls.add_argument(
-        "--hypotheses", type=positive_count, metavar="N", help="send the N best hypotheses of each list (all)"
+        "--hypotheses", type=positive_count, metavar="N", help="send the N best hypotheses of each list (default: all)"
     )
-    calls.add_argument("--deadline-seconds", type=float, default=1.0, metavar="S", help="deadline of each call (1)")
+    calls.add_argument(
+        "--deadline-seconds", type=float, default=1.0, metavar="S", help="deadline of each call (default: 1)"
+    )
     calls.add_argument(
         "--fallback-policy",
         choices=[policy.value for policy in FallbackPolicy],
         default=FallbackPolicy.DEGRADE.value,
-        help="if the server has no time or room: degrade rescores fewer hypotheses or none, fail returns an error",
+        help="if the server has no time or room: degrade rescores fewer hypotheses or none, fail returns an error "
+        "(default: degrade)",
     )
     add_access_arguments(calls)
 
@@ -188,15 +203,17 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_generator_arguments(parser: argparse.ArgumentParser) -> None:
     generator = parser.add_argument_group("generator")
     generator.add_argument(
-        "--connections", type=positive_count, default=4, metavar="N", help="connections of each process (4)"
+        "--connections", type=positive_count, default=4, metavar="N", help="connections of each process (default: 4)"
     )
-    generator.add_argument("--processes", type=positive_count, default=1, metavar="N", help="sending processes (1)")
+    generator.add_argument(
+        "--processes", type=positive_count, default=1, metavar="N", help="sending processes (default: 1)"
+    )
     generator.add_argument(
         "--in-flight-limit",
         type=positive_count,
         default=10_000,
         metavar="N",
-        help="maximum number of concurrent calls; calls beyond it are counted as not sent (10000)",
+        help="maximum number of concurrent calls; calls beyond the limit are counted as not sent (default: 10000)",
     )
 
 

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from hdrh.histogram import HdrHistogram
 
-_MAX_MICROSECONDS = 3_600_000_000  # one hour; longer durations are clipped to it
+_MAX_MICROSECONDS = 3_600_000_000  # one hour; longer durations count as one hour
 _DIGITS = 3
 _MICROSECONDS_PER_MS = 1000.0
 
@@ -28,13 +28,13 @@ class Latencies:
 
     def __init__(self) -> None:
         self._histogram = HdrHistogram(1, _MAX_MICROSECONDS, _DIGITS)
-        self._max_microseconds = 0  # separate, because the encoded histogram lacks it
+        self._max_microseconds = 0  # kept apart, because the encoded histogram does not hold the maximum
 
     def __len__(self) -> int:
         return int(self._histogram.get_total_count())
 
     def record(self, seconds: float) -> None:
-        """Adds one duration, clipped to 1 microsecond and one hour."""
+        """Adds one duration. A duration below 1 microsecond or above one hour counts as the nearest limit."""
         microseconds = min(max(1, round(seconds * 1e6)), _MAX_MICROSECONDS)
         self._histogram.record_value(microseconds)
         self._max_microseconds = max(self._max_microseconds, microseconds)
@@ -46,7 +46,7 @@ class Latencies:
             self._max_microseconds = max(self._max_microseconds, other._max_microseconds)
 
     def percentile_ms(self, percentile: float) -> float:
-        """Returns a percentile (0 to 100) in milliseconds; 0 if there are no durations."""
+        """Returns the duration at `percentile` (0 to 100) in milliseconds; 0 if there are no durations."""
         if not len(self):
             return 0.0
         # the histogram returns the upper end of a bucket, which may exceed the longest duration
@@ -65,7 +65,7 @@ class Latencies:
         out = BytesIO()
         histogram = self._histogram
         histogram.output_percentile_distribution(out, _MICROSECONDS_PER_MS)
-        # hdrhistogram 0.10 scales all figures except this one
+        # hdrhistogram 0.10 converts all figures to milliseconds except the standard deviation
         deviation = b"StdDeviation   = %12.3f" % (histogram.get_stddev() / _MICROSECONDS_PER_MS)
         return re.sub(rb"StdDeviation   = +[0-9.]+", deviation, out.getvalue())
 

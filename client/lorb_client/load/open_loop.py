@@ -1,8 +1,8 @@
 """OpenLoop: sends each call at its scheduled time, even if earlier calls are unanswered.
 
-A closed loop waits for an answer before it sends the next call. It sends fewer calls to a server that stalls, so it
-underestimates the latency that callers see (Tene's "coordinated omission"). In an open loop, the stall is in the
-latency of every call scheduled during it.
+A closed loop waits for an answer before it sends the next call. While a server stalls, a closed loop sends fewer calls,
+so it underestimates the latency that callers see (Tene's "coordinated omission"). In an open loop, the stall is in the
+latency of every call scheduled during the stall.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from lorb_client.load.call_outcome import CallOutcome
 from lorb_client.load.tally import LoadTally
 
 MIN_TIMEOUT_SECONDS = 0.001
-DRAIN_GRACE_SECONDS = 5.0  # wait after the last deadline, by which gRPC should have ended all calls
+DRAIN_GRACE_SECONDS = 5.0  # extra wait after the last call's deadline; gRPC ends a call at its deadline
 
 Send = Callable[[int, float], Awaitable[CallOutcome]]  # (index of the call, seconds until its deadline)
 
@@ -24,7 +24,7 @@ class OpenLoop:
 
     Attributes:
         times: scheduled times of the calls in seconds from the start, ascending.
-        send: makes a call.
+        send: makes the call with the given index, and returns how the call ended.
         tally: counts the calls scheduled at `warm_up_seconds` or later.
         warm_up_seconds: calls scheduled earlier are sent but not counted.
         in_flight_limit: maximum number of concurrent calls; a call beyond it is not sent.
@@ -46,7 +46,8 @@ class OpenLoop:
         """Sends all calls and waits until they end. `start_at` is the start on the event loop's clock.
 
         Cancelling the coroutine ends the run: calls that have ended are in the tally, calls under way are cancelled.
-        Raises what `send` raises: a failed call is a CallOutcome, so an exception is a bug.
+        An exception of `send` is raised here too. Such an exception is a bug: for a failed call `send` returns a
+        CallOutcome.
         """
         loop = asyncio.get_running_loop()
         try:

@@ -13,7 +13,7 @@ from lorb_client.load.open_loop import OpenLoop
 from lorb_client.load.tally import LoadTally
 from lorb_client.load.workload import Workload
 
-START_DELAY_SECONDS = 0.1  # from choosing the start time until the start
+START_DELAY_SECONDS = 0.1  # from the choice of the start time to the start
 _CONNECT_SECONDS = 10.0
 
 
@@ -22,10 +22,10 @@ class LoadPlan:
     """The calls of one process. Can be pickled.
 
     Attributes:
-        settings: target, access, and the deadline of each call from its scheduled time (`timeout_seconds`).
+        settings: target, access, and `timeout_seconds`, the deadline of each call from its scheduled time.
         times: scheduled times of the calls in seconds from the start, ascending.
         workload: the request of each call.
-        warm_up_seconds: calls scheduled earlier than this are not counted.
+        warm_up_seconds: calls scheduled earlier are sent but not counted.
         num_connections: number of connections, used in turn.
         in_flight_limit: maximum number of concurrent calls.
     """
@@ -48,13 +48,13 @@ class LoadPlan:
 
 
 def run_plan(plan: LoadPlan) -> LoadTally:
-    """Makes the calls from this process. After Ctrl-C it returns the counts so far, marked as interrupted."""
+    """Makes the calls from this process. After Ctrl-C, returns the counts so far, marked as interrupted."""
     with asyncio.Runner(loop_factory=precise_loop) as runner:
         return runner.run(make_calls(plan, lambda: time.monotonic() + START_DELAY_SECONDS))
 
 
 async def make_calls(plan: LoadPlan, get_start_time: Callable[[], float]) -> LoadTally:
-    """Connects, gets the start time on the event loop's clock from `get_start_time`, and makes the calls."""
+    """Connects, makes the calls and returns their counts. `get_start_time` gives the start on the loop's clock."""
     connections = Connections(plan.settings, plan.num_connections)
     tally = LoadTally(plan.settings.timeout_seconds)
 
@@ -70,5 +70,5 @@ async def make_calls(plan: LoadPlan, get_start_time: Callable[[], float]) -> Loa
 
 
 def precise_loop() -> asyncio.AbstractEventLoop:
-    """Returns an event loop that sleeps in microseconds: the default, epoll, rounds up to whole milliseconds."""
+    """Returns an event loop that sleeps to the microsecond. The default loop's epoll rounds up to milliseconds."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())

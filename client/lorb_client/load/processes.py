@@ -15,7 +15,7 @@ from lorb_client.load.tally import LoadTally
 
 
 def run_plan_in_processes(plan: LoadPlan, num_processes: int) -> LoadTally:
-    """Makes the calls from several processes. After Ctrl-C it returns the counts so far, marked as interrupted.
+    """Makes the calls from several processes. After Ctrl-C, returns the counts so far, marked as interrupted.
 
     Raises LorbError if a process dies.
     """
@@ -43,7 +43,7 @@ def _workers(plan: LoadPlan, num_processes: int) -> Iterator[list[Connection]]:
             parent_end, worker_end = context.Pipe()
             process = context.Process(target=_work, args=(plan.share(i, num_processes), worker_end), daemon=True)
             process.start()
-            worker_end.close()  # the pipe then closes when the worker dies
+            worker_end.close()  # so that the worker's death closes the pipe
             pipes.append(parent_end)
             processes.append(process)
         for pipe in pipes:
@@ -57,7 +57,7 @@ def _workers(plan: LoadPlan, num_processes: int) -> Iterator[list[Connection]]:
 
 def _work(plan: LoadPlan, pipe: Connection) -> None:
     """Runs in a worker: connects, reports ready, receives the start time, makes the calls, and sends its tally."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent passes it on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent stops the workers
     with asyncio.Runner(loop_factory=precise_loop) as runner:
         pipe.send(runner.run(_make_calls_until_stopped(plan, pipe)))
 
@@ -73,7 +73,7 @@ async def _make_calls_until_stopped(plan: LoadPlan, pipe: Connection) -> LoadTal
     def get_start_time() -> float:
         pipe.send(None)
         start_at: float = pipe.recv()
-        loop.add_reader(pipe.fileno(), stop)  # called on a second message, or when the parent dies
+        loop.add_reader(pipe.fileno(), stop)  # `stop` runs on a second message, or when the parent dies
         return start_at
 
     load = loop.create_task(make_calls(plan, get_start_time))

@@ -1,4 +1,4 @@
-"""Progress bar of a load on standard error."""
+"""Shows the progress of a load test as a bar on standard error."""
 
 import sys
 import threading
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-_REFRESH_SECONDS = 0.5  # infrequent, to leave the CPU to the generator
+_REFRESH_SECONDS = 0.5  # long, so that the progress bar takes little CPU time from the load generator
 
 
 @contextmanager
 def load_progress(seconds: float, *, quiet: bool) -> Iterator[None]:
-    """Shows the time left of `seconds` if standard error is a terminal and `quiet` is false."""
+    """Shows how much of `seconds` has passed, if standard error is a terminal and `quiet` is false."""
     if quiet or not sys.stderr.isatty():
         yield
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} s, left"),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} s, time left"),
         TimeRemainingColumn(),
     )
     finished = threading.Event()
@@ -37,10 +37,10 @@ def load_progress(seconds: float, *, quiet: bool) -> Iterator[None]:
 
 def _show(progress: Progress, seconds: float, finished: threading.Event) -> None:
     start = time.monotonic()
-    task = progress.add_task("loading", total=seconds)
+    task = progress.add_task("sending calls", total=seconds)
     while True:
         elapsed = min(seconds, time.monotonic() - start)
-        description = "last answers" if elapsed == seconds else "loading"
+        description = "waiting for the last answers" if elapsed == seconds else "sending calls"
         progress.update(task, completed=elapsed, description=description, refresh=True)
         if finished.wait(_REFRESH_SECONDS):
             return

@@ -69,9 +69,11 @@ def _warnings(result: LoadResult) -> list[str]:
             "a tenth of the median latency. The latencies include this delay. Raise --processes or use another machine."
         )
     if result.num_not_sent:
-        warnings.append("Calls were not sent: too many were under way. Raise --in-flight-limit, or lower the rate.")
+        warnings.append(
+            "Some calls were not sent: too many calls were under way. Raise --in-flight-limit, or lower the rate."
+        )
     if result.interrupted:
-        warnings.append("Interrupted: the figures cover the time until then.")
+        warnings.append("Interrupted: the figures cover the time before the interruption.")
     return ["", *warnings] if warnings else []
 
 

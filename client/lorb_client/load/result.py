@@ -8,9 +8,9 @@ from lorb_client.load.call_outcome import ANSWERED, OutcomeKind
 from lorb_client.load.latencies import Latencies, Percentiles
 from lorb_client.load.tally import LoadTally
 
-# A run has lagged if the 99th percentile of the generator's own delay exceeds both limits.
+# The generator has lagged if the 99th percentile of `lateness_ms` exceeds both limits.
 MAX_LATENESS_MS = 2.0
-MAX_LATENESS_SHARE = 0.1  # of the median latency
+MAX_LATENESS_SHARE = 0.1  # share of the median latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class LoadResult:
 
     Attributes:
         target: the server, "host:port".
-        server: the server's version, base, device and dtype.
+        server: server_version, base_name, device and dtype of the server.
         client_version: the LoRB release of the generator.
         seconds: measured time.
         deadline_seconds: deadline of each call from its scheduled time.
@@ -29,14 +29,14 @@ class LoadResult:
         num_unfinished: sent calls still under way at the end of the run.
         offered_per_second: due calls per second.
         answered_per_second: answered calls per second.
-        endings: number of calls by outcome and reason: "first_pass deadline", "no_answer unavailable".
+        endings: number of calls by outcome and reason, such as "first_pass deadline" or "no_answer unavailable".
         within_deadline: share of the due calls that were answered within the deadline, 0 to 1.
         rescored_hypotheses_per_second: hypotheses of lists rescored in full, answered within the deadline.
         partial_hypotheses_per_second: rescored hypotheses of lists rescored in part, answered within the deadline.
         latency_ms: time from the scheduled time to the end of a call, for any outcome.
-        rescored_latency_ms: the same for lists rescored in full.
-        lateness_ms: the generator's own delay, which the latencies include.
-        lagged: whether the generator's own delay distorts the latencies.
+        rescored_latency_ms: latency_ms of the calls whose list was rescored in full.
+        lateness_ms: time from the scheduled time until the call was sent; the latencies include this time.
+        lagged: whether the generator sent so late that the latencies are distorted.
         interrupted: whether the run was interrupted.
         latencies: histogram of latency_ms; not in JSON.
         rescored_latencies: histogram of rescored_latency_ms; not in JSON.

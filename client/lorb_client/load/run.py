@@ -25,17 +25,17 @@ class LoadConfig:
 
     Attributes:
         target: the server, "host:port".
-        lists: lists to send, drawn in random order, each once before any is repeated.
-        steps: consecutive rates that are measured.
+        lists: lists to send, drawn in random order; every list is sent once before any list is repeated.
+        steps: the measured steps, one after another.
         arrivals: the arrival process.
         deadline_seconds: deadline of each call from its scheduled time.
-        warm_up_seconds: duration of uncounted load before the first step, at its rate.
-        domains: domains with their shares of the calls; by default the server's default domain.
+        warm_up_seconds: duration of the uncounted load before the first step, at the rate of the first step.
+        domains: domains with their shares of the calls (default: the server's default domain).
         num_hypotheses: number of best hypotheses of each list to send; None for all.
-        options: options of every call; `domains` replaces their domain.
+        options: options of every call, except the domain, which `domains` gives.
         seed: random seed; equal seeds give the same calls at the same times.
         num_connections: connections of each process.
-        in_flight_limit: maximum number of concurrent calls; calls beyond it are not sent, and counted as such.
+        in_flight_limit: maximum number of concurrent calls; calls beyond the limit are counted as not sent.
         num_processes: number of sending processes.
         access: token and TLS.
     """
@@ -59,14 +59,14 @@ class LoadConfig:
         if not self.warm_up_seconds >= 0:
             raise InvalidInput(f"the warm-up is {self.warm_up_seconds} s: give 0 or more", field="warm_up_seconds")
         if self.warm_up_seconds:
-            Step(self.steps[0].rate_per_second, self.warm_up_seconds)  # raises InvalidInput if infinite
+            Step(self.steps[0].rate_per_second, self.warm_up_seconds)  # raises InvalidInput if the warm-up is infinite
         for name in ("num_connections", "in_flight_limit", "num_processes"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)}: give 1 or more", field=name)
 
     @property
     def seconds(self) -> float:
-        """Duration of the load with its warm-up, without waiting for the last answers."""
+        """Duration of the load with its warm-up, without the wait for the last answers."""
         return self.warm_up_seconds + total_seconds(self.steps)
 
 

@@ -20,9 +20,9 @@ class LoadTally:
         num_within_deadline: answered calls (rescored, partial or first pass) within the deadline.
         scored_within_deadline: hypotheses with a rescoring score, answered within the deadline, by outcome.
         latencies: time from the scheduled time to the end of a call, for any outcome.
-        rescored_latencies: the same for lists rescored in full.
-        lateness: time from the scheduled time until the call was sent: the generator's own delay.
-        interrupted_after_seconds: measured time until the run was interrupted; None if it was not.
+        rescored_latencies: latencies of the calls whose list was rescored in full.
+        lateness: time from the scheduled time until the call was sent.
+        interrupted_after_seconds: measured time until the run was interrupted; None if the run was not interrupted.
     """
 
     deadline_seconds: float

@@ -12,7 +12,7 @@ from lorb.nbest import NBest
 from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
 
-SERVER_DEFAULT = ""  # the domain of a request that names none
+SERVER_DEFAULT = ""  # an empty domain in a request means the server's default domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def parse_domains(text: str) -> tuple[DomainShare, ...]:
 
 
 def truncate_lists(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
-    """Keeps the best `num_hypotheses` of each list; None keeps all. Raises InvalidInput if it is below 1."""
+    """Keeps the best `num_hypotheses` of each list; None keeps all. Raises InvalidInput if the number is below 1."""
     if num_hypotheses is None:
         return list(lists)
     if num_hypotheses < 1:
@@ -63,7 +63,7 @@ class Workload:
     """The requests of a load, and the request of each call.
 
     Attributes:
-        requests: serialised RescoreRequests: all lists for the first domain, then for the next.
+        requests: serialised RescoreRequests: all lists with the first domain, then all with the next domain.
         draws: for each call, the position of its request in `requests`.
     """
 
@@ -79,7 +79,7 @@ class Workload:
         num_calls: int,
         seed: int,
     ) -> "Workload":
-        """Draws domains by their shares, and lists in shuffled rounds: each once before any is repeated.
+        """Draws domains by their shares, and lists in shuffled rounds: every round holds every list once.
 
         Raises InvalidInput if there are no lists, or a list cannot be sent.
         """
@@ -94,7 +94,8 @@ class Workload:
 
 
 def _draws(num_lists: int, domains: Sequence[DomainShare], num_calls: int, seed: int) -> "array[int]":
-    rng = random.Random(f"mix {seed}")  # noqa: S311 - not for cryptography; independent of the arrivals' draws
+    # "mix" makes these draws independent of the arrival times, which use the same seed
+    rng = random.Random(f"mix {seed}")  # noqa: S311 - not for cryptography
     domain_of_calls = rng.choices(range(len(domains)), [share.share for share in domains], k=num_calls)
     lists: list[int] = []
     draws = array("Q")

@@ -25,12 +25,12 @@ from lorb_client.rescore.stream import StreamLimits
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines. All fields are
 kept, "score" remains the first-pass score, the new scores are added, and "lorb" holds the outcome and the
-adapter. If the lists have references, it prints word error rates; the last line reads
+adapter. If the lists have references, the command prints word error rates; its last line reads
 "WER first-pass A rescored B oracle C", in per cent."""
 
 _EPILOG = """\
 Without -o no lists are written: the word error rates are the result, and the lists must have references.
-With "-o -" the lists go to standard output and the table to standard error.
+With "-o -" the lists go to standard output, and counts and word error rates to standard error.
 OUT appears only when all lists are written; an interrupted run leaves no file.
 
 Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an argument is wrong;
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _discard_stdout() -> None:
     """Redirects standard output to the null device.
 
-    Otherwise Python writes the buffered rest again at exit, and fails with a traceback and status 120.
+    Without this, Python tries at exit to write its buffered output again, and fails with a traceback and status 120.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -105,8 +105,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="file of lists, plain or gzip, or a folder")
-    parser.add_argument("-o", "--out", type=Path, help='output file, gzip if it ends in .gz; "-" for standard output')
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; it is shown on terminals only")
+    parser.add_argument(
+        "-o", "--out", type=Path, help='output file, gzip if its name ends in .gz; "-" for standard output'
+    )
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar, which only terminals show")
     add_common_arguments(parser)
     _add_server_arguments(parser)
     _add_ranking_arguments(parser)
@@ -123,21 +125,21 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="S",
-        help="deadline of each call, and the time during which a call is retried if the server is overloaded (60)",
+        help="deadline of each call, and the longest total wait for an overloaded server (default: 60)",
     )
     server.add_argument(
         "--concurrency",
         type=positive_count,
         default=StreamLimits().calls,
         metavar="N",
-        help="maximum number of concurrent calls (4)",
+        help="maximum number of concurrent calls (default: 4)",
     )
     server.add_argument(
         "--lists-per-call",
         type=positive_count,
         default=StreamLimits().lists_per_call,
         metavar="N",
-        help="maximum number of lists in a call, which share its deadline; the server may set a lower limit (16)",
+        help="maximum number of lists in a call with its one deadline; servers may set a lower maximum (default: 16)",
     )
 
 
@@ -147,28 +149,30 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
         "--domain",
         default="",
         metavar="D",
-        help='"name" or "name@alias" (the server\'s default domain)',
+        help='"name" or "name@alias" (default: the server\'s default domain)',
     )
-    ranking.add_argument("--weight", type=float, help="weight of the rescoring score (the adapter's own)")
+    ranking.add_argument(
+        "--weight", type=float, help="weight of the rescoring score (default: the adapter's own weight)"
+    )
     ranking.add_argument(
         "--selection",
         choices=[selection.value for selection in Selection],
         default=Selection.MAP.value,
-        help="map: highest combined score; mbr: lowest expected word errors",
+        help="map: highest combined score; mbr: lowest expected word errors (default: map)",
     )
     ranking.add_argument(
-        "--top-n", type=int, default=0, metavar="N", help="keep the N best hypotheses of each list (all)"
+        "--top-n", type=int, default=0, metavar="N", help="keep the N best hypotheses of each list (default: all)"
     )
     ranking.add_argument(
         "--context",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="send the context of the lists; adapters trained without context ignore it",
+        help="send the context of the lists; adapters trained without context ignore it (default: --context)",
     )
     ranking.add_argument(
         "--fail",
         action="store_true",
-        help="fail if the server has no time or room for a list; by default the list keeps its first-pass order",
+        help="fail if the server has no time or room for a list; by default fewer hypotheses or none are rescored",
     )
 
 

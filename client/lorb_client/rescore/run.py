@@ -47,7 +47,7 @@ class RunConfig:
 
     Attributes:
         files: files of lists, read in order.
-        format: one of lorb.formats.FORMATS.
+        format: format of all files, one of lorb.formats.FORMATS.
         format_options: facts that the files do not hold.
         target: the server, "host:port".
         options: options of every call.
@@ -56,7 +56,7 @@ class RunConfig:
         timeout_seconds: deadline of each call.
         limits: limits of concurrency, lists in a call, and waiting for an overloaded server.
         access: token and TLS.
-        quiet: show no progress bar.
+        quiet: whether to hide the progress bar.
     """
 
     files: tuple[Path, ...]

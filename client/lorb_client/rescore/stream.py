@@ -79,7 +79,7 @@ def rescored_records(
 
 
 def chunks(records: Sequence[ListRecord], max_lists: int) -> Iterator[Sequence[ListRecord]]:
-    """Splits records into calls of at most `max_lists` lists and MAX_CHARS_PER_CALL; a larger list goes alone."""
+    """Splits records into calls of at most `max_lists` lists and MAX_CHARS_PER_CALL; a longer list has its own call."""
     chunk: list[ListRecord] = []
     num_chars = 0
     for record in records:
@@ -113,7 +113,7 @@ def _answers(result: _Result) -> _Answers:
     while True:
         try:
             answers = result.get(timeout=_POLL_SECONDS)
-        except Empty:  # wait in short steps: a signal that arrives just before a wait is handled after it
+        except Empty:  # wait in short steps: a signal just before a wait is handled only after the wait
             continue
         if isinstance(answers, BaseException):
             raise answers

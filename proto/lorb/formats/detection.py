@@ -39,7 +39,7 @@ def detected_format(path: Path, choices: str) -> str:
     `choices` lists the supported formats for the error message.
 
     Raises:
-        MalformedFile: no format matches, or more than one; or `path` is a pipe, which can be read only once.
+        MalformedFile: no format matches, or several formats match; or `path` is a pipe, which can be read only once.
     """
     if path.is_dir():
         return _single(_folder_formats(path), path, choices)

@@ -1,6 +1,6 @@
 """Reads the native format: JSON lines {"id", "ref"?, "domain"?, "context"?, "hyps": [{"text", "score"?}]}.
 
-Hypotheses are in first-pass order. Scores are natural log, higher is better.
+A "?" marks an optional field. Hypotheses are in first-pass order. Scores are natural log, higher is better.
 """
 
 from collections.abc import Iterator

@@ -9,15 +9,18 @@ from lorb.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """Options of the readers. All but `reference_texts` belong to one format. Raises InvalidInput if out of range.
+    """Options of the readers. Raises InvalidInput if a value is out of range.
+
+    Each option but `reference_texts` is for one format.
 
     Attributes:
-        reference_texts: files of reference transcripts by utterance, Kaldi `text` or trn; they replace the lists' own.
+        reference_texts: files of reference transcripts by utterance, Kaldi `text` or trn; these transcripts replace the
+            references in the lists.
         acoustic_scale: Kaldi: factor of the acoustic costs, above 0; None if the folder has no costs.
         acoustic_costs: Kaldi: name of the file of acoustic costs, beside words_text.
         graph_costs: Kaldi: name of the file of graph and language model costs, beside words_text.
         nemo_manifest: NeMo: the manifest of the beams; None for NAME.json beside NAME.tsv.
-        nemo_beam_size: NeMo: beams for each manifest entry; None to take it from the file name.
+        nemo_beam_size: NeMo: number of beams of each manifest entry; None: the number in the file name.
         srilm_lm_weight: SRILM: weight of the language model score, above 0.
         srilm_word_weight: SRILM: score of each word, in log10.
     """

@@ -16,7 +16,8 @@ class ListRecord:
     Attributes:
         nbest: the list.
         fields: the whole record in the native shape, {"id", "ref"?, "domain"?, "context"?, "hyps": [{"text",
-            "score"?, "component_scores"?}]}, with all other fields of the file.
+            "score"?, "component_scores"?}]}, with all other fields that the record has in
+            the file. A "?" marks an optional field.
         path: the file.
         line: line on which the record begins, from 1.
     """

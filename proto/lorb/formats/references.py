@@ -43,7 +43,7 @@ class References:
         return cls(texts, tuple(paths))
 
     def apply_to(self, record: ListRecord) -> ListRecord:
-        """Returns the record with its reference replaced. Raises MalformedFile if there is no reference for it."""
+        """Returns the record with its reference replaced. Raises MalformedFile if its id has no reference."""
         utterance = record.nbest.id
         if utterance not in self.texts:
             places = ", ".join(map(str, self.paths))

@@ -13,9 +13,11 @@ from lorb.nbest import Hypothesis, NBest
 
 
 def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) -> int:
-    """Writes lists, or records in the native shape, as JSON lines; gzip if the name ends in .gz. Returns their number.
+    """Writes lists, or records in the native shape, as JSON lines; gzip if the name ends in .gz.
 
-    The lines go to a temporary file beside `path`, which is renamed at the end. After an error, also one raised by
+    Returns the number of records.
+
+    The lines go to a temporary file beside `path`, which is renamed at the end. After an error, also an error of
     `records`, `path` is unchanged. Equal records give equal bytes.
 
     Raises:

@@ -12,6 +12,7 @@ import pytest
 from lorb.errors import InvalidInput, Unauthenticated, UnknownDomain
 from lorb_client.load.cli import main
 from support.servers.rescoring_server import ScriptedService, serving
+from support.signals import default_sigint_handler
 
 QUICK = ["--rate", "200", "--duration-seconds", "0.1", "--warm-up-seconds", "0", "--deadline-seconds", "60"]
 LINE = '{"id": "u1", "hyps": [{"text": "a c", "score": -1.0}, {"text": "a b", "score": -2.0}]}\n'
@@ -154,20 +155,21 @@ def test_ctrl_c_prints_the_figures_so_far(small_file, num_processes):
             "--processes",
             num_processes,
         ]
-        with subprocess.Popen(  # noqa: S603 - our own command
-            [*command, *options],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # a shell makes background jobs and their children ignore SIGINT
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process:
+        with (
+            default_sigint_handler(),
+            subprocess.Popen(  # noqa: S603 - our own command
+                [*command, *options],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
             service.wait_for_calls(enough)
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (130, "")
-    assert "Interrupted: the figures cover the time until then." in stdout
+    assert "Interrupted: the figures cover the time before the interruption." in stdout
     assert "rescored" in stdout
 
 

@@ -101,7 +101,7 @@ def test_a_lagging_generator_is_reported(late_seconds, lagged):
     quick = [(CallOutcome(OutcomeKind.RESCORED, num_scored=1), 0.01)] * 50
     found = result(tallied(quick, late_seconds))
     assert found.lagged is lagged
-    assert any(line.startswith("The generator lagged") for line in report(found)) is lagged
+    assert any(line.startswith("The generator lagged: 1 % of the calls were sent") for line in report(found)) is lagged
 
 
 def test_the_report_has_all_figures():
@@ -119,7 +119,7 @@ def test_the_report_has_all_figures():
         "latency, all calls 90.05 100.03 200.00 200.00 200.00",
     ):
         assert line in lines
-    assert lines[-1].startswith("Calls were not sent")
+    assert lines[-1].startswith("Some calls were not sent: too many calls were under way.")
 
 
 def test_a_report_without_calls_has_no_percentiles():

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from lorb.errors import DeadlineExceeded, Overloaded, Unavailable
 from lorb_client.rescore.cli import main
 from support.servers.rescoring_server import ScriptedService, serving
+from support.signals import default_sigint_handler
 
 
 def test_a_call_that_takes_too_long_says_what_to_change(target, service, small_file, failing):
@@ -108,16 +108,6 @@ def test_a_closed_standard_output_is_silent(target, small_file):
         os.close(writing)
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (1, b"")
-
-
-@contextmanager
-def default_sigint_handler():
-    """Restores the default SIGINT handler, because background jobs ignore SIGINT."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def command(*arguments, **settings):

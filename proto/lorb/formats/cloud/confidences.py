@@ -15,7 +15,7 @@ def hypotheses_from_alternatives(
     """Converts an array of alternatives, in first-pass order, to hypotheses in the native shape. Other fields are kept.
 
     Confidences (0 to 1; 0 means unset) become scores ln(confidence) only if every alternative has one and they never
-    increase down the list. Many services set only the first. Raises MalformedFile.
+    increase down the list. Many services set only the confidence of the first alternative. Raises MalformedFile.
     """
     entries = [
         require_object(alternative, path, line, "an alternative")

@@ -1,9 +1,10 @@
 """Reads responses of Google Speech-to-Text: {"results": [{"alternatives": [{"transcript", "confidence"?}, ...]}, ...]}.
 
-speech:recognize returns this document, a finished operation of speech:longrunningrecognize holds it under "response",
-and v2 stores it. Source: Speech-to-Text reference, SpeechRecognitionAlternative. Each result is a list, the most
-probable alternative first. Only the first alternative has a confidence; 0.0 means unset; an empty transcript is
-omitted. Transcripts may begin with a space, and have the service's case and punctuation.
+speech:recognize returns this document. A finished operation of speech:longrunningrecognize holds the document under
+"response". Version 2 of the API stores the document in a file. Source: Speech-to-Text reference,
+SpeechRecognitionAlternative. Each result is a list, with the most probable alternative first. Only the first
+alternative has a confidence; 0.0 means unset; an empty transcript is omitted. Transcripts may begin with a space, and
+have the service's case and punctuation.
 """
 
 from collections.abc import Iterator

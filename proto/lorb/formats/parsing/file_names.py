@@ -12,7 +12,7 @@ _SUFFIXES = (".gz", ".Z", ".json", ".jsonl", ".tsv", ".txt", ".score", ".nbest")
 
 
 def file_stem(path: Path) -> str:
-    """Returns the file name without trailing suffixes of compression and format: "a.1" for "a.1.json.gz"."""
+    """Returns the file name without its last suffixes for compression and format: "a.1" for "a.1.json.gz"."""
     name = path.name
     for suffix in (suffix for _ in range(2) for suffix in _SUFFIXES):
         name = name.removesuffix(suffix) or name
@@ -20,7 +20,7 @@ def file_stem(path: Path) -> str:
 
 
 def named_records(path: Path, numbered_fields: Iterable[tuple[int, dict[str, object]]]) -> Iterator[ListRecord]:
-    """Makes records from pairs (line, fields in the native shape), and adds an "id" where there is no text "id".
+    """Makes records from pairs (line, fields in the native shape), and adds an "id" if it is missing or not text.
 
     A single list is named after the file, NAME; several lists are named NAME-1, NAME-2, ... Raises MalformedFile.
     """

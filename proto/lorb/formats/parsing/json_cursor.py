@@ -36,7 +36,7 @@ def parse_json(path: Path, line: int, text: str) -> object:
 def array_members(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """Yields (line, value) for each member of the outermost array. Raises MalformedFile."""
     cursor = _Cursor(path, text)
-    return cursor.members("[", "]", cursor.value)
+    return cursor.members_until_end("[", "]", cursor.value)
 
 
 def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, object]]]:
@@ -45,7 +45,7 @@ def object_members(path: Path, text: str) -> Iterator[tuple[int, tuple[str, obje
     Raises MalformedFile.
     """
     cursor = _Cursor(path, text)
-    return cursor.members("{", "}", cursor.pair)
+    return cursor.members_until_end("{", "}", cursor.pair)
 
 
 def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
@@ -55,24 +55,25 @@ def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """
     cursor = _Cursor(path, text)
     if cursor.at("["):
-        yield from cursor.members("[", "]", cursor.value)
+        yield from cursor.members_until_end("[", "]", cursor.value)
         return
     while not cursor.at_end():
         yield cursor.line, cursor.value()
 
 
 def members_at(path: Path, text: str, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
-    """Yields (line, member) of the arrays and objects at `key_paths` in consecutive documents or in an array of them.
+    """Yields (line, member) for each member of each array or object that a key path leads to.
 
-    A member of an object is (key, value). Raises MalformedFile, also if a key path leads to another kind of value.
+    `text` holds consecutive documents, or one array of documents. A member of an object is (key, value). Raises
+    MalformedFile, also if a key path leads to another kind of value.
     """
     cursor = _Cursor(path, text)
     if cursor.at("["):
-        for _ in cursor.members("[", "]", lambda: None):
-            yield from cursor.members_at(key_paths)
+        for _ in cursor.members_until_end("[", "]", lambda: None):
+            yield from cursor.nested_members(key_paths)
         return
     while not cursor.at_end():
-        yield from cursor.members_at(key_paths)
+        yield from cursor.nested_members(key_paths)
 
 
 class _Cursor:
@@ -80,17 +81,19 @@ class _Cursor:
 
     def __init__(self, path: Path, text: str, line: int = 1) -> None:
         self._path = path
-        self._text = text.rstrip()  # an error at the end then names the last line of text
+        self._text = text.rstrip()  # so that an error at the end names the last line with text
         self._position = 0
         self._line = line
         self._line_counted_to = 0
 
-    def members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
-        """Yields (line, what `read` returns) for each member between the brackets. Nothing may follow them."""
-        yield from self._members(opening, closing, read)
+    def members_until_end(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
+        """Yields (line, what `read` returns) for each member between the brackets. Only blanks may follow."""
+        yield from self._bracketed_members(opening, closing, read)
         self.expect_end()
 
-    def _members(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
+    def _bracketed_members(
+        self, opening: str, closing: str, read: Callable[[], Member]
+    ) -> Iterator[tuple[int, Member]]:
         self._expect(opening)
         if not self._skip(closing):
             while True:
@@ -101,21 +104,25 @@ class _Cursor:
                 self._expect(",")
 
     def pair(self) -> tuple[str, object]:
-        """Reads `"key": value`."""
+        """Reads `"key": value`. Returns (key, value)."""
         return self._key(), self.value()
 
-    def members_at(self, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
-        """Reads a value, and yields (line, member) of the arrays and objects at `key_paths` inside it."""
+    def nested_members(self, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
+        """Reads a value. Yields (line, member) for each member of each array or object that a key path leads to."""
         if () in key_paths:
-            yield from self._members("{", "}", self.pair) if self.at("{") else self._members("[", "]", self.value)
+            yield from (
+                self._bracketed_members("{", "}", self.pair)
+                if self.at("{")
+                else self._bracketed_members("[", "]", self.value)
+            )
         elif not self.at("{"):
             raise self._error("expected an object", self._position)
         else:
-            for _ in self._members("{", "}", lambda: None):
+            for _ in self._bracketed_members("{", "}", lambda: None):
                 key = self._key()
                 inner = [key_path[1:] for key_path in key_paths if key_path[0] == key]
                 if inner:
-                    yield from self.members_at(inner)
+                    yield from self.nested_members(inner)
                 else:
                     self.value()
 

@@ -1,4 +1,4 @@
-"""Reads tables of "key value" lines, as Kaldi and ESPnet write them, several files in parallel."""
+"""Reads tables of "key value" lines, as Kaldi and ESPnet write them. Several files can be read in parallel."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ class KeyedLines:
     Attributes:
         path: the file.
         key: key of the next line; None at the end.
-        line: number of the next line, from 1; number of the last line at the end.
+        line: number of the next line, from 1. At the end of the file: number of its last line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class KeyedLines:
         return value
 
     def expect(self, key: str, leader: "KeyedLines", leader_line: int) -> str:
-        """Returns the next value if its key is `key`, which `leader` has on `leader_line`. Raises MalformedFile."""
+        """Returns the next value if its key is `key`, as on line `leader_line` of `leader`. Raises MalformedFile."""
         if self.key != key:
             raise MalformedFile(
                 self.path,

@@ -14,7 +14,7 @@ _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, text with its line end) of the lines that are not blank.
+    """Yields (line number from 1, text with its line end) for each line that is not blank.
 
     Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text.
     """
@@ -32,7 +32,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def terminated_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, text without its line end) of the lines that are not blank.
+    """Yields (line number from 1, text without its line end) for each line that is not blank.
 
     Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text. A last line without a
     newline counts as truncated.
@@ -44,7 +44,7 @@ def terminated_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file with its line breaks; blank lines are emptied.
+    """Returns the text of a file with its line breaks; blank lines become empty lines.
 
     Raises MalformedFile if the file cannot be read, is truncated, is not UTF-8 or has no text.
     """

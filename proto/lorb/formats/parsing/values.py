@@ -15,28 +15,28 @@ _TENSOR = re.compile(rf"tensor\(\[?\s*({_NUMBER})\s*\]?(?:,[^()]*(?:\([^()]*\))?
 
 
 def require_object(value: object, path: Path, line: int, name: str) -> Mapping[str, object]:
-    """Returns `value` if it is a JSON object. Raises MalformedFile that names it by `name` otherwise."""
+    """Returns `value` if it is a JSON object. Otherwise raises MalformedFile, which calls the value `name`."""
     if not isinstance(value, dict):
         raise MalformedFile(path, line, f"{name} is not an object")
     return value
 
 
 def require_array(value: object, path: Path, line: int, name: str) -> Sequence[object]:
-    """Returns `value` if it is a JSON array. Raises MalformedFile that names it by `name` otherwise."""
+    """Returns `value` if it is a JSON array. Otherwise raises MalformedFile, which calls the value `name`."""
     if not isinstance(value, list):
         raise MalformedFile(path, line, f"{name} is not an array")
     return value
 
 
 def require_text(value: object, path: Path, line: int, name: str) -> str:
-    """Returns `value` if it is text. Raises MalformedFile that names it by `name` otherwise."""
+    """Returns `value` if it is text. Otherwise raises MalformedFile, which calls the value `name`."""
     if not isinstance(value, str):
         raise MalformedFile(path, line, f"{name} is not text")
     return value
 
 
 def require_number(value: object, path: Path, line: int, name: str) -> float:
-    """Converts a number, or text that holds one, to float. Raises MalformedFile that names it by `name` otherwise."""
+    """Converts a number, or its text, to float. Otherwise raises MalformedFile, which calls the value `name`."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

@@ -68,7 +68,7 @@ class _Output:
             yield {**others, **_named("id", ids, i), **_named("ref", references, i), "hyps": hypotheses}
 
     def _batch(self, key: str) -> list[Sequence[object]]:
-        """Returns the texts, one list for each utterance."""
+        """Returns one array of texts for each utterance."""
         value = self._fields.get(key)
         if isinstance(value, str):
             return [[value]]
@@ -89,7 +89,7 @@ class _Output:
         """Returns (total scores, logit scores) in the shape of the texts; None for scores that are missing."""
         if self._fields.get("sequences_scores") is not None:
             scores = self._shaped("sequences_scores", batch)
-            # the beams of an utterance are sorted, so a higher score than the previous one starts another utterance
+            # the beams of an utterance are sorted, so a score above the previous score starts another utterance
             if len(batch) == 1 and "ids" not in self._fields and any(b > a for a, b in pairwise(scores[0])):
                 raise self._error('"sequences_scores" increase, so they belong to more than one utterance: give "ids"')
             return scores, None

@@ -85,7 +85,7 @@ def _hypothesis(words: KeyedLines, costs: "_Costs | None") -> dict[str, object]:
 
 
 class _Costs:
-    """The acoustic and graph costs of one words_text file, read in its order."""
+    """The acoustic and graph costs of one words_text file, in the order of that file."""
 
     def __init__(self, acoustic: KeyedLines, graph: KeyedLines, scale: float, notices: Notices) -> None:
         self._acoustic = acoustic
@@ -95,7 +95,7 @@ class _Costs:
 
     @classmethod
     def beside(cls, words: Path, options: FormatOptions, notices: Notices) -> "_Costs | None":
-        """Opens the costs in the folder of `words`; None if there are none. Raises InvalidInput, MalformedFile."""
+        """Opens the costs beside `words`; None if there are no cost files. Raises InvalidInput, MalformedFile."""
         acoustic, graph = words.parent / options.acoustic_costs, words.parent / options.graph_costs
         if not acoustic.exists() and not graph.exists():
             notices.add(f"files of words without costs: neither {acoustic.name} nor {graph.name} is beside them")

@@ -1,7 +1,7 @@
 """Reads the format of awslabs/mlm-scoring: {utterance: {"hyp_1": {"score", "text"}, ..., "ref"?}}.
 
-Hypotheses are ordered by their numbers. The leading space of each text is dropped. Scores are natural log, higher is
-better.
+Hypotheses are ordered by the numbers in their keys. The leading space of each text is dropped. Scores are
+natural log, higher is better.
 """
 
 import re

@@ -62,7 +62,7 @@ def read_nemo(path: Path, options: FormatOptions, notices: Notices) -> Iterator[
 
 
 def _beam_size(path: Path) -> int:
-    # Not computed as lines / entries: a truncated file would give entries the beams of others.
+    # Not computed as lines / entries: a truncated file would give an entry the beams of another entry.
     width = _WIDTH.search(path.name)
     if width is None:
         raise InvalidInput(

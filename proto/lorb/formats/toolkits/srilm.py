@@ -4,9 +4,10 @@ Source: NBestHyp::write and NBestHyp::parse (SRILM, lm/src/NBest.cc).
     NBestList1.0    (score) word ...
     NBestList2.0    (score) word ( st: 0.1 et: 0.5 g: -12 a: -345 ) ...
     no header       ascore lscore nwords word ...
-Scores of the first two are bytelogs (log to base 1.0001, divided by 1024), scores of the last are log10; higher is
-better. The score without a header is (ascore + W * lscore + V * nwords) / W: nbest-lattice divides by the language
-model weight W before it computes posteriors. The reader drops pauses, sentence marks, and phones and states.
+Scores of the first two formats are bytelogs (log to base 1.0001, divided by 1024), scores of the last format are log10;
+higher is better. Without a header, the score of a hypothesis is (ascore + W * lscore + V * nwords) / W: nbest-lattice
+divides by the language model weight W before it computes posteriors; V is the word weight. The reader drops pauses,
+sentence marks, phones and states.
 """
 
 import math

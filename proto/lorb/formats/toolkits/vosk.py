@@ -2,8 +2,8 @@
 
 Source: Recognizer::NbestResult after SetMaxAlternatives (alphacep/vosk-api, src/recognizer.cc). The confidence is the
 log-likelihood of the path, -(graph + acoustic cost): natural log, higher is better, may exceed 0. A file holds one
-result, several consecutive results as Vosk's programs print them, or an array of results. "id" may be added to each.
-Texts of older versions begin with a space.
+result, several consecutive results as Vosk's programs print them, or an array of results. "id" may be added to each
+result. Texts of older versions begin with a space.
 """
 
 from collections.abc import Iterator
