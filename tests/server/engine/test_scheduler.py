@@ -131,12 +131,13 @@ def test_interactive_lists_go_before_batch_lists():
 def test_batch_lists_do_not_starve(tokens):
     """Under constant interactive load, a list of a batch call is taken once its credit covers it."""
     scheduler = make_scheduler(batch=100, queue=10_000)
-    offer_all(scheduler, entry("bulk", tokens, bulk=True))
-    passes = 0
+    offer_all(scheduler, entry("bulk", tokens, bulk=True), *(entry(f"first.{i}", 100) for i in range(3)))
+    passes = 1
     while "bulk" not in names(scheduler.take(0).entries):
         offer_all(scheduler, *(entry(f"{passes}.{i}", 100) for i in range(3)))
         passes += 1
         assert passes <= 1 + tokens / (100 // BATCH_CALL_CREDIT_DIVISOR) + 1
+    assert passes > tokens / (100 // BATCH_CALL_CREDIT_DIVISOR)  # each pass without it earned credit
 
 
 def test_oldest_age_counts_from_the_first_that_still_waits():

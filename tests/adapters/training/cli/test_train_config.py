@@ -49,7 +49,11 @@ def test_every_method_has_its_learning_rate(method):
     assert config_of("--method", method).learning_rate == LEARNING_RATES[method]
     assert config_of("--method", method, "--learning-rate", "0.5").learning_rate == 0.5
     text = " ".join(parser().format_help().split())
-    assert f"{LEARNING_RATES[method]:g}" in text.partition("depends on the method:")[2].partition(")")[0]
+    defaults = {}
+    for clause in text.partition("peak learning rate (default: ")[2].partition(")")[0].split("; "):
+        rate, _, methods = clause.partition(" for ")
+        defaults |= dict.fromkeys(methods.replace(" and ", ", ").split(", "), float(rate))
+    assert defaults[method] == LEARNING_RATES[method]
 
 
 @pytest.mark.parametrize(
