@@ -147,8 +147,8 @@ def map_order(combined: Sequence[float], switching_margin: float = 0.0) -> list[
 def mbr_order(transcripts: Sequence[str], combined: Sequence[float], posteriors: Sequence[float]) -> list[int]:
     """Returns positions by expected word errors under the posterior, fewest first (minimum Bayes risk).
 
-    Only the 32 hypotheses with the highest combined scores are compared with each other; the others follow. The
-    combined score orders these others, and hypotheses with equal expected errors.
+    Only the 32 hypotheses with the highest combined scores are compared with each other. The others follow, ordered by
+    combined score. The combined score also breaks ties in expected errors.
     """
     by_score = map_order(combined)
     likeliest = by_score[:MAX_MBR_HYPOTHESES]

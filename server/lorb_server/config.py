@@ -22,8 +22,8 @@ class ServeConfig:
     base: str = setting(
         "auto",
         "The base model: 'minilm', 'rescore-minilm', a folder, or a hub id. 'auto' takes the base that most of the "
-        "store's stable versions were trained on, or 'minilm' if there is no stable version. With --trusted-keys, only "
-        "versions that a trusted key signed count.",
+        "store's stable versions were trained on, or 'minilm' if there is no stable version. With --trusted-keys, "
+        "versions without a trusted signature do not count.",
     )
     store: str = setting(
         "adapters/store",
@@ -85,19 +85,21 @@ class ServeConfig:
     )
     admin_tls_key: str = setting("", "File of the private key of --admin-tls-certificate, PEM.")
     admin_tls_client_ca: str = setting(
-        "", "File of the CA certificates of operators, PEM, for --admin-port, where --tls-client-ca does not apply."
+        "",
+        "File of CA certificates, PEM. A connection to --admin-port needs a client certificate signed by one of them. "
+        "--tls-client-ca does not apply to --admin-port.",
     )
     max_caller_lists: int = setting(
         0,
-        "Lists that one caller may have in flight; further lists get RESOURCE_EXHAUSTED. A caller is identified by the "
-        "name of its token, else of its certificate. A larger BatchRescore call is accepted if its caller has no "
-        "other list in flight. 0 means no limit.",
+        "Lists that one caller may have in flight; further lists get RESOURCE_EXHAUSTED. A BatchRescore call with more "
+        "lists than this is accepted if its caller has no other list in flight. A caller is identified by the name of "
+        "its token, else of its certificate. 0 means no limit.",
         minimum=0,
     )
     max_caller_lists_per_second: float = setting(
         0.0,
-        "Lists that one caller may send per second on average, in bursts of up to one second's lists. Further lists "
-        "get RESOURCE_EXHAUSTED. 0 means no limit.",
+        "Average number of lists that one caller may send per second. A burst may have as many lists as one second "
+        "allows; further lists get RESOURCE_EXHAUSTED. 0 means no limit.",
         minimum=0,
     )
     trusted_keys: str = setting(
@@ -229,7 +231,7 @@ class ServeConfig:
         return bool(self.admin_tls_certificate or self.tls_certificate)
 
     def credential_file(self, field: str) -> CredentialFile:
-        """The file of certificates, a key or tokens that the setting `field` names."""
+        """The file that the setting `field` names: certificates, a private key, or tokens."""
         return CredentialFile(Path(getattr(self, field)), field, flag(field))
 
     @property

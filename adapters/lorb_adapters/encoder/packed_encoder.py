@@ -32,8 +32,8 @@ class PackedEncoder:
 
     Attributes:
         dtype: the dtype of activations and products.
-        projection_shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer. A
-            fused projection counts the outputs of one of its modules.
+        projection_shapes: a pair (inputs, outputs) for each of the four projections of every layer, layer by layer. For
+            the fused query-key-value projection, `outputs` is that of one of the three modules, not their sum.
         num_heads: the number of heads of each layer's attention.
     """
 
@@ -54,7 +54,7 @@ class PackedEncoder:
         self.num_heads = self._layers[0].num_heads
         self._workspace = Workspace(self._device)
         self._base = BaseProjections(self.dtype, self._workspace)
-        # Each of these four caches rearranged copies of the adapters it serves. A CPU uses one of them, CUDA up to two.
+        # Four caches of adapters, each in the layout of one way to compute. A CPU uses one of them, CUDA up to two.
         self._with_bias = LoraWithBiasMatrices(self._layers, self.dtype)
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
         self._by_segment = LoraMatricesCache(len(self._layers), self.dtype)

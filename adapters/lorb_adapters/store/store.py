@@ -131,8 +131,8 @@ class Store(ReadOnlyStore):
     def prune(self, domain: str, *, keep: int, dry_run: bool = False) -> list[str]:
         """Keeps the newest `keep` versions, the versions that have an alias, and the target of a rollback.
 
-        Removes all others, and the files of killed publishers. Returns the removed versions, and the paths of those
-        files, which begin with ".tmp/". `dry_run` removes nothing.
+        Removes all other versions, and the temporary files of publishers that were killed while writing. Returns the
+        removed versions and the paths of these files, which begin with ".tmp/". `dry_run` removes nothing.
         """
         if keep < 0:
             raise InvalidInput(f"keep is {keep}: give a number of versions from 0", field="keep")
@@ -165,7 +165,8 @@ class Store(ReadOnlyStore):
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
         # a store filled by hand may have versions with higher numbers than aliases.json records
         aliases = self.aliases(domain).with_number(self.last_version_number(domain))
-        # written first, to detect a writer that has pointed an alias at one of the versions meanwhile
+        # Written first: this fails if another writer has changed the aliases since they were read, for example to
+        # point one at a version that is about to be removed.
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
         for version in versions:
             change.remove_folder(version_path(domain, version), MANIFEST)

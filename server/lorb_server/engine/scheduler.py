@@ -7,7 +7,7 @@ hypotheses if its call accepts a partial answer, and refused otherwise.
 Interactive lists are taken by earliest deadline. Lists of BatchRescore calls come after the interactive lists, but do
 not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. The
 list at the head of their queue goes first once it has no more tokens than the credit, and its tokens are then deducted
-from the credit. Idle lists are taken when no other list waits.
+from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no other list waits.
 """
 
 import enum
@@ -24,9 +24,8 @@ from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
 BATCH_CALL_CREDIT_DIVISOR = 8
 # The tokens that a domain has in the queue may reach this multiple of the room that is still free: the dynamic
 # threshold of Choudhury and Hahne (1998) for shared buffers. One domain alone gets 2/3 of the queue, each of two busy
-# domains 2/5. The values 1 to 4 were simulated at two and four times the model's capacity
-# (tests/server/engine/test_scheduler_overload.py): the useful work is nearly equal, but the share of a domain with few
-# calls differs.
+# domains 2/5. In simulated overload (tests/server/engine/test_scheduler_overload.py) the values 1 to 4 give nearly the
+# same throughput; they differ in how much of it a domain with few calls gets.
 FAIR_SHARE = 2
 # After this idle time the cost model may be outdated: one list is scored although it is predicted to be late.
 PROBE_SECONDS = 1.0
@@ -89,7 +88,7 @@ class Scheduler:
         room is checked.
         """
         queue = self._queues[call.priority]
-        queue.advance(now)  # `take` advances the queue too, but may not run now: the model thread sleeps or is busy
+        queue.advance(now)  # moves the window of deadlines; `take` does so too, but the model thread may be busy
         domain = call.adapter.ref.domain
         if queue.tokens and not _has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
             return Admission.QUEUE_FULL, 0.0
@@ -119,8 +118,9 @@ class Scheduler:
         return self._queues[entry.call.priority].remove(entry)
 
     def take(self, now: float) -> Batch:
-        """Takes the lists of the next batch, and as `too_late` the lists that cannot be ready in time any more.
+        """Takes the lists of the next batch out of the queue.
 
+        Lists that can no longer be ready in time leave the queue too, into the batch's `too_late`.
         A batch of several lists keeps within the budgets of tokens and seconds, and is predicted to end before the
         earliest deadline of its lists.
         """
@@ -172,10 +172,10 @@ class Scheduler:
         return 0.0 if oldest is None else now - oldest.enqueued_at
 
     def _seconds_free(self, domain: str, answer_by: float, now: float) -> tuple[float, float]:
-        """The seconds for an interactive list, in two numbers; either may be negative.
+        """Returns (free, fair) for an interactive list, in seconds; either may be negative.
 
-        Of the seconds until the deadline, those that earlier lists leave free; and the part of these that the domain
-        may use. The seconds until the deadline count as at most `max_queue_seconds`.
+        free: the time until the deadline, at most `max_queue_seconds`, less the time that the lists ahead need.
+        fair: the part of `free` that the domain may use under FAIR_SHARE.
         """
         queue = self._queues[Priority.INTERACTIVE]
         seconds_ahead = self.cost.seconds_within_passes(queue.tokens_ahead(bucket_of(answer_by)))

@@ -52,9 +52,9 @@ class Rescorer:
     async def rescore(self, call: RescoreCall) -> Ranked:
         """Returns the list in its new order, no later than `call.answer_by`.
 
-        Under FAIL, raises Overloaded, DeadlineExceeded, or ModelFailed for scores that are not finite. Under both
-        policies, raises ModelFailed if the model's pass itself fails, Unavailable if the scorer is shutting down, or
-        the LorbError of a failed reload of adapter weights.
+        With the fallback policy FAIL, raises Overloaded if the queue is full, DeadlineExceeded if the list would be
+        late, and ModelFailed if a score is not finite. With either policy, raises ModelFailed if the model fails,
+        Unavailable if the engine shuts down, and the error of a failed reload of the adapter's weights.
         """
         if len(call.distinct) == 1:
             return self._answer_rescored(call, rank_single_text(call.nbest, call.options), Scored((), 0.0, 0.0))
@@ -104,7 +104,8 @@ class Rescorer:
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)
         hypotheses = await self._rank(call, scored)
-        if not all(map(_is_finite, hypotheses)):  # a sum with the caller's scores or weight overflows
+        # The model's scores are finite, but with the caller's scores or weight a combined score overflows.
+        if not all(map(_is_finite, hypotheses)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
         return self._answer_rescored(call, hypotheses, scored)
@@ -124,7 +125,10 @@ class Rescorer:
         call.tokenize_seconds = call.tokenized_at - started
 
     def _minimum_tokens(self, call: RescoreCall) -> int:
-        """A lower bound of the tokens to score: for each text, one a word and the end token, or the model's limit."""
+        """Returns a lower bound of the tokens to score.
+
+        A text has at least one token for each word and the end token; the model's limit cuts longer texts.
+        """
         texts = call.distinct[:MINIMUM_PARTIAL_HYPOTHESES] if call.may_be_partial else call.distinct
         longest = self._text_encoder.max_tokens
         return sum(min(longest, len(text.transcript.split()) + 1) for text in texts)

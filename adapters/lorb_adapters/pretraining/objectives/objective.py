@@ -17,7 +17,7 @@ class HeldOutMetrics(Protocol):
         ...
 
     def table(self) -> tuple[str, list[tuple[str, str]]]:
-        """A title, and the name and text of each figure, for report.md."""
+        """A table for report.md: its title, and a row (name, formatted value) for each metric."""
         ...
 
 

@@ -19,7 +19,7 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _VARIABLES = {INK: "--ink", SOFT: "--soft"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
 _WIDTH_INCHES, _HEIGHT_INCHES = 5.4, 3.2
-_SETTINGS: dict[Any, Any] = {  # matplotlib's own type lists every name
+_SETTINGS: dict[Any, Any] = {  # Any: matplotlib types the keys as a Literal of all setting names
     "axes.edgecolor": SOFT,
     "axes.facecolor": "none",
     "axes.grid": True,
