@@ -17,7 +17,7 @@ class Tls:
     If a file changes, the client reads all files again before its next call.
 
     Attributes:
-        ca: file with the certificates of the trusted authorities; None for the public authorities.
+        ca: file with the certificates of the trusted authorities; None to trust the public authorities.
         certificate: file with the client's certificate and its chain, for servers that require a client certificate
             (mTLS); None for no client certificate.
         key: file with the private key of `certificate`; None without `certificate`.
@@ -32,7 +32,7 @@ class Tls:
     def __post_init__(self) -> None:
         """Raises InvalidInput if only one of certificate and key is given."""
         if (self.certificate is None) != (self.key is None):
-            raise InvalidInput("a client certificate needs its key, and a key its certificate: give both", field="tls")
+            raise InvalidInput("a client certificate and its private key belong together: give both", field="tls")
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files into gRPC credentials. Raises InvalidInput that names the file if it is missing or wrong."""
@@ -48,7 +48,7 @@ class Tls:
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def change_tokens(self) -> tuple[ChangeToken | None, ...]:
-        """Returns a value that differs after any of the files is replaced or written."""
+        """Returns a value that changes when any of the files is written or replaced."""
         files = (self.ca, self.certificate, self.key)
         return tuple(CredentialFile(file, "tls").change_token() for file in files if file is not None)
 
@@ -76,7 +76,7 @@ class TokenFile:
 
     @property
     def token(self) -> str:
-        """The current token; the previous token while the file is missing or invalid."""
+        """The token in the file; while the file is missing or invalid, the last valid token."""
         change_token, token = self._last_read
         try:
             if (current := self._file.change_token()) != change_token:
@@ -118,7 +118,8 @@ class Access:
     Attributes:
         token: bearer token; None for no token.
         tls: files of the TLS connection; None for plain text.
-        allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this machine.
+        allow_plaintext_token: allow sending the token to a remote server without TLS. By default, a token without TLS
+            is sent only to this machine.
     """
 
     token: str | TokenFile | None = None

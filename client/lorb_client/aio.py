@@ -32,9 +32,10 @@ Response = TypeVar("Response")
 class AioClient:
     """Asyncio client of one LoRB service. Create it in the event loop that uses it.
 
-    Methods raise LorbError: the server's error, or Unavailable or DeadlineExceeded if there was no answer. A call that
-    fails with UNAVAILABLE is tried at most three times within its deadline. A refused token or certificate raises
-    Unauthenticated at once. Cancelling a coroutine cancels its call, also on the server.
+    Methods raise LorbError. If there was no answer, the error is Unavailable or DeadlineExceeded. Otherwise it is the
+    server's error. A call that fails with UNAVAILABLE is tried at most three times within its deadline. If a token or
+    certificate is refused, the method raises Unauthenticated at once. Cancelling a coroutine also cancels its
+    call on the server.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class AioClient:
         tls: Tls | None = None,
         allow_plaintext_token: bool = False,
     ) -> None:
-        """Opens a channel; gRPC connects with the first call.
+        """Opens a channel. gRPC connects when the first call is made.
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
@@ -56,9 +57,10 @@ class AioClient:
             token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-            tls: files of the TLS connection, read again when a file changes; None for plain text or with `credentials`.
-            allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this
-                machine.
+            tls: files of the TLS connection, read again when a file changes; None for plain text, or if `credentials`
+                is given.
+            allow_plaintext_token: allow sending the token to a remote server without TLS. By default, a token without
+                TLS is sent only to this machine.
 
         Raises:
             InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
@@ -74,7 +76,7 @@ class AioClient:
 
         Args:
             nbest: the list.
-            options: domain, weight, fallback policy and selection.
+            options: options of the call, such as the domain.
             timeout_seconds: deadline of the call; None for the client's default deadline. If the server cannot meet the
                 deadline, `options.fallback_policy` applies.
 
@@ -95,7 +97,7 @@ class AioClient:
 
         Args:
             lists: the lists.
-            options: the same options for all lists.
+            options: options that apply to all lists.
             timeout_seconds: deadline of the call; None for the client's default deadline.
 
         Returns:

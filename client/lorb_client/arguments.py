@@ -36,7 +36,7 @@ def positive_count(text: str) -> int:
 
 
 def add_tls_arguments(parser: "argparse._ActionsContainer") -> None:
-    """Adds the flags of TLS. Each has an environment variable, such as LORB_CLIENT_TLS_CA for --tls-ca."""
+    """Adds the flags for TLS. Each has an environment variable, such as LORB_CLIENT_TLS_CA for --tls-ca."""
     parser.add_argument(
         "--tls",
         action="store_true",
@@ -61,7 +61,7 @@ def add_tls_arguments(parser: "argparse._ActionsContainer") -> None:
 
 
 def add_access_arguments(parser: "argparse._ActionsContainer") -> None:
-    """Adds the flags of token and TLS. Each file has an environment variable, such as LORB_CLIENT_TOKEN_FILE."""
+    """Adds the flags for the token and TLS. Each file has an environment variable, such as LORB_CLIENT_TOKEN_FILE."""
     parser.add_argument(
         "--token-file",
         type=Path,
@@ -78,7 +78,7 @@ def add_access_arguments(parser: "argparse._ActionsContainer") -> None:
 
 
 def tls_from_arguments(arguments: argparse.Namespace) -> Tls | None:
-    """Reads the flags of TLS. Returns None if no flag turns TLS on. Raises InvalidInput if flags contradict."""
+    """Reads the flags for TLS. Returns None if no flag turns TLS on. Raises InvalidInput if a flag needs another."""
     files = (arguments.tls_ca, arguments.tls_certificate, arguments.tls_key)
     if not (arguments.tls or any(files)):
         if arguments.tls_server_name:
@@ -88,7 +88,7 @@ def tls_from_arguments(arguments: argparse.Namespace) -> Tls | None:
 
 
 def access_from_arguments(arguments: argparse.Namespace) -> Access:
-    """Reads the flags of token and TLS, and the files they name. Raises InvalidInput if a file is missing or wrong."""
+    """Reads the flags for token and TLS, and the files they name. Raises InvalidInput if a file is missing or wrong."""
     tls = tls_from_arguments(arguments)
     if tls is not None:
         tls.credentials()  # checked now, before any work is done

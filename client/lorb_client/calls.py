@@ -1,4 +1,4 @@
-"""CallSettings: settings of both clients, and conversion of gRPC errors."""
+"""CallSettings: the settings that both clients share. Also converts gRPC errors."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _TOO_LARGE = "larger than max"
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """Settings of a client's calls. Raises InvalidInput if a value is out of range, or values contradict.
+    """Settings of a client's calls. Raises InvalidInput if a value is out of range, or values contradict each other.
 
     Attributes:
         target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
@@ -30,9 +30,10 @@ class CallSettings:
         token: bearer token; None for no token. A TokenFile is read again when the file changes.
         credentials: gRPC's own TLS credentials, instead of `tls`.
         wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-        tls: files of the TLS connection, read again when a file changes; None for plain text or with `credentials`.
-        allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this machine.
-            Everybody on the network path can read such a token.
+        tls: files of the TLS connection, read again when a file changes; None for plain text, or if `credentials` is
+            given.
+        allow_plaintext_token: allow sending the token to a remote server without TLS. Everybody on the network path can
+            read such a token. By default, a token without TLS is sent only to this machine.
     """
 
     target: str
@@ -77,8 +78,8 @@ class CallSettings:
 
     @property
     def channel_options(self) -> tuple[tuple[str, int | str], ...]:
-        """Options of gRPC channels that `tls` and `target` need."""
-        # gRPC obeys http_proxy even for loopback targets: calls would leave the machine.
+        """The options that a gRPC channel needs for `tls` and `target`."""
+        # gRPC obeys http_proxy even for loopback targets. The proxy is disabled, so that no call leaves the machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback_target(self.target) else ()
         return (*direct, *(() if self.tls is None else self.tls.options))
 

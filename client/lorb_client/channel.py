@@ -29,8 +29,8 @@ SERVICE_CONFIG: Mapping[str, object] = {
             },
         }
     ],
-    # When a server dies, all its calls fail at once and should be retried elsewhere: up to maxTokens / 2 calls may
-    # fail together. If no server answers, retries stop until calls succeed again.
+    # When a server dies, all its calls fail at once and should be retried elsewhere. gRPC allows this for up to
+    # maxTokens / 2 failed calls. If no server answers, it stops retrying until calls succeed again.
     "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
 }
 

@@ -31,9 +31,9 @@ Response = TypeVar("Response")
 class Client:
     """Blocking client of one LoRB service. Safe to share between threads. Close it, or use it as a context manager.
 
-    Methods raise LorbError: the server's error, or Unavailable or DeadlineExceeded if there was no answer. A call that
-    fails with UNAVAILABLE is tried at most three times within its deadline. A refused token or certificate raises
-    Unauthenticated at once.
+    Methods raise LorbError. If there was no answer, the error is Unavailable or DeadlineExceeded. Otherwise it is the
+    server's error. A call that fails with UNAVAILABLE is tried at most three times within its deadline. If a token or
+    certificate is refused, the method raises Unauthenticated at once.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Client:
         tls: Tls | None = None,
         allow_plaintext_token: bool = False,
     ) -> None:
-        """Opens a channel; gRPC connects with the first call.
+        """Opens a channel. gRPC connects when the first call is made.
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
@@ -55,9 +55,10 @@ class Client:
             token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-            tls: files of the TLS connection, read again when a file changes; None for plain text or with `credentials`.
-            allow_plaintext_token: allow sending the token without TLS to a remote server; by default only to this
-                machine.
+            tls: files of the TLS connection, read again when a file changes; None for plain text, or if `credentials`
+                is given.
+            allow_plaintext_token: allow sending the token to a remote server without TLS. By default, a token without
+                TLS is sent only to this machine.
 
         Raises:
             InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
@@ -73,7 +74,7 @@ class Client:
 
         Args:
             nbest: the list.
-            options: domain, weight, fallback policy and selection.
+            options: options of the call, such as the domain.
             timeout_seconds: deadline of the call; None for the client's default deadline. If the server cannot meet the
                 deadline, `options.fallback_policy` applies.
 
@@ -94,7 +95,7 @@ class Client:
 
         Args:
             lists: the lists.
-            options: the same options for all lists.
+            options: options that apply to all lists.
             timeout_seconds: deadline of the call; None for the client's default deadline.
 
         Returns:

@@ -30,7 +30,7 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
     Raises:
         InvalidInput: a file of `tls` is missing or wrong.
     """
-    # The messages of grpc.health.v1 have one field each, so LoRB needs no package with their classes.
+    # The messages of grpc.health.v1 have one field each. They are encoded here, so that LoRB needs no further package.
     name = service.encode()
     request = b"\x0a" + _varint(len(name)) + name  # HealthCheckRequest{service}
     with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:

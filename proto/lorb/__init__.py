@@ -1,4 +1,4 @@
-"""Types, errors, wire format and file formats shared by client, server and trainer. Imports no torch."""
+"""Types, errors, wire format and file formats that client, server and trainer share. Does not import torch."""
 
 from lorb.errors import LorbError
 from lorb.nbest import Hypothesis, NBest

@@ -1,4 +1,4 @@
-"""Reads and checks files of certificates, private keys and tokens, and detects changed files."""
+"""Reads and checks files that hold certificates, private keys or tokens. Detects when such a file changes."""
 
 import os
 import ssl
@@ -12,12 +12,12 @@ ChangeToken = tuple[int, int, int]  # inode, size in bytes, modification time in
 
 @dataclass(frozen=True, slots=True)
 class CredentialFile:
-    """A credential file and its name in error messages.
+    """A credential file, and how error messages name it.
 
     Attributes:
         path: the file.
         field: value of `InvalidInput.field` in errors about the file.
-        setting: flag that gives the path, such as "--tls-key"; precedes the path in messages. May be empty.
+        setting: words before the path in messages, such as the flag "--tls-key"; may be empty.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class CredentialFile:
         return f"{self.setting} {self.path}".lstrip()
 
     def change_token(self) -> ChangeToken | None:
-        """Returns a value that differs after the file is replaced or written, or None if the file cannot be found."""
+        """Returns a value that changes when the file is written or replaced; None if the file cannot be found."""
         try:
             status = os.stat(self.path)
         except OSError:
@@ -51,7 +51,7 @@ class CredentialFile:
 
 
 def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:
-    """Checks that two PEM files hold a certificate and its private key. Raises InvalidInput that names the files."""
+    """Checks that two PEM files hold a certificate and its private key. Raises InvalidInput if they do not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_cert_chain(certificate.path, key.path, password=_refuse_password)
@@ -72,7 +72,7 @@ def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:
 
 
 def check_ca(file: CredentialFile, content: bytes) -> None:
-    """Checks that the content of `file` is a CA certificate in PEM. Raises InvalidInput that names the file."""
+    """Checks that the content of `file` is a CA certificate in PEM. Raises InvalidInput if it is not."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:  # ValueError: the content is empty, or not ASCII

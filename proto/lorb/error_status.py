@@ -1,8 +1,10 @@
 """Maps LorbErrors to gRPC statuses and back.
 
-Every status carries google.rpc.ErrorInfo (reason, domain "lorb", field). InvalidInput adds BadRequest; Overloaded and
-Unavailable add RetryInfo. ErrorInfo.reason determines the error class. Statuses of gRPC itself and of proxies have no
-ErrorInfo; their code determines the class.
+The status of every LorbError carries google.rpc.ErrorInfo, with the reason, the domain "lorb" and the field. The status
+of InvalidInput also carries BadRequest. The statuses of Overloaded and Unavailable also carry RetryInfo.
+
+In the other direction, ErrorInfo.reason determines the class of the error. A status from gRPC itself or from a proxy
+has no ErrorInfo of LoRB: its code determines the class.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +39,8 @@ from lorb.errors import (
 ERROR_DOMAIN = "lorb"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# HTTP/2 peers may refuse trailing metadata over 8 KiB. The metadata contains the message three times.
+# Longer messages and fields are truncated, because HTTP/2 peers may refuse trailing metadata over 8 KiB. The metadata
+# contains the message three times.
 MAX_MESSAGE_BYTES = 800
 MAX_FIELD_BYTES = 200
 
@@ -69,7 +72,7 @@ _ERROR_OF_REASON: Mapping[str, type[LorbError]] = {
     reason: kind for kind, (_, reason) in _STATUS_OF_ERROR.items() if kind is not MalformedFile
 }
 
-# For statuses without ErrorInfo: from gRPC itself, a proxy, or another server.
+# For statuses without LoRB's ErrorInfo: they come from gRPC itself, a proxy, or another server.
 _ERROR_OF_CODE: Mapping[grpc.StatusCode, type[LorbError]] = {
     _Code.INVALID_ARGUMENT: InvalidInput,
     _Code.OUT_OF_RANGE: InvalidInput,
@@ -89,7 +92,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class _FailedCall(Protocol):
-    """Methods that errors of grpc and grpc.aio have, but grpc.RpcError does not declare."""
+    """Declares the methods that the errors of grpc and grpc.aio have. grpc.RpcError does not declare them."""
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
@@ -97,7 +100,7 @@ class _FailedCall(Protocol):
 
 
 def status_code(error: LorbError) -> grpc.StatusCode:
-    """Returns the gRPC code of `error`. A class outside the table has the code of its nearest listed ancestor."""
+    """Returns the gRPC code of `error`. A class that is not in the table has the code of its nearest ancestor there."""
     return _status_of_class(type(error))[0]
 
 
@@ -123,7 +126,10 @@ def trailing_metadata(error: LorbError) -> tuple[tuple[str, bytes], ...]:
 
 
 def error_from_status(code: grpc.StatusCode, message: str, details: Iterable[AnyDetail] = ()) -> LorbError:
-    """Converts a status to an error. ErrorInfo.reason determines the class; without LoRB's ErrorInfo, the code does."""
+    """Converts a status to an error.
+
+    LoRB's ErrorInfo determines the class by its reason. If it is missing, the code determines the class.
+    """
     kind = _ERROR_OF_CODE.get(code, LorbError)
     field = ""
     retry_seconds = None
@@ -162,7 +168,7 @@ def _details(metadata: Metadata) -> Sequence[AnyDetail]:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 return tuple(Status.FromString(value).details)
-            except DecodeError:  # written by a proxy: only the status code is usable
+            except DecodeError:  # a proxy wrote this value, so only the status code is usable
                 return ()
     return ()
 

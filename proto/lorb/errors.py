@@ -5,12 +5,12 @@
     │   └── MalformedFile         a file violates its format; `path` and `line` locate it
     ├── UnknownDomain             the server does not serve this domain
     ├── UnknownVersion            the domain has no such version or alias
-    ├── Unauthenticated           no token, or a wrong token
+    ├── Unauthenticated           the call carries no token, or a wrong token
     ├── Overloaded                the queue is full, and the caller refused a fallback
-    ├── DeadlineExceeded          no time left, and the caller refused a fallback
-    ├── Unavailable               draining, not warm yet, or not reachable
-    ├── ModelFailed               the model raised, or its thread died
-    ├── InvalidAdapter            an adapter's files are truncated, changed or do not fit; never served
+    ├── DeadlineExceeded          no time is left, and the caller refused a fallback
+    ├── Unavailable               the server is draining, not warm yet, or not reachable
+    ├── ModelFailed               the model raised an exception, or its thread died
+    ├── InvalidAdapter            an adapter's files are damaged, or do not fit the base; it is never served
     │   └── ForeignBase           the adapter was trained on another base
     ├── BaseNotFound              the base's files are missing, or differ from the pinned files
     ├── StoreConflict             another writer changed the store first: try again
@@ -83,11 +83,11 @@ class Unavailable(LorbError):
 
 
 class ModelFailed(LorbError):
-    """The model raised, or the thread that owns it died."""
+    """The model raised an exception, or the thread that owns it died."""
 
 
 class InvalidAdapter(LorbError):
-    """An adapter's files are truncated, changed or malformed, or do not fit the base. It is never served."""
+    """An adapter's files are damaged (truncated, changed or malformed), or do not fit the base. It is never served."""
 
 
 class ForeignBase(InvalidAdapter):

@@ -16,8 +16,8 @@ def is_loopback_host(host: str) -> bool:
 def is_loopback_target(target: str) -> bool:
     """Returns whether all addresses of a gRPC target are loopback addresses.
 
-    Understands "host:port", "dns:///host:port", "ipv4:a:p,b:p", "ipv6:[a]:p" and "unix:path". Targets of other schemes
-    count as remote.
+    `target` has the form "host:port", "dns:///host:port", "ipv4:a:p,b:p", "ipv6:[a]:p" or "unix:path". A target of
+    another form counts as remote.
     """
     scheme, _, rest = target.partition(":")
     if scheme in ("unix", "unix-abstract"):

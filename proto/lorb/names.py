@@ -1,4 +1,4 @@
-"""Rules for names: domains, aliases, versions, and labels that callers choose."""
+"""Rules for the names of domains, aliases and versions, and for labels that callers choose."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_LABEL_CHARS = 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
-# Control characters and Unicode's two line separators, which could forge log lines.
+# Control characters, and Unicode's line and paragraph separators. In a log they could forge lines.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -72,8 +72,8 @@ class DomainSelector:
     Attributes:
         domain: the domain's name.
         alias: the alias, or None.
-        version: the full version id, or None. Without an alias and a version the server picks the stable
-            version or the canary.
+        version: the full version id, or None. If alias and version are both None, the server picks the stable version
+            or the canary.
     """
 
     domain: str

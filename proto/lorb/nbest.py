@@ -13,8 +13,8 @@ class Hypothesis:
 
     Attributes:
         transcript: the words as the recogniser wrote them; may be empty.
-        first_pass_score: natural log, higher is better; None if the recogniser gives no score.
-        component_scores: parts of the first-pass score by name (acoustic, lm, ...); returned unchanged, never used.
+        first_pass_score: the recogniser's score, a natural log, higher is better; None if it gives no score.
+        component_scores: parts of the first-pass score by name (acoustic, lm, ...). They are not used, only returned.
     """
 
     transcript: str
@@ -56,7 +56,7 @@ class NBest:
     """The hypotheses of one utterance. Raises InvalidInput if the list is empty or only some hypotheses have scores.
 
     Attributes:
-        hypotheses: in first-pass order, best first.
+        hypotheses: the hypotheses in first-pass order, best first.
         id: id of the utterance or request; any text.
         context: the preceding turn of the dialogue; empty if there is none.
         reference: the reference transcript; None outside training and evaluation.
@@ -86,7 +86,7 @@ class NBest:
         return self.hypotheses[0].first_pass_score is not None
 
     def check_limits(self, *, max_hypotheses: int, max_transcript_chars: int) -> None:
-        """Checks the list against a server's limits. Raises InvalidInput that names the field beyond its limit."""
+        """Checks the list against a server's limits. Raises InvalidInput if a field exceeds its limit."""
         if len(self.hypotheses) > max_hypotheses:
             raise InvalidInput(
                 f"hypotheses has {len(self.hypotheses)} entries: this server accepts at most {max_hypotheses}",
@@ -106,9 +106,10 @@ class NBest:
             )
 
     def distinct(self) -> tuple[DistinctHypothesis, ...]:
-        """Returns each distinct text once, with its highest score, in first-pass order.
+        """Returns each distinct text once, with the highest score of its copies, sorted by that score.
 
-        Texts that differ only in white space are equal. Ties keep the order of the list.
+        Texts that differ only in white space count as equal. Texts with equal scores keep their order in the list. So
+        do all texts of a list without scores.
         """
         positions: dict[str, list[int]] = {}
         for i, hypothesis in enumerate(self.hypotheses):

@@ -9,7 +9,7 @@ class FallbackPolicy(Enum):
     """What the server does if it cannot rescore a list in time, or has no room for it."""
 
     DEGRADE = "degrade"
-    """Answer with fewer hypotheses rescored, or in first-pass order, and say so in `Ranked.outcome`."""
+    """Rescore only some hypotheses, or none. `Ranked.outcome` says which."""
 
     FAIL = "fail"
     """Raise Overloaded or DeadlineExceeded."""
@@ -22,8 +22,8 @@ class Selection(Enum):
     """The hypothesis with the highest combined score (maximum a posteriori)."""
 
     MBR = "mbr"
-    """The hypothesis with the lowest expected word errors under the posterior of the 32 likeliest hypotheses
-    (minimum Bayes risk)."""
+    """The hypothesis with the lowest expected number of word errors (minimum Bayes risk). The expectation is over the
+    32 likeliest hypotheses, weighted by their posteriors."""
 
 
 class Outcome(Enum):
@@ -57,7 +57,7 @@ class RescoreOptions:
     """Options of a rescoring call.
 
     Attributes:
-        domain: "name" or "name@alias", and "name@version" if the server allows it. Empty: the server's default domain.
+        domain: "name" or "name@alias"; also "name@version" if the server allows it. Empty: the server's default domain.
         rescoring_weight: weight of the rescoring score (beta), finite and 0 or more; 0 keeps the first-pass ranking.
             None: the weight that was tuned with the adapter.
         fallback_policy: what to do if the server runs out of time or room.
@@ -95,10 +95,10 @@ class Timings:
     """Time that the server spent on a call, in seconds.
 
     Attributes:
-        total_seconds: from decoding the request to encoding the answer.
-        tokenize_seconds: tokenising the texts.
-        queue_seconds: waiting for the model.
-        infer_seconds: the forward pass that scored the list, shared with the other lists in its batch.
+        total_seconds: time from the decoding of the request to the encoding of the answer.
+        tokenize_seconds: time for tokenising the texts.
+        queue_seconds: time that the list waited for the model.
+        infer_seconds: time of the forward pass that scored the list. All lists in a batch share one pass.
     """
 
     total_seconds: float = 0.0
@@ -114,13 +114,13 @@ class RankedHypothesis:
     Attributes:
         index: position in the request, from 0.
         transcript: the text as sent.
-        combined_score: first_pass_score + weight * rescoring_score, natural log, higher is better; None if not
-            rescored.
-        rescoring_score: the model's score, natural log, higher is better; None if not rescored.
-        posterior: probability among the distinct rescored texts, 0 to 1; 0 for further copies of a text; None if not
-            rescored.
+        combined_score: first_pass_score + weight * rescoring_score, a natural log, higher is better; None if the
+            hypothesis was not rescored.
+        rescoring_score: the model's score, a natural log, higher is better; None if the hypothesis was not rescored.
+        posterior: probability of the text among the distinct rescored texts, 0 to 1; 0 for further copies of a text;
+            None if the hypothesis was not rescored.
         truncated: whether the text was too long for the model, so that only its beginning was scored.
-        component_scores: as sent.
+        component_scores: the component scores as sent.
     """
 
     index: int
@@ -134,14 +134,14 @@ class RankedHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A re-ranked list. The order is authoritative: a switching margin or MBR can rank a lower score first.
+    """A re-ranked list. Rely on its order: with a switching margin or MBR, the best hypothesis may have a lower score.
 
     Attributes:
-        hypotheses: best first; the first `RescoreOptions.top_n` hypotheses, or all if it is 0.
+        hypotheses: the hypotheses, best first: at most `RescoreOptions.top_n`, or all if top_n is 0.
         outcome: how much of the list was rescored.
         id: the request's id.
         fallback_reason: why the list was not rescored in full; None if it was rescored in full.
-        adapter: the adapter version, pinned when the call was admitted; None if no adapter was used.
+        adapter: the adapter version, chosen when the server admitted the call; None if no adapter was used.
         timings: time spent on the server.
     """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """The answer of GetServerInfo.
+    """What the call GetServerInfo returns.
 
     Attributes:
         server_version: the LoRB release, such as "0.1.0".

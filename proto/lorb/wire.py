@@ -47,7 +47,7 @@ _REASON_OF: Mapping[int, FallbackReason | None] = {0: None} | {n: reason for rea
 
 
 def nbest_from_request(request: pb.RescoreRequest) -> NBest:
-    """Reads the list of a request; the list's id is request_id. Raises InvalidInput with the path of the field."""
+    """Reads the list of a request. Its request_id is the list's id. Raises InvalidInput that names the wrong field."""
     return NBest(
         hypotheses=tuple(_hypothesis(i, message) for i, message in enumerate(request.hypotheses)),
         id=check_label(request.request_id, "request_id"),
@@ -56,7 +56,7 @@ def nbest_from_request(request: pb.RescoreRequest) -> NBest:
 
 
 def options_from_request(request: pb.RescoreRequest) -> RescoreOptions:
-    """Reads the options of a request. Raises InvalidInput with the path of the field."""
+    """Reads the options of a request. Raises InvalidInput that names the wrong field."""
     return check_options(
         RescoreOptions(
             domain=request.domain,

@@ -8,9 +8,10 @@ from rapidfuzz.distance import Levenshtein
 
 
 def word_errors(reference: str, hypothesis: str) -> int:
-    """Counts the substitutions, deletions and insertions between two texts split at white space.
+    """Returns the lowest number of word substitutions, deletions and insertions that turn one text into the other.
 
-    Case and punctuation count, as with jiwer's defaults. To ignore them, normalise both texts first.
+    Words are separated by white space. Case and punctuation matter, as with jiwer's defaults. To ignore them, normalise
+    both texts first.
     """
     return int(Levenshtein.distance(reference.split(), hypothesis.split()))
 

@@ -1,4 +1,4 @@
-"""Common behaviour of commands: shared flags, missing extras, SIGTERM."""
+"""What all commands share: common flags, the message about a missing extra, and the handling of SIGTERM."""
 
 import argparse
 import signal
@@ -29,7 +29,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def require_extra(program: str, extra: str) -> Iterator[None]:
-    """Turns a missing package into one line that names the extra to install, and exit status 2.
+    """If a package is missing, prints one line that names the extra to install, and exits with status 2.
 
     Import the extra's packages in the body of the `with` statement. A missing module of LoRB itself is raised as usual.
     """
@@ -57,7 +57,7 @@ def sigterm_as_keyboard_interrupt() -> Iterator[None]:
 
 
 class _PrintCompletion(argparse.Action):
-    """Prints the completion script and exits before required arguments are checked, like --help."""
+    """Prints the completion script and exits. Like --help, it does so before argparse checks required arguments."""
 
     def __call__(
         self,

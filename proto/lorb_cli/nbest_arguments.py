@@ -10,7 +10,7 @@ from lorb.formats.reading import AUTO, FORMATS
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --format, --reference-text and the flags of single formats."""
-    # SUPPRESS: the defaults are those of FormatOptions
+    # with SUPPRESS, argparse sets no value for a flag that is not given: the defaults of FormatOptions apply
     formats = parser.add_argument_group("format of the lists", argument_default=argparse.SUPPRESS)
     formats.add_argument(
         "--format",

@@ -81,7 +81,7 @@ def arrival_times(steps: Sequence[Step], arrivals: Arrivals, seed: int) -> "arra
 
 
 def _poisson(step: Step, rng: random.Random) -> Iterator[float]:
-    """Yields times with exponential gaps. Such gaps have no memory, so a step does not depend on the previous step."""
+    """Yields times with exponential gaps. Such gaps have no memory, so each step may begin with a new gap."""
     offset = rng.expovariate(step.rate_per_second)
     while offset < step.seconds:
         yield offset

@@ -64,7 +64,7 @@ class Connections:
         self._methods = itertools.cycle(methods)
 
     async def open(self, timeout_seconds: float) -> None:
-        """Connects, so that no call includes the connection time. Raises Unavailable after `timeout_seconds`."""
+        """Connects, so that no latency includes the time to connect. Raises Unavailable after `timeout_seconds`."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await asyncio.gather(*(channel.channel_ready() for channel in self._channels))

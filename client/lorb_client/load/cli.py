@@ -41,7 +41,7 @@ the model.
 Outcomes: rescored, partial and first_pass are answered calls; refused is an error status of the server; no_answer
 is an error status of gRPC itself, such as an exceeded deadline.
 
-Exit status: 0 done; 1 the server cannot be reached, or answered nothing; 2 a file or an argument is wrong;
+Exit status: 0 done; 1 the server cannot be reached, or answered no call; 2 a file or an argument is wrong;
 130 interrupted; the figures until the interruption are printed if the load had begun."""
 
 

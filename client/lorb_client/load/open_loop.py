@@ -13,7 +13,7 @@ from lorb_client.load.call_outcome import CallOutcome
 from lorb_client.load.tally import LoadTally
 
 MIN_TIMEOUT_SECONDS = 0.001
-DRAIN_GRACE_SECONDS = 5.0  # extra wait after the last call's deadline; gRPC ends a call at its deadline
+DRAIN_GRACE_SECONDS = 5.0  # wait after the last deadline for calls that gRPC has not yet ended
 
 Send = Callable[[int, float], Awaitable[CallOutcome]]  # (index of the call, seconds until its deadline)
 
@@ -45,9 +45,10 @@ class OpenLoop:
     async def run(self, start_at: float) -> None:
         """Sends all calls and waits until they end. `start_at` is the start on the event loop's clock.
 
-        Cancelling the coroutine ends the run: calls that have ended are in the tally, calls under way are cancelled.
-        An exception of `send` is raised here too. Such an exception is a bug: for a failed call `send` returns a
-        CallOutcome.
+        Cancelling the coroutine ends the run. Calls that have ended are in the tally; calls under way are cancelled.
+
+        An exception of `send` is raised here too. Such an exception is a bug, because `send` returns a CallOutcome for
+        a failed call.
         """
         loop = asyncio.get_running_loop()
         try:

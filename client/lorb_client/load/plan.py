@@ -48,7 +48,10 @@ class LoadPlan:
 
 
 def run_plan(plan: LoadPlan) -> LoadTally:
-    """Makes the calls from this process. After Ctrl-C, returns the counts so far, marked as interrupted."""
+    """Makes the calls from this process. Returns their counts.
+
+    After Ctrl-C, returns the counts so far, marked as interrupted.
+    """
     with asyncio.Runner(loop_factory=precise_loop) as runner:
         return runner.run(make_calls(plan, lambda: time.monotonic() + START_DELAY_SECONDS))
 
@@ -70,5 +73,5 @@ async def make_calls(plan: LoadPlan, get_start_time: Callable[[], float]) -> Loa
 
 
 def precise_loop() -> asyncio.AbstractEventLoop:
-    """Returns an event loop that sleeps to the microsecond. The default loop's epoll rounds up to milliseconds."""
+    """Returns an event loop that sleeps to the microsecond. The default loop sleeps for whole milliseconds."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())

@@ -15,9 +15,9 @@ from lorb_client.load.tally import LoadTally
 
 
 def run_plan_in_processes(plan: LoadPlan, num_processes: int) -> LoadTally:
-    """Makes the calls from several processes. After Ctrl-C, returns the counts so far, marked as interrupted.
+    """Makes the calls from several processes. Returns their counts.
 
-    Raises LorbError if a process dies.
+    After Ctrl-C, returns the counts so far, marked as interrupted. Raises LorbError if a process dies.
     """
     tallies: dict[int, LoadTally] = {}
     with _workers(plan, num_processes) as pipes:

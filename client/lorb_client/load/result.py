@@ -23,16 +23,16 @@ class LoadResult:
         client_version: the LoRB release of the generator.
         seconds: measured time.
         deadline_seconds: deadline of each call from its scheduled time.
-        num_due: calls whose scheduled time has come.
-        num_sent: due calls that were sent.
-        num_not_sent: due calls that were not sent because of the in-flight limit.
-        num_unfinished: sent calls still under way at the end of the run.
+        num_due: number of calls whose scheduled time has come.
+        num_sent: number of due calls that were sent.
+        num_not_sent: number of due calls that were not sent because of the in-flight limit.
+        num_unfinished: number of sent calls still under way at the end of the run.
         offered_per_second: due calls per second.
         answered_per_second: answered calls per second.
         endings: number of calls by outcome and reason, such as "first_pass deadline" or "no_answer unavailable".
         within_deadline: share of the due calls that were answered within the deadline, 0 to 1.
-        rescored_hypotheses_per_second: hypotheses of lists rescored in full, answered within the deadline.
-        partial_hypotheses_per_second: rescored hypotheses of lists rescored in part, answered within the deadline.
+        rescored_hypotheses_per_second: rescored hypotheses per second, in lists rescored in full within the deadline.
+        partial_hypotheses_per_second: rescored hypotheses per second, in lists rescored in part within the deadline.
         latency_ms: time from the scheduled time to the end of a call, for any outcome.
         rescored_latency_ms: latency_ms of the calls whose list was rescored in full.
         lateness_ms: time from the scheduled time until the call was sent; the latencies include this time.

@@ -31,7 +31,7 @@ class LoadConfig:
         deadline_seconds: deadline of each call from its scheduled time.
         warm_up_seconds: duration of the uncounted load before the first step, at the rate of the first step.
         domains: domains with their shares of the calls (default: the server's default domain).
-        num_hypotheses: number of best hypotheses of each list to send; None for all.
+        num_hypotheses: send only this number of best hypotheses of each list; None sends all.
         options: options of every call, except the domain, which `domains` gives.
         seed: random seed; equal seeds give the same calls at the same times.
         num_connections: connections of each process.
@@ -71,7 +71,9 @@ class LoadConfig:
 
 
 def run_load(config: LoadConfig) -> LoadResult:
-    """Runs a load to its end, or until Ctrl-C. Makes one call to each domain beforehand.
+    """Runs a load to its end, or until Ctrl-C. Returns its result.
+
+    Makes one call to each domain beforehand.
 
     Raises:
         InvalidInput: the configuration is invalid; nothing was sent.

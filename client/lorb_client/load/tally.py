@@ -13,12 +13,13 @@ class LoadTally:
 
     Attributes:
         deadline_seconds: deadline of each call from its scheduled time.
-        num_due: calls whose scheduled time has come.
-        num_not_sent: due calls that were not sent because too many calls were under way.
-        num_unfinished: sent calls still under way at the end of the run.
+        num_due: number of calls whose scheduled time has come.
+        num_not_sent: number of due calls that were not sent because too many calls were under way.
+        num_unfinished: number of sent calls still under way at the end of the run.
         outcomes: number of calls by outcome and reason.
-        num_within_deadline: answered calls (rescored, partial or first pass) within the deadline.
-        scored_within_deadline: hypotheses with a rescoring score, answered within the deadline, by outcome.
+        num_within_deadline: number of calls answered (rescored, partial or first pass) within the deadline.
+        scored_within_deadline: number of hypotheses with a rescoring score in calls answered within the deadline, by
+            outcome of the call.
         latencies: time from the scheduled time to the end of a call, for any outcome.
         rescored_latencies: latencies of the calls whose list was rescored in full.
         lateness: time from the scheduled time until the call was sent.

@@ -32,7 +32,7 @@ class DomainShare:
             DomainSelector.parse(self.domain, "domains")
         if not (math.isfinite(self.share) and self.share > 0):
             raise InvalidInput(
-                f"domain {self.domain!r} has the share {self.share:g}: give one above 0", field="domains"
+                f"domain {self.domain!r} has the share {self.share:g}: give a share above 0", field="domains"
             )
 
 
@@ -60,7 +60,7 @@ def truncate_lists(lists: Sequence[NBest], num_hypotheses: int | None) -> list[N
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The requests of a load, and the request of each call.
+    """The requests of a load, and which request each call sends.
 
     Attributes:
         requests: serialised RescoreRequests: all lists with the first domain, then all with the next domain.

@@ -24,8 +24,8 @@ from lorb_client.rescore.stream import StreamLimits
 
 _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines. All fields are
-kept, "score" remains the first-pass score, the new scores are added, and "lorb" holds the outcome and the
-adapter. If the lists have references, the command prints word error rates; its last line reads
+kept: "score" remains the first-pass score. New fields hold the new scores. The field "lorb" holds the outcome and
+the adapter. If the lists have references, the command prints word error rates; its last line reads
 "WER first-pass A rescored B oracle C", in per cent."""
 
 _EPILOG = """\
@@ -139,7 +139,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_count,
         default=StreamLimits().lists_per_call,
         metavar="N",
-        help="maximum number of lists in a call with its one deadline; servers may set a lower maximum (default: 16)",
+        help="maximum number of lists in a call, which share its deadline; servers may allow fewer (default: 16)",
     )
 
 

@@ -12,8 +12,8 @@ def rescored_fields(fields: Mapping[str, object], ranked: Ranked) -> dict[str, o
     """Returns a record in the native shape with its hypotheses re-ranked.
 
     Hypotheses keep their fields ("score" is the first-pass score) and gain rescoring_score, combined_score and
-    posterior if they were rescored. The record gains "lorb": outcome, fallback reason, adapter and truncated texts.
-    Values of an earlier run under these names are replaced.
+    posterior if they were rescored. The record gains "lorb": outcome, fallback reason, adapter and number of truncated
+    texts. Values of an earlier run under these names are replaced.
     """
     hypotheses = cast(Sequence[Mapping[str, object]], fields["hyps"])
     rescored = [_hypothesis_fields(hypotheses[hypothesis.index], hypothesis) for hypothesis in ranked.hypotheses]

@@ -14,7 +14,8 @@ Answer = TypeVar("Answer")
 def retry_overloaded(call: Callable[[], Answer], max_wait_seconds: float, pause: Callable[[float], bool]) -> Answer:
     """Makes a call, and repeats it after a pause while it raises Overloaded.
 
-    Pauses double from FIRST_PAUSE_SECONDS to LONGEST_PAUSE_SECONDS, and are at least as long as the server asks.
+    The first pause is FIRST_PAUSE_SECONDS. Each further pause is twice as long, up to LONGEST_PAUSE_SECONDS. If the
+    server asks for a longer pause, the pause is that long.
 
     Args:
         call: makes the call.

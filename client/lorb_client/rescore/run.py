@@ -54,7 +54,7 @@ class RunConfig:
         out: output file; STDOUT for standard output, None for no output.
         send_context: whether to send the context of the lists.
         timeout_seconds: deadline of each call.
-        limits: limits of concurrency, lists in a call, and waiting for an overloaded server.
+        limits: limits for concurrent calls, for lists in a call, and for waits while the server is overloaded.
         access: token and TLS.
         quiet: whether to hide the progress bar.
     """
@@ -75,7 +75,8 @@ class RunConfig:
 def run(config: RunConfig) -> Tally:
     """Rescores all lists and writes them. Returns the counts of the run.
 
-    Files, options and server limits are checked before the first rescoring call. Raises LorbError.
+    Files, options and server limits are checked before the first rescoring call. Raises LorbError if a check or a call
+    fails.
     """
     check_options(config.options)
     if config.out not in (None, STDOUT):

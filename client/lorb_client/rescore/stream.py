@@ -15,12 +15,12 @@ from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
 from lorb_client.rescore.retry import retry_overloaded
 
-# Well under the 4 MiB that servers accept, at four bytes for each character.
+# Even with four bytes for each character, such a call stays well under the 4 MiB that servers accept.
 MAX_CHARS_PER_CALL = 500_000
 
 _Answers = list[Ranked | LorbError]
-# The result of a call. Not a Future: Ctrl-C while the main thread acquires a Future's condition can leave the condition
-# locked, and the thread that makes the call then never ends.
+# The result of a call. It is not a Future: if Ctrl-C arrives while the main thread acquires a Future's condition, the
+# condition can stay locked. Then the thread that makes the call never ends.
 _Result = SimpleQueue[_Answers | BaseException]
 _POLL_SECONDS = 1.0
 
@@ -79,7 +79,10 @@ def rescored_records(
 
 
 def chunks(records: Sequence[ListRecord], max_lists: int) -> Iterator[Sequence[ListRecord]]:
-    """Splits records into calls of at most `max_lists` lists and MAX_CHARS_PER_CALL; a longer list has its own call."""
+    """Splits records into chunks, one for each call.
+
+    A chunk has at most `max_lists` lists and MAX_CHARS_PER_CALL characters. A longer list has its own chunk.
+    """
     chunk: list[ListRecord] = []
     num_chars = 0
     for record in records:

@@ -14,8 +14,8 @@ class Tally:
 
     Attributes:
         num_lists: number of lists.
-        num_changed: lists whose best text differs from the first pass.
-        num_truncated: lists with a text too long for the model.
+        num_changed: number of lists whose best text differs from the first pass.
+        num_truncated: number of lists with a text too long for the model.
         outcomes: number of lists by outcome and fallback reason.
         adapters: number of lists by adapter version.
         first_pass: word error rate of the first pass, over lists with references.

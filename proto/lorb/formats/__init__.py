@@ -1,4 +1,4 @@
-"""Reads and writes files of N-best lists, plain or gzip. Every error names the file and the line."""
+"""Reads and writes files of N-best lists, plain or gzip. MalformedFile names the file and the line."""
 
 from lorb.formats.notices import Notices
 from lorb.formats.options import FormatOptions

@@ -1,4 +1,4 @@
-"""Detects the format of a file by its first lines, and of a folder by its content."""
+"""Detects the format of a file from its first lines, and the format of a folder from its content."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from lorb.formats.toolkits.espnet2 import is_espnet2
 from lorb.formats.toolkits.kaldi import is_kaldi
 from lorb.formats.toolkits.srilm import is_srilm_line
 
-_MAX_LINES = 200  # in pretty-printed JSON a key may follow long arrays: sequences_scores follows all texts
+_MAX_LINES = 200  # in pretty-printed JSON a key may follow a long array: sequences_scores follows all texts
 _MAX_CHARS = 65_536
 
 # Patterns of keys near the beginning of each format's JSON. A file matches if it has a key for every pattern.
@@ -39,7 +39,7 @@ def detected_format(path: Path, choices: str) -> str:
     `choices` lists the supported formats for the error message.
 
     Raises:
-        MalformedFile: no format matches, or several formats match; or `path` is a pipe, which can be read only once.
+        MalformedFile: no format or more than one format matches, or `path` is a pipe, which can be read only once.
     """
     if path.is_dir():
         return _single(_folder_formats(path), path, choices)

@@ -10,7 +10,7 @@ class Notices:
         self._counts: Counter[str] = Counter()
 
     def add(self, notice: str, count: int = 1) -> None:
-        """Adds `count` to `notice`, a phrase that reads well after a number: "scores parsed from tensor(...)"."""
+        """Adds `count` to the count of `notice`, a phrase to print after a number: "scores parsed from tensor(...)"."""
         self._counts[notice] += count
 
     def lines(self) -> list[str]:

@@ -14,7 +14,7 @@ class FormatOptions:
     Each option but `reference_texts` is for one format.
 
     Attributes:
-        reference_texts: files of reference transcripts by utterance, Kaldi `text` or trn; these transcripts replace the
+        reference_texts: files of reference transcripts, as Kaldi `text` or as trn. These transcripts replace the
             references in the lists.
         acoustic_scale: Kaldi: factor of the acoustic costs, above 0; None if the folder has no costs.
         acoustic_costs: Kaldi: name of the file of acoustic costs, beside words_text.

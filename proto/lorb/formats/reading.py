@@ -65,8 +65,8 @@ def read_nbest_lists(
         unique_ids: raise if an id is repeated.
 
     Raises:
-        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
-            file and the line.
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. The
+            error names the file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     records = iterate_list_records(
@@ -100,8 +100,8 @@ def read_list_records(
         require_lists: raise if a reference of `options.reference_texts` has no list.
 
     Raises:
-        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
-            file and the line.
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. The
+            error names the file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     return list(
@@ -134,14 +134,14 @@ def iterate_list_records(
         paths: files, or folders if the format uses folders.
         format: format of all files, one of FORMATS; "auto" detects the format of each file.
         options: facts that the files do not hold.
-        notices: counts what the readers changed, assumed or left out; complete after the last list.
+        notices: counts what the readers changed, assumed or left out. The counts are complete after the last list.
         require_references: raise if a list has no reference.
         require_lists: raise if a reference of `options.reference_texts` has no list.
         unique_ids: raise if an id is repeated, within a file or across files.
 
     Raises:
-        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. Names the
-            file and the line.
+        MalformedFile: a file violates its format, has no lists, lacks a required reference, or repeats an id. The
+            error names the file and the line.
         InvalidInput: `format` is not one of FORMATS, or an option that the format needs is missing.
     """
     if format not in FORMATS:

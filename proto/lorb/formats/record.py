@@ -16,8 +16,8 @@ class ListRecord:
     Attributes:
         nbest: the list.
         fields: the whole record in the native shape, {"id", "ref"?, "domain"?, "context"?, "hyps": [{"text",
-            "score"?, "component_scores"?}]}, with all other fields that the record has in
-            the file. A "?" marks an optional field.
+            "score"?, "component_scores"?}]}. A "?" marks an optional field. `fields` also holds all other fields of
+            the record in the file.
         path: the file.
         line: line on which the record begins, from 1.
     """

@@ -21,7 +21,7 @@ class References:
     """Reference transcripts of one or more files.
 
     Attributes:
-        texts: transcript by utterance id.
+        texts: the transcript of each utterance, by utterance id.
         paths: the files.
     """
 
@@ -30,7 +30,7 @@ class References:
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "References":
-        """Reads all files. Raises MalformedFile, also if an utterance is repeated."""
+        """Reads all files. Raises MalformedFile if a file violates its format, or an utterance is repeated."""
         texts: dict[str, str] = {}
         for path in paths:
             lines = list(terminated_lines(path))

@@ -13,12 +13,11 @@ from lorb.nbest import Hypothesis, NBest
 
 
 def write_native(path: Path, records: Iterable[NBest | Mapping[str, object]]) -> int:
-    """Writes lists, or records in the native shape, as JSON lines; gzip if the name ends in .gz.
+    """Writes lists, or records in the native shape, as JSON lines. Returns the number of records.
 
-    Returns the number of records.
-
-    The lines go to a temporary file beside `path`, which is renamed at the end. After an error, also an error of
-    `records`, `path` is unchanged. Equal records give equal bytes.
+    The file is compressed with gzip if its name ends in .gz. The lines go to a temporary file beside `path`, which is
+    renamed to `path` at the end. If writing fails, or `records` raises an error, `path` is unchanged. Equal records
+    give equal bytes.
 
     Raises:
         InvalidInput: no file can be written at `path`.
@@ -37,12 +36,12 @@ def native_line(record: NBest | Mapping[str, object]) -> bytes:
     fields = native_record(record) if isinstance(record, NBest) else record
     try:
         return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate in an unknown field: JSON can escape it
+    except UnicodeEncodeError:  # a field that no check reads holds a lone surrogate: JSON can escape it
         return json.dumps(fields).encode("ascii") + b"\n"
 
 
 def native_record(nbest: NBest) -> dict[str, object]:
-    """Converts a list to the native shape, without its empty fields."""
+    """Converts a list to the native shape. Leaves out empty fields."""
     fields: dict[str, object] = {"id": nbest.id}
     if nbest.domain:
         fields["domain"] = nbest.domain
@@ -95,6 +94,6 @@ def _compressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     if path.suffix != ".gz":
         yield raw
         return
-    # No name and no time in the header, so that equal lists give equal bytes.
+    # The gzip header gets no file name and no time, so that equal lists give equal bytes.
     with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as compressed:
         yield cast(BinaryIO, compressed)

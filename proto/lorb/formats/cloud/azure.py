@@ -3,7 +3,8 @@
 The REST API for short audio and the Speech SDK write one such document for each utterance. Batch transcription writes
 {"recognizedPhrases": [{"recognitionStatus", "nBest": [{"confidence", "lexical", ...}]}]}. Source: Azure Speech
 documentation, "Speech to text REST API for short audio" and "Batch transcription results". The reader takes the lexical
-form: words as spoken, without case and punctuation. Confidences are probabilities, not always descending.
+form: words as spoken, without case and punctuation. Confidences are probabilities, and may
+increase down the list.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ def _phrases(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
         phrase = require_object(member, path, line, "a result")
         key, text_key, confidence_key = _keys(phrase)
         if not phrase.get(key):
-            notices.add("results without NBest, left out: nothing was recognised, or the format was not detailed")
+            notices.add("results left out, because they have no NBest: no speech, or not the detailed format")
             continue
         hypotheses = hypotheses_from_alternatives(phrase[key], text_key, confidence_key, path, line, notices)
         notices.add("lists in the lexical form, without case and punctuation")

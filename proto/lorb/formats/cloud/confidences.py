@@ -14,8 +14,9 @@ def hypotheses_from_alternatives(
 ) -> list[dict[str, object]]:
     """Converts an array of alternatives, in first-pass order, to hypotheses in the native shape. Other fields are kept.
 
-    Confidences (0 to 1; 0 means unset) become scores ln(confidence) only if every alternative has one and they never
-    increase down the list. Many services set only the confidence of the first alternative. Raises MalformedFile.
+    Scores are ln(confidence) if every alternative has a confidence, and confidences never increase down the list.
+    Otherwise the hypotheses have no scores: many services set only the confidence of the first alternative. Confidences
+    lie between 0 and 1, and 0 means unset. Raises MalformedFile.
     """
     entries = [
         require_object(alternative, path, line, "an alternative")
@@ -40,7 +41,7 @@ def _scores(confidences: Sequence[float], notices: Notices) -> list[float] | Non
         notices.add("lists without scores: no alternative has a confidence")
         return None
     if not all(0 < confidence <= 1 for confidence in confidences):
-        notices.add("lists without scores: some alternatives have no confidence from 0 to 1")
+        notices.add("lists without scores: some alternatives have no confidence above 0 and up to 1")
         return None
     if any(following > previous for previous, following in pairwise(confidences)):
         notices.add("lists without scores: confidences increase down the list")

@@ -3,8 +3,8 @@
 speech:recognize returns this document. A finished operation of speech:longrunningrecognize holds the document under
 "response". Version 2 of the API stores the document in a file. Source: Speech-to-Text reference,
 SpeechRecognitionAlternative. Each result is a list, with the most probable alternative first. Only the first
-alternative has a confidence; 0.0 means unset; an empty transcript is omitted. Transcripts may begin with a space, and
-have the service's case and punctuation.
+alternative has a confidence, and 0.0 means unset. The field of an empty transcript is omitted. Transcripts may begin
+with a space, and have the service's case and punctuation.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
     for line, member in members_at(path, read_text(path), _KEY_PATHS):
         result = require_object(member, path, line, "a result")
         if not result.get("alternatives"):
-            notices.add("results without alternatives, left out")
+            notices.add("results left out, because they have no alternatives")
             continue
         value = result["alternatives"]
         if isinstance(value, list):

@@ -36,7 +36,7 @@ def named_records(path: Path, numbered_fields: Iterable[tuple[int, dict[str, obj
 def numbered_folders(parent: Path, prefix: str, suffix: str = "") -> list[Path]:
     """Returns the folders in `parent` whose names are `prefix`, n and `suffix`, for n = 1, 2, ... in numerical order.
 
-    Raises MalformedFile if a number is missing: a lost job would lose its utterances silently.
+    Raises MalformedFile if a number is missing. Otherwise nobody would notice that the utterances of a job are lost.
     """
     name = re.compile(rf"{re.escape(prefix)}([1-9][0-9]{{0,8}}){re.escape(suffix)}")
     matches = ((name.fullmatch(folder.name), folder) for folder in parent.glob(f"{prefix}*{suffix}") if folder.is_dir())

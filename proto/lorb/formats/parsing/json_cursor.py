@@ -64,8 +64,9 @@ def documents(path: Path, text: str) -> Iterator[tuple[int, object]]:
 def members_at(path: Path, text: str, key_paths: Sequence[KeyPath]) -> Iterator[tuple[int, object]]:
     """Yields (line, member) for each member of each array or object that a key path leads to.
 
-    `text` holds consecutive documents, or one array of documents. A member of an object is (key, value). Raises
-    MalformedFile, also if a key path leads to another kind of value.
+    `text` holds consecutive documents, or one array of documents. A member of an object is yielded as (key, value).
+
+    Raises MalformedFile if the text is not JSON, or a value on a key path has the wrong type.
     """
     cursor = _Cursor(path, text)
     if cursor.at("["):
@@ -87,7 +88,7 @@ class _Cursor:
         self._line_counted_to = 0
 
     def members_until_end(self, opening: str, closing: str, read: Callable[[], Member]) -> Iterator[tuple[int, Member]]:
-        """Yields (line, what `read` returns) for each member between the brackets. Only blanks may follow."""
+        """Yields (line, what `read` returns) for each member between the brackets. Then expects the end."""
         yield from self._bracketed_members(opening, closing, read)
         self.expect_end()
 
@@ -155,7 +156,7 @@ class _Cursor:
         return value
 
     def expect_end(self) -> None:
-        """Checks that only blanks are left. Raises MalformedFile."""
+        """Raises MalformedFile unless only blanks are left."""
         if not self.at_end():
             raise self._error("more text after the end", self._position)
 

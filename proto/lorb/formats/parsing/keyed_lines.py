@@ -34,7 +34,7 @@ class KeyedLines:
         return value
 
     def expect(self, key: str, leader: "KeyedLines", leader_line: int) -> str:
-        """Returns the next value if its key is `key`, as on line `leader_line` of `leader`. Raises MalformedFile."""
+        """Returns the next value. Raises MalformedFile unless its key is `key`, from line `leader_line` of `leader`."""
         if self.key != key:
             raise MalformedFile(
                 self.path,
@@ -44,7 +44,7 @@ class KeyedLines:
         return self.next_value()
 
     def expect_end(self, leader: "KeyedLines") -> None:
-        """Checks that no line is left. Raises MalformedFile that names the id missing from `leader`."""
+        """Raises MalformedFile if a line is left. The error names its id, which `leader` lacks."""
         if self.key is not None:
             raise MalformedFile(self.path, self.line, f"id {self.key!r} is not in {leader.path}, or the order differs")
 

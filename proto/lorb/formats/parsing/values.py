@@ -36,7 +36,7 @@ def require_text(value: object, path: Path, line: int, name: str) -> str:
 
 
 def require_number(value: object, path: Path, line: int, name: str) -> float:
-    """Converts a number, or its text, to float. Otherwise raises MalformedFile, which calls the value `name`."""
+    """Converts a number, or text with a number, to float. Otherwise raises MalformedFile, which calls it `name`."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

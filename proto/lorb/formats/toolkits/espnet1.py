@@ -1,8 +1,8 @@
 """Reads ESPnet1 data.json: {"utts": {utterance: {"output": [{"name": "target1[1]", "rec_text", "score", "text"?}]}}}.
 
 Source: add_results_to_json and parse_hypothesis with --nbest (espnet/espnet, espnet/asr/asr_utils.py). Each entry of
-"output" is a hypothesis, with its rank in "name"; "text" repeats the reference; "rec_text" joins the tokens, with
-U+2581 at word beginnings and <eos> at the end. Scores are natural log, higher is better.
+"output" is a hypothesis. Its "name" contains its rank, and its "text" repeats the reference. Its "rec_text" joins the
+tokens, with U+2581 at word beginnings and <eos> at the end. Scores are natural log, higher is better.
 """
 
 import re

@@ -7,7 +7,7 @@ transformers writes no such file: dump its output fields, with tensors as lists 
                 text (transformers issue 33445).
     Wav2Vec2    {"text": [...], "logit_score": [...], "lm_score": [...]} from Wav2Vec2ProcessorWithLM.decode or
                 .batch_decode(n_best=n). A batch is nested.
-"id" and "ref", or "ids" and "refs" for a batch, may be added. Scores are natural log, higher is better.
+You may add "id" and "ref", or "ids" and "refs" for a batch. Scores are natural log, higher is better.
 sequences_scores are already divided by length. lm_score is pyctcdecode's total score, which includes logit_score
 (kensho-technologies/pyctcdecode, decoder.py, OutputBeam).
 """
@@ -94,7 +94,7 @@ class _Output:
                 raise self._error('"sequences_scores" increase, so they belong to more than one utterance: give "ids"')
             return scores, None
         if self._fields.get("lm_score") is not None:
-            self._notices.add("outputs with lm_score as the total score, which includes logit_score")
+            self._notices.add("outputs whose lm_score is the total score: it includes logit_score")
             has_logits = self._fields.get("logit_score") is not None
             return self._shaped("lm_score", batch), self._shaped("logit_score", batch) if has_logits else None
         if self._fields.get("logit_score") is not None:

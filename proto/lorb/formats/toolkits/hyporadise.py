@@ -1,7 +1,8 @@
 """Reads HyPoradise: an array of {"input": [text, ...], "output": reference, "score"?: [number, ...]}.
 
-Scores are natural log, higher is better, and may be named "am_score". Texts are best first and padded with copies,
-which NBest.distinct merges. A record without "id" is named after the file and its position, from 1.
+The key of the scores may also be "am_score". Scores are natural log, higher is better. The texts are in first-pass
+order, best first. Short lists are filled up with copies of texts, which NBest.distinct merges. A record without "id" is
+named after the file and the record's position, from 1.
 """
 
 from collections.abc import Iterator, Mapping

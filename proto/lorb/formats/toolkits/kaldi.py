@@ -1,9 +1,9 @@
-"""Reads Kaldi n-best archives: text files of words and costs with keys utterance-1, utterance-2, ...
+"""Reads Kaldi n-best archives: text files of words and of costs. Their keys are utterance-1, utterance-2, ...
 
 Source: lattice-to-nbest | nbest-to-linear in text mode (kaldi-asr/kaldi, src/latbin). The file names are those of
 steps/pytorchnn/lmrescore_nbest_pytorchnn.sh, with one folder for each job: archives.N/words_text (words, after
 int2sym.pl), archives.N/acwt (acoustic costs), archives.N/lmwt.withlm (graph and language model costs). Costs are
-negative natural logs before the acoustic scale, lower is better: score = -(scale * acoustic + graph).
+negative natural logs, lower is better. The acoustic scale is not applied yet: score = -(scale * acoustic + graph).
 """
 
 import re
@@ -118,7 +118,7 @@ class _Costs:
         }
 
     def expect_end(self, words: KeyedLines) -> None:
-        """Checks that no cost is left. Raises MalformedFile."""
+        """Raises MalformedFile if not all costs were read."""
         self._acoustic.expect_end(words)
         self._graph.expect_end(words)
 

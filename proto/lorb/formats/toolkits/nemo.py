@@ -1,4 +1,4 @@
-"""Reads NeMo beams: lines "text TAB score" without a header, beam_size lines for each entry of a manifest.
+"""Reads NeMo beams: lines "text TAB score" without a header. Each entry of a manifest has beam_size lines.
 
 Source: scripts/asr_language_modeling/ngram_lm/eval_beamsearch_ngram_ctc.py (NVIDIA/NeMo), which writes
 preds_out_width{beam_size}_alpha{}_beta{}.tsv. The manifest, JSON lines {"audio_filepath", "duration", "text"?}, gives
@@ -62,7 +62,7 @@ def read_nemo(path: Path, options: FormatOptions, notices: Notices) -> Iterator[
 
 
 def _beam_size(path: Path) -> int:
-    # Not computed as lines / entries: a truncated file would give an entry the beams of another entry.
+    # The beam size is not computed as lines / entries: in a truncated file, entries would get beams of other entries.
     width = _WIDTH.search(path.name)
     if width is None:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Reads SRILM n-best files in the three formats of nbest-format(5). Each file is one utterance, named after the file.
+"""Reads SRILM n-best files in the three formats of nbest-format(5). A file holds one list, named after the file.
 
 Source: NBestHyp::write and NBestHyp::parse (SRILM, lm/src/NBest.cc).
     NBestList1.0    (score) word ...
@@ -24,7 +24,7 @@ from lorb.formats.parsing.values import parse_score
 from lorb.formats.record import ListRecord
 
 _HEADERS = ("NBestList1.0", "NBestList2.0")
-_BYTELOG = 1024 / 10000.5  # natural log of one bytelog, the constants of SRILM's Prob.h
+_BYTELOG = 1024 / 10000.5  # one bytelog as a natural log, with the constants of SRILM's Prob.h
 _FIELDS_PER_TOKEN = 11
 _FIELD_LABELS = {1: "(", 2: "st:", 4: "et:", 6: "g:", 8: "a:", 10: ")"}
 _STATE = re.compile(r".*-[0-9]")
@@ -91,7 +91,7 @@ def _backtrace(fields: Sequence[str], path: Path, line: int, notices: Notices) -
         if any(token[at] != label for at, label in _FIELD_LABELS.items()):
             raise MalformedFile(path, line, f"{token[0][:80]!r} is not followed by ( st: et: g: a: )")
         start, end, g, a = (parse_score(token[at], path, line, notices) for at in (3, 5, 7, 9))
-        # As in SRILM: phones and states lie within the times of the preceding word.
+        # As in SRILM, phones and states are skipped: they lie within the times of the preceding word.
         if start > previous_end and not _STATE.fullmatch(token[0]):
             words.append(token[0])
             acoustic, grammar, previous_end = acoustic + a, grammar + g, end

@@ -1,9 +1,9 @@
 """Reads Vosk results with alternatives: {"alternatives": [{"confidence", "text", "result"?}, ...]}.
 
 Source: Recognizer::NbestResult after SetMaxAlternatives (alphacep/vosk-api, src/recognizer.cc). The confidence is the
-log-likelihood of the path, -(graph + acoustic cost): natural log, higher is better, may exceed 0. A file holds one
-result, several consecutive results as Vosk's programs print them, or an array of results. "id" may be added to each
-result. Texts of older versions begin with a space.
+log-likelihood of the path, -(graph + acoustic cost). It is a natural log, higher is better, and may exceed 0. A file
+holds one result, several consecutive results as Vosk's programs print them, or an array of results. You may add an "id"
+to each result. Older versions of Vosk write texts with a leading space.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def _results(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, obje
     for line, document in documents(path, read_text(path)):
         result = require_object(document, path, line, "a result")
         if not result.get("alternatives"):
-            notices.add("results without alternatives, left out: silence, or partial")
+            notices.add("results left out, because they have no alternatives: silence, or a partial result")
             continue
         hypotheses: list[dict[str, object]] = []
         for alternative in require_array(result["alternatives"], path, line, '"alternatives"'):

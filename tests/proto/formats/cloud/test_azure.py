@@ -48,7 +48,7 @@ def test_numbers_may_be_text_and_silence_is_left_out(tmp_path):
     )
     records, notices = read(path)
     assert hypotheses(records) == {"u": [("yes", math.log(0.5))]}
-    assert notices[0].startswith("1 results without NBest, left out")
+    assert notices[0].startswith("1 results left out, because they have no NBest: ")
 
 
 def test_errors_name_the_line(tmp_path):

@@ -27,10 +27,10 @@ def test_descending_confidences_are_scores():
     [
         ((None, None), "no alternative has a confidence"),
         ((0.0, 0), "no alternative has a confidence"),
-        ((0.9, None), "some alternatives have no confidence from 0 to 1"),
-        ((0.9, 0.0), "some alternatives have no confidence from 0 to 1"),
+        ((0.9, None), "some alternatives have no confidence above 0 and up to 1"),
+        ((0.9, 0.0), "some alternatives have no confidence above 0 and up to 1"),
         ((0.5, 0.9), "confidences increase down the list"),
-        ((1.5, 0.9), "some alternatives have no confidence from 0 to 1"),
+        ((1.5, 0.9), "some alternatives have no confidence above 0 and up to 1"),
     ],
 )
 def test_other_confidences_give_no_scores(confidences, words):

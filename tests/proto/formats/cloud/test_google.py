@@ -27,7 +27,7 @@ def test_a_confidence_of_only_the_first_is_no_score():
     }
     assert records[0].fields["hyps"][0]["confidence"] == 0.9840146
     assert records[0].fields["resultEndTime"] == "1.770s"
-    assert notices[0] == "2 lists without scores: some alternatives have no confidence from 0 to 1"
+    assert notices[0] == "2 lists without scores: some alternatives have no confidence above 0 and up to 1"
 
 
 def test_a_finished_operation_holds_the_response(tmp_path):
@@ -44,7 +44,7 @@ def test_results_without_alternatives_are_left_out_and_counted(tmp_path):
     path.write_text('{"results": [{}, {"alternatives": [{"transcript": "yes"}]}]}')
     records, notices = read(path)
     assert hypotheses(records) == {"call": [("yes", None)]}
-    assert notices[0] == "1 results without alternatives, left out"
+    assert notices[0] == "1 results left out, because they have no alternatives"
 
 
 @pytest.mark.parametrize("empty", [{"confidence": 0.4}, {"words": [{"word": "yes"}]}])

@@ -37,7 +37,7 @@ def test_lm_score_is_the_total():
     assert first.first_pass_score == -0.5246
     assert first.component_scores == {"logit": pytest.approx(0.7254), "lm": pytest.approx(-1.25)}
     assert [record.line for record in records] == [1, 2, 3]
-    assert notices == ["3 outputs with lm_score as the total score, which includes logit_score"]
+    assert notices == ["3 outputs whose lm_score is the total score: it includes logit_score"]
 
 
 def test_a_nested_batch_gives_one_list_for_each_utterance(tmp_path):

@@ -29,7 +29,7 @@ def test_silence_and_leading_spaces_are_removed_and_ids_kept(tmp_path):
     records, notices = read(path)
     assert hypotheses(records) == {"u1": [("yes", 1.5)]}
     assert notices == [
-        "1 results without alternatives, left out: silence, or partial",
+        "1 results left out, because they have no alternatives: silence, or a partial result",
         "1 texts with a leading space removed",
     ]
 
