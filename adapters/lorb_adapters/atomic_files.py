@@ -10,7 +10,7 @@ from lorb.errors import InvalidInput
 
 
 def partial_path(path: Path) -> Path:
-    """Returns the temporary file that `atomic_file` writes; a killed process leaves it behind."""
+    """Returns the path of the temporary file that `atomic_file` writes. A killed process leaves this file behind."""
     return path.with_name(f"{path.name}.partial")
 
 
@@ -20,10 +20,10 @@ def atomic_file(path: Path, field: str, *, sync: bool = False) -> Iterator[Binar
 
     Args:
         path: its folder must exist.
-        field: the option that named `path`, for the error.
+        field: the name of the option that gave `path`; the error's `field`.
         sync: whether to wait at the end until the new content is on the disk, not only in the system's cache.
 
-    Raises InvalidInput naming `path` if the system refuses to write.
+    Raises InvalidInput, which names `path`, if the system refuses to write.
     """
     partial = partial_path(path)
     try:

@@ -16,11 +16,11 @@ _Json = Any  # a result of json.loads
 
 _SHA256 = "^[0-9a-f]{64}$"
 
-# JSON has no infinity, but the number 1e999 parses as infinity.
+# JSON has no infinity, but Python parses the number 1e999 as infinity. The bounds refuse it.
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Count = Annotated[int, Meta(ge=0)]
-Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # `$` alone allows a final line feed
+Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # the length refuses a final line feed, which `$` allows
 
 # Replacements for the expected type in msgspec's messages. The first key that a message contains applies.
 _EXPECTED = {
@@ -102,7 +102,7 @@ def from_json(value: object, kind: type[_T], place: str, error: type[LorbError],
         inner_path, complaint = _explain(value, kind, problem)
         full_path = f"{path}{inner_path}".removeprefix(".")
         raise error(f"{place}: {full_path or 'the top level'} {complaint}", field=full_path) from problem
-    except UnicodeEncodeError as problem:  # msgspec's, for half a surrogate pair where `kind` allows no string
+    except UnicodeEncodeError as problem:  # msgspec met half a surrogate pair in a string that `kind` does not allow
         raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
 
 
@@ -158,7 +158,7 @@ def _explain(value: _Json, kind: type, problem: msgspec.ValidationError) -> tupl
 
     Reads both from msgspec's message, such as "Expected `int`, got `str` - at `$.a[0].b`".
     """
-    post_init_error = str(problem.__cause__ or "")  # may quote any text of the file, also " - at `$"
+    post_init_error = str(problem.__cause__ or "")  # may quote any text of the file, even " - at `$"
     message, _, steps = str(problem).removeprefix(post_init_error).partition(" - at `$")
     path, refused = _resolve(value, kind, problem, steps)
     if post_init_error:

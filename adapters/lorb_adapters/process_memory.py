@@ -13,9 +13,10 @@ _ONE_GIB = 1 << 30
 def keep_freed_pages() -> None:
     """Makes glibc reuse the pages of freed tensors instead of returning them to the kernel after every operation.
 
-    Every batch allocates the same tens of megabytes; faulting the pages in again took a tenth of a training step. The
-    thresholds apply to the main arena alone, so this also limits glibc to one arena: with an arena of its own, the
-    model's thread was a quarter slower. Call it before any thread starts. In a long loop use `HeapTrimmer` too.
+    Every batch allocates tens of megabytes again. When the kernel had their pages, getting the pages back took a tenth
+    of a training step. The thresholds apply to the main arena alone, so this function also limits glibc to one arena:
+    with an arena of its own, the model's thread was a quarter slower. Call it before any thread starts. In a long loop
+    use `HeapTrimmer` too.
     """
     mallopt = _glibc("mallopt")
     if mallopt is not None:
@@ -27,13 +28,14 @@ def keep_freed_pages() -> None:
 class HeapTrimmer:
     """Limits the freed memory that a loop of batches keeps.
 
-    Long-lived allocations between two steps, such as a kernel that oneDNN compiles for a new length, fragment the heap:
-    tensors that fit no hole make it grow. Beyond the limit, the pages of all holes go back to the kernel, which takes
-    milliseconds. Trimming after every step would be too often: the next step would fault the pages in again.
+    Some allocations between two steps live long, such as a kernel that oneDNN compiles for a new length. They leave
+    holes in the heap, and a tensor that fits into no hole makes the heap grow. Beyond the limit, a trim gives the pages
+    of all holes back to the kernel, which takes milliseconds. A trim after every step would cost more than it saves:
+    the next step would need the pages again.
     """
 
     def __init__(self, max_growth_bytes: int = _ONE_GIB) -> None:
-        """max_growth_bytes: the limit for the growth of the resident memory, in use or freed, since the last trim."""
+        """max_growth_bytes: the limit for how much the resident memory, used or freed, may grow since the last trim."""
         self._max_growth_bytes = max_growth_bytes
         self._last_bytes = resident_bytes()
 

@@ -32,7 +32,7 @@ class RankPrior:
 
     Attributes:
         log_probabilities: for each rank, the natural log of the probability that the list's best hypothesis has this
-            rank; not rising with the rank.
+            rank. A later rank never has a higher value.
         weight: factor of the rescoring score, 0 or more, tuned on dev with these log probabilities.
         posterior_scale: factor of combined scores in the softmax, calibrated on dev with these log probabilities.
         switching_margin: the lead in combined score that another hypothesis needs to replace the first one.
@@ -98,9 +98,12 @@ def rank(
 ) -> tuple[RankedHypothesis, ...]:
     """Ranks a list by its rescoring scores, best first.
 
-    distinct: `nbest.distinct()`. rescoring_scores, truncated: the score of each of the first k distinct texts, and
-    whether the text was cut. The other distinct texts follow in first-pass order without scores. Copies of a text come
-    right after it, with posterior 0 if the text has a posterior.
+    The texts with a rescoring score come first. The other distinct texts follow in first-pass order, without scores.
+    Copies of a text come right after it. Their posterior is 0, or None if the text has none.
+
+    distinct: `nbest.distinct()`.
+    rescoring_scores: the scores of the first k distinct texts.
+    truncated: for each of these k texts, whether it was cut.
     """
     first_pass, weight, scale, margin = _terms(distinct, ranking, options)
     combined = [f + weight * r for f, r in zip(first_pass, rescoring_scores, strict=False)]
@@ -178,7 +181,8 @@ def _terms(
 ) -> tuple[list[float], float, float, float]:
     """Returns first-pass scores, weight, posterior scale and switching margin.
 
-    For a list without scores they are the rank prior's. A weight in `options` replaces the tuned one.
+    For a list without first-pass scores, all four come from the rank prior. A weight in `options` replaces the tuned
+    weight.
     """
     tuned = ranking.tuned(has_scores=distinct[0].first_pass_score is not None)
     weight = tuned.weight if options.rescoring_weight is None else options.rescoring_weight

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from lorb.errors import InvalidAdapter
 
-# Unicode categories of combining marks: many scripts write vowels and tones with them, and `isalnum` is false for them.
+# Unicode categories of combining marks. Many scripts write vowels and tones with marks, for which `isalnum` is false.
 _MARKS = ("Mn", "Mc")
 # Apostrophe, hyphen, and the zero-width joiner and non-joiner, which change how the letters around them are written.
 _INSIDE_WORDS = "'-\u200c\u200d"
@@ -78,7 +78,8 @@ class EncodedHypothesis:
     """The tokens of one hypothesis.
 
     Attributes:
-        token_ids: the context where the adapter uses one, the hypothesis, and the special tokens around them.
+        token_ids: the tokens of the hypothesis, before them those of the context if the adapter uses it, and the
+            special tokens around both.
         type_ids: the token type (segment) of each token.
         scored_from: the position of the hypothesis' first token. This token and all later ones are scored, the closing
             separator included, so that an empty transcript has a score too.
@@ -98,7 +99,7 @@ class EncodedHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """The special tokens before, between and after one or two texts, and the texts' token types."""
+    """The special tokens around one text or around two, and the token types of the texts."""
 
     before: tuple[int, ...]
     between: tuple[int, ...]
@@ -164,10 +165,10 @@ class TextEncoder:
     def encode_with_words(
         self, texts: Sequence[str], normalization: TextNormalization
     ) -> list[tuple[EncodedHypothesis, tuple[int, ...]]]:
-        """Encodes each text without context. Returns the tokens of each text, and each token's word, counted from 0.
+        """Encodes each text without context. Returns for each text its tokens and the number of each token's word.
 
-        White space in the normalised text separates words. Special tokens before the text have the number -1; the
-        closing separator has the number of words.
+        White space in the normalised text separates words, and the first word has the number 0. Special tokens before
+        the text have -1. The closing separator has the word number after the last word's.
         """
         normalized = [normalization.apply(text) for text in texts]
         encoded = []
@@ -189,7 +190,7 @@ class TextEncoder:
     def _assemble(
         self, template: _Template, context: tuple[int, ...], hypotheses: Sequence[tuple[int, ...]]
     ) -> list[EncodedHypothesis]:
-        """Adds the context and the special tokens to the hypotheses of a list, cut to fit the encoder."""
+        """Adds the context and the special tokens to the hypotheses of a list. Cuts what does not fit the encoder."""
         max_text_tokens = self.max_tokens - len(template.before) - len(template.between) - len(template.after)
         longest = min(max_text_tokens, max(map(len, hypotheses)))
         max_context_tokens = max_text_tokens - longest

@@ -1,1 +1,1 @@
-"""Frozen bases: loading, fingerprints, names, writing."""
+"""Frozen bases: their names, loading, writing and fingerprints."""

@@ -1,8 +1,8 @@
 """A base stored as its quantised difference from another base, four bits per weight: 5.7 MB for all layers of MiniLM.
 
 Fine-tuning changes weights little, and the changes need few bits: BitDelta (arXiv 2402.10193) stores one bit per
-weight. The folder holds the difference; `load_base` adds it to the parent's weights in fp32. This takes one product and
-one sum per weight, which give the same result on every machine, so the result's fingerprint can be checked.
+weight. The folder holds the difference; `load_base` adds it to the parent's weights in fp32. Each weight takes one
+product and one sum, and these give the same result on every machine. So the fingerprint of the result can be checked.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ _CONFIG, _TENSORS = "lorb_delta.json", "lorb_delta.safetensors"
 _SCHEMA_VERSIONS = range(1, 2)
 _GROUP_SIZE = 64  # weights, in storage order, that share a scale
 _MAX_LEVEL = 7  # levels run from -7 to 7
-# Candidates for the difference that the top level (7) stands for, as shares of the group's largest difference. Clipping
-# can lower the group's total error.
+# `quantize` lets level 7 stand for each of these shares of a group's largest difference, and keeps the best. A share
+# below 1 clips the largest differences, which can lower the group's total error.
 _CLIPPING_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 _LEVELS, _SCALES, _DIFFERENCE = ".levels", ".scales", ".difference"
 
@@ -36,9 +36,9 @@ class BaseDelta:
         parent: the base that the difference is added to: a name, folder or hub id.
         parent_fingerprint: the parent's fingerprint, in hex.
         fingerprint: the fingerprint of the base that the sum gives, in hex.
-        tensors: for the weight NAME: NAME.levels: uint8, two levels per byte, the first in the low half, each stored
-            plus 8. NAME.scales: bfloat16, one per 64 levels. Instead of both, NAME.difference: fp32, for vectors and
-            for sizes that 64 does not divide.
+        tensors: a weight NAME that differs has two tensors. NAME.levels, uint8, holds two levels per byte, the first
+            in the low half; each level is stored plus 8. NAME.scales, bfloat16, holds one scale per 64 levels. A
+            vector, or a weight whose size 64 does not divide, has the tensor NAME.difference, fp32, instead of both.
     """
 
     parent: str
@@ -48,7 +48,7 @@ class BaseDelta:
 
     @classmethod
     def read(cls, folder: Path) -> "BaseDelta | None":
-        """Returns the delta in a folder, or None if it holds a whole base. Raises BaseNotFound for broken files."""
+        """Returns the delta in `folder`, or None if `folder` holds no delta. Raises BaseNotFound for broken files."""
         config = folder / _CONFIG
         if not config.is_file():
             return None
@@ -72,7 +72,10 @@ class BaseDelta:
 
     @torch.no_grad()
     def add_to(self, encoder: nn.Module) -> None:
-        """Adds the difference to `encoder`, the parent in fp32, in place. Raises BaseNotFound if they do not match."""
+        """Adds the difference in place to `encoder`, which is the parent in fp32.
+
+        Raises BaseNotFound if a weight is missing from `encoder` or has another size there.
+        """
         weights = encoder.state_dict()
         for name, kind in sorted(key.rsplit(".", 1) for key in self.tensors):
             if f".{kind}" == _SCALES:
@@ -124,8 +127,8 @@ def differences(parent: nn.Module, changed: nn.Module) -> dict[str, Tensor]:
 def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
     """Quantises `values`, [64 n] fp32.
 
-    Returns the levels, [32 n] uint8 with two per byte, and the scales, [n] bfloat16, chosen for the least squared
-    error.
+    Returns (levels, scales). levels: [32 n] uint8, two levels per byte. scales: [n] bfloat16, each with the least
+    squared error among the candidates.
     """
     groups = values.view(-1, _GROUP_SIZE)
     largest = groups.abs().amax(1, keepdim=True)
@@ -145,7 +148,7 @@ def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
 def dequantize(levels: Tensor, scales: Tensor) -> Tensor:
     """Undoes `quantize` up to rounding: returns the values, [64 n] fp32.
 
-    levels: [32 n] uint8 with two per byte. scales: [n] bfloat16.
+    levels: [32 n] uint8, two levels per byte. scales: [n] bfloat16.
     """
     nibbles = torch.stack([levels & 15, levels >> 4], 1).float() - 8
     return (nibbles.view(-1, _GROUP_SIZE) * scales.float().unsqueeze(1)).flatten()

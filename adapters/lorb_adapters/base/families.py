@@ -21,7 +21,7 @@ class Family:
     Attributes:
         model_type: the family's name in `config.json`.
         positions_follow_padding: whether position ids count from pad_token_id + 1 instead of 0.
-        has_pooler_option: whether the encoder's class takes `add_pooling_layer`; a class that does not has no pooler.
+        has_pooler_option: whether the encoder's class takes `add_pooling_layer`. A class without it has no pooler.
     """
 
     model_type: str

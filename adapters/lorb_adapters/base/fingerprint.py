@@ -12,7 +12,10 @@ _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_h
 
 
 def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
-    """Returns the sha256, in hex, of an fp32 encoder on the CPU, its settings and its tokenizer's JSON."""
+    """Returns the sha256, in hex, of an encoder's weights, its settings and its tokenizer.
+
+    encoder: fp32, on the CPU. tokenizer: the tokenizer's JSON.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -20,7 +20,8 @@ from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
 from lorb_adapters.lora.head import HEAD_KINDS, HeadWeights
 from lorb_adapters.text import TextEncoder
 
-# The base's score head, beside the encoder's files: `{"kind": KIND}`, and the tensors `weight` and `bias`.
+# The files of the base's score head, beside the encoder's files. The first holds `{"kind": KIND}`, the second holds the
+# tensors `weight` and `bias`.
 HEAD_CONFIG_FILE, HEAD_TENSORS_FILE = "lorb_head.json", "lorb_head.safetensors"
 
 
@@ -66,7 +67,7 @@ class _Files:
 def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Loads a base from a folder, by one of LoRB's names ("minilm", "rescore-minilm"), or from a model hub by its id.
 
-    Raises BaseNotFound if files are missing or are not the pinned ones, or if LoRB does not serve the model.
+    Raises BaseNotFound if a file is missing, if a pinned file was changed, or if LoRB does not serve the model.
     """
     files, fingerprint = _read(name_or_path)
     first_position = files.family.first_position(files.config)
@@ -84,7 +85,10 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
 
 
 def _read(name: str) -> tuple[_Files, str]:
-    """Returns a base's content and fingerprint. A delta states the fingerprint, which must then match."""
+    """Returns a base's content and fingerprint.
+
+    A delta states the fingerprint of its base. Raises BaseNotFound if the content has another fingerprint.
+    """
     files, delta = _read_unverified(name)
     fingerprint = files.fingerprint()
     if delta is not None and fingerprint != delta.fingerprint:
@@ -143,7 +147,7 @@ def _read_files(name: str) -> _Files:
 
 def _load_encoder(source: str, family: Family) -> nn.Module:
     verbosity = transformers_logging.get_verbosity()
-    # an unused pooler or masked-LM head in the file needs no warning
+    # transformers would warn of a pooler or masked-LM head in the file, which LoRB does not use
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

@@ -19,7 +19,7 @@ _BUNDLED = Path(__file__).parents[1] / "bases"
 
 
 def base_source(name: str) -> str:
-    """Returns the folder of a named base; any other `name`, a folder or a hub id, unchanged.
+    """Returns the folder of a named base. Any other `name` is a folder or a hub id, and is returned unchanged.
 
     Raises BaseNotFound if MiniLM's package is missing or its files are not the pinned ones.
     """

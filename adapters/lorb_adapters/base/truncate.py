@@ -17,7 +17,7 @@ _LAYERS = "encoder.layer"
 
 
 def truncate_base(base: Base, num_layers: int) -> Base:
-    """Removes all but the lowest `num_layers` from `base`'s encoder; returns the base with its new fingerprint.
+    """Removes all but the lowest `num_layers` layers from `base`'s encoder. Returns it with its new fingerprint.
 
     Raises InvalidInput if the base has fewer layers, or `num_layers` is below 1.
     """

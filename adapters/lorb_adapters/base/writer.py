@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorb.errors import InvalidInput
 
-if TYPE_CHECKING:  # torch takes seconds to import, and commands check their folders first
+if TYPE_CHECKING:  # they import torch, which takes seconds; commands check their folders before that
     from transformers import PreTrainedTokenizerFast
 
     from lorb_adapters.base.loader import Base
@@ -65,7 +65,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_base(folder: Path, base: "Base", head: "HeadWeights", texts: Mapping[str, str] | None = None) -> None:
-    """Writes `base`'s encoder with its current weights, its tokenizer and `head` to a new folder.
+    """Writes a new folder with three parts: `base`'s encoder with its current weights, its tokenizer, and `head`.
 
     texts: further files by name, such as the report of how the base was made.
     Raises InvalidInput if `folder` exists and is not empty, or if the system refuses to write.

@@ -1,1 +1,1 @@
-"""Small batches replayed as CUDA graphs."""
+"""Scores small batches by replaying CUDA graphs."""

@@ -13,17 +13,17 @@ from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
 
 _MIN_ROW_TOKENS, _MAX_ROW_TOKENS = 3, 24
-# Standard deviation of B: an adapter then changes scores by more than rounding in 16 bits.
+# The standard deviation of B. It is so large that an adapter changes scores by more than rounding in 16 bits does.
 _STD_OF_B = 0.2
-# Standard deviation of a sum head's weight: a row's sum is then about as large as a mean.
+# The standard deviation of a sum head's weight. It makes a sum head's scores about as large as a mean head's.
 _STD_OF_SUM_HEAD = 0.1
 
 
 def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> float:
-    """Returns the largest |graph - eager| / |eager| of all buckets; infinity if a score is NaN.
+    """Returns the largest |graph - eager| / |eager| of all buckets; infinity if a score is not finite.
 
-    The norms are over the scores of one batch. Each batch has random rows, and adapters and heads of several kinds.
-    The model must not use the graphs yet.
+    |...| is the norm over the scores of one batch. Each batch has random rows, adapters of several ranks, and heads of
+    all kinds. `model.launch_graph` must still be None, so that the model scores eagerly.
     Rounding in bfloat16 gives a few hundredths; mixed-up rows or a missing adapter give a few tenths.
     """
     generator = torch.Generator().manual_seed(0)
@@ -42,7 +42,7 @@ def max_relative_deviation(model: RescoringModel, runner: CudaGraphRunner) -> fl
 
 
 def _random_rows(model: RescoringModel, bucket: GraphBucket, generator: torch.Generator) -> list[EncodedHypothesis]:
-    """Returns as many rows as fit the bucket, with random lengths and tokens."""
+    """Returns rows of random lengths and tokens that nearly fill the bucket's rows or its tokens."""
     embedding = model.base.encoder.get_input_embeddings()  # type: ignore[operator]
     longest = min(_MAX_ROW_TOKENS, bucket.max_row_tokens, model.base.text_encoder.max_tokens)
     rows: list[EncodedHypothesis] = []

@@ -1,4 +1,4 @@
-"""CUDA graphs: the batch sizes that they serve, capture and replay."""
+"""Captures and replays CUDA graphs, and defines the sizes of the batches that they serve."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_WARM_UPS = 2  # libraries initialise themselves in the first run, which a capture does not allow
+_WARM_UPS = 2  # libraries initialise themselves in the first run; during a capture they could not
 _MAX_ROW_TOKENS = 128  # the attention kernel takes the same time for any row up to this length
 _BUCKET_TOKENS = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 _TOKENS_PER_ROW = 8  # a bucket has one row for every 8 tokens
 
-# A Forward computes scores from tensors that never move. A Capture turns forwards into graphs, the largest first.
+# A Forward computes scores from tensors that never move. A Capture takes forwards, the largest first, and returns
+# a graph for each of them.
 Forward = Callable[[], Tensor]
 Capture = Callable[[list[Forward]], list[Forward]]
 
@@ -33,7 +34,7 @@ class GraphBucket:
 
     @property
     def padding_rows(self) -> int:
-        """The maximum number of rows of padding tokens; these rows too are at most `max_row_tokens` long."""
+        """The maximum number of rows for padding tokens. These rows too have at most `max_row_tokens` tokens."""
         return -(-self.tokens // self.max_row_tokens)
 
     def fits(self, tokens: int, rows: int, longest: int) -> bool:
@@ -44,7 +45,7 @@ class GraphBucket:
 def graph_buckets(max_tokens: int) -> tuple[GraphBucket, ...]:
     """Returns all buckets of at most `max_tokens`, the largest first.
 
-    Padding is computed like other tokens, so above 256 tokens a bucket is at most 1.5 times the next smaller one.
+    Padding takes as long as other tokens, so above 256 tokens a bucket is at most 1.5 times the next smaller one.
     Batches above 2048 tokens gain little from graphs: launches are a small share of their time.
     """
     return tuple(
@@ -68,7 +69,7 @@ class CudaGraph:
         torch.cuda.current_stream().wait_stream(warm_up_stream)
         self._forward = forward  # keeps alive the memory that the graph reads and writes
         self._graph = torch.cuda.CUDAGraph()
-        # thread_local: other threads may copy adapters to the device meanwhile
+        # thread_local lets other threads copy adapters to the device during the capture
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self._scores = forward()
 
@@ -79,7 +80,10 @@ class CudaGraph:
 
 
 def capture_graphs(forwards: list[Forward]) -> list[Forward]:
-    """Captures each forward as a graph in one memory pool; forwards: the largest first. Raises torch's errors."""
+    """Captures each forward as a graph. All graphs share one memory pool.
+
+    forwards: the largest first. If a capture fails, torch's error is raised.
+    """
     pool = torch.cuda.graph_pool_handle()
     stream = torch.cuda.current_stream()
     try:

@@ -1,4 +1,4 @@
-"""The static inputs of a CUDA graph: what the graph reads about a batch's rows, filled by one copy to the device."""
+"""The static inputs of a CUDA graph: all that it reads about a batch's rows. One copy to the device fills them."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -19,21 +19,22 @@ _ALIGNMENT = 4  # every part begins at a multiple of 16 bytes: 4 numbers
 
 
 class StaticInputs:
-    """One int32 tensor on the device, which never moves, and its parts by name.
+    """One int32 tensor that never moves on the device, and named views of its parts.
 
     Attributes:
         bucket: the size of the batches.
         buffer: all parts, one after the other.
         token_ids, type_ids, position_ids: the id, token type and position id of each token, each [tokens].
         token_slots: [tokens], the first slot of the token's adapter.
-        head_positions: [tokens], the index of the token's score by its own head; scores are [tokens, slots], flattened.
+        head_positions: [tokens], where the flattened scores [tokens, slots] have the token's score by its own head.
         scored_rows: [tokens], the row that the token's score counts for; `bucket.rows` if the score counts for no row.
-        offsets: [rows + padding rows + 1], the first token of each row, and the end; empty rows are at the end.
+        offsets: [rows + padding rows + 1], the first token of each row, then the number of tokens. Unused rows are
+            empty and come last.
         starts: [rows], the first token of each row of the batch; 0 for unused rows.
         row_slots: [rows], the first slot of the row's adapter.
         head_kinds: [rows], the index in HEAD_KINDS of the kind of the row's head.
         num_scored: [rows], the number of scored tokens of the row; 1 for unused rows.
-        rank_owners: [slots * SLOT_RANK], the first slot of the adapter that owns the rank; -1 without an owner.
+        rank_owners: [slots * SLOT_RANK], the first slot of the adapter that owns the rank; -1 if none does.
     """
 
     def __init__(self, bucket: GraphBucket, first_position: int, device: torch.device) -> None:
@@ -55,10 +56,10 @@ class StaticInputs:
         row_adapters: np.ndarray,
         slots: Sequence[tuple[int, ...]],
     ) -> None:
-        """Writes the content of `buffer` for a batch, which must fit the bucket, to host memory.
+        """Writes to `host` what `buffer` must hold for a batch. The batch must fit the bucket.
 
-        host: [size of buffer] int32; slots: the slots of each adapter; row_adapters: [rows], each row's index into
-        `adapters` and `slots`.
+        host: host memory, [size of buffer] int32. row_adapters: [rows], each row's index into `adapters` and `slots`.
+        slots: the slots of each adapter.
         """
         parts = [host[span] for span in self._spans]
         lengths = np.fromiter((len(row.token_ids) for row in rows), np.int64, len(rows))
@@ -102,7 +103,7 @@ class StaticInputs:
         row_slots: np.ndarray,
         kinds: np.ndarray,
     ) -> None:
-        """Writes the offsets, and the four parts of [rows]."""
+        """Writes the offsets, and the four parts that are [rows] each."""
         offsets, *row_parts = parts
         num_rows, ends, longest = len(lengths), np.cumsum(lengths), self.bucket.max_row_tokens
         offsets[:] = self.bucket.tokens
@@ -117,7 +118,7 @@ class StaticInputs:
 
 
 def _spans(bucket: GraphBucket) -> list[slice]:
-    """Returns where each part lies in the buffer."""
+    """Returns the range of each part in the buffer."""
     sizes = [bucket.tokens] * 6 + [bucket.rows + bucket.padding_rows + 1] + [bucket.rows] * 4 + [NUM_SLOTS * SLOT_RANK]
     spans, position = [], 0
     for size in sizes:

@@ -18,10 +18,10 @@ from lorb_adapters.text import EncodedHypothesis
 class CudaGraphRunner:
     """One graph for each bucket; the graphs share their memory. Not thread-safe: one thread owns it.
 
-    The weights of the base, and of adapters that were in a batch, must not change.
+    The base's weights must not change, nor an adapter's after its first batch.
 
     Attributes:
-        buckets: the largest first.
+        buckets: the sizes of the batches that the graphs serve, the largest first.
     """
 
     @torch.inference_mode()
@@ -47,7 +47,7 @@ class CudaGraphRunner:
     def launch(
         self, rows: Sequence[EncodedHypothesis], adapters: Sequence[AdapterWeights], row_adapters: Sequence[int]
     ) -> ScoresFuture | None:
-        """Starts scoring a batch; returns None if it fits no bucket or its adapters need too many slots.
+        """Starts scoring a batch. Returns None if the batch fits no bucket or its adapters need too many slots.
 
         rows: in any order. adapters: on the base's device.
         row_adapters: for each row, the index of its adapter in `adapters`.

@@ -1,4 +1,4 @@
-"""LoRA in CUDA graphs: products over all adapter slots, whose shapes do not depend on the adapters."""
+"""LoRA in CUDA graphs: multiplies by all adapter slots, so that a batch's adapters do not change any shape."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from lorb_adapters.encoder.memory import WeakAdapterCache
 from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
 from lorb_adapters.lora.weights import AdapterWeights
 
-SLOT_RANK = 8  # ranks of a slot: 16 bytes in 16 bits, the alignment of matrix kernels
+SLOT_RANK = 8  # the ranks of a slot: 8 numbers of 16 bits take 16 bytes, the alignment that matrix kernels need
 
 
 class SlotLayout:
@@ -72,7 +72,7 @@ class SlottedAdapters:
 class SlotLora:
     """Implements projections.LoraProducts: multiplies every token by all slots.
 
-    Keeps only the ranks of the token's own adapter.
+    For each token, keeps only the ranks of its own adapter.
     """
 
     def __init__(self, layout: SlotLayout, matrices: Tensor, foreign: Tensor) -> None:
@@ -84,7 +84,7 @@ class SlotLora:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
         a, b = self._views[projection_number(layer, projection)]
         low_rank = torch.bmm(x.expand(len(a), *x.shape), a.mT)  # [modules, tokens, ranks]
-        # not a product with zeros: an adapter's infinity must not become NaN in the tokens of others
+        # masks instead of multiplying by zero: another adapter's infinity times zero would be NaN
         low_rank.masked_fill_(self._foreign, 0.0)
         out.view(len(out), len(b), -1).transpose(0, 1).baddbmm_(low_rank, b)
 

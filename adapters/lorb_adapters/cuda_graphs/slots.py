@@ -10,7 +10,7 @@ import torch
 from lorb_adapters.cuda_graphs.slot_lora import SLOT_RANK, SlotLayout, SlottedAdapters, num_slots
 from lorb_adapters.lora.weights import AdapterWeights
 
-NUM_SLOTS = 8  # in one batch: eight adapters up to rank 8, four up to rank 16, or one of rank 64
+NUM_SLOTS = 8  # a batch may have eight adapters up to rank 8, four up to rank 16, or one of rank 64
 
 
 class AdapterSlots:
@@ -39,8 +39,9 @@ class AdapterSlots:
         self._table = SlotTable(NUM_SLOTS)
 
     def load(self, adapters: Sequence[AdapterWeights]) -> list[tuple[int, ...]] | None:
-        """Copies adapters to slots unless they are there; returns each adapter's slots, or None if too many are needed.
+        """Copies adapters to slots unless they are there already. Returns the slots of each adapter.
 
+        Returns None, and copies nothing, if the adapters need more slots than there are.
         adapters: all different. On CUDA the copies run in the stream's order, after earlier replays.
         """
         assignments = self._table.assign(adapters, [num_slots(weights) for weights in adapters])
@@ -98,9 +99,9 @@ class SlotTable:
         self._batch = 0
 
     def assign(self, adapters: Sequence[AdapterWeights], needs: Sequence[int]) -> list[Assignment] | None:
-        """Assigns slots to the adapters of one batch, all different; returns None if too many are needed.
+        """Assigns slots to the adapters of one batch. Returns None if they need more slots than there are.
 
-        needs: the number of slots of each adapter.
+        adapters: all different. needs: the number of slots of each adapter.
         """
         if sum(needs) > len(self._owners):
             return None

@@ -17,7 +17,7 @@ class StaticForward:
     """Computes scores from static inputs and adapter slots."""
 
     def __init__(self, encoder: PackedEncoder, inputs: StaticInputs, slots: AdapterSlots, workspace: Workspace) -> None:
-        """workspace: shared by static forwards only. The largest one runs first, so no buffer is replaced."""
+        """workspace: shared by static forwards only. The largest runs first, so later ones replace no buffer."""
         self.inputs = inputs
         self._encoder = encoder
         self._slots = slots

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.packing import PackedRows
 
-# Maximum attention scores in one batched product: 4 MiB in fp32, which stay in the CPU's cache until they are used.
+# The maximum number of attention scores in one batched product. In fp32 they take 4 MiB: they fit a CPU's cache.
 _MAX_SCORES = 1 << 20
 
 
@@ -40,7 +40,7 @@ def choose_attention(
 
 
 def varlen_attention(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, max_length: int) -> Tensor:
-    """Computes every row's attention in one kernel, on CUDA in 16 bits.
+    """Returns the attention of all rows, computed by one kernel. Needs CUDA and a dtype of 16 bits.
 
     q, k, v and the result: [tokens, heads, head size].
     offsets: the first token of each row, then the number of tokens, [rows + 1] int32. A row may be empty; no row is
@@ -48,16 +48,16 @@ def varlen_attention(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, max_lengt
     """
     from torch.nn.attention.varlen import varlen_attn
 
-    # Seven positional arguments: the keywords after them changed between torch 2.10 and 2.12.
+    # Passes positional arguments only: the keyword parameters of varlen_attn changed between torch 2.10 and 2.12.
     out = varlen_attn(q, k, v, offsets, offsets, max_length, max_length)
     return out[0] if isinstance(out, tuple) else out
 
 
 class VarlenAttention:
-    """One variable-length kernel for all rows, on CUDA in 16 bits."""
+    """Computes the attention of all rows with one variable-length kernel. Needs CUDA and a dtype of 16 bits."""
 
     def __init__(self, offsets: Tensor, max_length: int, num_heads: int, head_size: int) -> None:
-        """offsets: as in `varlen_attention`, read in every call; max_length: an upper bound on a row's tokens."""
+        """offsets: as in `varlen_attention`; every call reads them again. max_length: no row has more tokens."""
         self._offsets = offsets
         self._max_length = max_length
         self._shape = (-1, 3, num_heads, head_size)
@@ -69,9 +69,10 @@ class VarlenAttention:
 
 
 class BlockDiagonalAttention:
-    """Attention between all tokens with other rows masked out, on any device in any dtype, for few tokens.
+    """Computes the attention between all tokens, and masks out the tokens of other rows.
 
-    Used where VarlenAttention has no kernel. Reads the offsets in every call, as VarlenAttention does.
+    Works on any device in any dtype, but suits few tokens only: its cost grows with their square. Used where
+    VarlenAttention has no kernel. Reads the offsets in every call, as VarlenAttention does.
     """
 
     def __init__(self, offsets: Tensor, num_heads: int, head_size: int) -> None:
@@ -90,12 +91,12 @@ class BlockDiagonalAttention:
 
 @dataclass(frozen=True, slots=True)
 class _EqualLengthBatch:
-    """Buffer views of one batched product over equally long rows; all fp32, the same for every layer.
+    """The buffers of one batched product over equally long rows, as fp32 views. All layers use the same buffers.
 
     Attributes:
         q, v, out: queries, values and output, each [rows * heads, length, head size].
         k: keys, [rows * heads, head size, length].
-        scores, weights: before and after the softmax, each [rows * heads, length, length].
+        scores, weights: the softmax's input and its output, each [rows * heads, length, length].
     """
 
     q: Tensor
@@ -108,7 +109,7 @@ class _EqualLengthBatch:
     def attend(self, scaling: float) -> None:
         """Writes the attention of these rows to `out`.
 
-        The softmax has its own buffer: in place it takes twice as long.
+        The softmax writes to a buffer of its own: in place, it takes twice as long.
         """
         torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
         torch.softmax(self.scores, -1, out=self.weights)
@@ -116,11 +117,12 @@ class _EqualLengthBatch:
 
 
 class EqualLengthAttention:
-    """Batched products over all rows of one length; softmax and products in fp32.
+    """Computes the attention of rows of one length together, by batched products in fp32.
 
-    One gather orders [tokens, 3, heads, head size] by row length, row, head and token; another restores the order of
-    the tokens. Two gathers cost less than a copy for each run of equally long rows: every adapter starts new runs.
-    bfloat16 is computed in fp32 too, because oneDNN would compile both products again for every number of rows.
+    A first gather sorts queries, keys and values by row length, row, head and token. A second gather puts the output
+    back into the order of the tokens. Two gathers cost less than one copy for each run of equally long rows, because
+    every adapter starts new runs. bfloat16 inputs are computed in fp32 too: in bfloat16, oneDNN would compile both
+    products again for every number of rows.
     """
 
     def __init__(
@@ -165,10 +167,10 @@ class EqualLengthAttention:
 def _views(
     batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, workspace: Workspace
 ) -> list[_EqualLengthBatch]:
-    """Returns the views of each batch.
+    """Returns the buffers of each batch.
 
-    batches: triples (first element, rows * heads, length). qkv: [3, elements, head size]. attended: [elements, head
-    size]. The elements of both are in the order of the batches.
+    batches: triples (first element, rows * heads, length), as `group_by_length` returns them.
+    qkv: [3, elements, head size]. attended: [elements, head size]. Both hold the elements in the order of the batches.
     """
     largest = max(count * length**2 for _, count, length in batches)
     scores, weights = (workspace.buffer(name, (largest,), torch.float32) for name in ("scores", "weights"))
@@ -185,8 +187,9 @@ def _views(
 def group_by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Orders elements so that equally long rows are contiguous. An element is one head of one token.
 
-    Returns the elements' numbers in the new order, and the batches. The numbers count heads within a token, token by
-    token. A batch is a triple (first element, rows * heads, length), and is computed by one product.
+    Returns (order, batches).
+    order: the number of each element, in the new order. Head h of token t has the number t * num_heads + h.
+    batches: for each product, a triple (first element in the new order, rows * heads, length).
     """
     row_lengths = np.asarray(lengths, dtype=np.int32)
     starts = np.cumsum(row_lengths) - row_lengths

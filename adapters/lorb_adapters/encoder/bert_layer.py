@@ -11,7 +11,7 @@ from torch.nn import functional
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Linear, Projection
 
-# The submodules of a supported layer. A layer with more or fewer computes something else.
+# The submodules of a supported layer. A layer with more or fewer submodules computes something else.
 _SUBMODULES = {
     "": {"attention", "intermediate", "output"},
     "attention": {"self", "output"},
@@ -40,13 +40,13 @@ class Norm:
 class BertLayer:
     """The weights of one layer.
 
-    The fused weight of query, key and value is a copy, a quarter of the layer's size; the other weights are the
-    module's own. In oneDNN's layout, the weights of all four projections are copies.
+    The fused matrix of query, key and value is a copy, which takes a quarter of the layer's size. The other matrices
+    are the module's own. Where oneDNN is used, each of the four projections also has a copy in oneDNN's layout.
 
     Attributes:
         qkv, attention_out, up, down: the four projections.
         attention_norm: the LayerNorm after the attention and its residual.
-        activation: the feed-forward activation; may change its argument in place, so callers use its result.
+        activation: the feed-forward activation. It may overwrite its argument, so callers use only its result.
         output_norm: the LayerNorm after the feed-forward part and its residual.
         num_heads: the number of attention heads.
     """
@@ -91,9 +91,9 @@ class BertLayer:
 
 
 def is_bert_layer(layer: nn.Module) -> bool:
-    """Returns whether a layer is self-attention and a feed-forward part, each followed by residual and LayerNorm.
+    """Returns whether a layer is self-attention and a feed-forward part, each with a residual sum, then a LayerNorm.
 
-    Every linear module must have a bias. Causal attention is not supported.
+    Every linear module must have a bias, and the attention must not be causal.
     """
     for path, names in _SUBMODULES.items():
         try:
@@ -128,7 +128,7 @@ def _norm(module: nn.Module, dtype: torch.dtype) -> Norm:
 
 
 def _in_place(activation: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns the activation's in-place form, which needs no second tensor, where torch has one."""
+    """Returns the activation's in-place form, which needs no second tensor; the activation itself if torch has none."""
     if getattr(activation, "act", None) is functional.gelu:  # transformers' GELUActivation
         return torch.ops.aten.gelu_
     if isinstance(activation, nn.ReLU):

@@ -15,7 +15,7 @@ from lorb_adapters.lora.head import CLS, SUM, HeadWeights
 def pool(hidden: Tensor, rows: PackedRows, kind: str) -> Tensor:
     """Returns the features that a head of this kind reads, [rows, hidden] fp32; hidden: [tokens, hidden].
 
-    For "cls" the features are the first token's hidden state; for "sum" and "mean", the mean over the scored tokens.
+    For "cls" they are the first token's hidden state. For other kinds they are the mean over the scored tokens.
     """
     if kind == CLS:
         return hidden[rows.starts].float()
@@ -37,7 +37,7 @@ def mixed_head_scores(hidden: Tensor, rows: PackedRows, heads: Sequence[HeadWeig
     """Returns the rescoring scores of rows with different heads, [rows] fp32.
 
     hidden: [tokens, hidden]. row_heads: the index of each row's head in `heads`, [rows]; not read if there is one head.
-    Because a head is linear, the scores of a row's tokens are added up instead of their hidden states.
+    A head is linear, so this scores each token and adds up a row's scores, instead of its hidden states.
     """
     weight = torch.stack([head.weight for head in heads])
     bias = torch.stack([head.bias for head in heads])

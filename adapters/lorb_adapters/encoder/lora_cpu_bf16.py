@@ -1,7 +1,8 @@
 """LoRA on a CPU in bf16: concatenates up to four adapters in one product, so that products have few shapes.
 
-oneDNN compiles a kernel for each new shape. One product multiplies the tokens of four adapters by the A of all four;
-each token then keeps the columns of its own adapter. The other columns are wasted, but there are far fewer calls.
+oneDNN compiles a kernel for each new shape. Here one product multiplies the tokens of four adapters by the A of all
+four. Of the result, each token keeps only the columns of its own adapter. The work on the other columns is wasted, but
+far fewer products are needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from lorb_adapters.lora.weights import AdapterWeights
 
 _MAX_ADAPTERS = 4  # in one product
 
-# A [modules, rank, inputs] and scaling * B [modules, rank, outputs of a module] of one adapter at one projection.
+# A [modules, rank, inputs] and scaling * B^T [modules, rank, outputs of a module] of one adapter at one projection.
 _Pair = tuple[Tensor, Tensor]
 
 
@@ -36,9 +37,9 @@ class ZeroFilledMatrices:
         self._cache: WeakAdapterCache[list[_Pair]] = WeakAdapterCache()
 
     def get(self, weights: AdapterWeights) -> list[_Pair]:
-        """Returns the adapter's matrices at each of the layers * 4 projections, at the adapter's own rank.
+        """Returns the adapter's matrices at each of the layers * 4 projections.
 
-        So one copy serves batches of any rank.
+        They have the adapter's own rank, so that one cached copy serves batches of any rank.
         """
         return self._cache.get_or_build(
             weights, lambda: [self._build(weights, number) for number in range(len(self.shapes))]
@@ -61,8 +62,8 @@ class _Group:
 
     Attributes:
         tokens: the window, padded to a length that many batches share.
-        foreign: true at the columns of all adapters but the token's, [tokens, 1, adapters * rank]; None if no
-            token of the batch has such columns.
+        foreign: whether a column belongs to another adapter than the token's, [tokens, 1, adapters * rank]; None if
+            this is false for all columns of the batch's tokens.
         pairs: for each projection, A [modules * adapters * rank, inputs] and B [modules, adapters * rank, outputs].
     """
 
@@ -72,12 +73,12 @@ class _Group:
 
 
 class ConcatenatedLora:
-    """Implements projections.LoraProducts, a few adapters at a time."""
+    """Implements projections.LoraProducts by one product with A for up to four adapters."""
 
     def __init__(self, segments: Segments, num_tokens: int, matrices: ZeroFilledMatrices) -> None:
-        """num_tokens: the tokens of all rows. The batch is padded to `padded_length(num_tokens)`.
+        """num_tokens: the number of tokens of all rows.
 
-        The results for padding tokens are not read.
+        Callers pad the batch to `padded_length(num_tokens)`, and do not read the results for the padding.
         """
         adapted = [segment for segment in segments if segment[2].lora]
         self._groups = [_group(neighbours, num_tokens, matrices) for neighbours in _neighbours(adapted)]
@@ -88,7 +89,7 @@ class ConcatenatedLora:
             a, b = group.pairs[projection_number(layer, projection)]
             low_rank = torch.mm(x[group.tokens], a.T)
             if group.foreign is not None:
-                # not a product with zeros: an adapter's NaN must not reach the tokens of others
+                # masks instead of multiplying by zero: another adapter's NaN times zero would still be NaN
                 low_rank.view(len(low_rank), len(b), -1).masked_fill_(group.foreign, 0.0)
             outputs = out[group.tokens].chunk(len(b), 1)
             for module_out, columns, module_b in zip(outputs, low_rank.chunk(len(b), 1), b, strict=True):

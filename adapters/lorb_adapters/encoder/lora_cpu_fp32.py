@@ -1,7 +1,7 @@
 """LoRA on a CPU in fp32: writes bias + LoRA into the output, then accumulates the base's x W^T onto it.
 
-A CPU's fp32 product has no fused bias or residual. In this order neither bias nor
-residual costs an extra read and write of the output.
+No fp32 product on a CPU adds the bias or the residual in the same pass. In this order, neither of them costs an extra
+read and write of the output.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,9 @@ class LoraWithBias:
 
     Attributes:
         a: [adapted modules * (rank + 1), inputs], the A of each adapted module with a row of zeros below it.
-        ones: 1 at these rows of zeros, 0 elsewhere, [adapted modules * (rank + 1)]. A x + ones is 1 at these rows: the
-            factor of the bias.
-        b: for each adapted module [rank + 1, outputs of a module], scaling * B^T with the bias below it.
+        ones: [adapted modules * (rank + 1)], 1 at these rows of zeros and 0 elsewhere. So A x + ones is 1 at these
+            rows, and the product with `b` multiplies the bias by this 1.
+        b: for each adapted module [rank + 1, outputs of a module], scaling * B^T with the bias as a row below it.
         modules: the position of each adapted module in the projection's list of modules.
     """
 
@@ -135,7 +135,7 @@ class LoraThenBase:
             yield tokens, None if adapter is None else adapter[number]
 
     def _low_rank(self, matrices: LoraWithBias, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yields for each adapted module its position, A x with a 1 appended, [tokens, rank + 1], and its `b`."""
+        """Yields for each adapted module: its position; A x followed by 1, [tokens, rank + 1]; and its `b`."""
         low_rank = self._workspace.buffer("low rank", (x.shape[0], matrices.a.shape[0]), x.dtype)
         torch.addmm(matrices.ones, x, matrices.a.T, out=low_rank)
         return zip(matrices.modules, low_rank.chunk(len(matrices.b), 1), matrices.b, strict=True)

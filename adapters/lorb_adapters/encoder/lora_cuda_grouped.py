@@ -13,7 +13,7 @@ from lorb_adapters.encoder.segments import Segments, fill_gaps
 from lorb_adapters.lora.weights import AdapterWeights
 
 _RANK_STEP = 8  # a grouped product needs strides of whole 16 bytes: 8 elements of 16 bits
-_MIN_SEGMENTS = 3  # with fewer segments, a loop over them launches as few kernels
+_MIN_SEGMENTS = 3  # a loop over fewer segments launches no more kernels than grouped products do
 
 # The shapes of A [modules, rank, inputs] and of B [modules, outputs, rank] at one projection.
 _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -22,7 +22,7 @@ _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
 def prefers_grouped(device: torch.device, dtype: torch.dtype, num_segments: int) -> bool:
     """Returns whether grouped products are faster than a loop over segments.
 
-    From SM90 on, GPUs have a kernel for grouped products; earlier GPUs run a loop that synchronises with the host.
+    torch has a kernel for grouped products from SM90 on. On earlier GPUs it runs a loop that waits for the device.
     """
     return (
         num_segments >= _MIN_SEGMENTS

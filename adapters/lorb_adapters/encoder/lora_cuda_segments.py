@@ -1,6 +1,7 @@
-"""LoRA on CUDA, segment by segment: two small products for each adapter and module.
+"""LoRA on CUDA, segment by segment: for each adapter, a product with the A of a projection and one with each B.
 
-Used for one or two adapters, and where there is no kernel for grouped products: float32, float16, GPUs before SM90.
+Used for one or two segments. Also used where grouped products have no kernel: in float32 and float16, and on GPUs
+before SM90.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,8 @@ class LoraMatrices:
         """Adds scaling * (low_rank @ b) to `out`, [tokens, outputs].
 
         low_rank: the input times `a`, [tokens, adapted modules * rank].
-        One product per module: a batched product would copy the outputs, which are not contiguous, there and back.
+        Each module has a product of its own: a batched product would copy the outputs, which are not contiguous, to
+        other memory and back.
         """
         outputs = out.chunk(self.num_modules, 1)
         for module, columns, b in zip(self.modules, low_rank.chunk(len(self.b), 1), self.b, strict=True):

@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class Workspace:
-    """Named buffers without initial values, each as large as the largest request so far."""
+    """Named buffers, each as large as the largest request for it so far. A new buffer's values are arbitrary."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Returns a contiguous view of `shape`. Earlier views of this name and dtype become invalid."""
+        """Returns a contiguous view of `shape`. It may share memory with earlier views of this name and dtype."""
         size = math.prod(shape)
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < size:
-            self._buffers.pop((name, dtype), None)  # freed first: memory may not hold both
+            self._buffers.pop((name, dtype), None)  # frees the old buffer first: memory may not have room for both
             buffer = torch.empty(size, dtype=dtype, device=self._device)
             self._buffers[name, dtype] = buffer
         return buffer[:size].view(shape)
@@ -39,7 +39,7 @@ class Workspace:
 class WeakAdapterCache(Generic[T]):
     """One derived value per adapter, kept until the adapter is freed.
 
-    Adapters in training are not cached: the trainer changes their values.
+    Nothing is cached for an adapter in training, because the trainer changes its values.
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ _EMBEDDINGS, _EMBEDDING_PROJECTION, _LAYERS = "embeddings", "embeddings_project"
 class PackedEncoder:
     """The forward pass of BERT, RoBERTa, XLM-RoBERTa, CamemBERT and ELECTRA, in few operations.
 
-    Equal to transformers' forward up to rounding. Not thread-safe: the next batch overwrites the buffers.
+    The results equal those of transformers' forward up to rounding. Not thread-safe: all batches share buffers.
 
     Attributes:
         dtype: the dtype of activations and products.
@@ -54,7 +54,7 @@ class PackedEncoder:
         self.num_heads = self._layers[0].num_heads
         self._workspace = Workspace(self._device)
         self._base = BaseProjections(self.dtype, self._workspace)
-        # Four caches of adapters, each in the layout of one way to compute. A CPU uses one of them, CUDA up to two.
+        # Each cache holds adapters in the layout of one way to compute LoRA. A CPU fills one cache, CUDA up to two.
         self._with_bias = LoraWithBiasMatrices(self._layers, self.dtype)
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
         self._by_segment = LoraMatricesCache(len(self._layers), self.dtype)
@@ -89,7 +89,7 @@ class PackedEncoder:
     def embed(self, token_ids: Tensor, type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Returns the first layer's input, [tokens, hidden].
 
-        For oneDNN, it is padded up to one of a few lengths, so that oneDNN's kernels are reused.
+        Where oneDNN is used, the result is padded to one of a few lengths, so that oneDNN reuses its kernels.
         token_ids, type_ids, position_ids: [1, tokens], int32 or int64.
         """
         x: Tensor = self._embeddings(input_ids=token_ids, token_type_ids=type_ids, position_ids=position_ids)
@@ -146,7 +146,7 @@ def _projection_shapes(layer: BertLayer) -> list[tuple[int, int]]:
 
 
 def default_compute_dtype(encoder: nn.Module) -> torch.dtype:
-    """Returns the weights' dtype, or fp32 for bfloat16 on a CPU without instructions for it.
+    """Returns the weights' dtype; but fp32 for bfloat16 weights on a CPU without bfloat16 instructions.
 
     On such a CPU a product in bfloat16 takes eight times as long as converting the weight to fp32 and multiplying.
     """

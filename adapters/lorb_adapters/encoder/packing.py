@@ -18,7 +18,7 @@ class PackedRows:
     Attributes:
         token_ids, type_ids, position_ids: the id, token type and position id of each token, each [1, tokens].
         starts: the position of each row's first token, [rows].
-        offsets: `starts`, then the number of tokens, [rows + 1] int32; for the variable-length kernel.
+        offsets: `starts` followed by the number of all tokens, [rows + 1] int32; for the variable-length kernel.
         scored_positions: the position of each scored token among the packed tokens, [scored tokens].
         scored_rows: the row of each scored token, [scored tokens].
         num_scored: the number of scored tokens of each row, [rows] float.
@@ -91,7 +91,7 @@ def pack(
 
 
 def _to_device(arrays: Sequence[np.ndarray], device: torch.device) -> Iterable[Tensor]:
-    """Copies the arrays to the device, in one transfer that the host does not wait for."""
+    """Copies the arrays to the device in one transfer, without waiting for it. Returns a tensor for each array."""
     if device.type == "cpu":
         return map(torch.from_numpy, arrays)
     joined = torch.from_numpy(np.concatenate(arrays))

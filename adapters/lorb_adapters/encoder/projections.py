@@ -18,7 +18,7 @@ class Projection(enum.IntEnum):
     QKV, ATTENTION_OUT, UP, DOWN = range(4)
 
 
-# The linear modules that one product computes, by their paths in the layer, in the order of its outputs.
+# For each product, the paths in the layer of the linear modules that it computes, in the order of their outputs.
 PROJECTION_MODULES = {
     Projection.QKV: ("attention.self.query", "attention.self.key", "attention.self.value"),
     Projection.ATTENTION_OUT: ("attention.output.dense",),
@@ -44,7 +44,7 @@ def projection_at(number: int) -> tuple[int, Projection]:
 
 
 def num_modules(number: int) -> int:
-    """Returns the number of linear modules of a projection; number: as for `projection_at`."""
+    """Returns the number of linear modules of a projection; number: its index, as `projection_at` takes it."""
     return len(PROJECTION_MODULES[projection_at(number)[1]])
 
 
@@ -73,10 +73,13 @@ class Linear:
 
 
 class BaseProjections:
-    """Computes x W^T + bias. The next call for the same projection overwrites the result, unless oneDNN computes it."""
+    """Computes x W^T + bias.
+
+    The next call for the same projection overwrites the result. A result of oneDNN is not overwritten.
+    """
 
     def __init__(self, dtype: torch.dtype, workspace: Workspace) -> None:
-        """dtype: of inputs and outputs; weights in another dtype are converted for every product."""
+        """dtype: the dtype of inputs and outputs. Weights in another dtype are converted for every product."""
         self.dtype = dtype
         self._workspace = workspace
 
@@ -111,7 +114,7 @@ class LoraProducts(Protocol):
     """The LoRA products of one batch, computed after the base's products."""
 
     def add(self, layer: int, projection: Projection, x: Tensor, out: Tensor) -> None:
-        """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs], not changed."""
+        """Adds scaling * B A x to each token of `out` [tokens, outputs]; leaves `x`, [tokens, inputs], as it is."""
         ...
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lorb_adapters.lora.weights import AdapterWeights
 
-# Triples (first token, end, adapter), in order, without overlap; tokens outside all segments use the base alone.
+# Triples (first token, end, adapter), in order, without overlap. Tokens outside all segments use the base alone.
 Segments = Sequence[tuple[int, int, AdapterWeights]]
 
 

@@ -40,11 +40,11 @@ class LoraConfig:
 
     Attributes:
         rank: the number of rows of A and of columns of B.
-        alpha: sets the scaling, alpha / rank, or alpha / sqrt(rank) with `use_rslora`.
+        alpha: the numerator of the scaling, which is alpha / rank, or alpha / sqrt(rank) with `use_rslora`.
         target_modules: path suffixes of the adapted modules, from `ALL_LINEAR`, `ATTENTION` and `FEED_FORWARD`.
             "output.dense" does not include "attention.output.dense".
-        use_rslora: rank-stabilised scaling (Kalajdzievski 2023, arXiv 2312.03732).
-        layers: numbers of the adapted layers, from 0, ascending; None for all layers.
+        use_rslora: whether the scaling is rank-stabilised (Kalajdzievski 2023, arXiv 2312.03732).
+        layers: the numbers of the adapted layers in ascending order, counted from 0; None for all layers.
     """
 
     rank: int = 8

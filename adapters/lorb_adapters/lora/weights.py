@@ -51,8 +51,8 @@ class AdapterWeights:
     def served_bytes(self) -> int:
         """Memory of the tensors and of the rearranged copies that serving caches, in bytes.
 
-        The CPU has one copy, CUDA up to three: for segments, for grouped products and for CUDA graphs. An adapter
-        of few modules takes more than this, because some copies hold zeros for the other modules.
+        A CPU caches one copy. CUDA caches up to three: one each for segments, grouped products and CUDA graphs. An
+        adapter of few modules takes more memory than this, because some copies hold zeros for the other modules.
         """
         copies = 1 if self.head.weight.device.type == "cpu" else 3
         return (1 + copies) * self.size_bytes
@@ -67,7 +67,10 @@ class AdapterWeights:
 
 
 def linear_modules(encoder: nn.Module, target_modules: Sequence[str]) -> dict[str, nn.Linear]:
-    """Returns linear modules outside the pooler whose paths end in a target module, by path, in forward order."""
+    """Returns the linear modules whose paths end in a target module, by path, in forward order.
+
+    The pooler's modules are left out.
+    """
     return {
         path: module
         for path, module in encoder.named_modules()
