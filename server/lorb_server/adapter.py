@@ -7,7 +7,7 @@ from lorb.ranked import AdapterRef
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
 
-# Errors that show no fault in the version that was to be loaded: the version is not refused, and may be loaded later.
+# Load errors that are not the version's fault: the version is not refused, and can be loaded later.
 TRANSIENT_ERRORS = (StoreUnavailable, ModelFailed, Unavailable)
 
 
@@ -39,7 +39,7 @@ class AdapterHandle:
         uses_context: whether the adapter reads the preceding turn.
         training_score_mean: mean first-pass score in the adapter's training data, natural log; None if it has none.
         training_score_deviation: standard deviation of these scores; None if the training data has none.
-        size_bytes: bytes of the adapter's weights, without the copies that serving caches.
+        size_bytes: bytes of the adapter's weights; the copies of them that the server caches are not counted.
     """
 
     ref: AdapterRef
@@ -58,8 +58,8 @@ class Route:
     Attributes:
         adapter: the adapter that answers.
         stable: the adapter to use if `adapter` is a canary and fails; None if `adapter` is not a canary.
-        shadow: the adapter that scores the list too when the model is idle, for a comparison; None if the domain has
-            none loaded, if a canary answers, or if the call named an alias or a version.
+        shadow: when the model is idle, this adapter scores the list too, so that the two rankings can be compared. None
+            if the domain has no shadow loaded, if a canary answers, or if the call named an alias or a version.
     """
 
     adapter: AdapterHandle

@@ -32,7 +32,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that the server listens on; None for the admin service or the metrics if they are off."""
+    """The ports that the server listens on.
+
+    `admin_port` is None if the admin service is off; `metrics_port` is None if the metrics are off.
+    """
 
     port: int
     admin_port: int | None
@@ -40,7 +43,7 @@ class Ports:
 
 
 class StoppedEarly(Exception):
-    """`stop` was called before the server served."""
+    """`stop` was called before the start was complete."""
 
 
 class App:
@@ -84,7 +87,7 @@ class App:
         self._exit_status = 0
 
     async def run(self) -> int:
-        """Starts, serves until `stop`, shuts down, and returns the exit status.
+        """Starts the server, serves until `stop`, shuts the server down, and returns the exit status.
 
         A `stop` during the start ends the start. Raises LorbError if the server cannot start.
         """
@@ -95,9 +98,10 @@ class App:
         return await self.wait()
 
     async def start(self) -> Ports:
-        """Opens the ports, loads the adapters, warms up the model, then reports SERVING.
+        """Opens the ports, loads the adapters, warms up the model, then reports SERVING. Returns the open ports.
 
-        Raises LorbError if a step fails, and StoppedEarly after `stop`; the server is shut down by then.
+        Raises LorbError if a step fails, and StoppedEarly if `stop` is called during the start. Before it raises an
+        error, it shuts the server down.
         """
         try:
             return await self._start_unless_stopped()
@@ -107,7 +111,7 @@ class App:
             raise
 
     async def wait(self) -> int:
-        """Serves until `stop`, or until the model thread dies or a front keeps dying; returns the exit status."""
+        """Serves until `stop` is called, the model thread dies, or a front keeps dying. Returns the exit status."""
         await self._stop_requested.wait()
         await self.close()
         return self._exit_status
@@ -119,7 +123,7 @@ class App:
         self._stop_requested.set()
 
     async def close(self) -> None:
-        """Shuts down: reports NOT_SERVING, drains, refuses new calls, finishes calls in flight, ends the model."""
+        """Reports NOT_SERVING, drains, refuses new calls, waits for calls in flight, and ends the model thread."""
         self.health.drain()
         if not self._skip_drain.is_set():
             _log.info("draining", extra={"fields": {"seconds": self.config.drain_seconds}})
@@ -157,7 +161,7 @@ class App:
         self.metrics.build_info.labels(__version__, base.name, base.fingerprint, base.device, base.dtype).set(1)
         self.engine.start()
         ports = await self._open_ports()
-        self._ready_file.clear()  # not earlier: a server that still holds the ports may own the file
+        self._ready_file.clear()  # not before it holds the ports: another server's file may be here
         await self.registry.try_refresh()
         await self._runtime.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))

@@ -38,7 +38,7 @@ class ServerParts:
 
     Attributes:
         base: the base model, on its device.
-        placement: device, dtype and thread counts.
+        placement: how the model runs on this machine.
         store: the adapter store.
     """
 
@@ -48,7 +48,7 @@ class ServerParts:
 
 
 def load_parts(config: ServeConfig) -> ServerParts:
-    """Opens the store and loads the base. Raises LorbError if one of them fails."""
+    """Opens the store and loads the base. Raises LorbError if either fails."""
     keep_freed_pages()
     placement = choose_placement(config)
     use_threads(1)  # for the calling thread, which does not run the model
@@ -59,7 +59,9 @@ def load_parts(config: ServeConfig) -> ServerParts:
 
 
 def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
-    """The keys of which one must have signed a version; None if no signature is required.
+    """The public keys in the file that --trusted-keys names: one of them must have signed each version that is loaded.
+
+    Returns None if no file is named: then no signature is required.
 
     Raises InvalidInput, naming the flag and the file, if the key file is not usable.
     """
@@ -77,7 +79,7 @@ def base_info(base: Base) -> BaseInfo:
 
 
 def _check_store(store: str) -> None:
-    """Raises InvalidInput for a missing folder, which is most likely a typing error. An empty folder is accepted."""
+    """Raises InvalidInput if the folder is missing: its path is probably mistyped. An empty folder is accepted."""
     if "://" not in store and not Path(store).expanduser().is_dir():
         raise InvalidInput(f"--store {store}: no such folder", field="store")
 
@@ -141,7 +143,7 @@ class ModelRuntime:
         self.scorer = Scorer(self.engine, self.adapter_cache, ScoreCache(config.score_cache_bytes), metrics)
 
     async def warm_up(self) -> None:
-        """Runs the model before any call, to train the scheduler's predictions. Raises what the model raises."""
+        """Records CUDA graphs if they are on, and trains the scheduler's predictions. Raises what the model raises."""
         await self.engine.run_on_model_thread(self._warm_up)
 
     def _warm_up(self) -> None:

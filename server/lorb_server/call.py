@@ -1,4 +1,4 @@
-"""Defines a call, its priority and its scores, and the protocol of a scorer of calls."""
+"""Defines a call, its priority, its result, and the protocol of an object that scores calls."""
 
 import enum
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle, Route
 
-MINIMUM_PARTIAL_HYPOTHESES = 2  # with a single score, there is no ranking
+MINIMUM_PARTIAL_HYPOTHESES = 2  # a single score gives no ranking
 
 
 class Priority(enum.Enum):
@@ -25,14 +25,15 @@ class Priority(enum.Enum):
 class Call:
     """One list to score.
 
-    The process that answers the list holds the list as a RescoreCall. In a server with fronts, the engine process
-    receives a plain Call: token ids cross the socket, texts do not.
+    The process that answers a list holds it as a RescoreCall. If that process is a front, the engine process gets a
+    plain Call: the front sends token ids over the socket, but no texts.
 
     Attributes:
-        adapter: the adapter that scores the list, pinned when the call was admitted.
+        adapter: the adapter that scores the list, chosen when the call was admitted.
         answer_by: the deadline of the answer; seconds on the monotonic clock.
-        priority: the order in which the model serves the list.
-        may_be_partial: whether scores of only the first hypotheses, at least MINIMUM_PARTIAL_HYPOTHESES, are accepted.
+        priority: decides which lists the model scores before this one.
+        may_be_partial: whether the caller accepts scores of only the first hypotheses, at least
+            MINIMUM_PARTIAL_HYPOTHESES of them.
         hypotheses: the list's distinct texts, tokenised, in first-pass order; empty before tokenisation.
     """
 
@@ -50,11 +51,12 @@ class RescoreCall(Call):
     Attributes:
         nbest: the list.
         options: the request's options.
-        route: the adapters of the call's domain, pinned when the call was admitted.
+        route: the adapters of the call, chosen when the call was admitted.
         adapter: `route.adapter`, or `route.stable` after the canary has failed.
         distinct: the list's distinct texts, in first-pass order.
-        started_at, decoded_at, tokenized_at, scored_at: when the request arrived and when each stage ended; seconds on
-            the monotonic clock. `tokenized_at` is 0 and `scored_at` None until the stage has ended.
+        started_at: when the request arrived; seconds on the monotonic clock.
+        decoded_at, tokenized_at, scored_at: when each stage ended; seconds on the monotonic clock. Until its stage
+            ends, `decoded_at` equals `started_at`, `tokenized_at` is 0, and `scored_at` is None.
         tokenize_seconds: how long tokenisation took; 0 before its end.
     """
 
@@ -83,8 +85,8 @@ class Scored:
     """The result of a call.
 
     Attributes:
-        scores: the rescoring score of each of the first k hypotheses, natural log scale, higher is better; k is the
-            number of hypotheses unless the call may be partial.
+        scores: the rescoring scores of the first k hypotheses; natural log scale, higher is better. k is less
+            than the number of hypotheses only if the call may be partial.
         queue_seconds: the time that the list waited for the model.
         infer_seconds: the duration of the batch that held the list.
         num_cached: how many of `scores` come from the score cache.
@@ -100,14 +102,16 @@ class ListScorer(Protocol):
     """Scores lists: in this process (`engine.scorer`), or in the engine process (`fronts.engine_link`)."""
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises Overloaded, DeadlineExceeded or Unavailable if a list will be refused; called before tokenisation.
+        """Raises an error if the list will certainly be refused. Called before tokenisation.
 
-        `minimum_tokens` is a lower bound of the tokens that must be scored for an answer.
+        `minimum_tokens` is a lower bound for the number of tokens that must be scored for an answer. Raises Overloaded
+        if the queue is full, DeadlineExceeded if the list would be late, and Unavailable if the engine has ended.
         """
 
     async def score(self, call: Call) -> Scored:
         """Scores a tokenised list. Cancelling the task takes the list out of the queue.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
-        adapter's weights.
+        Raises Overloaded if the queue is full, DeadlineExceeded if the list would be late, ModelFailed if the model
+        fails, and Unavailable if the engine cannot take the list. If the adapter's weights must be reloaded, raises the
+        LorbError of a failed reload.
         """

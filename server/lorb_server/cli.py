@@ -27,7 +27,7 @@ _GROUPS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs lorb-serve. Returns the exit status: 2 if the server cannot start, 1 if it failed later."""
+    """Runs lorb-serve. Returns the exit status: 2 if the server cannot start, 1 if it fails later."""
     try:
         config = read_config(arguments, os.environ)
         # imported here, because importing torch takes seconds, and --help must answer at once
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before the server handles signals
+    except KeyboardInterrupt:  # Ctrl-C before the server handles signals
         return 130
 
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:
-    """The settings. A flag overrides its environment variable, the variable the default. Raises InvalidInput."""
+    """Reads the settings. A flag overrides its environment variable. Raises InvalidInput for an impossible setting."""
     flags = vars(parser().parse_args(arguments))
     return ServeConfig(**{**environment_settings(environment), **flags})
 
@@ -57,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
         prog="lorb-serve",
         usage="lorb-serve [--store STORE] [--base BASE] [--host HOST] [--port PORT] [option ...]",
         description="Serves N-best rescoring over gRPC with one frozen base model and hot-swapped LoRA adapters.",
-        epilog="Each flag has an environment variable, which the flag overrides: --max-queue-tokens is "
-        f"{ENVIRONMENT_PREFIX}MAX_QUEUE_TOKENS.",
+        epilog=f"Each flag has an environment variable, such as {ENVIRONMENT_PREFIX}MAX_QUEUE_TOKENS for "
+        "--max-queue-tokens. A flag overrides its variable.",
     )
     add_common_arguments(command)
     group = command.add_argument_group("other")

@@ -35,7 +35,7 @@ class ServeConfig:
     )
     allow_pinned_versions: bool = setting(
         False,
-        "Let callers ask for any version in the store, as 'name@version', not only for the targets of aliases.",
+        "Let callers ask for any version in the store, as 'name@version', not only for those that aliases point at.",
     )
     preload: bool = setting(
         True,
@@ -48,7 +48,7 @@ class ServeConfig:
         minimum=1,
     )
     poll_seconds: float = setting(
-        1.0, "Interval of checks of the store for changes; new adapters serve after the next check.", minimum=0.01
+        1.0, "Time between checks of the store for changes; a new adapter serves after the next check.", minimum=0.01
     )
 
     host: str = setting("127.0.0.1", "Address to serve on; 0.0.0.0 means all interfaces.")
@@ -60,12 +60,12 @@ class ServeConfig:
     admin_port: int = setting(50061, "Port of the admin service; 0 means any free port.", minimum=0)
     admin_token_file: str = setting(
         "",
-        "File of admin tokens, one TOKEN or NAME:TOKEN a line; several tokens are valid at once, for rotation. "
+        "File of admin tokens. Each line is TOKEN or NAME:TOKEN. All are valid at once, so that you can rotate them. "
         "Callers send 'authorization: Bearer TOKEN'. The file is reloaded when it changes.",
     )
     token_file: str = setting(
         "",
-        "File of callers' tokens, one NAME:TOKEN a line; a line that begins with '#' is a comment. Calls without a "
+        "File of callers' tokens. Each line is NAME:TOKEN, or a comment that begins with '#'. Calls without a "
         "valid token get UNAUTHENTICATED; health calls need no token. The file is reloaded when it changes.",
     )
     allow_plaintext_tokens: bool = setting(
@@ -92,8 +92,8 @@ class ServeConfig:
     max_caller_lists: int = setting(
         0,
         "Lists that one caller may have in flight; further lists get RESOURCE_EXHAUSTED. A BatchRescore call with more "
-        "lists than this is accepted if its caller has no other list in flight. A caller is identified by the name of "
-        "its token, else of its certificate. 0 means no limit.",
+        "lists than this is accepted if its caller has no other list in flight. A caller's name is that of its "
+        "token or, if it has no token, that of its certificate. 0 means no limit.",
         minimum=0,
     )
     max_caller_lists_per_second: float = setting(
@@ -133,44 +133,44 @@ class ServeConfig:
     )
     cuda_graphs: str = setting(
         "auto",
-        "Record small batches as CUDA graphs at the start, so that a small batch is one launch instead of hundreds. "
-        "Recording takes some seconds, and memory, which the log reports. auto: on if the encoder computes in bfloat16 "
-        "on CUDA.",
+        "Record small batches as CUDA graphs at the start, so that a small batch takes one launch instead of hundreds. "
+        "Recording takes some seconds and some memory; the log reports both. auto: on if the encoder computes in "
+        "bfloat16 on CUDA.",
         choices=("auto", "off"),
     )
-    threads: int | None = setting(None, "CPU threads of the model. Default: torch's choice, all cores.", minimum=1)
+    threads: int | None = setting(None, "CPU threads of the model. Default: usually all cores.", minimum=1)
     tokenizer_threads: int = setting(2, "Threads that tokenise texts.", minimum=1)
 
     max_batch_tokens: int | None = setting(
         None,
-        "Tokens in one batch of the model. A larger value gives higher throughput and longer waits. "
+        "Most tokens in one batch of the model. A larger value gives higher throughput and longer waits. "
         "Default: 8192 on CUDA, 1024 on the CPU, but at most --max-queue-tokens.",
         minimum=1,
     )
     max_pass_seconds: float = setting(
         0.25,
-        "Predicted time that a batch of several lists may take. A larger value gives higher throughput under load, and "
-        "longer waits for lists that arrive during the batch.",
+        "Longest predicted duration of a batch of several lists. A larger value gives higher throughput under load, "
+        "and longer waits for lists that arrive during the batch.",
         minimum=0.001,
     )
     max_queue_seconds: float = setting(
         5.0,
-        "Predicted time that a Rescore list may wait, whatever its deadline. If the wait would be longer, the queue "
-        "counts as full.",
+        "Longest predicted wait of a Rescore list, even if its deadline allows more. If the wait would be longer, the "
+        "queue counts as full.",
         minimum=0.001,
     )
     score_cache_bytes: int = setting(
-        64 * 1024 * 1024, "Memory for the cache of the scores of earlier texts; 0 turns the cache off.", minimum=0
+        64 * 1024 * 1024, "Memory for the cache that keeps scores of earlier texts; 0 turns the cache off.", minimum=0
     )
     max_queue_tokens: int = setting(
         32768,
-        "Tokens of Rescore lists that may wait for the model. When the queue is full, calls get the first-pass order "
-        "at once, or RESOURCE_EXHAUSTED under the FAIL policy.",
+        "Most tokens of Rescore lists that may wait for the model. When the queue is full, calls get the first-pass "
+        "order at once, or RESOURCE_EXHAUSTED under the FAIL policy.",
         minimum=1,
     )
     max_bulk_queue_tokens: int = setting(
         1048576,
-        "Tokens of BatchRescore lists that may wait; they yield to Rescore. A token takes about 70 bytes of memory.",
+        "Most tokens of BatchRescore lists that may wait; they yield to Rescore. A token takes about 70 bytes.",
         minimum=1,
     )
     default_deadline_seconds: float = setting(1.0, "Deadline of a Rescore call that sets no deadline.", minimum=0.001)
@@ -198,13 +198,13 @@ class ServeConfig:
 
     drain_seconds: float = setting(
         2.0,
-        "Time after SIGTERM during which calls are still taken while health is NOT_SERVING, so that load balancers "
-        "can move away.",
+        "Time after SIGTERM in which health is NOT_SERVING but calls are still taken, so that load balancers can turn "
+        "to other servers.",
         minimum=0,
     )
     grace_seconds: float = setting(5.0, "Time after the drain for calls in flight to finish.", minimum=0)
     ready_file: str = setting(
-        "", "File that is written once the server serves: the server's ports and process id as JSON, for scripts."
+        "", "File for scripts, written when the server serves: its ports and its process id, as JSON."
     )
     otlp_endpoint: str = setting(
         "",
@@ -245,6 +245,6 @@ def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
     settings = {}
     for field in dataclasses.fields(ServeConfig):
         variable = ENVIRONMENT_PREFIX + field.name.upper()
-        if environment.get(variable):  # compose files set an unset variable to ""
+        if environment.get(variable):  # "" means not set: compose files pass unset variables as ""
             settings[field.name] = parse_setting(field, environment[variable], variable)
     return settings

@@ -9,7 +9,7 @@ from lorb_server.setting import flag, invalid_setting
 
 
 def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_tls: bool) -> None:
-    """Raises InvalidInput, naming a setting, if settings contradict each other; `settings` has them by field name.
+    """Raises InvalidInput, naming a setting, if settings contradict each other. `settings` maps names to values.
 
     `has_tls` and `admin_has_tls` say whether the port for calls and the admin port speak TLS.
     """

@@ -16,7 +16,7 @@ class ReadyFile:
         self._is_written = False
 
     def clear(self) -> None:
-        """Removes the file of an earlier server that was killed. Raises InvalidInput if the file cannot be removed."""
+        """Removes the file that a killed server left behind. Raises InvalidInput if the file cannot be removed."""
         if self._path is not None:
             try:
                 self._path.unlink(missing_ok=True)
@@ -36,7 +36,7 @@ class ReadyFile:
         self._is_written = True
 
     def remove(self) -> None:
-        """Removes the file if this server wrote it; another file may be another server's."""
+        """Removes the file if this server wrote it. Otherwise, the file may belong to another server."""
         if self._path is not None and self._is_written:
             self._path.unlink(missing_ok=True)
 

@@ -31,7 +31,7 @@ def flag(name: str) -> str:
 
 
 def parse_setting(field: "dataclasses.Field[Any]", text: str, source: str) -> Any:  # noqa: ANN401
-    """`text` as a value of `field`. Raises InvalidInput, naming `source`: a flag or environment variable."""
+    """Converts `text` to the type of `field`. Raises InvalidInput, naming `source`, the flag or variable."""
     try:
         if field.type is bool:
             return _BOOLEANS[text.lower()]
@@ -44,7 +44,7 @@ def parse_setting(field: "dataclasses.Field[Any]", text: str, source: str) -> An
 
 
 def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: ANN401
-    """Raises InvalidInput naming the flag if the value is not one of the choices, or below the minimum."""
+    """Raises InvalidInput, naming the flag, if the value is not one of the choices or is below the minimum."""
     choices, minimum = field.metadata["choices"], field.metadata["minimum"]
     if choices and value not in choices:
         raise invalid_setting(field.name, f"is {value!r}: give one of {', '.join(choices)}")

@@ -22,19 +22,19 @@ class _Failure:
 
 
 class SingleFlight(Generic[Key, Result]):
-    """Runs loads by key. Belongs to the event loop."""
+    """Runs at most one load per key at a time. Belongs to the event loop."""
 
     def __init__(
         self, *, back_off_seconds: float = BACK_OFF_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """For `back_off_seconds` after a load fails, callers for its key get the load's error without another load."""
+        """For `back_off_seconds` after a load has failed, callers for the same key get the load's error at once."""
         self._back_off_seconds = back_off_seconds
         self._clock = clock
         self._running: dict[Key, asyncio.Task[Result]] = {}
         self._failures: dict[Key, _Failure] = {}
 
     async def join(self, key: Key, load: Callable[[], Awaitable[Result]], *, backs_off: bool = True) -> Result:
-        """The result of the key's running load, else of `load`, which it starts. Raises what the load raises.
+        """Joins the key's running load, or starts `load`. Returns what the load returns; raises what it raises.
 
         Cancelling one caller does not cancel the load. If `backs_off` is false, a recent failure is ignored.
         """

@@ -30,11 +30,11 @@ class _Cached:
 class AdapterCache:
     """The weights of each adapter. Belongs to the event loop; files are read on the executor `threads`.
 
-    A batch holds the weights that it uses, so weights that are evicted during the batch are freed after the batch.
-    Evicted weights that a batch still holds, and weights that are being read, come on top of `max_bytes`.
+    A batch keeps the weights that it uses: weights that are evicted during the batch are freed only after the batch.
+    Until then, such weights take memory beyond `max_bytes`, and so do weights that are being read.
 
     Attributes:
-        max_bytes: the most bytes of cached weights; the weights put last stay even if they alone exceed it.
+        max_bytes: the most bytes of cached weights. The weights added last stay even if they alone exceed it.
         size_bytes: bytes of the cached weights; permanent weights are not counted.
     """
 
@@ -48,7 +48,7 @@ class AdapterCache:
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` verifies weights and loads them from the store onto the device; it may block, and raises LorbError."""
+        """`read` verifies weights and loads them from the store onto the device. It may block or raise LorbError."""
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._read = read
@@ -72,7 +72,7 @@ class AdapterCache:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more adapter, as large as the largest so far, would evict no other adapter."""
+        """Whether an adapter as large as the largest so far could be added without an eviction."""
         return self.size_bytes + self._largest_bytes <= self.max_bytes and self.size_bytes < self.max_bytes
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
@@ -84,15 +84,15 @@ class AdapterCache:
         return cached.weights
 
     async def reload(self, adapter: AdapterHandle) -> AdapterWeights:
-        """The adapter's weights, read and verified again if they have left the device.
+        """Returns the adapter's weights. If they have left the device, they are read and verified again.
 
         Concurrent callers for one adapter share one read. For `back_off_seconds` after a failed read, callers get the
-        error of that read without another attempt. Raises LorbError.
+        error of that read without another attempt. Raises the LorbError of a failed read.
         """
         return self.get(adapter) or await self._loads.join(adapter.ref, lambda: self._load(adapter))
 
     def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Adds weights as the most recently used; evicts other weights until `max_bytes` holds."""
+        """Adds weights as the most recently used. Evicts other weights while the cache exceeds `max_bytes`."""
         self.drop(adapter)
         size_bytes = weights.served_bytes
         self._cached[adapter.ref] = _Cached(adapter, weights, size_bytes)
@@ -104,7 +104,7 @@ class AdapterCache:
             self._metrics.evictions.inc()
 
     def put_permanent(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
-        """Adds weights that are never evicted and not counted, such as the base's own head, which is in no store."""
+        """Adds weights that are never evicted, such as the base's own head. `size_bytes` does not count them."""
         self._permanent[adapter.ref] = weights
         self._metrics.add_adapter(adapter)
 
@@ -132,7 +132,7 @@ class AdapterCache:
         return weights
 
     def _read_safely(self, adapter: AdapterHandle) -> AdapterWeights:
-        """Reads the weights; an unexpected error becomes a LorbError, which omits the unexpected error's message."""
+        """Reads the weights. Turns any other error into a LorbError, whose message omits the other error's message."""
         try:
             return self._read(adapter)
         except LorbError:

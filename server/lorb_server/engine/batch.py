@@ -23,7 +23,7 @@ class Batch:
         too_late: lists that left the queue without being scored, because they could not be scored in time.
         rows: the hypotheses that the model reads, without repetitions.
         row_adapters: for each row, an index into `adapters`.
-        adapters: the weights of the adapters in the batch; equal weights (by digest) occur once.
+        adapters: the weights of the adapters in the batch; weights with the same digest occur once.
         score_rows: for each entry, the indices into `rows` of the entry's hypotheses.
         started_at: when the batch was launched; seconds on the monotonic clock.
         scores: the score of each row, which the device may still be computing; None if no pass was launched.
@@ -61,7 +61,7 @@ class Batch:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the scores can be collected without a wait for the device."""
+        """False while the device still computes the launched pass."""
         return self.scores is None or self.scores.is_ready
 
     def add(self, entry: Entry) -> None:
@@ -90,5 +90,5 @@ class Batch:
             self.score_rows.append(numbers)
 
     def scores_by_list(self, row_scores: Sequence[float]) -> list[tuple[float, ...]]:
-        """Each list's scores in the order of its hypotheses; `row_scores` has the score of each row."""
+        """Returns each list's scores in the order of its hypotheses. `row_scores` has the score of each row."""
         return [tuple(row_scores[number] for number in numbers) for numbers in self.score_rows]

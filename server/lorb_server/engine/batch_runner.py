@@ -15,13 +15,13 @@ from lorb_server.telemetry.metrics import Metrics
 
 MINIMUM_BATCH_TOKENS = 128  # the token budget never falls below this
 
-ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error of scoring it alone
+ListOutcome = tuple[float, ...] | Exception  # a list's scores, or the error that the model raised on this list alone
 
 _log = logging.getLogger(__name__)
 
 
 class BatchRunner:
-    """Scores lists together; a list on which the model raises fails alone. Belongs to the model thread.
+    """Scores lists together. If the model raises on one list, only this list fails. Belongs to the model thread.
 
     Attributes:
         max_tokens: the most tokens that one pass may read; halved when the device runs out of memory.
@@ -33,7 +33,10 @@ class BatchRunner:
         self._metrics = metrics
 
     def launch(self, batch: Batch) -> None:
-        """Packs a batch and starts its pass. If it exceeds `max_tokens` or fails to start, `collect` runs the batch."""
+        """Packs a batch and starts its pass.
+
+        If the batch is too large for one pass, or if starting the pass raises, `collect` runs the batch instead.
+        """
         batch.pack()
         if batch.rows and batch.read_tokens <= self.max_tokens:
             try:
@@ -42,7 +45,10 @@ class BatchRunner:
                 self._note_failure(error, len(batch.entries))
 
     def collect(self, batch: Batch) -> list[ListOutcome]:
-        """Each list's scores (natural log scale, higher is better) or error. A failed batch runs again in halves."""
+        """Returns for each list its scores (natural log scale, higher is better) or its error.
+
+        A failed batch runs again in halves.
+        """
         if batch.scores is None:
             return self._run(batch)
         try:

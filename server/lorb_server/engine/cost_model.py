@@ -10,8 +10,8 @@ import math
 from collections import deque
 
 QUANTILE = 0.9  # this share of passes takes no longer than predicted
-DECAY = 0.98  # each later pass multiplies a pass's weight by this: the fit covers about the last 50 passes
-MARGIN_PASSES = 64  # the number of last passes from which the margin is computed
+DECAY = 0.98  # each new pass multiplies the weights of earlier passes by this: about the last 50 passes count
+MARGIN_PASSES = 64  # the margin is computed from this many of the latest passes
 SPEEDUP_RESET = 4.0  # a pass this many times faster than fitted resets the fit: the machine must have changed
 CLOCK_TICK_SECONDS = 1e-9  # the resolution of Python's clocks
 MAX_SLOWDOWN = 8.0  # a pass counts as at most this multiple of the fit: the machine may have been suspended
@@ -40,7 +40,7 @@ class CostModel:
         return self._margin * self._fitted(tokens) if tokens > 0 else 0.0
 
     def seconds_within_passes(self, tokens: int) -> float:
-        """The seconds that tokens add to passes that run in any case: without the fixed cost of a pass."""
+        """The predicted seconds that tokens add to passes that run anyway; the fixed cost of a pass is left out."""
         return self._margin * self._per_token * tokens
 
     def _forget(self) -> None:

@@ -16,8 +16,8 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# A graph's scores may deviate from eager scores by this fraction. Rounding in bfloat16 causes up to 0.03, a wrong graph
-# at least 0.4.
+# A graph's scores may deviate by this fraction from eager scores, those computed without a graph. Rounding in bfloat16
+# causes deviations of up to 0.03; a wrong graph causes at least 0.4.
 MAX_DEVIATION = 0.1
 
 _log = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ class CudaGraphs:
     """
 
     def __init__(self, model: RescoringModel, metrics: Metrics, capture: Capture = capture_graphs) -> None:
-        """`capture` turns functions that run a batch into functions that replay its graph."""
+        """`capture` turns each function that runs a batch into a function that replays the batch's graph."""
         self._model = model
         self._metrics = metrics
         self._capture = capture
 
     def record(self, max_tokens: int) -> None:
-        """Records graphs of up to `max_tokens`, checks their scores against eager scores, and gives them to the model.
+        """Records graphs of batches of up to `max_tokens` tokens. Enables them if their scores match eager scores.
 
         Never raises: a failure is logged and counted in a metric.
         """

@@ -13,7 +13,7 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.call import Call, Scored
 
 BUCKET_SECONDS = 0.01
-WINDOW_BUCKETS = 1024  # about ten seconds; a deadline beyond them counts as later than every deadline within them
+WINDOW_BUCKETS = 1024  # about ten seconds; deadlines after this window count as later than all deadlines inside it
 
 
 def bucket_of(answer_by: float) -> int:
@@ -26,9 +26,9 @@ class Entry:
     """A call in the queue.
 
     Attributes:
-        call: the list; its deadline, priority and domain are read from here.
-        hypotheses: the list's hypotheses without a cached score, at least one, in first-pass order.
-        minimum_hypotheses: the fewest of `hypotheses` worth scoring; all if the answer may not be partial.
+        call: the list, with its deadline, priority and adapter.
+        hypotheses: the list's hypotheses that have no cached score, in first-pass order; at least one.
+        minimum_hypotheses: an answer needs the scores of this many of `hypotheses`; all if it may not be partial.
         weights: the adapter's weights, on the model's device.
         cumulative_tokens: element k is the number of tokens of `hypotheses` 0 to k.
         num_hypotheses: how many of `hypotheses`, from the first on, are to be scored.
@@ -58,7 +58,7 @@ class Entry:
 
     @property
     def minimum_tokens(self) -> int:
-        """Tokens of the fewest hypotheses worth scoring."""
+        """Tokens of the first `minimum_hypotheses` hypotheses."""
         return self.cumulative_tokens[self.minimum_hypotheses - 1]
 
     @property
@@ -68,7 +68,7 @@ class Entry:
 
 
 class DeadlineQueue:
-    """Waiting entries, served by bucket, the earliest first; within a bucket in order of arrival.
+    """The waiting entries. The earliest bucket is served first, and the entries of a bucket in order of arrival.
 
     Attributes:
         tokens: tokens of all entries.
@@ -82,7 +82,7 @@ class DeadlineQueue:
         self._buckets: dict[int, OrderedDict[Entry, None]] = {}
         self._heap: list[int] = []  # bucket numbers, including buckets that are empty by now
         self._window = [0] * WINDOW_BUCKETS  # tokens by bucket number modulo WINDOW_BUCKETS
-        self._first_bucket = 0  # of the window; only entries that were overdue on arrival lie before it
+        self._first_bucket = 0  # the window's first; only entries that were overdue on arrival lie before it
 
     def __len__(self) -> int:
         return len(self._arrivals)

@@ -1,7 +1,7 @@
 """Scores lists on the model thread, in batches that a scheduler chooses.
 
 Calls wait on asyncio futures. The thread takes whole lists from the scheduler, scores them as one batch and resolves
-their futures on the event loop. On an accelerator, the next batch is prepared and launched while a batch is computed.
+their futures on the event loop. On an accelerator, the next batch is launched while one is computed.
 If the model cannot score at all, or the thread dies, every waiting call fails.
 """
 
@@ -56,7 +56,7 @@ class Engine:
         on_death: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`prepare` runs first on the model thread.
+        """The model thread calls `prepare` before anything else.
 
         `health_check` runs on the model thread after a list has failed: if `health_check` raises too, the model is
         broken and the thread dies. `on_death` is called on the event loop, once, if the thread dies.
@@ -84,7 +84,7 @@ class Engine:
         self._thread.start()
 
     async def close(self, *, timeout_seconds: float = 5.0) -> None:
-        """Ends the thread after the running batch, and waits for the end up to the timeout. Waiting lists fail."""
+        """Ends the thread after the running batch, and waits for its end at most `timeout_seconds`. Queued lists fail."""
         with self._wake:
             self._is_closing = True
             self._wake.notify()
@@ -92,7 +92,7 @@ class Engine:
             await asyncio.to_thread(self._thread.join, timeout_seconds)
 
     def check_admission(self, call: Call, minimum_tokens: int, *, ignores_deadline: bool = False) -> None:
-        """Raises Overloaded, DeadlineExceeded or Unavailable if a list of `minimum_tokens` or more will be refused.
+        """Raises the error of `submit` if `submit` would refuse every list of `minimum_tokens` or more.
 
         With `ignores_deadline`, only the queue's room is checked.
         """
@@ -104,12 +104,12 @@ class Engine:
         _raise_refusal(admission)
 
     def submit(self, entry: Entry) -> asyncio.Future[Scored]:
-        """Queues a list. Cancelling the future takes it out of the queue.
+        """Queues a list; returns the future of its scores. Cancelling the future takes the list out of the queue.
 
         Raises Overloaded if the queue is full, DeadlineExceeded if the list cannot be scored in time, and Unavailable
-        if the engine has closed. The future's error is DeadlineExceeded if the list, when its turn comes, can no longer
-        be scored in time, and ModelFailed if the model fails on the list or the thread ends. The future's result has
-        the scores of the first k hypotheses; k is at least `entry.minimum_hypotheses`.
+        if the engine has ended. The future's result has the scores of the first k hypotheses; k is at least
+        `entry.minimum_hypotheses`. The future's error is DeadlineExceeded if the list can no longer be scored in time
+        when its turn comes, and ModelFailed if the model fails on the list or the thread ends.
         """
         future = entry.future = asyncio.get_running_loop().create_future()
         entry.enqueued_at = self._clock()
@@ -187,7 +187,7 @@ class Engine:
                 if not wait:
                     return None
                 self._wake.wait()
-            # None while a batch runs (`wait` is false): the thread collects it, and gets STOP on the next call
+            # `wait` is false while a batch runs: after None, the thread collects the batch, and then gets STOP
             return _Stop.STOP if wait else None
 
     def _launch(self, batch: Batch) -> None:

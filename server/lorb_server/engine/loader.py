@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class AdapterLoader:
-    """Loads verified adapters into the cache. Files are read on `threads`, golden lists run on the model thread."""
+    """Loads verified adapters into the cache. Reads files on `threads`; scores golden lists on the model thread."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class AdapterLoader:
         metrics: Metrics,
         trusted: TrustedKeys | None = None,
     ) -> None:
-        """`trusted` holds the keys of which one must have signed a version; with None, no signature is required."""
+        """One of the keys in `trusted` must have signed each version; with None, no signature is required."""
         self._store = store
         self._model = model
         self._engine = engine
@@ -55,9 +55,9 @@ class AdapterLoader:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def load(self, domain: str, version: str) -> AdapterHandle:
-        """Verifies one version and loads it into the cache; success and refusal are counted and logged.
+        """Verifies one version, loads it into the cache, and returns its handle. Counts and logs loads and refusals.
 
-        Raises LorbError: one of TRANSIENT_ERRORS if the version is not at fault, any other error if it is refused.
+        Raises one of TRANSIENT_ERRORS if the version is not at fault, and any other LorbError if it is refused.
         """
         started = time.monotonic()
         try:
@@ -101,16 +101,16 @@ class AdapterLoader:
 def read_weights(
     store: Store, base: Base, adapter: AdapterHandle, trusted: TrustedKeys | None = None
 ) -> AdapterWeights:
-    """Reads, hashes and checks again the files of an adapter that was verified before; returns its weights. Blocks.
+    """Reads the files of an adapter that was verified before, checks them again, and returns the weights. Blocks.
 
-    The golden lists are not run again: the same weights on the same base give the same scores. Raises LorbError; the
-    error is InvalidAdapter if the store now holds other weights under this version.
+    The golden lists are not scored again: the same weights on the same base give the same scores. Raises LorbError if
+    reading or a check fails; the error is InvalidAdapter if the store now holds other weights under this version.
     """
     loaded = load_adapter(store, adapter.ref.domain, adapter.ref.version, base, trusted)
     if loaded.digest != adapter.ref.digest:
         raise InvalidAdapter(
-            f"the store's weights have digest {loaded.digest[:12]}, those verified before {adapter.ref.digest[:12]}: "
-            "versions never change; publish a new one",
+            f"the store's weights have digest {loaded.digest[:12]}, but those verified before had digest "
+            f"{adapter.ref.digest[:12]}: versions never change; publish a new version",
             field="weights_digest",
         )
     return loaded.weights

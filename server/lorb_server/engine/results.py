@@ -30,7 +30,7 @@ def resolve(resolutions: Sequence[Resolution]) -> None:
             future.set_result(result)
 
 
-# Each call gets an error of its own, because raising an exception adds to its traceback.
+# Each function below creates a new error for each call, because raising an exception adds to its traceback.
 
 
 def queue_full() -> Overloaded:
@@ -40,7 +40,7 @@ def queue_full() -> Overloaded:
 
 def too_late() -> DeadlineExceeded:
     """The error of a list that cannot be scored in time."""
-    return DeadlineExceeded("the list cannot be rescored in time: allow more, or use the fallback policy DEGRADE")
+    return DeadlineExceeded("the list cannot be rescored in time: allow more time, or use the fallback policy DEGRADE")
 
 
 def thread_died() -> ModelFailed:

@@ -25,7 +25,7 @@ BATCH_CALL_CREDIT_DIVISOR = 8
 # The tokens that a domain has in the queue may reach this multiple of the room that is still free: the dynamic
 # threshold of Choudhury and Hahne (1998) for shared buffers. One domain alone gets 2/3 of the queue, each of two busy
 # domains 2/5. In simulated overload (tests/server/engine/test_scheduler_overload.py) the values 1 to 4 give nearly the
-# same throughput; they differ in how much of it a domain with few calls gets.
+# same throughput; they differ in the throughput of a domain with few calls.
 FAIR_SHARE = 2
 # After this idle time the cost model may be outdated: one list is scored although it is predicted to be late.
 PROBE_SECONDS = 1.0
@@ -62,7 +62,10 @@ class Scheduler:
         max_pass_seconds: float = math.inf,
         max_queue_seconds: float = math.inf,
     ) -> None:
-        """`max_pass_seconds` bounds a batch of several lists, `max_queue_seconds` the wait of an interactive list."""
+        """`max_pass_seconds` limits the predicted duration of a batch of several lists.
+
+        `max_queue_seconds` limits the predicted wait of an interactive list.
+        """
         self.max_batch_tokens = max_batch_tokens
         self.cost = CostModel()
         self._max_tokens = {
@@ -82,7 +85,7 @@ class Scheduler:
     ) -> tuple[Admission, float]:
         """Decides whether a list may wait. Returns the decision, and the seconds that scoring the list may take.
 
-        `tokens` is the number of tokens of the list, `minimum_tokens` the number that must be scored for an answer.
+        `tokens` is the list's number of tokens; `minimum_tokens` is the number that must be scored for an answer.
         Before tokenisation the counts are not known: give a lower bound of `minimum_tokens` for both arguments. A list
         refused with the bound would also be refused with its true counts. With `ignores_deadline`, only the queue's
         room is checked.
@@ -120,7 +123,7 @@ class Scheduler:
     def take(self, now: float) -> Batch:
         """Takes the lists of the next batch out of the queue.
 
-        Lists that can no longer be ready in time leave the queue too, into the batch's `too_late`.
+        Lists that can no longer be ready in time leave the queue too; they go into the batch's `too_late`.
         A batch of several lists keeps within the budgets of tokens and seconds, and is predicted to end before the
         earliest deadline of its lists.
         """

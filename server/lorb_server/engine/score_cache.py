@@ -14,12 +14,12 @@ from lorb_adapters.text import EncodedHypothesis
 
 Key = tuple[str, bytes]  # digest of the adapter weights, encoded hypothesis
 
-# Memory of an entry in CPython's OrderedDict without the encoded hypothesis: measured and rounded up.
+# The memory that an entry takes besides its encoded hypothesis: measured in CPython, and rounded up.
 ENTRY_OVERHEAD_BYTES = 320
 
 
 class ScoreCache:
-    """Scores, bounded in bytes; the least recently used scores are evicted. Belongs to one thread.
+    """A cache of scores, bounded in bytes; the least recently used scores are evicted. Belongs to one thread.
 
     Attributes:
         max_bytes: the most bytes of memory; 0 turns the cache off.

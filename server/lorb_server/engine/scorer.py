@@ -14,11 +14,11 @@ from lorb_server.telemetry.metrics import Metrics
 
 # While at least this share of recent cache lookups are hits, the deadline is not checked before tokenisation.
 USEFUL_HIT_SHARE = 0.05
-HIT_SHARE_DECAY = 0.99  # each later list multiplies a list's weight by this: about the last 100 lists count
+HIT_SHARE_DECAY = 0.99  # each new list multiplies the weights of earlier lists by this: about the last 100 lists count
 
 
 class WeightsSource(Protocol):
-    """What the scorer needs of the weights on the device (`lorb_server.engine.adapter_cache.AdapterCache`)."""
+    """The methods of `lorb_server.engine.adapter_cache.AdapterCache` that the scorer uses."""
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
         """The adapter's weights; None if they are not on the device."""
@@ -35,11 +35,11 @@ class Scorer:
         self._weights = weights
         self._cache = cache
         self._metrics = metrics
-        self._hit_share = 0.0  # decaying average over lists of the share of cached scores
+        self._hit_share = 0.0  # the share of a list's scores that were cached: a decaying average over lists
         metrics.watch_cache(lambda: cache.size_bytes)
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises Overloaded, DeadlineExceeded or Unavailable if the list will be refused; called before tokenisation.
+        """Raises an error if the list will certainly be refused: see `ListScorer`. Called before tokenisation.
 
         While cache hits are frequent, the deadline is not checked here: the cache may hold scores of the whole list.
         """
@@ -51,8 +51,9 @@ class Scorer:
     async def score(self, call: Call) -> Scored:
         """Scores a tokenised list. Cancelling the task takes the list out of the queue.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
-        adapter's weights.
+        Raises Overloaded if the queue is full, DeadlineExceeded if the list would be late, ModelFailed if the model
+        fails, and Unavailable if the engine has ended. If the adapter's weights must be reloaded, raises the LorbError
+        of a failed reload.
         """
         keys = self._cache.keys(call.adapter.ref.digest, call.hypotheses)
         scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(call.hypotheses)
@@ -79,14 +80,14 @@ class Scorer:
 
 
 def _minimum_missing(missing: Sequence[int]) -> int:
-    """How many hypotheses without a cached score a partial answer needs; at least one. `missing` has their indices."""
+    """How many uncached scores a partial answer needs, at least one. `missing` has the indices of uncached scores."""
     return max(1, sum(i < MINIMUM_PARTIAL_HYPOTHESES for i in missing))
 
 
 def _leading(
     scores: Sequence[float | None], missing: Sequence[int], queue_seconds: float = 0.0, infer_seconds: float = 0.0
 ) -> Scored:
-    """The scores before the first None; later scores are dropped. `missing` has the indices that were not cached."""
+    """The result: the scores before the first None. `missing` has the indices of the scores that were not cached."""
     leading: list[float] = []
     for score in scores:
         if score is None:

@@ -15,7 +15,7 @@ TYPICAL_WORDS = 16  # words of a typical hypothesis
 
 
 def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "max_batch_tokens") -> None:
-    """Raises InvalidInput if the longest hypothesis of the base exceeds a batch; the error names `setting`."""
+    """Raises InvalidInput, naming `setting`, if a batch has no room for the base's longest hypothesis."""
     longest = model.base.text_encoder.max_tokens
     if max_batch_tokens < longest:
         raise InvalidInput(

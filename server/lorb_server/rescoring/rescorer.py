@@ -1,4 +1,4 @@
-"""Rescores one list: tokenises, scores and ranks it, or falls back to the first-pass order with the reason."""
+"""Rescores one list: tokenises, scores and ranks it, or answers with the first-pass order and the reason."""
 
 import asyncio
 import math
@@ -40,7 +40,7 @@ class Rescorer:
         shadow: Shadow | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """`withdraw_canary` gets a failed canary and the reason. `shadow` gets the rescored lists for comparison."""
+        """`withdraw_canary` is called with a failed canary and the reason. `shadow` gets rescored lists to compare."""
         self._scorer = scorer
         self._text_encoder = text_encoder
         self._threads = threads
@@ -104,7 +104,7 @@ class Rescorer:
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             raise _AdapterFailed(ModelFailed(_NOT_FINITE), has_scores=True)
         hypotheses = await self._rank(call, scored)
-        # The model's scores are finite, but with the caller's scores or weight a combined score overflows.
+        # The model's scores are finite, but a combined score may overflow: the caller's scores or weight can be huge.
         if not all(map(_is_finite, hypotheses)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
             return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
@@ -125,9 +125,9 @@ class Rescorer:
         call.tokenize_seconds = call.tokenized_at - started
 
     def _minimum_tokens(self, call: RescoreCall) -> int:
-        """Returns a lower bound of the tokens to score.
+        """Returns a lower bound for the number of tokens to score.
 
-        A text has at least one token for each word and the end token; the model's limit cuts longer texts.
+        A text has at least one token for each word and the end token. Texts longer than the model's limit are cut.
         """
         texts = call.distinct[:MINIMUM_PARTIAL_HYPOTHESES] if call.may_be_partial else call.distinct
         longest = self._text_encoder.max_tokens
@@ -187,7 +187,7 @@ class Rescorer:
 
 
 class _AdapterFailed(Exception):
-    """A list got from its adapter either no scores, or scores that are not finite."""
+    """The adapter gave a list no scores, or scores that are not finite."""
 
     def __init__(self, error: LorbError, *, has_scores: bool = False, is_adapters_fault: bool = True) -> None:
         super().__init__(error.message)

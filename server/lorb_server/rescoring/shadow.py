@@ -1,4 +1,7 @@
-"""Scores answered lists with the domain's shadow adapter while the model is idle, and counts different best texts."""
+"""Scores answered lists with the domain's shadow adapter while the model is idle.
+
+Counts how often the shadow adapter ranks another text first than the answer did.
+"""
 
 import asyncio
 import logging
@@ -33,7 +36,7 @@ class Shadow:
         max_waiting: int = MAX_WAITING,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
-        """At most `max_waiting` lists wait, each at most `max_wait_seconds`; other lists are dropped uncompared."""
+        """At most `max_waiting` lists wait, each for at most `max_wait_seconds`; other lists are dropped."""
         self._scorer = scorer
         self._text_encoder = text_encoder
         self._threads = threads
@@ -106,5 +109,5 @@ class Shadow:
 
 
 def _distinct_index(call: RescoreCall, index: int) -> int:
-    """The index into `call.distinct` of the text of the list's hypothesis `index`."""
+    """The index in `call.distinct` of the text that the list's hypothesis number `index` has."""
     return next(i for i, text in enumerate(call.distinct) if index in text.positions)
