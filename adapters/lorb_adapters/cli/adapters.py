@@ -19,7 +19,7 @@ _USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, 1 if `verify` found a bad version, 2 for an error."""
+    """Runs one command; returns the exit status: 0 for success, 1 if `verify` found a bad version, 2 for an error."""
     arguments = parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

@@ -21,7 +21,7 @@ _COPIED_FILES = ("lorb_head.json", "lorb_head.safetensors", "report.md", "report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status: 0, or 2 if a value or a file is wrong."""
+    """Runs the command; returns the exit status: 0 for success, 2 if a value or a file is wrong."""
     args = parser().parse_args(argv)
     try:
         check_can_be_created(args.output_base, "output-base")
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _delta(folder: Path, parent_name: str) -> "tuple[BaseDelta, float]":
-    """Returns the delta, and the norm of its rounding error relative to the norm of the difference."""
+    """Returns (the delta, the norm of its rounding error divided by the norm of the exact difference)."""
     import torch
     from transformers.modeling_utils import PreTrainedModel
 

@@ -13,10 +13,10 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lorb-build-base",
         usage="lorb-build-base --text FILE ... --output-base DIR [option ...]",
-        description="Trains an encoder and a score head to judge text, on the wrong words of corrupted sentences or on "
-        "a masked language model's likelihoods, and writes a base: a folder for --base of lorb-train-adapter and "
-        "lorb-serve. Adapters trained on the original encoder do not fit the new base. An interrupted run continues "
-        "with --resume and gives the same result.",
+        description="Trains an encoder with a score head on plain text, and writes it as a base: a folder for --base "
+        "of lorb-train-adapter and lorb-serve. The model learns to detect the wrong words of corrupted sentences, or "
+        "to predict the likelihoods that a masked language model gives. Adapters trained on the original encoder do "
+        "not fit the new base. An interrupted run continues with --resume and gives the same result.",
         epilog="Exit status: 0 the base is written; 2 a file or an argument is wrong; 130 interrupted.",
         formatter_class=HelpFormatter,
     )
@@ -40,8 +40,8 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--confusions", type=Path, nargs="+", default=[], metavar="LISTS",
-        help="train lists with references: sentences are corrupted with the confusions of the lists' recogniser. "
-        "The references are added to the text, and with pll the hypotheses to the teacher's sentences",
+        help="a recogniser's lists with references. Sentences are corrupted with the word errors found in these "
+        "lists. The references are added to the text. With pll, the teacher also scores hypotheses of these lists",
     )  # fmt: skip
     group.add_argument(
         "--dev", type=Path, nargs="+", default=[], metavar="LISTS",
@@ -49,8 +49,8 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument("--keep-case", action="store_true", help="do not lowercase texts for the model")
     group.add_argument("--strip-punctuation", action="store_true", help="remove punctuation from texts for the model")
-    group.add_argument("--min-words", type=int, default=3, help="leave out shorter sentences")
-    group.add_argument("--max-words", type=int, default=50, help="leave out longer sentences")
+    group.add_argument("--min-words", type=int, default=3, help="leave out sentences with fewer words")
+    group.add_argument("--max-words", type=int, default=50, help="leave out sentences with more words")
 
 
 def _add_objective(group: argparse._ArgumentGroup) -> None:
@@ -62,7 +62,7 @@ def _add_objective(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--head", choices=("sum", "cls"), default="sum",
-        help="score of a text. sum: summed over its tokens; cls: read from the first token (pll only)",
+        help="how a text is scored. sum: by the sum of its tokens' scores; cls: by its first token (pll only)",
     )  # fmt: skip
     group.add_argument(
         "--layers",
@@ -78,7 +78,7 @@ def _add_budgets(group: argparse._ArgumentGroup) -> None:
         "masked-LM training; give 0 if the base has a masked-LM head trained on similar text",
     )  # fmt: skip
     group.add_argument("--sentences-per-step", type=int, default=64, help="sentences in one optimiser step")
-    group.add_argument("--corrupted-share", type=float, default=0.125, help="share of words to corrupt")
+    group.add_argument("--corrupted-share", type=float, default=0.125, help="mean share of words to corrupt")
     group.add_argument(
         "--confusion-share", type=float, default=0.5,
         help="share of corruptions drawn from --confusions, for words with a known confusion",
@@ -113,7 +113,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         help="precision of matrix products; auto: bf16 if the processor has instructions for it",
     )  # fmt: skip
     group.add_argument(
-        "--run-dir", type=Path, help="folder of the text and the checkpoint (default: runs/NAME of the base)"
+        "--run-dir", type=Path, help="folder for the run's text and checkpoint (default: runs/ and the new base's name)"
     )
     group.add_argument("--checkpoint-seconds", type=float, default=60.0, help="seconds between checkpoints")
     start = group.add_mutually_exclusive_group()

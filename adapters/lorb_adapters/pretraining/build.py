@@ -29,7 +29,7 @@ _OBJECTIVES: dict[str, type[ReplacedTokens | PseudoLikelihood]] = {REPLACED: Rep
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A trained model, its report, and the run's folder, which is locked until the folder is closed."""
+    """A trained model, its report, and the run's folder, which stays locked until the caller closes it."""
 
     model: EncoderTrainer
     report: BuildReport
@@ -44,7 +44,10 @@ def build(
     checkpoints: CheckpointOptions,
     command: str = "",
 ) -> BuildResult:
-    """Trains `base`, which callers must not use afterwards, and measures it. Raises InvalidInput or MalformedFile."""
+    """Trains `base` and measures the result. Callers must not use `base` afterwards.
+
+    Raises InvalidInput if a setting or the text is not usable, and MalformedFile if an input file is malformed.
+    """
     if config.num_layers is not None:
         base = truncate_base(base, config.num_layers)
     objective: Objective = _OBJECTIVES[config.objective](base, config)

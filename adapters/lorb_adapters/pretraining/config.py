@@ -28,8 +28,8 @@ class BuildConfig:
         objective: "replaced" trains the detection of wrong words in corrupted sentences; "pll" trains a masked LM, and
             distils its pseudo-log-likelihoods into the head.
         head: kind of score head: "sum" sums scores over tokens; "cls", for pll only, scores the first token.
-        normalization: normalisation of sentences before encoding; adapters on this base should use the same.
-        min_words, max_words: shorter and longer sentences are left out.
+        normalization: normalisation of sentences before encoding. Adapters for this base should use the same one.
+        min_words, max_words: sentences with fewer or more words are left out.
         num_sentences: sentences to read in the training of "replaced", or in masked-LM training of "pll". A shorter
             text is read again with other corruptions or masks. 0 is allowed for pll on a base with a masked-LM head.
         sentences_per_step: sentences in one optimiser step.
@@ -37,14 +37,15 @@ class BuildConfig:
         corrupted_share: mean share of corrupted words; each sentence's share is drawn from 0 to twice this mean.
         confusion_share: share of corruptions drawn from the recogniser's confusions, for words with a known confusion.
         masked_share: share of tokens to predict in masked-LM training.
-        num_teacher_sentences: sentences whose pseudo-log-likelihood is computed; each is read once per token.
+        num_teacher_sentences: sentences whose pseudo-log-likelihood is computed. A sentence of n tokens is read
+            n times.
         hypothesis_share: share of the teacher's sentences that are hypotheses from the lists, if there are enough;
             the others are corrupted sentences of the text.
         num_distillation_sentences: sentences to read in distillation; the teacher's sentences are repeated if needed.
         freezes_embeddings: whether the embeddings, half of a small encoder's parameters, stay untrained.
         learning_rate: peak rate of each stage, after a linear warm-up and before a linear decay to 0.
         weight_decay: weight decay of AdamW.
-        precision: of matrix products, "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
+        precision: precision of matrix products: "fp32", "bf16", or "auto", which is bf16 if the processor supports it.
         seed: seed of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
     """
 

@@ -11,7 +11,7 @@ _EMBEDDINGS = ("embeddings.", "embeddings_project.")  # only ELECTRA has the sec
 
 
 class EncoderTrainer(Full):
-    """Trains a score head, and the parameters of a base's encoder in place: the next stage starts from them."""
+    """Trains a score head and a base's encoder. The encoder changes in place, and the next stage starts from it."""
 
     def __init__(self, base: Base, config: BuildConfig) -> None:
         """Trains `base` in place. Raises InvalidInput if its encoder cannot be trained."""

@@ -41,8 +41,9 @@ class Stage(Generic[Example]):
         model: the model to train.
         pool_size: number of sentences that the stage draws from; each epoch has its own order.
         num_sentences: number of sentences to read, in all epochs together.
-        draw: makes examples, sorted by length, from the numbers of sentences and the position of the first of them
-            among all sentences that the stage reads. Random draws depend only on this position and the seed.
+        draw: `draw(numbers, first)` makes the examples of the sentences with these numbers, sorted by length. `first`
+            is the first sentence's position among all that the stage reads. Random draws depend only on a sentence's
+            position and the seed.
         loss: computes the loss of a step's examples, with gradients.
     """
 
@@ -54,7 +55,7 @@ class Stage(Generic[Example]):
     loss: Callable[[Sequence[Example]], Tensor]
 
     def batches(self, config: BuildConfig, steps_done: int) -> Iterator[Sequence[Example]]:
-        """The examples of each remaining step; the last step may have fewer."""
+        """Yields the examples of each remaining step; the last step may have fewer than the others."""
         size = config.sentences_per_step
         order = shuffled_order(self.pool_size, config.seed, steps_done * size, self.num_sentences)
         for first in range(steps_done * size, self.num_sentences, size):
@@ -73,7 +74,7 @@ class StagedTrainer:
     def __init__(
         self, folder: RunFolder, config: BuildConfig, progress: TrainingProgress, checkpoint_seconds: float
     ) -> None:
-        """Continues from the folder's checkpoint, if it has one. Raises InvalidInput if it cannot be read."""
+        """Continues from the folder's checkpoint, if there is one; raises InvalidInput if that cannot be read."""
         content = folder.load()
         self.state = TrainingState.from_bytes(content, "the run's checkpoint") if content else TrainingState(tensors={})
         self.progress = progress
@@ -90,7 +91,7 @@ class StagedTrainer:
 
     @property
     def stage_seconds(self) -> list[float]:
-        """Duration of each stage that has ended."""
+        """Duration of each stage that has ended, in seconds."""
         ends = self.state.stage_end_seconds
         return [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
 
@@ -113,7 +114,10 @@ class StagedTrainer:
                 self.save_checkpoint()
 
     def end_stage(self, tensors: Tensors) -> None:
-        """Ends the current stage. tensors: the parameters that the next stage starts from, or the result."""
+        """Ends the current stage.
+
+        tensors: the parameters that the next stage starts from; after the last stage, the trained parameters.
+        """
         state = self.state
         state.stage_end_seconds.append(self.progress.seconds)
         state.step, state.first_moments, state.second_moments, state.moving_average = 0, {}, {}, {}

@@ -13,10 +13,10 @@ from lorb_adapters.training.evaluation.tuning import tune_ranking
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotEvaluation:
-    """Word errors of a base on dev lists, cross-fitted over two halves.
+    """Word errors of a base on dev lists. Each half of the lists is ranked with a weight tuned on the other half.
 
     Attributes:
-        evaluation: evaluation of all lists; each half is ranked with the weight tuned on the other half.
+        evaluation: the word errors of both halves together.
         weights: factors of the rescoring score (`Ranking.weight`), tuned on the first half and on the second half.
     """
 

@@ -21,7 +21,7 @@ class Adapter:
 
     Attributes:
         manifest: the content of its manifest.json.
-        weights: on the base's device, in the base's dtype.
+        weights: LoRA and head, on the base's device and in the base's dtype.
     """
 
     manifest: Manifest
@@ -44,18 +44,18 @@ class Adapter:
 
     @property
     def ref(self) -> AdapterRef:
-        """Domain, version and digest, as rescoring results name the adapter."""
+        """The domain, version and digest, by which rescoring results name the adapter."""
         return AdapterRef(self.domain, self.version, self.digest)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """The contents of a new version; the store adds its number, time and digests.
+    """The contents of a new version. The store adds the version number, the time and the digests.
 
     Attributes:
         domain: the adapter's domain.
-        weights: LoRA and head, on any device, in any dtype; stored in fp32.
-        base_name: the base as the trainer named it, for messages.
+        weights: LoRA and head, on any device and in any dtype. The store writes them in fp32.
+        base_name: the base's name, as the trainer was given it. It is used in messages and by `choose_base`.
         base_fingerprint: sha256 of the base that the adapter was trained for, in hex.
         ranking: weight, posterior scale, switching margin and rank prior.
         normalization: how transcripts are normalised before the model reads them.
@@ -84,10 +84,10 @@ class Publication:
 
 
 def weights_digest(weights: AdapterWeights) -> str:
-    """sha256 of the weights alone, in hex, independent of the layout of the files.
+    """Returns the sha256 of the weights, in hex. It does not depend on how files store them.
 
-    Covers every tensor in fp32, sorted by name, with name, dtype, shape and little-endian bytes; the configuration's
-    rank, alpha and use_rslora; and the head's kind.
+    The hash covers the LoRA configuration's rank, alpha and use_rslora, and the head's kind. For each tensor, in order
+    of name, it covers the name, the dtype, the shape, and the fp32 values as little-endian bytes.
     """
     config = weights.config
     digest = hashlib.sha256(b"lorb adapter weights 1\n")
@@ -115,5 +115,5 @@ def _fp32_on_cpu(tensor: Tensor) -> Tensor:
 
 
 def _add(digest: "hashlib._Hash", header: Mapping[str, object]) -> None:
-    # one line of JSON per header, so that different adapters never give the same bytes
+    # each header is one line of JSON, so that the hashed bytes of different adapters always differ
     digest.update(json.dumps(header, sort_keys=True).encode() + b"\n")

@@ -12,7 +12,7 @@ from lorb.errors import InvalidInput, LorbError, StoreUnavailable, UnknownVersio
 from lorb.names import CANARY, STABLE, check_alias, check_version, is_version
 from lorb_adapters.json_files import Count, Finite, from_json, read_versioned
 
-MAX_CHANGES = 100  # kept for each alias, so that a busy canary does not push `stable` out of the history
+MAX_CHANGES = 100  # kept for each alias separately: a busy canary must not push `stable` out of the history
 _SCHEMA_VERSIONS = range(2)
 _FILE = "aliases.json"
 
@@ -35,10 +35,10 @@ class AliasChange(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         time: UTC, ISO 8601.
-        alias: its name.
-        from_version: the version before; empty for a new alias.
-        to_version: the version after; empty for a removed alias.
-        is_rollback: whether the change was a rollback; after a rollback, the next one goes further back.
+        alias: the alias's name.
+        from_version: the version that the alias pointed at before the change; empty for a new alias.
+        to_version: the version that the alias points at after the change; empty for a removed alias.
+        is_rollback: whether the change was a rollback. A second rollback goes further back than the first.
     """
 
     time: str
@@ -54,7 +54,7 @@ class Aliases:
 
     Attributes:
         by_name: the target of each alias.
-        history: oldest change first, at most MAX_CHANGES of each alias.
+        history: the changes, oldest first. At most MAX_CHANGES of each alias are kept.
         last_number: the highest version number ever assigned; a removed version's number is not reused.
     """
 
@@ -66,7 +66,7 @@ class Aliases:
         """The version that `alias` points at; raises UnknownVersion if there is no such alias."""
         if alias not in self.by_name:
             existing = ", ".join(sorted(self.by_name)) or "none"
-            raise UnknownVersion(f"there is no alias {alias!r}; there are: {existing}", field="alias")
+            raise UnknownVersion(f"there is no alias {alias!r}; the aliases are: {existing}", field="alias")
         return self.by_name[alias].version
 
     def pointing_at(self, version: str) -> tuple[str, ...]:
@@ -74,23 +74,26 @@ class Aliases:
         return tuple(sorted(name for name, alias in self.by_name.items() if alias.version == version))
 
     def with_alias(self, alias: str, version: str, share: float | None = None) -> "Aliases":
-        """Returns aliases in which `alias` points at `version`; raises InvalidInput if a name or the share is wrong."""
+        """Returns aliases in which `alias` points at `version`; raises InvalidInput if an argument is wrong."""
         target = Alias(check_version(version), self._share(check_alias(alias), share))
         if self.by_name.get(alias) == target:
             return self
         return self._flipped(alias, target)
 
     def without_alias(self, alias: str) -> "Aliases":
-        """Returns aliases without `alias`; raises UnknownVersion if it does not exist, InvalidInput for `stable`."""
+        """Returns aliases without `alias`.
+
+        Raises UnknownVersion if the alias does not exist, and InvalidInput if it is `stable`.
+        """
         self.version(alias)
         if alias == STABLE:
             raise InvalidInput("stable cannot be removed: point it at another version", field="alias")
         return self._flipped(alias, None)
 
     def rolled_back(self, existing: frozenset[str]) -> "Aliases":
-        """Returns aliases in which `stable` points at its previous version among `existing`.
+        """Returns aliases in which `stable` points at its previous version.
 
-        Raises UnknownVersion if there is no such version.
+        Versions that are not in `existing` are skipped. Raises UnknownVersion if no earlier version is left.
         """
         target = self.rollback_target(existing)
         if target is None:
@@ -98,7 +101,7 @@ class Aliases:
         return self._flipped(STABLE, Alias(target), is_rollback=True)
 
     def rollback_target(self, existing: frozenset[str]) -> str | None:
-        """The version that a rollback of `stable` leads to; versions that are not in `existing` are skipped."""
+        """The version that a rollback would give `stable`, or None. Skips versions that are not in `existing`."""
         current = self.by_name[STABLE].version if STABLE in self.by_name else ""
         for version in reversed(self._stable_trail()):
             if version != current and version in existing:
@@ -106,7 +109,7 @@ class Aliases:
         return None
 
     def with_number(self, number: int) -> "Aliases":
-        """Returns aliases that record that version number `number` is taken."""
+        """Returns aliases in which `last_number` is at least `number`."""
         return replace(self, last_number=max(self.last_number, number))
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class Aliases:
 
     @classmethod
     def parse(cls, content: bytes, place: str = _FILE) -> "Aliases":
-        """Reads aliases.json; raises StoreUnavailable naming `place` and the field."""
+        """Reads aliases.json; for invalid content raises StoreUnavailable, which names `place` and the field."""
         file = read_versioned(content, _AliasesFile, _SCHEMA_VERSIONS, place, StoreUnavailable)
         by_name = {name: _alias(name, target, place) for name, target in file.aliases.items()}
         return cls(by_name, file.history, file.last_number)
@@ -172,7 +175,7 @@ class _AliasesFile(Struct):
             try:
                 check_alias(name)
             except LorbError as problem:
-                raise ValueError(f"aliases.{name[:80]} is no alias: {problem}") from problem
+                raise ValueError(f"aliases.{name[:80]} is not a valid alias: {problem}") from problem
 
 
 class _Target(Struct):
@@ -205,7 +208,7 @@ def _alias_json(name: str, alias: Alias) -> dict[str, object]:
 
 
 def _bounded(history: tuple[AliasChange, ...], alias: str) -> tuple[AliasChange, ...]:
-    """Drops the oldest change of `alias` if it has more than MAX_CHANGES."""
+    """Returns the history; if `alias` has more than MAX_CHANGES changes, the oldest of them is left out."""
     of_alias = [i for i, change in enumerate(history) if change.alias == alias]
     if len(of_alias) <= MAX_CHANGES:
         return history
@@ -213,5 +216,5 @@ def _bounded(history: tuple[AliasChange, ...], alias: str) -> tuple[AliasChange,
 
 
 def utc_now() -> str:
-    """Returns the current time in ISO 8601."""
+    """Returns the current time in UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

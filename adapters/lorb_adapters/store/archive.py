@@ -11,13 +11,13 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
 
-_MAX_ENTRIES = 2 * len(MAX_BYTES)  # files, and a few entries for folders
+_MAX_ENTRIES = 2 * len(MAX_BYTES)  # leaves room for entries of folders
 
 
 def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Writes a tar of `<domain>/<version>/<file>`; the same version gives the same bytes.
+    """Writes the files of a version to a tar, each as `<domain>/<version>/<file>`.
 
-    Raises InvalidInput if `path` cannot be written.
+    The same version always gives the same bytes. Raises InvalidInput if `path` cannot be written.
     """
     with atomic_file(path, "out") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in sorted(files):
@@ -29,8 +29,8 @@ def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 def read_archive(path: Path) -> dict[str, bytes]:
     """Reads the files of a version from a tar or a folder, which must hold one version.
 
-    Raises MalformedFile for a broken tar, and InvalidAdapter for links, absolute names, "..", files that do not belong
-    in a version, and files that are too large.
+    Raises MalformedFile if the tar is broken. Raises InvalidAdapter if an entry is a link, has an absolute name or ".."
+    in its name, does not belong in a version or is too large, or if a required file is missing.
     """
     files = _read_folder(path) if path.is_dir() else _read_tar(path)
     check_names(list(files))

@@ -10,7 +10,7 @@ from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 
 AUTO = "auto"
-_MAX_DOMAINS = 100  # one manifest is read for each domain
+_MAX_DOMAINS = 100  # bounds the time: one manifest is read for each domain
 
 _log = logging.getLogger(__name__)
 
@@ -18,9 +18,10 @@ _log = logging.getLogger(__name__)
 def choose_base(requested: str, store: Store | None, trusted: TrustedKeys | None = None) -> str:
     """Returns `requested`, or for "auto" the name of the base that most stable versions were trained for.
 
-    A tie goes to MiniLM, then to the first name in alphabetical order. Without a store, or without a readable stable
-    version, the base is MiniLM. With `trusted`, only versions signed by one of its keys count, so that write
-    access to the store does not decide which base is loaded. Raises StoreUnavailable if the store cannot be reached.
+    In a tie MiniLM is chosen, or else the first name in alphabetical order. Without a store, or without a readable
+    stable version, the base is MiniLM. With `trusted`, versions that none of its keys signed are not counted: otherwise
+    anyone who can write to the store could decide which base is loaded. Raises StoreUnavailable if the store cannot be
+    reached.
     """
     if requested != AUTO:
         return requested

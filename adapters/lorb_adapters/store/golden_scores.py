@@ -13,18 +13,19 @@ from lorb_adapters.text import TextEncoder
 if TYPE_CHECKING:  # transformers takes seconds to import
     from lorb_adapters.model import RescoringModel
 
-# fp32: relative to the list's largest score; machines sum in different orders
+# For fp32, relative to the list's largest absolute score. Machines add numbers in different orders, so that the
+# last digits of scores differ.
 _RELATIVE_TOLERANCE = 1e-4
 _ABSOLUTE_TOLERANCE = 1e-5  # for a list whose scores are all near 0
-_CLEAR_GAP = 0.05  # bf16 and fp16: relative to the list's largest score; scores closer than this may swap ranks
+_CLEAR_GAP = 0.05  # for bf16 and fp16, relative to the largest absolute score; closer scores may swap ranks
 
 
 def check_golden_scores(adapter: Adapter, model: "RescoringModel", text_encoder: TextEncoder) -> None:
-    """Scores the golden lists; raises InvalidAdapter naming the list whose scores are not the trainer's.
+    """Scores the golden lists. Raises InvalidAdapter, which names the list, if the scores are not the trainer's.
 
-    In fp32 the scores must agree to 1e-4 of the list's largest score, in absolute value, plus 1e-5. In other dtypes the
-    order must agree wherever two of the trainer's scores are more than 0.05 of the largest score apart. Call it on the
-    thread that owns the model.
+    In fp32, a score may differ from the trainer's by 1e-5 plus 1e-4 times the list's largest absolute score. In other
+    dtypes only the order is compared: two hypotheses must keep their order if the trainer's scores of them differ by
+    more than 0.05 times the list's largest absolute score. Call this function on the thread that owns the model.
     """
     for position, golden in enumerate(adapter.manifest.golden_lists):
         scores = _score(golden, adapter, model, text_encoder)
@@ -55,7 +56,7 @@ def _check_equal(place: str, expected: Sequence[float], scores: Sequence[float])
     for i, (expected_score, score) in enumerate(zip(expected, scores, strict=True)):
         if not abs(expected_score - score) <= tolerance:  # `>` would accept NaN
             raise InvalidAdapter(
-                f"{place}: hypothesis {i} scores {score:.6g}, the trainer found {expected_score:.6g}",
+                f"{place}: hypothesis {i} scores {score:.6g}, but the trainer found {expected_score:.6g}",
                 field="golden_lists",
             )
 

@@ -12,17 +12,17 @@ INDEX = "index.json"
 
 
 def aliases_path(domain: str) -> str:
-    """The file of a domain's aliases; raises InvalidInput if `domain` is not a valid name."""
+    """The path of the file with a domain's aliases; raises InvalidInput if `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/aliases.json"
 
 
 def versions_path(domain: str) -> str:
-    """The folder of a domain's versions; raises InvalidInput if `domain` is not a valid name."""
+    """The path of the folder with a domain's versions; raises InvalidInput if `domain` is not a valid name."""
     return f"{check_name(domain, 'domain')}/versions"
 
 
 def version_path(domain: str, version: str) -> str:
-    """The folder of one version; raises InvalidInput if a name is not valid."""
+    """The path of one version's folder; raises InvalidInput if `domain` or `version` is not valid."""
     return f"{versions_path(domain)}/{check_version(version)}"
 
 

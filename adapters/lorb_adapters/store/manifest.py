@@ -55,7 +55,7 @@ class GoldenList(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @classmethod
     def of(cls, nbest: NBest, rescoring_scores: tuple[float, ...]) -> "GoldenList":
-        """A list with scores in the order of `nbest.distinct()`."""
+        """Returns `nbest` as a golden list. The scores are in the order of `nbest.distinct()`."""
         return cls(
             id=nbest.id,
             context=nbest.context,
@@ -101,9 +101,9 @@ class Manifest:
         domain: the adapter's domain.
         version: the full version id, `<n>-<digest12>`.
         created_time: UTC, ISO 8601.
-        base_name: the base as the trainer named it, for messages.
+        base_name: the base's name, as the trainer was given it. It is used in messages and by `choose_base`.
         base_fingerprint: sha256 of the base that the adapter was trained for, in hex.
-        file_sha256: sha256 of every other file of the version, in hex, by file name.
+        file_sha256: sha256 of each file except the manifest and its signature, in hex, by file name.
         weights_digest: sha256 of the weights alone, in hex; its first 12 digits end the version id.
         head_kind: "sum", "mean" or "cls".
         ranking: weight, posterior scale, switching margin and rank prior.
@@ -144,9 +144,9 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes) -> "Manifest":
-        """Reads manifest.json; raises InvalidAdapter naming the field.
+        """Reads manifest.json; for invalid content raises InvalidAdapter, which names the field.
 
-        Fields that this LoRB does not know are ignored.
+        Fields that this version of LoRB does not know are ignored.
         """
         value = parse_json(content, _FILE, InvalidAdapter)
         check_schema_version(value, range(1, SCHEMA_VERSION + 1), _FILE, InvalidAdapter)

@@ -19,7 +19,7 @@ _MAX_JSON_BYTES = 4 * 1024 * 1024
 
 
 class ReadOnlyStore:
-    """A store at a path or fsspec URL, for reading. Keeps no state: threads may share it.
+    """A store at a path or fsspec URL, for reading. It keeps no state, so threads may share it.
 
     Methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, and InvalidInput for invalid names.
     """
@@ -29,7 +29,7 @@ class ReadOnlyStore:
         self._storage: Storage = open_storage(self.url)
 
     def generation(self) -> int:
-        """A number that grows with every change; 0 in a store that never changed."""
+        """A number that grows with every change; 0 in a store that has never changed."""
         try:
             content = self._storage.read(INDEX, _MAX_JSON_BYTES)
         except FileNotFoundError:
@@ -48,9 +48,9 @@ class ReadOnlyStore:
             return []
 
     def change_token(self, domain: str) -> str | None:
-        """A token that differs after the domain's aliases or versions have changed.
+        """Returns a token that is different once the domain's aliases or versions have changed.
 
-        None if the storage cannot tell without reading the files.
+        Returns None if the storage cannot tell without reading the files.
         """
         return self._storage.change_token([aliases_path(domain), versions_path(domain)])
 
@@ -86,7 +86,7 @@ class ReadOnlyStore:
         return selector.version
 
     def manifest(self, domain: str, version: str, trusted: TrustedKeys | None = None) -> Manifest:
-        """A version's manifest; reads no other file. With `trusted`, one of these keys must have signed it."""
+        """Reads a version's manifest. With `trusted`, raises InvalidAdapter unless one of its keys signed it."""
         content = self.manifest_content(domain, version)
         if trusted is not None:
             trusted.check(content, self._signature(domain, version))
@@ -97,9 +97,10 @@ class ReadOnlyStore:
         return self._read_file(domain, version, MANIFEST)
 
     def read_files(self, domain: str, version: str) -> Mapping[str, bytes]:
-        """Every file of a version, each read once.
+        """Returns the content of each file of a version, by file name. Each file is read once.
 
-        Raises InvalidAdapter for links, files that do not belong in a version, and files that are too large.
+        Raises InvalidAdapter if a file is a link, does not belong in a version, or is too large, and if a
+        required file is missing.
         """
         folder = version_path(domain, version)
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "manifest.sig"
 _SCHEMA_VERSIONS = range(1, 2)
-_PURPOSE = b"lorb manifest 1\n"  # prefixed to the signed bytes: signatures made for another purpose are not valid
+_PURPOSE = b"lorb manifest 1\n"  # precedes the signed bytes: a signature made for another purpose is not valid
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
@@ -51,7 +51,10 @@ class TrustedKeys:
         self._keys = {_key_id(key): key for key in _public_keys(path)}
 
     def check(self, manifest: bytes, signature: bytes | None) -> None:
-        """Raises InvalidAdapter unless one of the keys signed `manifest`; `signature`: content of manifest.sig."""
+        """Raises InvalidAdapter unless one of the keys signed `manifest`.
+
+        signature: the content of manifest.sig; None if there is no such file.
+        """
         from cryptography.exceptions import InvalidSignature
 
         if signature is None:
@@ -80,8 +83,8 @@ class TrustedKeys:
 def create_key_pair(path: Path) -> tuple[Path, str]:
     """Writes a new private key to `path`, readable by its owner only, and the public key to `path` with ".pub" added.
 
-    Returns the public key's path and the key's id. Raises InvalidInput if one of the files exists or
-    cannot be written, and then leaves no new private key.
+    Returns (the public key's path, the key's id). Raises InvalidInput if one of the files exists or cannot be written.
+    If the public key cannot be written, the new private key is deleted.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization as pem
@@ -95,13 +98,13 @@ def create_key_pair(path: Path) -> tuple[Path, str]:
     try:
         _write_new(public, f"# lorb key {key_id}\n".encode() + content, 0o644)
     except InvalidInput:
-        path.unlink()  # else the next try would find a private key without its public key, and stop
+        path.unlink()  # otherwise the next attempt would fail, because the private key's file exists
         raise
     return public, key_id
 
 
 def manifest_sha256(manifest: bytes) -> str:
-    """sha256 of a manifest's bytes, in hex; the signer compares it with what the publisher saw."""
+    """Returns the sha256 of a manifest's bytes, in hex. A signer compares it with the value shown at publication."""
     return hashlib.sha256(manifest).hexdigest()
 
 

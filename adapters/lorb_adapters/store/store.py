@@ -32,9 +32,9 @@ from lorb_adapters.store.version_files import (
 
 
 class Store(ReadOnlyStore):
-    """A store at a path or fsspec URL, for reading and writing. Keeps no state: threads may share it.
+    """A store at a path or fsspec URL, for reading and writing. It keeps no state, so threads may share it.
 
-    In a local folder, and on S3 with conditional writes, several publishers may write at once; elsewhere only one.
+    In a local folder, and on S3 with conditional writes, several publishers may write at once; elsewhere only one may.
     Writing methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, InvalidInput for invalid
     names, and StoreConflict if a retry may succeed.
     """
@@ -60,8 +60,8 @@ class Store(ReadOnlyStore):
     def sign(self, domain: str, version: str, key: SigningKey, manifest_sha256: str | None = None) -> bytes:
         """Signs a version after checking its files; returns the signed bytes of the manifest.
 
-        Raises InvalidAdapter if a file is truncated or changed, or the manifest's sha256, in hex, is not
-        `manifest_sha256`.
+        manifest_sha256: the sha256, in hex, that manifest.json must have; None allows any. Raises InvalidAdapter if
+        manifest.json has another sha256, or if a file is truncated or changed.
         """
         files = self.read_files(domain, version)
         if manifest_sha256 is not None:
@@ -74,7 +74,10 @@ class Store(ReadOnlyStore):
         return files[MANIFEST]
 
     def add(self, files: Mapping[str, bytes], *, set_stable: bool) -> Manifest:
-        """Adds a version from another store under its own id; leaves an identical existing version as it is."""
+        """Adds a version from another store and keeps its version id; returns its manifest.
+
+        If the store already has this version, no files are added. Raises InvalidInput if the manifests differ.
+        """
         check_names(list(files))
         manifest = Manifest.parse(files[MANIFEST])
         domain, version = check_publishable(manifest.domain), manifest.version
@@ -132,7 +135,8 @@ class Store(ReadOnlyStore):
         """Keeps the newest `keep` versions, the versions that have an alias, and the target of a rollback.
 
         Removes all other versions, and the temporary files of publishers that were killed while writing. Returns the
-        removed versions and the paths of these files, which begin with ".tmp/". `dry_run` removes nothing.
+        removed versions and the paths of these files, which begin with ".tmp/". With `dry_run` nothing is removed, and
+        the result is the same.
         """
         if keep < 0:
             raise InvalidInput(f"keep is {keep}: give a number of versions from 0", field="keep")
@@ -145,7 +149,7 @@ class Store(ReadOnlyStore):
         return removed + self._storage.remove_leftovers(dry_run=False)
 
     def last_version_number(self, domain: str) -> int:
-        """The highest version number that the domain ever had, removed versions included; 0 for a new domain."""
+        """The highest version number that the domain ever had, including removed versions; 0 for a new domain."""
         numbers = map(version_number, self.versions_or_empty(domain))
         return max([self._aliases_or_empty(domain).last_number, *numbers])
 
@@ -165,8 +169,8 @@ class Store(ReadOnlyStore):
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
         # a store filled by hand may have versions with higher numbers than aliases.json records
         aliases = self.aliases(domain).with_number(self.last_version_number(domain))
-        # Written first: this fails if another writer has changed the aliases since they were read, for example to
-        # point one at a version that is about to be removed.
+        # This write comes before the removals, because it fails if another writer has changed the aliases since they
+        # were read. That writer may have pointed an alias at a version that is about to be removed.
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
         for version in versions:
             change.remove_folder(version_path(domain, version), MANIFEST)
@@ -184,7 +188,7 @@ class Store(ReadOnlyStore):
 
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
-        # the index last: a reader that sees the new generation must find the change
+        # The index is written last: a reader that sees the new generation must find the change.
         change.update_file(INDEX, self._next_index)
 
     def _next_index(self) -> bytes:
@@ -207,7 +211,7 @@ class Store(ReadOnlyStore):
 def _rendered(publication: Publication, version: str) -> dict[str, bytes]:
     try:
         files = render_version(publication, version, utc_now())
-    except ValueError as problem:  # NaN in a metric, half a surrogate pair in a transcript
+    except ValueError as problem:  # for example NaN in a metric, or half a surrogate pair in a text
         raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
     Manifest.parse(files[MANIFEST])  # a manifest that cannot be read back must not be published
     return files

@@ -1,4 +1,4 @@
-"""Loads a version of a store only after verifying its files, signature, base, tensors and digest."""
+"""Loads a version of a store after verifying its files, signature, base, tensors and digest."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -31,18 +31,19 @@ if TYPE_CHECKING:  # transformers takes seconds to import, and files can be veri
 def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted: TrustedKeys | None = None) -> Adapter:
     """Reads and verifies one version; its weights are on the base's device, in the base's dtype.
 
-    Each file is read once: the bytes that are hashed are the bytes that are parsed. The golden scores, which need the
-    model, are checked by `check_golden_scores` before the adapter serves.
+    Each file is read once, so that the bytes that are hashed are the bytes that are parsed. The golden scores are not
+    checked here, because they need the model: call `check_golden_scores` before the adapter serves.
 
     Args:
         store: the store.
         domain: the version's domain.
         version: a full version id.
         base: the base that the adapter is for.
-        trusted: the keys of which one must have signed the version; None if it need not be signed.
+        trusted: public keys, one of which must have signed the version; None also accepts an unsigned version.
 
     Raises:
-        InvalidAdapter: a file or field is missing, unknown, changed, not signed, or of a wrong shape or value.
+        InvalidAdapter: a file is missing, unknown or changed; a field or tensor is missing or wrong; or `trusted` is
+            given and none of its keys signed the version.
         ForeignBase: the version was trained for another base.
         UnknownDomain, UnknownVersion, StoreUnavailable: the version cannot be found or read.
     """
@@ -61,10 +62,10 @@ def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted:
 def read_verified_files(
     store: Store, domain: str, version: str, trusted: TrustedKeys | None = None
 ) -> tuple[Manifest, Mapping[str, bytes]]:
-    """Reads one version's files and checks them against its manifest, without a base.
+    """Reads one version's files and checks them against its manifest. Needs no base.
 
-    Raises InvalidAdapter if a file's sha256 is not the one in the manifest or, with `trusted`, if none of its keys
-    signed the manifest.
+    Returns (the manifest, the content of each file by name). Raises InvalidAdapter if a file's sha256 is not the one in
+    the manifest, or if `trusted` is given and none of its keys signed the manifest.
     """
     files = store.read_files(domain, version)
     if trusted is not None:
@@ -78,7 +79,7 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
     if manifest.base_fingerprint != base.fingerprint:
         raise ForeignBase(
             f"{manifest.domain} {manifest.version} was made for base {manifest.base_name} "
-            f"({manifest.base_fingerprint[:12]}), the loaded base is {base.name} ({base.fingerprint[:12]})",
+            f"({manifest.base_fingerprint[:12]}), but the loaded base is {base.name} ({base.fingerprint[:12]})",
             field="base_fingerprint",
         )
 

@@ -33,7 +33,7 @@ _REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
 
 
 def render_version(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
-    """Renders every file of a version, the manifest last."""
+    """Returns the content of each file of a version, by file name; the manifest is last."""
     weights = publication.weights
     files = {
         CONFIG: canonical_json(weights.config.to_peft_json(publication.base_name)),
@@ -77,7 +77,7 @@ def check_names(names: list[str]) -> None:
 
 
 def check_digests(files: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Raises InvalidAdapter naming the first file whose sha256 is not the one in the manifest."""
+    """Raises InvalidAdapter if a file is missing or changed, or if the manifest does not list it."""
     present = files.keys() - {MANIFEST, SIGNATURE}
     for name in sorted(present ^ manifest.file_sha256.keys()):
         problem = "is missing" if name in manifest.file_sha256 else "is not in manifest.json's file_sha256"
@@ -103,7 +103,7 @@ def check_identity(manifest: Manifest, domain: str, version: str) -> None:
             raise InvalidAdapter(f"{MANIFEST}: {field} is {stated!r}, but its folder is {folder!r}", field=field)
     if not version.endswith(f"-{manifest.weights_digest[:12]}"):
         raise InvalidAdapter(
-            f"{MANIFEST}: weights_digest is {manifest.weights_digest[:12]}..., the version is {version}",
+            f"{MANIFEST}: weights_digest is {manifest.weights_digest[:12]}..., but the version is {version}",
             field="weights_digest",
         )
 

@@ -178,7 +178,7 @@ def test_a_single_dev_list_is_refused(files, tiny_bert, tmp_path, capsys):
     """One dev list cannot be split in halves, and is refused before training."""
     (tmp_path / "one.jsonl").write_text((files / "dev.jsonl").read_text().splitlines()[0] + "\n")
     assert main(command(files, tiny_bert, tmp_path, "--dev", str(tmp_path / "one.jsonl"))) == 2
-    assert "dev is one list" in capsys.readouterr().err
+    assert "dev has only one list" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--confusions", "--dev"])

@@ -31,7 +31,9 @@ def add_verify_command(subcommands: Subcommands) -> None:
         metavar=SELECTOR_METAVAR,
         help="all versions of a domain, or one version (default: every version in the store)",
     )
-    command.add_argument("--base", help="also load the versions onto this base and reproduce the golden scores")
+    command.add_argument(
+        "--base", help="also load each version onto this base and check that it reproduces its golden scores"
+    )
     command.add_argument(
         "--trusted-keys", type=Path, metavar="FILE", help="also require a signature by one of these keys"
     )

@@ -12,7 +12,7 @@ from lorb_adapters.store.verified_loading import read_verified_files
 
 def add_version_commands(subcommands: Subcommands) -> None:
     """Adds `prune`, `export` and `import`."""
-    command = subcommands.add("prune", _prune, "remove old versions, never a version that an alias or a rollback needs")
+    command = subcommands.add("prune", _prune, "remove old versions, except those that an alias or a rollback needs")
     command.add_argument("domain", metavar="DOMAIN", help="the domain of the versions")
     command.add_argument("--keep", type=int, required=True, help="keep at least this many of the newest versions")
     command.add_argument("--dry-run", action="store_true", help="print what would be removed and remove nothing")

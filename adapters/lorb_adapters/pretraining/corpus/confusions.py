@@ -30,7 +30,10 @@ class Confusion:
 
 
 class Confusions:
-    """Confusions of up to three words with up to three others, drawn in proportion to their counts.
+    """Confusions of up to three spoken words with up to three written words.
+
+    They are drawn in proportion to their counts.
+
 
     Attributes:
         counts: number of times that each pair (spoken words, written words) occurred.

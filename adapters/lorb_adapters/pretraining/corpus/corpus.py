@@ -41,14 +41,19 @@ class Corpus:
 
     @classmethod
     def read(cls, files: BuildFiles, config: BuildConfig, folder: Path, progress: TrainingProgress) -> "Corpus":
-        """Reads all files and stores the sentences in `folder`. Raises InvalidInput or MalformedFile."""
+        """Reads all files and stores the sentences in `folder`.
+
+        Raises MalformedFile if a file is malformed, and InvalidInput if the text has too few sentences or dev has only
+        one list.
+        """
         notices = Notices()
         lists, dev = files.read(files.confusions, notices), files.read(files.dev, notices)
         for notice in notices.lines():
             progress.log(notice)
         if len(dev) == 1:
             raise InvalidInput(
-                "dev is one list, but each half of dev is ranked with the weight tuned on the other: give more lists",
+                "dev has only one list, but each half of dev is ranked with the weight tuned on the other half: "
+                "give more lists",
                 field="dev",
             )
         dev_ids = {nbest.id for nbest in dev}

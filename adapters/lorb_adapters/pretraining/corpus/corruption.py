@@ -8,8 +8,8 @@ from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.pretraining.corpus.confusions import Confusion, Confusions
 from lorb_adapters.pretraining.corpus.similar_words import SimilarWords
 
-# Shares of the kinds of synthetic corruption, used where no confusion counted on real lists is drawn. Recognisers
-# substitute more words than they drop or insert.
+# Shares of the kinds of synthetic corruption, which is used where no confusion from real lists is drawn. Recognisers
+# substitute more words than they drop or insert, so most of it is substitution.
 _SYNTHETIC = {"similar": 0.6, "misspelled": 0.2, "dropped": 0.1, "inserted": 0.1}
 
 
@@ -28,7 +28,7 @@ class CorruptedSentence:
 
 
 class Corruptor:
-    """Corrupts sentences, deterministically for a given state of the random generator."""
+    """Corrupts sentences. Equal states of the random generator give equal results."""
 
     def __init__(self, similar_words: SimilarWords, confusions: Confusions, config: BuildConfig) -> None:
         self._similar_words, self._confusions = similar_words, confusions

@@ -29,17 +29,17 @@ class BuildFiles:
     format_options: FormatOptions = field(default_factory=FormatOptions)
 
     def read(self, paths: Sequence[Path], notices: Notices) -> list[NBest]:
-        """Reads lists, which must have references. Raises MalformedFile."""
+        """Reads the lists in `paths`. Raises MalformedFile if a file is malformed or a list has no reference."""
         return self._lists.read(paths, notices) if paths else []
 
     def sha256(self) -> dict[str, str]:
-        """Digests of all files, in hex, by file name; names that repeat are extended by parent folders."""
+        """Digests of all files, in hex, by file name. Parent folders are added to names that repeat."""
         paths = (*self.text, *self.confusions, *self.dev)
         digests = (*map(sha256, self.text), *map(self._lists.digest, (*self.confusions, *self.dev)))
         return dict(zip(unambiguous_names(paths), digests, strict=True))
 
     def identity(self) -> dict[str, object]:
-        """Everything that decides the data: digests of all files by role, the format and its options."""
+        """The values that decide the data: digests of all files by role, the lists' format, and its options."""
         return {"text": [sha256(path) for path in self.text]} | dict(self._lists.identity())
 
     @property

@@ -17,8 +17,8 @@ from lorb.formats.parsing.lines import numbered_lines
 from lorb_adapters.pretraining.config import BuildConfig
 from lorb_adapters.text import TextNormalization
 
-# For corrupted sentences, which are already normalised: a second normalisation could drop a corrupted word and shift
-# the labels of all words after it.
+# For sentences that are already normalised. A second normalisation could drop a corrupted word and shift the labels of
+# all words after it.
 NO_NORMALIZATION = TextNormalization(lowercase=False)
 _FILE = "sentences.txt"
 _LINES_PER_REPORT = 20_000
@@ -30,7 +30,7 @@ _HELD_OUT_ONE_IN, _MAX_HELD_OUT = 200, 2000
 class Sentences:
     """The sentences to train on, by number, and held-out sentences.
 
-    The texts are in a memory-mapped file; for each sentence to train on, 8 bytes of its position are kept in memory.
+    The texts to train on are in a memory-mapped file. Only their positions, 8 bytes for each, are kept in memory.
 
     Attributes:
         held_out: sentences to measure the result on.
@@ -91,7 +91,7 @@ class Sentences:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items()) or "none left out"
             raise InvalidInput(
                 f"the text has {len(offsets) - 1:,} sentences to train on and {len(held_out)} to hold out ({reasons}): "
-                "give more text, one sentence a line, or change --min-words and --max-words",
+                "give more text, with one sentence on each line, or change --min-words and --max-words",
                 field="text",
             )
         dropped["held out"] = len(held_out)

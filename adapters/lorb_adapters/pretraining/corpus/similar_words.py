@@ -49,7 +49,7 @@ class SimilarWords:
         return rng.choices(self._frequent, cum_weights=self._frequent_weights)[0]
 
     def misspelled(self, word: str, rng: random.Random) -> str:
-        """Replaces, inserts, drops or transposes one letter, or two letters in half of the long words.
+        """Replaces, inserts or drops one letter, or swaps two neighbours; in half of the long words, does so twice.
 
         The result may equal `word`, for example if a letter is replaced by itself.
         """

@@ -1,4 +1,4 @@
-"""Detection of wrong words: an encoder and a linear score per token; a text's rescoring score is the sum.
+"""Detection of wrong words: an encoder gives each token a linear score, and a text's rescoring score is their sum.
 
 The score of a token, z = w h + b, is linear in the hidden state, as a served head must be, and is summed over the text.
 The score should therefore be near 0 for words that are certainly correct, and about log P(correct) for doubtful words.
@@ -13,8 +13,7 @@ For a token that is correct with probability q, the expected loss is minimal at 
     z = log q - log(2 - q):    0 for q = 1, and within log 2 of log q everywhere.
 
 The sum head thus gives the log-likelihood that all words are correct, up to at most log 2 per token,
-without distillation.
-P(correct) is recovered as 2 s(z).
+without distillation. P(correct) is recovered as 2 s(z).
 
 On 1,279 LibriSpeech lists (train and dev of tests/data/librispeech), MiniLM trained on 25,000 book sentences (three
 minutes) lowers WER from 13.51 to 13.10 with this score, and to 13.14 with its exact log P(correct). An ordinary
@@ -89,7 +88,9 @@ class Detector(EncoderTrainer):
 
 
 class DetectionMetrics(Struct, frozen=True):
-    """Detection of wrong words in held-out sentences. Counts are of words, and a sentence's end counts as a word.
+    """Detection of wrong words in held-out sentences.
+
+    All counts are numbers of words. The end of a sentence counts as a word.
 
     Attributes:
         words: all words.

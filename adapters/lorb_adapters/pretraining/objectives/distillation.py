@@ -5,8 +5,8 @@
 
 r_i is the student's score of text E_i, and z_t its score of token e_t. The closing separator has the target 0, so that
 the targets of a text add up to its PLL. u is the standard deviation of the targets. The head is trained in units of u
-around the mean of the targets: at a learning rate for encoder weights, a bias in nats would need more than 100,000
-steps to reach a PLL of -60.
+around the mean of the targets. The learning rate suits encoder weights: with it, a bias in nats would need more than
+100,000 steps to reach a PLL of -60.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Student(EncoderTrainer):
 
     @property
     def head(self) -> HeadWeights:
-        """The current score head, in nats."""
+        """The current score head, converted to nats."""
         scaled = head_of(self.tensors, self.config.head)
         mean, deviation = self._scale.mean, self._scale.deviation
         return HeadWeights(scaled.kind, scaled.weight * deviation, scaled.bias * deviation + mean)
@@ -94,7 +94,7 @@ class Student(EncoderTrainer):
         return self._score(rows)
 
     def _initial_head(self) -> dict[str, Tensor]:
-        """A head of zeros: the head of the base has other units."""
+        """Returns a head of zeros. The base's own head is not used, because its units differ."""
         zeros = HeadWeights.zeros(self.config.head, self.base.hidden_size)
         return {
             HEAD_WEIGHT: zeros.weight.to(self.base.device),

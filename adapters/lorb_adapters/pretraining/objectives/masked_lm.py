@@ -113,7 +113,7 @@ class MaskedLm(EncoderTrainer):
 def masked_positions(examples: Sequence[MaskedExample]) -> Tensor:
     """Positions of the masked tokens among the packed tokens of all examples, padded with zeros.
 
-    Many forward passes share the padded length, because oneDNN compiles the vocabulary product for each length.
+    Padding makes many forward passes share a length: oneDNN compiles the vocabulary product for each new length.
     """
     positions, start = [], 0
     for each in examples:

@@ -53,7 +53,10 @@ class MaskedLmHead:
 
     @classmethod
     def of(cls, base: Base, seed: int) -> "MaskedLmHead":
-        """The head in the base's checkpoint; without it, an untrained head drawn from `seed`, with biases of 0."""
+        """Returns the head in the base's checkpoint, or an untrained head if the checkpoint has none.
+
+        An untrained head has dense weights drawn from `seed`, and biases of 0.
+        """
         config = encoder_config(base)
         activation: Callable[[Tensor], Tensor] = ACT2FN[config.hidden_act if config.model_type == "bert" else "gelu"]
         pretrained = _pretrained(base.name, config)
@@ -113,7 +116,7 @@ def log_frequencies(rows: Iterable[EncodedHypothesis], vocabulary: int) -> Tenso
 
 
 def _pretrained(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None:
-    """The head of a masked-LM checkpoint; None if the checkpoint has no head, or an untied decoder."""
+    """Returns a checkpoint's head; None if it is a base delta, has no head, or has an untied decoder."""
     source = base_source(name)
     if BaseDelta.read(Path(source)) is not None:
         return None

@@ -27,9 +27,10 @@ class Teacher:
         self._encoder = PackedEncoder(model.base.encoder, compute_dtype=model.dtype)
 
     def log_probabilities(self, rows: Sequence[EncodedHypothesis], num_done: int = 0) -> Iterator[Tensor]:
-        """Yields log P(e_t | E without e_t) of every text token, row after row, in parts, each a vector in fp32.
+        """Yields vectors in fp32: together, log P(e_t | E without e_t) of every text token, row after row.
 
-        num_done: number of values to skip: the total length of the first parts. The other parts stay the same.
+        num_done: number of values to skip; it must be the total length of the first few vectors. The vectors after
+            these do not change.
         """
         start = 0
         for copies in self._passes(rows):
@@ -38,7 +39,7 @@ class Teacher:
             start += len(copies)
 
     def _passes(self, rows: Sequence[EncodedHypothesis]) -> Iterator[list[MaskedExample]]:
-        """Yields the copies, each with one masked token, up to `_MAX_TOKENS_PER_PASS` tokens in a forward pass."""
+        """Yields the copies of each forward pass: up to `_MAX_TOKENS_PER_PASS` tokens, or one longer copy."""
         copies: list[MaskedExample] = []
         num_tokens = 0
         for row in rows:

@@ -30,7 +30,10 @@ class TeacherSentences:
 
     @classmethod
     def draw(cls, corpus: Corpus, config: BuildConfig, encoder: TextEncoder) -> "TeacherSentences":
-        """Draws hypotheses of the lists, and corrupts the sentences after those that masked-LM training reads."""
+        """Draws hypotheses and sentences, and corrupts the sentences.
+
+        In the shuffled order, these sentences come after the ones that masked-LM training reads.
+        """
         hypotheses = _drawn_hypotheses(corpus, config)
         start = config.num_sentences
         positions = range(start, start + config.num_teacher_sentences - len(hypotheses))

@@ -46,9 +46,9 @@ class ConditionalPuts:
             return None
 
     def put(self, path: str, content: bytes, etag: str | None) -> None:
-        """Writes if the object still has `etag`; if `etag` is None, only if there is no object.
+        """Writes an object if its ETag is still `etag`; with None, if there is no object yet.
 
-        Raises StoreConflict otherwise.
+        Raises StoreConflict, and writes nothing, if this condition does not hold.
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
@@ -68,7 +68,7 @@ class ConditionalPuts:
             self.put(_PROBE, b"", etag)
         except StoreConflict:
             return True
-        except Exception:  # the server rejects the header
+        except Exception:  # the server does not accept the header
             return False
         return False
 

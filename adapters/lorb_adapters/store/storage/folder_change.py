@@ -52,7 +52,7 @@ class FolderChange:
         self._moves.append(_Move(staged, target, previous, target))
 
     def update_file(self, path: str, render: Callable[[], bytes]) -> None:
-        """Replaces a file by what `render` returns, once: the lock excludes other writers."""
+        """Replaces a file by what `render` returns. One call is enough: the lock excludes other writers."""
         self.put_file(path, render())
 
     def remove_folder(self, path: str, first: str) -> None:

@@ -24,7 +24,7 @@ _STAGING = ".tmp"
 _LOCK_POLL_SECONDS = 0.02
 _READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a blocking open of a named pipe would hang
-_LOCK_FILE = _READ_FILE | os.O_CREAT  # opened read-only: it may belong to another user
+_LOCK_FILE = _READ_FILE | os.O_CREAT  # not opened for writing: the file may belong to another user
 
 
 class LocalFolder:
@@ -61,7 +61,7 @@ class LocalFolder:
             return sorted(name for name in os.listdir(folder) if _folder_contains(folder, name, file))
 
     def change_token(self, paths: Sequence[str]) -> str | None:
-        """Inode, size and times of each of `paths`."""
+        """Returns the inode, size and times of each of `paths`, as one string."""
         return " ".join(self._file_token(path) for path in paths)
 
     def create(self) -> None:
@@ -84,17 +84,17 @@ class LocalFolder:
                 change.apply()
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-                with suppress(OSError):  # a killed writer's leftovers may lie beside it
+                with suppress(OSError):  # .tmp is not empty if it also holds files of a killed writer
                     staging.parent.rmdir()
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
-        """Removes everything under .tmp; while this writer holds the lock, all of it is from killed writers."""
+        """Removes all of .tmp: while this writer holds the lock, only killed writers' files can be there."""
         with _write_errors(self.root), self._locked():
             try:
                 with self._opened([_STAGING]) as staging:
                     names = sorted(os.listdir(staging))
                     for name in names if not dry_run else ():
-                        shutil.rmtree(name, dir_fd=staging)  # by descriptor: a link could replace the path
+                        shutil.rmtree(name, dir_fd=staging)  # by descriptor, in case a link replaces .tmp meanwhile
             except FileNotFoundError:
                 return []
             return [f"{_STAGING}/{name}" for name in names]
@@ -169,7 +169,10 @@ def _folder_contains(folder: int, name: str, file: str) -> bool:
 
 @contextmanager
 def _read_errors(path: str) -> Iterator[None]:
-    """Turns OSError into InvalidAdapter for a link, else StoreUnavailable; passes FileNotFoundError on."""
+    """Turns an OSError into InvalidAdapter if `path` has a link, and else into StoreUnavailable.
+
+    FileNotFoundError is passed on.
+    """
     try:
         yield
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from lorb_adapters.store.storage.remote import RemoteStorage
 def open_storage(url: str) -> Storage:
     """Opens a local folder for a path or a file URL, and an fsspec file system for any other URL.
 
-    Raises InvalidInput for an empty URL, and StoreUnavailable.
+    Raises InvalidInput if the URL is empty, and StoreUnavailable if no file system serves its scheme.
     """
     if not url:
         raise InvalidInput("the store's URL is empty: give a folder or an fsspec URL", field="store")

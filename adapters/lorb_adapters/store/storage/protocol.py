@@ -6,10 +6,13 @@ from typing import Protocol
 
 
 class Change(Protocol):
-    """Writes that belong together. Readers see none of them before the change ends, then all in the order given."""
+    """Writes that belong together.
+
+    Readers see none of them before the change ends, and then see them appear in the order of the calls.
+    """
 
     def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        """Adds a new folder. For readers it exists once its last file is there."""
+        """Adds a new folder. Readers take it to exist once the last of `files` is there."""
 
     def put_file(self, path: str, content: bytes) -> None:
         """Writes or replaces a file. The change fails if another writer changed it after this writer read it."""
@@ -18,7 +21,10 @@ class Change(Protocol):
         """Replaces a file by what `render` returns; calls `render` again if another writer replaced it meanwhile."""
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder with all its files, beginning with `first`, which makes it exist for readers."""
+        """Removes a folder and its files.
+
+        first: the file to remove first; without this file, the folder does not exist for readers.
+        """
 
 
 class Storage(Protocol):
@@ -27,26 +33,34 @@ class Storage(Protocol):
     def read(self, path: str, max_bytes: int) -> bytes:
         """Reads a file.
 
-        Raises FileNotFoundError, StoreUnavailable, and InvalidAdapter for a link or a file over `max_bytes`.
+        Raises FileNotFoundError if there is no file, InvalidAdapter if it is a link or larger than `max_bytes`, and
+        StoreUnavailable if it cannot be read.
         """
 
     def list_names(self, path: str) -> list[str]:
-        """Lists a folder, sorted; raises FileNotFoundError, StoreUnavailable, and InvalidAdapter for a link."""
+        """Returns the names of a folder's entries, sorted.
+
+        Raises FileNotFoundError if there is no folder, InvalidAdapter if it is a link, and StoreUnavailable if it
+        cannot be read.
+        """
 
     def list_folders_with(self, path: str, file: str) -> list[str]:
-        """Lists the folders in a folder that hold `file`, sorted; raises as `list_names` does."""
+        """Returns the names of the folders in a folder that hold `file`, sorted. Raises as `list_names` does."""
 
     def change_token(self, paths: Sequence[str]) -> str | None:
-        """Differs after a file among `paths` was replaced, or a folder among them gained or lost an entry.
+        """Returns a token that changes when a file among `paths` is replaced, or a folder gains or loses an entry.
 
-        None if the storage cannot tell without reading the files. Follows no link.
+        Returns None if the storage cannot tell without reading the files. Follows no link.
         """
 
     def create(self) -> None:
-        """Creates the tree if it does not exist; a change does so too. Raises StoreUnavailable."""
+        """Creates the tree if it does not exist; `change` does so too. Raises StoreUnavailable if that fails."""
 
     def change(self) -> AbstractContextManager[Change]:
-        """Begins a change; raises StoreConflict if another writer interferes, and StoreUnavailable."""
+        """Begins a change.
+
+        Raises StoreConflict if another writer interferes, and StoreUnavailable if the storage cannot be written.
+        """
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
-        """Removes the files of killed writers and returns their paths; `dry_run` removes nothing."""
+        """Removes temporary files of killed writers; returns their paths. With `dry_run` nothing is removed."""

@@ -51,7 +51,7 @@ class RemoteStorage:
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in paths)
 
     def list_folders_with(self, path: str, file: str) -> list[str]:
-        """Lists the folders that hold `file`, sorted, with one listing of the tree under `path`."""
+        """Lists the tree under `path` once; returns the names of the folders that hold `file`, sorted."""
         folder = self._at(path).rstrip("/")
         with self._fresh(path):
             if not self._files.exists(folder):
@@ -61,7 +61,7 @@ class RemoteStorage:
         return sorted({each.split("/")[0] for each in inner if each.split("/")[1:] == [file]})
 
     def change_token(self, paths: Sequence[str]) -> str | None:
-        """None: file systems differ in what they report about an object."""
+        """Returns None, because file systems differ in what they report about an object."""
         return None
 
     def create(self) -> None:

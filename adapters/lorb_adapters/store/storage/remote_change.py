@@ -35,9 +35,9 @@ class Reading:
 class RemoteChange:
     """Collects writes; `apply` executes them.
 
-    With conditional writes a file is replaced only if it is unchanged since this writer read it; a new version whose
-    alias could not be set is removed again. Without conditional writes the file is compared just before and just after
-    the write, which detects most concurrent writers but does not prevent them.
+    With conditional writes, a file is replaced only if it is unchanged since this writer read it. Without them, the
+    file is compared just before and just after the write; this detects most concurrent writers but does not prevent
+    them. If the aliases cannot be replaced, a version that the same change added is removed again.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RemoteChange:
         self._puts = puts
         self._readings = readings
         self._steps: list[Callable[[], None]] = []
-        self._added: list[str] = []  # new folders, while no alias can point at them
+        self._added: list[str] = []  # new folders that no alias can point at yet
 
     def put_folder(self, path: str, files: Mapping[str, bytes]) -> None:
         """Adds a new folder, its last file last."""
@@ -117,7 +117,8 @@ class RemoteChange:
         try:
             self._puts.put(path, content, etag)
         except StoreConflict:
-            # the library repeats a write whose response was lost, and the server refuses the repetition
+            # The library repeats a write whose response was lost, and the server refuses the repetition. The write has
+            # succeeded if the file has this writer's content.
             if self._content(path) != content:
                 raise
 

@@ -75,7 +75,7 @@ def test_the_order_does_not_depend_on_where_reading_starts(tmp_path_factory, see
 @pytest.mark.parametrize("text", [[], ["a b"] * 10, ["one sentence alone here"]])
 def test_a_text_with_nothing_to_train_on_is_refused(tmp_path, text):
     """A text without sentences to train on is refused with advice on the format."""
-    with pytest.raises(InvalidInput, match="one sentence a line"):
+    with pytest.raises(InvalidInput, match="one sentence on each line"):
         collected(tmp_path, text)
 
 
