@@ -20,7 +20,7 @@ class Batch:
         entries: the lists.
         tokens: tokens of the hypotheses in `entries`; equal hypotheses count each time.
         earliest_deadline: the earliest deadline of the lists that are not probes; seconds on the monotonic clock.
-        too_late: lists that left the queue without being scored, because they could not be scored in time.
+        too_late: lists that left the queue unscored, because they could not be scored in time.
         rows: the hypotheses that the model reads, without repetitions.
         row_adapters: for each row, an index into `adapters`.
         adapters: the weights of the adapters in the batch; weights with the same digest occur once.

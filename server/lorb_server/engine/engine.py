@@ -56,7 +56,7 @@ class Engine:
         on_death: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The model thread calls `prepare` before anything else.
+        """The model thread calls `prepare` first.
 
         `health_check` runs on the model thread after a list has failed: if `health_check` raises too, the model is
         broken and the thread dies. `on_death` is called on the event loop, once, if the thread dies.
@@ -84,7 +84,7 @@ class Engine:
         self._thread.start()
 
     async def close(self, *, timeout_seconds: float = 5.0) -> None:
-        """Ends the thread after the running batch, and waits for its end at most `timeout_seconds`. Queued lists fail."""
+        """Ends the thread after the running batch; waits at most `timeout_seconds` for the end. Queued lists fail."""
         with self._wake:
             self._is_closing = True
             self._wake.notify()

@@ -85,7 +85,7 @@ class Scheduler:
     ) -> tuple[Admission, float]:
         """Decides whether a list may wait. Returns the decision, and the seconds that scoring the list may take.
 
-        `tokens` is the list's number of tokens; `minimum_tokens` is the number that must be scored for an answer.
+        `tokens` is the list's number of tokens; `minimum_tokens` is how many of them an answer needs.
         Before tokenisation the counts are not known: give a lower bound of `minimum_tokens` for both arguments. A list
         refused with the bound would also be refused with its true counts. With `ignores_deadline`, only the queue's
         room is checked.

@@ -31,7 +31,7 @@ def warm_up(
     cost: CostModel,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Runs one pass of the longest hypotheses, as large as the budget allows; then trains `cost` on typical hypotheses.
+    """Runs the largest allowed pass, of the longest hypotheses; then trains `cost` on typical hypotheses.
 
     `cost` learns from passes of three sizes. Each size runs twice, and only the second pass is timed. Belongs to the
     model thread. Raises what the model raises.
