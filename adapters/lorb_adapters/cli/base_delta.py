@@ -1,4 +1,7 @@
-"""`lorb-base-delta`: stores a base as its difference from another base, in at most a fifteenth of its size."""
+"""`lorb-base-delta`: stores a base as its difference from another base.
+
+The difference takes at most a fifteenth of the size of the base.
+"""
 
 import argparse
 import shutil

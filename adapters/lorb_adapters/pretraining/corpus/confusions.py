@@ -34,7 +34,6 @@ class Confusions:
 
     They are drawn in proportion to their counts.
 
-
     Attributes:
         counts: number of times that each pair (spoken words, written words) occurred.
     """

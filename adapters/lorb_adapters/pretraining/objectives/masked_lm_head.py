@@ -121,7 +121,7 @@ def _pretrained(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None
     if BaseDelta.read(Path(source)) is not None:
         return None
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)  # transformers warns about a missing head
+    transformers_logging.set_verbosity(logging.CRITICAL)  # hides the warning about a missing head
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, info = AutoModelForMaskedLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
