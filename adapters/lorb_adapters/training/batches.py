@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import EncodedList
 
-# Lists swap batches only within a window of this many steps: batches get equal lengths, and the order stays random.
+# To give batches about equal lengths, lists are moved between the batches of a window of this many steps, but never to
+# another window: apart from these moves, the order stays random.
 _BALANCING_WINDOW_STEPS = 8
 
 
@@ -18,7 +19,8 @@ def steps_per_epoch(num_lists: int, config: TrainConfig) -> int:
 def batches(lists: Sequence[EncodedList], config: TrainConfig, num_steps: int) -> Iterator[list[EncodedList]]:
     """Yields `num_steps` batches; each epoch draws a new order and new hypotheses from the seed.
 
-    Batches have about equal numbers of tokens, so step times are even and every step has lists of all lengths.
+    Each batch mixes long and short lists. All batches therefore have about equal numbers of tokens, and all steps take
+    about the same time.
     """
     rng = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     lengths = [each.num_tokens for each in lists]
@@ -41,7 +43,7 @@ def sample_hypotheses(each: EncodedList, count: int, rng: random.Random) -> Enco
 def balanced_partition(lengths: Sequence[int], num_parts: int) -> list[list[int]]:
     """Splits items of these lengths into parts of about equal total length; returns each part's positions, ascending.
 
-    Greedy: the longest item goes first, to the part with the smallest total.
+    Items are taken from the longest to the shortest. Each goes to the part that has the smallest total so far.
     """
     parts: list[list[int]] = [[] for _ in range(num_parts)]
     totals = [0] * num_parts
@@ -55,7 +57,8 @@ def balanced_partition(lengths: Sequence[int], num_parts: int) -> list[list[int]
 def _length_balanced(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Yields `order` in batches of about equal total length; the epoch's last batch may have fewer lists.
 
-    The lists of each window are sorted by length and dealt to its batches, from first to last batch and back.
+    The lists of each window are sorted by length and dealt to the window's batches like cards: one to each batch, from
+    the first batch to the last; then one to each, from the last to the first; and so on.
     """
     window = _BALANCING_WINDOW_STEPS * batch_size
     for start in range(0, len(order), window):

@@ -21,7 +21,8 @@ class StepReport:
     """The figures of one optimiser step.
 
     Attributes:
-        step, num_steps: number of this step, counted from 1, and of the last step.
+        step: number of this step, counted from 1.
+        num_steps: number of the run's last step.
         epoch: epochs completed so far, with fractions.
         losses: each unweighted loss, by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
         total: the weighted sum of the losses.
@@ -89,7 +90,7 @@ class TrainingState:
         first_moments, second_moments: AdamW's moments by parameter name; empty before the first step.
         moving_average: moving average of the parameters, by name; empty if the run keeps no average.
         best: the parameters that did best on dev; None before the first evaluation.
-        evaluations_without_gain: number of dev evaluations after `best`.
+        evaluations_without_gain: number of dev evaluations since the one that gave `best`.
         steps, evaluations: the reports so far, in order.
         seconds: training time so far.
         is_done: whether the training loop has ended.
@@ -113,7 +114,7 @@ class TrainingState:
     artifacts: dict[str, Tensor] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Returns a safetensors file: the tensors, and everything else as JSON in its header."""
+        """Returns the content of a safetensors file with the tensors. Its header holds all other values as JSON."""
         # The keys of `groups` and `header` are the file format: do not change them when a field is renamed.
         groups = {
             "now": self.tensors,

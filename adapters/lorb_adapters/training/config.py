@@ -26,40 +26,43 @@ class TrainConfig:
 
     Attributes:
         method: what is trained, one of `METHODS`; only "lora" makes an adapter that can be published.
-        head: how a text's score is computed: "sum" or "mean" over its tokens' scores, or "cls", from the first token.
-            Every method trains the head.
-        lora: rank, alpha, targets and layers. The rank is also the width of a bottleneck (method adapter) and the
-            length of a prefix (method prefix). Methods lora, bitfit, adapter and prefix train only its `layers`.
+        head: how a text's score is computed: the "sum" or the "mean" of its tokens' scores, or "cls": from the first
+            token alone. Every method trains the head.
+        lora: rank, alpha, target modules and layers of LoRA. Method adapter takes the rank as the width of its
+            bottlenecks, and method prefix as the length of its prefixes. Methods lora, bitfit, adapter and prefix train
+            only the layers in `lora.layers`; None: all layers.
         normalization: normalisation of transcripts, before the model reads them.
         uses_context: whether the model reads the preceding turn as a first segment.
-        epochs: how often the train lists are read.
+        epochs: number of passes over the train lists.
         max_steps: maximum number of steps; None: no limit. The learning rate decays until the last step.
-        lists_per_step: lists in one optimiser step.
-        hypotheses_per_list: hypotheses of each list in one step: the first pass's best, and others drawn again in every
-            epoch. Five of ten hypotheses take half the time of a step, and later epochs use others.
-        uses_references: whether each reference is trained on as one more hypothesis, without errors and with the first
-            pass's best score. Without the reference, errors that all hypotheses of a list share give no gradient.
-            References helped on long read sentences, but not on short dialogue turns.
+        lists_per_step: number of lists in one optimiser step.
+        hypotheses_per_list: number of hypotheses of each list in one step: the first pass's best, and others that every
+            epoch draws anew. With five of ten hypotheses a step takes half the time, and each epoch sees other ones.
+        uses_references: whether each reference is trained on as one more hypothesis. It has no word errors, and it gets
+            the first-pass score of the first pass's best. Without the reference, errors that all hypotheses of a list
+            share give no gradient. References helped on long read sentences, but not on short dialogue turns.
         learning_rate: peak learning rate; a linear warm-up leads to it, and a linear decay to 0 follows.
         warmup_fraction: fraction of the steps in which the learning rate rises.
         weight_decay: weight decay of AdamW, on all trained parameters.
         max_gradient_norm: gradients with a larger norm are scaled down to it.
         loss: "mwer", "mwed", or "mwer+distill": MWER plus the mean squared distance from a teacher's scores.
-        distillation_weight: weight of this distance; RescoreBERT uses 1e-4.
+        distillation_weight: weight of the distance from the teacher's scores; RescoreBERT uses 1e-4.
         teacher: name of the component score that holds the teacher's scores; empty without a teacher.
         correlation_weight: weight (lambda) of the correlation penalty.
-        correlation_rows: hypotheses in the penalty: "all", or "one-per-list": only the first pass's best, because the
-            hypotheses of a list are near-duplicates.
+        correlation_rows: hypotheses from which the correlation penalty is computed: "all", or "one-per-list": only the
+            first pass's best of each list, because the hypotheses of a list are near-duplicates.
         dropout: dropout probability, on the input of the head and of each LoRA module or bottleneck.
         r_drop_weight: weight of the divergence between two forward passes with different dropout; above 0, a step takes
             twice as long.
-        ema_decay: decay of a moving average of the parameters, which is then evaluated and published; 0: no average.
+        ema_decay: decay of a moving average of the parameters. If it is above 0, this average is evaluated and
+            published, and not the parameters of the last step. 0: no average.
         evaluations_per_epoch: evaluations on dev in each epoch; the parameters that did best on dev are kept.
         patience: evaluations without improvement after which training stops; 0: never stop early.
-        precision: of matrix products, "fp32", "bf16", or "auto": bf16 if the processor has instructions for it.
+        precision: precision of matrix products: "fp32", "bf16", or "auto": bf16 if the processor has instructions for
+            it, else fp32.
         layer_cache: whether the hidden states below the first trained layer are cached on disk.
-        uses_switching_margin: whether the lead that a hypothesis needs to replace the first pass's best is tuned on
-            dev; otherwise it is 0.
+        uses_switching_margin: whether the switching margin is tuned on dev; otherwise it is 0. The margin is the lead
+            that a hypothesis needs to replace the first pass's best.
         seed: seed of initial values, the order of lists, the choice of hypotheses, and dropout.
     """
 

@@ -11,7 +11,7 @@ _NUM_GOLDEN_LISTS = 4
 
 
 def choose_golden_lists(method: Method, trained: TrainedModel, dev: Sequence[EncodedList]) -> tuple[GoldenList, ...]:
-    """Returns up to four dev lists with the rescoring scores that a correctly loaded adapter must give."""
+    """Returns up to four dev lists with the rescoring scores that a correctly loaded adapter must give them."""
     chosen = short_lists_with_contrast(dev)
     return tuple(
         GoldenList.of(each.nbest, tuple(scores))
@@ -20,8 +20,9 @@ def choose_golden_lists(method: Method, trained: TrainedModel, dev: Sequence[Enc
 
 
 def short_lists_with_contrast(dev: Sequence[EncodedList]) -> list[EncodedList]:
-    """Returns up to four lists whose texts differ in word errors, evenly spaced over the shorter half of such lists.
+    """Returns up to four lists whose texts differ in word errors.
 
+    All such lists are sorted by length; the returned lists are evenly spaced over the shorter half.
     The lists are short because a server scores them on its model thread whenever it loads the adapter, while requests
     wait. The lists differ in length because the model takes different code paths for different lengths.
     """

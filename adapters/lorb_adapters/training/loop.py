@@ -1,4 +1,4 @@
-"""The training loop: steps, evaluations on dev, checkpoints, early stopping; returns the parameters that did best."""
+"""The training loop: steps, evaluations on dev, checkpoints and early stopping."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +53,12 @@ def train(
     processes: Processes | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedModel:
-    """Trains `method`; returns the parameters that did best on dev, the same in all processes.
+    """Trains `method`; returns the parameters that did best on dev, which are the same in all processes.
 
-    train_lists: lists whose hypotheses differ in word errors. report: receives every step and every evaluation.
-    state: the state of an interrupted run with the same configuration and lists; the result is bit-identical to that of
-    an uninterrupted run. save: receives the state after every evaluation, and after a step if `checkpoint_seconds` have
-    passed since the last call.
+    train_lists: lists whose hypotheses differ in word errors. report: is called with the figures of every step and of
+    every evaluation. state: the state from which an interrupted run continues. The run must have had the same
+    configuration and lists; the result then has the same bits as that of an uninterrupted run. save: is called with the
+    state after every evaluation, and after a step if `checkpoint_seconds` have passed since the last call.
     """
     training = _Training(method, config, prior, processes or Processes(), state)
     current = training.state
@@ -107,7 +107,10 @@ class _Training:
         self._optimizer = Optimizer(method.tensors, config, self.state)
 
     def step(self, batch: Sequence[EncodedList], step: int, num_steps: int, epoch: float) -> StepReport:
-        """Runs a forward and a backward pass and one optimiser step; the new parameters are equal in all processes."""
+        """Runs a forward pass, a backward pass and one optimiser step; returns the figures of the step.
+
+        The new parameters are equal in all processes.
+        """
         self._optimizer.zero_grad()
         losses = self._objective(batch, step)
         if losses.total is not None:
@@ -131,7 +134,10 @@ class _Training:
         return step_report
 
     def evaluate_dev(self, dev_lists: Sequence[EncodedList], epoch: float) -> DevEvaluation:
-        """Scores dev with all processes, tunes the weight, and keeps a copy of the parameters if they are the best."""
+        """Scores dev with all processes and tunes the weight; returns the figures of the evaluation.
+
+        Keeps a copy of the parameters if they are the best so far.
+        """
         state, tensors = self.state, self._optimizer.evaluation_tensors()
         scores = self._dev_scores(tensors, dev_lists)
         ranked = scored_lists(dev_lists, scores, self._prior)
@@ -147,7 +153,7 @@ class _Training:
         return evaluation
 
     def checkpoint_state(self) -> TrainingState:
-        """Returns the state with references to the current tensors: write it before the next step changes them."""
+        """Returns the state. It holds the current tensors, not copies: write it before the next step changes them."""
         state = self.state
         state.tensors = dict(self._method.tensors)
         state.first_moments, state.second_moments, state.moving_average = self._optimizer.state_tensors()

@@ -1,11 +1,13 @@
-"""The training losses: MWER, MWED, distillation, R-Drop and the correlation penalty; tensors in, a scalar out."""
+"""The training losses: MWER, MWED, distillation, R-Drop and the correlation penalty. Each takes and returns tensors."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-_MINIMUM_TOTAL_COST = 1e-3  # nats; if a list's total cost is lower, its scores count as equal: T below would be near 0
+# In nats. If the costs of a list sum to less, its scores count as equal, because the temperature T of `mwed_loss` would
+# be near 0.
+_MINIMUM_TOTAL_COST = 1e-3
 
 
 def mwer_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) -> Tensor:
@@ -29,12 +31,14 @@ def mwed_loss(combined: Tensor, word_errors: Tensor, list_sizes: Sequence[int]) 
 
         D_err = softmax(eps);   D_cost = softmax(cost / T), T = sum(cost) / sum(eps);   L = mean of KL(D_err || D_cost)
 
+    The mean is over lists. The cost of a hypothesis is the list's best score minus the hypothesis's score; like the
+    paper's costs, it falls as hypotheses improve. eps is the hypothesis's word errors minus the list's minimum. T is
+    therefore positive, and adding a constant to all scores of a list changes nothing. The paper minimises the
+    cross-entropy. KL subtracts the entropy of D_err, which no score changes, so the gradient is the same and the
+    minimum is 0. The divergence of a list with equal scores or equal errors counts as 0.
+
     combined: first-pass + rescoring scores, natural log, [hypotheses of all lists, end to end]. word_errors: word error
-    counts, same shape. list_sizes: number of hypotheses of each list. The mean is over lists. The paper's costs fall as
-    hypotheses improve. Here the cost of a hypothesis is the list's best score minus the hypothesis's score, and eps is
-    its word errors minus the list's minimum: T is positive, and adding a constant to all scores of a list changes
-    nothing. The paper minimises the cross-entropy; KL subtracts the
-    entropy of D_err, so the gradient is the same and the minimum is 0. Lists with equal scores or equal errors count 0.
+    counts, same shape. list_sizes: number of hypotheses of each list.
     """
     present = _by_list(torch.ones_like(combined), list_sizes, fill=0.0) > 0
     scores = _by_list(combined, list_sizes, fill=float("-inf"))
@@ -56,7 +60,8 @@ def distillation_loss(rescoring: Tensor, teacher: Tensor) -> Tensor:
 
         L = mean of (r_i - teacher_i)^2
 
-    rescoring, teacher: scores r_i and the teacher's scores, [hypotheses], natural log. Returns 0 without hypotheses.
+    rescoring: scores r_i, [hypotheses], natural log. teacher: the teacher's scores of the same hypotheses. Returns 0 if
+    there are no hypotheses.
     """
     return (rescoring - teacher).square().sum() / max(1, len(rescoring))
 

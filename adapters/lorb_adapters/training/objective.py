@@ -30,8 +30,9 @@ class StepLosses:
     Attributes:
         total: the scalar to differentiate; the sum of its gradients over all processes is the gradient of the step.
             None if this process has no lists of the step.
-        values: each unweighted loss, by name; its sum over all processes is the loss of the step.
-        weighted: the weighted sum of `values`; its sum over all processes is the weighted loss of the step.
+        values: this process's part of each unweighted loss, by name. The parts of all processes sum to the loss of the
+            step.
+        weighted: the weighted sum of `values`. Its sum over all processes is the weighted loss of the step.
     """
 
     total: Tensor | None
@@ -41,7 +42,7 @@ class StepLosses:
 
 @dataclass(frozen=True, slots=True)
 class _ForwardPass:
-    """Results of a forward pass: features, [rows, hidden]; rescoring and combined scores, natural log, [rows]."""
+    """The results of a forward pass. features: [rows, hidden]. rescoring, combined: scores, natural log, [rows]."""
 
     features: Tensor
     rescoring: Tensor
@@ -75,7 +76,8 @@ class Objective:
         values["correlation"] = self._correlation(batch, parts, passes[0].features) / num_processes
         values = {name: values.get(name, torch.zeros((), device=self._device)) for name in self._weights}
         weighted = torch.stack([self._weights[name] * value for name, value in values.items()]).sum()
-        # Every process has the whole correlation penalty, but only the gradient of its own rows.
+        # Every process computes the whole correlation penalty, so the reported value is divided by their number above.
+        # The gradient must not be divided, because every process gets only the gradient of its own rows.
         gradient_scale = {"correlation": num_processes}
         total = torch.stack(
             [
@@ -102,7 +104,7 @@ class Objective:
     def _list_losses(
         self, own: Sequence[EncodedList], batch: Sequence[EncodedList], passes: Sequence[_ForwardPass]
     ) -> dict[str, Tensor]:
-        """Returns this process's terms of the losses that are means over the lists or hypotheses of the batch."""
+        """Returns this process's part of each loss that is a mean over the lists or the hypotheses of the batch."""
         sizes = [len(each.rows) for each in own]
         errors = torch.tensor([count for each in own for count in each.errors], device=self._device)
         share = len(own) / len(batch)
@@ -131,7 +133,7 @@ class Objective:
             first_rows = torch.tensor([0, *sizes[self._processes.rank]]).cumsum(0)[:-1]
             features = features[first_rows.to(features.device)]
         if not self._config.correlation_weight:
-            features = features.detach()  # the report shows the penalty; nothing minimises it
+            features = features.detach()  # a penalty of weight 0 is only reported, so it needs no gradient
         counts = [len(part) if one_per_list else sum(part) for part in sizes]
         return correlation_penalty(self._processes.gather_rows(features, counts))
 

@@ -75,7 +75,7 @@ class Optimizer:
         return {name: tensor.detach().clone() for name, tensor in zip(self._names, values, strict=True)}
 
     def state_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Returns first moments, second moments and moving average by name, without copying them."""
+        """Returns (first moments, second moments, moving average), each by parameter name; nothing is copied."""
         states = {
             name: self._adam.state[tensor]
             for name, tensor in zip(self._names, self._tensors, strict=True)
@@ -89,7 +89,7 @@ class Optimizer:
 def schedule(step: int, num_steps: int, warmup_fraction: float) -> float:
     """Returns step `step`'s fraction of the peak learning rate: linear warm-up, then linear decay.
 
-    The decay would reach 0 one step after the last.
+    The decay would reach 0 one step after the last step.
     """
     warmup = max(1, round(warmup_fraction * num_steps))
     return step / warmup if step <= warmup else (num_steps - step + 1) / (num_steps - warmup + 1)

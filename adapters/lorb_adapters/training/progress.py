@@ -46,7 +46,7 @@ class TrainingProgress:
         self._smoothed_losses: dict[str, float] = {}
 
     def resume(self, state: TrainingState) -> None:
-        """Takes over the reports and the time of the run that `state` continues."""
+        """Takes over the reports and the training time of an interrupted run, which continues from `state`."""
         self.steps, self.dev_evaluations = list(state.steps), list(state.evaluations)
         self.num_tokens = sum(step.num_tokens for step in state.steps)
         self._seconds_before_resume = state.seconds
@@ -75,7 +75,10 @@ class TrainingProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def begin_stage(self, name: str, steps_done: int) -> None:
-        """Starts a stage, whose speed and remaining time are measured anew. steps_done: steps before a resume."""
+        """Starts a stage, whose speed and remaining time are measured anew.
+
+        steps_done: number of the stage's steps that were completed before the run was resumed.
+        """
         self._stage_start = (self.seconds, steps_done, self.num_tokens)
         self._smoothed_losses = {}
         self._bar.reset(self._task, total=None)
@@ -84,7 +87,8 @@ class TrainingProgress:
     def report_preparation(self, what: str, done: int, total: int) -> None:
         """Prints a line every ten seconds about work that precedes the steps.
 
-        what: name of the work. done: finished units of the work, more in each call. total: all units.
+        what: name of the work. done: number of units of the work finished so far; each call must give a larger number.
+        total: number of units of the whole work.
         """
         now = time.monotonic()
         if self._preparation_start is None:

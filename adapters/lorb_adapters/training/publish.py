@@ -31,7 +31,7 @@ class TrainingResult:
         report: report of the run.
         publication: the content of the version to publish; None if the method makes no adapter.
         method: the trained method, with the parameters that did best on dev.
-        trained: the same parameters, and their scores of dev.
+        trained: the same parameters, with the scores that they give on dev.
         folder: folder of the run, still locked; None if the run has no folder.
     """
 
@@ -52,9 +52,11 @@ def publish(
 ) -> str:
     """Publishes the adapter, signed if a signing key is given; returns the id of the published version.
 
-    force: publishes even if dev did not improve. promote: points the alias `stable` at the version. If the run was
-    killed after it had published, its version is found in the store, signed and returned. Raises
-    NotPublished if dev did not improve, and InvalidInput if the method makes no adapter.
+    force: whether to publish even if dev did not improve. promote: whether to point the alias `stable` at the version.
+    If an earlier process of this run was killed after it had published, nothing is published again: its version in the
+    store is signed and promoted as requested, and its id is returned.
+
+    Raises NotPublished if dev did not improve and `force` is not set, and InvalidInput if the method makes no adapter.
     """
     if result.publication is None:
         raise InvalidInput(unpublishable_reason(result.method.name), field="method")
@@ -78,7 +80,10 @@ def unpublishable_reason(method: str) -> str:
 
 
 def saved_size_bytes(trained: TrainedModel) -> int:
-    """Returns the size of an adapter's two weight files, or of one safetensors file for methods without an adapter."""
+    """Returns the size of an adapter's two weight files.
+
+    For a method that makes no adapter, returns the size of one safetensors file with the trained tensors.
+    """
     if trained.weights is None:
         return len(save(dict(trained.tensors)))
     return len(save(adapter_state_dict(trained.weights))) + len(save(head_state_dict(trained.weights)))
@@ -117,8 +122,8 @@ def make_publication(
 def _published_before(publication: Publication, store: Store, folder: RunFolder) -> str | None:
     """Returns the version that this run published before it was killed, if there is one.
 
-    Only versions newer than the run's first attempt to publish count: older versions with equal weights may rank
-    differently.
+    Versions older than the run's first attempt to publish are ignored: another run made them, and even with equal
+    weights they may rank differently.
     """
     domain = publication.domain
     after = folder.last_number_before_publishing(f"{domain} in {store.url}", store.last_version_number(domain))

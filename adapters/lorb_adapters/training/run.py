@@ -44,10 +44,11 @@ def run(
     checkpoints: CheckpointOptions | None = None,
     processes: Processes | None = None,
 ) -> TrainingResult | None:
-    """Trains and measures, and publishes nothing; returns None in all processes but the main process.
+    """Trains and measures, but publishes nothing. Returns the result in the main process, and None in all others.
 
     base: callers must not use it afterwards, because some methods change it. command: shown in the report.
-    golden_lists: whether the publication and the report may contain dev texts. Raises InvalidInput or MalformedFile.
+    golden_lists: whether the publication and the report may contain dev texts. Raises MalformedFile if a list file is
+    wrong, and InvalidInput if the settings, the lists or the state of the run's folder do not allow the run.
     """
     processes = processes or Processes()
     data = read_dataset(files, base.text_encoder, config, progress.log)
@@ -172,7 +173,7 @@ def _report(
 def _measure_sets(
     method: Method, trained: TrainedModel, data: Dataset, ranking: Ranking, *, shows_dev_texts: bool
 ) -> dict[str, SetBreakdown]:
-    """Measures every set. shows_dev_texts: whether dev's figures may quote texts; other sets' figures never do."""
+    """Returns the figures of every set. shows_dev_texts: whether dev's figures quote texts; other sets' never do."""
     sets = {"dev": break_down(data.dev, trained.dev_scores, ranking, examples=shows_dev_texts)}
     for name, lists in (("test", data.test), ("other domain", data.ood)):
         if lists:

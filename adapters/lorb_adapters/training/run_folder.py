@@ -1,4 +1,4 @@
-"""The folder of a run: record, last checkpoint and lock. The folder stays consistent if the process is killed."""
+"""The folder of a run, with its record, last checkpoint and lock. It stays consistent if the process is killed."""
 
 import fcntl
 import json
@@ -36,8 +36,8 @@ class RunFolder:
     """The folder of one run, locked by one process at a time.
 
     run.json records the values that decide the result (`identity`), the `status` of the run, how often it was resumed,
-    and the domain's last version number before the run published. Statuses: "training"; "trained", but not published;
-    "finished". checkpoint.safetensors holds a TrainingState.
+    and the domain's last version number before the run published. The statuses are "training", "trained" (but nothing
+    was published, because dev did not improve) and "finished". checkpoint.safetensors holds a TrainingState.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class RunFolder:
     def save(self, checkpoint: bytes) -> None:
         """Replaces the checkpoint; the old one remains until the new one is on disk.
 
-        Raises InvalidInput if it cannot be written.
+        Raises InvalidInput if the new one cannot be written.
         """
         try:
             with atomic_file(self.path / _CHECKPOINT, "run-dir", sync=True) as file:
@@ -130,7 +130,8 @@ class RunFolder:
     def last_number_before_publishing(self, place: str, last_number: int) -> int:
         """Returns the last version number in `place` before this run first tried to publish there.
 
-        last_number: the last version number now, which the first try records.
+        last_number: the last version number now. The first call for a place records it and returns it; later calls
+        return the recorded number.
         """
         attempt = self._record.get("publishing", {})
         if attempt.get("place") != place:
@@ -139,7 +140,7 @@ class RunFolder:
         return int(attempt["after"])
 
     def end(self, status: str, outcome: str) -> None:
-        """Records how the run ended and removes its caches; removes the checkpoint too if the status is "finished"."""
+        """Records how the run ended; removes the layer cache and, if the status is "finished", the checkpoint."""
         self._write(self._record | {"status": status, "outcome": outcome})
         LayerCache.remove(self.path)
         if status == FINISHED:

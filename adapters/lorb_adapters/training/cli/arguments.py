@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         usage="lorb-train-adapter --domain D --train FILE ... --dev FILE ... --store STORE [option ...]",
         description="Trains a LoRA adapter on N-best lists with references, tunes it on dev and writes a report. "
         "Publishes it in the store if dev improves in 95% of paired resamples; a server reading the store then serves "
-        "it. With another --method than lora, the result is trained and measured in the same way, but not published. "
+        "it. Methods other than lora are trained and measured in the same way, but their results are not published. "
         "An interrupted run continues with --resume and gives the same result. To share the work between N processes, "
         "put `torchrun --nproc-per-node N --no-python` in front of the command, or on GPUs `accelerate launch`.",
         epilog="Exit status: 0 published, or done with --dry-run, --output-base or --audit-only; 2 a file or an "
@@ -91,7 +91,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--head", choices=("sum", "mean", "cls"), default="sum",
-        help="score of a text: summed or averaged over its tokens, or read from the first token",
+        help="score of a text: sum or mean of the scores of its tokens, or cls: a score computed from the first token",
     )  # fmt: skip
     group.add_argument(
         "--rank", type=int, default=8,
@@ -198,7 +198,10 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--store", help="where adapters are published: a folder or an fsspec URL")
     group.add_argument("--force", action="store_true", help="publish even if dev does not improve")
     group.add_argument(
-        "--signing-key", type=Path, metavar="KEY", help="sign the published version ('lorb-adapters keygen')"
+        "--signing-key",
+        type=Path,
+        metavar="KEY",
+        help="sign the published version with this key, which 'lorb-adapters keygen' creates",
     )
     group.add_argument(
         "--no-promote", action="store_true", help="publish without pointing the alias `stable` at the version"

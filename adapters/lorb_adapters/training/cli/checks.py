@@ -7,7 +7,7 @@ from lorb_adapters.base.writer import check_can_be_created, check_is_unused
 
 
 def check_device(args: argparse.Namespace) -> None:
-    """Raises InvalidInput if --device does not exist, or if --threads or --checkpoint-seconds is negative or NaN."""
+    """Raises InvalidInput if the device does not exist, and if --threads or --checkpoint-seconds is not 0 or more."""
     import torch
 
     if args.threads < 0:

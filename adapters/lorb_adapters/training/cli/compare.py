@@ -42,8 +42,9 @@ def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Compares training runs: settings that differ, word error rates with intervals, costs. "
-        "Change: 95% interval of rescored minus first pass over paired resamples of utterances; below 0 is better.",
+        description="Compares training runs: the settings that differ, the word error rates with intervals, and the "
+        "costs. The change is the 95% interval of the rescored minus the first-pass word error rate, over paired "
+        "resamples of utterances; below 0 is better.",
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN",

@@ -11,10 +11,12 @@ USAGE_ERROR, NOT_PUBLISHED, INTERRUPTED = 2, 3, 130
 
 
 def exit_status(name: str, run: Callable[[], int], *, lost: str, folder: Path) -> int:
-    """Calls `run` and returns its exit status; prints a LorbError or an interrupt, and returns the status for it.
+    """Calls `run` and returns its exit status.
+
+    If `run` raises a LorbError or is interrupted, prints a line on stderr and returns the status for that failure.
 
     name: the command, printed before the message. lost: the consequence of an interrupt, such as "nothing was
-    published". folder: folder of the run, for the hint how to resume the run.
+    published". folder: folder of the run; if a run in it can be resumed, the line says how.
     """
     try:
         with require_extra(name, "train"):

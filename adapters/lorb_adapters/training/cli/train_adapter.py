@@ -18,7 +18,7 @@ from lorb_adapters.training.cli.exit_status import exit_status
 from lorb_adapters.training.cli.train_config import train_config
 from lorb_cli.nbest_arguments import format_options
 
-if TYPE_CHECKING:  # torch takes seconds to import, which --help and wrong flags need not wait for
+if TYPE_CHECKING:  # importing torch takes seconds, and --help and errors in flags need not wait for it
     from lorb_adapters.training.config import TrainConfig
     from lorb_adapters.training.data.files import DataFiles
     from lorb_adapters.training.processes import Processes
@@ -83,7 +83,7 @@ def _audit(args: argparse.Namespace) -> int:
 def _run(
     args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
 ) -> "TrainingResult | None":
-    """Trains and measures; returns None in all processes but the main process."""
+    """Trains and measures; returns the result in the main process, and None in all others."""
     import torch
 
     from lorb_adapters.base.loader import load_base
@@ -149,7 +149,8 @@ def _deliver(args: argparse.Namespace, domain: str, result: "TrainingResult") ->
     key = SigningKey(args.signing_key) if args.signing_key else None
     store = Store(args.store)
     version = publish(result, store, force=args.force, promote=not args.no_promote, signing_key=key)
-    # Printed now, while the version is certainly the one that this run trained: a later signer compares this digest.
+    # Printed now, while the stored version is certainly the one that this run trained. Whoever signs the version later
+    # can compare its digest with this one.
     digest = manifest_sha256(store.manifest_content(domain, version))
     stable = "" if args.no_promote else ", now stable"
     return f"published {domain}@{version} in {args.store}{stable}; manifest sha256 {digest}"
@@ -181,7 +182,7 @@ def _write_report(folder: Path, result: "TrainingResult") -> None:
 
     report = result.report
     texts = {"report.md": report_markdown(report), REPORT_JSON: report.to_json(), "report.html": run_page(report)}
-    with suppress(OSError):  # writing the first file explains what is wrong with the folder
+    with suppress(OSError):  # writing the first file fails too then, with a message that names the problem
         folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         with atomic_file(folder / name, "report-dir") as file:

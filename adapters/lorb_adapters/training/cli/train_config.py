@@ -70,11 +70,12 @@ def layer_numbers(text: str) -> tuple[int, ...] | None:
 
 
 def _target_modules(targets: list[str]) -> tuple[str, ...]:
-    """Returns module names; the names of their modules replace "attention" and "feed-forward"."""
+    """Returns the names of the target modules; "attention" and "feed-forward" are replaced by their modules' names."""
     from lorb_adapters.lora.config import ATTENTION, FEED_FORWARD
 
     groups = {"attention": ATTENTION, "feed-forward": FEED_FORWARD}
     names = [name for target in targets for name in groups.get(target, (target,))]
-    if {*ATTENTION, *FEED_FORWARD} <= set(names) or "dense" in names:  # "dense" names all three dense modules
+    # "dense" stands for all three dense modules, so it replaces their dotted names.
+    if {*ATTENTION, *FEED_FORWARD} <= set(names) or "dense" in names:
         names = [name for name in [*names, "dense"] if "." not in name]
     return tuple(dict.fromkeys(names))

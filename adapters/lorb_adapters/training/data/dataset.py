@@ -35,7 +35,7 @@ class Dataset:
     notices: tuple[str, ...] = ()
 
     def identity(self) -> Mapping[str, object]:
-        """Returns a digest of the train lists, which the test set changes too: it decides which lists are held out."""
+        """Returns a digest of the train lists' ids. It depends on dev and test too, which are held out of train."""
         ids = "\n".join(each.nbest.id for each in self.train)
         return {
             "train less dev and test": f"{len(self.train)} lists, ids {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
@@ -71,9 +71,11 @@ class Dataset:
 def read_dataset(
     files: DataFiles, encoder: TextEncoder, config: TrainConfig, log: Callable[[str], None] = lambda line: None
 ) -> Dataset:
-    """Reads, audits and encodes all files of a run. Raises MalformedFile, or InvalidInput if the audit finds an error.
+    """Reads, audits and encodes all files of a run.
 
-    log: receives the readers' notices and the audit's tables, before InvalidInput is raised.
+    log: receives the readers' notices and the audit's tables, even if the audit finds an error. Raises MalformedFile if
+    a file is wrong. Raises InvalidInput if the audit finds an error, if every train list is in dev or test too, or
+    if a teacher's score is missing.
     """
     notices = Notices()
     sets = files.read_sets(notices)
@@ -112,7 +114,7 @@ def read_dataset(
 
 
 def unseen_references(test: Sequence[EncodedList], train: Sequence[EncodedList]) -> list[int]:
-    """Returns the positions of the test lists whose reference no train list has: it cannot have been memorised."""
+    """Returns the positions of the test lists whose reference is in no train list, so that no model memorised it."""
     seen = {_reference_words(each) for each in train}
     return [i for i, each in enumerate(test) if _reference_words(each) not in seen]
 

@@ -45,7 +45,7 @@ class EncodedList:
     def with_reference(self) -> "EncodedList":
         """Returns the list with `reference_row`, if there is one, as a last hypothesis.
 
-        The reference has no word errors, and the first-pass score of the list's best.
+        The reference has no word errors, and it gets the first-pass score of the list's best hypothesis.
         """
         if self.reference_row is None:
             return self

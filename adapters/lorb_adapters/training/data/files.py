@@ -46,7 +46,7 @@ class DataFiles:
         return {name: self.digest(path) for name, path in zip(unambiguous_names(paths), paths, strict=True)}
 
     def read(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool = True) -> list[NBest]:
-        """Reads the lists of some of the files. Raises MalformedFile, also if a list has no reference."""
+        """Reads the lists of some of the files. Raises MalformedFile if a file is wrong or a list has no reference."""
         return read_nbest_lists(
             paths,
             format=self.format,

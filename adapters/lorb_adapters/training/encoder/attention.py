@@ -26,7 +26,7 @@ class TrainingAttention:
         order, self._batches = group_by_length(rows.lengths, num_heads)
         queries = order + 2 * num_heads * (order // num_heads)  # from [token, head] to [token, 3, head]
         qkv_order = np.concatenate([queries, queries + num_heads, queries + 2 * num_heads])
-        # Gather indices: packed order to length order, and back; for contexts [token, head] and for qkv.
+        # Gather indices from packed order to length order, and back: two for contexts, [token, head], and two for qkv.
         self._to_length_order, self._to_packed_order, self._qkv_to_length_order, self._qkv_to_packed_order = (
             torch.from_numpy(each).to(rows.token_ids.device)
             for each in (order, _inverse(order), qkv_order, _inverse(qkv_order))
@@ -46,7 +46,10 @@ class TrainingAttention:
         return context
 
     def _with_prefix(self, qkv: Tensor, prefix: Prefix) -> Tensor:
-        """Uses torch's differentiable attention in fp32, length by length; in bf16 a step took twice as long."""
+        """Returns the context of rows that attend to a prefix too, [tokens, hidden].
+
+        Calls torch's differentiable attention in fp32, once for each row length; in bf16 a step took twice as long.
+        """
         heads, size = self._heads, self._size
         gathered = qkv.reshape(-1, size).index_select(0, self._qkv_to_length_order).float().view(3, -1, size)
         keys, values = (each.float().view(len(each), heads, size).transpose(0, 1) for each in prefix)
@@ -101,7 +104,10 @@ class TrainingAttention:
 
 
 class _EqualLengthAttention(torch.autograd.Function):
-    """Attention with softmax and products in fp32; gathers once before and once after, for all row lengths together."""
+    """Attention with softmax and matrix products in fp32.
+
+    Each pass gathers into length order once, before all products, and back into packed order once, after them.
+    """
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, attention: TrainingAttention) -> Tensor:  # noqa: ANN401 - torch has no type
@@ -128,7 +134,10 @@ def _inverse(order: np.ndarray) -> np.ndarray:
 
 
 def _merge_equal_lengths(batches: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Merges neighbouring batches of one row length: the size limit may have split a row's heads."""
+    """Merges neighbouring batches of rows of equal length.
+
+    `group_by_length` limits the size of a batch, so two batches may hold different heads of the same row.
+    """
     merged: list[tuple[int, int, int]] = []
     for first, count, length in batches:
         if merged and merged[-1][2] == length:

@@ -42,9 +42,10 @@ class _Layer:
 
 
 class TrainingEncoder:
-    """A BERT, RoBERTa, XLM-R, CamemBERT or ELECTRA encoder with gradients; equal to transformers' up to rounding.
+    """A BERT, RoBERTa, XLM-R, CamemBERT or ELECTRA encoder with gradients.
 
-    The base's own dropout stays off: frozen layers compute the function that will be served.
+    Its outputs equal those of the transformers library up to rounding. The base's own dropout stays off, so that
+    frozen layers compute the function that will be served.
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype, *, trains_encoder: bool = False) -> None:
@@ -87,7 +88,7 @@ class TrainingEncoder:
         return x[:num_tokens]
 
     def _pad(self, x: Tensor) -> Tensor:
-        """Pads `x` to one of few lengths if oneDNN computes the products; no row attends to the padding.
+        """Pads `x` to one of a few lengths if oneDNN computes the products; no row attends to the padding.
 
         oneDNN compiles and caches twelve kernels for each new length. Without padding, these kernels fragmented the
         heap, which grew to 7 GiB.

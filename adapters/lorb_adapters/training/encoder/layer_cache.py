@@ -134,7 +134,7 @@ class LayerCache:
 
 
 def _passes(layout: CacheLayout) -> Iterator[list[EncodedHypothesis]]:
-    """Yields the rows of one forward pass after the other; passes have a bounded number of tokens."""
+    """Yields the rows of each forward pass; the number of tokens in a pass is bounded."""
     rows: list[EncodedHypothesis] = []
     num_tokens = 0
     for row in layout.rows:

@@ -31,10 +31,10 @@ def break_down(
     *,
     examples: bool,
 ) -> SetBreakdown:
-    """The figures of a set with their breakdown; lists are ranked as the server ranks them.
+    """Returns the figures of a set with their breakdown; lists are ranked as the server ranks them.
 
-    scores: rescoring scores of each list's distinct hypotheses, natural log. examples: whether to
-    include texts of lists that rescoring improved or worsened.
+    scores: rescoring scores of each list's distinct hypotheses, natural log. examples: whether to include texts of
+    lists that rescoring improved or worsened.
     """
     evaluation = evaluate(lists, scores, ranking)
     tops = [_top(each, list_scores, ranking) for each, list_scores in zip(lists, scores, strict=True)]
@@ -52,7 +52,7 @@ def break_down(
 
 
 def _by_length(evaluation: Evaluation) -> tuple[LengthRange, ...]:
-    """Word errors by range of lengths; a range with too few utterances is merged with a neighbouring range."""
+    """Returns the word errors by range of lengths; a range with too few utterances is merged with its neighbour."""
     min_utterances = max(_MIN_UTTERANCES, evaluation.num_utterances // 100)
     starts = [_FIRST_WORDS[0]]
     for first in _FIRST_WORDS[1:]:
@@ -108,7 +108,7 @@ def _by_posterior(lists: Sequence[EncodedList], tops: Sequence[tuple[int, float]
 
 
 def _examples(lists: Sequence[EncodedList], tops: Sequence[int], candidates: Sequence[int]) -> tuple[Example, ...]:
-    """Up to `_NUM_EXAMPLES` of the lists at positions `candidates`, evenly spaced, so that none is hand-picked."""
+    """Returns up to `_NUM_EXAMPLES` of the lists at positions `candidates`; they are evenly spaced, not hand-picked."""
     count = min(len(candidates), _NUM_EXAMPLES)
     examples = []
     for i in (candidates[k * len(candidates) // count] for k in range(count)):
@@ -127,7 +127,7 @@ def _examples(lists: Sequence[EncodedList], tops: Sequence[int], candidates: Seq
 
 
 def _top(each: EncodedList, scores: Sequence[float], ranking: Ranking, depth: int | None = None) -> tuple[int, float]:
-    """Position and posterior of the distinct hypothesis that is ranked first if only the first `depth` are scored."""
+    """Returns (position, posterior) of the hypothesis that is ranked first if only the first `depth` are scored."""
     scored = scores[:depth]
     first = rank(each.nbest, each.distinct, scored, [False] * len(scored), ranking, RescoreOptions())[0]
     top = next(i for i, text in enumerate(each.distinct) if first.index in text.positions)

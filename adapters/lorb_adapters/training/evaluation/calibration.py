@@ -20,8 +20,8 @@ class Bin(Struct, frozen=True):
     Attributes:
         num_lists: number of lists.
         confidence: mean posterior of the top hypotheses.
-        accuracy: mean credit of the top hypotheses. The credit is 1 / k for one of the k hypotheses with the fewest
-            word errors of a list, and 0 for all others.
+        accuracy: mean credit of the top hypotheses. If k hypotheses of a list have its fewest word errors, each of them
+            has the credit 1 / k; all others have the credit 0.
     """
 
     num_lists: Count
@@ -33,12 +33,12 @@ class Calibration(Struct, frozen=True):
     """Confidence and accuracy of the top hypotheses of all lists with contrast.
 
     Attributes:
-        num_lists: number of lists with contrast.
+        num_lists: number of lists with contrast: lists whose hypotheses differ in word errors.
         confidence: mean posterior of the top hypotheses.
-        accuracy: mean credit of the top hypotheses. The credit is 1 / k for one of the k hypotheses with the fewest
-            word errors of a list, and 0 for all others.
-        expected_error: expected calibration error: mean |accuracy - confidence| of the bins, weighted by lists. C. Guo,
-            G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural networks", ICML 2017.
+        accuracy: mean credit of the top hypotheses; the credit is defined as for a bin.
+        expected_error: expected calibration error: the mean of the bins' |accuracy - confidence|, weighted by their
+            numbers of lists. C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural networks",
+            ICML 2017.
         bins: the bins that hold lists, by rising confidence.
     """
 
@@ -89,7 +89,7 @@ class CalibrationChange(Struct, frozen=True):
 
     @classmethod
     def of(cls, dev: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking) -> "CalibrationChange":
-        """Ranks each list with the weight and scale tuned for its kind: lists with or without first-pass scores.
+        """Computes both calibrations. Lists with and without first-pass scores each use the weight tuned for them.
 
         scores: rescoring scores of each list's distinct hypotheses, natural log.
         """

@@ -23,7 +23,7 @@ class Evaluation:
         oracle: [utterances] errors of the best hypothesis of each list.
         without_margin: [utterances] errors of the hypothesis that rescoring puts first without a switching margin; None
             if not evaluated.
-        mapsswe: test of the rescored texts against the first pass; None if the texts are unknown.
+        mapsswe: result of the test that compares the rescored texts with the first pass; None if the texts are unknown.
     """
 
     words: np.ndarray
@@ -39,11 +39,11 @@ class Evaluation:
         return len(self.words)
 
     def percent(self, errors: np.ndarray) -> float:
-        """Pooled word error rate of `errors` [utterances], per cent."""
+        """Returns the pooled word error rate, per cent. errors: [utterances] word errors."""
         return float(100 * errors.sum() / max(1, self.words.sum()))
 
     def figures(self) -> SetFigures:
-        """Pooled rates, lists improved and worsened, and the significance of the change."""
+        """Returns the pooled rates, the numbers of lists improved and worsened, and the significance of the change."""
         first_pass, rescored = self.percent(self.first_pass), self.percent(self.rescored)
         oracle_gap = max(1, self.first_pass.sum() - self.oracle.sum())
         bootstrap = paired_bootstrap(self.first_pass, self.rescored, self.words)
@@ -77,7 +77,7 @@ class Evaluation:
 
 
 def evaluate(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking) -> Evaluation:
-    """Ranks each list as the server does and counts the word errors of the top hypothesis.
+    """Ranks each list as the server does; returns the word errors of the top hypotheses.
 
     Lists with first-pass scores are ranked with the weight and margin tuned for such lists, all other lists with the
     weight and margin of the rank prior. scores: rescoring scores of each list's distinct hypotheses, natural log.

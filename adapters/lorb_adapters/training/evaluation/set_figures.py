@@ -72,13 +72,15 @@ class SetFigures(Struct, frozen=True, kw_only=True):
     """Word error rates of a set, pooled and in per cent, and the significance of the change.
 
     Attributes:
-        utterances, words: number of utterances, and of words in their references.
+        utterances: number of utterances.
+        words: number of words in their references.
         relative_gain_percent: WER reduction in per cent of the first-pass WER.
         oracle_gap_closed_percent: share of the WER difference between first pass and oracle that rescoring removes.
-        lists_improved, lists_worsened: lists with fewer and with more errors than in the first pass.
+        lists_improved: number of lists with fewer errors than in the first pass.
+        lists_worsened: number of lists with more errors than in the first pass.
         change_interval: ends of the 95% interval of rescored minus first-pass WER, absolute per cent.
         probability_of_improvement: share of the bootstrap's resamples in which rescoring saves word errors, 0 to 1.
-        mapsswe: test of the rescored texts against the first pass; None if the texts are unknown.
+        mapsswe: result of the test that compares the rescored texts with the first pass; None if the texts are unknown.
         without_margin: figures without a switching margin; None if they were not computed.
     """
 

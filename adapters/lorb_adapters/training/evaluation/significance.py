@@ -27,7 +27,9 @@ class PairedBootstrap:
 
 
 def paired_bootstrap(first: np.ndarray, second: np.ndarray, words: np.ndarray, *, seed: int = 0) -> PairedBootstrap:
-    """Resamples utterances with replacement, 10,000 times; each resample has the same utterances of both systems.
+    """Returns the interval of the change from the first system's WER to the second's.
+
+    Utterances are resampled with replacement, 10,000 times; each resample has the same utterances of both systems.
 
     M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
 
@@ -77,7 +79,7 @@ def matched_pairs(utterances: Iterable[tuple[str, str, str]]) -> MatchedPairs:
 
 
 def segment_differences(reference: str, first: str, second: str) -> list[int]:
-    """First system's word errors minus the second's, in each segment of one utterance.
+    """Returns the first system's word errors minus the second's, for each segment of one utterance.
 
     A segment starts at the first error of either system. It ends after two consecutive words that both systems got
     right, or at the end of the utterance. Outside the segments both systems are right, so the differences add up to
@@ -99,7 +101,7 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
 
 
 def _errors_by_place(reference: str, text: str) -> list[int]:
-    """Counts errors by place, [2 * words + 1]: the gap before word 1, word 1, the gap before word 2, and so on."""
+    """Returns the errors by place, [2 * words + 1]: the gap before word 1, word 1, the gap before word 2, and so on."""
     words = reference.split()
     errors = [0] * (2 * len(words) + 1)
     for edit in Levenshtein.editops(words, text.split()):

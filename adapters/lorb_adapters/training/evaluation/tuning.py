@@ -33,19 +33,19 @@ class ScoredList:
         return len(set(self.errors)) > 1
 
     def combined(self, weight: float) -> list[float]:
-        """First-pass score + weight * rescoring score of each hypothesis."""
+        """Returns first-pass score + weight * rescoring score of each hypothesis."""
         return [f + weight * r for f, r in zip(self.first_pass, self.rescoring, strict=True)]
 
     def posteriors(self, weight: float, scale: float) -> list[float]:
-        """Posterior of each hypothesis: softmax(scale * combined score), 0 to 1."""
+        """Returns the posterior of each hypothesis: softmax(scale * combined score), 0 to 1."""
         return softmax([scale * score for score in self.combined(weight)])
 
     def top(self, weight: float, switching_margin: float = 0.0) -> int:
-        """Position of the hypothesis ranked first."""
+        """Returns the position of the hypothesis that is ranked first."""
         return map_order(self.combined(weight), switching_margin)[0]
 
     def top_errors(self, weight: float) -> int:
-        """Word errors of the hypothesis ranked first, without a switching margin."""
+        """Returns the word errors of the hypothesis that is ranked first without a switching margin."""
         return self.errors[self.top(weight)]
 
 
@@ -80,13 +80,13 @@ def scored_lists(
 
 
 def weight_curve(lists: Sequence[ScoredList], num_words: int) -> tuple[WeightPoint, ...]:
-    """The word error rate at every weight of the grid. num_words: total words of the references."""
+    """Returns the word error rate at every weight of the grid. num_words: number of words in all references."""
     errors = [(weight, sum(each.top_errors(weight) for each in lists)) for weight in WEIGHT_GRID]
     return tuple(WeightPoint(weight, 100 * count / max(1, num_words)) for weight, count in errors)
 
 
 def tune_weight(lists: Sequence[ScoredList]) -> float:
-    """The weight of the grid with the fewest word errors; the middle one if several weights have the fewest."""
+    """Returns the weight of the grid with the fewest word errors; if several have the fewest, the middle one."""
     contrasting = [each for each in lists if each.has_contrast]
     errors = [sum(each.top_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
     best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
@@ -94,9 +94,9 @@ def tune_weight(lists: Sequence[ScoredList]) -> float:
 
 
 def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
-    """The scale of the grid that gives the best hypotheses of all lists together the highest likelihood.
+    """Returns the scale of the grid at which the product of the lists' likelihoods is highest.
 
-    A list's best hypotheses have its fewest word errors; the list's likelihood is the sum of their posteriors.
+    The likelihood of a list is the sum of the posteriors of its best hypotheses: those with its fewest word errors.
     """
     contrasting = [each for each in lists if each.has_contrast]
     combined = [each.combined(weight) for each in contrasting]
@@ -114,14 +114,15 @@ def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
 
 
 def tune_switching_margin(lists: Sequence[ScoredList], weight: float) -> float:
-    """The largest margin whose suppressed switches save no word errors in total; 0 if there is no such margin.
+    """Returns the largest margin that adds no word errors on dev; 0 if every margin adds some.
 
-    A switch is a list whose top hypothesis is not the first pass's best. Of all margins that add no word errors on dev,
-    the largest worsens the fewest lists. If the model does not help, this margin keeps the first pass in every list.
+    A switch is a list whose top hypothesis is not the first pass's best. A margin undoes the switches with smaller
+    leads, and so adds no word errors if these switches together save none. Of all such margins, the largest worsens the
+    fewest lists. If the model does not help, this margin keeps the first pass in every list.
 
-    Measured on the LibriSpeech sample, with each of dev's four speakers held out in turn and over three seeds: this
-    margin saved as many word errors as no margin (53) and worsened 49 lists instead of 53. The largest margin within
-    one standard error of the best worsened 39 lists but saved only 41 word errors.
+    This choice was measured on the LibriSpeech sample, with each of dev's four speakers held out in turn, over three
+    seeds. This margin saved as many word errors as no margin (53), and worsened 49 lists instead of 53. The largest
+    margin within one standard error of the best worsened 39 lists, but saved only 41 word errors.
     """
     switches = sorted(_switches(lists, weight))
     margin, saved = 0.0, 0
@@ -139,10 +140,10 @@ def tune_ranking(
     *,
     uses_switching_margin: bool = True,
 ) -> Ranking:
-    """Weight, scale and margin for lists with first-pass scores, and in the rank prior for lists without such scores.
+    """Returns weight, scale and margin for lists with first-pass scores; its rank prior has those for other lists.
 
-    The former are tuned on the lists with first-pass scores, or on all lists if none has scores. The latter are tuned
-    on all lists, ignoring first-pass scores, because more lists tune better.
+    The values for lists with first-pass scores are tuned on such lists, or on all lists if none has scores. The values
+    in the rank prior are tuned on all lists, ignoring first-pass scores, because more lists tune better.
     """
     with_scores = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
     scored = scored_lists([lists[i] for i in with_scores], [scores[i] for i in with_scores], prior)
@@ -186,13 +187,13 @@ def _switches(lists: Sequence[ScoredList], weight: float) -> list[_Switch]:
 
 
 def _midpoint(lower: float, upper: float) -> float:
-    """The midpoint, or `lower` if there is no float between the two."""
+    """Returns the midpoint, or `lower` if there is no float between the two."""
     middle = lower + (upper - lower) / 2
     return middle if middle < upper else lower
 
 
 def _grid_minimum(objective: Callable[[float], float], grid: Sequence[float]) -> float:
-    """The grid value with the lowest objective: first on a coarse grid, then around the best coarse value."""
+    """Returns the grid value with the lowest objective. Tries every sixth value, then those around the best of them."""
     coarse = min(range(0, len(grid), _COARSE_STEP), key=lambda i: objective(grid[i]))
     around = range(max(0, coarse - _COARSE_STEP + 1), min(len(grid), coarse + _COARSE_STEP))
     return grid[min(around, key=lambda i: objective(grid[i]))]

@@ -16,7 +16,10 @@ _INITIAL_DEVIATION = 0.01  # for the down projection, as in the paper; the up pr
 
 
 class BottleneckAdapter(Method):
-    """Trains h + up(gelu(down(h))) after attention and after the feed-forward network, before the residual sum."""
+    """Trains two small networks in each configured layer: one after attention, one after the feed-forward network.
+
+    Before the residual sum, each replaces the output h by h + up(gelu(down(h))).
+    """
 
     name = "adapter"
 

@@ -11,14 +11,14 @@ _LAYER = re.compile(r"^encoder\.layer\.(\d+)\.")
 
 
 class BitFit(Method):
-    """Trains the biases of the configured layers in place, LayerNorms' included; without layers, all biases."""
+    """Trains biases in place: those of the configured layers and their LayerNorms, or all if no layer is configured."""
 
     name = "bitfit"
     trains_encoder: ClassVar[bool] = True
 
     @property
     def first_trained_layer(self) -> int:
-        """The lowest layer with trained biases; 0 without configured layers, as the embeddings' bias changes too."""
+        """The lowest layer with trained biases; 0 without configured layers: all biases are then trained."""
         return 0 if self.config.lora.layers is None else self._layers[0]
 
     def _initial_tensors(self, generator: torch.Generator) -> Tensors:

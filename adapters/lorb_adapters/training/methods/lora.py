@@ -38,7 +38,7 @@ class Lora(Method):
     def scores(self, tensors: Tensors, lists: Sequence[EncodedList]) -> list[list[float]]:
         """Returns the rescoring scores of each list's distinct hypotheses with `tensors`, as the server computes them.
 
-        The scores in the adapter's golden lists must agree with the server's scores.
+        The adapter's golden lists are published with these scores, and a server must reproduce them.
         """
         return list(score_lists(self.model, self.weights(tensors), lists))
 

@@ -16,7 +16,10 @@ _INITIAL_DEVIATION = 0.02
 
 
 class PrefixTuning(Method):
-    """Trains `rank` keys and values per layer. Even the initial prefix changes scores: its zeros get attention."""
+    """Trains `rank` keys and values per layer.
+
+    Even the initial prefix changes scores: its values are zeros, but they take attention from the row's own tokens.
+    """
 
     name = "prefix"
 

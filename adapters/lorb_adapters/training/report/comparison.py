@@ -45,12 +45,12 @@ class Comparison:
         return tuple(dict.fromkeys(name for run in self.runs for name in run.sets))
 
     def runs_with(self, set_name: str) -> list[tuple[int, str, SetBreakdown]]:
-        """Number, label and figures of each run that was evaluated on the set."""
+        """Returns (number, label, figures) of each run that was evaluated on the set."""
         labelled = zip(self.labels, self.runs, strict=True)
         return [(i, label, run.sets[set_name]) for i, (label, run) in enumerate(labelled) if set_name in run.sets]
 
     def sections(self) -> list[Section]:
-        """Settings that differ, one section for each set, and costs."""
+        """Returns a section with the settings that differ, a section for each set, and a section with the costs."""
         settings = self._settings()
         differing = tuple((name, values) for name, values in settings if len(set(values)) > 1)
         return [
@@ -60,7 +60,7 @@ class Comparison:
         ]
 
     def warnings(self) -> list[str]:
-        """One text for each set whose figures cannot be compared."""
+        """Returns one text for each set whose figures cannot be compared."""
         warnings = []
         for name in self.set_names:
             different = {
@@ -122,14 +122,14 @@ class Comparison:
 
 
 def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """A short name for each path. Paths with the same short name keep the whole path; equal paths are numbered."""
+    """Returns a short name for each path, or the whole path if several share a short name; equal paths are numbered."""
     names = [_short_name(path) for path in paths]
     names = [str(path) if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
     return tuple(f"{name} #{i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names))
 
 
 def _short_name(path: Path) -> str:
-    """The name of the report's folder, or domain@version for a version in a store."""
+    """Returns the name of the report's folder, or domain@version if the folder is a version in a store."""
     whole = path.absolute()
     folder = whole.parent if whole.name == REPORT_JSON else whole
     if folder.parent.name == _VERSIONS:

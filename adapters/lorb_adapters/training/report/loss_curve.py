@@ -16,7 +16,8 @@ class LossPoint(Struct, frozen=True):
     """Means over the steps since the previous point; a mean that is not finite is None.
 
     Attributes:
-        step, num_steps: last of the averaged steps, counted from 1, and number of steps of the whole run.
+        step: number of the last of the averaged steps, counted from 1.
+        num_steps: number of steps of the whole run.
         epoch: epochs completed at `step`, with fractions.
         losses: unweighted losses by name: "mwer", "mwed", "distillation", "correlation", "r_drop".
         total: weighted sum of the losses.
@@ -34,7 +35,7 @@ class LossPoint(Struct, frozen=True):
 
 
 def step_point(step: StepReport) -> LossPoint:
-    """The point of one step."""
+    """Returns the figures of one step as a point."""
     return LossPoint(
         step=step.step,
         num_steps=step.num_steps,

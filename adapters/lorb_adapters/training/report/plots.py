@@ -19,7 +19,7 @@ _WEIGHT_TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 def losses(runs: Runs) -> str:
-    """Each loss by step, in a panel of its own, because the losses have different scales."""
+    """Draws each loss by step. Each has a panel of its own, because the losses have different scales."""
     names = list(dict.fromkeys(name for _, run in runs for point in run.losses for name in point.losses))
 
     def draw(panels: "list[Axes]") -> None:
@@ -39,7 +39,7 @@ def losses(runs: Runs) -> str:
 
 
 def dev_curve(runs: Runs) -> str:
-    """Dev's word error rate at each evaluation; a ring marks the best evaluation."""
+    """Draws dev's word error rate at each evaluation; a ring marks the best evaluation."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -58,7 +58,7 @@ def dev_curve(runs: Runs) -> str:
 
 
 def weights(runs: Runs) -> str:
-    """Dev's word error rate by the weight on the rescoring score; a ring marks the tuned weight."""
+    """Draws dev's word error rate by the weight on the rescoring score; a ring marks the tuned weight."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -80,7 +80,7 @@ def weights(runs: Runs) -> str:
 
 
 def by_length(name: str, ranges: Sequence[LengthRange]) -> str:
-    """Word error rates by the number of words in the reference."""
+    """Draws the word error rates by the number of words in the reference."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -100,7 +100,7 @@ def by_length(name: str, ranges: Sequence[LengthRange]) -> str:
 
 
 def by_depth(name: str, figures: SetBreakdown) -> str:
-    """Word error rates if only the first N hypotheses of each list are scored."""
+    """Draws the word error rates by N if only the first N hypotheses of each list are scored."""
 
     def draw(panels: "list[Axes]") -> None:
         [axes] = panels
@@ -122,7 +122,7 @@ def by_depth(name: str, figures: SetBreakdown) -> str:
 
 
 def reliability(name: str, ranges: Sequence[PosteriorRange]) -> str:
-    """How often the top hypothesis is the best of its list, by its posterior, and the number of lists."""
+    """Draws how often the top hypothesis is the best of its list, by its posterior; below, the number of lists."""
 
     def draw(panels: "list[Axes]") -> None:
         upper, lower = panels
@@ -147,7 +147,7 @@ def reliability(name: str, ranges: Sequence[PosteriorRange]) -> str:
 
 
 def changes(name: str, runs: Sequence[tuple[int, str, SetFigures]]) -> str:
-    """The change in word error rate of each run with its 95% interval; 0 is the first pass.
+    """Draws each run's change in word error rate from the first pass, with its 95% interval.
 
     runs: number (which decides the colour), label and figures of each run.
     """
@@ -179,12 +179,12 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 
 def _markers(i: int, points: Sequence[object]) -> str:
-    """The marker of line i if the line has few points, else no marker."""
+    """Returns the marker of line i if the line has few points, else no marker."""
     return marker(i) if len(points) <= 30 else ""
 
 
 def _system_colour(i: int) -> str:
-    """Colour of system i: first pass, rescored or oracle; rescored has the colour of a single run."""
+    """Returns the colour of system i: first pass, rescored or oracle. Rescored has the colour of the first run."""
     return (SOFT, colour(0), colour(2))[i]
 
 
@@ -195,7 +195,7 @@ def _word_range(each: LengthRange) -> str:
 
 
 def _wilson_interval(each: PosteriorRange) -> tuple[float, float]:
-    """95% interval of `best_share` (Wilson 1927), which lies between 0 and 1."""
+    """Returns the 95% interval of `best_share` (Wilson 1927); both of its ends are between 0 and 1."""
     share, count, z = each.best_share, max(1, each.lists), 1.96
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
@@ -203,7 +203,7 @@ def _wilson_interval(each: PosteriorRange) -> tuple[float, float]:
 
 
 def _draw_first_pass(axes: "Axes", runs: Runs) -> None:
-    """One line for each distinct first-pass WER."""
+    """Draws one line for each distinct first-pass WER."""
     for rate in dict.fromkeys(round(run.sets["dev"].first_pass_wer, 6) for _, run in runs):
         axes.axhline(rate, color=SOFT, linestyle="--", label="first pass")
 
@@ -215,7 +215,7 @@ def _whole_numbers(axes: "Axes") -> None:
 
 
 def _legend_above(panels: "Sequence[Axes]") -> None:
-    """One legend for all panels; each label appears once."""
+    """Draws one legend for all panels; each label appears once."""
     labelled: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

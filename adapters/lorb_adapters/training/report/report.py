@@ -45,7 +45,7 @@ class Cost(Struct, frozen=True):
     """Steps, time, tokens and memory of the run.
 
     Attributes:
-        steps: steps after which the kept parameters, which did best on dev, were copied.
+        steps: number of completed steps when the parameters that did best on dev were copied.
         seconds: duration of the training loop, evaluations of dev included.
         tokens: tokens trained on.
         peak_memory_bytes: peak memory of the process.
@@ -108,7 +108,7 @@ class Report(Struct, frozen=True, kw_only=True):
         return {name: _setting_text(value) for name, value in flattened_json(self.config)}
 
     def to_json(self) -> str:
-        """The content of report.json."""
+        """Returns the content of report.json."""
         return json.dumps(to_builtins(self), indent=2)
 
     @classmethod
@@ -127,7 +127,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def read_report(path: Path) -> Report:
-    """Reads a report. path: a report.json, or a folder that contains it. Raises InvalidInput."""
+    """Reads a report. Raises InvalidInput if it cannot be read. path: a report.json, or a folder that contains it."""
     file = path / REPORT_JSON if path.is_dir() else path
     try:
         content = file.read_bytes()

@@ -19,7 +19,7 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _VARIABLES = {INK: "--ink", SOFT: "--soft"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
 _WIDTH_INCHES, _HEIGHT_INCHES = 5.4, 3.2
-_SETTINGS: dict[Any, Any] = {  # Any: matplotlib types the keys as a Literal of all setting names
+_SETTINGS: dict[Any, Any] = {  # Any, because matplotlib's type for the keys is a Literal, which a str does not fit
     "axes.edgecolor": SOFT,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -38,7 +38,7 @@ _SETTINGS: dict[Any, Any] = {  # Any: matplotlib types the keys as a Literal of 
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "savefig.facecolor": "none",
-    "svg.fonttype": "none",  # text stays text: small, and can be searched
+    "svg.fonttype": "none",  # text is not drawn as paths, so the file is smaller and can be searched
     "svg.hashsalt": "lorb",
     "text.color": INK,
     "xtick.color": INK,
@@ -47,17 +47,17 @@ _SETTINGS: dict[Any, Any] = {  # Any: matplotlib types the keys as a Literal of 
 
 
 def colour(i: int) -> str:
-    """Colour of the i-th line."""
+    """Returns the colour of the i-th line."""
     return SERIES[i % len(SERIES)]
 
 
 def dash(i: int) -> str:
-    """Dash style of the i-th line; the style changes each time the colours repeat."""
+    """Returns the dash style of the i-th line; the style changes each time the colours repeat."""
     return DASHES[i // len(SERIES) % len(DASHES)]
 
 
 def marker(i: int) -> str:
-    """Marker of the i-th line, to tell lines apart without colours."""
+    """Returns the marker of the i-th line, which tells lines apart without colours."""
     return MARKERS[i % len(MARKERS)]
 
 
@@ -72,7 +72,7 @@ def check_plots_can_be_made() -> None:
 def svg(
     name: str, draw: Callable[["list[Axes]"], None], *, panels: int = 1, height_inches: float = _HEIGHT_INCHES
 ) -> str:
-    """An <svg> element drawn by `draw` on `panels` axes, one above another, with a shared x axis.
+    """Returns an <svg> element that `draw` draws on `panels` axes, one above another, with a shared x axis.
 
     name: unique in the page; prefix of the ids in the element. Raises InvalidInput if matplotlib is not installed.
     """
@@ -92,7 +92,7 @@ def svg(
 
 
 def _for_page(text: str, name: str) -> str:
-    """The <svg> element alone, without its size, with its ids prefixed and the placeholders replaced."""
+    """Returns the <svg> element alone, without its size, with its ids prefixed and the placeholders replaced."""
     text = text[text.index("<svg") :]
     text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1, flags=re.S)
     text = re.sub(r'\bid="', f'id="{name}-', text)

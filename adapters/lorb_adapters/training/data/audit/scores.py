@@ -6,8 +6,8 @@ from statistics import median
 from lorb.nbest import NBest
 from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, findings_about
 
-# Scores count as costs if the first hypothesis has the lowest score in this share of the lists or more, and in this
-# number of lists or more.
+# Scores count as costs if the first hypothesis has its list's lowest score in at least this share of the lists whose
+# scores differ, and in at least this number of lists.
 _COST_SHARE = 0.9
 _MIN_COST_LISTS = 10
 # If a larger share of the lists does not start with the best score, the recogniser did not sort by these scores.
@@ -31,7 +31,7 @@ def score_findings(sets: Sets) -> list[Finding]:
 
 
 def scores_of(nbest: NBest) -> list[float]:
-    """Returns the list's first-pass scores in order; empty without scores."""
+    """Returns the first-pass scores of the list's hypotheses, in order; empty if the list has no scores."""
     return [h.first_pass_score for h in nbest.hypotheses if h.first_pass_score is not None]
 
 
@@ -89,7 +89,7 @@ def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
 
 
 def _different_scales(sets: Sets) -> list[Finding]:
-    """Compares each set's spread with the first set's: train, unless its scores are missing or suspicious."""
+    """Finds sets whose score spread is far from the first set's, which is train's unless train has no usable scores."""
     findings: list[Finding] = []
     spreads = {name: spread for name, lists in sets.items() if (spread := score_spread(lists)) > 0}
     for name in list(spreads)[1:]:

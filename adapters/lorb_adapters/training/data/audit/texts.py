@@ -1,4 +1,4 @@
-"""Finds references that do not fit the hypotheses, differences of case, and lists of one hypothesis."""
+"""Finds references that do not fit the hypotheses, texts written in different case, and lists of one hypothesis."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _CASE_ERROR_SHARE = 0.05
 
 
 def text_findings(sets: Sets) -> list[Finding]:
-    """Finds references that are empty or not among the hypotheses, errors of case, and lists of one hypothesis."""
+    """Finds references that are empty or not among the hypotheses, differences in case, and lists of one hypothesis."""
     findings: list[Finding] = []
     for name, lists in sets.items():
         findings += _missing_references(name, lists)
@@ -76,7 +76,7 @@ def _case_errors(name: str, lists: Sequence[NBest]) -> list[Finding]:
 
 
 def _different_case(sets: Sets) -> list[Finding]:
-    """Finds sets most of whose hypotheses are written in another case than most of the first set's."""
+    """Finds sets whose usual case, which is that of most of the set's lists, differs from the first set's."""
     findings: list[Finding] = []
     usual_case: dict[str, str] = {}
     for name, lists in sets.items():
