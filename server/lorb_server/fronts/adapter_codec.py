@@ -12,12 +12,13 @@ from lorb_adapters.text import TextNormalization
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.fronts.frames import ProtocolError
 
-# More adapters than calls in flight use. A front drops its routes at every change, so no other call uses an old number.
+# The calls in flight use fewer adapters than this. New calls do not use old numbers, because a front drops its cached
+# routes at every change.
 MAX_NUMBERED_ADAPTERS = 16384
 
 
 class AdapterNumbers:
-    """Numbers for adapters, the same for all fronts. The least recently used numbers are dropped."""
+    """The numbers by which all fronts name adapters. Beyond `max_adapters`, the least recently used are dropped."""
 
     def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
         self._max_adapters = max_adapters
@@ -47,7 +48,7 @@ class AdapterNumbers:
 
 
 def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
-    """A route with its adapters.
+    """A route and its adapters, as JSON.
 
     `state` is the number of the engine's state when the route was chosen. `is_fixed` says whether the route is the same
     for every routing key in this state.
@@ -58,10 +59,10 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
 
 
 def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
-    """The route, the state's number, and whether the route is fixed, as in `encode_route`.
+    """Returns (route, state, is_fixed): the arguments of `encode_route`.
 
-    `known` returns the handle to use for an adapter's number and decoded handle. Raises ProtocolError if the bytes are
-    not an encoded route.
+    `known` takes an adapter's number and its decoded handle, and returns the handle to use instead. Raises
+    ProtocolError if the bytes are not an encoded route.
     """
     try:
         content = json.loads(body)

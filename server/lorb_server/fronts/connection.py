@@ -18,7 +18,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         is_closed: whether the connection has ended.
-        is_full: whether the other end reads too slowly; then only necessary frames should be sent.
+        is_full: whether the other end reads too slowly; while it does, send only necessary frames.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Connection(asyncio.Protocol):
         self._unsent.append(frame(kind, number, body))
 
     def flush(self) -> None:
-        """Writes the frames that wait."""
+        """Writes the frames that have not been written yet."""
         if self._unsent and self._transport is not None and not self.is_closed:
             self._transport.writelines(self._unsent)
         self._unsent.clear()
 
     def close(self) -> None:
-        """Writes the frames that wait and closes the connection."""
+        """Writes the frames that have not been written yet, and closes the connection."""
         self.flush()
         if self._transport is not None:
             self._transport.close()
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads again."""
+        """Starts reading again."""
         if self._transport is not None and not self.is_closed:
             self._transport.resume_reading()
 

@@ -19,17 +19,18 @@ from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# After the engine refuses a list because its queue is full, similar lists are refused this long before tokenisation.
+# When the engine has refused a list because its queue is full, the front refuses lists of the same domain and priority
+# for this time, before it tokenises them.
 FULL_SECONDS = 0.005
 
 
 class EngineLink:
-    """Has lists scored and routed by the engine process. Belongs to the event loop.
+    """Lets the engine process score lists and choose their adapters. Belongs to the event loop.
 
     Attributes:
-        hello: resolved with the front's settings as JSON values.
-        drained: resolved when the engine tells this front to finish, with the grace time in seconds.
-        lost: resolved when the connection has ended.
+        hello: a future of the front's settings as JSON values.
+        drained: a future of the grace time in seconds; resolved when the engine tells this front to finish.
+        lost: a future that is resolved when the connection has ended.
     """
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
@@ -53,7 +54,9 @@ class EngineLink:
         self._full_until: dict[tuple[str, Priority], float] = {}
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises Unavailable if the engine process is gone, and Overloaded if the engine's queue was full just now.
+        """Raises Unavailable if the engine process is gone.
+
+        Raises Overloaded if the engine's queue was full just now, or if the engine reads frames too slowly.
 
         `minimum_tokens` is not used: only the engine process can tell whether the list meets its deadline.
         """
@@ -66,8 +69,8 @@ class EngineLink:
     async def score(self, call: Call) -> Scored:
         """Sends a tokenised list to the engine process, which scores it.
 
-        Raises Overloaded, DeadlineExceeded, Unavailable or ModelFailed, or the LorbError of a failed reload of the
-        adapter's weights.
+        Raises Unavailable if the engine process is gone or no longer knows the adapter. Otherwise raises the LorbError
+        with which the engine process refuses or fails the list.
         """
         number = self._numbers.get(call.adapter.ref)
         if number is None:
@@ -90,12 +93,12 @@ class EngineLink:
         return route
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """Sends this canary no more calls."""
+        """Stops sending calls to this canary."""
         self._routes.clear()
         self.connection.send(Kind.WITHDRAW, self._numbers.get(adapter.ref, 0), reason.encode())
 
     def served_domains(self) -> Sequence[str]:
-        """The domains that a request may name, sorted; a change in the engine takes a round trip to arrive."""
+        """The domains that a request may name, sorted. Changes in the engine arrive a round trip later."""
         return self._domains
 
     def say_ready(self, port: int) -> None:

@@ -13,7 +13,7 @@ class EngineState:
     Attributes:
         number: increases with every change of health or of the registry.
         is_serving: whether health is SERVING.
-        has_served: whether the engine ever served; from then on calls are answered, also during a drain.
+        has_served: whether health was ever SERVING. Once it was, calls are answered, even during a drain.
     """
 
     number: int = 0

@@ -1,7 +1,7 @@
 """The frames between a front and the engine process: a length, a kind, a number, and a body.
 
-Both ends run on one machine and in one version, so integers have the machine's byte order and nothing is negotiated.
-A body is empty, text, JSON, or packed by `job_codec`; nothing is pickled.
+Both ends run the same version on the same machine, so integers have the machine's byte order, and the ends negotiate
+nothing. A body is empty, text, JSON, or bytes packed by `job_codec`. No body is pickled.
 """
 
 import enum

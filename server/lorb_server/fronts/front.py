@@ -1,4 +1,4 @@
-"""A front process: takes calls, and has the engine process, which started the front, score their lists.
+"""A front process takes calls. The engine process, which started the front, scores the lists of these calls.
 
 A front listens on the same port as the other fronts, and exits when its connection to the engine process ends.
 """
@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until the engine process stops this front or ends. The argument is the file descriptor of the socket."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the engine process drains its fronts
+    """Serves until the engine process ends or drains this front. The argument is the socket's file descriptor."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # ignored, because the engine process drains its fronts
         signal.signal(number, signal.SIG_IGN)
     [descriptor] = map(int, arguments)
     return asyncio.run(_serve(socket.socket(fileno=descriptor)))
@@ -65,7 +65,7 @@ async def _serve(to_engine: socket.socket) -> int:
 
 
 async def _close_link(link: EngineLink) -> None:
-    """Closes the connection after the engine has read everything, or after a timeout."""
+    """Closes the connection. Waits until all frames are written, or until a timeout."""
     link.connection.close()
     await asyncio.wait((link.lost,), timeout=_CLOSE_SECONDS)
 

@@ -72,8 +72,8 @@ class FrontPeer:
     """The engine's end of a front's connection. Belongs to the event loop.
 
     Attributes:
-        ready: resolved with the port once the front listens, or with the error that keeps the front from listening.
-        samples: the last samples that the front sent of its metrics.
+        ready: a future of the port once the front listens, or of the error that keeps the front from listening.
+        samples: the last samples of its metrics that the front sent.
     """
 
     def __init__(self, services: EngineServices) -> None:
@@ -121,7 +121,7 @@ class FrontPeer:
         self.connection.send(Kind.DRAIN, round(grace_seconds * 1000))
 
     async def close_after_exit(self, timeout_seconds: float) -> None:
-        """Reads the last frames of a front that has exited, then closes the connection."""
+        """Waits until the last frames of an exited front are read; closes the connection after a timeout."""
         try:
             await asyncio.wait_for(self._ended.wait(), timeout_seconds)
         except TimeoutError:
@@ -222,7 +222,7 @@ class FrontPeer:
         self._regulate()
 
     def _regulate(self) -> None:
-        """Pauses reading from a front that does not read its answers or has too many jobs; else resumes reading."""
+        """Pauses reading while the front has too many jobs or does not read its answers. Otherwise resumes reading."""
         must_wait = self.connection.is_full or len(self._jobs) >= MAX_JOBS
         if must_wait and not self._is_paused:
             self.connection.pause_reading()
@@ -237,4 +237,4 @@ class FrontPeer:
         self._news.notify_all()
         if not self.ready.done():
             self.ready.set_exception(Unavailable("a front process ended before it served"))
-            self.ready.exception()  # mark the error as retrieved: nobody may be waiting for it
+            self.ready.exception()  # marks the error as retrieved, in case nobody waits for it

@@ -22,7 +22,7 @@ from lorb_server.fronts.shared_port import SharedPort
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# Interval at which fronts send samples of their metrics. The counts since a killed front's last samples are lost.
+# Interval at which fronts send samples of their metrics. A killed front's counts since its last samples are lost.
 MEASURE_SECONDS = 1.0
 STATE_WAIT_SECONDS = 1.0
 _EXIT_SECONDS = 5.0  # a front that has not exited this long after the grace time is killed
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Fronts:
-    """Takes calls in front processes. Belongs to the event loop."""
+    """Starts and supervises the front processes, which take the calls. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -62,7 +62,10 @@ class Fronts:
         self._port: SharedPort | None = None
 
     async def listen(self) -> int:
-        """Starts all fronts; returns their port. Raises LorbError; InvalidInput if the address is taken or invalid."""
+        """Starts all fronts. Returns the port on which they listen.
+
+        Raises InvalidInput if the address is taken or invalid, and another LorbError if a front cannot start.
+        """
         loop = asyncio.get_running_loop()
         self._port = SharedPort(self._config.host, self._config.port)
         self._config = replace(self._config, port=self._port.port)
@@ -97,7 +100,7 @@ class Fronts:
             peer.send_state()
 
     async def wait_for_state(self) -> None:
-        """Waits until all fronts follow the current state, at most STATE_WAIT_SECONDS."""
+        """Waits until all fronts follow the current state, but at most STATE_WAIT_SECONDS."""
         waits = [asyncio.ensure_future(peer.wait_for_state(self._state_number)) for _, peer in self._running.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=STATE_WAIT_SECONDS)
@@ -105,7 +108,7 @@ class Fronts:
                 each.cancel()
 
     async def measure(self) -> Samples:
-        """The sum of the fronts' current samples; a front that does not answer in time counts with its last samples."""
+        """Asks the fronts for samples and returns their sum. If a front answers too late, its last samples count."""
         waits = [asyncio.ensure_future(peer.fetch_samples()) for _, peer in self._running.values()]
         if waits:
             _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)

@@ -1,4 +1,4 @@
-"""Encodes calls, scores and errors as bytes: fields of fixed size are packed, token ids are one array."""
+"""Encodes and decodes calls and scores as packed fields and arrays of numbers, and errors as JSON."""
 
 import json
 import math
@@ -89,7 +89,7 @@ def decode_scored(body: bytes) -> Scored:
 
 
 def encode_error(error: LorbError) -> bytes:
-    """An error's type, message and field. A MalformedFile becomes an InvalidInput, whose message names the place."""
+    """An error's type, message and field. A MalformedFile becomes an InvalidInput with the same message."""
     kind = InvalidInput if isinstance(error, MalformedFile) else type(error)
     return json.dumps([kind.__name__, error.message, error.field]).encode()
 

@@ -3,19 +3,20 @@
 from collections import deque
 
 WINDOW_SECONDS = 60.0
-MAX_DEATHS = 8  # more deaths than this in WINDOW_SECONDS end the restarts; the pauses between add up to 11 s
+# After more deaths than this in WINDOW_SECONDS, the front is not restarted. The pauses between them add up to 11 s.
+MAX_DEATHS = 8
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Restarts:
-    """The back-off of one front: restarts at once, then after growing pauses; gives up after too many deaths."""
+    """The pauses before one front's restarts: none at first, then longer ones. Gives up after too many deaths."""
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque()
 
     def pause_seconds(self, now: float) -> float | None:
-        """Records a death at `now`; returns the pause before the restart, or None to give up."""
+        """Records a death at `now`. Returns the pause before the restart, or None if there is to be no restart."""
         self._deaths.append(now)
         while self._deaths[0] <= now - WINDOW_SECONDS:
             self._deaths.popleft()

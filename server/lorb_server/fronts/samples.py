@@ -13,7 +13,7 @@ Labels = tuple[tuple[str, str], ...]
 SampleKey = tuple[str, str, Labels]  # family, sample name, labels in the order of their names
 Samples = Mapping[SampleKey, float]
 
-_SUMMED_TYPES = ("counter", "histogram", "summary")  # gauges of a front are not used
+_SUMMED_TYPES = ("counter", "histogram", "summary")  # the gauges of fronts are ignored
 _PROCESS_PREFIX = "process_"  # only the engine process reports metrics with this prefix
 _CREATED_SUFFIX = "_created"
 

@@ -11,7 +11,7 @@ from lorb_server.config import ServeConfig
 
 @dataclass(frozen=True, slots=True)
 class FrontSettings:
-    """The settings of a server, the base's identity and the tokenisation of the base; no weights.
+    """What a front needs: the server's settings, and the identity and tokenisation of the base. It needs no weights.
 
     Attributes:
         slot: the front's index, from 0.

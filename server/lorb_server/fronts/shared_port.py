@@ -7,10 +7,10 @@ from lorb.errors import InvalidInput
 
 
 class SharedPort:
-    """Holds the port without listening, so that it stays reserved while fronts are restarted.
+    """Binds the port without listening, so that the port stays reserved while fronts are restarted.
 
     Attributes:
-        port: the number of the port; a free port if 0 was given.
+        port: the number of the bound port. If 0 was given, this is a free port.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -23,7 +23,7 @@ class SharedPort:
         except OSError as error:
             raise _cannot_bind(host, port) from error
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allow ended connections in TIME_WAIT
             self._socket.bind(address)
             # From here on, fronts may share the port. A server that binds the port without SO_REUSEPORT is refused.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

@@ -29,7 +29,7 @@ class Domains:
 
     @property
     def by_name(self) -> Mapping[str, DomainSnapshot]:
-        """A live, read-only view of all domains."""
+        """A read-only view of all domains, which also shows later changes."""
         return MappingProxyType(self._domains)
 
     def get(self, name: str) -> DomainSnapshot:
@@ -65,7 +65,10 @@ class Domains:
         }
 
     def known_versions(self, domain: str = "") -> list[VersionKey]:
-        """Versions in the store, loaded or refused, of one domain, or of all for ""; by domain, then by number."""
+        """The versions of one domain, or of all domains for "", sorted by domain, then by version number.
+
+        A version is known if it is in the store, loaded or refused.
+        """
         names = [domain] if domain else list(self._domains)
         return sorted((key for name in names for key in self._keys(name)), key=key_order)
 

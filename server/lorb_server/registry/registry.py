@@ -1,9 +1,9 @@
-"""Keeps the adapter versions that serve in step with the store.
+"""Loads and unloads adapter versions so that this server follows the store.
 
-A version serves only after verification: its files are checked, its weights put on the device, and its golden scores
-reproduced. A refused version is remembered with the reason and verified again when the store changes; until then the
-previous version serves. A version that is not preloaded, because preloading is off or the device has no room, is loaded
-by the first call that needs the version.
+A version serves only after verification: this server checks its files, puts its weights on the device, and reproduces
+its golden scores. The registry remembers a refused version with the reason, and verifies it again when the store
+changes. Until then the previous version serves. A version is not preloaded if preloading is off or the device has no
+room; the first call that needs such a version loads it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class WeightsCache(Protocol):
-    """What the registry needs of the weights on the device (`lorb_server.engine.adapter_cache.AdapterCache`)."""
+    """What the registry uses of the adapter cache (`lorb_server.engine.adapter_cache.AdapterCache`)."""
 
     @property
     def has_room(self) -> bool:
@@ -43,7 +43,7 @@ class Registry:
 
     Attributes:
         domains: the snapshot of each domain.
-        route, depends_on_key: methods of the Router.
+        route, depends_on_key: the Router's methods of the same names.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Registry:
     ) -> None:
         """`load` verifies a version and puts it on the device. `base_adapter` serves the reserved domain `base`.
 
-        With `preload`, requested versions are loaded before calls need them, while `adapter_cache` has room.
+        With `preload`, requested versions are loaded before calls need them, as long as `adapter_cache` has room.
         """
         self.domains = Domains(metrics.adapters, adapter_cache.drop)
         self._catalogue = catalogue
@@ -82,8 +82,8 @@ class Registry:
         )
         self.route = self._router.route
         self.depends_on_key = self._router.depends_on_key
-        self._lock = asyncio.Lock()  # one refresh or change at a time; calls never wait for it
-        self._change_tokens: dict[str, str] = {}  # by domain, of the domains that were read without an error
+        self._lock = asyncio.Lock()  # allows one refresh or change at a time; calls never wait for this lock
+        self._change_tokens: dict[str, str] = {}  # by domain, only for domains that were read without an error
         self._last_error = ""
 
     def served_domains(self) -> list[str]:
@@ -92,7 +92,7 @@ class Registry:
         return sorted([*names, BASE_DOMAIN] if self._base_adapter else names)
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """Sends the canary's calls to stable until the canary alias points at another version, or a forced refresh."""
+        """Sends the canary's calls to stable until the alias points at another version or a refresh is forced."""
         name, version = adapter.ref.domain, adapter.ref.version
         snapshot = self.domains.get(name)
         if snapshot.aliases.get(CANARY) != version or version in snapshot.withdrawn:
@@ -121,9 +121,9 @@ class Registry:
             self._last_error = ""
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
-        """Reads the store if its generation changed. With `force`, reads all and verifies refused versions again.
+        """Reads the store if its generation changed. With `force`, always reads it and retries refused versions.
 
-        Raises LorbError if part of the store is not readable; the readable part has been applied by then.
+        Raises LorbError if part of the store is not readable, but applies the readable part first.
         """
         async with self._lock:
             generation = await asyncio.to_thread(self._catalogue.generation)
@@ -135,12 +135,15 @@ class Registry:
             return await self._read(generation)
 
     async def verify(self, domain: str, version: str) -> None:
-        """Verifies a version, before an alias points at it. Raises LorbError if it cannot serve."""
+        """Verifies a version before an alias points at it. Raises LorbError if the version cannot serve."""
         async with self._lock:
             await self._verification.verify(domain, version)
 
     async def unload(self, domain: str, version: str) -> None:
-        """Unloads a version, which may be loaded again. Raises LorbError if it is not loaded or an alias serves it."""
+        """Unloads a version; a later call or refresh may load it again.
+
+        Raises LorbError if the version is not loaded, or if an alias serves it.
+        """
         async with self._lock:
             if domain not in self.domains.by_name:
                 raise UnknownDomain(f"no domain {domain!r} here", field="domain")
@@ -159,7 +162,8 @@ class Registry:
                 self.domains.replace(name, snapshot.with_canary_reinstated())
 
     async def _read(self, generation: int) -> RefreshResult:
-        # an unchanged domain with refused versions is read too: any change of the store retries refused versions
+        # unchanged domains with refused versions are read too, so that any change of the store leads to another
+        # verification of these versions
         with_refusals = {name for name, snapshot in self.domains.by_name.items() if snapshot.refused}
         reading = await asyncio.to_thread(read_store, self._catalogue, self._change_tokens, with_refusals)
         await self._apply(reading)
@@ -184,14 +188,15 @@ class Registry:
             after = before.with_reading(domain, allow_pinned_versions=self._allow_pinned_versions)
             if after != before:
                 self.domains.replace(name, after)
-            await asyncio.sleep(0)  # lets calls run between thousands of domains
+            await asyncio.sleep(0)  # lets calls run while thousands of domains are applied
 
     async def _load_requested(
         self, reading: StoreReading
     ) -> tuple[list[VersionKey], list[VersionKey], dict[str, LorbError]]:
-        """Verifies the unverified requested versions of the domains that were read, in order of priority.
+        """Verifies the requested versions that are not loaded in the domains that were read, in order of priority.
 
-        Returns the versions loaded, the versions refused, and the transient errors by domain.
+        Returns (loaded, refused, errors). loaded: the versions that were verified now. refused: the versions that are
+        refused. errors: the last transient error of each domain that had one, by the domain's name.
         """
         loaded: list[VersionKey] = []
         refused: list[VersionKey] = []

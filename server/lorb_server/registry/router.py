@@ -16,13 +16,13 @@ _HASH_RANGE = 2**64
 
 
 class Routing(Protocol):
-    """Chooses the adapters of calls: the Registry, or in a front process an EngineLink."""
+    """Chooses the adapters of calls. The engine process uses its Registry, a front process its EngineLink."""
 
     async def route(self, domain: str, routing_key: str) -> Route:
         """The adapters for a call to `domain`. Raises LorbError, for example UnknownDomain."""
 
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
-        """Sends this canary no more calls."""
+        """Stops sending calls to this canary."""
 
     def served_domains(self) -> Sequence[str]:
         """The domains that a request may name, sorted."""
@@ -42,7 +42,7 @@ class Router:
         base_adapter: AdapterHandle | None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`draw` returns a random number from 0 to 1, which decides for a call without a routing key."""
+        """`draw` returns a random number from 0 to 1: it decides whether a call without a key gets the canary."""
         self._domains = domains
         self._verification = verification
         self._metrics = metrics
@@ -54,9 +54,12 @@ class Router:
     async def route(self, domain: str, routing_key: str) -> Route:
         """The adapters for a call that names `domain`: "name", "name@alias", "name@version", or "" for the default.
 
-        A name alone means the domain's stable version, or the domain's canary for the canary's share of routing keys. A
-        cold version is loaded first. Raises InvalidInput, UnknownDomain, UnknownVersion, or the transient error that
-        kept the version from being loaded.
+        A name alone means the domain's canary for the canary's share of the routing keys, and the domain's stable
+        version for all others. A version that is not loaded is loaded first.
+
+        Raises InvalidInput if `domain` is malformed, is "" without a default, or names a version that must not be
+        pinned. Raises UnknownDomain if the domain is not served, and UnknownVersion if the named alias or version is
+        not served. Raises the transient error that kept a version from being loaded.
         """
         selector = self._selector(domain)
         if selector.domain == BASE_DOMAIN:
@@ -119,7 +122,10 @@ class Router:
         return self._loaded_or_started(domain, CANARY) if is_chosen else None
 
     def _loaded_or_started(self, domain: str, alias: str) -> AdapterHandle | None:
-        """The alias's adapter; None if not loaded: loading then starts, and no call waits for a canary or a shadow."""
+        """The alias's adapter; None if the alias does not exist or its adapter is not loaded.
+
+        Starts loading an adapter that is not loaded, but does not wait: no call waits for a canary or a shadow.
+        """
         snapshot = self._domains.get(domain)
         version = snapshot.aliases.get(alias)
         if version is None:

@@ -14,9 +14,9 @@ VersionKey = tuple[str, str]  # domain and full version id
 
 
 class LoadPriority(enum.IntEnum):
-    """Why a version is loaded before a call asks for the version; the lowest value is loaded first."""
+    """Why a version is loaded before a call asks for it. Versions with the lowest value are loaded first."""
 
-    FLIP = 0  # the version is to replace a loaded version that an alias serves
+    FLIP = 0  # an alias points at this version in the store, but still serves another loaded version
     STABLE_ALIAS = 1
     OTHER_ALIAS = 2
     ROLLBACK = 3  # the previous stable version, so that a rollback needs no loading
@@ -28,15 +28,16 @@ class DomainSnapshot:
     """The state of one domain.
 
     Attributes:
-        loaded: adapters verified by this server, by version; their weights may have left the device.
-        aliases: the version that each alias serves here. An alias keeps its loaded version while the store's new one is
-            refused or not verified. A version not in `loaded` is cold: the first call that needs the version loads it.
+        loaded: the adapters that this server has verified, by version; their weights may have left the device.
+        aliases: the version that each alias serves here. While the store's new version is refused or not yet verified,
+            the alias keeps its loaded version. A version that is not in `loaded` is cold: the first call that needs the
+            version loads it.
         store_aliases: the version that each alias points at in the store.
-        canary_share: the share of calls for the canary in the store, 0 to 1.
+        canary_share: the canary's share of calls as set in the store, 0 to 1.
         versions: all versions in the store.
         requested: the versions to load before calls need them, each with its priority.
         refused: the reason for each refused version.
-        withdrawn: the reason for each withdrawn canary version; it gets only calls that name it.
+        withdrawn: the reason for each withdrawn canary version. Such a version gets only calls that name it.
     """
 
     loaded: Mapping[str, AdapterHandle] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class DomainSnapshot:
         return version
 
     def not_served(self, selector: DomainSelector) -> LorbError:
-        """The error for a selector that no version serves, with the reason if it is known."""
+        """The error for a selector for which no version serves, with the reason if it is known."""
         alias = selector.alias or STABLE
         reason = self.refused.get(selector.version or self.store_aliases.get(alias, ""), "")
         why = f"{reason}; see ListAdapters" if reason else "see ListAdapters"
@@ -96,7 +97,7 @@ class DomainSnapshot:
         return after._with_requested(rollback, pinned)._with_aliases()._without_unused()
 
     def with_verified(self, version: str, adapter: AdapterHandle) -> "DomainSnapshot":
-        """A copy with a verified version, `adapter`, which can serve."""
+        """A copy in which `version` is verified and loaded, as `adapter`."""
         return replace(self.without_refusal(version), loaded={**self.loaded, version: adapter})._with_aliases()
 
     def with_refused(self, version: str, reason: str) -> "DomainSnapshot":
@@ -117,11 +118,14 @@ class DomainSnapshot:
         return replace(self, withdrawn={})
 
     def without_version(self, domain: str, version: str) -> "DomainSnapshot":
-        """A copy with a version unloaded. Raises InvalidInput if an alias serves it, UnknownVersion if not loaded."""
+        """A copy in which a version is unloaded.
+
+        Raises InvalidInput if an alias serves the version, and UnknownVersion if the version is not loaded.
+        """
         serving = sorted(alias for alias, target in self.aliases.items() if target == version)
         if serving:
             raise InvalidInput(
-                f"{', '.join(serving)} of {domain!r} serves version {version}: point it elsewhere first",
+                f"version {version} of {domain!r} is served as {', '.join(serving)}: point each alias elsewhere first",
                 field="version",
             )
         if version not in self.loaded:
@@ -135,7 +139,7 @@ class DomainSnapshot:
                 yield priority, version
 
     def _with_requested(self, rollback: str | None, pinned: frozenset[str]) -> "DomainSnapshot":
-        """Requests the targets of the aliases, the previous stable version, and the pinned versions."""
+        """A copy that requests the targets of the aliases, the previous stable version, and the pinned versions."""
         requested = dict.fromkeys(sorted(pinned), LoadPriority.PINNED)
         if rollback is not None:
             requested[rollback] = LoadPriority.ROLLBACK
@@ -147,19 +151,23 @@ class DomainSnapshot:
         return replace(self, requested=requested)
 
     def _with_aliases(self) -> "DomainSnapshot":
-        """Points each alias at the version that the alias can serve; omits an alias without such a version."""
+        """A copy in which each alias has the version that it can serve; an alias without such a version is left out."""
         served = {alias: self._served_version(alias, target) for alias, target in self.store_aliases.items()}
         return replace(self, aliases={alias: version for alias, version in served.items() if version})
 
     def _served_version(self, alias: str, target: str) -> str:
-        """The alias's loaded version while `target` is not loaded; otherwise `target`, or "" if `target` is refused."""
+        """The version for an alias to serve if the store points the alias at `target`; "" if it can serve none.
+
+        The alias keeps its loaded version until `target` is loaded. An alias without a loaded version serves `target`,
+        unless `target` is refused.
+        """
         current = self.aliases.get(alias, "")
         if target not in self.loaded and current in self.loaded:
             return current
         return "" if target in self.refused and target not in self.loaded else target
 
     def _without_unused(self) -> "DomainSnapshot":
-        """Unloads versions that are neither requested nor served by an alias."""
+        """A copy without the loaded versions that are neither requested nor served by an alias."""
         used = {*self.requested, *self.aliases.values()}
         return replace(self, loaded={version: adapter for version, adapter in self.loaded.items() if version in used})
 

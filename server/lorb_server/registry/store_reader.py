@@ -35,7 +35,7 @@ class DomainReading:
     Attributes:
         aliases: the domain's aliases.
         versions: all versions of the domain.
-        change_token: the domain's change token, taken before the other fields were read; None if the store has none.
+        change_token: the domain's change token, taken before the other fields were read; None if there is none.
     """
 
     aliases: Aliases
@@ -58,16 +58,16 @@ class StoreReading:
     errors: dict[str, LorbError] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
-        """Whether the store has this domain, or may have it because reading it failed."""
+        """Whether the store has this domain. True also if reading the domain failed, because the store may have it."""
         return name in self.domains or name in self.unchanged or name in self.errors
 
 
 def read_store(
     catalogue: AdapterCatalogue, change_tokens: Mapping[str, str], always_read: Container[str]
 ) -> StoreReading:
-    """Reads the domains in `always_read` and those whose token differs from the one in `change_tokens`. Blocks.
+    """Reads the domains in `always_read`, and those whose change token is None or not the one in `change_tokens`.
 
-    Raises LorbError if the store as a whole is not readable.
+    Blocks. Raises LorbError if the store as a whole is not readable.
     """
     reading = StoreReading()
     for name in catalogue.candidate_domains():
@@ -85,7 +85,7 @@ def read_store(
 
 
 def _versions(read: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The versions from `read`; none if the name is not a domain but an empty folder, a link or a file."""
+    """The versions that `read` returns; none if the entry is an empty folder, a link or a file, so not a domain."""
     try:
         return tuple(read())
     except (UnknownDomain, InvalidAdapter):

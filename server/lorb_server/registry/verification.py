@@ -1,4 +1,4 @@
-"""Verifies adapter versions before they serve, once for all concurrent callers, and remembers refusals.
+"""Verifies adapter versions before they serve, and remembers refusals. Concurrent callers share one verification.
 
 `engine/loader.py` does the verification itself: it reads and checks the files (with `store/verified_loading.py` of
 lorb_adapters), puts the weights on the device and reproduces the golden scores.
@@ -42,7 +42,7 @@ class Verification:
         self._refused_at: dict[VersionKey, int] = {}  # the store's generation at each refusal
 
     async def verify_for_call(self, domain: str, version: str) -> AdapterHandle:
-        """Verifies a version that a call waits for. Raises the LorbError that keeps it from serving.
+        """Verifies a version that a call waits for. Raises the LorbError that keeps the version from serving.
 
         Within the back-off time after a failure, raises the same error again without another attempt.
         """
@@ -50,17 +50,20 @@ class Verification:
         return adapter or await self._loads.join((domain, version), partial(self._verify, domain, version))
 
     async def verify(self, domain: str, version: str) -> AdapterHandle:
-        """Verifies a version for an operator or a refresh, even within the back-off time. Raises LorbError."""
+        """Verifies a version for an operator or a refresh, even within the back-off time after a failure.
+
+        Raises the LorbError that keeps the version from serving.
+        """
         adapter = self._domains.get(domain).loaded.get(version)
         load = partial(self._verify, domain, version)
         return adapter or await self._loads.join((domain, version), load, backs_off=False)
 
     def start(self, domain: str, version: str) -> None:
-        """Verifies a version in the background, except within the back-off time."""
+        """Starts to verify a version in the background, but does nothing within the back-off time after a failure."""
         self._loads.start((domain, version), partial(self._verify, domain, version))
 
     def is_refused(self, domain: str, version: str) -> bool:
-        """Whether the version was refused at the store's generation `generation`."""
+        """Whether the version is refused, and was last refused at the store's current `generation`."""
         return version in self._domains.get(domain).refused and (
             self._refused_at.get((domain, version)) == self.generation
         )
@@ -77,7 +80,7 @@ class Verification:
         self._refused_at.clear()
 
     def prune(self) -> None:
-        """Forgets the generations at refusals that no longer hold."""
+        """Forgets the generation of the refusal for each version that is no longer refused."""
         self._refused_at = {
             key: generation
             for key, generation in self._refused_at.items()
@@ -103,7 +106,8 @@ class Verification:
 
     def _refuse(self, domain: str, version: str, generation: int, reason: str) -> None:
         snapshot = self._domains.get(domain)
-        # not recorded for a version that is not requested: an operator verifies it before an alias points at it
+        # A version that is not requested is verified for an operator, before an alias points at it. Its refusal is not
+        # recorded.
         if version in snapshot.requested:
             self._refused_at[domain, version] = generation
             self._domains.replace(domain, snapshot.with_refused(version, reason))

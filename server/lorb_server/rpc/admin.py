@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
-    """lorb.v1.AdapterAdminService. Belongs to the event loop; other threads read and write the store."""
+    """Implements lorb.v1.AdapterAdminService. Belongs to the event loop, but uses the store on other threads."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         """`on_device` contains the ref of each adapter whose weights are on the device.
 
         `wait_for_fronts` returns when every front process routes by the registry's current state, or after a timeout;
-        it is None without fronts. Calls that change the registry wait for it before they answer.
+        it is None if the server has no fronts. Calls that change the registry wait for it before they answer.
         """
         self.internal_errors = internal_errors
         self._store = store
@@ -105,7 +105,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def SetAlias(  # noqa: N802
         self, request: pb.SetAliasRequest, context: Context
     ) -> pb.SetAliasResponse:
-        """Points an alias at a version, which this server verifies first; without a version, removes the alias."""
+        """Verifies a version and points an alias at it. If the request has no version, removes the alias."""
         domain, alias = check_name(request.domain, "domain"), check_alias(request.alias)
         _audit(context, "SetAlias", domain=domain, alias=alias, version=request.version)
         if request.version:
@@ -134,7 +134,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def UnloadAdapter(  # noqa: N802
         self, request: pb.UnloadAdapterRequest, context: Context
     ) -> pb.UnloadAdapterResponse:
-        """Unloads a version from this server. No alias may serve it."""
+        """Unloads a version from this server. Fails if an alias serves the version."""
         domain, version = check_name(request.domain, "domain"), check_version(request.version)
         _audit(context, "UnloadAdapter", domain=domain, version=version)
         await self._registry.unload(domain, version)
@@ -147,7 +147,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         await self._registry.verify(domain, version)
 
     async def _refreshed(self) -> int:
-        """Applies a change of the store, unless reading the store fails now; returns the store's generation."""
+        """Tries to apply the store's change to this server, and logs an error. Returns the store's generation."""
         await self._registry.try_refresh()
         await self._applied()
         return await asyncio.to_thread(self._store.generation)
@@ -196,17 +196,17 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
 
 def _page_size(requested: int) -> int:
     if requested < 0:
-        raise InvalidInput(f"page_size is {requested}: send 0 for the default, or a count", field="page_size")
+        raise InvalidInput(f"page_size is {requested}: send 0 for the default, or a positive number", field="page_size")
     return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _after(keys: list[VersionKey], page_token: str) -> list[VersionKey]:
-    """The keys after the last key of the previous page, `page_token`; that key itself may be gone by now."""
+    """The keys after `page_token`, the last key of the previous page. That key may have been removed since."""
     if not page_token:
         return keys
     domain, _, version = page_token.partition("@")
     if not is_version(version):
-        raise InvalidInput("page_token is invalid: send the next_page_token of an answer", field="page_token")
+        raise InvalidInput("page_token is invalid: send an answer's next_page_token", field="page_token")
     last = key_order((domain, version))
     return [key for key in keys if key_order(key) > last]
 
@@ -218,7 +218,7 @@ def _selector(domain: str, version: str) -> DomainSelector:
 
 
 def _without_texts(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as JSON values; of each golden list, only the number of hypotheses and the scores."""
+    """The manifest as JSON values. Each golden list keeps only its number of hypotheses and its scores."""
     content = manifest.to_json()
     content["golden_lists"] = [
         {"num_hypotheses": len(golden.nbest.hypotheses), "rescoring_scores": list(golden.rescoring_scores)}

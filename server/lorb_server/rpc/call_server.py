@@ -21,7 +21,7 @@ from lorb_server.thread_pool import full_pool
 
 
 class CallServer:
-    """Answers Rescore and BatchRescore calls in this process. Belongs to the event loop."""
+    """Answers the calls of the rescoring service in this process. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class CallServer:
         return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more calls; calls in flight that last longer than `grace_seconds` are cancelled."""
+        """Refuses new calls. Waits for the calls in flight, and cancels them after `grace_seconds`."""
         await self._server.stop(grace_seconds)
         await self._shadow.close()
         self._threads.shutdown(wait=False, cancel_futures=True)

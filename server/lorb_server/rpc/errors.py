@@ -28,7 +28,7 @@ class CountsInternalErrors(Protocol):
 
     @property
     def internal_errors(self) -> Counter:
-        """Counts each call, or list of a BatchRescore call, that failed with an unexpected error."""
+        """Counts the calls, and the lists of BatchRescore calls, that failed with an unexpected error."""
 
 
 Servicer = TypeVar("Servicer", bound=CountsInternalErrors)
@@ -59,7 +59,7 @@ async def abort(context: Context, error: LorbError) -> Never:
 
 
 def internal_error(error: Exception, where: str, internal_errors: Counter) -> LorbError:
-    """Counts and logs an unexpected error of `where`; returns an error for the caller that does not tell the cause."""
+    """Counts and logs an unexpected error in `where`. Returns an error for the caller, without the cause."""
     internal_errors.inc()
     log_failure(_log, "a call failed unexpectedly", error, method=where)
     return ModelFailed("internal error: the server's log says where it happened")

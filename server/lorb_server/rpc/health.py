@@ -1,7 +1,7 @@
 """grpc.health.v1: one status for all services of the server.
 
-The asyncio servicer of grpcio-health-checking (1.81) cannot be used: when one watcher of a service leaves, the servicer
-drops the other watchers, and client-side load balancing depends on Watch.
+This module replaces the asyncio servicer of grpcio-health-checking (1.81). When one watcher of a service leaves, that
+servicer drops the other watchers too. Client-side load balancing needs a reliable Watch.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     Attributes:
         serving: whether the status is SERVING.
-        has_served: whether the status was ever SERVING; from then on calls are answered, also during a drain.
-        on_change: called after every change.
+        has_served: whether the status was ever SERVING. Once it was, calls are answered, even during a drain.
+        on_change: a function that is called after every change of the status.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """`services` are the full names of known services; the empty name, for the whole server, is always known."""
+        """`services` are the full names of the services. The empty name is always known: it means the whole server."""
         self._services = frozenset(("", *services))
         self._changed = asyncio.Event()
         self._draining = False
@@ -46,12 +46,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._change(serving=False)
 
     def close(self) -> None:
-        """Ends all watches: an open watch would delay the shutdown."""
+        """Ends all Watch calls, because an open one would delay the shutdown."""
         self._closed = True
         self._change(serving=False)
 
     def mirror(self, *, is_serving: bool, has_served: bool) -> None:
-        """Takes over the status of another process, but stays NOT_SERVING if a drain has begun here."""
+        """Copies the status of another process, but stays NOT_SERVING if a drain has begun here."""
         self.has_served = has_served
         self._change(serving=is_serving and not self._draining)
 

@@ -11,7 +11,7 @@ from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 
 def check_credential_files(config: ServeConfig) -> None:
-    """Reads all certificate, key and token files. Raises InvalidInput, naming flag and file, for a file not usable."""
+    """Reads all certificate, key and token files. Raises InvalidInput, with flag and file, if one is not usable."""
     for files in (TlsFiles.of_calls(config), TlsFiles.of_admin(config) if config.admin else None):
         if files is not None:
             files.read()
@@ -22,18 +22,18 @@ def check_credential_files(config: ServeConfig) -> None:
 
 
 def call_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
-    """The interceptors of the port for calls. Health needs no token on this port: load balancers have no token."""
+    """The interceptors of the port for calls. On this port, health checks need no token: load balancers have none."""
     interceptors: list[ServerInterceptor] = []
     if config.token_file:
         interceptors.append(TokenInterceptor(_caller_tokens(config), metrics, open_services=(HEALTH,)))
-    if config.token_file or config.tls_client_ca:  # without both settings, callers have no names
+    if config.token_file or config.tls_client_ca:  # with neither setting, callers have no names
         quotas = Quotas(config.max_caller_lists, config.max_caller_lists_per_second)
         interceptors.append(QuotaInterceptor(quotas, metrics, RESCORING))
     return tuple(interceptors)
 
 
 def admin_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
-    """The interceptors of the admin port. Health, too, needs a token on this port."""
+    """The interceptors of the admin port. On this port, health checks need a token too."""
     return (TokenInterceptor(_admin_tokens(config), metrics),) if config.admin_token_file else ()
 
 

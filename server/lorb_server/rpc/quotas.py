@@ -16,17 +16,17 @@ from lorb_server.telemetry.caller_metrics import CallerMetrics
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
 
-_MAX_IDLE_CALLERS = 1000  # when the usages of this many callers are held, those of idle callers are dropped
+_MAX_IDLE_CALLERS = 1000  # when the usages of this many callers are in memory, those of idle callers are dropped
 
 
 @dataclass(slots=True)
 class _Usage:
-    """One caller's lists in flight, and the caller's bucket of lists that may be sent.
+    """What one caller uses of its quotas.
 
     Attributes:
-        in_flight: number of lists admitted and not ended.
-        allowance: number of lists that the caller may send now; below 0 after a call larger than the bucket.
-        filled_at: when `allowance` was last filled; seconds on the clock of Quotas.
+        in_flight: number of lists that were admitted and have not ended.
+        allowance: number of lists that the caller may send now. A call with more lists makes this negative.
+        filled_at: when `allowance` was last increased, in seconds on the clock of Quotas.
     """
 
     in_flight: int
@@ -35,7 +35,10 @@ class _Usage:
 
 
 class Quotas:
-    """Counts each caller's lists, in flight and in a bucket of one second's lists. Belongs to the event loop."""
+    """Counts each caller's lists in flight, and keeps a bucket with the number of lists that the caller may send now.
+
+    A bucket has room for the lists of one second, and for at least one list. Belongs to the event loop.
+    """
 
     def __init__(
         self, max_lists: int, max_lists_per_second: float, *, clock: Callable[[], float] = time.monotonic
@@ -48,10 +51,10 @@ class Quotas:
         self._usages: dict[str, _Usage] = {}
 
     def acquire(self, caller: str, num_lists: int) -> None:
-        """Counts lists that begin. Raises Overloaded, and counts none, if the caller is over a limit.
+        """Admits a caller's lists and counts them. Raises Overloaded, and counts none, if they exceed a limit.
 
         A BatchRescore call with more lists than a limit is admitted when its caller has no list in flight and a full
-        allowance: otherwise such a call could never be admitted.
+        bucket. Without this exception, such a call could never be admitted.
         """
         usage = self._usage(caller)
         if self._max_lists and usage.in_flight and usage.in_flight + num_lists > self._max_lists:
@@ -93,7 +96,7 @@ class Quotas:
 
 
 class QuotaInterceptor(grpc.aio.ServerInterceptor):
-    """Counts each caller's lists and ends calls beyond its quotas with RESOURCE_EXHAUSTED."""
+    """Counts each caller's lists. Ends a call that exceeds the caller's quotas with RESOURCE_EXHAUSTED."""
 
     def __init__(self, quotas: Quotas, metrics: CallerMetrics, service: str) -> None:
         self._quotas = quotas
@@ -113,7 +116,7 @@ class QuotaInterceptor(grpc.aio.ServerInterceptor):
         list_count = self._list_counts.get(handler_call_details.method)
         if handler is None or list_count is None:
             return handler
-        # the stubs declare a blocking method
+        # cast, because the stubs declare a blocking method
         answer = cast(Callable[[Any, Context], Awaitable[Any]], handler.unary_unary)
 
         async def with_quota(request: Any, context: Context) -> Any:  # noqa: ANN401

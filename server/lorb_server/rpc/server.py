@@ -15,7 +15,7 @@ RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_n
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
-_AGE_GRACE_MS = 60 * 1000  # for calls in flight on a connection that has reached its maximum age
+_AGE_GRACE_MS = 60 * 1000  # time for the calls in flight when their connection has reached its maximum age
 
 
 def make_server(
@@ -26,10 +26,10 @@ def make_server(
     *,
     shares_port: bool = False,
 ) -> grpc.aio.Server:
-    """A server for `service`, with health and reflection. It does not listen yet.
+    """A server for `service` with health, and with reflection if it is enabled. It does not listen yet.
 
     With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Otherwise
-    a second server on the port is refused: the second server would take half of the calls unnoticed.
+    a second server cannot bind the port, because it would take some of the calls and nobody would notice.
     """
     options = (
         ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
@@ -47,8 +47,8 @@ def make_server(
 async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
     """Binds and starts `server`, without TLS if `tls` is None. Returns the port that was bound.
 
-    Raises InvalidInput if the address is taken or invalid, or if the TLS files are not usable. `field` is the setting
-    of the port, which the error names if the address is taken or invalid.
+    Raises InvalidInput if the address is taken or invalid; this error names `field`, the setting of the port. Raises
+    InvalidInput also if the TLS files are not usable.
     """
     address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     credentials = None if tls is None else CertificateSource(tls).credentials()

@@ -1,4 +1,4 @@
-"""TLS certificates of a port: read, checked, and reloaded for new connections when their files change."""
+"""Reads and checks a port's TLS certificates, and reads them again for new connections when their files change."""
 
 import logging
 import threading
@@ -30,7 +30,10 @@ class TlsFiles:
 
     @classmethod
     def of_admin(cls, config: ServeConfig) -> "TlsFiles | None":
-        """The files of the admin port, by default with the certificate for calls; None if it does not use TLS."""
+        """The files of the admin port; None if this port does not use TLS.
+
+        Without a certificate of its own, the admin port uses the certificate of the port for calls.
+        """
         if not config.admin_has_tls:
             return None
         return cls(
@@ -42,7 +45,7 @@ class TlsFiles:
         return tuple(file.change_token() for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        """The certificates for new connections. Raises InvalidInput, naming flag and file, if a file is not usable."""
+        """The certificates for new connections. Raises InvalidInput, with flag and file, if a file is not usable."""
         certificate, key = self.certificate.read(), self.key.read()
         check_pair(self.certificate, self.key)
         client_ca = None
@@ -62,10 +65,10 @@ def _client_ca(config: ServeConfig, prefix: str) -> CredentialFile | None:
 
 
 class CertificateSource:
-    """Gives each new connection the current certificates. Changed files that are not usable are ignored and logged."""
+    """Gives each new connection the current certificates. Logs changed files that are not usable, and ignores them."""
 
     def __init__(self, files: TlsFiles) -> None:
-        """Raises InvalidInput, naming flag and file, if a file is not usable."""
+        """Raises InvalidInput, with flag and file, if a file is not usable."""
         self._files = files
         self._lock = threading.Lock()  # gRPC calls `_fetch` on threads of its own
         self._change_token = files.change_token()
@@ -93,6 +96,6 @@ class CertificateSource:
         if change_token == self._change_token:
             return
         current = self._files.read()
-        if self._files.change_token() == change_token:  # else a file has just changed: the next connection reads again
+        if self._files.change_token() == change_token:  # else a file changed meanwhile: the next connection reads again
             self._change_token, self._current = change_token, current
             _log.info("certificates reloaded", extra={"fields": {"certificate": str(self._files.certificate.path)}})

@@ -30,10 +30,13 @@ _token_name: ContextVar[str] = ContextVar("token_name", default="")
 
 
 def read_tokens(file: CredentialFile, *, default_name: str = "") -> Mapping[bytes, str]:
-    """The caller name of each token in a file, by the token's sha256.
+    """Reads the tokens in a file. Returns a mapping from each token's sha256 digest to the token's caller name.
 
     A line is "NAME:TOKEN". Empty lines and lines that begin with "#" are skipped. With `default_name`, a line may be
-    a TOKEN alone, whose caller name is `default_name`. Raises InvalidInput naming the flag, the file and the line.
+    a TOKEN alone, whose caller name is `default_name`.
+
+    Raises InvalidInput if the file is not readable, has no token, or has an invalid line. The error names the flag and
+    the file, and for an invalid line also the line's number.
     """
     names: dict[bytes, str] = {}
     for number, line in enumerate(file.read_text().splitlines(), start=1):
@@ -60,7 +63,7 @@ class TokenFile:
     def __init__(
         self, file: CredentialFile, *, default_name: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Raises InvalidInput if the file holds no token, or a line that is not as `read_tokens` describes."""
+        """Raises InvalidInput under the same conditions as `read_tokens`."""
         self._file = file
         self._default_name = default_name
         self._clock = clock
@@ -71,7 +74,7 @@ class TokenFile:
     def name_of(self, token: str) -> str | None:
         """The caller that a token belongs to; None for an unknown token."""
         self._refresh()
-        # A dictionary lookup leaks no token by its timing: a caller chooses the token, not the sha256 that is compared.
+        # The timing of this lookup leaks no token: it compares sha256 digests, and a caller cannot choose a digest.
         return self._names.get(_digest(token.encode()))
 
     def _refresh(self) -> None:
@@ -122,7 +125,10 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
 
 
 def caller_name(context: Context) -> str:
-    """The caller name of the call's token, else of its certificate (common or first alternative name), else ""."""
+    """The caller name of the call's token, else the name in the call's certificate, else "".
+
+    The name in a certificate is the common name, or without one the first alternative name.
+    """
     if name := _token_name.get():
         return name
     identity = context.auth_context()

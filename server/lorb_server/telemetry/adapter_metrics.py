@@ -42,21 +42,21 @@ class AdapterMetrics:
             self._refused.labels(domain, version).set(1)
 
     def update_aliases(self, domain: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Replaces the series of a domain's aliases; both arguments map an alias to the version that it serves."""
+        """Replaces the series of a domain's aliases. `before` and `after` map each alias to the version it serves."""
         for alias, version in before.items() - after.items():
             self._alias.remove(domain, alias, version)
         for alias, version in after.items() - before.items():
             self._alias.labels(domain, alias, version).set(1)
 
     def update_canary_share(self, domain: str, before: float, after: float) -> None:
-        """Replaces a domain's canary share, 0 to 1; a share of 0 has no series."""
+        """Replaces a domain's canary share, 0 to 1. A domain whose share is 0 has no series."""
         if after:
             self._canary_share.labels(domain).set(after)
         elif before:
             self._canary_share.remove(domain)
 
     def watch_resident_adapters(self, size_bytes: Callable[[], float], count: Callable[[], float]) -> None:
-        """Has every scrape read the bytes and the number of adapters on the device from these functions."""
+        """Makes every scrape read the bytes and the number of adapters on the device from these functions."""
         self._resident_bytes.set_function(size_bytes)
         self._residents.set_function(count)
 
@@ -88,7 +88,7 @@ class AdapterMetrics:
         )
         self._alias = Gauge(
             "lorb_adapter_alias",
-            "1 for each alias and the version that it serves here: the previous version while the store's is refused.",
+            "1 for each alias and the version that it serves here (the previous one while the store's is refused).",
             ("domain", "alias", "version"),
             registry=registry,
         )
@@ -111,7 +111,7 @@ class AdapterMetrics:
         )
         self._training_score = Gauge(
             "lorb_training_first_pass_score",
-            "Mean first-pass score in the training data of a version on the device, natural log.",
+            "Mean of the first-pass scores (natural log) in the training data of a version on the device.",
             ("domain", "version"),
             registry=registry,
         )

@@ -12,13 +12,13 @@ class CallerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lists = Counter(
             "lorb_caller_lists",
-            f"Lists by caller, admitted or limited; callers after the first {MAX_CALLERS} are counted as '{OTHERS}'.",
+            f"Lists by caller and result: admitted or limited. Callers beyond the first {MAX_CALLERS} are '{OTHERS}'.",
             ("caller", "result"),
             registry=registry,
         )
         self._unauthenticated = Counter(
             "lorb_unauthenticated_calls",
-            "Calls refused, by reason: no_token (no token) or wrong_token (an unknown token).",
+            "Calls refused because of their token, by reason: no_token (no token) or wrong_token (an unknown token).",
             ("reason",),
             registry=registry,
         )

@@ -44,11 +44,11 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, log_level: str) -> None:
-    """Has log lines of level `log_level` and above written to stderr. `log_format` is "json" or "text"."""
+    """Makes the process write log lines of level `log_level` and above to stderr. `log_format` is "json" or "text"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
-    # grpc logs the errors of handlers with their messages; `log_failure` logs the same errors without messages.
+    # Silenced, because grpc logs handlers' errors with their messages. `log_failure` logs them without messages.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 
@@ -59,13 +59,13 @@ def log_failure(log: logging.Logger, message: str, error: BaseException, **field
 
 
 def log_event_loop_error(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """Logs an event loop's unhandled error. asyncio's own handler would log its message and callback arguments."""
+    """Logs an unhandled error of the event loop, without the message and callback arguments that asyncio would log."""
     error = context.get("exception")
     log_failure(_log, "unhandled error in the event loop", error or RuntimeError())
 
 
 def log_uncaught_errors() -> None:
-    """Has uncaught errors of the process and its threads logged without their messages, which Python would print."""
+    """Makes the process log uncaught errors, also of threads, without the messages that Python would print."""
 
     def log_process_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         log_failure(_log, "an error ended the process", error)

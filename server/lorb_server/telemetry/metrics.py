@@ -66,7 +66,7 @@ class Metrics:
         )
         self.hypotheses = Counter(
             "lorb_rescore_hypotheses",
-            "Hypotheses, by kind: scored, cached, deduplicated (copies in their list) or skipped.",
+            "Hypotheses, by kind: scored, cached, deduplicated (equal to another in the list) or skipped.",
             ("domain", "kind"),
             registry=registry,
         )
@@ -162,7 +162,7 @@ class Metrics:
         self._fronts = Gauge("lorb_fronts", "Front processes that take calls.", registry=registry)
         self.build_info = Gauge(
             "lorb_build_info",
-            "1, with the server's version and its base as labels.",
+            "Always 1; the labels are the server's version and its base.",
             ("version", "base", "base_fingerprint", "device", "dtype"),
             registry=registry,
         )
@@ -183,9 +183,9 @@ class Metrics:
             self._observe_stage("infer", priority, timings.infer_seconds)
 
     def observe_first_pass(self, domain: str, mean_score: float) -> None:
-        """Adds the absolute value of a list's mean first-pass score, natural log, to the sum for the score's sign.
+        """Adds a list's mean first-pass score (natural log) to one of two sums: of positive or of negative scores.
 
-        A single sum could decrease, which Prometheus would take for a counter that starts again.
+        Both sums add absolute values and never decrease: Prometheus would take a decrease for a restarted counter.
         """
         self._first_pass_lists.labels(domain).inc()
         self._first_pass_magnitude.labels(domain, "positive").inc(max(mean_score, 0.0))
@@ -195,26 +195,26 @@ class Metrics:
         self.duration.labels(stage, priority.value).observe(seconds)
 
     def observe_batch(self, *, tokens: int, lists: int, adapters: int, deduplicated: int) -> None:
-        """Observes one batch that the model scored. `deduplicated` is the number of its repeated hypotheses."""
+        """Observes one batch that the model scored. `deduplicated` hypotheses were equal to others in the batch."""
         self._batch_tokens.observe(tokens)
         self._batch_lists.observe(lists)
         self._batch_adapters.observe(adapters)
         self._batch_deduplicated.inc(deduplicated)
 
     def watch_cache(self, size_bytes: Callable[[], float]) -> None:
-        """Has every scrape read the score cache's size from this function."""
+        """Makes every scrape read the score cache's size from this function."""
         self._cache_bytes.set_function(size_bytes)
 
     def watch_fronts(self, count: Callable[[], float]) -> None:
-        """Has every scrape read the number of fronts that take calls from this function."""
+        """Makes every scrape read the number of fronts that take calls from this function."""
         self._fronts.set_function(count)
 
     def watch_health(self, is_serving: Callable[[], bool]) -> None:
-        """Has every scrape read from this function whether health is SERVING."""
+        """Makes every scrape read from this function whether health is SERVING."""
         self._serving.set_function(lambda: float(is_serving()))
 
     def watch_queue(self, tokens: Callable[[], float], oldest_age_seconds: Callable[[Priority], float]) -> None:
-        """Has every scrape read the queue's tokens and the oldest list's age from these functions."""
+        """Makes every scrape read the queue's tokens and the oldest list's age from these functions."""
         self._queue_tokens.set_function(tokens)
         for priority in Priority:
             self._queue_age.labels(priority.value).set_function(partial(oldest_age_seconds, priority))

@@ -1,9 +1,9 @@
 """Sends OpenTelemetry traces of calls, if an endpoint is given.
 
-Each call has one server span, a child of the caller's span if the caller sent a `traceparent`. The server span's
-children are the stages of the list: decode, tokenise, queue, model, rank. In a BatchRescore call, the server span's
-children are one span for each list, whose children are the stages. No attribute holds a caller's text: no transcript,
-context, id or key.
+Each Rescore or BatchRescore call has one server span. It is a child of the caller's span if the caller sent a
+`traceparent`. In a Rescore call, the server span's children are the stages of the list: decode, tokenise, queue, model,
+rank. In a BatchRescore call, the server span has one child for each list, and the children of a list's span are the
+stages. No attribute holds a caller's text: no transcript, context, id or key.
 
 Only `open_tracing` and `Tracing` import opentelemetry, so that a server without traces does not need it.
 """
@@ -38,7 +38,7 @@ _INSTALL = "pip install 'lorb[otel]'"
 
 _log = logging.getLogger(__name__)
 
-# Wall-clock time minus the event loop's time, at the start of the current call; nanoseconds.
+# Wall-clock time minus the event loop's time, at the start of the current call, in nanoseconds.
 _epoch_offset_ns: ContextVar[int] = ContextVar("_epoch_offset_ns")
 
 
@@ -77,7 +77,10 @@ class Tracing:
     """Records spans, and exports them on a thread of its own. Belongs to the event loop."""
 
     def __init__(self, exporter: "SpanExporter", environment: Mapping[str, str]) -> None:
-        """OpenTelemetry's own OTEL_* variables in `environment` set the sampler, the limits and the resource."""
+        """OpenTelemetry itself reads the sampler, the limits and the resource from the process's OTEL_* variables.
+
+        If the variables in `environment` do not name the service, its name is "lorb".
+        """
         from opentelemetry import trace
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -134,7 +137,7 @@ class Tracing:
             list_span.end(_wall_ns(now))
 
     async def close(self) -> None:
-        """Exports the remaining spans, for a few seconds at most."""
+        """Exports the remaining spans, but waits for this only a few seconds."""
         flushing = threading.Thread(target=self._provider.shutdown, name="trace export", daemon=True)
         flushing.start()
         await asyncio.to_thread(flushing.join, _FLUSH_SECONDS)
@@ -148,10 +151,11 @@ class Tracing:
 
 
 def open_tracing(endpoint: str, environment: Mapping[str, str]) -> Tracing | None:
-    """Opens tracing to `endpoint`, else to the endpoint in OTEL_EXPORTER_OTLP_ENDPOINT; None if neither is set.
+    """Returns tracing that exports to `endpoint`, or without `endpoint` to the endpoint in the OTEL_* variables.
 
-    Raises InvalidInput if `endpoint` is not a URL, or if `endpoint` is given and opentelemetry is not installed. If
-    only the variable is set, missing packages are logged as a warning: the variable is often set for a whole cluster.
+    Returns None if neither is set, or if only the variables are set and they also disable traces. Raises InvalidInput
+    if `endpoint` is not a URL, or if `endpoint` is set and opentelemetry is not installed. If only the variables are
+    set and opentelemetry is not installed, logs a warning and returns None: a whole cluster often sets the variables.
     """
     if not endpoint and not _environment_enables(environment):
         return None
@@ -189,7 +193,7 @@ def _resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _attributes(call: RescoreCall, ranked: Ranked) -> dict[str, str | int]:
-    """The attributes of a list: counts, and names that the server chose; no text that a caller wrote."""
+    """The attributes of a list: counts, and names that the server chose. None holds a text that a caller wrote."""
     attributes: dict[str, str | int] = {
         "lorb.domain": call.adapter.ref.domain,
         "lorb.adapter.version": call.adapter.ref.version,
@@ -203,7 +207,7 @@ def _attributes(call: RescoreCall, ranked: Ranked) -> dict[str, str | int]:
 
 
 def _stages(call: RescoreCall, ranked: Ranked, now: float) -> Iterator[tuple[str, float, float]]:
-    """Name, start and duration in seconds of each stage that the list went through."""
+    """Yields (name, start, duration) for each stage that the list went through; both times are in seconds."""
     yield "decode", call.started_at, call.decoded_at - call.started_at
     timings = ranked.timings
     if not call.tokenize_seconds:
