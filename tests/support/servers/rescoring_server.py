@@ -115,9 +115,19 @@ class ScriptedService(rescoring_pb2_grpc.RescoringServiceServicer):
             return error
 
 
+class Health(HealthServicer):
+    """grpc_health's servicer, without its deadlock between a Watch that begins and one that ends."""
+
+    def _on_close_callback(self, send_response_callback, service):
+        # gRPC calls this with a lock that a beginning Watch needs, and the callback takes the servicer's lock, which
+        # the beginning Watch holds: in a thread of its own it holds nothing while it waits.
+        remove = super()._on_close_callback(send_response_callback, service)
+        return lambda: threading.Thread(target=remove).start()
+
+
 def healthy(status=health_pb2.HealthCheckResponse.SERVING):
     """A health service that reports `status` for the rescoring service."""
-    health = HealthServicer()
+    health = Health()
     health.set("lorb.v1.RescoringService", status)
     return health
 
