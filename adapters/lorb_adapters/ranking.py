@@ -28,7 +28,7 @@ LogProbabilities = Annotated[tuple[Finite, ...], Meta(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class RankPrior:
-    """Replaces the first-pass scores in lists that have none, and holds the ranking parameters for such lists.
+    """Stands in for first-pass scores in lists without them, and holds the ranking parameters for such lists.
 
     Attributes:
         log_probabilities: for each rank, the natural log of the probability that the list's best hypothesis has this

@@ -167,7 +167,7 @@ class Store(ReadOnlyStore):
         self._put_aliases(change, domain, aliases.with_alias(STABLE, version) if set_stable else aliases)
 
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
-        # a store filled by hand may have versions with higher numbers than aliases.json records
+        # The highest number is recorded before its version is removed, so that no later version reuses it.
         aliases = self.aliases(domain).with_number(self.last_version_number(domain))
         # This write comes before the removals, because it fails if another writer has changed the aliases since they
         # were read. That writer may have pointed an alias at a version that is about to be removed.
@@ -203,7 +203,7 @@ class Store(ReadOnlyStore):
     def _check_same(self, manifest: Manifest) -> None:
         if self.manifest(manifest.domain, manifest.version) != manifest:
             raise InvalidInput(
-                f"the store already has another {manifest.domain} {manifest.version}: versions never change",
+                f"the store already has {manifest.domain} {manifest.version} with another manifest: versions never change",
                 field="version",
             )
 

@@ -187,7 +187,7 @@ class Engine:
                 if not wait:
                     return None
                 self._wake.wait()
-            # `wait` is false while a batch runs: after None, the thread collects the batch, and then gets STOP
+            # While a batch runs, `wait` is false: the thread collects the batch, calls again, and gets STOP.
             return _Stop.STOP if wait else None
 
     def _launch(self, batch: Batch) -> None:

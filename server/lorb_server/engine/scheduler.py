@@ -1,13 +1,13 @@
 """Decides which lists may wait for the model, and which go into its next batch.
 
-A list is scored in one batch. The list's deadline is checked three times: before tokenisation with a lower bound of
-the list's tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first
+A batch holds one or more whole lists; a list is never split between batches. Its deadline is checked three times: before
+tokenisation with a lower bound of the list's tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first
 hypotheses if its call accepts a partial answer, and refused otherwise.
 
 Interactive lists are taken by earliest deadline. Lists of BatchRescore calls come after the interactive lists, but do
-not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. The
-list at the head of their queue goes first once it has no more tokens than the credit, and its tokens are then deducted
-from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no other list waits.
+not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. As
+soon as the credit covers the tokens of the list at the head of their queue, this list goes before the interactive
+lists, and its tokens are deducted from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no other list waits.
 """
 
 import enum
@@ -91,7 +91,7 @@ class Scheduler:
         room is checked.
         """
         queue = self._queues[call.priority]
-        queue.advance(now)  # moves the window of deadlines; `take` does so too, but the model thread may be busy
+        queue.advance(now)  # to the present; `take` does this too, but the model thread, which calls it, may be busy
         domain = call.adapter.ref.domain
         if queue.tokens and not _has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
             return Admission.QUEUE_FULL, 0.0

@@ -24,6 +24,7 @@ from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing
 
 _NOT_FINITE = "the model's scores of this list are NaN or infinite"
+_TOO_LARGE = "the combined scores of this list overflow: its first-pass scores or its rescoring_weight are too large"
 
 
 class Rescorer:
@@ -107,7 +108,7 @@ class Rescorer:
         # The model's scores are finite, but a combined score may overflow: the caller's scores or weight can be huge.
         if not all(map(_is_finite, hypotheses)):
             self._metrics.invalid_scores.labels(call.adapter.ref.domain).inc()
-            return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_NOT_FINITE))
+            return self._answer_first_pass(call, FallbackReason.INVALID_SCORE, ModelFailed(_TOO_LARGE))
         return self._answer_rescored(call, hypotheses, scored)
 
     async def _tokenize(self, call: RescoreCall) -> None:

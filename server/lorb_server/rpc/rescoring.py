@@ -136,7 +136,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def _admit(
         self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
     ) -> RescoreCall:
-        """Decodes and validates a request, and chooses its adapters. Returns the call, which keeps these adapters."""
+        """Decodes and validates a request, and chooses its adapters: later alias changes do not affect the call."""
         if not self._is_warm():
             raise Unavailable("this server is still warming up: try again soon, or try another server")
         if len(request.hypotheses) > self._config.max_hypotheses:  # checked before any hypothesis is decoded

@@ -29,7 +29,7 @@ def make_server(
     """A server for `service` with health, and with reflection if it is enabled. It does not listen yet.
 
     With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Otherwise
-    a second server cannot bind the port, because it would take some of the calls and nobody would notice.
+    a second server that binds the port fails; if it did not, it would silently take some of the calls.
     """
     options = (
         ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),

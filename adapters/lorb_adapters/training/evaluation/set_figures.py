@@ -75,7 +75,7 @@ class SetFigures(Struct, frozen=True, kw_only=True):
         utterances: number of utterances.
         words: number of words in their references.
         relative_gain_percent: WER reduction in per cent of the first-pass WER.
-        oracle_gap_closed_percent: share of the WER difference between first pass and oracle that rescoring removes.
+        oracle_gap_closed_percent: WER reduction in per cent of the WER difference between first pass and oracle.
         lists_improved: number of lists with fewer errors than in the first pass.
         lists_worsened: number of lists with more errors than in the first pass.
         change_interval: ends of the 95% interval of rescored minus first-pass WER, absolute per cent.

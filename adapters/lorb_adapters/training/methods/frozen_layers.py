@@ -29,7 +29,7 @@ def cache_frozen_layers(
     Raises InvalidInput if the disk has not enough space, or if a process on another machine cannot read the folder.
     """
     lists = [each.with_reference() for each in train_lists]
-    if not isinstance(method, Lora):  # Lora scores dev with the server's model, which runs all layers
+    if not isinstance(method, Lora):  # Lora scores dev with the inference encoder, which runs all layers
         lists += dev_lists
     layout = CacheLayout.of(
         f"{method.base.fingerprint} {method.first_trained_layer} {method.config.head}",
