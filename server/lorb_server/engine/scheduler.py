@@ -1,13 +1,14 @@
 """Decides which lists may wait for the model, and which go into its next batch.
 
-A batch holds one or more whole lists; a list is never split between batches. Its deadline is checked three times: before
-tokenisation with a lower bound of the list's tokens, after tokenisation, and before scoring. A list that cannot be ready in time is cut to its first
-hypotheses if its call accepts a partial answer, and refused otherwise.
+A batch holds one or more whole lists; a list is never split between batches. Its deadline is checked three times:
+before tokenisation with a lower bound of the list's tokens, after tokenisation, and before scoring. A list that cannot
+be ready in time is cut to its first hypotheses if its call accepts a partial answer, and refused otherwise.
 
 Interactive lists are taken by earliest deadline. Lists of BatchRescore calls come after the interactive lists, but do
 not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. As
 soon as the credit covers the tokens of the list at the head of their queue, this list goes before the interactive
-lists, and its tokens are deducted from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no other list waits.
+lists, and its tokens are deducted from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no
+other list waits.
 """
 
 import enum
