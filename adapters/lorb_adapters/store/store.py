@@ -203,7 +203,7 @@ class Store(ReadOnlyStore):
     def _check_same(self, manifest: Manifest) -> None:
         if self.manifest(manifest.domain, manifest.version) != manifest:
             raise InvalidInput(
-                f"the store already has {manifest.domain} {manifest.version} with another manifest: versions are final",
+                f"the store has {manifest.domain} {manifest.version} with another manifest: versions never change",
                 field="version",
             )
 
