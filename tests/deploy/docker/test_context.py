@@ -1,6 +1,7 @@
 """The build context of the Docker image."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_the_context_has_exactly_what_the_dockerfile_copies(context):
     others = {path for path in context if not any(path == one or path.startswith(f"{one}/") for one in sources)}
     assert others <= {".dockerignore", "Dockerfile"}
     assert not [path for path in context if "__pycache__" in path]
+
+
+def test_the_context_has_every_package_of_the_wheel(context):
+    """Each package that pyproject.toml puts into the wheel is in the context with all its modules."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+        assert modules
+        assert modules <= context
 
 
 def test_the_context_is_small(context):
