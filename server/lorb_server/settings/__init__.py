@@ -1,0 +1,1 @@
+"""The fields of ServeConfig, by subject."""
