@@ -5,7 +5,8 @@
 FOLDER is a checkout of the other release. Clients of both releases call both replicas without pause. The replicas are
 replaced one at a time: other release, mixed, this release, mixed, other release. In each phase `stable` moves, by turns
 with each release's `lorb-adapters`. Checks that no call fails, that a version's scores are the same from both releases,
-and that every phase serves the version that was promoted. Counts the answers that are not rescored in full. Writes `benchmarks/results/rolling_upgrade.jsonl`.
+and that every phase serves the version that was promoted. Counts the answers that are not rescored in full. Writes
+`benchmarks/results/rolling_upgrade.jsonl`.
 """
 
 import argparse
