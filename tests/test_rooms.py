@@ -23,7 +23,7 @@ _SHARED_WITH_TRAINING = {
     "store",
 }
 
-_SHARED_IN_SERVER = {"adapter", "call", "config", "setting", "single_flight", "telemetry", "thread_pool"}
+_SHARED_IN_SERVER = {"adapter", "call", "config", "file_limit", "setting", "single_flight", "telemetry", "thread_pool"}
 
 # For each room the rooms of its package that it may import. A room is a folder, or a module beside the folders.
 DOORS = {
@@ -45,6 +45,7 @@ DOORS = {
     },
     "lorb_server": {
         "adapter": set(),
+        "file_limit": set(),
         "setting": set(),
         "single_flight": set(),
         "thread_pool": set(),

@@ -21,8 +21,9 @@ from lorb_server.rpc.health import Health
 from lorb_server.rpc.interceptors import admin_interceptors, check_credential_files
 from lorb_server.rpc.server import ADMIN, RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
-from lorb_server.telemetry.logs import log_event_loop_error
-from lorb_server.telemetry.metrics import Metrics, MetricsServer
+from lorb_server.telemetry.logs import count_dropped_lines, log_event_loop_error
+from lorb_server.telemetry.metrics import Metrics
+from lorb_server.telemetry.metrics_server import MetricsServer
 from lorb_server.thread_pool import full_pool
 
 _STORE_THREADS = 4  # for reading the store and for operators' requests
@@ -184,7 +185,7 @@ class App:
         port = await self._calls.listen()
         admin_port = await self._open_admin_port() if config.admin else None
         if config.metrics_port:
-            self._metrics_server = MetricsServer(self._all_metrics(), config.metrics_address, config.metrics_port)
+            self._metrics_server = MetricsServer(self._all_metrics(), config.metrics_host, config.metrics_port)
         return Ports(port, admin_port, config.metrics_port or None)
 
     async def _open_admin_port(self) -> int:
@@ -229,6 +230,7 @@ def serve(config: ServeConfig) -> int:
 
 async def _serve(config: ServeConfig, parts: ServerParts) -> int:
     app = App(config, parts)
+    count_dropped_lines(app.metrics.log_lines_dropped)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_event_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,6 +10,7 @@ from typing import Any
 from lorb.errors import LorbError
 from lorb_cli.command import add_common_arguments, require_extra
 from lorb_server.config import ServeConfig, environment_settings
+from lorb_server.file_limit import raise_file_limit
 from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
 # The groups of --help: the name of each group's first field, and the group's title.
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs lorb-serve. Returns the exit status: 2 if the server cannot start, 1 if it fails later."""
     try:
         config = read_config(arguments, os.environ)
+        # Before gRPC is imported. It writes lines of its own to stderr, such as one for each failed TLS handshake, on
+        # the threads that answer calls: a reader of stderr that has stalled would stop them.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        raise_file_limit()
         # imported here, because importing torch takes seconds, and --help must answer at once
         with require_extra("lorb-serve", "serve"):
             from lorb_server.app import serve

@@ -73,11 +73,6 @@ class ServeConfig(ScoringSettings, AccessSettings, AdapterSettings):  # dataclas
         """The file that the setting `field` names: certificates, a private key, or tokens."""
         return CredentialFile(Path(getattr(self, field)), field, flag(field))
 
-    @property
-    def metrics_address(self) -> str:
-        """The address of the metrics."""
-        return self.metrics_host or self.host
-
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings in `environment`, by field name. Raises InvalidInput, naming the variable, for a wrong value."""

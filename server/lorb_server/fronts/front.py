@@ -15,7 +15,7 @@ from lorb_server.fronts.settings import FrontSettings
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
-from lorb_server.telemetry.logs import configure_logs, log_event_loop_error, log_uncaught_errors
+from lorb_server.telemetry.logs import configure_logs, count_dropped_lines, log_event_loop_error, log_uncaught_errors
 from lorb_server.telemetry.metrics import Metrics
 
 LOST_GRACE_SECONDS = 1.0  # time for calls in flight when the engine process has ended
@@ -41,6 +41,7 @@ async def _serve(to_engine: socket.socket) -> int:
         return 1
     settings = FrontSettings.from_json(link.hello.result())
     configure_logs(settings.config.log_format, settings.config.log_level)
+    count_dropped_lines(metrics.log_lines_dropped)
     log_uncaught_errors()
     asyncio.get_running_loop().set_exception_handler(log_event_loop_error)
     try:

@@ -7,6 +7,7 @@ from grpc_reflection.v1alpha import reflection
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2
 from lorb_server.config import ServeConfig
+from lorb_server.file_limit import maximum_connections
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.tls import CertificateSource, TlsFiles
 from lorb_server.setting import flag
@@ -15,6 +16,13 @@ RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_n
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+# Callers keep idle connections alive by pings; gRPC's implementations allow one each 10 s and mostly send fewer. With
+# half of that, a ping that the network delayed is not counted as one too many. gRPC's default is 300 s.
+MIN_PING_INTERVAL_MS = 5 * 1000
+# A peer that no longer answers, such as a machine without power, is disconnected after the sum of both.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60 * 1000, 20 * 1000
+_HANDSHAKE_TIMEOUT_MS = 20 * 1000  # for TLS and the first HTTP/2 frame; gRPC's default is 120 s
+_MAXIMUM_ADMIN_CONNECTIONS = 64
 _AGE_GRACE_MS = 60 * 1000  # time for the calls in flight when their connection has reached its maximum age
 
 
@@ -29,9 +37,19 @@ def make_server(
     """A server for `service` with health, and with reflection if it is enabled. It does not listen yet.
 
     With `shares_port`, other processes may listen on the same port, and each gets some of the connections. Otherwise
-    a second server that binds the port fails; if it did not, it would silently take some of the calls.
+    a second server that binds the port fails; if it did not, it would silently take some of the calls. Connections
+    beyond the limit of the process's open files are closed at once.
     """
     options = (
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+        (
+            "grpc.max_allowed_incoming_connections",
+            _MAXIMUM_ADMIN_CONNECTIONS if service == ADMIN else maximum_connections(),
+        ),
         ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
         ("grpc.max_receive_message_length", config.max_message_bytes),

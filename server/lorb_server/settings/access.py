@@ -23,8 +23,10 @@ class AccessSettings:
     )
     token_file: str = setting(
         "",
-        "File of callers' tokens. Each line is NAME:TOKEN, or a comment that begins with '#'. Calls without a "
-        "valid token get UNAUTHENTICATED; health calls need no token. The file is reloaded when it changes.",
+        "File of callers' tokens. Each line is NAME:TOKEN, NAME:TOKEN DOMAIN,DOMAIN, or a comment that begins with "
+        "'#'. Without domains, a token is for all domains; calls to other domains get PERMISSION_DENIED. Calls without "
+        "a valid token get UNAUTHENTICATED; health calls need no token. The file is reloaded when it changes; if it "
+        "becomes empty, all calls are refused.",
     )
     allow_plaintext_tokens: bool = setting(
         False, "Accept tokens without TLS beyond loopback: for a server behind a proxy that terminates TLS."
@@ -37,6 +39,13 @@ class AccessSettings:
     tls_key: str = setting("", "File of the certificate's private key, PEM.")
     tls_client_ca: str = setting(
         "", "File of CA certificates, PEM. A connection needs a client certificate that one of them signed."
+    )
+    certificate_domains: str = setting(
+        "",
+        "File of the domains that client certificates are for. Each line is NAME DOMAIN,DOMAIN, or NAME for all "
+        "domains; NAME is the certificate's common name, or without one its first alternative name. Certificates that "
+        "are not in the file are for no domain; calls to other domains get PERMISSION_DENIED. Needs --tls-client-ca. "
+        "The file is reloaded when it changes.",
     )
     admin_tls_certificate: str = setting(
         "", "File of the certificate of --admin-port, PEM. Default: --tls-certificate."
@@ -65,7 +74,11 @@ class AccessSettings:
         "File of Ed25519 public keys, PEM. Only versions that one of these keys signed are served. 'lorb-adapters "
         "keygen' creates keys. The file is read once, at the start.",
     )
-    metrics_host: str = setting("", "Address of the Prometheus metrics. Default: --host.")
+    metrics_host: str = setting(
+        "127.0.0.1",
+        "Address of the Prometheus metrics; 0.0.0.0 means all interfaces. They are served in clear text without a "
+        "token.",
+    )
     metrics_port: int = setting(9464, "Port of the Prometheus metrics over HTTP; 0 turns the metrics off.", minimum=0)
     front_processes: int = setting(
         0,

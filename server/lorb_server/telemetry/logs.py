@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from prometheus_client import Counter
+
+from lorb_server.telemetry.log_queue import LogQueue
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,11 +49,18 @@ class TextFormatter(logging.Formatter):
 
 def configure_logs(log_format: str, log_level: str) -> None:
     """Makes the process write log lines of level `log_level` and above to stderr. `log_format` is "json" or "text"."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogQueue()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
     # Silenced, because grpc logs handlers' errors with their messages. `log_failure` logs them without messages.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
+
+
+def count_dropped_lines(counter: Counter) -> None:
+    """Makes the process count log lines that it drops because the reader of stderr has stalled."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogQueue):
+            handler.on_drop = counter.inc
 
 
 def log_failure(log: logging.Logger, message: str, error: BaseException, **fields: Any) -> None:  # noqa: ANN401

@@ -1,24 +1,14 @@
-"""Declares the server's metrics and serves them to Prometheus over HTTP.
+"""Declares the server's metrics.
 
 Units are seconds and bytes, names begin with `lorb_`, and no label value comes from a text in a request. The metrics
 about adapters and about callers are declared in `adapter_metrics` and `caller_metrics`.
 """
 
-import socket
 from collections.abc import Callable
 from functools import partial
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from lorb.errors import InvalidInput
 from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.call import Priority
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
@@ -156,6 +146,11 @@ class Metrics:
             "Calls and lists that failed with an unexpected error, which is logged.",
             registry=registry,
         )
+        self.log_lines_dropped = Counter(
+            "lorb_log_lines_dropped",
+            "Log lines dropped because the reader of stderr was too slow.",
+            registry=registry,
+        )
         self.front_restarts = Counter(
             "lorb_front_restarts", "Front processes restarted after they died.", registry=registry
         )
@@ -218,22 +213,3 @@ class Metrics:
         self._queue_tokens.set_function(tokens)
         for priority in Priority:
             self._queue_age.labels(priority.value).set_function(partial(oldest_age_seconds, priority))
-
-
-class MetricsServer:
-    """Serves one registry over HTTP at /metrics, on threads of its own."""
-
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        """Raises InvalidInput if the address cannot be bound."""
-        try:
-            self._server: WSGIServer
-            self._server, self._thread = start_http_server(port, host, registry)
-        except (OSError, socket.gaierror) as error:
-            raise InvalidInput(f"--metrics-port {port} on {host}: {error.strerror}", field="metrics_port") from error
-        self.port: int = self._server.server_port
-
-    def close(self) -> None:
-        """Stops serving and ends the threads."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

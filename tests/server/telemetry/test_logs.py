@@ -59,12 +59,13 @@ def test_a_failure_is_logged_with_type_and_traceback(caplog):
 
 
 @pytest.mark.parametrize(("log_format", "begins"), [("json", "{"), ("text", "")])
-def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capsys, restored_logs):
+def test_logs_go_to_stderr_from_the_level_on(log_format, begins, capfd, restored_logs):
     """Lines at or above the level go to stderr in the chosen format."""
     configure_logs(log_format, "warning")
     logging.getLogger("lorb_server.x").info("not this")
     logging.getLogger("lorb_server.x").warning("but this")
-    captured = capsys.readouterr()
+    logging.getLogger().handlers[0].flush()
+    captured = capfd.readouterr()
     [line] = captured.err.splitlines()
     assert line.startswith(begins)
     assert "but this" in line
