@@ -65,14 +65,14 @@ class TokenFile:
         """Reads the token.
 
         Args:
-            path: a file with one line, the token.
+            path: a file with one line, the token. A pipe, such as the shell's `<(command)`, is read only here.
 
         Raises:
             InvalidInput: the file cannot be read, or holds no token.
         """
         self.path = Path(path)
         self._file = CredentialFile(self.path, "token", "the token file")
-        self._last_read = self._file.change_token(), self._read()
+        self._last_read = self._file.change_token(), self._read(from_pipe=True)
 
     @property
     def token(self) -> str:
@@ -89,8 +89,8 @@ class TokenFile:
     def __reduce__(self) -> tuple[type["TokenFile"], tuple[Path]]:
         return TokenFile, (self.path,)
 
-    def _read(self) -> str:
-        token = self._file.read_text().strip()
+    def _read(self, *, from_pipe: bool = False) -> str:
+        token = self._file.read_text(from_pipe=from_pipe).strip()
         if not token:
             raise InvalidInput(f"{self._file} is empty", field="token")
         return check_token(token, f"{self._file}: the token")

@@ -2,12 +2,18 @@
 
 import os
 import ssl
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lorb.errors import InvalidInput
 
+Parsed = TypeVar("Parsed")
 ChangeToken = tuple[int, int, int]  # inode, size in bytes, modification time in nanoseconds
+
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a blocking open of a named pipe would wait for a writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +34,54 @@ class CredentialFile:
         return f"{self.setting} {self.path}".lstrip()
 
     def change_token(self) -> ChangeToken | None:
-        """Returns a value that changes when the file is written or replaced; None if the file cannot be found."""
+        """Returns a value that changes when the file is written or replaced.
+
+        Returns None if there is no file, or if it is a pipe or another special file.
+        """
         try:
             status = os.stat(self.path)
         except OSError:
             return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
-    def read(self) -> bytes:
-        """Returns the content. Raises InvalidInput that names the file if it cannot be read."""
+    def read(self, *, from_pipe: bool = False) -> bytes:
+        """Returns the content.
+
+        Raises InvalidInput that names the file if it cannot be read, or if it is no regular file: a pipe without a
+        writer would never end. With `from_pipe`, it may be a pipe, such as the shell's `<(command)`, and the call waits
+        for the pipe's end.
+        """
         try:
-            return self.path.read_bytes()
+            with open(os.open(self.path, _OPEN), "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                if from_pipe and stat.S_ISFIFO(mode):
+                    os.set_blocking(file.fileno(), True)
+                elif not stat.S_ISREG(mode):
+                    raise InvalidInput(f"{self}: not a regular file", field=self.field)
+                return file.read()
         except OSError as error:
             raise InvalidInput(f"{self}: {error.strerror}", field=self.field) from error
 
-    def read_text(self) -> str:
-        """Returns the content as text. Raises InvalidInput that names the file if it cannot be read or is not UTF-8."""
+    def read_text(self, *, from_pipe: bool = False) -> str:
+        """Returns the content as text. Raises InvalidInput in the same cases as `read`, and if it is not UTF-8."""
         try:
-            return self.read().decode("utf-8")
+            return self.read(from_pipe=from_pipe).decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{self}: not UTF-8", field=self.field) from error
+
+    def parse_lines(self, parse: Callable[[str], Parsed]) -> list[Parsed]:
+        """Returns `parse(line)` of each line, stripped. Skips empty lines and lines that begin with "#".
+
+        Raises InvalidInput in the same cases as `read_text`. An InvalidInput of `parse` gets the file and line number.
+        """
+        parsed = []
+        for number, line in enumerate(self.read_text().splitlines(), start=1):
+            if (text := line.strip()) and not text.startswith("#"):
+                try:
+                    parsed.append(parse(text))
+                except InvalidInput as problem:
+                    raise InvalidInput(f"{self}:{number}: {problem.message}", field=self.field) from None
+        return parsed
 
 
 def check_pair(certificate: CredentialFile, key: CredentialFile) -> None:

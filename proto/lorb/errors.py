@@ -6,6 +6,7 @@
     ├── UnknownDomain             the server does not serve this domain
     ├── UnknownVersion            the domain has no such version or alias
     ├── Unauthenticated           the call carries no token, or a wrong token
+    │   └── PermissionDenied      the caller may not use this domain
     ├── Overloaded                the queue is full, and the caller refused a fallback
     ├── DeadlineExceeded          no time is left, and the caller refused a fallback
     ├── Unavailable               the server is draining, not warm yet, or not reachable
@@ -68,6 +69,10 @@ class UnknownVersion(LorbError):
 
 class Unauthenticated(LorbError):
     """The call carries no token, or a wrong token."""
+
+
+class PermissionDenied(Unauthenticated):
+    """The caller is known, but may not use this domain. The server may serve the domain to others, or not at all."""
 
 
 class Overloaded(LorbError):

@@ -200,7 +200,8 @@ class App:
             wait_for_fronts=self.fronts.wait_for_state if self.fronts else None,
         )
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        return await listen(server, config.admin_host, config.admin_port, "admin_port", TlsFiles.of_admin(config))
+        tls = TlsFiles.of_admin(config)
+        return await listen(server, config.admin_host, config.admin_port, "admin_port", tls, self.metrics.callers)
 
     def _all_metrics(self) -> CollectorRegistry:
         """The metrics of all processes of this server."""

@@ -140,7 +140,8 @@ class ModelRuntime:
             allow_pinned_versions=config.allow_pinned_versions,
             base_adapter=_add_base_adapter(base, self.adapter_cache),
         )
-        self.scorer = Scorer(self.engine, self.adapter_cache, ScoreCache(config.score_cache_bytes), metrics)
+        score_cache = ScoreCache(config.score_cache_bytes, is_shared=config.shared_score_cache)
+        self.scorer = Scorer(self.engine, self.adapter_cache, score_cache, metrics)
 
     async def warm_up(self) -> None:
         """Records CUDA graphs if they are on, and trains the scheduler's predictions. Raises what the model raises."""

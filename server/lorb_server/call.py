@@ -35,6 +35,7 @@ class Call:
         may_be_partial: whether the caller accepts scores of only the first hypotheses, at least
             MINIMUM_PARTIAL_HYPOTHESES of them.
         hypotheses: the list's distinct texts, tokenised, in first-pass order; empty before tokenisation.
+        caller: name of the authenticated caller, whose scores the cache keeps apart from others'; "" without one.
     """
 
     adapter: AdapterHandle
@@ -42,6 +43,7 @@ class Call:
     priority: Priority = Priority.INTERACTIVE
     may_be_partial: bool = False
     hypotheses: Sequence[EncodedHypothesis] = ()
+    caller: str = ""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

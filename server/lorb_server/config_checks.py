@@ -21,6 +21,8 @@ def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_t
     for name, is_on in (("tls_client_ca", has_tls), ("admin_tls_client_ca", admin_has_tls)):
         if settings[name] and not is_on:
             raise invalid_setting(name, "needs --tls-certificate and --tls-key: give all three")
+    if settings["certificate_domains"] and not settings["tls_client_ca"]:
+        raise invalid_setting("certificate_domains", "needs --tls-client-ca: without it callers have no certificates")
     _check_token_transport(settings, "token_file", settings["host"], has_tls)
     if settings["admin"]:
         _check_token_transport(settings, "admin_token_file", settings["admin_host"], admin_has_tls)

@@ -55,7 +55,7 @@ class Scorer:
         fails, and Unavailable if the engine has ended. If the adapter's weights must be reloaded, raises the LorbError
         of a failed reload.
         """
-        keys = self._cache.keys(call.adapter.ref.digest, call.hypotheses)
+        keys = self._cache.keys(call.adapter.ref.digest, call.hypotheses, call.caller)
         scores: list[float | None] = [self._cache.get(key) for key in keys] if keys else [None] * len(call.hypotheses)
         missing = [i for i, score in enumerate(scores) if score is None]
         self._count_lookups(len(scores) - len(missing), len(missing))

@@ -13,7 +13,8 @@ from lorb_server.adapter import AdapterHandle
 from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
 
-_JOB = struct.Struct("=IBBdI")  # adapter number, priority, may_be_partial, answer_by, number of hypotheses
+# adapter number, priority, may_be_partial, answer_by, number of bytes in the caller's name, number of hypotheses
+_JOB = struct.Struct("=IBBdII")
 _SCORED = struct.Struct("=ddII")  # queue_seconds, infer_seconds, num_cached, number of scores
 _UINT32, _UINT32_BYTES = "I", array("I").itemsize
 _PRIORITIES = tuple(Priority)
@@ -29,13 +30,21 @@ _ERRORS: dict[str, type[LorbError]] = {
 def encode_job(call: Call, adapter_number: int) -> bytes:
     """A tokenised call as a job for the engine process, which knows the call's adapter by `adapter_number`."""
     rows = call.hypotheses
-    head = _JOB.pack(adapter_number, _PRIORITY_NUMBERS[call.priority], call.may_be_partial, call.answer_by, len(rows))
+    caller = call.caller.encode()
+    head = _JOB.pack(
+        adapter_number,
+        _PRIORITY_NUMBERS[call.priority],
+        call.may_be_partial,
+        call.answer_by,
+        len(caller),
+        len(rows),
+    )
     sizes = array(_UINT32, [row.num_tokens for row in rows])
     starts = array(_UINT32, [row.scored_from for row in rows])
     token_ids = array(_UINT32, chain.from_iterable(row.token_ids for row in rows))
     type_ids = bytes(chain.from_iterable(row.type_ids for row in rows))
     truncated = bytes(row.truncated for row in rows)
-    return b"".join((head, sizes.tobytes(), starts.tobytes(), truncated, token_ids.tobytes(), type_ids))
+    return b"".join((head, caller, sizes.tobytes(), starts.tobytes(), truncated, token_ids.tobytes(), type_ids))
 
 
 def adapter_number(body: bytes) -> int:
@@ -45,13 +54,14 @@ def adapter_number(body: bytes) -> int:
 
 def decode_job(body: bytes, adapter: AdapterHandle) -> Call:
     """The call from an encoded job. Raises ProtocolError if the bytes are not an encoded job."""
-    _, priority, may_be_partial, answer_by, num_rows = _unpack(_JOB, body)
+    _, priority, may_be_partial, answer_by, caller_bytes, num_rows = _unpack(_JOB, body)
     if priority >= len(_PRIORITIES) or math.isnan(answer_by):
         raise ProtocolError(f"a job has priority {priority} and deadline {answer_by}")
-    sizes_end = _JOB.size + num_rows * _UINT32_BYTES
+    caller_end = _JOB.size + caller_bytes
+    sizes_end = caller_end + num_rows * _UINT32_BYTES
     starts_end = sizes_end + num_rows * _UINT32_BYTES
     truncated_end = starts_end + num_rows
-    sizes = _integers(body[_JOB.size : sizes_end])
+    sizes = _integers(body[caller_end:sizes_end])
     num_tokens = sum(sizes)
     tokens_end = truncated_end + num_tokens * _UINT32_BYTES
     if len(sizes) != num_rows or len(body) != tokens_end + num_tokens:
@@ -69,6 +79,7 @@ def decode_job(body: bytes, adapter: AdapterHandle) -> Call:
         priority=_PRIORITIES[priority],
         may_be_partial=bool(may_be_partial),
         hypotheses=rows,
+        caller=body[_JOB.size : caller_end].decode(errors="replace"),
     )
 
 

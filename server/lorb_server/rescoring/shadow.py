@@ -92,7 +92,8 @@ class Shadow:
     async def _best(self, call: RescoreCall, shadow: AdapterHandle) -> int | None:
         """The list index of the hypothesis that the shadow ranks first; None if the shadow's scores are not finite."""
         loop = asyncio.get_running_loop()
-        shadow_call = Call(adapter=shadow, answer_by=loop.time() + self._max_wait_seconds, priority=Priority.IDLE)
+        answer_by = loop.time() + self._max_wait_seconds
+        shadow_call = Call(adapter=shadow, answer_by=answer_by, priority=Priority.IDLE, caller=call.caller)
         self._scorer.check_admission(shadow_call, 1)
         texts = [hypothesis.transcript for hypothesis in call.distinct]
         encode = self._text_encoder.encode

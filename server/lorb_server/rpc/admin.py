@@ -19,8 +19,8 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.store import Store
 from lorb_server.registry.registry import Registry
 from lorb_server.registry.snapshot import VersionKey, key_order
+from lorb_server.rpc.callers import caller_name
 from lorb_server.rpc.errors import Context, map_errors
-from lorb_server.rpc.tokens import caller_name
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000

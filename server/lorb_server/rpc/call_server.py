@@ -11,7 +11,7 @@ from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.rpc.health import Health
-from lorb_server.rpc.interceptors import call_interceptors
+from lorb_server.rpc.interceptors import call_interceptors, callers
 from lorb_server.rpc.rescoring import RescoringService
 from lorb_server.rpc.server import RESCORING, listen, make_server
 from lorb_server.rpc.tls import TlsFiles
@@ -37,9 +37,10 @@ class CallServer:
     ) -> None:
         """With `shares_port`, other processes may listen on the same port.
 
-        Raises InvalidInput if tracing cannot be opened, or if the token file is not usable.
+        Raises InvalidInput if tracing cannot be opened, or if a file of tokens or of domains is not usable.
         """
         self._config = config
+        self._metrics = metrics
         self._tracing = open_tracing(config.otlp_endpoint, os.environ)
         self._threads = full_pool(config.tokenizer_threads, "tokenizer")
         self._shadow = Shadow(scorer, text_encoder, self._threads, metrics.adapters)
@@ -53,7 +54,14 @@ class CallServer:
             tracing=self._tracing,
         )
         service = RescoringService(
-            config, base, routing, rescorer, metrics, is_warm=lambda: health.has_served, tracing=self._tracing
+            config,
+            base,
+            routing,
+            rescorer,
+            metrics,
+            callers(config, metrics.callers),
+            is_warm=lambda: health.has_served,
+            tracing=self._tracing,
         )
         interceptors = call_interceptors(config, metrics.callers)
         self._server = make_server(config, RESCORING, health, interceptors, shares_port=shares_port)
@@ -62,7 +70,9 @@ class CallServer:
     async def listen(self) -> int:
         """Starts listening and returns the port. Raises InvalidInput if the address is invalid or in use."""
         config = self._config
-        return await listen(self._server, config.host, config.port, "port", TlsFiles.of_calls(config))
+        return await listen(
+            self._server, config.host, config.port, "port", TlsFiles.of_calls(config), self._metrics.callers
+        )
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls. Waits for the calls in flight, and cancels them after `grace_seconds`."""

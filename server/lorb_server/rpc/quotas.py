@@ -9,8 +9,8 @@ import grpc
 
 from lorb.errors import Overloaded
 from lorb.v1 import rescoring_pb2 as pb
+from lorb_server.rpc.callers import caller_name
 from lorb_server.rpc.errors import Context, abort
-from lorb_server.rpc.tokens import caller_name
 from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from lorb_server.call import Priority, RescoreCall
 from lorb_server.config import ServeConfig
 from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Rescorer
+from lorb_server.rpc.callers import Caller, Callers
 from lorb_server.rpc.errors import Context, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
@@ -41,6 +42,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         routing: Routing,
         rescorer: Rescorer,
         metrics: Metrics,
+        callers: Callers,
         *,
         is_warm: Callable[[], bool],
         tracing: Tracing | None = None,
@@ -53,6 +55,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         self._routing = routing
         self._rescorer = rescorer
         self._metrics = metrics
+        self._callers = callers
         self._is_warm = is_warm
 
     @map_errors
@@ -61,7 +64,8 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         """Rescores one list."""
         started_at = asyncio.get_running_loop().time()
         answer_by = self._answer_by(context, started_at, self._config.default_deadline_seconds)
-        return response_from_ranked(await self._rescore(request, started_at, answer_by, Priority.INTERACTIVE))
+        caller = await self._callers.of_call(context)
+        return response_from_ranked(await self._rescore(request, caller, started_at, answer_by, Priority.INTERACTIVE))
 
     @map_errors
     @traced
@@ -77,10 +81,11 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
                 field="requests",
             )
         answer_by = self._answer_by(context, started_at, self._config.default_bulk_deadline_seconds)
+        caller = await self._callers.of_call(context)
         async with asyncio.TaskGroup() as group:
             tasks = []
             for list_request in request.requests:
-                tasks.append(group.create_task(self._rescore_one(list_request, started_at, answer_by)))
+                tasks.append(group.create_task(self._rescore_one(list_request, caller, started_at, answer_by)))
                 await asyncio.sleep(0)  # lets Rescore calls run between the lists of this call
         return pb.BatchRescoreResponse(results=[batch_result(task.result()) for task in tasks])
 
@@ -90,7 +95,9 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         request: pb.GetServerInfoRequest,
         context: Context,
     ) -> pb.GetServerInfoResponse:
-        """Reports the server's version, base, domains and limits."""
+        """Reports the server's version, base and limits, and the domains that the caller may use."""
+        caller = await self._callers.of_call(context)
+        default_domain = self._config.default_domain
         return response_from_info(
             ServerInfo(
                 server_version=__version__,
@@ -98,26 +105,28 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
                 base_fingerprint=self._base.fingerprint,
                 device=self._base.device,
                 dtype=self._base.dtype,
-                domains=tuple(self._routing.served_domains()),
-                default_domain=self._config.default_domain,
+                domains=tuple(domain for domain in self._routing.served_domains() if caller.may_use(domain)),
+                default_domain=default_domain if caller.may_use(default_domain) else "",
                 max_hypotheses=self._config.max_hypotheses,
                 max_transcript_chars=self._config.max_transcript_chars,
                 max_batch_lists=self._config.max_batch_lists,
             )
         )
 
-    async def _rescore_one(self, request: pb.RescoreRequest, started_at: float, answer_by: float) -> Ranked | LorbError:
+    async def _rescore_one(
+        self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float
+    ) -> Ranked | LorbError:
         try:
-            return await self._rescore(request, started_at, answer_by, Priority.BATCH)
+            return await self._rescore(request, caller, started_at, answer_by, Priority.BATCH)
         except LorbError as error:
             return error
 
     async def _rescore(
-        self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
+        self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float, priority: Priority
     ) -> Ranked:
         domain = ""
         try:
-            call = await self._admit(request, started_at, answer_by, priority)
+            call = await self._admit(request, caller, started_at, answer_by, priority)
             domain = call.adapter.ref.domain
             return await self._rescorer.rescore(call)
         except LorbError as error:
@@ -134,7 +143,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
 
     async def _admit(
-        self, request: pb.RescoreRequest, started_at: float, answer_by: float, priority: Priority
+        self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float, priority: Priority
     ) -> RescoreCall:
         """Decodes and validates a request, and chooses its adapters: later alias changes do not affect the call."""
         if not self._is_warm():
@@ -146,13 +155,20 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
                 field="hypotheses",
             )
         options = options_from_request(request)
+        caller.check_domain(options.domain, self._config.default_domain)
         nbest = nbest_from_request(request)
         nbest.check_limits(
             max_hypotheses=self._config.max_hypotheses, max_transcript_chars=self._config.max_transcript_chars
         )
         route = await self._route(options, options.routing_key or nbest.id, answer_by)
         call = RescoreCall(
-            nbest=nbest, options=options, route=route, started_at=started_at, answer_by=answer_by, priority=priority
+            nbest=nbest,
+            options=options,
+            route=route,
+            caller=caller.name,
+            started_at=started_at,
+            answer_by=answer_by,
+            priority=priority,
         )
         call.decoded_at = asyncio.get_running_loop().time()
         return call

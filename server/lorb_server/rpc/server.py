@@ -11,6 +11,7 @@ from lorb_server.file_limit import maximum_connections
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.tls import CertificateSource, TlsFiles
 from lorb_server.setting import flag
+from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 RESCORING = rescoring_pb2.DESCRIPTOR.services_by_name["RescoringService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdapterAdminService"].full_name
@@ -62,14 +63,16 @@ def make_server(
     return server
 
 
-async def listen(server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None) -> int:
+async def listen(
+    server: grpc.aio.Server, host: str, port: int, field: str, tls: TlsFiles | None, metrics: CallerMetrics
+) -> int:
     """Binds and starts `server`, without TLS if `tls` is None. Returns the port that was bound.
 
     Raises InvalidInput if the address is taken or invalid; this error names `field`, the setting of the port. Raises
     InvalidInput also if the TLS files are not usable.
     """
     address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
-    credentials = None if tls is None else CertificateSource(tls).credentials()
+    credentials = None if tls is None else CertificateSource(tls, metrics).credentials()
     try:
         if credentials is None:
             bound = server.add_insecure_port(address)

@@ -1,16 +1,13 @@
 """Reads and checks a port's TLS certificates, and reads them again for new connections when their files change."""
 
-import logging
-import threading
 from dataclasses import dataclass
 
 import grpc
 
-from lorb.credential_files import ChangeToken, CredentialFile, check_ca, check_pair
-from lorb.errors import InvalidInput
+from lorb.credential_files import CredentialFile, check_ca, check_pair
 from lorb_server.config import ServeConfig
-
-_log = logging.getLogger(__name__)
+from lorb_server.rpc.reloaded_files import ReloadedFiles
+from lorb_server.telemetry.caller_metrics import CallerMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,10 @@ class TlsFiles:
             *_pair(config, "admin_tls" if config.admin_tls_certificate else "tls"), _client_ca(config, "admin_tls")
         )
 
-    def change_token(self) -> tuple[ChangeToken | None, ...]:
-        """A value that differs after any of the files is written or replaced."""
-        return tuple(file.change_token() for file in (self.certificate, self.key, self.client_ca) if file is not None)
+    @property
+    def all(self) -> tuple[CredentialFile, ...]:
+        """All files."""
+        return tuple(file for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         """The certificates for new connections. Raises InvalidInput, with flag and file, if a file is not usable."""
@@ -65,37 +63,26 @@ def _client_ca(config: ServeConfig, prefix: str) -> CredentialFile | None:
 
 
 class CertificateSource:
-    """Gives each new connection the current certificates. Logs changed files that are not usable, and ignores them."""
+    """Gives each new connection the current certificates. A changed file that is not usable is logged and ignored."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, metrics: CallerMetrics) -> None:
         """Raises InvalidInput, with flag and file, if a file is not usable."""
-        self._files = files
-        self._lock = threading.Lock()  # gRPC calls `_fetch` on threads of its own
-        self._change_token = files.change_token()
-        self._current = files.read()
+        self._needs_client_certificate = files.client_ca is not None
+        self._certificates = ReloadedFiles(files.all, files.read, metrics, check_seconds=0.0)
+        self._given = self._certificates.latest()
 
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials for a port. With a client CA, a connection needs a client certificate that the CA signed."""
         return grpc.dynamic_ssl_server_credentials(
-            self._current, self._fetch, require_client_authentication=bool(self._files.client_ca)
+            self._given,
+            self._fetch,  # type: ignore[arg-type]  # the stubs lack None, which means no change
+            require_client_authentication=self._needs_client_certificate,
         )
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration:
-        with self._lock:
-            try:
-                self._refresh()
-            except InvalidInput as error:
-                _log.error(
-                    "the changed certificates are not usable: the previous ones stay in use",
-                    extra={"fields": {"reason": error.message}},
-                )
-            return self._current
-
-    def _refresh(self) -> None:
-        change_token = self._files.change_token()
-        if change_token == self._change_token:
-            return
-        current = self._files.read()
-        if self._files.change_token() == change_token:  # else a file changed meanwhile: the next connection reads again
-            self._change_token, self._current = change_token, current
-            _log.info("certificates reloaded", extra={"fields": {"certificate": str(self._files.certificate.path)}})
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """The changed certificates; None if they have not changed. gRPC calls this on threads of its own."""
+        current = self._certificates.latest()
+        if current is self._given:
+            return None
+        self._given = current
+        return current

@@ -48,6 +48,11 @@ class ScoringSettings:
     score_cache_bytes: int = setting(
         64 * 1024 * 1024, "Memory for the cache that keeps scores of earlier texts; 0 turns the cache off.", minimum=0
     )
+    shared_score_cache: bool = setting(
+        False,
+        "Let all callers share the scores in the cache. Otherwise a caller with a token or a certificate finds only "
+        "scores of its own texts, so that no answer's time tells which texts another caller has sent.",
+    )
     max_queue_tokens: int = setting(
         32768,
         "Most tokens of Rescore lists that may wait for the model. When the queue is full, calls get the first-pass "

@@ -29,11 +29,21 @@ def test_keys_hold_all_that_a_score_depends_on(one, other, digest, other_digest)
         other.type_ids,
         other.scored_from,
     )
-    assert (cache.keys(digest, [one]) == cache.keys(other_digest, [other])) is same
+    assert (cache.keys(digest, [one], "") == cache.keys(other_digest, [other], "")) is same
+
+
+@pytest.mark.parametrize(("is_shared", "found"), [(False, None), (True, 1.5)])
+def test_a_caller_finds_only_its_own_scores(is_shared, found):
+    """A score that one caller has put is not found by another caller, unless the cache is shared."""
+    cache = ScoreCache(1000, is_shared=is_shared)
+    row = EncodedHypothesis((1,), (0,), 0, truncated=False)
+    [kiosk_key], [car_key] = cache.keys(DIGEST, [row], "kiosk"), cache.keys(DIGEST, [row], "car")
+    cache.put(kiosk_key, 1.5)
+    assert (cache.get(kiosk_key), cache.get(car_key)) == (1.5, found)
 
 
 def key(cache, number):
-    return cache.keys(DIGEST, [EncodedHypothesis((number,), (0,), 0, truncated=False)])[0]
+    return cache.keys(DIGEST, [EncodedHypothesis((number,), (0,), 0, truncated=False)], "")[0]
 
 
 def test_the_least_recently_used_score_is_evicted_first():
@@ -67,7 +77,7 @@ def test_an_entry_put_twice_counts_once():
 
 def test_zero_bytes_turn_the_cache_off():
     """With 0 bytes there are no keys to look up."""
-    assert ScoreCache(0).keys(DIGEST, [EncodedHypothesis((1,), (0,), 0, truncated=False)]) == []
+    assert ScoreCache(0).keys(DIGEST, [EncodedHypothesis((1,), (0,), 0, truncated=False)], "") == []
 
 
 @pytest.mark.parametrize("num_tokens", [5, 40])
@@ -78,7 +88,8 @@ def test_the_bytes_counted_are_the_bytes_taken(num_tokens):
     try:
         for number in range(10_000):
             row = EncodedHypothesis((number, *range(num_tokens)), (0,) * (num_tokens + 1), 1, truncated=False)
-            cache.put(cache.keys(DIGEST, [row])[0], number + 0.5)
+            caller = "".join(("kiosk", "-7"))  # a new string each time, as of a certificate
+            cache.put(cache.keys(DIGEST, [row], caller)[0], number + 0.5)
             del row
         taken, _ = tracemalloc.get_traced_memory()
     finally:

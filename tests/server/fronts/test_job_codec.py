@@ -40,10 +40,12 @@ def rows(draw):
     st.floats(allow_nan=False),
     st.sampled_from(Priority),
     st.booleans(),
+    st.text(max_size=8),
 )
-def test_a_job_survives_encoding_and_decoding(job_rows, number, answer_by, priority, may_be_partial):
-    """A decoded job has the same hypotheses, tokens and flags."""
-    fields = {"adapter": ADAPTER, "answer_by": answer_by, "priority": priority, "may_be_partial": may_be_partial}
+def test_a_job_survives_encoding_and_decoding(job_rows, number, answer_by, priority, may_be_partial, caller):
+    """A decoded job has the same hypotheses, tokens, flags and caller."""
+    flags = {"answer_by": answer_by, "priority": priority, "may_be_partial": may_be_partial}
+    fields = {"adapter": ADAPTER, "caller": caller, **flags}
     body = encode_job(Call(hypotheses=job_rows, **fields), number)
     job = decode_job(body, ADAPTER)
     assert adapter_number(body) == number

@@ -1,5 +1,7 @@
 """lorb_server.rpc.tokens: token files, and the calls that they admit."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -12,7 +14,9 @@ from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import rescoring_pb2
 from lorb_server.config import ServeConfig
-from lorb_server.rpc.tokens import RELOAD_CHECK_SECONDS, TokenFile, read_tokens
+from lorb_server.rpc.callers import RELOAD_CHECK_SECONDS, Caller
+from lorb_server.rpc.tokens import TokenFile, read_tokens
+from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server
 
 
@@ -21,7 +25,15 @@ def token_file(path):
 
 
 def names(path, default_name=""):
-    return sorted(read_tokens(token_file(path), default_name=default_name).values())
+    return sorted(caller.name for caller in read_tokens(token_file(path), default_name=default_name).values())
+
+
+def opened(path, **arguments):
+    return TokenFile(token_file(path), Metrics().callers, read_seconds=WAIT_SECONDS, **arguments)
+
+
+def caller_of(tokens, token):
+    return asyncio.run(tokens.caller_of(token))
 
 
 def test_tokens_are_mapped_to_caller_names(tmp_path):
@@ -29,7 +41,7 @@ def test_tokens_are_mapped_to_caller_names(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("# decoders\nkiosk: old-token \n\n kiosk:new-token\ncar:a:b\n")
     assert names(tokens) == ["car", "kiosk", "kiosk"]
-    assert TokenFile(token_file(tokens)).name_of("a:b") == "car"
+    assert caller_of(opened(tokens), "a:b") == Caller("car")
 
 
 def test_admin_tokens_need_no_name(tmp_path):
@@ -44,10 +56,12 @@ def test_admin_tokens_need_no_name(tmp_path):
         (None, "No such file"),
         ("", "holds no token"),
         ("\n \n# kiosk:abc\n", "holds no token"),
+        ("kiosk:one Two words\n", ":1: what follows the name or token is not domains"),
+        ("kiosk:one voice,\n", ":1: what follows the name or token is not domains"),
+        ("kiosk:same voice\nkiosk:same radio\n", ":2: an earlier line gives this token to another caller"),
         ("kiosk:a\nabc\n", ":2: this line is not NAME:TOKEN"),
         ("Kiosk 7:a\n", ":1: the caller"),
         ("kiosk:\n", ":1: the token is not one word"),
-        ("kiosk:two words\n", ":1: the token is not one word"),
         ("kiosk:schlüssel\n", ":1: the token is not one word"),
         ("kiosk:same\ncar:same\n", ":2: an earlier line gives this token to another caller"),
     ],
@@ -57,31 +71,38 @@ def test_a_file_with_invalid_tokens_is_refused(tmp_path, content, words):
     if content is not None:
         (tmp_path / "tokens").write_text(content)
     with pytest.raises(InvalidInput, match="--token-file") as caught:
-        read_tokens(token_file(tmp_path / "tokens"))
+        opened(tmp_path / "tokens")
     assert words in caught.value.message
-    assert not any(secret in caught.value.message for secret in ("two words", "schlüssel", "same\n", "abc"))
+    assert not any(secret in caught.value.message for secret in ("Two words", "schlüssel", "same\n", "abc"))
+
+
+def test_an_admin_token_has_no_domains(tmp_path):
+    """An admin token with a blank is refused: admin tokens are for all domains."""
+    (tmp_path / "tokens").write_text("alice:two words\n")
+    with pytest.raises(InvalidInput, match="the token is not one word"):
+        opened(tmp_path / "tokens", default_name="operator")
 
 
 def test_tokens_are_kept_as_digests(tmp_path):
     """A TokenFile holds no token in clear text."""
     (tmp_path / "tokens").write_text("kiosk:very-secret\n")
-    kept = TokenFile(token_file(tmp_path / "tokens"))
-    assert kept.name_of("very-secret") == "kiosk"
-    assert "very-secret" not in repr(vars(kept))
+    kept = opened(tmp_path / "tokens")
+    assert caller_of(kept, "very-secret") == Caller("kiosk")
+    assert "very-secret" not in repr((vars(kept), vars(kept._callers)))
 
 
 def test_a_changed_file_is_reloaded(tmp_path):
     """A changed file applies within a second; an invalid or missing file changes nothing."""
     path, clock = tmp_path / "tokens", SimulatedClock()
     path.write_text("kiosk:first\n")
-    tokens = TokenFile(token_file(path), clock=clock)
+    tokens = opened(path, clock=clock)
 
     def known():
         clock.now += RELOAD_CHECK_SECONDS
-        return [token for token in ("first", "second", "third") if tokens.name_of(token)]
+        return [token for token in ("first", "second", "third") if caller_of(tokens, token)]
 
     path.write_text("kiosk:second\n# no longer the first\n")
-    assert tokens.name_of("first") == "kiosk"  # until the next check
+    assert caller_of(tokens, "first") == Caller("kiosk")  # until the next check
     assert known() == ["second"]
     path.write_text("torn")
     assert known() == ["second"]
@@ -89,6 +110,17 @@ def test_a_changed_file_is_reloaded(tmp_path):
     assert known() == ["second"]
     path.write_text("kiosk:third\n")
     assert known() == ["third"]
+
+
+def test_an_emptied_file_closes_the_door(tmp_path, caplog):
+    """Once the token file is empty no token is valid, and the log says so."""
+    path, clock = tmp_path / "tokens", SimulatedClock()
+    path.write_text("kiosk:first\n")
+    tokens = opened(path, clock=clock)
+    path.write_text("# nobody\n")
+    clock.now += RELOAD_CHECK_SECONDS
+    assert caller_of(tokens, "first") is None
+    assert "the token file holds no token: no token is valid" in caplog.messages
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +193,17 @@ def test_refused_calls_are_counted(guarded):
             get_info(guarded, metadata)
     after = {why: guarded.sample("lorb_unauthenticated_calls_total", reason=why) for why in before}
     assert {why: after[why] - before[why] for why in before} == {"no_token": 1, "wrong_token": 2}
+
+
+@pytest.mark.parametrize("tokens", [("three", "three"), ("three", "wrong"), ("wrong", "three")])
+def test_two_authorization_headers_are_refused(guarded, tokens):
+    """A call with two authorization headers is UNAUTHENTICATED, whichever of them is valid."""
+    before = guarded.sample("lorb_unauthenticated_calls_total", reason="several_tokens")
+    with pytest.raises(grpc.RpcError) as caught:
+        get_info(guarded, (*bearer(tokens[0]), *bearer(tokens[1])))
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert "2 'authorization' headers" in caught.value.details()
+    assert guarded.sample("lorb_unauthenticated_calls_total", reason="several_tokens") - before == 1
 
 
 def test_health_needs_a_token_only_on_the_admin_port(guarded):
