@@ -70,16 +70,22 @@ class Rescorer:
         return ranked
 
     async def _rescore_or_fall_back(self, call: RescoreCall) -> Ranked:
-        """Rescores with the routed adapter; if this adapter is a canary and fails, rescores with the stable one."""
+        """Rescores with the routed adapter; if this adapter is a canary and fails, rescores with the stable one.
+
+        The canary is withdrawn only if the model scores the whole list with the stable adapter: otherwise the list or
+        the base may be at fault, for example because the device is out of memory.
+        """
         try:
             return await self._rescore(call)
         except _AdapterFailed as failed:
             if call.route.stable is None:
                 raise
-            if failed.is_adapters_fault:
-                self._withdraw_canary(call.adapter, failed.error.message)
-            call.adapter = call.route.stable
-            return await self._rescore(call)
+            canary, call.adapter = call.adapter, call.route.stable
+            ranked = await self._rescore(call)
+            has_model_run = ranked.timings.infer_seconds > 0  # scores from the cache alone say nothing about the base
+            if failed.is_adapters_fault and ranked.outcome is Outcome.RESCORED and has_model_run:
+                self._withdraw_canary(canary, failed.error.message)
+            return ranked
 
     async def _rescore(self, call: RescoreCall) -> Ranked:
         try:

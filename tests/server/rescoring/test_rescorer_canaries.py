@@ -3,9 +3,10 @@
 import contextlib
 
 import pytest
+import torch
 
 from lorb.errors import InvalidAdapter, ModelFailed, StoreUnavailable, Unavailable, UnknownVersion
-from lorb.ranked import FallbackPolicy, Outcome, RescoreOptions
+from lorb.ranked import FallbackPolicy, FallbackReason, Outcome, RescoreOptions
 from support.engine.rescorer_bench import ADAPTER, CANARY, FAIL, LIST
 
 
@@ -70,3 +71,34 @@ def test_a_callers_own_overflow_does_not_withdraw_a_canary(run):
         assert bench.withdrawn == []
 
     run(test)
+
+
+@pytest.mark.parametrize("fault", ["out of memory", "not finite"])
+def test_a_fault_of_the_base_does_not_withdraw_a_canary(run, fault):
+    """A fault that the stable version has on the same list too does not withdraw a healthy canary."""
+
+    async def test(bench):
+        if fault == "out of memory":
+            bench.model.trouble = torch.OutOfMemoryError("no room")
+            with pytest.raises(ModelFailed):
+                await bench.rescore(adapter=CANARY, stable=ADAPTER)
+        else:
+            bench.model.answer = lambda scores: [float("nan")] * len(scores)
+            ranked = await bench.rescore(adapter=CANARY, stable=ADAPTER)
+            assert ranked.fallback_reason is FallbackReason.INVALID_SCORE
+        assert bench.withdrawn == []
+
+    run(test)
+
+
+def test_cached_scores_of_stable_do_not_withdraw_a_canary(run):
+    """If the stable version answers from the cache, the model has not run, and the canary's fault may be the base's."""
+
+    async def test(bench):
+        await bench.rescore()
+        bench.model.trouble = torch.OutOfMemoryError("no room")
+        ranked = await bench.rescore(adapter=CANARY, stable=ADAPTER)
+        assert (ranked.outcome, ranked.adapter) == (Outcome.RESCORED, ADAPTER.ref)
+        assert bench.withdrawn == []
+
+    run(test, cache_bytes=1_000_000)
