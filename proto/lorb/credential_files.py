@@ -52,13 +52,17 @@ class CredentialFile:
         for the pipe's end.
         """
         try:
-            with open(os.open(self.path, _OPEN), "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+            descriptor = os.open(self.path, _OPEN)
+            try:
+                mode = os.fstat(descriptor).st_mode
                 if from_pipe and stat.S_ISFIFO(mode):
-                    os.set_blocking(file.fileno(), True)
+                    os.set_blocking(descriptor, True)
                 elif not stat.S_ISREG(mode):
                     raise InvalidInput(f"{self}: not a regular file", field=self.field)
-                return file.read()
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read()
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise InvalidInput(f"{self}: {error.strerror}", field=self.field) from error
 

@@ -77,3 +77,25 @@ def test_a_token_file_can_be_pickled(tmp_path):
     """A pickled TokenFile reads the token again in the other process."""
     (tmp_path / "token").write_text("abc")
     assert pickle.loads(pickle.dumps(TokenFile(tmp_path / "token"))).token == "abc"  # noqa: S301 - our own bytes
+
+
+def test_a_token_may_come_from_a_pipe(tmp_path):
+    """A pipe such as the shell's `<(command)` gives the token once; it is not read again."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"secret\n")
+        os.close(writing)
+        token = TokenFile(f"/dev/fd/{reading}")
+        assert [token.token, token.token] == ["secret", "secret"]
+    finally:
+        os.close(reading)
+
+
+def test_a_token_file_that_becomes_a_pipe_stops_no_call(tmp_path):
+    """The previous token stays when a pipe without a writer takes the place of the file."""
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    settings = CallSettings("localhost:1", token=TokenFile(path))
+    os.mkfifo(tmp_path / "pipe")
+    os.replace(tmp_path / "pipe", path)
+    assert settings.metadata == (("authorization", "Bearer first"),)

@@ -1,6 +1,7 @@
 """lorb.credential_files: wrong certificates, keys and tokens are refused by name."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,28 @@ def test_what_is_no_authority_is_named(tmp_path, content):
     with pytest.raises(InvalidInput, match=f"--ca {tmp_path}: no CA certificate in PEM") as caught:
         check_ca(named(tmp_path, "ca"), content)
     assert caught.value.field == "ca"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_only_a_regular_file_is_read(tmp_path, kind):
+    """A pipe without a writer, a folder and a device are refused at once, and have no change token."""
+    file = named(tmp_path / "token" if kind != "device" else Path("/dev/zero"))
+    if kind != "device":
+        (os.mkfifo if kind == "pipe" else os.mkdir)(file.path)
+    assert file.change_token() is None
+    with pytest.raises(InvalidInput, match="not a regular file"):
+        file.read()
+
+
+def test_lines_are_parsed_and_named(tmp_path):
+    """Comments and empty lines are skipped; an error gets the line's number."""
+    file = named(tmp_path / "numbers")
+    file.path.write_text("# numbers\n\n 1 \n2\n")
+    assert file.parse_lines(int) == [1, 2]
+
+    def refuse(line):
+        raise InvalidInput(f"{line} is wrong")
+
+    with pytest.raises(InvalidInput) as caught:
+        file.parse_lines(refuse)
+    assert caught.value.message == f"--certificate {file.path}:3: 1 is wrong"
