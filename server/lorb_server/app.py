@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import grpc
 from prometheus_client import CollectorRegistry
 
 from lorb import __version__
+from lorb.errors import StoreUnavailable
 from lorb.v1 import admin_pb2_grpc
 from lorb_server.build import ModelRuntime, ServerParts, base_info, load_parts
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
-from lorb_server.ready_file import ReadyFile
+from lorb_server.ready_file import Ports, ReadyFile
 from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
@@ -26,21 +27,10 @@ from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.metrics_server import MetricsServer
 from lorb_server.thread_pool import full_pool
 
-_STORE_THREADS = 4  # for reading the store and for operators' requests
+_DEFAULT_THREADS = 2  # of the event loop, for the shutdown; the store has threads of its own
+_MINIMUM_ENGINE_SECONDS = 1.0  # for the running batch, if the calls have taken the whole grace time
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The ports that the server listens on.
-
-    `admin_port` is None if the admin service is off; `metrics_port` is None if the metrics are off.
-    """
-
-    port: int
-    admin_port: int | None
-    metrics_port: int | None
 
 
 class StoppedEarly(Exception):
@@ -132,11 +122,13 @@ class App:
         if self._polling is not None:
             self._polling.cancel()
         self.health.close()
+        loop = asyncio.get_running_loop()
+        stop_at = loop.time() + self.config.grace_seconds
         stops = [self._calls.stop(self.config.grace_seconds)]
         if self._admin_server is not None:
             stops.append(self._admin_server.stop(self.config.grace_seconds))
         await asyncio.gather(*stops)
-        await self._runtime.close()
+        await self._runtime.close(timeout_seconds=max(_MINIMUM_ENGINE_SECONDS, stop_at - loop.time()))
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         self._ready_file.remove()
@@ -156,23 +148,31 @@ class App:
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> Ports:
-        asyncio.get_running_loop().set_default_executor(full_pool(_STORE_THREADS, "store"))
-        generation = await asyncio.to_thread(self.store.generation)  # raises if the store is not readable
+        asyncio.get_running_loop().set_default_executor(full_pool(_DEFAULT_THREADS, "default"))
         base = self._base
         self.metrics.build_info.labels(__version__, base.name, base.fingerprint, base.device, base.dtype).set(1)
         self.engine.start()
         ports = await self._open_ports()
         self._ready_file.clear()  # not before it holds the ports: another server's file may be here
         await self.registry.try_refresh()
+        if not self.registry.has_read:
+            raise StoreUnavailable(f"the store cannot be read: {self.registry.last_error}", field="store")
         await self._runtime.warm_up()
         self._polling = asyncio.create_task(self.registry.poll(self.config.poll_seconds))
-        self.health.serve()
-        self._log_start(ports, generation)
-        self._ready_file.write(asdict(ports))
+        self.registry.domains.add_listener(self._serve_once_ready)
+        self._serve_once_ready()
+        self._log_start(ports)
+        self._ready_file.write(ports)
         return ports
 
-    def _log_start(self, ports: Ports, generation: int) -> None:
+    def _serve_once_ready(self) -> None:
+        """Reports SERVING once --minimum-domains are served. Domains that leave later do not change that."""
+        if not self.health.has_served and len(self.registry.served_domains()) >= self.config.minimum_domains:
+            self.health.serve()
+
+    def _log_start(self, ports: Ports) -> None:
         domains, default = self.registry.served_domains(), self.config.default_domain
+        generation = max(0, self.registry.domains.generation)
         fields = {**asdict(ports), "domains": len(domains), "generation": generation}
         _log.info("serving", extra={"fields": fields})
         if not domains:
@@ -197,6 +197,7 @@ class App:
             self.registry,
             self._runtime.adapter_cache,
             self.metrics.internal_errors,
+            threads=self._runtime.store_threads,
             wait_for_fronts=self.fronts.wait_for_state if self.fronts else None,
         )
         admin_pb2_grpc.add_AdapterAdminServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
@@ -226,7 +227,9 @@ class App:
 
 def serve(config: ServeConfig) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status. Raises LorbError if the server cannot start."""
-    return asyncio.run(_serve(config, load_parts(config)))
+    parts = load_parts(config)
+    # The runner is not closed: it would wait for the event loop's threads, and one that reads a file may never end.
+    return asyncio.Runner().run(_serve(config, parts))
 
 
 async def _serve(config: ServeConfig, parts: ServerParts) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import Base, load_base
@@ -27,9 +28,13 @@ from lorb_server.engine.warm_up import check_budget, health_check, warm_up
 from lorb_server.registry.registry import Registry
 from lorb_server.setting import flag
 from lorb_server.telemetry.metrics import Metrics
-from lorb_server.thread_pool import full_pool
+from lorb_server.thread_pool import StoreThreads
 
+Result = TypeVar("Result")
+
+STORE_THREADS = 4  # for reading the store and for operators' requests
 LOADING_THREADS = 2  # for reading and hashing adapters
+_BASE_CHOICE_TIMEOUTS = 10  # choosing a base reads up to 100 domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,16 @@ class ServerParts:
 
 
 def load_parts(config: ServeConfig) -> ServerParts:
-    """Opens the store and loads the base. Raises LorbError if either fails."""
+    """Opens the store and loads the base.
+
+    Raises LorbError if either fails. The error is StoreUnavailable if the store does not answer in time.
+    """
     keep_freed_pages()
     placement = choose_placement(config)
     use_threads(1)  # for the calling thread, which does not run the model
-    _check_store(config.store)
-    store = Store(config.store)
-    base = choose_base(config.base, store, trusted_keys(config))
+    trusted, timeout_seconds = trusted_keys(config), config.store_timeout_seconds
+    store = _in_time(timeout_seconds, partial(_open_store, config.store))
+    base = _in_time(_BASE_CHOICE_TIMEOUTS * timeout_seconds, partial(choose_base, config.base, store, trusted))
     return ServerParts(load_base(base, device=placement.device, dtype=placement.dtype), placement, store)
 
 
@@ -78,10 +86,26 @@ def base_info(base: Base) -> BaseInfo:
     return BaseInfo(base.name, base.fingerprint, str(base.device), str(base.dtype).removeprefix("torch."))
 
 
-def _check_store(store: str) -> None:
-    """Raises InvalidInput if the folder is missing: its path is probably mistyped. An empty folder is accepted."""
-    if "://" not in store and not Path(store).expanduser().is_dir():
-        raise InvalidInput(f"--store {store}: no such folder", field="store")
+def _in_time(timeout_seconds: float, function: Callable[[], Result]) -> Result:
+    """Returns what `function` returns. Raises StoreUnavailable if the store keeps it longer than `timeout_seconds`."""
+    threads = StoreThreads(timeout_seconds, 1, "opening")
+    try:
+        return threads.submit(function).result()
+    finally:
+        threads.shutdown()
+
+
+def _open_store(url: str) -> Store:
+    """Opens the store and reads its index. An empty folder is accepted.
+
+    Raises InvalidInput if the folder is missing, because its path is probably mistyped, and StoreUnavailable if the
+    index cannot be read.
+    """
+    if "://" not in url and not Path(url).expanduser().is_dir():
+        raise InvalidInput(f"--store {url}: no such folder", field="store")
+    store = Store(url)
+    store.generation()
+    return store
 
 
 class ModelRuntime:
@@ -92,6 +116,7 @@ class ModelRuntime:
         adapter_cache: the adapters' weights on the device.
         registry: the adapter versions that serve.
         scorer: scores lists.
+        store_threads: read and write the store.
     """
 
     def __init__(
@@ -111,7 +136,6 @@ class ModelRuntime:
         check_budget(self._model, placement.max_batch_tokens, budget_setting(config, placement))
         self._max_batch_tokens = placement.max_batch_tokens
         self._graphs = CudaGraphs(self._model, metrics) if placement.cuda_graphs else None
-        self._grace_seconds = config.grace_seconds
         self._scheduler = _scheduler(config, placement)
         self.engine = Engine(
             BatchRunner(self._model, metrics, placement.max_batch_tokens),
@@ -121,13 +145,16 @@ class ModelRuntime:
             health_check=lambda: health_check(self._model),
             on_death=on_death,
         )
-        self._threads = full_pool(LOADING_THREADS, "loading", partial(use_threads, 1))
+        timeout_seconds = config.store_timeout_seconds
+        self.store_threads = StoreThreads(timeout_seconds, STORE_THREADS, "store")
+        self._threads = StoreThreads(timeout_seconds, LOADING_THREADS, "loading", partial(use_threads, 1))
         trusted = trusted_keys(config)
         self.adapter_cache = AdapterCache(
             partial(read_weights, store, base, trusted=trusted),
             self._threads,
             metrics.adapters,
             config.max_adapter_bytes,
+            size_of=self._model.encoder.served_bytes,
         )
         loader = AdapterLoader(store, self._model, self.engine, self.adapter_cache, self._threads, metrics, trusted)
         self.registry = Registry(
@@ -139,6 +166,7 @@ class ModelRuntime:
             default_domain=config.default_domain,
             allow_pinned_versions=config.allow_pinned_versions,
             base_adapter=_add_base_adapter(base, self.adapter_cache),
+            threads=self.store_threads,
         )
         score_cache = ScoreCache(config.score_cache_bytes, is_shared=config.shared_score_cache)
         self.scorer = Scorer(self.engine, self.adapter_cache, score_cache, metrics)
@@ -152,12 +180,16 @@ class ModelRuntime:
             self._graphs.record(self._max_batch_tokens)
         warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
 
-    async def close(self) -> None:
-        """Cancels adapter loads, then ends the model thread; waiting calls fail."""
+    async def close(self, *, timeout_seconds: float) -> None:
+        """Cancels adapter loads, then ends the model thread; waiting calls fail.
+
+        Waits at most `timeout_seconds` for the model thread, whose batch may never end.
+        """
         await self.registry.close()
         await self.adapter_cache.close()
-        await self.engine.close(timeout_seconds=self._grace_seconds)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self.engine.close(timeout_seconds=timeout_seconds)
+        self.store_threads.shutdown()
+        self._threads.shutdown()
 
 
 def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler:

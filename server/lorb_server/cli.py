@@ -2,10 +2,11 @@
 
 import argparse
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from lorb.errors import LorbError
 from lorb_cli.command import add_common_arguments, require_extra
@@ -28,7 +29,10 @@ _GROUPS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs lorb-serve. Returns the exit status: 2 if the server cannot start, 1 if it fails later."""
+    """Runs lorb-serve. Returns the exit status 2 if the server cannot start.
+
+    Once the server has served, ends the process: with status 1 if the server failed, else 0.
+    """
     try:
         config = read_config(arguments, os.environ)
         # Before gRPC is imported. It writes lines of its own to stderr, such as one for each failed TLS handshake, on
@@ -42,12 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         configure_logs(config.log_format, config.log_level)
         log_uncaught_errors()
-        return serve(config)
+        end_process(serve(config))
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # Ctrl-C before the server handles signals
         return 130
+
+
+def end_process(status: int) -> NoReturn:
+    """Ends the process without waiting for its threads: one that reads a hung file system or device never ends."""
+    logging.shutdown()  # waits at most a second or two for lines that are not yet written
+    os._exit(status)
 
 
 def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServeConfig:

@@ -2,10 +2,22 @@
 
 import json
 import os
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorb.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that the server listens on.
+
+    `admin_port` is None if the admin service is off; `metrics_port` is None if the metrics are off.
+    """
+
+    port: int
+    admin_port: int | None
+    metrics_port: int | None
 
 
 class ReadyFile:
@@ -23,13 +35,13 @@ class ReadyFile:
             except OSError as error:
                 raise self._failure(error) from error
 
-    def write(self, ports: Mapping[str, int | None]) -> None:
+    def write(self, ports: Ports) -> None:
         """Writes the ports and the process id as JSON, in one atomic step. Raises InvalidInput if writing fails."""
         if self._path is None:
             return
         temporary = self._path.with_name(self._path.name + ".tmp")
         try:
-            temporary.write_text(json.dumps({**ports, "pid": os.getpid()}))
+            temporary.write_text(json.dumps({**asdict(ports), "pid": os.getpid()}))
             temporary.replace(self._path)
         except OSError as error:
             raise self._failure(error) from error

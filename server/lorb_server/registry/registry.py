@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Protocol
 
 from lorb.errors import LorbError, UnknownDomain
@@ -18,7 +19,7 @@ from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.router import Router
 from lorb_server.registry.snapshot import LoadPriority, RefreshResult, VersionKey
-from lorb_server.registry.store_reader import AdapterCatalogue, StoreReading, read_store
+from lorb_server.registry.store_reader import AdapterCatalogue, StoreReader, StoreReading
 from lorb_server.registry.verification import Load, Verification
 from lorb_server.single_flight import BACK_OFF_SECONDS
 from lorb_server.telemetry.logs import log_failure
@@ -43,6 +44,7 @@ class Registry:
 
     Attributes:
         domains: the snapshot of each domain.
+        last_error: why the last refresh by `try_refresh` failed; "" if it succeeded.
         route, depends_on_key: the Router's methods of the same names.
     """
 
@@ -57,21 +59,26 @@ class Registry:
         default_domain: str = "",
         allow_pinned_versions: bool = False,
         base_adapter: AdapterHandle | None = None,
+        threads: Executor | None = None,
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`load` verifies a version and puts it on the device. `base_adapter` serves the reserved domain `base`.
 
+        The store is read on `threads`; with None, on the event loop's threads.
+
         With `preload`, requested versions are loaded before calls need them, as long as `adapter_cache` has room.
         """
         self.domains = Domains(metrics.adapters, adapter_cache.drop)
-        self._catalogue = catalogue
         self._weights_cache = adapter_cache
         self._metrics = metrics.adapters
         self._preload = preload
         self._allow_pinned_versions = allow_pinned_versions
         self._base_adapter = base_adapter
-        self._verification = Verification(self.domains, load, back_off_seconds=back_off_seconds, clock=clock)
+        self._reader = StoreReader(catalogue, threads)
+        self._verification = Verification(
+            self.domains, load, drop=adapter_cache.drop, back_off_seconds=back_off_seconds, clock=clock
+        )
         self._router = Router(
             self.domains,
             self._verification,
@@ -83,8 +90,12 @@ class Registry:
         self.route = self._router.route
         self.depends_on_key = self._router.depends_on_key
         self._lock = asyncio.Lock()  # allows one refresh or change at a time; calls never wait for this lock
-        self._change_tokens: dict[str, str] = {}  # by domain, only for domains that were read without an error
-        self._last_error = ""
+        self.last_error = ""
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the store's domains were listed at least once; some of them may not have been readable."""
+        return self._reader.has_read
 
     def served_domains(self) -> list[str]:
         """The domains that a request may name, sorted."""
@@ -118,21 +129,26 @@ class Registry:
             log_failure(_log, "reading the store failed", error)
             self._report_error(type(error).__name__)
         else:
-            self._last_error = ""
+            if self.last_error:
+                _log.info("the store is readable again")
+            self.last_error = ""
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
         """Reads the store if its generation changed. With `force`, always reads it and retries refused versions.
 
+        After the first reading, a domain is dropped only if the store has a newer index and no longer has the domain.
+        With `force`, the index may be the same or older: an operator may have restored a copy of the store.
+
         Raises LorbError if part of the store is not readable, but applies the readable part first.
         """
         async with self._lock:
-            generation = await asyncio.to_thread(self._catalogue.generation)
+            generation = await self._reader.generation(may_go_back=force)
             if generation == self.domains.generation and not force:
                 return RefreshResult(generation)
             if force:
                 self._reset()
             self._verification.generation = generation
-            return await self._read(generation)
+            return await self._read(generation, force=force)
 
     async def verify(self, domain: str, version: str) -> None:
         """Verifies a version before an alias points at it. Raises LorbError if the version cannot serve."""
@@ -155,24 +171,23 @@ class Registry:
 
     def _reset(self) -> None:
         """Forgets which domains were read, which versions were refused, and which canaries were withdrawn."""
-        self._change_tokens.clear()
+        self._reader.forget()
         self._verification.retry_refused()
         for name, snapshot in list(self.domains.by_name.items()):
             if snapshot.withdrawn:
                 self.domains.replace(name, snapshot.with_canary_reinstated())
 
-    async def _read(self, generation: int) -> RefreshResult:
+    async def _read(self, generation: int, *, force: bool) -> RefreshResult:
+        snapshots = self.domains.by_name
         # unchanged domains with refused versions are read too, so that any change of the store leads to another
         # verification of these versions
-        with_refusals = {name for name, snapshot in self.domains.by_name.items() if snapshot.refused}
-        reading = await asyncio.to_thread(read_store, self._catalogue, self._change_tokens, with_refusals)
+        with_refusals = {name for name, snapshot in snapshots.items() if snapshot.refused}
+        served = {name for name, snapshot in snapshots.items() if snapshot.store_aliases}
+        reading = await self._reader.read(always=with_refusals, served=served, may_drop=force)
         await self._apply(reading)
         loaded, refused, errors = await self._load_requested(reading)
         reading.errors.update(errors)
-        self._change_tokens = {name: token for name, token in self._change_tokens.items() if name in reading.unchanged}
-        for name, domain in reading.domains.items():
-            if name not in reading.errors and domain.change_token is not None:
-                self._change_tokens[name] = domain.change_token
+        self._reader.applied(reading)
         if reading.errors:
             raise next(iter(reading.errors.values()))
         self.domains.set_generation(generation)
@@ -225,8 +240,8 @@ class Registry:
 
     def _report_error(self, message: str) -> None:
         self._metrics.registry_errors.inc()
-        if message != self._last_error:  # log an error once, not at every poll
-            self._last_error = message
+        if message != self.last_error:  # log an error once, not at every poll
+            self.last_error = message
             _log.error(
                 "the store is not readable: the loaded versions keep serving",
                 extra={"fields": {"reason": message}},

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from lorb.errors import LorbError
+from lorb.errors import LorbError, UnknownDomain
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.snapshot import VersionKey
@@ -29,13 +29,18 @@ class Verification:
         domains: Domains,
         load: Load,
         *,
+        drop: Callable[[AdapterHandle], None] = lambda adapter: None,
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` verifies a version and puts its weights on the device; it raises LorbError on failure."""
+        """`load` verifies a version and puts its weights on the device; it raises LorbError on failure.
+
+        `drop` takes the weights off the device again, if the version's domain was removed meanwhile.
+        """
         self.generation = -1
         self._domains = domains
         self._load = load
+        self._drop = drop
         self._loads: SingleFlight[VersionKey, AdapterHandle] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
         )
@@ -93,6 +98,7 @@ class Verification:
 
     async def _verify(self, domain: str, version: str) -> AdapterHandle:
         generation = self.generation
+        was_known = domain in self._domains.by_name  # an operator may verify a version of a domain that is new here
         try:
             adapter = await self._load(domain, version)
         except TRANSIENT_ERRORS:
@@ -101,6 +107,9 @@ class Verification:
             self._refuse(domain, version, generation, error.message)
             raise
         self._refused_at.pop((domain, version), None)
+        if was_known and domain not in self._domains.by_name:
+            self._drop(adapter)
+            raise UnknownDomain(f"domain {domain!r} was removed from the store while it was loaded", field="domain")
         self._domains.replace(domain, self._domains.get(domain).with_verified(version, adapter))
         return adapter
 

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Container
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
 
-from lorb.errors import InvalidInput, LorbError, UnknownVersion
+from lorb.errors import InvalidInput, UnknownVersion
 from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
 from lorb.ranked import AdapterRef
 from lorb.v1 import admin_pb2 as pb
@@ -19,11 +19,15 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.store import Store
 from lorb_server.registry.registry import Registry
 from lorb_server.registry.snapshot import VersionKey, key_order
+from lorb_server.rpc.adapter_infos import AdapterInfos
 from lorb_server.rpc.callers import caller_name
 from lorb_server.rpc.errors import Context, map_errors
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +42,10 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         on_device: Container[AdapterRef],
         internal_errors: Counter,
         *,
+        threads: Executor,
         wait_for_fronts: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_device` contains the ref of each adapter whose weights are on the device.
+        """`on_device` contains the ref of each adapter whose weights are on the device. `threads` use the store.
 
         `wait_for_fronts` returns when every front process routes by the registry's current state, or after a timeout;
         it is None if the server has no fronts. Calls that change the registry wait for it before they answer.
@@ -48,7 +53,8 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         self.internal_errors = internal_errors
         self._store = store
         self._registry = registry
-        self._on_device = on_device
+        self._infos = AdapterInfos(store, registry.domains, on_device, threads)
+        self._threads = threads
         self._wait_for_fronts = wait_for_fronts
 
     @map_errors
@@ -65,7 +71,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         keys = _after(domains.known_versions(request.domain), request.page_token)
         page = keys[:page_size]
         return pb.ListAdaptersResponse(
-            adapters=await self._infos(page),
+            adapters=await self._infos.of(page),
             next_page_token="@".join(page[-1]) if len(keys) > page_size else "",
             generation=max(0, domains.generation),
         )
@@ -78,9 +84,9 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     ) -> pb.GetAdapterResponse:
         """Returns one version's state and its manifest, without the texts of the golden lists."""
         domain = check_name(request.domain, "domain")
-        version = await asyncio.to_thread(self._store.resolve, _selector(domain, request.version))
-        [info] = await self._infos([(domain, version)])
-        manifest = await asyncio.to_thread(self._manifest, (domain, version))
+        version = await self._use_store(self._store.resolve, _selector(domain, request.version))
+        [info] = await self._infos.of([(domain, version)])
+        [manifest] = await self._infos.manifests([(domain, version)])
         return pb.GetAdapterResponse(
             adapter=info, manifest_json=json.dumps(_without_texts(manifest)) if manifest else ""
         )
@@ -97,8 +103,8 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         await self._applied()
         return pb.RefreshRegistryResponse(
             generation=refreshed.generation,
-            loaded=await self._infos(refreshed.loaded),
-            refused=await self._infos(refreshed.refused),
+            loaded=await self._infos.of(refreshed.loaded),
+            refused=await self._infos.of(refreshed.refused),
         )
 
     @map_errors
@@ -111,9 +117,9 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         if request.version:
             await self._verify(domain, check_version(request.version))
             share = request.share or None
-            change = await asyncio.to_thread(self._store.set_alias, domain, alias, request.version, share)
+            change = await self._use_store(self._store.set_alias, domain, alias, request.version, share)
         else:
-            change = await asyncio.to_thread(self._store.remove_alias, domain, alias)
+            change = await self._use_store(self._store.remove_alias, domain, alias)
         return pb.SetAliasResponse(previous_version=change.from_version, generation=await self._refreshed())
 
     @map_errors
@@ -123,7 +129,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         """Points `stable` at the previous stable version."""
         domain = check_name(request.domain, "domain")
         _audit(context, "Rollback", domain=domain)
-        change = await asyncio.to_thread(self._store.rollback, domain)
+        change = await self._use_store(self._store.rollback, domain)
         return pb.RollbackResponse(
             version=change.to_version,
             previous_version=change.from_version,
@@ -142,7 +148,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         return pb.UnloadAdapterResponse()
 
     async def _verify(self, domain: str, version: str) -> None:
-        if version not in await asyncio.to_thread(self._store.versions, domain):
+        if version not in await self._use_store(self._store.versions, domain):
             raise UnknownVersion(f"domain {domain!r} has no version {version}", field="version")
         await self._registry.verify(domain, version)
 
@@ -150,48 +156,19 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         """Tries to apply the store's change to this server, and logs an error. Returns the store's generation."""
         await self._registry.try_refresh()
         await self._applied()
-        return await asyncio.to_thread(self._store.generation)
+        return await self._use_store(self._store.generation)
 
     async def _applied(self) -> None:
         """Waits until every process routes new calls by the registry's current state, or until a timeout."""
         if self._wait_for_fronts is not None:
             await self._wait_for_fronts()
 
-    async def _infos(self, keys: Iterable[VersionKey]) -> list[pb.AdapterInfo]:
-        keys = list(keys)
-        manifests = await asyncio.to_thread(lambda: [self._manifest(key) for key in keys])
-        return [self._info(key, manifest) for key, manifest in zip(keys, manifests, strict=True)]
-
-    def _manifest(self, key: VersionKey) -> Manifest | None:
-        """A version's manifest; None if the manifest is not readable."""
-        try:
-            return self._store.manifest(*key)
-        except LorbError:
-            return None
-
-    def _info(self, key: VersionKey, manifest: Manifest | None) -> pb.AdapterInfo:
-        domain = self._registry.domains.get(key[0])
-        adapter = domain.loaded.get(key[1])
-        info = pb.AdapterInfo(
-            domain=key[0],
-            version=key[1],
-            aliases=sorted(alias for alias, version in domain.store_aliases.items() if version == key[1]),
-            state=pb.ADAPTER_STATE_AVAILABLE,
-        )
-        if adapter is not None:
-            info.state = pb.ADAPTER_STATE_READY
-            info.digest = adapter.ref.digest
-            info.size_bytes = adapter.size_bytes if adapter.ref in self._on_device else 0
-        if key[1] in domain.withdrawn:
-            info.state = pb.ADAPTER_STATE_REFUSED
-            info.reason = f"withdrawn: {domain.withdrawn[key[1]]}"
-        elif adapter is None and key[1] in domain.refused:
-            info.state = pb.ADAPTER_STATE_REFUSED
-            info.reason = domain.refused[key[1]]
-        if manifest is not None:
-            info.digest = manifest.weights_digest
-            info.created_time.CopyFrom(_timestamp(manifest.created_time))
-        return info
+    async def _use_store(
+        self, function: Callable[Parameters, Result], *arguments: Parameters.args, **settings: Parameters.kwargs
+    ) -> Result:
+        """Calls `function` on a thread. Raises StoreUnavailable if the store does not answer in time."""
+        call = partial(function, *arguments, **settings)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 def _page_size(requested: int) -> int:
@@ -225,15 +202,6 @@ def _without_texts(manifest: Manifest) -> dict[str, Any]:
         for golden in manifest.golden_lists
     ]
     return content
-
-
-def _timestamp(created_time: str) -> Timestamp:
-    timestamp = Timestamp()
-    try:
-        timestamp.FromDatetime(datetime.fromisoformat(created_time))
-    except ValueError:  # the manifest's time is not readable: 0 stands for an unknown time
-        timestamp.FromSeconds(0)
-    return timestamp
 
 
 def _audit(context: Context, method: str, **fields: str) -> None:

@@ -40,3 +40,15 @@ class AdapterSettings:
     poll_seconds: float = setting(
         1.0, "Time between checks of the store for changes; a new adapter serves after the next check.", minimum=0.01
     )
+    store_timeout_seconds: float = setting(
+        30.0,
+        "Longest wait for the store: to read its index, a few of its domains, or one version. If the store takes "
+        "longer, the loaded versions keep serving, and the error is counted and logged.",
+        minimum=0.1,
+    )
+    minimum_domains: int = setting(
+        0,
+        "Domains that the server must serve before health is SERVING for the first time, so that a server whose store "
+        "is empty or not mounted takes no calls.",
+        minimum=0,
+    )
