@@ -52,7 +52,7 @@ class Verification:
         Within the back-off time after a failure, raises the same error again without another attempt.
         """
         adapter = self._domains.get(domain).loaded.get(version)
-        return adapter or await self._loads.join((domain, version), partial(self._verify, domain, version))
+        return adapter or await self._loads.join((domain, version), self._verifying(domain, version))
 
     async def verify(self, domain: str, version: str) -> AdapterHandle:
         """Verifies a version for an operator or a refresh, even within the back-off time after a failure.
@@ -60,12 +60,11 @@ class Verification:
         Raises the LorbError that keeps the version from serving.
         """
         adapter = self._domains.get(domain).loaded.get(version)
-        load = partial(self._verify, domain, version)
-        return adapter or await self._loads.join((domain, version), load, backs_off=False)
+        return adapter or await self._loads.join((domain, version), self._verifying(domain, version), backs_off=False)
 
     def start(self, domain: str, version: str) -> None:
         """Starts to verify a version in the background, but does nothing within the back-off time after a failure."""
-        self._loads.start((domain, version), partial(self._verify, domain, version))
+        self._loads.start((domain, version), self._verifying(domain, version))
 
     def is_refused(self, domain: str, version: str) -> bool:
         """Whether the version is refused, and was last refused at the store's current `generation`."""
@@ -96,9 +95,12 @@ class Verification:
         """Cancels the verifications in progress."""
         await self._loads.close()
 
-    async def _verify(self, domain: str, version: str) -> AdapterHandle:
+    def _verifying(self, domain: str, version: str) -> Callable[[], Awaitable[AdapterHandle]]:
+        # an operator may verify a version of a domain that is not known here yet
+        return partial(self._verify, domain, version, is_known=domain in self._domains.by_name)
+
+    async def _verify(self, domain: str, version: str, *, is_known: bool) -> AdapterHandle:
         generation = self.generation
-        was_known = domain in self._domains.by_name  # an operator may verify a version of a domain that is new here
         try:
             adapter = await self._load(domain, version)
         except TRANSIENT_ERRORS:
@@ -107,7 +109,7 @@ class Verification:
             self._refuse(domain, version, generation, error.message)
             raise
         self._refused_at.pop((domain, version), None)
-        if was_known and domain not in self._domains.by_name:
+        if is_known and domain not in self._domains.by_name:
             self._drop(adapter)
             raise UnknownDomain(f"domain {domain!r} was removed from the store while it was loaded", field="domain")
         self._domains.replace(domain, self._domains.get(domain).with_verified(version, adapter))
