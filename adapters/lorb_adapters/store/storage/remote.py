@@ -8,6 +8,7 @@ writer writes the manifest last.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import fsspec
 
@@ -16,6 +17,10 @@ from lorb_adapters.store.storage.conditional_puts import ConditionalPuts
 from lorb_adapters.store.storage.protocol import Change
 from lorb_adapters.store.storage.remote_change import Reading, RemoteChange
 
+# For S3 only, because other file systems have no common setting. s3fs tries 5 times: without these limits a server that
+# accepts connections and does not answer would keep a reader for 25 minutes.
+_S3_LIMITS = {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 0}}
+
 
 class RemoteStorage:
     """Implements Storage in a folder of an fsspec file system."""
@@ -23,7 +28,7 @@ class RemoteStorage:
     def __init__(self, url: str) -> None:
         """Raises StoreUnavailable if no file system serves the URL's scheme."""
         with _as_unavailable(url):
-            self._files, root = fsspec.core.url_to_fs(url)
+            self._files, root = fsspec.core.url_to_fs(url, **_time_limits(url))
         self._url = url
         self._root = str(root).rstrip("/")
         self._puts = ConditionalPuts(self._files, self._at)
@@ -101,6 +106,15 @@ class RemoteStorage:
         with _as_unavailable(f"{self._url}: {path}"):
             self._files.invalidate_cache()
             yield
+
+
+def _time_limits(url: str) -> dict[str, Any]:
+    """Arguments of the file system that limit the time of its requests; the user's own fsspec settings win."""
+    scheme = url.partition("://")[0]
+    if scheme not in ("s3", "s3a"):
+        return {}
+    users = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
+    return {"config_kwargs": {**_S3_LIMITS, **users}}
 
 
 @contextmanager
