@@ -43,6 +43,7 @@ class AioClient:
         target: str,
         *,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        batch_timeout_seconds: float | None = None,
         token: str | TokenFile | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready: bool = False,
@@ -53,7 +54,9 @@ class AioClient:
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-            timeout_seconds: default deadline of a call.
+            timeout_seconds: default deadline of a call of `rescore` or `server_info`.
+            batch_timeout_seconds: default deadline of a call of `rescore_batch`; None for 60 s, which is also the
+                server's default, or for `timeout_seconds` if it is longer.
             token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
@@ -65,7 +68,16 @@ class AioClient:
         Raises:
             InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
         """
-        settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
+        settings = CallSettings(
+            target,
+            timeout_seconds,
+            token,
+            credentials,
+            wait_for_ready,
+            tls,
+            allow_plaintext_token,
+            batch_timeout_seconds,
+        )
         self._settings = settings
         self._channel_pool = ChannelPool(settings, open_aio_channel)
 
@@ -98,7 +110,7 @@ class AioClient:
         Args:
             lists: the lists.
             options: options that apply to all lists.
-            timeout_seconds: deadline of the call; None for the client's default deadline.
+            timeout_seconds: deadline of the call; None for the client's default deadline of batches.
 
         Returns:
             One result for each list, in order: the re-ranked list, or an error.
@@ -107,7 +119,8 @@ class AioClient:
             LorbError: the whole call failed.
         """
         request = batch_from_lists(lists, options)
-        response = await self._call(lambda stub: stub.BatchRescore, request, timeout_seconds)
+        seconds = self._settings.batch_deadline_seconds(timeout_seconds)
+        response = await self._call(lambda stub: stub.BatchRescore, request, seconds)
         return results_from_batch(response, len(lists))
 
     async def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:

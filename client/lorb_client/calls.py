@@ -14,6 +14,7 @@ from lorb_client.access import Tls, TokenFile, check_token
 
 DEFAULT_OPTIONS = RescoreOptions()
 DEFAULT_TIMEOUT_SECONDS = 1.0
+DEFAULT_BATCH_TIMEOUT_SECONDS = 60.0  # the server's own default, --default-bulk-deadline-seconds
 # Parts of gRPC's error messages; tests check that gRPC still uses these texts.
 _NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")
 _CONNECTION_CLOSED = "Socket closed"
@@ -26,7 +27,7 @@ class CallSettings:
 
     Attributes:
         target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-        timeout_seconds: default deadline of a call.
+        timeout_seconds: default deadline of a call other than BatchRescore.
         token: bearer token; None for no token. A TokenFile is read again when the file changes.
         credentials: gRPC's own TLS credentials, instead of `tls`.
         wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
@@ -34,6 +35,8 @@ class CallSettings:
             given.
         allow_plaintext_token: allow sending the token to a remote server without TLS. Everybody on the network path can
             read such a token. By default, a token without TLS is sent only to this machine.
+        batch_timeout_seconds: default deadline of a BatchRescore call; None for DEFAULT_BATCH_TIMEOUT_SECONDS, or
+            `timeout_seconds` if it is longer.
     """
 
     target: str
@@ -43,6 +46,7 @@ class CallSettings:
     wait_for_ready: bool = False
     tls: Tls | None = None
     allow_plaintext_token: bool = False
+    batch_timeout_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not self.target:
@@ -59,6 +63,7 @@ class CallSettings:
                 field="token",
             )
         self.deadline_seconds(None)
+        self.batch_deadline_seconds(None)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -92,6 +97,17 @@ class CallSettings:
         if not (math.isfinite(seconds) and seconds > 0):
             raise InvalidInput(f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds")
         return seconds
+
+    def batch_deadline_seconds(self, timeout_seconds: float | None) -> float:
+        """Returns the deadline of a BatchRescore call: `timeout_seconds`, or the default of batches if it is None.
+
+        Raises InvalidInput unless the deadline is finite and above 0.
+        """
+        if timeout_seconds is None:
+            timeout_seconds = self.batch_timeout_seconds
+        if timeout_seconds is None:
+            timeout_seconds = max(DEFAULT_BATCH_TIMEOUT_SECONDS, self.timeout_seconds)
+        return self.deadline_seconds(timeout_seconds)
 
     def error(self, failed: grpc.RpcError) -> LorbError:
         """Converts the error of a failed grpc or grpc.aio call.

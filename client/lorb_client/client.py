@@ -41,6 +41,7 @@ class Client:
         target: str,
         *,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        batch_timeout_seconds: float | None = None,
         token: str | TokenFile | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready: bool = False,
@@ -51,7 +52,9 @@ class Client:
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-            timeout_seconds: default deadline of a call.
+            timeout_seconds: default deadline of a call of `rescore` or `server_info`.
+            batch_timeout_seconds: default deadline of a call of `rescore_batch`; None for 60 s, which is also the
+                server's default, or for `timeout_seconds` if it is longer.
             token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
@@ -63,7 +66,16 @@ class Client:
         Raises:
             InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
         """
-        settings = CallSettings(target, timeout_seconds, token, credentials, wait_for_ready, tls, allow_plaintext_token)
+        settings = CallSettings(
+            target,
+            timeout_seconds,
+            token,
+            credentials,
+            wait_for_ready,
+            tls,
+            allow_plaintext_token,
+            batch_timeout_seconds,
+        )
         self._settings = settings
         self._channel_pool = ChannelPool(settings, open_channel)
 
@@ -96,7 +108,7 @@ class Client:
         Args:
             lists: the lists.
             options: options that apply to all lists.
-            timeout_seconds: deadline of the call; None for the client's default deadline.
+            timeout_seconds: deadline of the call; None for the client's default deadline of batches.
 
         Returns:
             One result for each list, in order: the re-ranked list, or an error.
@@ -105,7 +117,8 @@ class Client:
             LorbError: the whole call failed.
         """
         request = batch_from_lists(lists, options)
-        return results_from_batch(self._call(lambda stub: stub.BatchRescore, request, timeout_seconds), len(lists))
+        seconds = self._settings.batch_deadline_seconds(timeout_seconds)
+        return results_from_batch(self._call(lambda stub: stub.BatchRescore, request, seconds), len(lists))
 
     def server_info(self, *, timeout_seconds: float | None = None) -> ServerInfo:
         """Returns the server's release, base, domains and limits. Raises LorbError if the call fails."""

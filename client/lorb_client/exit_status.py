@@ -4,6 +4,7 @@ from lorb.errors import InvalidInput, LorbError, Unauthenticated, UnknownDomain,
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
+EXIT_INCOMPLETE = 4  # more than 1 % of the lists were not rescored in full; 3 is the trainer's "not published"
 EXIT_INTERRUPTED = 130
 
 # Errors that the caller can correct. argparse also exits with 2 after a wrong argument.

@@ -85,6 +85,14 @@ class NBest:
         """Whether the hypotheses have first-pass scores."""
         return self.hypotheses[0].first_pass_score is not None
 
+    @property
+    def first_pass_text(self) -> str:
+        """The recogniser's choice: the text with the highest score, or the first text in a list without scores.
+
+        If several texts have the highest score, it is the first of them.
+        """
+        return self.distinct()[0].transcript
+
     def check_limits(self, *, max_hypotheses: int, max_transcript_chars: int) -> None:
         """Checks the list against a server's limits. Raises InvalidInput if a field exceeds its limit."""
         if len(self.hypotheses) > max_hypotheses:

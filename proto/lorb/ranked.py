@@ -38,6 +38,9 @@ class Outcome(Enum):
     FIRST_PASS = "first_pass"  # noqa: S105 - not a password
     """No hypothesis was rescored: the list is in first-pass order."""
 
+    UNKNOWN = "unknown"
+    """A newer server sent an outcome that this release does not know. The order of the answer is valid. Never sent."""
+
 
 class FallbackReason(Enum):
     """Why a list was not rescored in full."""
@@ -50,6 +53,9 @@ class FallbackReason(Enum):
 
     INVALID_SCORE = "invalid_score"
     """The model produced a score that is not finite."""
+
+    UNKNOWN = "unknown"
+    """A newer server sent a reason that this release does not know. The order of the answer is valid. Never sent."""
 
 
 @dataclass(frozen=True, slots=True)

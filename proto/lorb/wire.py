@@ -27,12 +27,11 @@ from lorb.v1 import rescoring_pb2 as pb
 MAX_TOP_N = 2**32 - 1
 
 EnumMember = TypeVar("EnumMember", bound=Enum)
-Value = TypeVar("Value")
 
 
 def _schema_numbers(kind: type[EnumMember], prefix: str) -> dict[EnumMember, int]:
-    """Maps the members of a Python enum to the numbers of the protobuf enum."""
-    return {member: int(getattr(pb, f"{prefix}_{member.name}")) for member in kind}
+    """Maps the members of a Python enum to the numbers of the protobuf enum. UNKNOWN is never sent: it has none."""
+    return {member: int(getattr(pb, f"{prefix}_{member.name}")) for member in kind if member.name != "UNKNOWN"}
 
 
 _POLICIES = _schema_numbers(FallbackPolicy, "FALLBACK_POLICY")
@@ -118,13 +117,15 @@ def response_from_ranked(ranked: Ranked) -> pb.RescoreResponse:
 
 
 def ranked_from_response(response: pb.RescoreResponse) -> Ranked:
-    """Reads the result of a response. Raises LorbError if it holds an enum value that this release does not know."""
+    """Reads the result of a response. Enum values of newer servers become UNKNOWN. Raises LorbError without outcome."""
+    if response.outcome == pb.OUTCOME_UNSPECIFIED:
+        raise LorbError("the answer has no outcome: report this as a bug of the server", field="outcome")
     timings = response.timings
     return Ranked(
         hypotheses=tuple(_ranked_hypothesis(message) for message in response.hypotheses),
-        outcome=_response_enum(_OUTCOME_OF, response.outcome, "outcome"),
+        outcome=_OUTCOME_OF.get(response.outcome, Outcome.UNKNOWN),
         id=response.request_id,
-        fallback_reason=_response_enum(_REASON_OF, response.fallback_reason, "fallback_reason"),
+        fallback_reason=_REASON_OF.get(response.fallback_reason, FallbackReason.UNKNOWN),
         adapter=_adapter_ref(response.adapter) if response.HasField("adapter") else None,
         timings=Timings(timings.total_seconds, timings.tokenize_seconds, timings.queue_seconds, timings.infer_seconds),
     )
@@ -208,9 +209,12 @@ def _ranked_hypothesis(message: pb.RescoredHypothesis) -> RankedHypothesis:
 
 
 def _answer_from_result(result: pb.BatchRescoreResult) -> Ranked | LorbError:
-    if result.HasField("response"):
+    if not result.HasField("response"):
+        return error_from_status_message(result.error)
+    try:
         return ranked_from_response(result.response)
-    return error_from_status_message(result.error)
+    except LorbError as error:  # the other answers of the batch are good
+        return error
 
 
 def _adapter_message(adapter: AdapterRef | None) -> pb.AdapterRef | None:
@@ -227,13 +231,6 @@ def _request_enum(members: Mapping[int, EnumMember], number: int, field: str) ->
     """Reads an enum value of a request. proto3 accepts any number, so unknown numbers are refused here."""
     if number not in members:
         raise InvalidInput(f"{field} is {number}, which this server does not know", field=field)
-    return members[number]
-
-
-def _response_enum(members: Mapping[int, Value], number: int, field: str) -> Value:
-    """Reads an enum value of a response. A newer server may send values that this client does not know."""
-    if number not in members:
-        raise LorbError(f"the answer's {field} is {number}, which this client does not know: upgrade it", field=field)
     return members[number]
 
 

@@ -23,11 +23,12 @@ class OutcomeKind(Enum):
     RESCORED = "rescored"
     PARTIAL = "partial"
     FIRST_PASS = "first_pass"  # noqa: S105 - not a password
+    UNKNOWN = "unknown"  # answered, with an outcome that this release does not know
     REFUSED = "refused"  # the server answered with an error status
     NO_ANSWER = "no_answer"  # gRPC ended the call, for instance because the deadline passed or the connection was lost
 
 
-ANSWERED = frozenset({OutcomeKind.RESCORED, OutcomeKind.PARTIAL, OutcomeKind.FIRST_PASS})
+ANSWERED = frozenset({OutcomeKind.RESCORED, OutcomeKind.PARTIAL, OutcomeKind.FIRST_PASS, OutcomeKind.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Connections:
 
 
 def outcome_of_response(response: pb.RescoreResponse) -> CallOutcome:
-    """Returns the outcome of an answered call. Raises LorbError if the response holds an unknown enum value."""
+    """Returns the outcome of an answered call. Raises LorbError if the response has no outcome."""
     ranked = ranked_from_response(
         pb.RescoreResponse(outcome=response.outcome, fallback_reason=response.fallback_reason)
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorb.errors import InvalidInput, LorbError
-from lorb.formats import Notices, check_writable, read_nbest_lists
+from lorb.formats import Notices, check_writable, read_list_records
 from lorb.nbest import NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_cli.command import add_common_arguments, require_extra
@@ -22,6 +22,7 @@ from lorb_client.arguments import (
 from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, exit_status
 from lorb_client.load.arrivals import Arrivals, Step, parse_steps
 from lorb_client.load.workload import ONLY_DEFAULT, parse_domains
+from lorb_client.score_notices import notice, suspicious_scores
 
 with require_extra("lorb-load", "load"):
     from lorb_client.load.progress import load_progress
@@ -38,8 +39,9 @@ _EPILOG = """\
 A server with a score cache answers repeated lists from the cache: start it with --score-cache-bytes 0 to measure
 the model.
 
-Outcomes: rescored, partial and first_pass are answered calls; refused is an error status of the server; no_answer
-is an error status of gRPC itself, such as an exceeded deadline.
+Outcomes: rescored, partial and first_pass are answered calls, each with its reason; unknown is an answer of a newer
+server; refused is an error status of the server; no_answer is an error status of gRPC itself, such as an exceeded
+deadline. No call is made a second time.
 
 Exit status: 0 done; 1 the server cannot be reached, or answered no call; 2 a file or an argument is wrong;
 130 interrupted; the figures until the interruption are printed if the load had begun."""
@@ -99,12 +101,12 @@ def _config(arguments: argparse.Namespace) -> LoadConfig:
 
 def _lists(arguments: argparse.Namespace) -> list[NBest]:
     notices = Notices()
-    lists = read_nbest_lists(
+    records = read_list_records(
         arguments.files, format=arguments.format, options=format_options(arguments), notices=notices
     )
-    for notice in notices.lines():
-        print(f"lorb-load: {notice}", file=sys.stderr)
-    return lists
+    for line in [*notices.lines(), *map(notice, suspicious_scores(records))]:
+        print(f"lorb-load: {line}", file=sys.stderr)
+    return [record.nbest for record in records]
 
 
 def _steps(rate: str, duration_seconds: float | None) -> tuple[Step, ...]:

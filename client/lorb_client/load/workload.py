@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lorb.errors import InvalidInput
 from lorb.names import DomainSelector
-from lorb.nbest import NBest
+from lorb.nbest import Hypothesis, NBest
 from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
 
@@ -50,12 +50,16 @@ def parse_domains(text: str) -> tuple[DomainShare, ...]:
 
 
 def truncate_lists(lists: Sequence[NBest], num_hypotheses: int | None) -> list[NBest]:
-    """Keeps the best `num_hypotheses` of each list; None keeps all. Raises InvalidInput if the number is below 1."""
+    """Keeps the best `num_hypotheses` of each list; None keeps all.
+
+    The best have the highest first-pass scores, or stand first in a list without scores. Raises InvalidInput if the
+    number is below 1.
+    """
     if num_hypotheses is None:
         return list(lists)
     if num_hypotheses < 1:
         raise InvalidInput(f"hypotheses is {num_hypotheses}: keep 1 or more of each list", field="hypotheses")
-    return [replace(nbest, hypotheses=nbest.hypotheses[:num_hypotheses]) for nbest in lists]
+    return [replace(nbest, hypotheses=_best(nbest.hypotheses, num_hypotheses)) for nbest in lists]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class Workload:
             for nbest in lists
         ]
         return cls(requests, _draws(len(lists), domains, num_calls, seed))
+
+
+def _best(hypotheses: tuple[Hypothesis, ...], count: int) -> tuple[Hypothesis, ...]:
+    by_score = sorted(range(len(hypotheses)), key=lambda i: -(hypotheses[i].first_pass_score or 0.0))
+    return tuple(hypotheses[i] for i in sorted(by_score[:count]))
 
 
 def _draws(num_lists: int, domains: Sequence[DomainShare], num_calls: int, seed: int) -> "array[int]":

@@ -18,7 +18,7 @@ from lorb_client.arguments import (
     positive_count,
     require_port,
 )
-from lorb_client.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, exit_status
+from lorb_client.exit_status import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_INTERRUPTED, exit_status
 from lorb_client.rescore.run import STDOUT, RunConfig, run
 from lorb_client.rescore.stream import StreamLimits
 
@@ -26,15 +26,19 @@ _DESCRIPTION = """\
 Sends N-best lists to a LoRB server and writes them re-ranked, best first, as native JSON lines. All fields are
 kept: "score" remains the first-pass score. New fields hold the new scores. The field "lorb" holds the outcome and
 the adapter. If the lists have references, the command prints word error rates; its last line reads
-"WER first-pass A rescored B oracle C", in per cent."""
+"WER first-pass A rescored B oracle C", in per cent. The first pass is the hypothesis with the highest score, or the
+first one in lists without scores.
+
+Lists that the server has no time or room to rescore are sent again, one at a time, with longer deadlines. If lists
+remain that were not rescored in full, the last line ends with their number: "(N of M lists not rescored in full)"."""
 
 _EPILOG = """\
 Without -o no lists are written: the word error rates are the result, and the lists must have references.
 With "-o -" the lists go to standard output, and counts and word error rates to standard error.
 OUT appears only when all lists are written; an interrupted run leaves no file.
 
-Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an argument is wrong;
-130 interrupted."""
+Exit status: 0 done; 1 the server cannot be reached, or failed; 2 a file or an argument is wrong, or the scores look
+like costs; 4 done, but more than 1 % of the lists were not rescored in full; 130 interrupted."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_stdout()
         print(f"lorb-rescore: standard output cannot be written: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
+    if tally.is_incomplete:
+        print(
+            f"lorb-rescore: {tally.num_incomplete} of {tally.num_lists} lists were not rescored in full: "
+            "raise --timeout-seconds, lower --concurrency, or use a faster or less busy server",
+            file=sys.stderr,
+        )
+        return EXIT_INCOMPLETE
     return 0
 
 
@@ -87,8 +98,10 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         ),
         out=arguments.out,
         send_context=arguments.context,
-        timeout_seconds=arguments.timeout_seconds,
-        limits=StreamLimits(arguments.concurrency, arguments.lists_per_call, arguments.timeout_seconds),
+        limits=StreamLimits(
+            arguments.concurrency, arguments.lists_per_call, arguments.timeout_seconds, arguments.timeout_seconds
+        ),
+        allow_rising_scores=arguments.allow_rising_scores,
         access=access_from_arguments(arguments),
         quiet=arguments.quiet,
     )
@@ -109,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, help='output file, gzip if its name ends in .gz; "-" for standard output'
     )
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar, which only terminals show")
+    parser.add_argument(
+        "--allow-rising-scores",
+        action="store_true",
+        help="rescore lists whose scores rise from best to worst; by default this is an error, because such scores are "
+        "usually costs",
+    )
     add_common_arguments(parser)
     _add_server_arguments(parser)
     _add_ranking_arguments(parser)
@@ -125,7 +144,8 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="S",
-        help="deadline of each call, and the longest total wait for an overloaded server (default: 60)",
+        help="deadline of each call, and the longest total wait for an overloaded server (default: 60); "
+        "lists that need more time are sent again with up to 8 times as long",
     )
     server.add_argument(
         "--concurrency",
@@ -172,7 +192,8 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
     ranking.add_argument(
         "--fail",
         action="store_true",
-        help="fail if the server has no time or room for a list; by default fewer hypotheses or none are rescored",
+        help="fail if the server has no time or room for a list in any attempt; by default fewer hypotheses or none "
+        "are rescored",
     )
 
 

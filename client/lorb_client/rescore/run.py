@@ -11,12 +11,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from lorb.errors import DeadlineExceeded, InvalidInput, Unavailable
+from lorb.finding import Severity
 from lorb.formats import (
     FormatOptions,
     ListRecord,
@@ -34,6 +38,7 @@ from lorb_client.client import Client
 from lorb_client.rescore.output import rescored_fields
 from lorb_client.rescore.stream import StreamLimits, rescored_records
 from lorb_client.rescore.tally import Tally
+from lorb_client.score_notices import notice, suspicious_scores
 
 STDOUT = Path("-")
 MAX_SERVER_INFO_SECONDS = 10.0
@@ -53,8 +58,9 @@ class RunConfig:
         options: options of every call.
         out: output file; STDOUT for standard output, None for no output.
         send_context: whether to send the context of the lists.
-        timeout_seconds: deadline of each call.
-        limits: limits for concurrent calls, for lists in a call, and for waits while the server is overloaded.
+        limits: limits for concurrent calls, for lists in a call, for the deadline, and for waits while the server is
+            overloaded.
+        allow_rising_scores: whether to rescore lists whose scores look like costs.
         access: token and TLS.
         quiet: whether to hide the progress bar.
     """
@@ -66,8 +72,8 @@ class RunConfig:
     options: RescoreOptions
     out: Path | None
     send_context: bool
-    timeout_seconds: float
     limits: StreamLimits
+    allow_rising_scores: bool
     access: Access
     quiet: bool
 
@@ -87,13 +93,11 @@ def run(config: RunConfig) -> Tally:
     _check_limits(records, info)
     limits = _capped(config.limits, info)
     with (
-        Client(
-            config.target, timeout_seconds=config.timeout_seconds, wait_for_ready=True, **config.access.as_arguments()
-        ) as client,
-        contextlib.closing(rescored_records(client, records, config.options, limits)) as answers,
+        Client(config.target, wait_for_ready=True, **config.access.as_arguments()) as client,
+        contextlib.closing(rescored_records(client, records, config.options, limits, tally.add_retry)) as answers,
         _timeouts_explained(config),
     ):
-        _write(config.out, _counted(_with_progress(answers, len(records), config.quiet), tally))
+        _write(config.out, _counted(_with_progress(answers, len(records), tally, config.quiet), tally))
     return tally
 
 
@@ -102,22 +106,35 @@ def _read(config: RunConfig) -> Sequence[ListRecord]:
     records = read_list_records(
         config.files, format=config.format, options=config.format_options, notices=notices, require_lists=True
     )
-    for notice in notices.lines():
-        print(f"lorb-rescore: {notice}", file=sys.stderr)  # noqa: T201 - output of a command
+    for line in notices.lines():
+        _print_notice(line)
     if config.out is None and all(record.nbest.reference is None for record in records):
         raise InvalidInput(
             f"{config.files[0]}: the lists have no references for word error rates: "
             "give -o to write the rescored lists",
             field="out",
         )
+    _check_scores(records, config)
     if config.send_context:
         return records
     return [replace(record, nbest=replace(record.nbest, context="")) for record in records]
 
 
+def _check_scores(records: Sequence[ListRecord], config: RunConfig) -> None:
+    """Prints what is suspicious about the first-pass scores. Raises InvalidInput if they look like costs."""
+    for finding in suspicious_scores(records):
+        if finding.severity is Severity.ERROR and not config.allow_rising_scores:
+            raise InvalidInput(f"{notice(finding)} (--allow-rising-scores rescores them as they are)", field="files")
+        _print_notice(notice(finding))
+
+
+def _print_notice(line: str) -> None:
+    print(f"lorb-rescore: {line}", file=sys.stderr)  # noqa: T201 - output of a command
+
+
 def _server_info(config: RunConfig) -> ServerInfo:
     """Asks the server for its limits. Raises Unavailable if no server answers."""
-    seconds = min(config.timeout_seconds, MAX_SERVER_INFO_SECONDS)
+    seconds = min(config.limits.timeout_seconds, MAX_SERVER_INFO_SECONDS)
     try:
         with Client(config.target, timeout_seconds=seconds, **config.access.as_arguments()) as client:
             return client.server_info()
@@ -152,16 +169,29 @@ def _timeouts_explained(config: RunConfig) -> Iterator[None]:
             raise
         _server_info(config)  # raises Unavailable if the call timed out because the server is gone
         raise DeadlineExceeded(
-            f"a call took longer than {config.timeout_seconds:g} s: raise --timeout-seconds "
+            f"a call took longer than {config.limits.timeout_seconds:g} s: raise --timeout-seconds "
             f"or lower --lists-per-call ({error.message})"
         ) from error
 
 
-def _with_progress(answers: Answers, num_lists: int, quiet: bool) -> Answers:
+class _RetryColumn(ProgressColumn):
+    """Shows how many lists were sent again."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def render(self, task: Task) -> Text:
+        """Returns the cell; empty without retries."""
+        return Text(f"{self._tally.num_retried} sent again" if self._tally.num_retried else "")
+
+
+def _with_progress(answers: Answers, num_lists: int, tally: Tally, quiet: bool) -> Answers:
     columns = (
         TextColumn("rescoring"),
         BarColumn(),
         MofNCompleteColumn(),
+        _RetryColumn(tally),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

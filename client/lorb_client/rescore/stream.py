@@ -1,7 +1,7 @@
 """Rescores many lists with concurrent BatchRescore calls, and yields the answers in the order of the lists."""
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from lorb.formats import ListRecord
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
-from lorb_client.rescore.retry import retry_overloaded
+from lorb_client.rescore.retry import FallbackRetries, retry_overloaded
 
 # Even with four bytes for each character, such a call stays well under the 4 MiB that servers accept.
 MAX_CHARS_PER_CALL = 500_000
@@ -35,28 +35,49 @@ class StreamLimits:
     Attributes:
         calls: maximum number of concurrent calls.
         lists_per_call: maximum number of lists in a call.
+        timeout_seconds: deadline of each call. A list that was not rescored in time is sent again with more time.
         max_wait_seconds: maximum total pause of each call while the server is overloaded.
     """
 
     calls: int = 4
     lists_per_call: int = 16
+    timeout_seconds: float = 60.0
     max_wait_seconds: float = 60.0
 
 
 def rescored_records(
-    client: Client, records: Sequence[ListRecord], options: RescoreOptions, limits: StreamLimits
+    client: Client,
+    records: Sequence[ListRecord],
+    options: RescoreOptions,
+    limits: StreamLimits,
+    on_retry: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[ListRecord, Ranked], None, None]:
     """Yields each record with its re-ranked list, in order.
+
+    Lists that the server had no time or room to rescore are sent again, one at a time, each after a call of `on_retry`.
 
     Raises the first LorbError of a call or a list. The error of a list names its file and line. After an error, Ctrl-C
     or an early close of the generator, `client` is closed, so that calls under way stop at once.
     """
     stopped = Event()
 
+    def rescore_one(nbest: NBest, timeout_seconds: float) -> Ranked | LorbError:
+        return client.rescore_batch([nbest], options, timeout_seconds=timeout_seconds)[0]
+
+    retries = FallbackRetries(
+        rescore_one,
+        timeout_seconds=limits.timeout_seconds,
+        max_wait_seconds=limits.max_wait_seconds,
+        pause=stopped.wait,
+        on_retry=on_retry,
+    )
+
     def make_call(chunk: Sequence[ListRecord], result: _Result) -> None:
-        call = partial(client.rescore_batch, _lists(chunk), options)
+        lists = [record.nbest for record in chunk]
+        call = partial(client.rescore_batch, lists, options, timeout_seconds=limits.timeout_seconds)
         try:
-            result.put(retry_overloaded(call, limits.max_wait_seconds, stopped.wait))
+            answers = retry_overloaded(call, limits.max_wait_seconds, stopped.wait)
+            result.put([retries.improved(nbest, answer) for nbest, answer in zip(lists, answers, strict=True)])
         except BaseException as error:
             result.put(error)
 
@@ -94,10 +115,6 @@ def chunks(records: Sequence[ListRecord], max_lists: int) -> Iterator[Sequence[L
         num_chars += size
     if chunk:
         yield chunk
-
-
-def _lists(chunk: Sequence[ListRecord]) -> list[NBest]:
-    return [record.nbest for record in chunk]
 
 
 def _num_chars(nbest: NBest) -> int:

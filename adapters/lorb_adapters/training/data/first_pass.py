@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
+from lorb.score_checks import IMPOSSIBLE_GAP
 from lorb_adapters.ranking import RankPrior
-from lorb_adapters.training.data.audit.scores import IMPOSSIBLE_GAP
 from lorb_adapters.training.data.encoded_lists import EncodedList
 
 

@@ -7,11 +7,11 @@ from statistics import fmean
 from msgspec import Struct, field
 
 from lorb.errors import InvalidInput
+from lorb.finding import Finding, Sets, Severity
 from lorb.nbest import NBest
+from lorb.score_checks import score_findings, score_spread
 from lorb_adapters.json_files import Count, Finite
 from lorb_adapters.training.data.audit.duplicates import duplicate_id_findings, overlap_findings
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity
-from lorb_adapters.training.data.audit.scores import score_findings, score_spread
 from lorb_adapters.training.data.audit.table import aligned_table
 from lorb_adapters.training.data.audit.texts import contains_reference, first_pass_rate, oracle_rate, text_findings
 

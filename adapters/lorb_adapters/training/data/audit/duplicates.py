@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from lorb.finding import Finding, Sets, Severity, findings_about
 from lorb.nbest import NBest
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, casefolded, findings_about
+from lorb_adapters.training.data.audit.texts import casefolded
 
 # References of this number of words or more seldom coincide by chance; short turns of a dialogue often do.
 _LONG_REFERENCE_WORDS = 8

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from lorb.finding import Finding, Sets, Severity, findings_about
 from lorb.nbest import NBest
 from lorb.word_errors import WordErrorRate, oracle_errors, word_errors
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, casefolded, findings_about
 
 # Half of the ten-best lists of a good recogniser contain the reference; a set with hardly any such list is suspicious.
 _MISSING_REFERENCE_SHARE = 0.9
@@ -23,6 +23,11 @@ def text_findings(sets: Sets) -> list[Finding]:
     return findings + _different_case(sets)
 
 
+def casefolded(text: str) -> str:
+    """Returns the text with case and white space normalised, for comparison."""
+    return " ".join(text.casefold().split())
+
+
 def contains_reference(nbest: NBest) -> bool:
     """Whether the reference is among the hypotheses, ignoring case."""
     return casefolded(nbest.reference or "") in {casefolded(h.transcript) for h in nbest.hypotheses}
@@ -30,7 +35,7 @@ def contains_reference(nbest: NBest) -> bool:
 
 def first_pass_rate(lists: Sequence[NBest]) -> WordErrorRate:
     """Returns the pooled word error rate of the recogniser's choices."""
-    return sum((WordErrorRate.of(n.reference or "", n.distinct()[0].transcript) for n in lists), WordErrorRate())
+    return sum((WordErrorRate.of(n.reference or "", n.first_pass_text) for n in lists), WordErrorRate())
 
 
 def oracle_rate(lists: Sequence[NBest]) -> WordErrorRate:
@@ -66,7 +71,7 @@ def _empty_references(name: str, lists: Sequence[NBest]) -> list[Finding]:
 
 def _case_errors(name: str, lists: Sequence[NBest]) -> list[Finding]:
     def has_case_errors(nbest: NBest) -> bool:
-        reference, best = nbest.reference or "", nbest.distinct()[0].transcript
+        reference, best = nbest.reference or "", nbest.first_pass_text
         return word_errors(casefolded(reference), casefolded(best)) < word_errors(reference, best)
 
     affected = [nbest for nbest in lists if has_case_errors(nbest)]
@@ -94,8 +99,8 @@ def _different_case(sets: Sets) -> list[Finding]:
 
 
 def _case(nbest: NBest) -> str:
-    """Returns the case of the first hypothesis: "lower", "upper" or "mixed"; empty if its letters have no case."""
-    text = nbest.hypotheses[0].transcript
+    """Returns the case of the first pass: "lower", "upper" or "mixed"; empty if its letters have no case."""
+    text = nbest.first_pass_text
     return "lower" if text.islower() else "upper" if text.isupper() else "mixed" if text.lower() != text.upper() else ""
 
 

@@ -1,20 +1,22 @@
-"""Checks that first-pass scores are natural logs, that the best comes first, and that all sets share a scale."""
+"""Checks first-pass scores of many lists: natural logs, best first, on all lists, and on one scale."""
 
 from collections.abc import Sequence
 from statistics import median
 
+from lorb.finding import Finding, Sets, Severity, findings_about
 from lorb.nbest import NBest
-from lorb_adapters.training.data.audit.finding import Finding, Sets, Severity, findings_about
 
 # Scores count as costs if the first hypothesis has its list's lowest score in at least this share of the lists whose
-# scores differ, and in at least this number of lists.
+# scores differ, and in at least MIN_CHECKED_LISTS lists.
 _COST_SHARE = 0.9
-_MIN_COST_LISTS = 10
+MIN_CHECKED_LISTS = 10
 # If a larger share of the lists does not start with the best score, the recogniser did not sort by these scores.
 _UNSORTED_SHARE = 0.1
 _MAX_SPREAD_RATIO = 3.0
 # In nats. Real gaps are smaller: utterances have hundreds of words at most, and a wrong word costs about ten nats.
 IMPOSSIBLE_GAP = 1e4
+NOT_BEST_FIRST = "first hypothesis has not the best score"
+NO_SCORES = "lists without scores"
 
 
 def score_findings(sets: Sets) -> list[Finding]:
@@ -27,7 +29,21 @@ def score_findings(sets: Sets) -> list[Finding]:
         findings += set_findings
         if scored and not set_findings:  # a set with a wrong sign or logarithm has another spread anyway
             plausible[name] = scored
-    return findings + _different_scales(plausible)
+    return findings + scale_findings(plausible)
+
+
+def scale_findings(sets: Sets) -> list[Finding]:
+    """Finds sets whose score spread is far from the first set's with differing scores."""
+    findings: list[Finding] = []
+    spreads = {name: spread for name, lists in sets.items() if (spread := score_spread(lists)) > 0}
+    for name in list(spreads)[1:]:
+        first = next(iter(spreads))
+        if max(spreads[name], spreads[first]) > _MAX_SPREAD_RATIO * min(spreads[name], spreads[first]):
+            what = f"score spread {spreads[name]:.3g} in {name}, {spreads[first]:.3g} in {first}"
+            advice = "check that one recogniser with one scale made both: a weight fits one scale"
+            lists, names = sets[name], f"{first} and {name}"
+            findings += findings_about(lists, Severity.WARNING, names, what, len(lists), advice)
+    return findings
 
 
 def scores_of(nbest: NBest) -> list[float]:
@@ -53,7 +69,7 @@ def _missing(sets: Sets) -> list[Finding]:
     return [
         finding
         for name, lists in sets.items()
-        for finding in findings_about(unscored[name], severity, name, "lists without scores", len(lists), advice)
+        for finding in findings_about(unscored[name], severity, name, NO_SCORES, len(lists), advice)
     ]
 
 
@@ -73,8 +89,8 @@ def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
     differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
     total = len(lists)
     rising = [nbest for nbest in differing if scores_of(nbest)[0] == min(scores_of(nbest))]
-    if len(rising) >= max(_MIN_COST_LISTS, _COST_SHARE * len(differing)):
-        advice = "negate them: they are costs, and a higher score must be better"
+    if len(rising) >= max(MIN_CHECKED_LISTS, _COST_SHARE * len(differing)):
+        advice = "they look like costs: send their negatives, because a higher score must be better"
         return findings_about(rising, Severity.ERROR, name, "scores rise from best to worst", total, advice)
     if scores and min(scores) >= 0 and 0 < max(scores) <= 1:
         advice = "give their natural logarithm: the weight is tuned for sums of logarithms"
@@ -85,18 +101,4 @@ def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
     unsorted = [nbest for nbest in differing if scores_of(nbest)[0] < max(scores_of(nbest))]
     severity = Severity.WARNING if len(unsorted) > _UNSORTED_SHARE * total else Severity.NOTE
     advice = "check that these scores made the recogniser's order: the highest score counts as its choice"
-    return findings_about(unsorted, severity, name, "first hypothesis has not the best score", total, advice)
-
-
-def _different_scales(sets: Sets) -> list[Finding]:
-    """Finds sets whose score spread is far from the first set's, which is train's unless train has no usable scores."""
-    findings: list[Finding] = []
-    spreads = {name: spread for name, lists in sets.items() if (spread := score_spread(lists)) > 0}
-    for name in list(spreads)[1:]:
-        first = next(iter(spreads))
-        if max(spreads[name], spreads[first]) > _MAX_SPREAD_RATIO * min(spreads[name], spreads[first]):
-            what = f"score spread {spreads[name]:.3g} in {name}, {spreads[first]:.3g} in {first}"
-            advice = "check that one recogniser with one scale made both: a weight fits one scale"
-            lists, names = sets[name], f"{first} and {name}"
-            findings += findings_about(lists, Severity.WARNING, names, what, len(lists), advice)
-    return findings
+    return findings_about(unsorted, severity, name, NOT_BEST_FIRST, total, advice)

@@ -1,11 +1,10 @@
-"""A finding of the audit, with its severity and advice."""
+"""Finding: something suspicious about lists, with its severity and advice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lorb.nbest import NBest
-from lorb_adapters.json_files import Count
 
 Sets = Mapping[str, Sequence[NBest]]
 
@@ -14,8 +13,8 @@ class Severity(StrEnum):
     """The severity of a finding, in ascending order."""
 
     NOTE = "note"  # needs no action
-    WARNING = "warning"  # the run's figures may be misleading
-    ERROR = "error"  # the run stops: training would be meaningless
+    WARNING = "warning"  # the figures may be misleading
+    ERROR = "error"  # training or rescoring would be meaningless
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class Finding:
     severity: Severity
     sets: str
     what: str
-    count: Count
-    total: Count
+    count: int
+    total: int
     example: str
     advice: str
 
@@ -52,8 +51,3 @@ def findings_about(
     if not affected:
         return []
     return [Finding(severity, sets, what, len(affected), total, affected[0].id, advice)]
-
-
-def casefolded(text: str) -> str:
-    """Returns the text with case and white space normalised, for comparison."""
-    return " ".join(text.casefold().split())
