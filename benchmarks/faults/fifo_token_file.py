@@ -1,0 +1,97 @@
+"""A named pipe without a writer takes the place of a credential file of a running server.
+
+    python benchmarks/faults/fifo_token_file.py
+    python benchmarks/faults/fifo_token_file.py --commands FOLDER --release before
+
+Calls, health checks and new connections must be answered with the previous tokens and certificate, the error must be
+counted, and SIGTERM must end the process. Adds to benchmarks/results/faults_of_issues.jsonl.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import grpc
+from fault_figures import FaultFigure, parse_arguments, report_figures
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from server_process import ServerProcess, server_process
+
+from lorb_client import Client, Tls
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+from support.servers.certificates import Authority
+
+TOKEN = "good"
+CALL_SECONDS = 5.0
+GRACE_SECONDS = 5.0
+
+
+def pipe_as_token_file(commands: Path, folder: Path) -> Iterator[FaultFigure]:
+    """The figures of a server whose token file becomes a pipe."""
+    tokens = folder / "tokens"
+    tokens.write_text(f"kiosk:{TOKEN}\n")
+    with server_process(commands, "--token-file", tokens, "--grace-seconds", GRACE_SECONDS) as server:
+        replace_by_pipe(tokens)
+        time.sleep(1.5)  # the file is checked once a second
+        with Client(server.target, token=TOKEN, timeout_seconds=CALL_SECONDS) as client:
+            yield _answered("a pipe as token file: call", client.server_info)
+        with grpc.insecure_channel(server.target) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            request = health_pb2.HealthCheckRequest()
+            yield _answered("a pipe as token file: health", lambda: check(request, timeout=CALL_SECONDS))
+        yield _counted("a pipe as token file: metric", server)
+        seconds = server.stopped_after_seconds(30.0)
+        measured = "alive 30 s after SIGTERM" if seconds is None else f"process gone {seconds:.1f} s after SIGTERM"
+        is_right = seconds is not None and seconds <= GRACE_SECONDS
+        yield FaultFigure("a pipe as token file: SIGTERM", measured, seconds, is_right)
+
+
+def pipe_as_certificate(commands: Path, folder: Path) -> Iterator[FaultFigure]:
+    """The figures of a server whose certificate becomes a pipe."""
+    authority = Authority(folder, "ca")
+    certificate, key = authority.issue("server")
+    with server_process(commands, "--tls-certificate", certificate, "--tls-key", key) as server:
+        replace_by_pipe(certificate)
+        with Client(server.target, tls=Tls(authority.path), timeout_seconds=CALL_SECONDS) as client:
+            yield _answered("a pipe as certificate: new connection", client.server_info)
+        yield _counted("a pipe as certificate: metric", server)
+
+
+def replace_by_pipe(path: Path) -> None:
+    """Puts a named pipe without a writer in the place of a file, at once."""
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    os.replace(pipe, path)
+
+
+def _answered(fault: str, call) -> FaultFigure:
+    began = time.monotonic()
+    try:
+        call()
+    except Exception as error:
+        return FaultFigure(fault, f"not answered: {type(error).__name__}", None, False)
+    seconds = time.monotonic() - began
+    return FaultFigure(fault, f"answered in {seconds:.2f} s", seconds, True)
+
+
+def _counted(fault: str, server: ServerProcess) -> FaultFigure:
+    try:
+        with urlopen(f"http://127.0.0.1:{server.ports['metrics_port']}/metrics", timeout=CALL_SECONDS) as answer:
+            page = answer.read().decode()
+    except OSError:
+        return FaultFigure(fault, "the metrics page is not answered", None, False)
+    is_counted = any(line.startswith("lorb_credential_errors_total{") for line in page.splitlines())
+    return FaultFigure(fault, "the error is counted" if is_counted else "no metric counts the error", None, is_counted)
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments(__doc__)
+    figures = []
+    for measure in (pipe_as_token_file, pipe_as_certificate):
+        with tempfile.TemporaryDirectory() as folder:
+            figures += measure(arguments.commands, Path(folder))
+    sys.exit(report_figures(arguments.release, figures))
