@@ -25,7 +25,7 @@ from lorb_client import Client, Tls
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from support.servers.certificates import Authority
 
-TOKEN = "good"
+CALLER = "good"
 CALL_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 
@@ -33,11 +33,11 @@ GRACE_SECONDS = 5.0
 def pipe_as_token_file(commands: Path, folder: Path) -> Iterator[FaultFigure]:
     """The figures of a server whose token file becomes a pipe."""
     tokens = folder / "tokens"
-    tokens.write_text(f"kiosk:{TOKEN}\n")
+    tokens.write_text(f"kiosk:{CALLER}\n")
     with server_process(commands, "--token-file", tokens, "--grace-seconds", GRACE_SECONDS) as server:
         replace_by_pipe(tokens)
         time.sleep(1.5)  # the file is checked once a second
-        with Client(server.target, token=TOKEN, timeout_seconds=CALL_SECONDS) as client:
+        with Client(server.target, token=CALLER, timeout_seconds=CALL_SECONDS) as client:
             yield _answered("a pipe as token file: call", client.server_info)
         with grpc.insecure_channel(server.target) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
