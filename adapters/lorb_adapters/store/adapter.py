@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lorb.errors import InvalidAdapter
 from lorb.ranked import AdapterRef
 from lorb_adapters.lora.weights import AdapterWeights, adapter_state_dict
 from lorb_adapters.ranking import Ranking
@@ -97,6 +98,13 @@ def weights_digest(weights: AdapterWeights) -> str:
         _add(digest, {"name": name, "dtype": "float32", "shape": list(tensor.shape)})
         digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
     return digest.hexdigest()
+
+
+def check_finite(weights: AdapterWeights) -> None:
+    """Raises InvalidAdapter, which names the tensor, if a weight is NaN or infinite."""
+    for name, tensor in _tensors(weights).items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
 
 
 def head_state_dict(weights: AdapterWeights) -> dict[str, Tensor]:

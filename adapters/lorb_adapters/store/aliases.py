@@ -1,8 +1,7 @@
-"""aliases.json: a domain's aliases, their changes, and the history that a rollback follows."""
+"""aliases.json: a domain's aliases, their history, and changes that have begun."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,8 +10,9 @@ from msgspec import Struct
 from lorb.errors import InvalidInput, LorbError, StoreUnavailable, UnknownVersion
 from lorb.names import CANARY, STABLE, check_alias, check_version, is_version
 from lorb_adapters.json_files import Count, Finite, from_json, read_versioned
+from lorb_adapters.store.alias_history import AliasChange, bounded, last_change, stable_trail, utc_now
 
-MAX_CHANGES = 100  # kept for each alias separately: a busy canary must not push `stable` out of the history
+MAX_ALIASES = 1000  # of one domain
 _SCHEMA_VERSIONS = range(2)
 _FILE = "aliases.json"
 
@@ -30,24 +30,6 @@ class Alias:
     share: float = 1.0
 
 
-class AliasChange(Struct, frozen=True, omit_defaults=True):
-    """One change of an alias.
-
-    Attributes:
-        time: UTC, ISO 8601.
-        alias: the alias's name.
-        from_version: the version that the alias pointed at before the change; empty for a new alias.
-        to_version: the version that the alias points at after the change; empty for a removed alias.
-        is_rollback: whether the change was a rollback. A second rollback goes further back than the first.
-    """
-
-    time: str
-    alias: str
-    from_version: str = msgspec.field(name="from")
-    to_version: str = msgspec.field(name="to")
-    is_rollback: bool = msgspec.field(name="rollback", default=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Aliases:
     """The aliases of one domain.
@@ -56,11 +38,13 @@ class Aliases:
         by_name: the target of each alias.
         history: the changes, oldest first. At most MAX_CHANGES of each alias are kept.
         last_number: the highest version number ever assigned; a removed version's number is not reused.
+        removing: versions whose removal has begun. If its process is killed, the next removal completes it.
     """
 
     by_name: Mapping[str, Alias] = field(default_factory=dict)
     history: tuple[AliasChange, ...] = ()
     last_number: int = 0
+    removing: tuple[str, ...] = ()
 
     def version(self, alias: str) -> str:
         """The version that `alias` points at; raises UnknownVersion if there is no such alias."""
@@ -81,13 +65,15 @@ class Aliases:
         return self._flipped(alias, target)
 
     def without_alias(self, alias: str) -> "Aliases":
-        """Returns aliases without `alias`.
+        """Returns aliases without `alias`; the same aliases if it was removed before.
 
-        Raises UnknownVersion if the alias does not exist, and InvalidInput if it is `stable`.
+        Raises UnknownVersion if the alias never existed, and InvalidInput if it is `stable`.
         """
-        self.version(alias)
         if alias == STABLE:
             raise InvalidInput("stable cannot be removed: point it at another version", field="alias")
+        if alias not in self.by_name and last_change(self.history, alias) is not None:
+            return self
+        self.version(alias)
         return self._flipped(alias, None)
 
     def rolled_back(self, existing: frozenset[str]) -> "Aliases":
@@ -100,10 +86,35 @@ class Aliases:
             raise UnknownVersion("stable has no earlier version to go back to", field="version")
         return self._flipped(STABLE, Alias(target), is_rollback=True)
 
+    def with_rollback_begun(self, existing: frozenset[str]) -> "Aliases":
+        """Returns aliases rolled back, with the rollback marked as unfinished.
+
+        Returns the same aliases if stable's last change is an unfinished rollback. Raises as `rolled_back` does.
+        """
+        last = last_change(self.history, STABLE)
+        if last is not None and last.is_unfinished:
+            return self
+        after = self.rolled_back(existing)
+        begun = msgspec.structs.replace(after.history[-1], is_unfinished=True)
+        return replace(after, history=(*after.history[:-1], begun))
+
+    def with_rollback_ended(self) -> "Aliases":
+        """Returns aliases in which no rollback is unfinished."""
+        history = (msgspec.structs.replace(change, is_unfinished=False) for change in self.history)
+        return replace(self, history=tuple(history))
+
+    def with_removal_begun(self, versions: Iterable[str]) -> "Aliases":
+        """Returns aliases whose `removing` also holds `versions`."""
+        return replace(self, removing=tuple(sorted({*self.removing, *versions})))
+
+    def with_removal_ended(self, versions: Collection[str]) -> "Aliases":
+        """Returns aliases whose `removing` holds none of `versions`."""
+        return replace(self, removing=tuple(each for each in self.removing if each not in versions))
+
     def rollback_target(self, existing: frozenset[str]) -> str | None:
         """The version that a rollback would give `stable`, or None. Skips versions that are not in `existing`."""
         current = self.by_name[STABLE].version if STABLE in self.by_name else ""
-        for version in reversed(self._stable_trail()):
+        for version in reversed(stable_trail(self.history)):
             if version != current and version in existing:
                 return version
         return None
@@ -119,14 +130,14 @@ class Aliases:
             "last_number": self.last_number,
             "aliases": {name: _alias_json(name, alias) for name, alias in sorted(self.by_name.items())},
             "history": [msgspec.to_builtins(change) for change in self.history],
-        }
+        } | ({"removing": list(self.removing)} if self.removing else {})
 
     @classmethod
     def parse(cls, content: bytes, place: str = _FILE) -> "Aliases":
         """Reads aliases.json; for invalid content raises StoreUnavailable, which names `place` and the field."""
         file = read_versioned(content, _AliasesFile, _SCHEMA_VERSIONS, place, StoreUnavailable)
         by_name = {name: _alias(name, target, place) for name, target in file.aliases.items()}
-        return cls(by_name, file.history, file.last_number)
+        return cls(by_name, bounded(file.history), file.last_number, file.removing)
 
     def _share(self, alias: str, share: float | None) -> float:
         if alias != CANARY:
@@ -148,29 +159,21 @@ class Aliases:
         by_name = {name: other for name, other in self.by_name.items() if name != alias}
         if target:
             by_name[alias] = target
-        return replace(self, by_name=by_name, history=_bounded((*self.history, change), alias))
-
-    def _stable_trail(self) -> list[str]:
-        """The versions that led to the current one, oldest first; a rollback removes the versions that it undid."""
-        trail: list[str] = []
-        for change in self.history:
-            if change.alias != STABLE:
-                continue
-            if not trail and change.from_version:
-                trail.append(change.from_version)
-            if change.is_rollback and change.to_version in trail:
-                del trail[len(trail) - trail[::-1].index(change.to_version) :]
-            elif trail[-1:] != [change.to_version]:
-                trail.append(change.to_version)
-        return trail
+        return replace(self, by_name=by_name, history=bounded((*self.history, change)))
 
 
 class _AliasesFile(Struct):
     last_number: Count
     aliases: dict[str, object]
     history: tuple[AliasChange, ...]
+    removing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.aliases) > MAX_ALIASES:
+            raise ValueError(f"aliases has {len(self.aliases)} entries, more than {MAX_ALIASES}: remove some")
+        for version in self.removing:
+            if not is_version(version):
+                raise ValueError(f"removing holds {version[:80]!r}, not a full version id")
         for name in self.aliases:
             try:
                 check_alias(name)
@@ -205,16 +208,3 @@ def _alias(name: str, value: object, place: str) -> Alias:
 
 def _alias_json(name: str, alias: Alias) -> dict[str, object]:
     return {"version": alias.version} | ({"share": alias.share} if name == CANARY else {})
-
-
-def _bounded(history: tuple[AliasChange, ...], alias: str) -> tuple[AliasChange, ...]:
-    """Returns the history; if `alias` has more than MAX_CHANGES changes, the oldest of them is left out."""
-    of_alias = [i for i, change in enumerate(history) if change.alias == alias]
-    if len(of_alias) <= MAX_CHANGES:
-        return history
-    return history[: of_alias[0]] + history[of_alias[0] + 1 :]
-
-
-def utc_now() -> str:
-    """Returns the current time in UTC, in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 
-import torch
+import msgspec
 
-from lorb.errors import InvalidAdapter, InvalidInput, UnknownDomain
+from lorb.errors import InvalidInput, UnknownDomain
 from lorb.names import STABLE
 from lorb_adapters.json_files import canonical_json
-from lorb_adapters.lora.weights import AdapterWeights, adapter_state_dict
-from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
-from lorb_adapters.store.aliases import AliasChange, Aliases, utc_now
+from lorb_adapters.store.adapter import Publication, check_finite, weights_digest
+from lorb_adapters.store.alias_history import AliasChange, last_change, utc_now
+from lorb_adapters.store.aliases import Aliases
 from lorb_adapters.store.layout import (
     INDEX,
     aliases_path,
     check_publishable,
     version_number,
+    version_order,
     version_path,
 )
 from lorb_adapters.store.manifest import Manifest
@@ -35,6 +36,8 @@ class Store(ReadOnlyStore):
     """A store at a path or fsspec URL, for reading and writing. It keeps no state, so threads may share it.
 
     In a local folder, and on S3 with conditional writes, several publishers may write at once; elsewhere only one may.
+    A method that is called again, with the same arguments, completes what a killed process began: a method that finds
+    its change made still raises the index's generation, because the killed process may not have.
     Writing methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, InvalidInput for invalid
     names, and StoreConflict if a retry may succeed.
     """
@@ -46,15 +49,16 @@ class Store(ReadOnlyStore):
     def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
         """Adds a version, and with `set_stable` points `stable` at it; returns the full version id."""
         domain = check_publishable(publication.domain)
-        _check_finite(publication.weights)
+        check_finite(publication.weights)
         digest = weights_digest(publication.weights)
         with self._storage.change() as change:
             number = 1 + self.last_version_number(domain)
             version = f"{number}-{digest[:12]}"
-            files = _rendered(publication, version)
+            files = render_version(publication, version, utc_now())
             if signing_key is not None:
                 files[SIGNATURE] = signing_key.sign(files[MANIFEST])
-            self._add(change, domain, version, files, set_stable=set_stable)
+            self._put_version(change, domain, version, files)
+            self._put_aliases_of(change, domain, version, set_stable=set_stable)
         return version
 
     def sign(self, domain: str, version: str, key: SigningKey, manifest_sha256: str | None = None) -> bytes:
@@ -84,14 +88,17 @@ class Store(ReadOnlyStore):
         check_identity(manifest, domain, version)
         check_digests(files, manifest)
         with self._storage.change() as change:
-            is_new = version not in self.versions_or_empty(domain)
-            if is_new:
-                self._add(change, domain, version, files, set_stable=set_stable)
-        if not is_new:
-            self._check_same(manifest)
-            if set_stable:
-                self.set_alias(domain, STABLE, version)
+            if version not in self.versions_or_empty(domain):
+                self._put_version(change, domain, version, files)
+            else:
+                self._check_same(manifest)
+            self._put_aliases_of(change, domain, version, set_stable=set_stable)
         return manifest
+
+    def complete_publication(self, domain: str, version: str, *, set_stable: bool) -> None:
+        """Does the rest of a publication whose process was killed after the version's files were there."""
+        with self._storage.change() as change:
+            self._put_aliases_of(change, domain, version, set_stable=set_stable)
 
     def set_alias(self, domain: str, alias: str, version: str, share: float | None = None) -> AliasChange:
         """Points an alias at a version. `share` is the canary's share of calls; None keeps the current share."""
@@ -100,17 +107,25 @@ class Store(ReadOnlyStore):
             self._check_exists(domain, version)
             return aliases.with_alias(alias, version, share)
 
-        return self._change_aliases(domain, alias, edit)
+        before, after = self._change_aliases(domain, edit)
+        return AliasChange(utc_now(), alias, version, version) if after is before else after.history[-1]
 
     def remove_alias(self, domain: str, alias: str) -> AliasChange:
         """Removes an alias other than `stable`."""
-        return self._change_aliases(domain, alias, lambda aliases: aliases.without_alias(alias))
+        _, after = self._change_aliases(domain, lambda aliases: aliases.without_alias(alias))
+        return _last_change(after, alias)
 
     def rollback(self, domain: str) -> AliasChange:
-        """Points `stable` at its previous version; a second rollback goes further back."""
-        return self._change_aliases(
-            domain, STABLE, lambda aliases: aliases.rolled_back(frozenset(self.versions(domain)))
+        """Points `stable` at its previous version; a second rollback goes further back.
+
+        If the last rollback did not end, because its process was killed, completes it and goes no further back. The
+        returned change is then marked as unfinished.
+        """
+        before, after = self._change_aliases(
+            domain, lambda aliases: aliases.with_rollback_begun(frozenset(self.versions(domain)))
         )
+        self._end(domain, Aliases.with_rollback_ended)
+        return msgspec.structs.replace(_last_change(after, STABLE), is_unfinished=after is before)
 
     def remove(self, domain: str, version: str) -> None:
         """Removes a version; raises InvalidInput if an alias points at it.
@@ -121,15 +136,18 @@ class Store(ReadOnlyStore):
         same holds for `prune`.
         """
         with self._storage.change() as change:
-            self._check_exists(domain, version)
-            aliases = self.aliases(domain).pointing_at(version)
-            if aliases:
-                is_one, names = len(aliases) == 1, ", ".join(aliases)
-                subject, them = (f"alias {names} points", "it") if is_one else (f"aliases {names} point", "them")
+            aliases = self.aliases(domain)
+            if version not in aliases.removing:
+                self._check_exists(domain, version)
+            names = aliases.pointing_at(version)
+            if names:
+                points, them = ("alias {} points", "it") if len(names) == 1 else ("aliases {} point", "them")
                 raise InvalidInput(
-                    f"the {subject} at {domain} {version}: point {them} elsewhere first", field="version"
+                    f"the {points.format(', '.join(names))} at {domain} {version}: point {them} elsewhere first",
+                    field="version",
                 )
             self._remove(change, domain, [version])
+        self._end(domain, lambda aliases: aliases.with_removal_ended([version]))
 
     def prune(self, domain: str, *, keep: int, dry_run: bool = False) -> list[str]:
         """Keeps the newest `keep` versions, the versions that have an alias, and the target of a rollback.
@@ -146,6 +164,8 @@ class Store(ReadOnlyStore):
             removed = self._prunable(domain, keep)
             if removed:
                 self._remove(change, domain, removed)
+        if removed:
+            self._end(domain, lambda aliases: aliases.with_removal_ended(removed))
         return removed + self._storage.remove_leftovers(dry_run=False)
 
     def last_version_number(self, domain: str) -> int:
@@ -154,21 +174,24 @@ class Store(ReadOnlyStore):
         return max([self._aliases_or_empty(domain).last_number, *numbers])
 
     def _prunable(self, domain: str, keep: int) -> list[str]:
-        versions, aliases = self.versions(domain), self.aliases(domain)
+        aliases, versions = self.aliases(domain), self.versions_or_empty(domain)
         needed = {alias.version for alias in aliases.by_name.values()}
         needed |= set(versions[len(versions) - min(keep, len(versions)) :])
         needed |= {aliases.rollback_target(frozenset(versions)) or ""}
-        return [version for version in versions if version not in needed]
+        half_removed = set(aliases.removing) - set(versions)
+        return sorted(half_removed | set(versions) - needed, key=version_order)
 
-    def _add(self, change: Change, domain: str, version: str, files: Mapping[str, bytes], *, set_stable: bool) -> None:
+    def _put_version(self, change: Change, domain: str, version: str, files: Mapping[str, bytes]) -> None:
         ordered = {name: files[name] for name in sorted(files, key=lambda name: name == MANIFEST)}
         change.put_folder(version_path(domain, version), ordered)
+
+    def _put_aliases_of(self, change: Change, domain: str, version: str, *, set_stable: bool) -> None:
         aliases = self._aliases_or_empty(domain).with_number(version_number(version))
         self._put_aliases(change, domain, aliases.with_alias(STABLE, version) if set_stable else aliases)
 
     def _remove(self, change: Change, domain: str, versions: list[str]) -> None:
         # The highest number is recorded before its version is removed, so that no later version reuses it.
-        aliases = self.aliases(domain).with_number(self.last_version_number(domain))
+        aliases = self.aliases(domain).with_number(self.last_version_number(domain)).with_removal_begun(versions)
         # This write comes before the removals, because it fails if another writer has changed the aliases since they
         # were read. That writer may have pointed an alias at a version that is about to be removed.
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
@@ -176,15 +199,21 @@ class Store(ReadOnlyStore):
             change.remove_folder(version_path(domain, version), MANIFEST)
         change.update_file(INDEX, self._next_index)
 
-    def _change_aliases(self, domain: str, alias: str, edit: Callable[[Aliases], Aliases]) -> AliasChange:
+    def _change_aliases(self, domain: str, edit: Callable[[Aliases], Aliases]) -> tuple[Aliases, Aliases]:
+        """Returns the aliases before and after the change; the same object twice if there was nothing to change."""
         with self._storage.change() as change:
             before = self.aliases(domain)
             after = edit(before)
             if after is not before:
-                self._put_aliases(change, domain, after)
-                return after.history[-1]
-        version = before.version(alias)  # the alias already has this target and this share
-        return AliasChange(utc_now(), alias, version, version)
+                change.put_file(aliases_path(domain), canonical_json(after.to_json()))
+            # A change that was made before may be that of a process that was killed before it wrote the index.
+            change.update_file(INDEX, self._next_index)
+        return before, after
+
+    def _end(self, domain: str, edit: Callable[[Aliases], Aliases]) -> None:
+        """Records in the aliases that a rollback or a removal has ended."""
+        with self._storage.change() as change:
+            change.update_file(aliases_path(domain), lambda: canonical_json(edit(self.aliases(domain)).to_json()))
 
     def _put_aliases(self, change: Change, domain: str, aliases: Aliases) -> None:
         change.put_file(aliases_path(domain), canonical_json(aliases.to_json()))
@@ -208,17 +237,7 @@ class Store(ReadOnlyStore):
             )
 
 
-def _rendered(publication: Publication, version: str) -> dict[str, bytes]:
-    try:
-        files = render_version(publication, version, utc_now())
-    except ValueError as problem:  # for example NaN in a metric, or half a surrogate pair in a text
-        raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
-    Manifest.parse(files[MANIFEST])  # a manifest that cannot be read back must not be published
-    return files
-
-
-def _check_finite(weights: AdapterWeights) -> None:
-    tensors = adapter_state_dict(weights) | head_state_dict(weights)
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
+def _last_change(aliases: Aliases, alias: str) -> AliasChange:
+    change = last_change(aliases.history, alias)
+    assert change is not None  # noqa: S101 - the caller has just changed the alias
+    return change

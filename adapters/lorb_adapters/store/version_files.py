@@ -33,7 +33,19 @@ _REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
 
 
 def render_version(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
-    """Returns the content of each file of a version, by file name; the manifest is last."""
+    """Returns the content of each file of a version, by file name; the manifest is last.
+
+    Raises InvalidAdapter if a file cannot be written, or the manifest could not be read back.
+    """
+    try:
+        files = _rendered(publication, version, created_time)
+    except ValueError as problem:  # for example NaN in a metric, or half a surrogate pair in a text
+        raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
+    Manifest.parse(files[MANIFEST])
+    return files
+
+
+def _rendered(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
     weights = publication.weights
     files = {
         CONFIG: canonical_json(weights.config.to_peft_json(publication.base_name)),

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
 from lorb_adapters.json_files import canonical_json
-from lorb_adapters.store.aliases import MAX_CHANGES, Alias, Aliases
+from lorb_adapters.store.alias_history import MAX_CHANGES
+from lorb_adapters.store.aliases import Alias, Aliases
 
 VERSIONS = [f"{n}-{n:012x}" for n in range(1, 8)]
 EXISTING = frozenset(VERSIONS)

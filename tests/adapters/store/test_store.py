@@ -97,11 +97,13 @@ def test_the_generation_grows_with_every_change(store, store_base):
     assert store.versions("voice") == [first]
 
 
-def test_setting_an_alias_to_its_target_keeps_the_generation(store, store_base):
-    """Pointing an alias at its current target adds no generation and still reports the target."""
+def test_setting_an_alias_to_its_target_raises_the_generation(store, store_base):
+    """Pointing an alias at its current target changes no alias, but servers read the store once more."""
     version = publish(store, store_base)
+    before = store.aliases("voice")
     change = store.set_alias("voice", "stable", version)
-    assert (change.from_version, change.to_version, store.generation()) == (version, version, 1)
+    assert (change.from_version, change.to_version, store.generation()) == (version, version, 2)
+    assert store.aliases("voice") == before
 
 
 def test_each_rollback_goes_one_version_further_back(store, store_base):
@@ -155,7 +157,7 @@ def test_processes_that_publish_at_once_all_succeed(store, publication):
 
 
 def test_a_version_can_be_added_to_another_store(store, publication, tmp_path):
-    """A version added to another store keeps its id; adding it again changes at most the alias."""
+    """A version added to another store keeps its id; adding it again changes at most alias and generation."""
     version = store.publish(publication, set_stable=True)
     files = store.read_files("voice", version)
     other = Store(str(tmp_path / "other"))
@@ -163,7 +165,7 @@ def test_a_version_can_be_added_to_another_store(store, publication, tmp_path):
     assert dict(other.read_files("voice", version)) == dict(files)
     assert other.aliases("voice").by_name == {}
     other.add(files, set_stable=False)
-    assert other.generation() == 1
+    assert other.generation() == 2
     other.add(files, set_stable=True)
     assert other.aliases("voice").version("stable") == version
     assert other.publish(publication, set_stable=False).startswith("2-")

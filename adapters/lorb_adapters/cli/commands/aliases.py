@@ -4,7 +4,7 @@ import argparse
 
 from lorb.names import CANARY, SHADOW, STABLE, DomainSelector
 from lorb_adapters.cli.commands.subcommands import Subcommands
-from lorb_adapters.store.aliases import AliasChange
+from lorb_adapters.store.alias_history import AliasChange
 from lorb_adapters.store.store import Store
 
 
@@ -41,4 +41,5 @@ def _unalias(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _print_change(domain: str, change: AliasChange) -> None:
-    print(f"{domain}@{change.alias}: {change.from_version or 'none'} -> {change.to_version or 'none'}")
+    completed = f" (completes the rollback of {change.time})" if change.is_unfinished else ""
+    print(f"{domain}@{change.alias}: {change.from_version or 'none'} -> {change.to_version or 'none'}{completed}")

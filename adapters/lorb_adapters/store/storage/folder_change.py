@@ -56,9 +56,10 @@ class FolderChange:
         self.put_file(path, render())
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder; one rename removes all its files at once, so `first` is ignored."""
+        """Removes a folder if it exists; one rename removes all its files at once, so `first` is ignored."""
         staged, source = self._next_staged(), self._root / path
-        self._moves.append(_Move(source, staged, staged, source))
+        if os.path.lexists(source):
+            self._moves.append(_Move(source, staged, staged, source))
 
     def apply(self) -> None:
         """Renames everything into place; undoes all renames if one fails.

@@ -21,7 +21,7 @@ class Change(Protocol):
         """Replaces a file by what `render` returns; calls `render` again if another writer replaced it meanwhile."""
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder and its files.
+        """Removes a folder and its files, if it exists.
 
         first: the file to remove first; without this file, the folder does not exist for readers.
         """

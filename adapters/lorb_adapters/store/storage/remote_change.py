@@ -74,8 +74,8 @@ class RemoteChange:
         self._steps.append(partial(self._update, path, render))
 
     def remove_folder(self, path: str, first: str) -> None:
-        """Removes a folder, `first` before its other files."""
-        self._steps.append(lambda: self._files.rm_file(self._at(f"{path}/{first}")))
+        """Removes a folder if it exists, `first` before its other files."""
+        self._steps.append(partial(self._remove_file, f"{path}/{first}"))
         self._steps.append(partial(self._remove_rest, path))
 
     def apply(self) -> None:
@@ -143,6 +143,10 @@ class RemoteChange:
                 time.sleep(random.uniform(0, _MAX_UPDATE_PAUSE_SECONDS))  # noqa: S311 - no secret
             else:
                 return
+
+    def _remove_file(self, path: str) -> None:
+        with suppress(FileNotFoundError):  # a killed process removed it
+            self._files.rm_file(self._at(path))
 
     def _remove_rest(self, path: str) -> None:
         self._files.invalidate_cache()
