@@ -15,8 +15,8 @@ from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.call import Call
 from lorb_server.engine.batch import Batch
 from lorb_server.engine.batch_runner import score
-from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.loader import handle_of
+from lorb_server.engine.scheduling.deadline_queue import Entry
 from models import NUM_ADAPTERS
 from models import Prepared as PreparedModel
 from peers.peer import Prepared

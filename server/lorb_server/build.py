@@ -21,7 +21,7 @@ from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import Placement, budget_setting, choose_placement, use_threads
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
-from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.engine.warm_up import check_budget, health_check, warm_up

@@ -45,13 +45,18 @@ class AdapterCache:
         metrics: AdapterMetrics,
         max_bytes: int,
         *,
+        size_of: Callable[[AdapterWeights], int],
         back_off_seconds: float = BACK_OFF_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` verifies weights and loads them from the store onto the device. It may block or raise LorbError."""
+        """`read` verifies weights and loads them from the store onto the device. It may block or raise LorbError.
+
+        size_of: returns the bytes of device memory that weights take while they are served.
+        """
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._read = read
+        self._size_of = size_of
         self._threads = threads
         self._metrics = metrics
         self._clock = clock
@@ -94,7 +99,7 @@ class AdapterCache:
     def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
         """Adds weights as the most recently used. Evicts other weights while the cache exceeds `max_bytes`."""
         self.drop(adapter)
-        size_bytes = weights.served_bytes
+        size_bytes = self._size_of(weights)
         self._cached[adapter.ref] = _Cached(adapter, weights, size_bytes)
         self.size_bytes += size_bytes
         self._largest_bytes = max(self._largest_bytes, size_bytes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import ScoresFuture
 from lorb_adapters.text import EncodedHypothesis
-from lorb_server.engine.deadline_queue import Entry
+from lorb_server.engine.scheduling.deadline_queue import Entry
 
 
 @dataclass(slots=True, eq=False)

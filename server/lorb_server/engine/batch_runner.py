@@ -8,8 +8,8 @@ import torch
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.engine.batch import Batch
-from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.device import is_out_of_memory
+from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 

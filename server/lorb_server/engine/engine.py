@@ -21,9 +21,9 @@ from lorb.errors import Unavailable
 from lorb_server.call import Call, Priority, Scored
 from lorb_server.engine.batch import Batch
 from lorb_server.engine.batch_runner import BatchRunner
-from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.results import Resolution, list_result, queue_full, resolve, thread_died, too_late
-from lorb_server.engine.scheduler import Admission, Scheduler
+from lorb_server.engine.scheduling.deadline_queue import Entry
+from lorb_server.engine.scheduling.scheduler import Admission, Scheduler
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 

@@ -7,7 +7,7 @@ from typing import Any
 from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded
 from lorb_server.call import Scored
 from lorb_server.engine.batch_runner import ListOutcome
-from lorb_server.engine.deadline_queue import Entry
+from lorb_server.engine.scheduling.deadline_queue import Entry
 
 Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future, its result, and its error or None
 

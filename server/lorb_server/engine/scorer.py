@@ -7,8 +7,8 @@ from typing import Protocol
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_server.adapter import AdapterHandle
 from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, Call, Scored
-from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.engine import Engine
+from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.telemetry.metrics import Metrics
 

@@ -8,7 +8,7 @@ from lorb_adapters.lora.head import SUM, HeadWeights
 from lorb_adapters.lora.weights import base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
-from lorb_server.engine.cost_model import CostModel
+from lorb_server.engine.scheduling.cost_model import CostModel
 from lorb_server.setting import flag
 
 TYPICAL_WORDS = 16  # words of a typical hypothesis

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, SimulatedClock
 from support.servers.stub_model import adapter_handle, adapter_weights
 
-ADAPTER_BYTES = adapter_weights(1).served_bytes
+ADAPTER_BYTES = adapter_weights(1).size_bytes
 ADAPTERS = [adapter_handle(number) for number in range(8)]
 
 
@@ -47,6 +48,7 @@ class Bench:
             threads,
             self.metrics.adapters,
             room_for * ADAPTER_BYTES,
+            size_of=attrgetter("size_bytes"),
             back_off_seconds=2.0,
             clock=self.clock,
         )

@@ -20,7 +20,7 @@ from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
-from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.registry.registry import Registry
 from lorb_server.telemetry.metrics import Metrics
 from support.adapters.publications import golden_list, make_publication
@@ -34,7 +34,8 @@ def run(test, store, tiny_bert):
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
         engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
         engine.start()
-        adapter_cache = AdapterCache(partial(read_weights, store, model.base), threads, metrics.adapters, 2**30)
+        read, size_of = partial(read_weights, store, model.base), model.encoder.served_bytes
+        adapter_cache = AdapterCache(read, threads, metrics.adapters, 2**30, size_of=size_of)
         try:
             await test(AdapterLoader(store, model, engine, adapter_cache, threads, metrics), adapter_cache, metrics)
         finally:

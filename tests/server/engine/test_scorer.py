@@ -9,9 +9,9 @@ import pytest
 from lorb.errors import DeadlineExceeded
 from lorb_server.call import Call, Priority
 from lorb_server.engine.batch_runner import BatchRunner
-from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.scheduler import Batch, Scheduler
+from lorb_server.engine.scheduling.cost_model import CostModel
+from lorb_server.engine.scheduling.scheduler import Batch, Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.telemetry.metrics import Metrics

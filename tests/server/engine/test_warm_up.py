@@ -6,8 +6,8 @@ from lorb.errors import InvalidInput
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.model import RescoringModel
 from lorb_server.config import ServeConfig
-from lorb_server.engine.cost_model import CostModel
 from lorb_server.engine.device import budget_setting, choose_placement
+from lorb_server.engine.scheduling.cost_model import CostModel
 from lorb_server.engine.warm_up import check_budget, health_check, warm_up
 from lorb_server.setting import flag
 from support.servers.serving import SimulatedClock

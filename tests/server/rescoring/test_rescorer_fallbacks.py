@@ -6,8 +6,8 @@ import pytest
 
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.ranked import FallbackReason, Outcome, RescoreOptions
-from lorb_server.engine.cost_model import CostModel
-from lorb_server.engine.scheduler import Batch
+from lorb_server.engine.scheduling.cost_model import CostModel
+from lorb_server.engine.scheduling.scheduler import Batch
 from support.engine.rescorer_bench import ADAPTER, FAIL, LIST
 from support.servers.serving import WAIT_SECONDS, scored_list
 

@@ -9,7 +9,7 @@ from lorb_server.adapter import Route
 from lorb_server.call import Priority, RescoreCall
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.rescoring.rescorer import Rescorer

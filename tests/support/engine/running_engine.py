@@ -4,9 +4,9 @@ import asyncio
 
 from lorb_server.call import Call, Priority
 from lorb_server.engine.batch_runner import BatchRunner
-from lorb_server.engine.deadline_queue import Entry
 from lorb_server.engine.engine import Engine
-from lorb_server.engine.scheduler import Scheduler
+from lorb_server.engine.scheduling.deadline_queue import Entry
+from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, SimulatedClock
 from support.servers.stub_model import StubModel, adapter_handle, adapter_weights, row

@@ -5,8 +5,8 @@ from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle
 from lorb_server.call import Call, Priority
 from lorb_server.engine.batch import Batch
-from lorb_server.engine.deadline_queue import Entry
-from lorb_server.engine.scheduler import Admission, Scheduler
+from lorb_server.engine.scheduling.deadline_queue import Entry
+from lorb_server.engine.scheduling.scheduler import Admission, Scheduler
 from support.servers.stub_model import adapter_handle
 
 ADMITTED, PROBE = Admission.ADMITTED, Admission.PROBE

@@ -1,10 +1,10 @@
-"""lorb_server.engine.scheduler: simulated load above the model's capacity."""
+"""lorb_server.engine.scheduling.scheduler: simulated load above the model's capacity."""
 
 import random
 
 import pytest
 
-from lorb_server.engine.deadline_queue import BUCKET_SECONDS, Entry
+from lorb_server.engine.scheduling.deadline_queue import BUCKET_SECONDS, Entry
 from support.engine.scheduled_lists import cuttable, entry, make_scheduler, name_of, names, offer_all, timed_scheduler
 
 

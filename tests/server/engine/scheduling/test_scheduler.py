@@ -1,11 +1,11 @@
-"""lorb_server.engine.scheduler: which lists go into which batch, on a simulated clock."""
+"""lorb_server.engine.scheduling.scheduler: which lists go into which batch, on a simulated clock."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.call import Priority
-from lorb_server.engine.scheduler import BATCH_CALL_CREDIT_DIVISOR
+from lorb_server.engine.scheduling.scheduler import BATCH_CALL_CREDIT_DIVISOR
 from support.engine.scheduled_lists import (
     ADMITTED,
     cuttable,

@@ -17,8 +17,8 @@ from bisect import bisect_right
 
 from lorb_server.call import Call, Priority
 from lorb_server.engine.batch import Batch
-from lorb_server.engine.cost_model import CostModel
-from lorb_server.engine.deadline_queue import DeadlineQueue, Entry, bucket_of
+from lorb_server.engine.scheduling.cost_model import CostModel
+from lorb_server.engine.scheduling.deadline_queue import DeadlineQueue, Entry, bucket_of
 
 # While lists of BatchRescore calls wait, each batch adds the token budget, divided by this number, to their credit. So
 # they get at least 1 token of 8, however many other lists wait.

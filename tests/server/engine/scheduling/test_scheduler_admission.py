@@ -1,11 +1,11 @@
-"""lorb_server.engine.scheduler: which lists are admitted, whole or cut, on a simulated clock."""
+"""lorb_server.engine.scheduling.scheduler: which lists are admitted, whole or cut, on a simulated clock."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.call import Priority
-from lorb_server.engine.scheduler import PROBE_SECONDS
+from lorb_server.engine.scheduling.scheduler import PROBE_SECONDS
 from support.engine.scheduled_lists import (
     ADMITTED,
     PROBE,

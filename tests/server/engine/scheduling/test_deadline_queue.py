@@ -1,10 +1,10 @@
-"""lorb_server.engine.deadline_queue: order, sums and expiry of the lists that wait."""
+"""lorb_server.engine.scheduling.deadline_queue: order, sums and expiry of the lists that wait."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lorb_server.engine.deadline_queue import BUCKET_SECONDS, WINDOW_BUCKETS, DeadlineQueue
+from lorb_server.engine.scheduling.deadline_queue import BUCKET_SECONDS, WINDOW_BUCKETS, DeadlineQueue
 from support.engine.scheduled_lists import entry, name_of
 
 

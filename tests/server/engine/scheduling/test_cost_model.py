@@ -1,4 +1,4 @@
-"""lorb_server.engine.cost_model: predictions and how fast they follow changes."""
+"""lorb_server.engine.scheduling.cost_model: predictions and how fast they follow changes."""
 
 import math
 import random
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lorb_server.engine.cost_model import QUANTILE, CostModel
+from lorb_server.engine.scheduling.cost_model import QUANTILE, CostModel
 
 
 def learned(passes):
