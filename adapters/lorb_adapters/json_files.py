@@ -15,11 +15,13 @@ _T = TypeVar("_T")
 _Json = Any  # a result of json.loads
 
 _SHA256 = "^[0-9a-f]{64}$"
+_MAX_DIGITS = 20  # of -2^63 with its sign, and of 2^64
 
 # JSON has no infinity, but Python parses the number 1e999 as infinity. The bounds refuse it.
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
-Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Meta(pattern=_SHA256, max_length=64)]  # the length refuses a final line feed, which `$` allows
 
 # Replacements for the expected type in msgspec's messages. The first key that a message contains applies.
@@ -30,7 +32,9 @@ _EXPECTED = {
     "out of range": "a finite number",
     "`str` of length <= 64": "64 lower-case hex digits",
     "`float` >= 0": "a number from 0",
+    "`float` > 0": "a number above 0",
     "`int` >= 0": "a whole number from 0",
+    "`int` <= 9223372036854775807": "a whole number below 2^63",
     "`str`": "a string",
     "`bool`": "true or false",
     "`int`": "a whole number",
@@ -83,9 +87,14 @@ def check_schema_version(value: object, versions: range, place: str, error: type
 
 
 def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
-    """Parses a whole file; raises `error`, which names `place`, if it is not JSON or contains NaN."""
+    """Parses a whole file.
+
+    Raises `error`, which names `place`, if it is not JSON, or if it contains NaN or a whole number of over 64 bits.
+    """
     try:
-        return json.loads(content, parse_constant=_refuse_constant)
+        return json.loads(content, parse_constant=_refuse_constant, parse_int=_parse_int)
+    except OverflowError as problem:
+        raise error(f"{place}: {problem}", field=place) from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{place} is not JSON: {problem}", field=place) from problem
 
@@ -147,6 +156,14 @@ def _to_builtin(value: object) -> object:
 
 class _SchemaVersion(msgspec.Struct):
     schema_version: Count
+
+
+def _parse_int(digits: str) -> int:
+    # Most code takes whole numbers to fit into 64 bits; a longer number costs time in the square of its digits.
+    if len(digits) > _MAX_DIGITS or not -(2**63) <= (value := int(digits)) < 2**64:
+        shown = digits if len(digits) <= _MAX_DIGITS else f"{digits[:_MAX_DIGITS]}..."
+        raise OverflowError(f"the number {shown} of {len(digits.lstrip('-'))} digits does not fit into 64 bits")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -19,7 +19,7 @@ from lorb.errors import InvalidAdapter
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.ranked import RankedHypothesis, RescoreOptions, Selection
 from lorb.word_errors import word_errors
-from lorb_adapters.json_files import Finite, NonNegative, from_json, to_json
+from lorb_adapters.json_files import Finite, NonNegative, Positive, from_json, to_json
 
 MAX_MBR_HYPOTHESES = 32
 
@@ -34,13 +34,14 @@ class RankPrior:
         log_probabilities: for each rank, the natural log of the probability that the list's best hypothesis has this
             rank. A later rank never has a higher value.
         weight: factor of the rescoring score, 0 or more, tuned on dev with these log probabilities.
-        posterior_scale: factor of combined scores in the softmax, calibrated on dev with these log probabilities.
+        posterior_scale: factor of combined scores in the softmax, above 0, calibrated on dev with these log
+            probabilities.
         switching_margin: the lead in combined score that another hypothesis needs to replace the first one.
     """
 
     log_probabilities: LogProbabilities
     weight: NonNegative
-    posterior_scale: NonNegative
+    posterior_scale: Positive
     switching_margin: NonNegative = 0.0
 
     def scores(self, count: int) -> list[float]:
@@ -67,7 +68,7 @@ class Ranking:
     """
 
     weight: NonNegative
-    posterior_scale: NonNegative
+    posterior_scale: Positive
     switching_margin: NonNegative
     rank_prior: RankPrior
 

@@ -185,19 +185,25 @@ def test_the_first_manifests_have_no_margin_for_lists_without_scores():
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "allowed"),
     [
-        ("weight", -1.0),
-        ("weight", "2"),
-        ("posterior_scale", math.nan),
-        ("switching_margin", math.inf),
-        ("weight", None),
+        ("weight", -1.0, "a number from 0"),
+        ("weight", "2", "a number"),
+        ("posterior_scale", 0.0, "a number above 0"),
+        ("posterior_scale", -1, "a number above 0"),
+        ("posterior_scale", math.nan, "a number above 0"),
+        ("switching_margin", -1.0, "a number from 0"),
+        ("switching_margin", math.inf, "a finite number"),
+        ("weight", None, "a number"),
     ],
 )
-def test_a_wrong_number_is_refused_by_name(key, value):
-    """A negative, missing or non-finite number is an error that names the field."""
-    with pytest.raises(InvalidAdapter, match=key):
-        Ranking.from_json(RANKING.to_json() | {key: value})
+@pytest.mark.parametrize("where", ["", "rank_prior."])
+def test_a_wrong_number_is_refused_by_name(key, value, allowed, where):
+    """A wrong number is an error that names the field and says what is allowed; a posterior scale of 0 is wrong."""
+    written = RANKING.to_json()
+    (written["rank_prior"] if where else written)[key] = value
+    with pytest.raises(InvalidAdapter, match=f"ranking: {where}{key} is .*, not {allowed}$"):
+        Ranking.from_json(written)
 
 
 def test_a_missing_prior_is_refused_by_name():

@@ -92,6 +92,9 @@ class TrainingState:
         best: the parameters that did best on dev; None before the first evaluation.
         evaluations_without_gain: number of dev evaluations since the one that gave `best`.
         steps, evaluations: the reports so far, in order.
+        evaluation_scores: rescoring scores of all distinct dev hypotheses, [hypotheses of all lists, end to end], fp32,
+            at each evaluation in order. Older releases did not keep them: a state read from their checkpoint has
+            only the scores of `best`.
         seconds: training time so far.
         is_done: whether the training loop has ended.
         stage_end_seconds: `seconds` at the end of each completed stage. The number of completed stages is the
@@ -108,6 +111,7 @@ class TrainingState:
     evaluations_without_gain: int = 0
     steps: list[StepReport] = field(default_factory=list)
     evaluations: list[DevEvaluation] = field(default_factory=list)
+    evaluation_scores: list[Tensor] = field(default_factory=list)
     seconds: float = 0.0
     is_done: bool = False
     stage_end_seconds: list[float] = field(default_factory=list)
@@ -123,6 +127,7 @@ class TrainingState:
             "average": self.moving_average,
             "best": {} if self.best is None else self.best.tensors,
             "made": self.artifacts,
+            "evaluation scores": {str(i): scores for i, scores in enumerate(self.evaluation_scores)},
         }
         tensors = {
             f"{prefix}/{name}": tensor.detach().cpu().contiguous()
@@ -168,6 +173,9 @@ class TrainingState:
         if best is not None:
             dev_scores = [part.tolist() for part in torch.split(tensors[_DEV_SCORES_KEY], best["sizes"])]
             best = BestOnDev(_group(tensors, "best"), dev_scores, best["step"], best["errors"])
+        evaluation_scores = _group(tensors, "evaluation scores")
+        if best is not None and not evaluation_scores:
+            evaluation_scores = {"0": tensors[_DEV_SCORES_KEY].float()}
         return cls(
             tensors=_group(tensors, "now"),
             step=header["step"],
@@ -178,6 +186,7 @@ class TrainingState:
             evaluations_without_gain=header["looks_without_gain"],
             steps=[StepReport(**each) for each in header["steps"]],
             evaluations=[DevEvaluation(**each) for each in header["looks"]],
+            evaluation_scores=[evaluation_scores[str(i)] for i in range(len(evaluation_scores))],
             seconds=header["seconds"],
             is_done=header["is_done"],
             stage_end_seconds=header.get("stage_ends", []),

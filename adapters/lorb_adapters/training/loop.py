@@ -29,12 +29,14 @@ class TrainedModel:
     Attributes:
         tensors: trained parameters by name.
         dev_scores: rescoring scores of each dev list's distinct hypotheses, natural log scale.
+        evaluation_scores: the same scores at each evaluation of the run, in order.
         num_steps: completed steps when the parameters were copied.
         weights: the parameters as an adapter; None for methods that make no adapter.
     """
 
     tensors: Mapping[str, Tensor]
     dev_scores: list[list[float]]
+    evaluation_scores: list[list[list[float]]]
     num_steps: int
     weights: AdapterWeights | None
 
@@ -85,7 +87,14 @@ def train(
     if current.best is None:
         raise ValueError("no list to train on")
     weights = method.weights(current.best.tensors) if isinstance(method, Lora) else None
-    return TrainedModel(current.best.tensors, current.best.dev_scores, current.best.step, weights)
+    sizes = [len(each.rows) for each in dev_lists]
+    return TrainedModel(
+        current.best.tensors,
+        current.best.dev_scores,
+        [[part.tolist() for part in torch.split(scores, sizes)] for scores in current.evaluation_scores],
+        current.best.step,
+        weights,
+    )
 
 
 class _Training:
@@ -143,6 +152,7 @@ class _Training:
         ranked = scored_lists(dev_lists, scores, self._prior)
         weight = tune_weight(ranked)
         errors = sum(each.top_errors(weight) for each in ranked)
+        state.evaluation_scores.append(torch.tensor([score for each in scores for score in each], dtype=torch.float32))
         is_best = state.best is None or errors < state.best.errors
         state.evaluations_without_gain = 0 if is_best else state.evaluations_without_gain + 1
         if is_best:

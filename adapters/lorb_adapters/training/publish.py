@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from safetensors.torch import save
 
 from lorb.errors import InvalidInput
-from lorb.names import STABLE
 from lorb_adapters.lora.weights import AdapterWeights, adapter_state_dict
 from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.store.layout import version_number
@@ -56,19 +55,19 @@ def publish(
     If an earlier process of this run was killed after it had published, nothing is published again: its version in the
     store is signed and promoted as requested, and its id is returned.
 
-    Raises NotPublished if dev did not improve and `force` is not set, and InvalidInput if the method makes no adapter.
+    Raises NotPublished if cross-fitted dev did not improve and `force` is not set, and InvalidInput if the method makes
+    no adapter.
     """
     if result.publication is None:
         raise InvalidInput(unpublishable_reason(result.method.name), field="method")
     if not force:
-        check_improves(result.report.sets["dev"])
+        check_improves(result.report)
     version = _published_before(result.publication, store, result.folder) if result.folder is not None else None
     if version is None:
         return store.publish(result.publication, set_stable=promote, signing_key=signing_key)
     if signing_key is not None:
         store.sign(result.publication.domain, version, signing_key)
-    if promote:
-        store.set_alias(result.publication.domain, STABLE, version)
+    store.complete_publication(result.publication.domain, version, set_stable=promote)
     return version
 
 

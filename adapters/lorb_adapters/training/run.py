@@ -18,6 +18,7 @@ from lorb_adapters.training.data.files import DataFiles
 from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.evaluation.breakdown import break_down
 from lorb_adapters.training.evaluation.calibration import CalibrationChange
+from lorb_adapters.training.evaluation.cross_fitting import cross_fit
 from lorb_adapters.training.evaluation.set_figures import SetBreakdown
 from lorb_adapters.training.evaluation.tuning import scored_lists, tune_ranking, weight_curve
 from lorb_adapters.training.golden_lists import choose_golden_lists
@@ -167,6 +168,12 @@ def _report(
         ),
         losses=loss_curve([step_point(step) for step in progress.steps], PLOT_POINTS),
         dev=tuple(progress.dev_evaluations),
+        cross_fit=cross_fit(
+            data.dev,
+            trained.evaluation_scores,
+            ranking.rank_prior,
+            uses_switching_margin=method.config.uses_switching_margin,
+        ),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from msgspec.structs import asdict
 
+from lorb.errors import NotPublished
 from lorb.formats import Notices, read_nbest_lists
 from lorb.ranked import RescoreOptions
 from lorb.word_errors import word_errors
@@ -22,12 +23,12 @@ from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import encode_lists
 from lorb_adapters.training.data.files import DataFiles
+from lorb_adapters.training.evaluation.cross_fitting import cross_fit
 from lorb_adapters.training.evaluation.evaluation import evaluate
 from lorb_adapters.training.evaluation.set_figures import SetFigures
 from lorb_adapters.training.methods.scoring import score_lists
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.publish import publish
-from lorb_adapters.training.publish_decision import check_improves
 from lorb_adapters.training.report.pages import report_markdown
 from lorb_adapters.training.run import run
 
@@ -61,7 +62,7 @@ def test_markdown_and_json_have_the_same_figures(finished):
     figures = json.loads(done.report.to_json())
     markdown = report_markdown(done.report)
     dev = figures["sets"]["dev"]
-    assert f"| dev | {dev['utterances']:,} | {dev['words']:,} | {dev['first_pass_wer']:.2f} |" in markdown
+    assert f"| dev, as tuned | {dev['utterances']:,} | {dev['words']:,} | {dev['first_pass_wer']:.2f} |" in markdown
     assert (
         f"{figures['parameters']['trained']:,} ({figures['parameters']['trained_percent']:.2f}% of the base)"
         in markdown
@@ -141,14 +142,32 @@ def test_a_model_scores_the_same_before_it_is_saved_and_after_it_is_loaded(finis
     assert any(score != 0.0 for one in after for score in one)
 
 
-def test_a_run_that_helps_is_published_without_force(finished, sample, tmp_path):
-    """A run whose rescored choices are the oracle's improves dev in enough resamples to be published."""
+def test_the_cross_fitted_figures_decide_on_publication(finished, sample, tmp_path):
+    """A run is published if the cross-fitted choices are the oracle's, and not if only those tuned on dev are."""
     _, done = finished
     _, evaluation = dev_evaluation(finished, sample)
-    figures = replace(evaluation, rescored=evaluation.oracle).figures()
-    better = msgspec.structs.replace(done.report.sets["dev"], **asdict(figures))
-    convinced = replace(done, report=msgspec.structs.replace(done.report, sets={"dev": better}))
-    check_improves(better)
+    oracle = asdict(replace(evaluation, rescored=evaluation.oracle).figures())
+    first_pass = asdict(replace(evaluation, rescored=evaluation.first_pass).figures())
     (tmp_path / "store").mkdir()
     store = Store(str(tmp_path / "store"))
-    assert publish(convinced, store, force=False, promote=True) in store.versions("books")
+
+    def run_with(as_tuned, cross_fitted):
+        dev = msgspec.structs.replace(done.report.sets["dev"], **as_tuned)
+        cross_fit = msgspec.structs.replace(done.report.cross_fit, figures=SetFigures(**cross_fitted))
+        return replace(done, report=msgspec.structs.replace(done.report, sets={"dev": dev}, cross_fit=cross_fit))
+
+    with pytest.raises(NotPublished):
+        publish(run_with(oracle, first_pass), store, force=False, promote=True)
+    published = publish(run_with(first_pass, oracle), store, force=False, promote=True)
+    assert store.versions("books") == [published]
+
+
+def test_dev_is_cross_fitted_over_the_evaluations_of_the_run(finished, sample):
+    """The report's cross-fitted figures are those of the scores of the run's own evaluations, with folds by speaker."""
+    _, done = finished
+    lists, _ = dev_evaluation(finished, sample)
+    again = cross_fit(lists, done.trained.evaluation_scores, done.report.ranking.rank_prior)
+    assert done.report.cross_fit == again
+    assert (again.folds, again.groups) == (5, len({each.nbest.id.split("-")[0] for each in lists}))
+    assert again.evaluations == len(done.report.dev)
+    assert done.trained.dev_scores in done.trained.evaluation_scores

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from lorb.ranked import RescoreOptions
 from lorb_adapters.ranking import Ranking, rank
 from lorb_adapters.training.data.encoded_lists import EncodedList
+from lorb_adapters.training.evaluation.calibration import NUM_BINS, list_posteriors, numbered_bins
 from lorb_adapters.training.evaluation.evaluation import Evaluation, evaluate
 from lorb_adapters.training.evaluation.set_figures import (
     DepthErrors,
@@ -20,7 +21,6 @@ from lorb_adapters.training.evaluation.set_figures import (
 _FIRST_WORDS = (0, 3, 5, 9, 13, 17, 25, 33)  # smallest length of each range, in words
 _MIN_UTTERANCES = 5
 _DEPTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
-_NUM_POSTERIOR_RANGES = 10
 _NUM_EXAMPLES = 8
 
 
@@ -37,15 +37,14 @@ def break_down(
     lists that rescoring improved or worsened.
     """
     evaluation = evaluate(lists, scores, ranking)
-    tops = [_top(each, list_scores, ranking) for each, list_scores in zip(lists, scores, strict=True)]
-    chosen = [top for top, _ in tops]
+    chosen = [_top(each, list_scores, ranking) for each, list_scores in zip(lists, scores, strict=True)]
     improved = [i for i, each in enumerate(lists) if each.errors[chosen[i]] < each.errors[0]]
     worsened = [i for i, each in enumerate(lists) if each.errors[chosen[i]] > each.errors[0]]
     return SetBreakdown(
         **asdict(evaluation.figures()),
         by_length=_by_length(evaluation),
         by_depth=_by_depth(lists, scores, ranking),
-        by_posterior=_by_posterior(lists, tops),
+        by_posterior=_by_posterior(lists, scores, ranking),
         improved=_examples(lists, chosen, improved) if examples else (),
         worsened=_examples(lists, chosen, worsened) if examples else (),
     )
@@ -79,7 +78,7 @@ def _by_depth(
         DepthErrors(
             depth,
             sum(
-                each.errors[_top(each, list_scores, ranking, depth)[0]]
+                each.errors[_top(each, list_scores, ranking, depth)]
                 for each, list_scores in zip(lists, scores, strict=True)
             ),
             sum(min(each.errors[:depth]) for each in lists),
@@ -88,22 +87,13 @@ def _by_depth(
     )
 
 
-def _by_posterior(lists: Sequence[EncodedList], tops: Sequence[tuple[int, float]]) -> tuple[PosteriorRange, ...]:
-    ranges: list[list[tuple[float, bool]]] = [[] for _ in range(_NUM_POSTERIOR_RANGES)]
-    for each, (top, posterior) in zip(lists, tops, strict=True):
-        if len(each.errors) > 1:
-            i = min(int(posterior * _NUM_POSTERIOR_RANGES), _NUM_POSTERIOR_RANGES - 1)
-            ranges[i].append((posterior, each.errors[top] == min(each.errors)))
+def _by_posterior(
+    lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ranking: Ranking
+) -> tuple[PosteriorRange, ...]:
+    bins = numbered_bins(list_posteriors(lists, scores, ranking), [each.errors for each in lists])
     return tuple(
-        PosteriorRange(
-            i / _NUM_POSTERIOR_RANGES,
-            (i + 1) / _NUM_POSTERIOR_RANGES,
-            len(inside),
-            sum(posterior for posterior, _ in inside) / len(inside),
-            sum(is_best for _, is_best in inside) / len(inside),
-        )
-        for i, inside in enumerate(ranges)
-        if inside
+        PosteriorRange(i / NUM_BINS, (i + 1) / NUM_BINS, each.num_lists, each.confidence, each.accuracy)
+        for i, each in bins
     )
 
 
@@ -126,9 +116,8 @@ def _examples(lists: Sequence[EncodedList], tops: Sequence[int], candidates: Seq
     return tuple(examples)
 
 
-def _top(each: EncodedList, scores: Sequence[float], ranking: Ranking, depth: int | None = None) -> tuple[int, float]:
-    """Returns (position, posterior) of the hypothesis that is ranked first if only the first `depth` are scored."""
+def _top(each: EncodedList, scores: Sequence[float], ranking: Ranking, depth: int | None = None) -> int:
+    """Returns the position of the hypothesis that is ranked first if only the first `depth` are scored."""
     scored = scores[:depth]
     first = rank(each.nbest, each.distinct, scored, [False] * len(scored), ranking, RescoreOptions())[0]
-    top = next(i for i, text in enumerate(each.distinct) if first.index in text.positions)
-    return top, first.posterior if first.posterior is not None else 1.0
+    return next(i for i, text in enumerate(each.distinct) if first.index in text.positions)

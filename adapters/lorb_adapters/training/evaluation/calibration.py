@@ -11,7 +11,7 @@ from lorb_adapters.training.data.encoded_lists import EncodedList
 from lorb_adapters.training.evaluation.set_figures import Share
 from lorb_adapters.training.evaluation.tuning import scored_lists
 
-_NUM_BINS = 10
+NUM_BINS = 10
 
 
 class Bin(Struct, frozen=True):
@@ -56,16 +56,7 @@ class Calibration(Struct, frozen=True):
         the same criterion. Each of k equally good hypotheses gets a credit of 1 / k, because the posteriors of a list
         sum to 1. Lists without contrast, whose hypotheses have equal errors, are left out, as in tuning.
         """
-        contrasting = [each for each in zip(posteriors, errors, strict=True) if len(set(each[1])) > 1]
-        confidences, credits_ = np.empty(len(contrasting)), np.empty(len(contrasting))
-        for i, (list_posteriors, counts) in enumerate(contrasting):
-            top = max(range(len(list_posteriors)), key=list_posteriors.__getitem__)
-            min_errors = min(counts)
-            confidences[i] = list_posteriors[top]
-            credits_[i] = (counts[top] == min_errors) / counts.count(min_errors)
-        bin_numbers = np.minimum((confidences * _NUM_BINS).astype(int), _NUM_BINS - 1)
-        members = [bin_numbers == number for number in np.unique(bin_numbers)]
-        bins = tuple(Bin(int(each.sum()), _mean(confidences[each]), _mean(credits_[each])) for each in members)
+        bins = tuple(each for _, each in numbered_bins(posteriors, errors))
         num_lists = sum(each.num_lists for each in bins)
 
         def average(values: Sequence[float]) -> float:
@@ -93,15 +84,40 @@ class CalibrationChange(Struct, frozen=True):
 
         scores: rescoring scores of each list's distinct hypotheses, natural log.
         """
-        tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in dev]
-        ranked = list(zip(scored_lists(dev, scores, ranking.rank_prior), tuned, strict=True))
         errors = [each.errors for each in dev]
         return cls(
-            before=Calibration.of([each.posteriors(tuning.weight, 1.0) for each, tuning in ranked], errors),
-            after=Calibration.of(
-                [each.posteriors(tuning.weight, tuning.posterior_scale) for each, tuning in ranked], errors
-            ),
+            before=Calibration.of(list_posteriors(dev, scores, ranking, scale=1.0), errors),
+            after=Calibration.of(list_posteriors(dev, scores, ranking), errors),
         )
+
+
+def list_posteriors(
+    lists: Sequence[EncodedList],
+    scores: Sequence[Sequence[float]],
+    ranking: Ranking,
+    *,
+    scale: float | None = None,
+) -> list[list[float]]:
+    """Returns the posteriors of each list's distinct hypotheses. scale: the posterior scale; None: the tuned one."""
+    tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in lists]
+    return [
+        each.posteriors(tuning.weight, tuning.posterior_scale if scale is None else scale)
+        for each, tuning in zip(scored_lists(lists, scores, ranking.rank_prior), tuned, strict=True)
+    ]
+
+
+def numbered_bins(posteriors: Sequence[Sequence[float]], errors: Sequence[Sequence[int]]) -> list[tuple[int, Bin]]:
+    """Returns each bin that holds lists with its number: bin i has the posteriors from i / 10 to (i + 1) / 10."""
+    contrasting = [each for each in zip(posteriors, errors, strict=True) if len(set(each[1])) > 1]
+    confidences, credits_ = np.empty(len(contrasting)), np.empty(len(contrasting))
+    for i, (values, counts) in enumerate(contrasting):
+        top = max(range(len(values)), key=values.__getitem__)
+        min_errors = min(counts)
+        confidences[i] = values[top]
+        credits_[i] = (counts[top] == min_errors) / counts.count(min_errors)
+    numbers = np.minimum((confidences * NUM_BINS).astype(int), NUM_BINS - 1)
+    members = [(int(number), numbers == number) for number in np.unique(numbers)]
+    return [(number, Bin(int(each.sum()), _mean(confidences[each]), _mean(credits_[each]))) for number, each in members]
 
 
 def _mean(values: np.ndarray) -> float:

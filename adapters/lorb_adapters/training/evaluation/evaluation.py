@@ -7,6 +7,7 @@ import numpy as np
 
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.data.encoded_lists import EncodedList
+from lorb_adapters.training.evaluation.list_errors import ListErrors
 from lorb_adapters.training.evaluation.set_figures import ChangeWithoutMargin, SetFigures
 from lorb_adapters.training.evaluation.significance import MatchedPairs, matched_pairs, paired_bootstrap
 from lorb_adapters.training.evaluation.tuning import scored_lists
@@ -24,6 +25,8 @@ class Evaluation:
         without_margin: [utterances] errors of the hypothesis that rescoring puts first without a switching margin; None
             if not evaluated.
         mapsswe: result of the test that compares the rescored texts with the first pass; None if the texts are unknown.
+        list_errors: the rescored texts' word errors of each list, as `ListErrors.to_text` writes them; empty if the
+            texts are unknown.
     """
 
     words: np.ndarray
@@ -32,6 +35,7 @@ class Evaluation:
     oracle: np.ndarray
     without_margin: np.ndarray | None = None
     mapsswe: MatchedPairs | None = None
+    list_errors: tuple[str, ...] = ()
 
     @property
     def num_utterances(self) -> int:
@@ -67,6 +71,7 @@ class Evaluation:
                 self._num_improved(self.without_margin),
                 self._num_worsened(self.without_margin),
             ),
+            list_errors=self.list_errors,
         )
 
     def _num_improved(self, errors: np.ndarray) -> int:
@@ -82,9 +87,17 @@ def evaluate(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ra
     Lists with first-pass scores are ranked with the weight and margin tuned for such lists, all other lists with the
     weight and margin of the rank prior. scores: rescoring scores of each list's distinct hypotheses, natural log.
     """
-    ranked = scored_lists(lists, scores, ranking.rank_prior)
-    tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each in lists]
+    return evaluate_each(lists, scores, [ranking] * len(lists))
+
+
+def evaluate_each(
+    lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], rankings: Sequence[Ranking]
+) -> Evaluation:
+    """Evaluates lists of which each has a ranking of its own; all rankings have the same log probabilities of ranks."""
+    ranked = scored_lists(lists, scores, rankings[0].rank_prior)
+    tuned = [ranking.tuned(has_scores=each.nbest.has_scores) for each, ranking in zip(lists, rankings, strict=True)]
     top = [each.top(tuning.weight, tuning.switching_margin) for each, tuning in zip(ranked, tuned, strict=True)]
+    chosen = [each.distinct[i].transcript for each, i in zip(lists, top, strict=True)]
     return Evaluation(
         words=np.array([each.num_words for each in lists]),
         first_pass=np.array([each.errors[0] for each in lists]),
@@ -92,7 +105,8 @@ def evaluate(lists: Sequence[EncodedList], scores: Sequence[Sequence[float]], ra
         oracle=np.array([min(each.errors) for each in lists]),
         without_margin=np.array([each.top_errors(tuning.weight) for each, tuning in zip(ranked, tuned, strict=True)]),
         mapsswe=matched_pairs(
-            (each.nbest.reference or "", each.distinct[0].transcript, each.distinct[i].transcript)
-            for each, i in zip(lists, top, strict=True)
+            (each.nbest.reference or "", each.distinct[0].transcript, text)
+            for each, text in zip(lists, chosen, strict=True)
         ),
+        list_errors=tuple(ListErrors.of(each.nbest, text).to_text() for each, text in zip(lists, chosen, strict=True)),
     )

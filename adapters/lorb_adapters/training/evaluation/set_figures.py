@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from lorb_adapters.json_files import Count, Finite
+from lorb_adapters.training.evaluation.list_errors import ListErrorsText
 from lorb_adapters.training.evaluation.significance import MatchedPairs
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -34,12 +35,14 @@ class DepthErrors(Struct, frozen=True):
 
 
 class PosteriorRange(Struct, frozen=True):
-    """Lists whose top hypothesis has a posterior from `low` to `high`; lists with one distinct hypothesis are left out.
+    """Lists with contrast whose likeliest hypothesis has a posterior from `low` to `high`.
 
     Attributes:
         lists: number of lists.
-        mean_posterior: mean posterior of the top hypotheses.
-        best_share: share of the lists whose top hypothesis has the fewest errors of its list.
+        mean_posterior: mean posterior of the likeliest hypotheses.
+        best_share: mean credit of the likeliest hypotheses, as in `Bin.accuracy`: 1 / k if k hypotheses have the fewest
+            errors of the list and this is one of them, else 0. Until release 0.1.0: the share of the lists whose top
+            hypothesis has the fewest errors, lists without contrast included.
     """
 
     low: Finite
@@ -82,6 +85,8 @@ class SetFigures(Struct, frozen=True, kw_only=True):
         probability_of_improvement: share of the bootstrap's resamples in which rescoring saves word errors, 0 to 1.
         mapsswe: result of the test that compares the rescored texts with the first pass; None if the texts are unknown.
         without_margin: figures without a switching margin; None if they were not computed.
+        list_errors: word errors of the rescored texts list by list, as `ListErrors` writes them; empty in reports of
+            older releases.
     """
 
     utterances: Count
@@ -97,6 +102,7 @@ class SetFigures(Struct, frozen=True, kw_only=True):
     probability_of_improvement: Finite
     mapsswe: MatchedPairs | None = None
     without_margin: ChangeWithoutMargin | None = field(name="without_switching_margin", default=None)
+    list_errors: tuple[ListErrorsText, ...] = ()
 
     @property
     def change(self) -> float:

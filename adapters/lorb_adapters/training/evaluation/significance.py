@@ -9,6 +9,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 NUM_RESAMPLES = 10_000
+_MAX_DRAWS_AT_ONCE = 2**20  # bounds the memory of the bootstrap
 _WORDS_BETWEEN_SEGMENTS = 2
 
 
@@ -38,9 +39,11 @@ def paired_bootstrap(first: np.ndarray, second: np.ndarray, words: np.ndarray, *
     difference, num_utterances = second - first, len(words)
     rng = np.random.default_rng(seed)
     changes = np.empty(NUM_RESAMPLES)
-    for i in range(NUM_RESAMPLES):
-        sampled = rng.integers(0, num_utterances, num_utterances)
-        changes[i] = 100 * difference[sampled].sum() / max(1, words[sampled].sum())
+    at_once = max(1, _MAX_DRAWS_AT_ONCE // max(1, num_utterances))
+    for start in range(0, NUM_RESAMPLES, at_once):
+        part = changes[start : start + at_once]
+        sampled = rng.integers(0, num_utterances, (len(part), num_utterances))
+        part[:] = 100 * difference[sampled].sum(axis=1) / np.maximum(1, words[sampled].sum(axis=1))
     low, high = np.percentile(changes, [2.5, 97.5])
     return PairedBootstrap(float(low), float(high), float((changes < 0).mean()))
 
@@ -86,10 +89,14 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
     the utterance's difference. Errors are placed by a minimum-edit-distance alignment over white-space words. NIST's
     sclite weighs a substitution 4 and an insertion or deletion 3, so it may place an error elsewhere.
     """
+    return segment_differences_by_place(errors_by_place(reference, first), errors_by_place(reference, second))
+
+
+def segment_differences_by_place(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Returns what `segment_differences` does. first, second: each system's errors as `errors_by_place` gives them."""
     differences: list[int] = []
     num_correct = _WORDS_BETWEEN_SEGMENTS
-    places = zip(_errors_by_place(reference, first), _errors_by_place(reference, second), strict=True)
-    for place, (first_errors, second_errors) in enumerate(places):
+    for place, (first_errors, second_errors) in enumerate(zip(first, second, strict=True)):
         if first_errors or second_errors:
             if num_correct >= _WORDS_BETWEEN_SEGMENTS:
                 differences.append(0)
@@ -100,7 +107,7 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
     return differences
 
 
-def _errors_by_place(reference: str, text: str) -> list[int]:
+def errors_by_place(reference: str, text: str) -> list[int]:
     """Returns the errors by place, [2 * words + 1]: the gap before word 1, word 1, the gap before word 2, and so on."""
     words = reference.split()
     errors = [0] * (2 * len(words) + 1)

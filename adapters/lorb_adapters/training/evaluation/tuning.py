@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
 
 from lorb_adapters.ranking import Ranking, RankPrior, first_pass_scores, map_order, softmax
 from lorb_adapters.training.data.encoded_lists import EncodedList
@@ -10,6 +12,7 @@ from lorb_adapters.training.data.encoded_lists import EncodedList
 # Weight 0 keeps the first pass's order; the logarithms of the other weights are evenly spaced from log 0.05 to log 8.
 WEIGHT_GRID: tuple[float, ...] = (0.0, *(0.05 * 160.0 ** (i / 40) for i in range(41)))
 SCALE_GRID: tuple[float, ...] = tuple(0.02 * 1000.0 ** (i / 60) for i in range(61))
+UNTUNED_SCALE = 1.0  # the posterior scale if no dev list has contrast, so that nothing can be calibrated
 _COARSE_STEP = 6  # the first search tries every sixth value of a grid
 
 
@@ -79,16 +82,36 @@ def scored_lists(
     ]
 
 
+def errors_by_weight(lists: Sequence[ScoredList]) -> np.ndarray:
+    """Returns the word errors of each list's top hypothesis at each weight of the grid, [weights, lists].
+
+    The top hypothesis is chosen without a switching margin, as `ScoredList.top` chooses it.
+    """
+    depth = max((len(each.errors) for each in lists), default=0)
+    first_pass = np.full((len(lists), depth), -np.inf)  # a hypothesis that a shorter list lacks never leads
+    rescoring, errors = np.zeros((len(lists), depth)), np.zeros((len(lists), depth), dtype=np.int64)
+    for i, each in enumerate(lists):
+        size = len(each.errors)
+        first_pass[i, :size], rescoring[i, :size], errors[i, :size] = each.first_pass, each.rescoring, each.errors
+    rows = np.arange(len(lists))
+    by_weight = np.zeros((len(WEIGHT_GRID), len(lists)), dtype=np.int64)
+    if len(lists):
+        for i, weight in enumerate(WEIGHT_GRID):
+            by_weight[i] = errors[rows, (first_pass + weight * rescoring).argmax(axis=1)]
+    return by_weight
+
+
 def weight_curve(lists: Sequence[ScoredList], num_words: int) -> tuple[WeightPoint, ...]:
     """Returns the word error rate at every weight of the grid. num_words: number of words in all references."""
-    errors = [(weight, sum(each.top_errors(weight) for each in lists)) for weight in WEIGHT_GRID]
-    return tuple(WeightPoint(weight, 100 * count / max(1, num_words)) for weight, count in errors)
+    errors = errors_by_weight(lists).sum(axis=1).tolist()
+    return tuple(
+        WeightPoint(weight, 100 * count / max(1, num_words)) for weight, count in zip(WEIGHT_GRID, errors, strict=True)
+    )
 
 
 def tune_weight(lists: Sequence[ScoredList]) -> float:
     """Returns the weight of the grid with the fewest word errors; if several have the fewest, the middle one."""
-    contrasting = [each for each in lists if each.has_contrast]
-    errors = [sum(each.top_errors(weight) for each in contrasting) for weight in WEIGHT_GRID]
+    errors = errors_by_weight(lists).sum(axis=1).tolist()
     best = [weight for weight, count in zip(WEIGHT_GRID, errors, strict=True) if count == min(errors)]
     return best[len(best) // 2]
 
@@ -97,8 +120,11 @@ def tune_posterior_scale(lists: Sequence[ScoredList], weight: float) -> float:
     """Returns the scale of the grid at which the product of the lists' likelihoods is highest.
 
     The likelihood of a list is the sum of the posteriors of its best hypotheses: those with its fewest word errors.
+    Without a list with contrast every scale is as good as any other; the scale is then 1.
     """
     contrasting = [each for each in lists if each.has_contrast]
+    if not contrasting:
+        return UNTUNED_SCALE
     combined = [each.combined(weight) for each in contrasting]
 
     def negative_log_likelihood(scale: float) -> float:
@@ -139,27 +165,29 @@ def tune_ranking(
     prior: RankPrior,
     *,
     uses_switching_margin: bool = True,
+    calibrates: bool = True,
 ) -> Ranking:
     """Returns weight, scale and margin for lists with first-pass scores; its rank prior has those for other lists.
 
     The values for lists with first-pass scores are tuned on such lists, or on all lists if none has scores. The values
     in the rank prior are tuned on all lists, ignoring first-pass scores, because more lists tune better.
+
+    calibrates: whether the posterior scales are tuned; they do not change which hypothesis has the highest combined
+    score. Otherwise they are 1.
     """
     with_scores = [i for i, each in enumerate(lists) if each.nbest.has_scores] or range(len(lists))
     scored = scored_lists([lists[i] for i in with_scores], [scores[i] for i in with_scores], prior)
     unscored = scored_lists(lists, scores, prior, use_prior=True)
-    weight, prior_weight = tune_weight(scored), tune_weight(unscored)
-    return Ranking(
-        weight=weight,
-        posterior_scale=tune_posterior_scale(scored, weight),
-        switching_margin=tune_switching_margin(scored, weight) if uses_switching_margin else 0.0,
-        rank_prior=replace(
-            prior,
-            weight=prior_weight,
-            posterior_scale=tune_posterior_scale(unscored, prior_weight),
-            switching_margin=tune_switching_margin(unscored, prior_weight) if uses_switching_margin else 0.0,
-        ),
-    )
+
+    def tune(tuned_on: Sequence[ScoredList]) -> tuple[float, float, float]:
+        weight = tune_weight(tuned_on)
+        return (
+            weight,
+            tune_posterior_scale(tuned_on, weight) if calibrates else UNTUNED_SCALE,
+            tune_switching_margin(tuned_on, weight) if uses_switching_margin else 0.0,
+        )
+
+    return Ranking(*tune(scored), RankPrior(prior.log_probabilities, *tune(unscored)))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,7 +12,8 @@ from lorb_adapters.ranking import Ranking
 from lorb_adapters.training.checkpoint import DevEvaluation
 from lorb_adapters.training.data.audit import Audit
 from lorb_adapters.training.evaluation.calibration import CalibrationChange
-from lorb_adapters.training.evaluation.set_figures import SetBreakdown
+from lorb_adapters.training.evaluation.cross_fitting import CrossFit
+from lorb_adapters.training.evaluation.set_figures import SetBreakdown, SetFigures
 from lorb_adapters.training.evaluation.tuning import WeightPoint
 from lorb_adapters.training.report.loss_curve import LossPoint
 
@@ -77,6 +78,8 @@ class Report(Struct, frozen=True, kw_only=True):
         weight_curve: dev's WER by weight.
         losses: mean losses over equal stretches of the run.
         dev: the evaluations of dev during training.
+        cross_fit: figures of dev without the choices that were made on the same lists, by which publication is decided;
+            None in reports of releases that did not compute them.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -95,6 +98,14 @@ class Report(Struct, frozen=True, kw_only=True):
     weight_curve: tuple[WeightPoint, ...]
     losses: tuple[LossPoint, ...]
     dev: tuple[DevEvaluation, ...]
+    cross_fit: CrossFit | None = field(name="cross_fitted_dev", default=None)
+
+    @property
+    def figures(self) -> dict[str, SetFigures]:
+        """The figures of each set by its name, and after "dev" those of "dev, cross-fitted" if there are any."""
+        if self.cross_fit is None:
+            return dict(self.sets)
+        return {"dev": self.sets["dev"], "dev, cross-fitted": self.cross_fit.figures} | self.sets
 
     @property
     def title(self) -> str:

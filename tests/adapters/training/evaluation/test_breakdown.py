@@ -13,6 +13,7 @@ from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.data.encoded_lists import encode_lists
 from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.evaluation.breakdown import break_down
+from lorb_adapters.training.evaluation.calibration import CalibrationChange
 from lorb_adapters.training.evaluation.evaluation import evaluate
 from lorb_adapters.training.evaluation.tuning import scored_lists, tune_weight, weight_curve
 
@@ -55,10 +56,14 @@ def test_depth_goes_from_the_first_pass_to_the_whole_list(measured):
     assert oracles == sorted(oracles, reverse=True)
 
 
-def test_posteriors_fall_into_their_ranges(measured):
-    """Every list with several distinct texts is counted once, in the range that its posterior lies in."""
-    lists, _, _, _, detail = measured
-    assert sum(each.lists for each in detail.by_posterior) == sum(len(each.errors) > 1 for each in lists)
+def test_the_reliability_of_a_set_is_its_calibration(measured):
+    """One report has one accuracy: the ranges of posteriors and the calibration count and credit the same lists."""
+    lists, scores, ranking, _, detail = measured
+    calibration = CalibrationChange.of(lists, scores, ranking).after
+    assert [(each.lists, each.mean_posterior, each.best_share) for each in detail.by_posterior] == [
+        (each.num_lists, each.confidence, each.accuracy) for each in calibration.bins
+    ]
+    assert sum(each.lists for each in detail.by_posterior) == sum(len(set(each.errors)) > 1 for each in lists)
     for each in detail.by_posterior:
         assert each.low <= each.mean_posterior <= each.high
         assert 0 <= each.best_share <= 1

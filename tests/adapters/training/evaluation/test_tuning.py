@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lorb_adapters.training.evaluation.tuning import (
     WEIGHT_GRID,
     ScoredList,
+    errors_by_weight,
     tune_posterior_scale,
     tune_switching_margin,
     tune_weight,
@@ -57,6 +58,12 @@ def test_the_scale_is_the_one_the_outcomes_were_drawn_with(true_scale):
     assert math.log(scale) == pytest.approx(math.log(true_scale), abs=0.25)
 
 
+def test_dev_without_contrast_keeps_the_scale_at_1():
+    """If the hypotheses of each list have equal errors, no scale is better than another: posteriors do not go flat."""
+    assert tune_posterior_scale([ScoredList([0.0, -1.0], [0.0, 5.0], [2, 2])] * 3, 1.0) == 1.0
+    assert tune_posterior_scale([], 1.0) == 1.0
+
+
 def switch(lead, gain):
     """A list whose second hypothesis leads by `lead` at weight 1 and saves `gain` word errors (negative: adds some)."""
     return ScoredList([0.0, -1.0], [0.0, 1.0 + lead], [max(gain, 0), max(-gain, 0)])
@@ -94,6 +101,13 @@ RANDOM_LISTS = st.lists(
     ),
     max_size=20,
 )
+
+
+@given(RANDOM_LISTS)
+def test_errors_by_weight_are_those_of_the_ranking(lists):
+    """At every weight a list's errors are those of the hypothesis that the ranking rule puts first, ties included."""
+    expected = [[each.top_errors(weight) for each in lists] for weight in WEIGHT_GRID]
+    assert errors_by_weight(lists).tolist() == expected
 
 
 @given(RANDOM_LISTS, st.sampled_from(WEIGHT_GRID))

@@ -53,12 +53,13 @@ def test_a_report_is_written_as_it_was_read(report_json):
 
 
 def test_the_keys_are_those_of_published_reports(report_json):
-    """A new report has the keys of a report published by an older LoRB, so that either can read the other's."""
+    """A new report has all keys of a report published by an older LoRB, in their order, and names what it adds."""
     published = (STORE / "librispeech/versions/2-d4fb57d63d88/report.json").read_bytes()
     old, new = json.loads(published), json.loads(report_json)
     old_dev, new_dev = old["sets"]["dev"], new["sets"]["dev"]
-    assert list(new) == list(old)
-    assert list(new_dev) == list(old_dev)
+    assert list(new) == [*old, "cross_fitted_dev"]
+    assert [key for key in new_dev if key != "list_errors"] == list(old_dev)
+    assert list(new["cross_fitted_dev"]) == ["folds", "groups", "evaluations", "figures"]
     assert list(new["losses"][0]) == list(old["losses"][0])
     for name in ("parameters", "cost", "ranking", "calibration", "weight_curve", "dev"):
         assert list(keys_of(new[name])) == list(keys_of(old[name]))
