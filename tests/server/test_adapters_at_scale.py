@@ -61,7 +61,8 @@ def true_scores(store, base, names):
 
 def test_every_adapter_is_served_from_a_device_that_holds_few(store, tiny_bert, publishing_base):
     """Every call gets its own adapter's scores in any order of calls, and the memory of the device stays bounded."""
-    adapter_bytes = random_adapter(publishing_base, rank=1).served_bytes
+    model = RescoringModel(replace(publishing_base, encoder=copy.deepcopy(publishing_base.encoder)))
+    adapter_bytes = model.encoder.served_bytes(random_adapter(publishing_base, rank=1))
     names = [f"domain-{number:03}" for number in range(NUM_ADAPTERS)]
     calls = names + names[::3]
     random.Random(7).shuffle(calls)

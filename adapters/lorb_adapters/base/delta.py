@@ -49,14 +49,15 @@ class BaseDelta:
     @classmethod
     def read(cls, folder: Path) -> "BaseDelta | None":
         """Returns the delta in `folder`, or None if `folder` holds no delta. Raises BaseNotFound for broken files."""
-        config = folder / _CONFIG
-        if not config.is_file():
-            return None
+        path = folder / _CONFIG
         try:
-            file = read_versioned(config.read_bytes(), _Config, _SCHEMA_VERSIONS, str(config), BaseNotFound)
-            tensors = load_file(folder / _TENSORS)
-        except (OSError, SafetensorError) as error:
-            raise BaseNotFound(f"{folder / _TENSORS} cannot be read: {error}", field="base") from error
+            if not path.is_file():
+                return None
+            file = read_versioned(path.read_bytes(), _Config, _SCHEMA_VERSIONS, str(path), BaseNotFound)
+            path = folder / _TENSORS
+            tensors = load_file(path)
+        except (OSError, ValueError, SafetensorError) as error:  # ValueError: a null character in the path
+            raise BaseNotFound(f"{path} cannot be read: {error}", field="base") from error
         return cls(file.parent, file.parent_fingerprint, file.fingerprint, tensors)
 
     def write(self, folder: Path) -> None:
@@ -77,10 +78,11 @@ class BaseDelta:
         Raises BaseNotFound if a weight is missing from `encoder` or has another size there.
         """
         weights = encoder.state_dict()
-        for name, kind in sorted(key.rsplit(".", 1) for key in self.tensors):
+        for key in sorted(self.tensors):
+            name, _, kind = key.rpartition(".")
             if f".{kind}" == _SCALES:
                 continue
-            difference = self._difference(name)
+            difference = self._difference(key, name)
             if name not in weights or weights[name].numel() != difference.numel():
                 raise BaseNotFound(
                     f"the base's delta has {difference.numel()} values for {name}, which do not fit the parent "
@@ -89,10 +91,14 @@ class BaseDelta:
                 )
             weights[name].add_(difference.view_as(weights[name]))
 
-    def _difference(self, name: str) -> Tensor:
-        if name + _DIFFERENCE in self.tensors:
-            return self.tensors[name + _DIFFERENCE]
-        return dequantize(self.tensors[name + _LEVELS], self.tensors[name + _SCALES])
+    def _difference(self, key: str, name: str) -> Tensor:
+        """Returns the values that the tensor `key` holds for the weight `name`."""
+        tensor, scales = self.tensors[key], self.tensors.get(name + _SCALES)
+        if key == name + _DIFFERENCE and tensor.is_floating_point():
+            return tensor
+        if key == name + _LEVELS and scales is not None and _are_quantised(tensor, scales):
+            return dequantize(tensor, scales)
+        raise BaseNotFound(f"the base's delta has a tensor {key} that no weight's difference has", field="base")
 
 
 class _Config(Struct):
@@ -143,6 +149,12 @@ def quantize(values: Tensor) -> tuple[Tensor, Tensor]:
         levels, scales = torch.where(better, rounded, levels), torch.where(better, scale, scales)
     nibbles = (levels.flatten() + 8).to(torch.uint8).view(-1, 2)
     return nibbles[:, 0] | nibbles[:, 1] << 4, scales.flatten().bfloat16()
+
+
+def _are_quantised(levels: Tensor, scales: Tensor) -> bool:
+    """Returns whether the tensors have the dtypes and sizes that `quantize` returns."""
+    sizes_fit = levels.dim() == scales.dim() == 1 and 2 * levels.numel() == _GROUP_SIZE * scales.numel()
+    return sizes_fit and levels.dtype == torch.uint8 and scales.is_floating_point()
 
 
 def dequantize(levels: Tensor, scales: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ To support another family, add it to `FAMILIES` and its layers to `lorb_adapters
 names its modules differently and has no token types.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,16 @@ from transformers.configuration_utils import PretrainedConfig
 
 from lorb.errors import BaseNotFound
 from lorb_adapters.encoder.packed_encoder import PackedEncoder
+
+# Bounds far above those of any encoder: a hostile number of layers would take for ever.
+_LARGEST_SIZES = {
+    "num_hidden_layers": 1000,
+    **dict.fromkeys(
+        ("hidden_size", "embedding_size", "intermediate_size", "num_attention_heads", "vocab_size",
+         "max_position_embeddings", "type_vocab_size"),
+        2**24,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,22 @@ def family_of(base_name: str, config: PretrainedConfig) -> Family:
             field="base",
         )
     return family
+
+
+def check_settings(base_name: str, config: PretrainedConfig) -> None:
+    """Raises BaseNotFound for a setting that no encoder has, before an encoder is built with it."""
+    for key, largest in _LARGEST_SIZES.items():
+        size = getattr(config, key, 1)
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= largest:
+            raise BaseNotFound(
+                f"base {base_name!r}: config.json: {key} is {str(size)[:80]}, not a whole number from 0 to {largest}",
+                field="base",
+            )
+    epsilon = getattr(config, "layer_norm_eps", 0.0)
+    if not 0 <= epsilon < math.inf:
+        raise BaseNotFound(
+            f"base {base_name!r}: config.json: layer_norm_eps is {epsilon}, not a number from 0", field="base"
+        )
 
 
 def check_architecture(base_name: str, encoder: nn.Module, config: PretrainedConfig) -> None:

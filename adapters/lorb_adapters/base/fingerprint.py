@@ -7,6 +7,8 @@ import numpy as np
 from torch import nn
 from transformers.configuration_utils import PretrainedConfig
 
+from lorb_adapters.base.tokenizer_form import canonical_tokenizer
+
 # Settings that change what the weights compute.
 _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id")
 
@@ -14,19 +16,15 @@ _FUNCTION_KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_h
 def base_fingerprint(encoder: nn.Module, config: PretrainedConfig, tokenizer: str) -> str:
     """Returns the sha256, in hex, of an encoder's weights, its settings and its tokenizer.
 
-    encoder: fp32, on the CPU. tokenizer: the tokenizer's JSON.
+    encoder: on any device, in any dtype. Its weights are hashed in fp32, as they are loaded from a file. tokenizer: the
+    tokenizer's JSON.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
+        tensor = (tensor.float() if tensor.is_floating_point() else tensor).cpu()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
     settings = {key: getattr(config, key, None) for key in _FUNCTION_KEYS}
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    digest.update(_canonical_tokenizer(tokenizer))
+    digest.update(canonical_tokenizer(tokenizer))
     return digest.hexdigest()
-
-
-def _canonical_tokenizer(tokenizer: str) -> bytes:
-    """Returns the tokenizer's JSON with sorted keys, without the parts that LoRB overrides."""
-    parts = json.loads(tokenizer)
-    return json.dumps({k: parts[k] for k in parts if k not in ("truncation", "padding")}, sort_keys=True).encode()

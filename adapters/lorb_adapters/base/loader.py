@@ -1,28 +1,22 @@
 """Loads the frozen base: an encoder, its tokenizer, its score head, and the fingerprint that adapters are tied to."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.configuration_utils import PretrainedConfig
-from transformers.utils import logging as transformers_logging
 
 from lorb.errors import BaseNotFound
 from lorb_adapters.base.delta import BaseDelta
-from lorb_adapters.base.families import Family, check_architecture, family_of
+from lorb_adapters.base.files import BaseFiles, read_files
 from lorb_adapters.base.fingerprint import base_fingerprint
-from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
-from lorb_adapters.lora.head import HEAD_KINDS, HeadWeights
+from lorb_adapters.base.head_files import read_head
+from lorb_adapters.base.named import MINILM, base_source
+from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.text import TextEncoder
 
-# The files of the base's score head, beside the encoder's files. The first holds `{"kind": KIND}`, the second holds the
-# tensors `weight` and `bias`.
-HEAD_CONFIG_FILE, HEAD_TENSORS_FILE = "lorb_head.json", "lorb_head.safetensors"
+# A base may be a delta from a base that is a delta, and so on. Each needs a full pass over the weights.
+_MAX_DELTAS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +45,33 @@ class Base:
     head: HeadWeights | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The content of a base's files: fp32, on the CPU."""
-
-    encoder: nn.Module
-    config: PretrainedConfig
-    family: Family
-    tokenizer: Tokenizer
-
-    def fingerprint(self) -> str:
-        return base_fingerprint(self.encoder, self.config, self.tokenizer.to_str())
-
-
 def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Loads a base from a folder, by one of LoRB's names ("minilm", "rescore-minilm"), or from a model hub by its id.
 
-    Raises BaseNotFound if a file is missing, if a pinned file was changed, or if LoRB does not serve the model.
+    Raises BaseNotFound if a file is missing or broken, if a pinned file was changed, or if LoRB does not serve the
+    model.
     """
     files, fingerprint = _read(name_or_path)
-    first_position = files.family.first_position(files.config)
     return Base(
         name=name_or_path,
         fingerprint=fingerprint,
         encoder=files.encoder.to(device=device, dtype=dtype),
-        text_encoder=TextEncoder(files.tokenizer, max_tokens=files.config.max_position_embeddings - first_position),
+        text_encoder=files.text_encoder,
         hidden_size=files.config.hidden_size,
-        first_position=first_position,
+        first_position=files.family.first_position(files.config),
         device=torch.device(device),
         dtype=dtype,
-        head=_load_head(Path(base_source(name_or_path))),
+        head=read_head(base_source(name_or_path), files.config.hidden_size),
     )
 
 
-def _read(name: str) -> tuple[_Files, str]:
+def _read(name: str) -> tuple[BaseFiles, str]:
     """Returns a base's content and fingerprint.
 
     A delta states the fingerprint of its base. Raises BaseNotFound if the content has another fingerprint.
     """
     files, delta = _read_unverified(name)
-    fingerprint = files.fingerprint()
+    fingerprint = base_fingerprint(files.encoder, files.config, files.tokenizer.to_str())
     if delta is not None and fingerprint != delta.fingerprint:
         _check_parent(name, delta)
         raise BaseNotFound(
@@ -101,12 +82,24 @@ def _read(name: str) -> tuple[_Files, str]:
     return files, fingerprint
 
 
-def _read_unverified(name: str) -> tuple[_Files, BaseDelta | None]:
-    """Returns a base's content and, if it is stored as a delta, the delta. Does not check the fingerprint."""
-    delta = BaseDelta.read(Path(base_source(name)))
+def _read_unverified(name: str, children: tuple[str, ...] = ()) -> tuple[BaseFiles, BaseDelta | None]:
+    """Returns a base's content and, if it is stored as a delta, the delta. Does not check the fingerprint.
+
+    children: the deltas that lead to this base, the one asked for first. Raises BaseNotFound if they form a circle.
+    """
+    source = base_source(name)
+    delta = BaseDelta.read(Path(source))
     if delta is None:
-        return _read_files(name), None
-    files, _ = _read_unverified(delta.parent)
+        return read_files(name), None
+    folder = str(Path(source).resolve())
+    if folder in children or len(children) == _MAX_DELTAS:
+        problem = "deltas that lead back to themselves" if folder in children else f"more than {_MAX_DELTAS} deltas"
+        raise BaseNotFound(
+            f"base {children[0]!r} is stored as {problem} ({' -> '.join([*children, folder])}): write it again from a "
+            "whole base",
+            field="base",
+        )
+    files, _ = _read_unverified(delta.parent, (*children, folder))
     try:
         delta.add_to(files.encoder)
     except BaseNotFound:
@@ -125,44 +118,3 @@ def _check_parent(name: str, delta: BaseDelta) -> None:
             "from the new one",
             field="base",
         )
-
-
-def _read_files(name: str) -> _Files:
-    source = base_source(name)
-    try:
-        config = AutoConfig.from_pretrained(source)
-        family = family_of(name, config)
-        encoder = _load_encoder(source, family)
-        tokenizer = AutoTokenizer.from_pretrained(source).backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BaseNotFound(
-            f"base {name!r} cannot be loaded: {reason}. Give a folder with a BERT-family encoder and its "
-            f"tokenizer, a hub id, {MINILM!r} or {RESCORE_MINILM!r}",
-            field="base",
-        ) from error
-    check_architecture(name, encoder, config)
-    return _Files(encoder, config, family, tokenizer)
-
-
-def _load_encoder(source: str, family: Family) -> nn.Module:
-    verbosity = transformers_logging.get_verbosity()
-    # transformers would warn of a pooler or masked-LM head in the file, which LoRB does not use
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        encoder: nn.Module = AutoModel.from_pretrained(source, dtype=torch.float32, **family.model_options)
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    return encoder.eval().requires_grad_(False)
-
-
-def _load_head(folder: Path) -> HeadWeights | None:
-    config = folder / HEAD_CONFIG_FILE
-    if not config.is_file():
-        return None
-    kind = json.loads(config.read_text())["kind"]
-    if kind not in HEAD_KINDS:
-        raise BaseNotFound(f"{config}: kind {kind!r} is not one of {', '.join(HEAD_KINDS)}", field="base")
-    tensors = load_file(folder / HEAD_TENSORS_FILE)
-    return HeadWeights(kind, tensors["weight"].float(), tensors["bias"].float())

@@ -28,8 +28,7 @@ def truncate_base(base: Base, num_layers: int) -> Base:
     del layers[num_layers:]
     config.update({"num_hidden_layers": num_layers})
     tokenizer = base.text_encoder.to_json()["tokenizer"]
-    fingerprint = base_fingerprint(base.encoder.to("cpu"), config, tokenizer)
-    return replace(base, fingerprint=fingerprint, encoder=base.encoder.to(base.device))
+    return replace(base, fingerprint=base_fingerprint(base.encoder, config, tokenizer))
 
 
 def _layers(encoder: nn.Module) -> nn.ModuleList:

@@ -74,7 +74,7 @@ def write_base(folder: Path, base: "Base", head: "HeadWeights", texts: Mapping[s
     from transformers.modeling_utils import PreTrainedModel
     from transformers.utils import logging as transformers_logging
 
-    from lorb_adapters.base.loader import HEAD_CONFIG_FILE, HEAD_TENSORS_FILE
+    from lorb_adapters.base.head_files import HEAD_CONFIG_FILE, HEAD_TENSORS_FILE
 
     if not isinstance(base.encoder, PreTrainedModel):
         raise TypeError(f"the encoder is a {type(base.encoder).__name__}, not a model of transformers")

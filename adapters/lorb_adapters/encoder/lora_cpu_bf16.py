@@ -45,6 +45,11 @@ class ZeroFilledMatrices:
             weights, lambda: [self._build(weights, number) for number in range(len(self.shapes))]
         )
 
+    def size_bytes(self, weights: AdapterWeights) -> int:
+        """Memory of an adapter's matrices, in bytes."""
+        per_rank = sum(num_modules(number) * sum(sizes) for number, sizes in enumerate(self.shapes))
+        return weights.config.rank * per_rank * self._dtype.itemsize
+
     def _build(self, weights: AdapterWeights, number: int) -> _Pair:
         a, b = (
             torch.zeros(num_modules(number), weights.config.rank, size, dtype=self._dtype)

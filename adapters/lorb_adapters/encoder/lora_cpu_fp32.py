@@ -44,10 +44,7 @@ class LoraWithBias:
 
 
 class LoraWithBiasMatrices:
-    """Caches each adapter's LoraWithBias at every projection until the adapter is freed.
-
-    The cached matrices take about as much memory as the adapter.
-    """
+    """Caches each adapter's LoraWithBias at every projection until the adapter is freed."""
 
     def __init__(self, layers: Sequence[BertLayer], dtype: torch.dtype) -> None:
         self._linears = [linear for layer in layers for linear in layer.linears]
@@ -59,6 +56,11 @@ class LoraWithBiasMatrices:
         return self._cache.get_or_build(
             weights, lambda: [self._build(weights, number) for number in range(len(self._linears))]
         )
+
+    def size_bytes(self, weights: AdapterWeights) -> int:
+        """Memory of an adapter's matrices, in bytes: those of the adapter, with one more rank for the bias."""
+        per_rank = sum(a.shape[1] + b.shape[0] + 1 for a, b in weights.lora.values())
+        return (weights.config.rank + 1) * per_rank * self._dtype.itemsize
 
     def _build(self, weights: AdapterWeights, number: int) -> LoraWithBias | None:
         adapted = lora_matrices(weights, number)

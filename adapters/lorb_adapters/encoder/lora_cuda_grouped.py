@@ -63,6 +63,10 @@ class FlatAdapters:
         blocks = self._blocks(rank)
         return _views(torch.stack([self._vector(weights, rank) for weights in adapters]), blocks)
 
+    def size_bytes(self, weights: AdapterWeights) -> int:
+        """Memory of an adapter's vector, in bytes."""
+        return self._size(padded_rank(weights)) * self._dtype.itemsize
+
     def _blocks(self, rank: int) -> list[_Block]:
         return [
             ((num_modules(number), rank, inputs), (num_modules(number), outputs, rank))
@@ -86,8 +90,10 @@ class FlatAdapters:
         return wide
 
     def _zeros(self, rank: int) -> Tensor:
-        size = sum(math.prod(shape) for block in self._blocks(rank) for shape in block)
-        return torch.zeros(size, dtype=self._dtype, device=self._device)
+        return torch.zeros(self._size(rank), dtype=self._dtype, device=self._device)
+
+    def _size(self, rank: int) -> int:
+        return sum(math.prod(shape) for block in self._blocks(rank) for shape in block)
 
     def _flatten(self, weights: AdapterWeights, rank: int) -> Tensor:
         flat = self._zeros(rank)

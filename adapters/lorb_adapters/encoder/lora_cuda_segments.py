@@ -61,6 +61,12 @@ class LoraMatricesCache:
             weights, lambda: [self._build(weights, number) for number in range(self._num_projections)]
         )
 
+    def size_bytes(self, weights: AdapterWeights) -> int:
+        """Memory of an adapter's joined A in `dtype`, in bytes; the other matrices are the adapter's own."""
+        by_projection = (lora_matrices(weights, number) for number in range(self._num_projections))
+        joined = (a.numel() for adapted in by_projection if len(adapted) > 1 for _, a, _ in adapted)
+        return sum(joined) * self._dtype.itemsize
+
     def _build(self, weights: AdapterWeights, number: int) -> LoraMatrices | None:
         adapted = lora_matrices(weights, number)
         if not adapted:

@@ -20,6 +20,7 @@ from lorb_adapters.encoder.projections import (
     Projection,
 )
 from lorb_adapters.encoder.segments import Segments
+from lorb_adapters.lora.weights import AdapterWeights
 
 # Paths in transformers' encoder module. Only ELECTRA has the embedding projection.
 _EMBEDDINGS, _EMBEDDING_PROJECTION, _LAYERS = "embeddings", "embeddings_project", "encoder.layer"
@@ -85,6 +86,22 @@ class PackedEncoder:
         head_size = x.shape[1] // self.num_heads
         attention = choose_attention(packed, len(x), self.num_heads, head_size, self.dtype, self._workspace)
         return self.run_layers(x, attention, self._projections(segments, packed.num_tokens))[: packed.num_tokens]
+
+    def served_bytes(self, weights: AdapterWeights) -> int:
+        """Memory that an adapter takes while it is served: its tensors and the copies that batches cache, in bytes.
+
+        weights: in the dtype of the encoder's weights.
+        """
+        if not weights.lora:
+            return weights.size_bytes
+        if self._uses_onednn:
+            return weights.size_bytes + self._zero_filled.size_bytes(weights)
+        if self._device.type == "cpu":
+            return weights.size_bytes + self._with_bias.size_bytes(weights)
+        copies = self._by_segment.size_bytes(weights)
+        if self.dtype != torch.float32:  # grouped products, and CUDA graphs in a layout of the same size
+            copies += 2 * self._flat.size_bytes(weights)
+        return weights.size_bytes + copies
 
     def embed(self, token_ids: Tensor, type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Returns the first layer's input, [tokens, hidden].

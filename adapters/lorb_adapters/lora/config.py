@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,9 +94,9 @@ class LoraConfig:
         rank, alpha = value.get("r"), value.get("lora_alpha")
         targets, use_rslora = value.get("target_modules"), value.get("use_rslora", False)
         if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= _MAX_RANK:
-            raise _invalid("r", f"is {rank!r}, not a rank from 1 to {_MAX_RANK}")
-        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < math.inf:
-            raise _invalid("lora_alpha", f"is {alpha!r}, not a number above 0")
+            raise _invalid("r", f"is {repr(rank)[:80]}, not a rank from 1 to {_MAX_RANK}")
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha <= sys.float_info.max:
+            raise _invalid("lora_alpha", f"is {repr(alpha)[:80]}, not a finite number above 0")
         if not isinstance(targets, list) or not targets or not all(t in _TARGETS for t in targets):
             raise _invalid("target_modules", f"is {targets!r}, not a list of {', '.join(_TARGETS)}")
         if not isinstance(use_rslora, bool):

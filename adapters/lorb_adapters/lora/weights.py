@@ -47,16 +47,6 @@ class AdapterWeights:
         """Memory of the tensors, in bytes."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
-    @property
-    def served_bytes(self) -> int:
-        """Memory of the tensors and of the rearranged copies that serving caches, in bytes.
-
-        A CPU caches one copy. CUDA caches up to three: one each for segments, grouped products and CUDA graphs. An
-        adapter of few modules takes more memory than this, because some copies hold zeros for the other modules.
-        """
-        copies = 1 if self.head.weight.device.type == "cpu" else 3
-        return (1 + copies) * self.size_bytes
-
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "AdapterWeights":
         """Returns the same adapter on another device, its LoRA matrices in `dtype`, its head in fp32."""
         return AdapterWeights(
@@ -115,10 +105,11 @@ def weights_from_state_dict(
     head_kind: str,
     head_tensors: Mapping[str, Tensor],
     modules: Mapping[str, nn.Linear],
+    hidden_size: int,
 ) -> AdapterWeights:
     """Builds an adapter from loaded tensors.
 
-    modules: the base's `adapted_modules` for `config`.
+    modules: the base's `adapted_modules` for `config`. hidden_size: the base's.
     Raises InvalidAdapter for a tensor that is missing, unexpected, misshapen or not finite, and names the tensor.
     """
     expected = {
@@ -130,8 +121,6 @@ def weights_from_state_dict(
         )
     }
     _check_tensors(_LORA_FILE, lora_tensors, expected)
-    # one side of every module is the hidden size, and the other side is never smaller
-    hidden_size = min(min(linear.in_features, linear.out_features) for linear in modules.values())
     _check_tensors(_HEAD_FILE, head_tensors, {"weight": (hidden_size,), "bias": ()})
     lora = {
         path: (

@@ -94,7 +94,7 @@ def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> Ad
             field="target_modules",
         )
     lora, head = _tensors(files, LORA_WEIGHTS), _tensors(files, HEAD_WEIGHTS)
-    return weights_from_state_dict(config, lora, manifest.head_kind, head, modules)
+    return weights_from_state_dict(config, lora, manifest.head_kind, head, modules, base.hidden_size)
 
 
 def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:

@@ -62,36 +62,6 @@ def test_zeros_and_single_values_are_kept():
     assert rounded.count_nonzero() == 1
 
 
-@pytest.fixture
-def parent(tiny_bert, tmp_path, monkeypatch):
-    """A base in a folder, by its relative path."""
-    shutil.copytree(tiny_bert, tmp_path / "parent")
-    monkeypatch.chdir(tmp_path)
-    return "parent"
-
-
-@pytest.fixture
-def changed(parent, tmp_path):
-    """The parent with changed layers and a head."""
-    folder = shutil.copytree(tmp_path / parent, tmp_path / "changed")
-    weights = load_file(folder / "model.safetensors")
-    generator = torch.Generator().manual_seed(3)
-    for name, tensor in weights.items():
-        if name.startswith("encoder."):
-            weights[name] = tensor + 0.01 * torch.randn(tensor.shape, generator=generator)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "lorb_head.json").write_text(json.dumps({"kind": "sum"}))
-    save_file({"weight": torch.ones(32), "bias": torch.zeros(())}, folder / "lorb_head.safetensors")
-    return "changed"
-
-
-@pytest.fixture
-def delta(parent, changed, tmp_path):
-    """The folder that lorb-base-delta writes for it."""
-    assert base_delta_cli.main([changed, "--of", parent, "--output-base", "delta"]) == 0
-    return tmp_path / "delta"
-
-
 def test_a_delta_loads_as_a_base(delta, changed):
     """A loaded delta has a head and, up to rounding, the weights of the whole base."""
     bases = [load_base(name) for name in ("delta", changed, "parent")]
@@ -219,3 +189,27 @@ def test_a_disk_that_fills_up_leaves_nothing(parent, changed, capsys, tmp_path):
 def test_all_files_have_the_same_permissions(delta):
     """A server that runs as another user can read every file that the umask allows, tensors included."""
     assert len({file.stat().st_mode & 0o777 for file in delta.iterdir()}) == 1
+
+
+def test_an_unreadable_configuration_is_told_by_its_name(delta):
+    """If lorb_delta.json cannot be read, the error names it, not the tensors' file."""
+    (delta / "lorb_delta.json").unlink()
+    (delta / "lorb_delta.json").symlink_to("/proc/self/mem")
+    with pytest.raises(BaseNotFound, match=r"lorb_delta\.json cannot be read"):
+        load_base("delta")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"x": torch.zeros(1)},
+        {"encoder.layer.0.output.dense.weight.levels": torch.zeros(1024, dtype=torch.uint8)},
+        {"encoder.layer.0.output.dense.weight.other": torch.zeros(2048)},
+        {"encoder.layer.0.output.dense.weight.difference": torch.zeros(2048, dtype=torch.int64)},
+    ],
+)
+def test_tensors_that_are_no_difference_are_refused(delta, tensors):
+    """Tensors without a kind, without scales, of an unknown kind or of whole numbers are an error in one line."""
+    save_file(tensors, delta / "lorb_delta.safetensors")
+    with pytest.raises(BaseNotFound, match=f"has a tensor {next(iter(tensors))} that no weight's difference has"):
+        load_base("delta")

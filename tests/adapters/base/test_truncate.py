@@ -33,9 +33,10 @@ def test_it_computes_what_the_lowest_layers_compute(tiny_bert):
     assert torch.equal(truncated, after_first[0].reshape(truncated.shape))
 
 
-def test_it_loads_from_where_it_is_written_under_its_own_fingerprint(tiny_bert, tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_loads_from_where_it_is_written_under_its_own_fingerprint(tiny_bert, tmp_path, dtype):
     """It loads with its number of layers and the fingerprint it had in memory, which is not the whole base's."""
-    truncated = truncate_base(load_base(str(tiny_bert)), 1)
+    truncated = truncate_base(load_base(str(tiny_bert), dtype=dtype), 1)
     assert truncated.fingerprint != load_base(str(tiny_bert)).fingerprint
     write_base(tmp_path / "truncated", truncated, HeadWeights.zeros("sum", truncated.hidden_size))
     loaded = load_base(str(tmp_path / "truncated"))

@@ -218,13 +218,3 @@ def test_other_encoders_are_refused():
     without_bias = tiny(BertModel, BertConfig)
     without_bias.encoder.layer[0].intermediate.dense.bias = None
     assert not PackedEncoder.supports(without_bias)
-
-
-def test_served_bytes_count_the_cached_matrices():
-    """`served_bytes` is within a tenth of the memory that a served adapter takes with biases and padding."""
-    encoder = tiny(BertModel, BertConfig)
-    ours = PackedEncoder(encoder)
-    adapter = random_adapter(EncoderOnlyBase(encoder), 12, rank=8)
-    matrices = ours._with_bias.get(adapter)
-    cached = {tensor.data_ptr(): tensor.nbytes for each in matrices for tensor in (each.a, *each.b)}
-    assert sum(cached.values()) + adapter.size_bytes == pytest.approx(adapter.served_bytes, rel=0.1)

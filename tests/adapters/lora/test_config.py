@@ -55,9 +55,12 @@ def test_config_reads_back_from_pefts_json(config):
         ("r", True),
         ("lora_alpha", -1),
         ("lora_alpha", math.inf),
+        ("lora_alpha", 10**400),
+        ("r", 10**400),
         ("use_rslora", "yes"),
         ("auto_mapping", {"parent_library": "evil"}),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_setting_that_is_not_served_is_refused_by_key(key, value):
     """A setting that changes the output in a way that LoRB does not compute is an error that names the key."""

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from lorb.errors import InvalidAdapter
 from lorb_adapters.lora.config import LoraConfig
@@ -44,7 +45,7 @@ def test_parameters_are_counted_with_the_head(fresh):
 def test_state_dict_reads_back(encoder, fresh):
     """An adapter saved under peft's names reads back equal."""
     modules = linear_modules(encoder, fresh.config.target_modules)
-    again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), modules)
+    again = weights_from_state_dict(fresh.config, adapter_state_dict(fresh), "sum", head_tensors(fresh), modules, 32)
     assert all(torch.equal(again.lora[path][0], fresh.lora[path][0]) for path in modules)
 
 
@@ -62,10 +63,10 @@ def test_wrong_tensors_are_refused_by_key(encoder, fresh):
     ]
     for tensors, reason in broken:
         with pytest.raises(InvalidAdapter, match=reason):
-            weights_from_state_dict(fresh.config, tensors, "sum", head_tensors(fresh), modules)
+            weights_from_state_dict(fresh.config, tensors, "sum", head_tensors(fresh), modules, 32)
     wrong_head = {"weight": torch.zeros(31), "bias": torch.zeros(())}
     with pytest.raises(InvalidAdapter, match=r"head\.safetensors: weight"):
-        weights_from_state_dict(fresh.config, good, "sum", wrong_head, modules)
+        weights_from_state_dict(fresh.config, good, "sum", wrong_head, modules, 32)
 
 
 def test_an_adapter_of_some_modules_reads_back(encoder):
@@ -73,6 +74,16 @@ def test_an_adapter_of_some_modules_reads_back(encoder):
     for config in (LoraConfig(rank=2, layers=(1,)), LoraConfig(rank=2, target_modules=("output.dense",))):
         modules = adapted_modules(encoder, config)
         weights = initial_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
-        again = weights_from_state_dict(config, adapter_state_dict(weights), "sum", head_tensors(weights), modules)
+        again = weights_from_state_dict(config, adapter_state_dict(weights), "sum", head_tensors(weights), modules, 32)
         assert set(again.lora) == set(modules)
         assert len(modules) == (6 if config.layers else 2)
+
+
+def test_a_feed_forward_narrower_than_the_hidden_states_loads():
+    """An adapter of a base whose feed-forward layers are narrower than its hidden states reads back equal."""
+    sizes = {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    encoder, config = BertModel(BertConfig(vocab_size=10, **sizes), add_pooling_layer=False), LoraConfig(rank=2)
+    weights = initial_weights(encoder, config, HeadWeights.zeros("sum", 32), torch.Generator().manual_seed(0))
+    modules = adapted_modules(encoder, config)
+    again = weights_from_state_dict(config, adapter_state_dict(weights), "sum", head_tensors(weights), modules, 32)
+    assert again.head.weight.shape == (32,)

@@ -1,6 +1,7 @@
 """A store in memory and a scripted loader, for tests of the registry without files or a model."""
 
 import asyncio
+from operator import attrgetter
 
 from lorb_adapters.store.aliases import Aliases
 from lorb_server.engine.adapter_cache import AdapterCache
@@ -9,7 +10,7 @@ from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, selected
 from support.servers.stub_model import adapter_handle, adapter_weights
 
-ADAPTER_BYTES = adapter_weights(1).served_bytes
+ADAPTER_BYTES = adapter_weights(1).size_bytes
 
 
 def version(number):
@@ -102,7 +103,7 @@ class Loader:
 def make_parts(room_for=100):
     """A catalogue, a loader whose cache holds `room_for` adapters, and metrics."""
     metrics = Metrics()
-    cache = AdapterCache(None, None, metrics.adapters, room_for * ADAPTER_BYTES)
+    cache = AdapterCache(None, None, metrics.adapters, room_for * ADAPTER_BYTES, size_of=attrgetter("size_bytes"))
     return Catalogue(), Loader(cache), metrics
 
 

@@ -124,7 +124,9 @@ def _pretrained(name: str, config: PretrainedConfig) -> dict[str, Tensor] | None
     transformers_logging.set_verbosity(logging.CRITICAL)  # hides the warning about a missing head
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model, info = AutoModelForMaskedLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+        model, info = AutoModelForMaskedLM.from_pretrained(
+            source, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
     finally:
         transformers_logging.set_verbosity(verbosity)
     dense, norm, bias = _CHECKPOINT_NAMES.get(config.model_type, _ROBERTA)
