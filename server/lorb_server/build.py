@@ -103,7 +103,7 @@ def _open_store(url: str) -> Store:
     """
     if "://" not in url and not Path(url).expanduser().is_dir():
         raise InvalidInput(f"--store {url}: no such folder", field="store")
-    store = Store(url)
+    store = Store(url if "://" in url else str(Path(url).expanduser().absolute()))  # callers get no absolute paths
     store.generation()
     return store
 

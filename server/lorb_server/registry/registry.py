@@ -16,6 +16,7 @@ from typing import Protocol
 from lorb.errors import LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, STABLE
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
+from lorb_server.registry.alias_log import AliasLog
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.router import Router
 from lorb_server.registry.snapshot import LoadPriority, RefreshResult, VersionKey
@@ -44,6 +45,7 @@ class Registry:
 
     Attributes:
         domains: the snapshot of each domain.
+        alias_log: logs changes of aliases.
         last_error: why the last refresh by `try_refresh` failed; "" if it succeeded.
         route, depends_on_key: the Router's methods of the same names.
     """
@@ -75,6 +77,7 @@ class Registry:
         self._preload = preload
         self._allow_pinned_versions = allow_pinned_versions
         self._base_adapter = base_adapter
+        self.alias_log = AliasLog(self.domains)
         self._reader = StoreReader(catalogue, threads)
         self._verification = Verification(
             self.domains, load, drop=adapter_cache.drop, back_off_seconds=back_off_seconds, clock=clock
@@ -188,6 +191,7 @@ class Registry:
         loaded, refused, errors = await self._load_requested(reading)
         reading.errors.update(errors)
         self._reader.applied(reading)
+        self.alias_log.log_changes()
         if reading.errors:
             raise next(iter(reading.errors.values()))
         self.domains.set_generation(generation)
@@ -225,9 +229,8 @@ class Registry:
             if self._verification.is_refused(name, version):
                 refused.append((name, version))
             elif priority is not LoadPriority.FLIP and not (self._preload and self._weights_cache.has_room):
-                self._verification.clear_refusal(
-                    name, version
-                )  # the version stays cold: the first call that needs it loads it
+                # the version stays cold: the first call that needs it loads it
+                self._verification.clear_refusal(name, version)
             else:
                 try:
                     await self._verification.verify(name, version)
@@ -242,7 +245,5 @@ class Registry:
         self._metrics.registry_errors.inc()
         if message != self.last_error:  # log an error once, not at every poll
             self.last_error = message
-            _log.error(
-                "the store is not readable: the loaded versions keep serving",
-                extra={"fields": {"reason": message}},
-            )
+            fields = {"reason": message}
+            _log.error("the store is not readable: the loaded versions keep serving", extra={"fields": fields})

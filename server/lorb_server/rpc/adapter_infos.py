@@ -14,6 +14,7 @@ from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.store import Store
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.snapshot import VersionKey
+from lorb_server.rpc.errors import without_places
 
 _MANIFESTS_AT_ONCE = 16  # read by one function on a thread, whose time is limited
 
@@ -71,10 +72,10 @@ class AdapterInfos:
             info.size_bytes = adapter.size_bytes if adapter.ref in self._on_device else 0
         if key[1] in domain.withdrawn:
             info.state = pb.ADAPTER_STATE_REFUSED
-            info.reason = f"withdrawn: {domain.withdrawn[key[1]]}"
+            info.reason = without_places(f"withdrawn: {domain.withdrawn[key[1]]}")
         elif adapter is None and key[1] in domain.refused:
             info.state = pb.ADAPTER_STATE_REFUSED
-            info.reason = domain.refused[key[1]]
+            info.reason = without_places(domain.refused[key[1]])
         if manifest is not None:
             info.digest = manifest.weights_digest
             info.created_time.CopyFrom(_timestamp(manifest.created_time))

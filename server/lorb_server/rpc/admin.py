@@ -3,15 +3,16 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prometheus_client import Counter
 
-from lorb.errors import InvalidInput, UnknownVersion
-from lorb.names import DomainSelector, check_alias, check_name, check_version, is_version
+from lorb.errors import InvalidInput, LorbError, UnknownVersion
+from lorb.names import STABLE, DomainSelector, check_alias, check_name, check_version, is_version
 from lorb.ranked import AdapterRef
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import admin_pb2_grpc
@@ -98,8 +99,8 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         context: Context,
     ) -> pb.RefreshRegistryResponse:
         """Reads the whole store now, and verifies refused versions again."""
-        _audit(context, "RefreshRegistry")
-        refreshed = await self._registry.refresh(force=True)
+        with _audited(context, "RefreshRegistry"):
+            refreshed = await self._registry.refresh(force=True)
         await self._applied()
         return pb.RefreshRegistryResponse(
             generation=refreshed.generation,
@@ -113,14 +114,17 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     ) -> pb.SetAliasResponse:
         """Verifies a version and points an alias at it. If the request has no version, removes the alias."""
         domain, alias = check_name(request.domain, "domain"), check_alias(request.alias)
-        _audit(context, "SetAlias", domain=domain, alias=alias, version=request.version)
-        if request.version:
-            await self._verify(domain, check_version(request.version))
-            share = request.share or None
-            change = await self._use_store(self._store.set_alias, domain, alias, request.version, share)
-        else:
-            change = await self._use_store(self._store.remove_alias, domain, alias)
-        return pb.SetAliasResponse(previous_version=change.from_version, generation=await self._refreshed())
+        with (
+            _audited(context, "SetAlias", domain=domain, alias=alias, version=request.version),
+            self._registry.alias_log.made_by(_who(context), domain, alias),
+        ):
+            if request.version:
+                await self._verify(domain, check_version(request.version))
+                share = request.share or None
+                change = await self._use_store(self._store.set_alias, domain, alias, request.version, share)
+            else:
+                change = await self._use_store(self._store.remove_alias, domain, alias)
+            return pb.SetAliasResponse(previous_version=change.from_version, generation=await self._refreshed())
 
     @map_errors
     async def Rollback(  # noqa: N802
@@ -128,13 +132,16 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     ) -> pb.RollbackResponse:
         """Points `stable` at the previous stable version."""
         domain = check_name(request.domain, "domain")
-        _audit(context, "Rollback", domain=domain)
-        change = await self._use_store(self._store.rollback, domain)
-        return pb.RollbackResponse(
-            version=change.to_version,
-            previous_version=change.from_version,
-            generation=await self._refreshed(),
-        )
+        with (
+            _audited(context, "Rollback", domain=domain),
+            self._registry.alias_log.made_by(_who(context), domain, STABLE),
+        ):
+            change = await self._use_store(self._store.rollback, domain)
+            return pb.RollbackResponse(
+                version=change.to_version,
+                previous_version=change.from_version,
+                generation=await self._refreshed(),
+            )
 
     @map_errors
     async def UnloadAdapter(  # noqa: N802
@@ -142,8 +149,8 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     ) -> pb.UnloadAdapterResponse:
         """Unloads a version from this server. Fails if an alias serves the version."""
         domain, version = check_name(request.domain, "domain"), check_version(request.version)
-        _audit(context, "UnloadAdapter", domain=domain, version=version)
-        await self._registry.unload(domain, version)
+        with _audited(context, "UnloadAdapter", domain=domain, version=version):
+            await self._registry.unload(domain, version)
         await self._applied()
         return pb.UnloadAdapterResponse()
 
@@ -204,6 +211,18 @@ def _without_texts(manifest: Manifest) -> dict[str, Any]:
     return content
 
 
-def _audit(context: Context, method: str, **fields: str) -> None:
-    caller = {"caller": caller_name(context), "peer": context.peer()}
-    _log.info("admin call", extra={"fields": {"method": method, **caller, **fields}})
+def _who(context: Context) -> str:
+    """The operator's name, or the address of an operator without a name."""
+    return caller_name(context) or context.peer()
+
+
+@contextmanager
+def _audited(context: Context, method: str, **fields: str) -> Iterator[None]:
+    """Logs an admin call before its work begins, and again if it fails."""
+    call = {"method": method, "caller": caller_name(context), "peer": context.peer(), **fields}
+    _log.info("admin call", extra={"fields": call})
+    try:
+        yield
+    except LorbError as error:
+        _log.warning("admin call failed", extra={"fields": {**call, "reason": error.message}})
+        raise

@@ -1,11 +1,12 @@
 """Ends a failed call with the gRPC status of its error (`lorb.error_status`).
 
-A LorbError reaches the caller with its message. Any other error is logged, and the caller gets INTERNAL with a fixed
-message.
+A LorbError reaches the caller with its message, without the server's paths and addresses. Any other error is logged,
+and the caller gets INTERNAL with a fixed message.
 """
 
 import functools
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Never, Protocol, TypeVar
 
@@ -13,8 +14,24 @@ from grpc.aio import ServicerContext
 from prometheus_client import Counter
 
 from lorb.error_status import status_code, status_from_error, trailing_metadata
-from lorb.errors import LorbError, ModelFailed
+from lorb.errors import (
+    BaseNotFound,
+    InvalidAdapter,
+    LorbError,
+    ModelFailed,
+    StoreConflict,
+    StoreUnavailable,
+    UnknownDomain,
+    UnknownVersion,
+)
 from lorb_server.telemetry.logs import log_failure
+
+# Errors whose messages may hold places of this server: those of the store and the base, and those that quote them.
+_WITH_PLACES = (BaseNotFound, InvalidAdapter, StoreConflict, StoreUnavailable, UnknownDomain, UnknownVersion)
+_PLACE = re.compile(
+    r"""[a-z][a-z0-9+.-]*://[^\s'",;)]*[^\s'",;:.)]"""  # a URL
+    r"""|(?<![\w/.-])(?:~|\.{1,2})?/(?:[^\s'",;:()/]+/)*(?=[^\s'",;:()/])"""  # the folders of a path
+)
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +69,21 @@ def map_errors(
     return answer
 
 
+def for_caller(error: LorbError) -> LorbError:
+    """The error without the server's paths and addresses: of a path only the last part is left."""
+    if not isinstance(error, _WITH_PLACES):
+        return error
+    return type(error)(without_places(error.message), field=error.field)
+
+
+def without_places(message: str) -> str:
+    """A message in which paths are cut to their last part, and URLs are left out. Names inside the store stay."""
+    return _PLACE.sub(lambda place: "(address)" if "://" in place.group() else "", message)
+
+
 async def abort(context: Context, error: LorbError) -> Never:
     """Ends a call with an error's status and details."""
+    error = for_caller(error)
     message = status_from_error(error).message
     await context.abort(status_code(error), message, trailing_metadata=trailing_metadata(error))
 

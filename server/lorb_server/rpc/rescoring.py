@@ -23,7 +23,7 @@ from lorb_server.config import ServeConfig
 from lorb_server.registry.router import Routing
 from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.rpc.callers import Caller, Callers
-from lorb_server.rpc.errors import Context, internal_error, map_errors
+from lorb_server.rpc.errors import Context, for_caller, internal_error, map_errors
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing, traced
 
@@ -119,7 +119,7 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
         try:
             return await self._rescore(request, caller, started_at, answer_by, Priority.BATCH)
         except LorbError as error:
-            return error
+            return for_caller(error)
 
     async def _rescore(
         self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float, priority: Priority

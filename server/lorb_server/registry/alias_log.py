@@ -1,0 +1,77 @@
+"""Logs each change of an alias in the store: who made it, and whether this server serves it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from lorb.names import CANARY
+from lorb_server.registry.domains import Domains
+from lorb_server.registry.snapshot import DomainSnapshot
+
+STORE = "store"  # who made a change that no admin call of this server made, such as a `lorb-adapters promote`
+
+_log = logging.getLogger(__name__)
+
+_Target = tuple[str, float]  # full version id; the canary's share, 1 for another alias
+
+
+class AliasLog:
+    """The aliases as they were last logged. Belongs to the event loop."""
+
+    def __init__(self, domains: Domains) -> None:
+        self._domains = domains
+        self._logged: dict[str, DomainSnapshot] | None = None  # by domain; None before the first reading
+        self._callers: dict[tuple[str, str], str] = {}  # of the admin calls in progress, by domain and alias
+
+    @contextmanager
+    def made_by(self, caller: str, domain: str, alias: str) -> Iterator[None]:
+        """Changes of this alias that are logged meanwhile were made by `caller`."""
+        self._callers[domain, alias] = caller
+        try:
+            yield
+        finally:
+            self._callers.pop((domain, alias), None)
+
+    def log_changes(self) -> None:
+        """Logs how the store's aliases differ from those of the last call. The first call logs nothing."""
+        before, after = self._logged, dict(self._domains.by_name)
+        self._logged = after
+        if before is None:
+            return
+        for domain in {**before, **after}:
+            if before.get(domain) is not after.get(domain):
+                old, new = _targets(before.get(domain)), _targets(after.get(domain))
+                for alias in {**old, **new}:
+                    if old.get(alias) != new.get(alias):
+                        self._log_change(domain, alias, old.get(alias), new.get(alias))
+
+    def _log_change(self, domain: str, alias: str, old: _Target | None, new: _Target | None) -> None:
+        fields = {
+            "domain": domain,
+            "alias": alias,
+            "from": old[0] if old else "",
+            "to": new[0] if new else "",
+            **({"share": new[1]} if new and alias == CANARY else {}),
+            "by": self._callers.get((domain, alias), STORE),
+            **_outcome(self._domains.get(domain), alias, new[0] if new else ""),
+        }
+        _log.info("alias changed", extra={"fields": fields})
+
+
+def _targets(snapshot: DomainSnapshot | None) -> Mapping[str, _Target]:
+    if snapshot is None:
+        return {}
+    return {
+        alias: (version, snapshot.canary_share if alias == CANARY else 1.0)
+        for alias, version in snapshot.store_aliases.items()
+    }
+
+
+def _outcome(snapshot: DomainSnapshot, alias: str, version: str) -> Mapping[str, str]:
+    if not version:
+        return {"outcome": "removed"}
+    if version in snapshot.refused:
+        return {"outcome": "refused", "reason": snapshot.refused[version], "serves": snapshot.aliases.get(alias, "")}
+    if snapshot.aliases.get(alias) != version:
+        return {"outcome": "not loaded yet", "serves": snapshot.aliases.get(alias, "")}
+    return {"outcome": "served" if version in snapshot.loaded else "loaded by the first call"}
