@@ -104,7 +104,8 @@ LABEL org.opencontainers.image.title="LoRB" \
       org.opencontainers.image.description="Re-ranks the N-best lists of speech recognisers over gRPC" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
-ENV LORB_HOST=0.0.0.0
+ENV LORB_HOST=0.0.0.0 \
+    LORB_METRICS_HOST=0.0.0.0
 COPY --from=package /opt/package /opt/lorb
 # Owned by the user, and so is a volume that Docker creates from it.
 COPY --chown=lorb:lorb adapters/store /store

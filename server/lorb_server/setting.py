@@ -40,7 +40,12 @@ def parse_setting(field: "dataclasses.Field[Any]", text: str, source: str) -> An
         return float(text) if field.type is float else text
     except (ValueError, KeyError):
         kind = "true or false" if field.type is bool else "a number" if field.type is float else "a whole number"
-        raise InvalidInput(f"{source} is {text!r}: give {kind}", field=field.name) from None
+        problem = f"{source} is {text!r}: give {kind}"
+        if source.startswith(ENVIRONMENT_PREFIX) and text.startswith(("tcp://", "udp://")):
+            problem += (
+                ". Kubernetes sets this for a Service of that name: set enableServiceLinks: false in the pod's spec"
+            )
+        raise InvalidInput(problem, field=field.name) from None
 
 
 def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:  # noqa: ANN401

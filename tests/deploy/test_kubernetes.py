@@ -96,9 +96,17 @@ def test_the_flags_are_flags_of_the_server(variant):
     data = built_manifest(variant, "ConfigMap", "lorb-flags")["data"]
     known = {f"LORB_{name.upper()}" for name in ServeConfig.__dataclass_fields__}
     assert set(data) <= known
-    assert flags(variant).host == "0.0.0.0"
+    assert flags(variant).host == flags(variant).metrics_host == "0.0.0.0"
     _, server = container(variant)
     assert {each["name"] for each in server["env"]} <= known
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_services_set_no_variables_in_the_pods(variant):
+    """No pod gets LORB_PORT=tcp://... from a Service called lorb, which would keep its server from starting."""
+    pods = [each["spec"]["template"]["spec"] for each in built(variant) if "template" in each.get("spec", {})]
+    assert pods
+    assert all(pod["enableServiceLinks"] is False for pod in pods)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

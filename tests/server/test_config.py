@@ -91,3 +91,15 @@ def test_a_wrong_variable_is_named(variable, text):
     """The error names the variable, not the field."""
     with pytest.raises(InvalidInput, match=f"{variable} is '{text}'"):
         environment_settings({variable: text})
+
+
+@pytest.mark.parametrize("variable", ["LORB_PORT", "LORB_ADMIN_PORT", "LORB_METRICS_PORT"])
+def test_a_variable_that_kubernetes_sets_names_the_way_out(variable):
+    """A port that Kubernetes set to the address of a Service is refused with the field of the pod that prevents it."""
+    with pytest.raises(InvalidInput, match="Kubernetes sets this .* enableServiceLinks: false in the pod's spec"):
+        environment_settings({variable: "tcp://10.96.0.17:50051"})
+
+
+def test_the_metrics_stay_on_loopback_unless_asked():
+    """A server that takes calls from everywhere still serves its metrics on loopback."""
+    assert ServeConfig(host="0.0.0.0").metrics_host == "127.0.0.1"

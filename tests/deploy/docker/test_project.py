@@ -44,6 +44,13 @@ def test_a_healthy_server_answers_the_host(project, client, sample_dev):
         assert len(ranked.hypotheses) == len(sample_dev[0].hypotheses)
 
 
+def test_the_metrics_are_in_the_projects_network_only(project):
+    """Another container scrapes the metrics; the host publishes the port for calls only."""
+    [server] = project.containers()
+    assert "lorb_serving 1.0" in project.metrics_page(server)
+    assert {port for port, published in server.ports.items() if published} == {"50051/tcp"}
+
+
 def test_the_server_cannot_write(project):
     """The server's root and its store are read-only."""
     [server] = project.containers()

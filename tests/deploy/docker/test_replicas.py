@@ -1,7 +1,6 @@
 """Three replicas with one DNS name, of which one is killed under load."""
 
 import json
-import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,17 +25,11 @@ def project(engine, images):
         compose.down()
 
 
-def num_answered(port):
-    """Returns the number of lists that the replica with this metrics port has answered."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
-        families = list(text_string_to_metric_families(page.read().decode()))
+def num_answered(project, container):
+    """Returns the number of lists that a replica has answered."""
+    families = list(text_string_to_metric_families(project.metrics_page(container)))
     [requests] = [family for family in families if family.name == "lorb_rescore_requests"]
     return sum(sample.value for sample in requests.samples if sample.name.endswith("_total"))
-
-
-def metrics_port(container):
-    container.reload()
-    return container.ports["9464/tcp"][0]["HostPort"]
 
 
 @pytest.fixture
@@ -59,12 +52,12 @@ def test_no_call_fails_when_a_replica_is_killed(project, callers):
     calling, stop = callers
     servers = project.containers()
     assert len(servers) == NUM_REPLICAS
-    wait_until(lambda: all(num_answered(metrics_port(each)) > NUM_CALLS for each in servers), calling)
+    wait_until(lambda: all(num_answered(project, each) > NUM_CALLS for each in servers), calling)
     killed, *others = servers
-    before = [num_answered(metrics_port(each)) for each in others]
+    before = [num_answered(project, each) for each in others]
     killed.kill()
     for each, was in zip(others, before, strict=True):
-        wait_until(lambda each=each, was=was: num_answered(metrics_port(each)) > was + NUM_CALLS, calling)
+        wait_until(lambda each=each, was=was: num_answered(project, each) > was + NUM_CALLS, calling)
     stop.touch()
     assert calling.wait(timeout=WAIT_SECONDS)["StatusCode"] == 0, calling.logs().decode()
     result = json.loads(calling.logs(stderr=False))

@@ -27,13 +27,12 @@ class Compose:
     Attributes:
         engine: the client of the `docker` package.
         ports: ports of this machine, one for each replica.
-        metrics_ports: ports of this machine for the metrics, one for each replica.
     """
 
     def __init__(self, engine, *, replicas=1, **environment):
         self.engine = engine
         self.name = f"lorb-test-{uuid.uuid4().hex[:8]}"
-        self.ports, self.metrics_ports = free_ports(replicas), free_ports(replicas)
+        self.ports = free_ports(replicas)
         self._environment = {
             **os.environ,
             **builder_settings(engine),
@@ -41,7 +40,6 @@ class Compose:
             "LORB_IMAGE": SERVER_IMAGE,
             "LORB_TRAIN_IMAGE": TRAIN_IMAGE,
             "LORB_PORTS": f"{self.ports[0]}-{self.ports[-1]}",
-            "LORB_METRICS_PORTS": f"{self.metrics_ports[0]}-{self.metrics_ports[-1]}",
             **environment,
         }
 
@@ -64,6 +62,17 @@ class Compose:
     def network(self):
         """The name of the project's network."""
         return f"{self.name}_default"
+
+    def metrics_page(self, container):
+        """Scrapes the metrics of a server from another container of the network, as Prometheus does."""
+        container.reload()
+        address = container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"]
+        code = (
+            f"import urllib.request as u; print(u.urlopen('http://{address}:9464/metrics', timeout=60).read().decode())"
+        )
+        return self.engine.containers.run(
+            TRAIN_IMAGE, ["-c", code], entrypoint="python", network=self.network, remove=True
+        ).decode()
 
     def down(self):
         """Removes all containers, networks and volumes of the project."""
