@@ -3,15 +3,17 @@
     python benchmarks/word_errors_of_file.py ORIGINAL RESCORED [--train FILE...]
 
 Prints a Markdown table with paired bootstrap intervals. With --train, a second row leaves out utterances whose
-reference is in train, because a model could have memorised them.
+reference is in train, because a model could have memorised them. The first pass is the hypothesis with the highest
+score. Lists that were not rescored in full are part of the figures, and are counted on standard error.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from lorb.formats import read_nbest_lists
+from lorb.formats import ListRecord, read_list_records, read_nbest_lists
 from lorb.nbest import NBest
 from lorb.word_errors import oracle_errors, word_errors
 from lorb_adapters.training.evaluation.evaluation import Evaluation
@@ -27,10 +29,16 @@ def evaluation(original: list[NBest], rescored: list[NBest]) -> Evaluation:
     pairs = [(nbest, by_id[nbest.id], nbest.reference or "") for nbest in original]
     return Evaluation(
         words=np.array([len(reference.split()) for _, _, reference in pairs]),
-        first_pass=np.array([word_errors(ref, before.hypotheses[0].transcript) for before, _, ref in pairs]),
+        first_pass=np.array([word_errors(ref, before.first_pass_text) for before, _, ref in pairs]),
         rescored=np.array([word_errors(ref, after.hypotheses[0].transcript) for _, after, ref in pairs]),
         oracle=np.array([oracle_errors(ref, [h.transcript for h in before.hypotheses]) for before, _, ref in pairs]),
     )
+
+
+def was_rescored(record: ListRecord) -> bool:
+    """Whether lorb-rescore marked the list as rescored in full."""
+    provenance = record.fields.get("lorb")
+    return isinstance(provenance, dict) and provenance.get("outcome") == "rescored"
 
 
 def main() -> None:
@@ -40,7 +48,11 @@ def main() -> None:
     parser.add_argument("--train", type=Path, nargs="+", default=[])
     args = parser.parse_args()
     original = read_nbest_lists([args.original], require_references=True)
-    rescored = read_nbest_lists([args.rescored], require_references=True)
+    records = read_list_records([args.rescored], require_references=True)
+    incomplete = sum(not was_rescored(record) for record in records)
+    if incomplete:
+        print(f"{incomplete} of {len(records)} lists were not rescored in full", file=sys.stderr)
+    rescored = [record.nbest for record in records]
     parts = {"all": original}
     if args.train:
         train = read_nbest_lists(args.train, require_references=True)

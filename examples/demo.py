@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lorb import Hypothesis, NBest, RescoreOptions
+from lorb import Hypothesis, NBest, Outcome, RescoreOptions
 from lorb_client import Client
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +104,8 @@ def show_one_list(target: str) -> None:
     """Rescores one list with the Python client and prints it before and after."""
     with Client(target) as client:
         answer = client.rescore(EXAMPLE, RescoreOptions(domain=DOMAIN), timeout_seconds=10)
+    if answer.outcome is not Outcome.RESCORED:
+        sys.exit("the server had no time to rescore the list within 10 s")
     print("\nOne list through lorb_client.Client, first pass above, answer below:")
     for hypothesis in EXAMPLE.hypotheses:
         print(f"  {hypothesis.first_pass_score:8.2f}            {hypothesis.transcript}")

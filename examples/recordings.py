@@ -46,6 +46,6 @@ def rescore_recordings(arguments: argparse.Namespace, recognise: Callable[[bytes
                 print(f"{recording}: {error}", file=sys.stderr)
                 return 1
             print(f"{recording}: {len(nbest.hypotheses)} hypotheses")
-            print(f"  first pass  {nbest.hypotheses[0].transcript}")
-            print(f"  rescored    {ranked.hypotheses[0].transcript}")
+            print(f"  first pass  {nbest.first_pass_text}")
+            print(f"  {ranked.outcome.value:12}{ranked.hypotheses[0].transcript}")
     return 0

@@ -44,6 +44,14 @@ def test_a_batch_and_server_info(target, sample_lists):
     assert called(target, lambda client: client.server_info()) == INFO
 
 
+def test_a_batch_has_a_deadline_of_its_own(target, service, sample_lists):
+    """A batch has the server's 60 s and not the second of single lists, unless its call gives a deadline."""
+    called(target, lambda client: client.rescore_batch(sample_lists[:2]), timeout_seconds=1)
+    called(target, lambda client: client.rescore_batch(sample_lists[:2], timeout_seconds=2000))
+    one, other = [seconds for _, _, seconds, _ in service.calls]
+    assert 30 < one < 66 < other < 2200
+
+
 @pytest.mark.parametrize("error", [InvalidInput("too long", field="context"), Overloaded("full")])
 def test_errors_arrive_as_they_were_raised(target, service, sample_lists, error):
     """An error of the server arrives with type, message and field, without a retry."""

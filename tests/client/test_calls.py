@@ -8,6 +8,7 @@ import pytest
 from lorb.errors import InvalidInput
 from lorb_client.access import Tls
 from lorb_client.calls import CallSettings
+from lorb_server.config import ServeConfig
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
@@ -66,3 +67,12 @@ def test_tls_and_credentials_exclude_each_other():
     """Both tls and credentials are refused."""
     with pytest.raises(InvalidInput, match="give one"):
         CallSettings("localhost:1", tls=Tls(), credentials=grpc.ssl_channel_credentials())
+
+
+def test_the_default_deadline_of_batches_is_the_servers():
+    """A batch without deadline has as much time as the server gives it, or more if single calls have more."""
+    assert CallSettings("localhost:1").batch_deadline_seconds(None) == ServeConfig.default_bulk_deadline_seconds
+    assert CallSettings("localhost:1", 90.0).batch_deadline_seconds(None) == 90.0
+    assert CallSettings("localhost:1", batch_timeout_seconds=5.0).batch_deadline_seconds(None) == 5.0
+    with pytest.raises(InvalidInput):
+        CallSettings("localhost:1", batch_timeout_seconds=math.nan)

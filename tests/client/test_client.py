@@ -133,6 +133,19 @@ def test_the_timeout_is_the_servers_deadline(target, service, sample_lists):
     assert 0 < one < 110 < other < 11_000
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, 60), ({"timeout_seconds": 10}, 60), ({"timeout_seconds": 900}, 900), ({"batch_timeout_seconds": 300}, 300)],
+)
+def test_a_batch_has_a_deadline_of_its_own(target, service, sample_lists, settings, expected):
+    """A batch has 60 s, like a batch without deadline on the server, whatever the shorter deadline of single lists."""
+    with Client(target, **settings) as client:
+        client.rescore_batch(sample_lists[:2])
+        client.rescore_batch(sample_lists[:2], timeout_seconds=2000)
+    one, other = [seconds for _, _, seconds, _ in service.calls]
+    assert expected / 2 < one < 1.1 * expected < other < 2200
+
+
 def test_a_deadline_that_passes_is_an_error_and_no_wait(client, service, sample_lists):
     """A call that is not answered within its deadline raises DeadlineExceeded."""
     service.release.clear()

@@ -96,3 +96,18 @@ def test_distinct_covers_every_position_once_in_order_of_score(pairs):
 def test_real_lists_have_no_copies(sample_lists):
     """The LibriSpeech sample, merged when it was made, has as many distinct texts as hypotheses."""
     assert all(len(nbest.distinct()) == len(nbest.hypotheses) for nbest in sample_lists)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "text"),
+    [
+        ([("a", -2.0), ("b", -1.0)], "b"),
+        ([("a", -1.0), ("b", -1.0)], "a"),
+        ([("b", None), ("a", None)], "b"),
+        ([("a", -3.0), ("b", -2.0), (" a", -1.0)], "a"),
+        ([("a", 0.0), (" a ", 0.0)], "a"),
+    ],
+)
+def test_the_first_pass_is_the_best_by_score(pairs, text):
+    """The first pass has the highest score, the first of equal ones, or stands first in a list without scores."""
+    assert scored(*pairs).first_pass_text == text

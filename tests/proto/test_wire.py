@@ -65,9 +65,11 @@ RANKED = st.builds(
         ),
         max_size=4,
     ).map(tuple),
-    outcome=st.sampled_from(Outcome),
+    outcome=st.sampled_from([outcome for outcome in Outcome if outcome is not Outcome.UNKNOWN]),
     id=LABELS,
-    fallback_reason=st.none() | st.sampled_from(FallbackReason),
+    fallback_reason=st.sampled_from([None, *FallbackReason]).filter(
+        lambda reason: reason is not FallbackReason.UNKNOWN
+    ),
     adapter=st.none() | st.builds(AdapterRef, LABELS, LABELS, LABELS),
     timings=st.builds(Timings, FINITE, FINITE, FINITE, FINITE),
 )
@@ -190,11 +192,27 @@ def test_top_n_is_a_count(top_n):
     assert refusal(lambda each: request_from_nbest(each, RescoreOptions(top_n=top_n)), nbest) == "top_n"
 
 
-@pytest.mark.parametrize("fields", [{"outcome": 99}, {"outcome": 0}, {"outcome": 1, "fallback_reason": 99}])
-def test_unknown_enum_numbers_of_a_response_are_an_error(fields):
-    """An unknown enum number in a response is an error that says to upgrade the client."""
-    with pytest.raises(LorbError, match="upgrade"):
-        ranked_from_response(pb.RescoreResponse(**fields))
+def test_unknown_enum_numbers_of_a_response_keep_the_answer():
+    """An answer with an outcome and a reason of a newer server keeps its hypotheses and scores."""
+    hypothesis = pb.RescoredHypothesis(index=1, transcript="b", rescoring_score=-1.5)
+    ranked = ranked_from_response(pb.RescoreResponse(outcome=99, fallback_reason=98, hypotheses=[hypothesis]))
+    assert (ranked.outcome, ranked.fallback_reason) == (Outcome.UNKNOWN, FallbackReason.UNKNOWN)
+    assert ranked.hypotheses == (RankedHypothesis(1, "b", rescoring_score=-1.5),)
+
+
+def test_an_answer_without_outcome_is_an_error():
+    """A response without outcome, which no server sends, is an error."""
+    with pytest.raises(LorbError, match="no outcome"):
+        ranked_from_response(pb.RescoreResponse())
+
+
+def test_one_broken_answer_does_not_discard_the_batch():
+    """In a batch, an answer without outcome is the error of its own list, and the other answers arrive."""
+    good = Ranked((RankedHypothesis(0, "a"),), Outcome.RESCORED, id="x")
+    results = [batch_result(good), pb.BatchRescoreResult(response=pb.RescoreResponse())]
+    first, second = results_from_batch(pb.BatchRescoreResponse(results=results), 2)
+    assert first == good
+    assert isinstance(second, LorbError)
 
 
 def test_a_batch_carries_answers_and_errors_in_order():

@@ -13,7 +13,8 @@ from lorb.formats import ListRecord
 from lorb.nbest import NBest
 from lorb.ranked import Ranked, RescoreOptions
 from lorb_client.client import Client
-from lorb_client.rescore.retry import FallbackRetries, retry_overloaded
+from lorb_client.rescore.fallback_retries import FallbackRetries
+from lorb_client.rescore.retry import retry_overloaded
 
 # Even with four bytes for each character, such a call stays well under the 4 MiB that servers accept.
 MAX_CHARS_PER_CALL = 500_000

@@ -61,6 +61,15 @@ def test_lists_are_truncated_to_their_best():
         truncate_lists(LISTS, 0)
 
 
+def test_the_best_of_a_list_have_the_highest_scores():
+    """Where lists have scores, truncation keeps the highest, in the order of the list, wherever they stand."""
+    nbest = NBest(
+        tuple(Hypothesis(text, score) for text, score in (("c", -3.0), ("a", -1.0), ("b", -1.0), ("d", -2.0)))
+    )
+    [kept] = truncate_lists([nbest], 3)
+    assert [hypothesis.transcript for hypothesis in kept.hypotheses] == ["a", "b", "d"]
+
+
 @pytest.mark.parametrize("text", ["", "a,,b", "a=x", "a=0", "a=-1", "a=nan", "a=inf", "a,a", "../etc", "a=1=2"])
 def test_wrong_domain_shares_are_refused(text):
     """Invalid names, invalid shares and repeated domains are refused."""

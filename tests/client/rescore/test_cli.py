@@ -163,14 +163,13 @@ def test_a_kaldi_folder_is_read_with_its_flags(target, tmp_path, capsys):
 
 
 def test_a_fallback_is_counted(target, service, small_file, capsys):
-    """A list in first-pass order is counted with its reason."""
-    answers = iter(["rescored", "first_pass"])
+    """A list in first-pass order is counted with its reason, and the status says that lists were not rescored."""
 
     def answer(nbest, options):
-        return reversed_ranking(nbest, options) if next(answers) == "rescored" else first_pass(nbest)
+        return reversed_ranking(nbest, options) if nbest.id == "u1" else first_pass(nbest)
 
     service.answer = answer
-    assert main([str(small_file), "--target", target]) == 0
+    assert main([str(small_file), "--target", target]) == 4
     assert "rescored 1, first_pass (deadline) 1" in capsys.readouterr().out
 
 

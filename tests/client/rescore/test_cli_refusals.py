@@ -130,7 +130,8 @@ def test_what_the_server_refuses_is_one_line(target, service, small_file, tmp_pa
         raise error
 
     service.answer = answer
-    code, message = failing(small_file, "--target", target, "-o", tmp_path / "out.jsonl")
+    command = [small_file, "--target", target, "-o", tmp_path / "out.jsonl", "--timeout-seconds", "1"]
+    code, message = failing(*command)
     assert (code, os.listdir(tmp_path)) == (status, ["in.jsonl"])
     assert words in message
 

@@ -86,7 +86,7 @@ def test_a_lists_error_names_its_file_and_line(client, service, records, error):
 
     service.answer = answer
     with pytest.raises(type(error)) as caught:
-        list(rescored_records(client, records, OPTIONS, StreamLimits(2, 4)))
+        list(rescored_records(client, records, OPTIONS, StreamLimits(2, 4, max_wait_seconds=0)))
     assert caught.value.message == f"{records[6].path}:7: {error.message}"
 
 
