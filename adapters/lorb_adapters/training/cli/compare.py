@@ -44,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
         prog=_PROGRAM,
         description="Compares training runs: the settings that differ, the word error rates with intervals, and the "
         "costs. The change is the 95% interval of the rescored minus the first-pass word error rate, over paired "
-        "resamples of utterances; below 0 is better.",
+        "resamples of utterances; below 0 is better. Every further run is also compared with the first one, A, on "
+        "the lists that both measured: the paired interval and the matched-pairs test (MAPSSWE).",
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN",

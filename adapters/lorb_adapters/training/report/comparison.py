@@ -6,7 +6,8 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from lorb.errors import InvalidInput
-from lorb_adapters.training.evaluation.set_figures import SetBreakdown
+from lorb_adapters.training.evaluation.run_difference import RunDifference
+from lorb_adapters.training.evaluation.set_figures import SetFigures
 from lorb_adapters.training.report.report import REPORT_JSON, Report, read_report
 
 _VERSIONS = "versions"  # the folder of a domain's versions in a store
@@ -22,17 +23,35 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs in the order in which they were given. names: a unique name for each run."""
+    """Runs in the order in which they were given; each is also compared with the first one.
+
+    Attributes:
+        names: a unique name for each run.
+        differences: by the name of a set and the number of a run, the run's change from the first run on shared lists.
+        not_compared: one text for each set of a run that cannot be compared with the first run.
+    """
 
     names: tuple[str, ...]
     runs: tuple[Report, ...]
+    differences: dict[str, dict[int, RunDifference]]
+    not_compared: tuple[str, ...]
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> "Comparison":
         """Reads the report at each path; raises InvalidInput for the first report that cannot be read."""
         if len(paths) > len(ascii_uppercase):
             raise InvalidInput(f"{len(paths)} runs are too many for one table: give at most 26", field="run")
-        return cls(_unique_names(paths), tuple(map(read_report, paths)))
+        first, *others = runs = tuple(map(read_report, paths))
+        differences: dict[str, dict[int, RunDifference]] = {}
+        not_compared = []
+        for i, other in enumerate(others, start=1):
+            for name in (each for each in first.figures if each in other.figures):
+                try:
+                    differences.setdefault(name, {})[i] = _difference(first, other, name)
+                except InvalidInput as error:
+                    label = ascii_uppercase[i]
+                    not_compared.append(f"{name}: {label} is not compared with A: {error.message}")
+        return cls(_unique_names(paths), runs, differences, tuple(not_compared))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,12 +61,12 @@ class Comparison:
     @property
     def set_names(self) -> tuple[str, ...]:
         """The names of all sets that at least one run was evaluated on."""
-        return tuple(dict.fromkeys(name for run in self.runs for name in run.sets))
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.figures))
 
-    def runs_with(self, set_name: str) -> list[tuple[int, str, SetBreakdown]]:
+    def runs_with(self, set_name: str) -> list[tuple[int, str, SetFigures]]:
         """Returns (number, label, figures) of each run that was evaluated on the set."""
         labelled = zip(self.labels, self.runs, strict=True)
-        return [(i, label, run.sets[set_name]) for i, (label, run) in enumerate(labelled) if set_name in run.sets]
+        return [(i, label, run.figures[set_name]) for i, (label, run) in enumerate(labelled) if set_name in run.figures]
 
     def sections(self) -> list[Section]:
         """Returns a section with the settings that differ, a section for each set, and a section with the costs."""
@@ -69,7 +88,7 @@ class Comparison:
             }
             if len(different) > 1:
                 warnings.append(f"{name} is not the same set in all runs: its word error rates cannot be compared")
-        return warnings
+        return [*warnings, *self.not_compared]
 
     def _settings(self) -> list[tuple[str, tuple[str, ...]]]:
         settings = [run.settings for run in self.runs]
@@ -88,7 +107,7 @@ class Comparison:
     def _set_section(self, name: str) -> Section:
         by_run = {i: figures for i, _, figures in self.runs_with(name)}
 
-        def row(title: str, text: Callable[[SetBreakdown], str]) -> tuple[str, tuple[str, ...]]:
+        def row(title: str, text: Callable[[SetFigures], str]) -> tuple[str, tuple[str, ...]]:
             return title, tuple(text(by_run[i]) if i in by_run else "" for i in range(len(self.runs)))
 
         return Section(
@@ -101,7 +120,24 @@ class Comparison:
                 row("oracle gap closed, %", lambda each: f"{each.oracle_gap_closed_percent:.1f}"),
                 row("improved, worsened", lambda each: f"{each.lists_improved:,}, {each.lists_worsened:,}"),
                 row("oracle, WER %", lambda each: f"{each.oracle_wer:.2f}"),
+                *self._difference_rows(name),
             ),
+        )
+
+    def _difference_rows(self, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        by_run = self.differences.get(name)
+        if not by_run:
+            return ()
+
+        def row(title: str, text: Callable[[RunDifference], str]) -> tuple[str, tuple[str, ...]]:
+            return title, tuple(text(by_run[i]) if i in by_run else "" for i in range(len(self.runs)))
+
+        return (
+            row("lists shared with A", lambda each: f"{each.num_shared:,}"),
+            row("change from A, WER %", lambda each: f"{each.change:+.2f}"),
+            row("change from A, 95% interval", lambda each: f"{each.bootstrap.low:+.2f} to {each.bootstrap.high:+.2f}"),
+            row("better than A, P", lambda each: f"{each.bootstrap.probability_of_improvement:.4f}"),
+            row("MAPSSWE against A, Z and p", lambda each: f"{each.mapsswe.z:+.2f}, {each.mapsswe.p:.2g}"),
         )
 
     def _costs(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -119,6 +155,14 @@ class Comparison:
 
     def _row(self, title: str, text: Callable[[Report], str]) -> tuple[str, tuple[str, ...]]:
         return title, tuple(map(text, self.runs))
+
+
+def _difference(first: Report, other: Report, set_name: str) -> RunDifference:
+    """Compares two runs on a set. Raises InvalidInput if they cannot be compared."""
+    errors = [run.figures[set_name].list_errors for run in (first, other)]
+    if not all(errors):
+        raise InvalidInput("a report of an older LoRB lacks the errors of each list: train again", field="run")
+    return RunDifference.of(*errors)
 
 
 def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -45,6 +45,50 @@ def test_different_sets_are_a_warning(report_folder, report_json, tmp_path, caps
     assert "dev is not the same set in all runs" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_run_is_compared_with_the_first_one(report_folder, report_json, tmp_path, capsys):
+    """B makes the errors of A in half of the test lists, and none in the others: the rows against A show the gain."""
+    other = json.loads(report_json)
+    errors = other["sets"]["test"]["list_errors"]
+    kept = errors[::2]
+    other["sets"]["test"]["list_errors"] = [
+        each if i % 2 == 0 else " ".join(each.split()[:3]) for i, each in enumerate(errors)
+    ]
+    (tmp_path / "report.json").write_text(json.dumps(other))
+    saved = sum(len(each.split()) - 3 for each in errors) - sum(len(each.split()) - 3 for each in kept)
+    words = other["sets"]["test"]["words"]
+    rows = rows_of(Comparison.read([report_folder, tmp_path]))
+    assert rows["test", "lists shared with A"] == ("", "20")
+    assert rows["test", "change from A, WER %"] == ("", f"{-100 * saved / words:+.2f}")
+    assert float(rows["test", "better than A, P"][1]) > 0.95
+    z, p = map(float, rows["test", "MAPSSWE against A, Z and p"][1].split(","))
+    assert z > 2
+    assert p < 0.05
+    assert rows["dev, cross-fitted", "change from A, 95% interval"] == ("", "+0.00 to +0.00")
+    assert main([str(report_folder), str(tmp_path), "--html", str(tmp_path / "page.html")]) == 0
+    for text in (capsys.readouterr().out, (tmp_path / "page.html").read_text()):
+        assert "better than A, P" in text
+
+
+def test_runs_on_other_lists_are_not_compared(report_folder, report_json, tmp_path, capsys):
+    """Other texts under the same id, other ids, and a report without the errors of each list each have a notice."""
+    for name, change in (
+        ("texts", lambda each: [each[0][:13] + "0" * 8 + each[0][21:], *each[1:]]),
+        ("ids", lambda each: [f"{i:012x}{text[12:]}" for i, text in enumerate(each)]),
+        ("older", lambda each: []),
+    ):
+        figures = json.loads(report_json)
+        figures["sets"]["test"]["list_errors"] = change(figures["sets"]["test"]["list_errors"])
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(figures))
+    paths = [report_folder, *(tmp_path / name for name in ("texts", "ids", "older"))]
+    assert ("test", "better than A, P") not in rows_of(Comparison.read(paths))
+    assert main([str(each) for each in paths]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "test: B is not compared with A: 1 of 20 lists with the same id have other references" in printed
+    assert "test: C is not compared with A: no list has the same id in both" in printed
+    assert "test: D is not compared with A: a report of an older LoRB lacks the errors of each list" in printed
+
+
 def test_runs_have_distinct_names(report_folder, tmp_path):
     """Names are the folder's, or domain@version; equal names become paths, and equal paths are numbered."""
     version = tmp_path / "store" / "books" / "versions" / "3-abc"
@@ -65,7 +109,7 @@ def test_a_table_and_a_page_are_written(report_folder, other, tmp_path, capsys):
     for text in ("1.25", "lora: rank", "settings that differ"):
         assert text in printed
         assert text in content.replace("Settings", "settings")
-    assert content.count("<svg") == 2 + 3
+    assert content.count("<svg") == 3 + 3
     assert "<script" not in content
     assert "http" not in content
     names = re.findall(r'\bid="([^"]*)"', content)
