@@ -60,8 +60,11 @@ class Route:
         stable: the adapter to use if `adapter` is a canary and fails; None if `adapter` is not a canary.
         shadow: when the model is idle, this adapter scores the list too, so that the two rankings can be compared. None
             if the domain has no shadow loaded, if a canary answers, or if the call named an alias or a version.
+        alias: "stable" or "canary" if the domain's canary takes a share of calls like this one; else "". Results are
+            compared by this alias.
     """
 
     adapter: AdapterHandle
     stable: AdapterHandle | None = None
     shadow: AdapterHandle | None = None
+    alias: str = ""

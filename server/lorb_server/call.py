@@ -19,6 +19,7 @@ class Priority(enum.Enum):
     INTERACTIVE = "single"  # a Rescore call
     BATCH = "bulk"  # one list of a BatchRescore call
     IDLE = "idle"  # a shadow comparison: scored only while nothing else waits
+    VERIFICATION = "verification"  # hypotheses of golden lists, before an adapter serves; the lists have no deadline
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -80,6 +81,11 @@ class RescoreCall(Call):
         self.may_be_partial = self.options.fallback_policy is not FallbackPolicy.FAIL
         self.distinct = self.nbest.distinct()
         self.decoded_at = self.started_at
+
+    @property
+    def compared_alias(self) -> str:
+        """The alias for which the call's result counts; "" if there is none, or if the canary has failed."""
+        return self.route.alias if self.adapter is self.route.adapter else ""
 
 
 @dataclass(frozen=True, slots=True)

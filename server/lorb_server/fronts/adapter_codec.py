@@ -55,7 +55,7 @@ def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed:
     """
     parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
     adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
-    return json.dumps({"state": state, "is_fixed": is_fixed, **adapters}).encode()
+    return json.dumps({"state": state, "is_fixed": is_fixed, "alias": route.alias, **adapters}).encode()
 
 
 def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandle]) -> tuple[Route, int, bool]:
@@ -67,7 +67,7 @@ def decode_route(body: bytes, known: Callable[[int, AdapterHandle], AdapterHandl
     try:
         content = json.loads(body)
         adapters = {part: _adapter(content[part], known) for part in ("adapter", "stable", "shadow") if part in content}
-        return Route(**adapters), int(content["state"]), bool(content["is_fixed"])
+        return Route(**adapters, alias=str(content["alias"])), int(content["state"]), bool(content["is_fixed"])
     except (ValueError, TypeError, KeyError, AttributeError, LorbError):
         raise ProtocolError("a route is not decodable") from None
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from lorb.errors import InvalidInput, LorbError, UnknownDomain
-from lorb.names import BASE_DOMAIN, CANARY, SHADOW, DomainSelector
+from lorb.names import BASE_DOMAIN, CANARY, SHADOW, STABLE, DomainSelector
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle, Route
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.verification import Verification
@@ -70,9 +70,10 @@ class Router:
         canary = self._canary(selector.domain, routing_key)
         if canary is not None:
             self._metrics.canary_requests.labels(selector.domain).inc()
-            return Route(canary, stable=stable)
+            return Route(canary, stable=stable, alias=CANARY)
         shadow = self._loaded_or_started(selector.domain, SHADOW)
-        return Route(stable, shadow=shadow if shadow is not stable else None)
+        has_canary = self._domains.get(selector.domain).active_canary_share > 0
+        return Route(stable, shadow=shadow if shadow is not stable else None, alias=STABLE if has_canary else "")
 
     def depends_on_key(self, domain: str) -> bool:
         """Whether the current route of calls that name `domain` depends on the calls' routing keys."""

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from lorb.error_status import status_code
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.ranked import (
     FallbackPolicy,
@@ -80,6 +81,8 @@ class Rescorer:
         except _AdapterFailed as failed:
             if call.route.stable is None:
                 raise
+            domain, reason = call.adapter.ref.domain, status_code(failed.error).name.lower()
+            self._metrics.adapters.observe_alias(domain, call.compared_alias, "failed", reason)
             canary, call.adapter = call.adapter, call.route.stable
             ranked = await self._rescore(call)
             has_model_run = ranked.timings.infer_seconds > 0  # scores from the cache alone say nothing about the base
@@ -186,7 +189,9 @@ class Rescorer:
             queue_seconds=scored.queue_seconds if scored else 0.0,
             infer_seconds=scored.infer_seconds if scored else 0.0,
         )
-        self._metrics.observe_call(call.adapter.ref.domain, call.priority, outcome, reason, timings)
+        domain, why = call.adapter.ref.domain, reason.value if reason else ""
+        self._metrics.observe_call(domain, call.priority, outcome, reason, timings)
+        self._metrics.adapters.observe_alias(domain, call.compared_alias, outcome.value, why, timings.total_seconds)
         ranked = Ranked(hypotheses, outcome, call.nbest.id, reason, call.adapter.ref, timings)
         if self._tracing is not None:
             self._tracing.record(call, ranked, now)

@@ -124,23 +124,25 @@ class RescoringService(rescoring_pb2_grpc.RescoringServiceServicer):
     async def _rescore(
         self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float, priority: Priority
     ) -> Ranked:
-        domain = ""
+        call = None
         try:
             call = await self._admit(request, caller, started_at, answer_by, priority)
-            domain = call.adapter.ref.domain
             return await self._rescorer.rescore(call)
         except LorbError as error:
-            self._count_error(domain, error)
+            self._count_error(call, error)
             raise
         except Exception as error:
             failure = internal_error(
                 error, "BatchRescore" if priority is Priority.BATCH else "Rescore", self.internal_errors
             )
-            self._count_error(domain, failure)
+            self._count_error(call, failure)
             raise failure from None
 
-    def _count_error(self, domain: str, error: LorbError) -> None:
-        self._metrics.requests.labels(domain, "error", status_code(error).name.lower()).inc()
+    def _count_error(self, call: RescoreCall | None, error: LorbError) -> None:
+        domain, reason = call.adapter.ref.domain if call else "", status_code(error).name.lower()
+        self._metrics.requests.labels(domain, "error", reason).inc()
+        if call is not None:
+            self._metrics.adapters.observe_alias(domain, call.compared_alias, "error", reason)
 
     async def _admit(
         self, request: pb.RescoreRequest, caller: Caller, started_at: float, answer_by: float, priority: Priority

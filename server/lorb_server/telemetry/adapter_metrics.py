@@ -6,6 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from lorb_server.adapter import AdapterHandle
 
+MAX_COMPARED_DOMAINS = 100
+OTHERS = "others"
+_ALIAS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -14,6 +17,7 @@ class AdapterMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._compared_domains: set[str] = set()
         self._declare_store_metrics()
         self._declare_device_metrics()
         self._declare_canary_metrics()
@@ -54,6 +58,19 @@ class AdapterMetrics:
             self._canary_share.labels(domain).set(after)
         elif before:
             self._canary_share.remove(domain)
+
+    def observe_alias(
+        self, domain: str, alias: str, outcome: str, reason: str = "", seconds: float | None = None
+    ) -> None:
+        """Counts a list for the comparison of a domain's canary with stable. Does nothing if `alias` is ""."""
+        if not alias:
+            return
+        if domain not in self._compared_domains and len(self._compared_domains) >= MAX_COMPARED_DOMAINS:
+            domain = OTHERS
+        self._compared_domains.add(domain)
+        self._alias_lists.labels(domain, alias, outcome, reason).inc()
+        if seconds is not None:
+            self._alias_duration.labels(domain, alias).observe(seconds)
 
     def watch_resident_adapters(self, size_bytes: Callable[[], float], count: Callable[[], float]) -> None:
         """Makes every scrape read the bytes and the number of adapters on the device from these functions."""
@@ -150,6 +167,21 @@ class AdapterMetrics:
             "lorb_canary_share",
             "Share of the domain's calls that the canary gets, 0 to 1.",
             ("domain",),
+            registry=self._registry,
+        )
+
+        self._alias_lists = Counter(
+            "lorb_alias_requests",
+            "Lists of domains whose canary takes a share, by alias (stable or canary) and outcome; failed: the canary "
+            f"failed, and stable answered. Domains beyond the first {MAX_COMPARED_DOMAINS} are '{OTHERS}'.",
+            ("domain", "alias", "outcome", "reason"),
+            registry=self._registry,
+        )
+        self._alias_duration = Histogram(
+            "lorb_alias_duration_seconds",
+            "Time of a list of a domain whose canary takes a share, by alias: stable or canary.",
+            ("domain", "alias"),
+            buckets=_ALIAS_SECONDS,
             registry=self._registry,
         )
 

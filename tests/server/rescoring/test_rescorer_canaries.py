@@ -102,3 +102,35 @@ def test_cached_scores_of_stable_do_not_withdraw_a_canary(run):
         assert bench.withdrawn == []
 
     run(test, cache_bytes=1_000_000)
+
+
+def test_results_are_counted_by_alias(run):
+    """Lists of a canary under test and of the stable version beside it count apart, with outcome, reason and time."""
+
+    async def test(bench):
+        late = {"options": RescoreOptions(), "seconds": -1.0}
+        for settings in ({}, late):
+            await bench.rescore(adapter=CANARY, stable=ADAPTER, alias="canary", **settings)
+            await bench.rescore(alias="stable", **settings)
+        await bench.rescore()  # no canary takes a share
+        for alias in ("stable", "canary"):
+            for outcome, reason in [("rescored", ""), ("first_pass", "deadline")]:
+                labels = {"alias": alias, "outcome": outcome, "reason": reason}
+                assert bench.sample("lorb_alias_requests_total", **labels) == 1
+            assert bench.sample("lorb_alias_duration_seconds_count", alias=alias) == 2
+
+    run(test)
+
+
+def test_a_canary_that_fails_counts_as_failed(run):
+    """A list that stable answers for a failed canary counts once, as a failure of the canary, and not for stable."""
+
+    async def test(bench):
+        bench.load_errors[CANARY.ref] = StoreUnavailable("the store is away")
+        await bench.rescore(adapter=CANARY, stable=ADAPTER, alias="canary")
+        failed = {"alias": "canary", "outcome": "failed", "reason": "unavailable"}
+        assert bench.sample("lorb_alias_requests_total", **failed) == 1
+        assert bench.sample("lorb_alias_requests_total", alias="stable", outcome="rescored", reason="") == 0
+        assert bench.sample("lorb_alias_duration_seconds_count", alias="canary") == 0
+
+    run(test)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from lorb_server.telemetry.adapter_metrics import MAX_COMPARED_DOMAINS
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.stub_model import adapter_handle
 
@@ -63,3 +64,14 @@ def test_refusal_and_share_series_follow_the_domain(metrics):
     metrics.adapters.update_canary_share("voice", 0.25, 0.0)
     metrics.adapters.update_canary_share("voice", 0.0, 0.0)
     assert sample(metrics, "lorb_canary_share", domain="voice") is None
+
+
+def test_the_series_by_alias_are_bounded(metrics):
+    """Results are counted for the first 100 domains by name, and for all further domains together."""
+    domains = [f"d{number}" for number in range(MAX_COMPARED_DOMAINS + 2)]
+    for domain in domains:
+        metrics.adapters.observe_alias(domain, "canary", "rescored", seconds=0.1)
+    metrics.adapters.observe_alias(domains[0], "", "rescored", seconds=0.1)
+    names = {"alias": "canary", "outcome": "rescored", "reason": ""}
+    counts = [sample(metrics, "lorb_alias_requests_total", domain=domain, **names) for domain in [*domains, "others"]]
+    assert counts == [1] * MAX_COMPARED_DOMAINS + [None, None, 2]
