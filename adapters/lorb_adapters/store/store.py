@@ -43,8 +43,10 @@ class Store(ReadOnlyStore):
     """
 
     def create(self) -> None:
-        """Creates an empty store if there is none."""
+        """Creates an empty store if there is none. Raises StoreUnavailable if the store cannot be written to."""
         self._storage.create()
+        with self._storage.change():
+            pass  # in a local folder even an empty change needs the right to write
 
     def publish(self, publication: Publication, *, set_stable: bool, signing_key: SigningKey | None = None) -> str:
         """Adds a version, and with `set_stable` points `stable` at it; returns the full version id."""

@@ -58,6 +58,13 @@ class ConditionalPuts:
                 raise StoreConflict(CHANGED_MEANWHILE.format(path=path)) from problem
             raise
 
+    def write_probe(self) -> None:
+        """Writes the file with which the server is tested. Raises the library's error if that fails."""
+        place = self._at(_PROBE)
+        if not self.is_s3:  # S3 has no folders, and a mistyped bucket would be created
+            self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+        self._files.pipe_file(place, b"")
+
     def _server_refuses(self) -> bool:
         if self.etag(_PROBE) is None:
             self._files.pipe_file(self._at(_PROBE), b"")

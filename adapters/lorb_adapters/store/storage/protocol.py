@@ -54,7 +54,10 @@ class Storage(Protocol):
         """
 
     def create(self) -> None:
-        """Creates the tree if it does not exist; `change` does so too. Raises StoreUnavailable if that fails."""
+        """Creates the tree if it does not exist; `change` does so too. Raises StoreUnavailable if that fails.
+
+        Outside a local folder this writes a small file, to find out whether the tree can be written to.
+        """
 
     def change(self) -> AbstractContextManager[Change]:
         """Begins a change.

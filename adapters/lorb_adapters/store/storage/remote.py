@@ -70,7 +70,12 @@ class RemoteStorage:
         return None
 
     def create(self) -> None:
-        """Does nothing: writing a file creates the folders above it."""
+        """Writes the small file with which conditional writes are tested; that also creates the folders above it."""
+        with _as_unavailable(self._url):
+            try:
+                self._puts.write_probe()
+            except FileNotFoundError as problem:
+                raise StoreUnavailable(f"{self._url}: there is no such bucket or folder", field="store") from problem
 
     @contextmanager
     def change(self) -> Iterator[Change]:

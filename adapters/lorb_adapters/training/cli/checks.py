@@ -27,6 +27,7 @@ def check_device(args: argparse.Namespace) -> None:
 
 def check_output(args: argparse.Namespace) -> None:
     """Raises InvalidInput if the report, the base or the adapter could not be written at the end of the run."""
+    from lorb_adapters.store.layout import check_publishable
     from lorb_adapters.store.signing import SigningKey
     from lorb_adapters.store.store import Store
 
@@ -52,6 +53,8 @@ def check_output(args: argparse.Namespace) -> None:
             raise InvalidInput(
                 "store is missing: name the store to publish in, or give --dry-run to publish nothing", field="store"
             )
-        Store(args.store).create()
+        store = Store(args.store)
+        store.create()
+        store.last_version_number(check_publishable(args.domain))  # publishing begins by reading it
         if args.signing_key:
             SigningKey(args.signing_key)

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import uuid
 
 import pytest
 
@@ -97,3 +98,67 @@ def test_a_store_that_cannot_be_created_is_refused(command, tmp_path, capsys):
     assert main([*command, "--store", store]) == 2
     assert capsys.readouterr().err == f"lorb-train-adapter: the store {store} is not a folder\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reserved_domain_is_refused(command, tmp_path, capsys):
+    """A name under which nothing can be published is refused before training, not after it."""
+    assert main([*command, "--domain", "base"]) == 2
+    assert "domain 'base' is reserved" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_that_cannot_be_written_is_refused(command, tmp_path, capsys):
+    """A folder that no change can be written to gives status 2 and one line, before a run starts."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / ".tmp").write_text("in the place of the folder for changes")
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(store) in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A real S3 server."""
+    pytest.importorskip("s3fs", reason="no s3fs: pip install '.[s3]'")
+    pytest.importorskip("moto", reason="no moto: its server speaks S3")
+    from support.servers.s3_server import s3_server
+
+    with s3_server(monkeypatch.setenv) as server:
+        yield server
+
+
+@pytest.mark.parametrize("problem", ["no bucket", "no right to write", "no server"])
+def test_a_remote_store_is_tried_before_training(command, s3, monkeypatch, tmp_path, capsys, problem):
+    """A missing bucket, missing rights and a wrong address give status 2 and one line, before a run starts."""
+    import s3fs
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    bucket = f"b{uuid.uuid4().hex}"
+    if problem != "no bucket":
+        s3fs.S3FileSystem().mkdir(bucket)
+    if problem == "no right to write":
+        s3.before_put = refuse
+    if problem == "no server":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert main([*command, "--store", f"s3://{bucket}/store"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"lorb-train-adapter: s3://{bucket}/store")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_remote_store_that_works_is_published_in(command, s3, capsys):
+    """The check of a store in a bucket leaves nothing that its readers see."""
+    import s3fs
+
+    from lorb_adapters.store.store import Store
+
+    url = f"s3://b{uuid.uuid4().hex}/store"
+    s3fs.S3FileSystem().mkdir(url.split("/")[2])
+    assert main([*command, "--store", url, "--force"]) == 0
+    assert Store(url).domains() == ["books"]
