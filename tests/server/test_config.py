@@ -103,3 +103,20 @@ def test_a_variable_that_kubernetes_sets_names_the_way_out(variable):
 def test_the_metrics_stay_on_loopback_unless_asked():
     """A server that takes calls from everywhere still serves its metrics on loopback."""
     assert ServeConfig(host="0.0.0.0").metrics_host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("tls_key", {"tls_certificate": "c"}),
+        ("tls_certificate", {"tls_key": "k"}),
+        ("tls_client_ca", {"tls_client_ca": "ca"}),
+        ("admin_tls_key", {"admin_tls_certificate": "c"}),
+        ("admin_tls_client_ca", {"admin_tls_client_ca": "ca"}),
+    ],
+)
+def test_incomplete_tls_settings_are_refused(field, given):
+    """The error names the missing setting, or the one that needs others."""
+    with pytest.raises(InvalidInput) as caught:
+        ServeConfig(**given)
+    assert caught.value.field == field

@@ -14,6 +14,8 @@ from lorb_client import AioClient, Client, Tls
 from lorb_client.health import main as health_main
 from lorb_server.config import ServeConfig
 from lorb_server.rpc.interceptors import check_credential_files
+from lorb_server.rpc.tls import CertificateSource, TlsFiles
+from lorb_server.telemetry.metrics import Metrics
 from support.servers.certificates import Authority, locked_key
 from support.servers.counting_proxy import counting_proxy
 from support.servers.serving import WAIT_SECONDS, running_server
@@ -224,18 +226,12 @@ def test_unusable_files_are_refused_by_flag_and_name(folder, authority):
         assert all(word in caught.value.message for word in words), caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("field", "given"),
-    [
-        ("tls_key", {"tls_certificate": "c"}),
-        ("tls_certificate", {"tls_key": "k"}),
-        ("tls_client_ca", {"tls_client_ca": "ca"}),
-        ("admin_tls_key", {"admin_tls_certificate": "c"}),
-        ("admin_tls_client_ca", {"admin_tls_client_ca": "ca"}),
-    ],
-)
-def test_incomplete_tls_settings_are_refused(field, given):
-    """The error names the missing setting, or the one that needs others."""
-    with pytest.raises(InvalidInput) as caught:
-        ServeConfig(**given)
-    assert caught.value.field == field
+def test_unchanged_certificates_are_not_given_again(folder, authority):
+    """gRPC gets None while the files have not changed, and changed certificates once."""
+    pair, other = authority.issue("server", file="given"), authority.issue("server", file="given-next")
+    source = CertificateSource(TlsFiles.of_calls(ServeConfig(**settings(pair))), Metrics().callers)
+    assert source._fetch() is None
+    for path, new in zip(pair, other, strict=True):
+        path.write_bytes(new.read_bytes())
+    assert source._fetch() is not None
+    assert source._fetch() is None
