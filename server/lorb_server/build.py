@@ -34,6 +34,9 @@ Result = TypeVar("Result")
 
 STORE_THREADS = 4  # for reading the store and for operators' requests
 LOADING_THREADS = 2  # for reading and hashing adapters
+# The warm-up runs the largest passes several times, which takes a minute on a slow CPU, and records CUDA graphs, which
+# takes another.
+WARM_UP_LIMIT_SECONDS = 600.0
 _BASE_CHOICE_TIMEOUTS = 10  # choosing a base reads up to 100 domains
 
 
@@ -173,7 +176,7 @@ class ModelRuntime:
 
     async def warm_up(self) -> None:
         """Records CUDA graphs if they are on, and trains the scheduler's predictions. Raises what the model raises."""
-        await self.engine.run_on_model_thread(self._warm_up)
+        await self.engine.run_on_model_thread(self._warm_up, limit_seconds=WARM_UP_LIMIT_SECONDS)
 
     def _warm_up(self) -> None:
         if self._graphs is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import ScoresFuture
 from lorb_adapters.text import EncodedHypothesis
+from lorb_server.call import Priority
 from lorb_server.engine.scheduling.deadline_queue import Entry
 
 
@@ -58,6 +59,11 @@ class Batch:
     def num_deduplicated(self) -> int:
         """Number of hypotheses that share the row of an equal hypothesis."""
         return sum(map(len, self.score_rows)) - len(self.rows)
+
+    @property
+    def is_verification(self) -> bool:
+        """Whether the batch holds hypotheses of golden lists, and no list of a call."""
+        return bool(self.entries) and self.entries[0].call.priority is Priority.VERIFICATION
 
     @property
     def is_ready(self) -> bool:

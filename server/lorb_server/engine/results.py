@@ -7,6 +7,7 @@ from typing import Any
 from lorb.errors import DeadlineExceeded, ModelFailed, Overloaded
 from lorb_server.call import Scored
 from lorb_server.engine.batch_runner import ListOutcome
+from lorb_server.engine.scheduling.admission import Admission
 from lorb_server.engine.scheduling.deadline_queue import Entry
 
 Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future, its result, and its error or None
@@ -15,7 +16,9 @@ Resolution = tuple[asyncio.Future[Any], Any, Exception | None]  # a future, its 
 def list_result(entry: Entry, outcome: ListOutcome, started_at: float, now: float) -> Resolution:
     """The resolution of one list whose batch ran from `started_at` to `now`; seconds on the monotonic clock."""
     if isinstance(outcome, Exception):
-        return entry.future, None, ModelFailed("the model failed on the pass that held this list")
+        failed = ModelFailed("the model failed on the pass that held this list")
+        failed.__cause__ = outcome
+        return entry.future, None, failed
     return entry.future, Scored(outcome, max(0.0, started_at - entry.enqueued_at), now - started_at), None
 
 
@@ -28,6 +31,14 @@ def resolve(resolutions: Sequence[Resolution]) -> None:
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+def raise_refusal(admission: Admission) -> None:
+    """Raises the error of a list that is refused a place in the queue."""
+    if admission is Admission.QUEUE_FULL:
+        raise queue_full()
+    if admission is Admission.TOO_LATE:
+        raise too_late()
 
 
 # Each function below creates a new error for each call, because raising an exception adds to its traceback.
@@ -44,5 +55,5 @@ def too_late() -> DeadlineExceeded:
 
 
 def thread_died() -> ModelFailed:
-    """The error of each list and task that waits when the model thread ends."""
-    return ModelFailed("the model thread died: the server is shutting down")
+    """The error of each list and task that waits when the model thread ends or is stuck."""
+    return ModelFailed("the model thread died or is stuck: the server is shutting down")

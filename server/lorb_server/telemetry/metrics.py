@@ -13,6 +13,7 @@ from lorb.ranked import FallbackReason, Outcome, Timings
 from lorb_server.call import Priority
 from lorb_server.telemetry.adapter_metrics import AdapterMetrics
 from lorb_server.telemetry.caller_metrics import CallerMetrics
+from lorb_server.telemetry.model_metrics import ModelMetrics
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TOKENS = tuple(float(2**power) for power in range(4, 18))
@@ -22,12 +23,14 @@ _LISTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 class Metrics:
     """All metrics of one process, in a registry of its own.
 
-    The label `domain` is a served domain, or empty. The label `lane` is a priority's value: single, bulk or idle.
+    The label `domain` is a served domain, or empty. The label `lane` is a priority's value: single, bulk, idle or
+    verification.
 
     Attributes:
         registry: holds every metric.
         adapters: the metrics about adapters.
         callers: the metrics about callers.
+        model: the metrics about the model thread.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class Metrics:
         self._declare_server_metrics()
         self.adapters = AdapterMetrics(self.registry)
         self.callers = CallerMetrics(self.registry)
+        self.model = ModelMetrics(self.registry)
 
     def _declare_call_metrics(self) -> None:
         registry = self.registry
@@ -134,7 +138,7 @@ class Metrics:
         self._queue_tokens = Gauge("lorb_queue_tokens", "Tokens in the queue.", registry=registry)
         self._queue_age = Gauge(
             "lorb_queue_oldest_age_seconds",
-            "Time that the longest-waiting list has waited, by lane: single, bulk, or idle for shadow comparisons.",
+            "Age of the oldest list that waits or is being scored, by lane: single, bulk, idle or verification.",
             ("lane",),
             registry=registry,
         )

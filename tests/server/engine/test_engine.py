@@ -75,13 +75,13 @@ def test_equal_rows_do_not_distort_the_cost_model():
         long = [row(i, *range(99)) for i in range(5)]
         for _ in range(5):
             await engine.submit(entry(*long))
-        predicted = engine._scheduler.cost.seconds(500)
+        predicted = engine._queue._scheduler.cost.seconds(500)
         held = await hold(engine, model)
         equal = [engine.submit(entry(long[0])) for _ in range(5)]
         model.gate.set()
         await asyncio.gather(held, *equal)
         assert model.passes == [5] * 5 + [1, 1]
-        assert engine._scheduler.cost.seconds(500) == pytest.approx(predicted)
+        assert engine._queue._scheduler.cost.seconds(500) == pytest.approx(predicted)
 
     run(test, clock=clock, max_batch_tokens=1000)
 

@@ -92,7 +92,7 @@ def test_an_error_outside_a_pass_ends_the_thread():
 
     async def test(engine, model, metrics):
         held = await hold(engine, model)
-        engine._scheduler.take = None
+        engine._queue._scheduler.take = None
         waiting = engine.submit(entry())
         model.gate.set()
         await held

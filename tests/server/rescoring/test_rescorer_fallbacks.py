@@ -18,7 +18,7 @@ async def fill_queue(bench):
     held = asyncio.create_task(bench.rescore(scored_list("the cat", "a cat")))
     await asyncio.to_thread(bench.model.entered.wait, WAIT_SECONDS)
     waiting = asyncio.create_task(bench.rescore(scored_list("the dog", "a dog")))
-    while not bench.engine._scheduler.queued_lists:
+    while not bench.engine._queue._scheduler.queued_lists:
         await asyncio.sleep(0)
     return held, waiting
 
@@ -59,7 +59,7 @@ def test_a_missed_deadline_degrades_or_fails_as_the_caller_chose(run):
             with pytest.raises(DeadlineExceeded):
                 await bench.rescore(LIST, FAIL, seconds=seconds)
         await asyncio.sleep(0)
-        assert bench.engine._scheduler.queued_lists == 1
+        assert bench.engine._queue._scheduler.queued_lists == 1
         bench.model.gate.set()
         await asyncio.gather(held, waiting)
 
@@ -123,8 +123,8 @@ def make_tokens_take_a_second(bench):
     cost = CostModel()
     for tokens in range(1, 200):
         cost.observe(tokens, float(tokens))
-    bench.engine._scheduler.cost = cost
-    bench.engine._scheduler.finish(Batch(), 0.0, 1e12, read_tokens=0)  # busy until just now: no probe
+    bench.engine._queue._scheduler.cost = cost
+    bench.engine._queue._scheduler.finish(Batch(), 0.0, 1e12, read_tokens=0)  # busy until just now: no probe
 
 
 def test_too_little_time_gives_a_partial_answer(run):
@@ -181,7 +181,7 @@ def test_a_cancelled_call_leaves_the_queue(run):
         waiting.cancel()
         await asyncio.wait([waiting])
         await asyncio.sleep(0)
-        assert bench.engine._scheduler.queued_lists == 0
+        assert bench.engine._queue._scheduler.queued_lists == 0
         bench.model.gate.set()
         await held
         assert bench.model.passes == [2]

@@ -5,45 +5,30 @@ before tokenisation with a lower bound of the list's tokens, after tokenisation,
 be ready in time is cut to its first hypotheses if its call accepts a partial answer, and refused otherwise.
 
 Interactive lists are taken by earliest deadline. Lists of BatchRescore calls come after the interactive lists, but do
-not starve: they share a credit, counted in tokens. The credit grows with each batch taken while such a list waits. As
-soon as the credit covers the tokens of the list at the head of their queue, this list goes before the interactive
-lists, and its tokens are deducted from the credit. Lists of shadow comparisons (priority IDLE) are taken only when no
-other list waits.
+not starve: as soon as their credit covers the tokens of the list at the head of their queue, this list goes before the
+interactive lists.
+
+Golden lists (priority VERIFICATION) and shadow comparisons (priority IDLE) are taken only when no other list waits and
+no pass runs, so that another list waits for at most one of their passes. That pass holds either hypotheses of golden
+lists, up to VERIFICATION_PASS_SECONDS, or one list of a shadow comparison. Under constant load the golden lists
+progress by a credit of their own; shadow comparisons wait until they are dropped.
 """
 
-import enum
 import math
 from bisect import bisect_right
+from collections.abc import Iterator
 
 from lorb_server.call import Call, Priority
 from lorb_server.engine.batch import Batch
+from lorb_server.engine.scheduling.admission import FAIR_SHARE, Admission, has_fair_room
 from lorb_server.engine.scheduling.cost_model import CostModel
+from lorb_server.engine.scheduling.credit import Credit
 from lorb_server.engine.scheduling.deadline_queue import DeadlineQueue, Entry, bucket_of
 
-# While lists of BatchRescore calls wait, each batch adds the token budget, divided by this number, to their credit. So
-# they get at least 1 token of 8, however many other lists wait.
-BATCH_CALL_CREDIT_DIVISOR = 8
-# The tokens that a domain has in the queue may reach this multiple of the room that is still free: the dynamic
-# threshold of Choudhury and Hahne (1998) for shared buffers. One domain alone gets 2/3 of the queue, each of two busy
-# domains 2/5. In simulated overload (tests/server/engine/test_scheduler_overload.py) the values 1 to 4 give nearly the
-# same throughput; they differ in the throughput of a domain with few calls.
-FAIR_SHARE = 2
 # After this idle time the cost model may be outdated: one list is scored although it is predicted to be late.
 PROBE_SECONDS = 1.0
-
-
-class Admission(enum.Enum):
-    """The decision on a list."""
-
-    ADMITTED = "admitted"
-    PROBE = "probe"  # admitted although the list is predicted to be late
-    QUEUE_FULL = "queue_full"
-    TOO_LATE = "too_late"
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the list is refused a place in the queue."""
-        return self in (Admission.QUEUE_FULL, Admission.TOO_LATE)
+# The predicted duration of a pass of golden lists; a pass of one hypothesis may take longer.
+VERIFICATION_PASS_SECONDS = 0.05
 
 
 class Scheduler:
@@ -73,13 +58,15 @@ class Scheduler:
             Priority.INTERACTIVE: max_queue_tokens,
             Priority.BATCH: max_bulk_queue_tokens,
             Priority.IDLE: math.inf,
+            Priority.VERIFICATION: math.inf,
         }
         self._max_pass_seconds = max_pass_seconds
         self._max_queue_seconds = max_queue_seconds
         self._queues = {priority: DeadlineQueue() for priority in Priority}
-        self._batch_call_credit_tokens = 0
+        self._credits = {priority: Credit() for priority in (Priority.BATCH, Priority.VERIFICATION)}
         self._num_running = 0  # number of batches that were taken and are not finished
         self._free_at = -math.inf  # predicted end of the running batches, or the end of the last one
+        self._last_learnt = -math.inf  # when the predictions last learnt from a batch
 
     def admit(
         self, call: Call, tokens: int, minimum_tokens: int, now: float, *, ignores_deadline: bool = False
@@ -94,7 +81,7 @@ class Scheduler:
         queue = self._queues[call.priority]
         queue.advance(now)  # to the present; `take` does this too, but the model thread, which calls it, may be busy
         domain = call.adapter.ref.domain
-        if queue.tokens and not _has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
+        if queue.tokens and not has_fair_room(queue, domain, tokens, self._max_tokens[call.priority]):
             return Admission.QUEUE_FULL, 0.0
         if call.priority is not Priority.INTERACTIVE or ignores_deadline:
             return Admission.ADMITTED, math.inf
@@ -131,12 +118,14 @@ class Scheduler:
         batch = Batch()
         for queue in self._queues.values():
             batch.too_late += queue.pop_expired(now)
-        self._take_credited(batch, now)
-        self._fill(batch, self._queues[Priority.INTERACTIVE], now)
-        self._fill(batch, self._queues[Priority.BATCH], now)
+        self._take_credited(batch, Priority.VERIFICATION, now)
         if not batch.entries:
-            self._fill(batch, self._queues[Priority.IDLE], now)
-        self._earn_credit()
+            self._take_credited(batch, Priority.BATCH, now)
+            self._fill(batch, self._queues[Priority.INTERACTIVE], now)
+            self._fill(batch, self._queues[Priority.BATCH], now)
+        if not batch.entries and not self._num_running:
+            self._take_in_idle_time(batch, now)
+        self._earn_credit(batch)
         if batch.entries:
             self._free_at = self._next_start(now) + self.cost.seconds(batch.tokens)
             self._num_running += 1
@@ -146,8 +135,11 @@ class Scheduler:
         """Records the end of a batch; its duration improves the predictions.
 
         `read_tokens` is the number of tokens that the model read; with 0, the predictions do not learn from the batch.
+        They never learn from golden lists: the first pass of an adapter takes longer than its later ones.
         """
-        self.cost.observe(read_tokens, now - started)
+        if not batch.is_verification:
+            self.cost.observe(read_tokens, now - started)
+            self._last_learnt = now
         if batch.entries:
             self._num_running -= 1
         if not self._num_running:
@@ -162,13 +154,16 @@ class Scheduler:
 
     @property
     def queued_tokens(self) -> int:
-        """Tokens in the queue."""
-        return sum(queue.tokens for queue in self._queues.values())
+        """Tokens in the queue, without golden lists."""
+        return sum(queue.tokens for queue in self._live_queues())
 
     @property
     def queued_lists(self) -> int:
-        """Lists in the queue."""
-        return sum(map(len, self._queues.values()))
+        """Lists in the queue, without golden lists."""
+        return sum(map(len, self._live_queues()))
+
+    def _live_queues(self) -> Iterator[DeadlineQueue]:
+        return (queue for priority, queue in self._queues.items() if priority is not Priority.VERIFICATION)
 
     def oldest_age_seconds(self, priority: Priority, now: float) -> float:
         """How long the longest-waiting list of a priority has waited; 0 if none waits."""
@@ -193,7 +188,7 @@ class Scheduler:
         return max(now, self._free_at) if self._num_running else now
 
     def _may_probe(self, now: float) -> bool:
-        return not self._num_running and not self.queued_lists and now - self._free_at >= PROBE_SECONDS
+        return not self._num_running and not self.queued_lists and now - self._last_learnt >= PROBE_SECONDS
 
     def _cut(self, entry: Entry, seconds: float) -> bool:
         """Cuts `entry` to the hypotheses that can be scored in `seconds`; False if its minimum takes longer."""
@@ -206,12 +201,18 @@ class Scheduler:
         )
         return True
 
-    def _take_credited(self, batch: Batch, now: float) -> None:
-        queue = self._queues[Priority.BATCH]
-        while (head := queue.head()) is not None and head.tokens <= self._batch_call_credit_tokens:
+    def _take_credited(self, batch: Batch, priority: Priority, now: float) -> None:
+        queue, credit = self._queues[priority], self._credits[priority]
+        while (head := queue.head()) is not None and head.tokens <= credit.tokens:
             if not self._take_head(batch, queue, head, now):
                 break
-            self._batch_call_credit_tokens -= head.tokens
+            credit.spend(head.tokens)
+
+    def _take_in_idle_time(self, batch: Batch, now: float) -> None:
+        self._fill(batch, self._queues[Priority.VERIFICATION], now)
+        shadows = self._queues[Priority.IDLE]
+        while not batch.entries and (head := shadows.head()) is not None:
+            self._take_head(batch, shadows, head, now)
 
     def _fill(self, batch: Batch, queue: DeadlineQueue, now: float) -> None:
         while (head := queue.head()) is not None and self._take_head(batch, queue, head, now):
@@ -229,20 +230,15 @@ class Scheduler:
         tokens = batch.tokens + head.tokens
         seconds_to_deadline = min(batch.earliest_deadline, head.call.answer_by) - self._next_start(now)
         max_seconds = min(self._max_pass_seconds, seconds_to_deadline)
+        if head.call.priority is Priority.VERIFICATION:
+            max_seconds = min(max_seconds, VERIFICATION_PASS_SECONDS)
         if tokens > self.max_batch_tokens or self.cost.seconds(tokens) > max_seconds:
             return False
         queue.remove(head)
         batch.add(head)
         return True
 
-    def _earn_credit(self) -> None:
-        if len(self._queues[Priority.BATCH]):
-            self._batch_call_credit_tokens += max(1, self.max_batch_tokens // BATCH_CALL_CREDIT_DIVISOR)
-        else:
-            self._batch_call_credit_tokens = 0
-
-
-def _has_fair_room(queue: DeadlineQueue, domain: str, tokens: int, max_tokens: float) -> bool:
-    """Whether the queue has room for `tokens` more tokens of a domain, and the domain stays within FAIR_SHARE."""
-    room = max_tokens - queue.tokens
-    return tokens <= room and queue.domain_tokens.get(domain, 0) + tokens <= FAIR_SHARE * room
+    def _earn_credit(self, batch: Batch) -> None:
+        for priority, credit in self._credits.items():
+            if not (priority is Priority.VERIFICATION and batch.is_verification):
+                credit.earn(self.max_batch_tokens, is_waiting=len(self._queues[priority]) > 0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorb_server.call import Priority
-from lorb_server.engine.scheduling.scheduler import BATCH_CALL_CREDIT_DIVISOR
+from lorb_server.engine.scheduling.credit import CREDIT_DIVISOR
 from support.engine.scheduled_lists import (
     ADMITTED,
     cuttable,
@@ -94,10 +94,13 @@ def test_a_pass_of_several_lists_keeps_to_its_seconds():
 
 
 def test_idle_work_goes_when_nothing_else_waits():
-    """Idle lists are taken only when nothing else waits."""
+    """Idle lists are taken only when nothing else waits and no pass runs."""
     scheduler = make_scheduler()
     offer_all(scheduler, entry("idle", priority=Priority.IDLE), entry("bulk", bulk=True), entry("single"))
-    assert sorted(names(scheduler.take(0).entries)) == ["bulk", "single"]
+    batch = scheduler.take(0)
+    assert sorted(names(batch.entries)) == ["bulk", "single"]
+    assert scheduler.take(0).entries == []
+    scheduler.finish(batch, 0, 0, read_tokens=0)
     assert names(scheduler.take(0).entries) == ["idle"]
 
 
@@ -136,8 +139,8 @@ def test_batch_lists_do_not_starve(tokens):
     while "bulk" not in names(scheduler.take(0).entries):
         offer_all(scheduler, *(entry(f"{passes}.{i}", 100) for i in range(3)))
         passes += 1
-        assert passes <= 1 + tokens / (100 // BATCH_CALL_CREDIT_DIVISOR) + 1
-    assert passes > tokens / (100 // BATCH_CALL_CREDIT_DIVISOR)  # each pass without it earned credit
+        assert passes <= 1 + tokens / (100 // CREDIT_DIVISOR) + 1
+    assert passes > tokens / (100 // CREDIT_DIVISOR)  # each pass without it earned credit
 
 
 def test_oldest_age_counts_from_the_first_that_still_waits():
