@@ -78,6 +78,9 @@ def test_the_best_adapter_on_dev_is_returned(base, lists):
     evaluations = [each for each in reports if isinstance(each, DevEvaluation)]
     assert min(evaluations, key=lambda each: each.wer).step == trained.num_steps
     assert list(score_lists(RescoringModel(base), trained.weights, lists[40:])) == trained.dev_scores
+    best = next(i for i, each in enumerate(evaluations) if each.step == trained.num_steps)
+    assert trained.evaluation_scores[best] == trained.dev_scores
+    assert len(trained.evaluation_scores) == len(evaluations)
 
 
 def test_training_learns_a_rule(base):
@@ -128,7 +131,7 @@ EVERYTHING = replace(
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5, 6])
 def test_resuming_after_any_step_gives_the_same_bits(base, lists, stop):
-    """A state written and read after each step leads to the same tensors, dev scores and reports."""
+    """A state written and read after each step leads to the same tensors, scores of every evaluation, and reports."""
     config = replace(EVERYTHING, evaluations_per_epoch=5)
     saved = {}
 
@@ -140,6 +143,7 @@ def test_resuming_after_any_step_gives_the_same_bits(base, lists, stop):
     resumed, later = train_lora(base, lists, config, state=state)
     assert same(resumed.tensors, whole.tensors)
     assert resumed.dev_scores == whole.dev_scores
+    assert resumed.evaluation_scores == whole.evaluation_scores
     assert later == reports[len(reports) - len(later) :]
     assert state.steps + state.evaluations == [
         *(each for each in reports if isinstance(each, StepReport)),

@@ -141,6 +141,32 @@ def test_a_published_report_is_rendered_as_it_was_published():
     assert without_padding(rendered) == without_padding(published)
 
 
+def test_the_rows_of_dev_say_what_they_are(report_json):
+    """Dev has a row as tuned and one cross-fitted, which decides; neither is called optimistic."""
+    figures = json.loads(report_json)
+    cross_fit = figures["cross_fitted_dev"]
+    cross_fit["figures"].update(rescored_wer=7.77, probability_of_improvement=0.1234)
+    report = Report.parse(json.dumps(figures).encode(), "report.json")
+    markdown, page = report_markdown(report), Page(run_page(report)).text
+    row = next(line for line in markdown.splitlines() if line.startswith("| dev, cross-fitted |"))
+    assert "**7.77**" in row
+    assert "0.1234" in row
+    for text in (markdown, page):
+        assert "dev, as tuned" in text
+        assert "decides on publication and must be at least 0.95" in text
+        assert f"{cross_fit['folds']} folds of" in text
+        assert f"{cross_fit['evaluations']} evaluations to choose from" in text
+        assert "optimistic" not in text
+
+
+def test_a_run_begun_by_an_older_release_says_what_it_lacks(report_json):
+    """If the scores of some evaluations were not kept, the report names how many there were to choose from."""
+    figures = json.loads(report_json)
+    figures["cross_fitted_dev"]["evaluations"] = 1
+    report = Report.parse(json.dumps(figures).encode(), "report.json")
+    assert f"1 evaluation to choose from, not {len(figures['dev'])}, because an older" in report_markdown(report)
+
+
 def without_padding(markdown):
     """The lines of a document whose tables may be aligned or not."""
     return [re.sub(r"-{3,}", "---", " ".join(line.split())) for line in markdown.splitlines()]
