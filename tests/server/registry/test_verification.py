@@ -151,3 +151,38 @@ def test_a_call_and_a_refresh_share_a_load():
         assert load.asked.count(("voice", version(1))) == 1
 
     run_registry(test)
+
+
+def test_a_domain_that_is_removed_while_it_loads_stays_removed():
+    """A call that waits for a domain's load gets NOT_FOUND if the domain is removed meanwhile; no weights stay."""
+
+    async def test(registry, catalogue, load, metrics):
+        catalogue.set("voice", "stable", 1)
+        await registry.refresh()
+        load.gates["voice"] = asyncio.Event()
+        call = asyncio.create_task(served_version(registry, "voice"))
+        while not load.asked:
+            await asyncio.sleep(0)
+        del catalogue.content["voice"]
+        catalogue.change()
+        await registry.refresh()
+        load.gates["voice"].set()
+        with pytest.raises(UnknownDomain):
+            await call
+        assert list(registry.domains.by_name) == []
+        assert len(load.cache) == 0
+
+    run_registry(test, preload=False)
+
+
+def test_an_operator_may_verify_a_version_of_a_new_domain():
+    """A version of a domain that no refresh has read yet is verified and stays loaded for the alias to come."""
+
+    async def test(registry, catalogue, load, metrics):
+        await registry.verify("voice", version(1))
+        catalogue.set("voice", "stable", 1)
+        await registry.refresh()
+        assert selected(registry, "voice").ref.version == version(1)
+        assert load.asked == [("voice", version(1))]
+
+    run_registry(test)
