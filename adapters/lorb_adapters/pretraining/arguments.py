@@ -101,7 +101,9 @@ def _add_budgets(group: argparse._ArgumentGroup) -> None:
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--freeze-embeddings", action="store_true", help="do not train the embeddings")
     group.add_argument("--learning-rate", type=float, default=3e-4, help="peak learning rate of each stage")
-    group.add_argument("--weight-decay", type=float, default=0.01, help="weight decay of AdamW")
+    group.add_argument(
+        "--weight-decay", type=float, default=0.01, help="weight decay of AdamW, on all but biases and LayerNorms"
+    )
     group.add_argument("--seed", type=int, default=0, help="equal seeds give equal bases")
 
 

@@ -44,7 +44,7 @@ class BuildConfig:
         num_distillation_sentences: sentences to read in distillation; the teacher's sentences are repeated if needed.
         freezes_embeddings: whether the embeddings, half of a small encoder's parameters, stay untrained.
         learning_rate: peak rate of each stage, after a linear warm-up and before a linear decay to 0.
-        weight_decay: weight decay of AdamW.
+        weight_decay: weight decay of AdamW, on all parameters but biases and LayerNorms.
         precision: precision of matrix products: "fp32", "bf16", or "auto", which is bf16 if the processor supports it.
         seed: seed of the order of sentences, corruptions, masks, and the initial values of a new masked-LM head.
     """

@@ -39,11 +39,12 @@ class TrainConfig:
         hypotheses_per_list: number of hypotheses of each list in one step: the first pass's best, and others that every
             epoch draws anew. With five of ten hypotheses a step takes half the time, and each epoch sees other ones.
         uses_references: whether each reference is trained on as one more hypothesis. It has no word errors, and it gets
-            the first-pass score of the first pass's best. Without the reference, errors that all hypotheses of a list
-            share give no gradient. References helped on long read sentences, but not on short dialogue turns.
+            the first-pass score or rank of the first pass's best. Without the reference, errors that all hypotheses of
+            a list share give no gradient. References helped on long read sentences, but not on short dialogue turns.
         learning_rate: peak learning rate; a linear warm-up leads to it, and a linear decay to 0 follows.
         warmup_fraction: fraction of the steps in which the learning rate rises.
-        weight_decay: weight decay of AdamW, on all trained parameters.
+        weight_decay: weight decay of AdamW, on all trained parameters but biases and LayerNorms; the head's bias is
+            decayed.
         max_gradient_norm: gradients with a larger norm are scaled down to it.
         loss: "mwer", "mwed", or "mwer+distill": MWER plus the mean squared distance from a teacher's scores.
         distillation_weight: weight of the distance from the teacher's scores; RescoreBERT uses 1e-4.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorb_adapters.ranking import RankPrior, first_pass_scores
+from lorb_adapters.ranking import RankPrior
 from lorb_adapters.training.batches import balanced_partition
 from lorb_adapters.training.config import MWED, ONE_PER_LIST, TrainConfig
 from lorb_adapters.training.data.encoded_lists import EncodedList
@@ -98,7 +98,7 @@ class Objective:
         if config.dropout:
             dropout = Dropout(config.dropout, device, config.seed, step, self._processes.rank, pass_number)
         features, rescoring = self._method.forward(rows, dropout)
-        first_pass = [score for each in own for score in first_pass_scores(each.distinct, self._prior)]
+        first_pass = [score for each in own for score in each.first_pass_scores(self._prior)]
         return _ForwardPass(features, rescoring, rescoring.new_tensor(first_pass) + rescoring)
 
     def _list_losses(

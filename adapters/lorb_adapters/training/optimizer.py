@@ -1,5 +1,6 @@
 """AdamW with its learning-rate schedule, gradient clipping and moving average; a resumed run gives the same bits."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,6 +9,9 @@ from torch import Tensor
 from lorb.errors import InvalidInput
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
+from lorb_adapters.training.methods.method import HEAD_BIAS
+
+_NORM = re.compile(r"LayerNorm|\bnorm\b")  # names in transformers' encoders, and in the masked-LM head
 
 
 class Optimizer:
@@ -19,9 +23,10 @@ class Optimizer:
         tensors: leaf tensors that require gradients; they already have the values of `state.tensors`.
         """
         self._names, self._tensors, self._config = list(tensors), list(tensors.values()), config
-        self._adam = torch.optim.AdamW(
-            self._tensors, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        decayed = [tensor for name, tensor in tensors.items() if is_decayed(name)]
+        others = [tensor for name, tensor in tensors.items() if not is_decayed(name)]
+        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self._adam = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         for name, tensor in tensors.items():
             if name in state.first_moments:
                 self._adam.state[tensor] = {
@@ -84,6 +89,16 @@ class Optimizer:
         first_moments = {name: each["exp_avg"] for name, each in states.items()}
         second_moments = {name: each["exp_avg_sq"] for name, each in states.items()}
         return first_moments, second_moments, dict(zip(self._names, self._average, strict=False))
+
+
+def is_decayed(name: str) -> bool:
+    """Returns whether weight decay applies to a trained tensor: not to biases and LayerNorms, except the head's bias.
+
+    Decay pulls values to 0, but a LayerNorm's neutral weight is 1, and a bias adds nothing that decay should limit
+    (Devlin et al. 2019 leave both out too). The head's bias stays in: an adapter trained again has the same bits as
+    before.
+    """
+    return name == HEAD_BIAS or not (name.endswith("bias") or _NORM.search(name))
 
 
 def schedule(step: int, num_steps: int, warmup_fraction: float) -> float:

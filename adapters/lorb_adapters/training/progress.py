@@ -42,7 +42,9 @@ class TrainingProgress:
         self._seconds_before_resume = 0.0
         # seconds, steps and tokens when this process began the current stage
         self._stage_start = (0.0, 0, 0)
-        self._preparation_start: tuple[float, int] | None = None
+        # name and last number of units of the current preparation; seconds and units at its first report
+        self._preparation = ("", 0)
+        self._preparation_start = (0.0, 0)
         self._smoothed_losses: dict[str, float] = {}
 
     def resume(self, state: TrainingState) -> None:
@@ -87,15 +89,17 @@ class TrainingProgress:
     def report_preparation(self, what: str, done: int, total: int) -> None:
         """Prints a line every ten seconds about work that precedes the steps.
 
-        what: name of the work. done: number of units of the work finished so far; each call must give a larger number.
-        total: number of units of the whole work.
+        what: name of the work; another name, or a smaller number of units, begins another work. done: number of units
+        of the work finished so far. total: number of units of the whole work.
         """
         now = time.monotonic()
-        if self._preparation_start is None:
+        name, last_done = self._preparation
+        self._preparation = (what, done)
+        if what != name or done < last_done:
             self._preparation_start, self._last_line = (now, done), now
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        started, done_before = self._preparation_start
+        if done > done_before and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            started, done_before = self._preparation_start
             seconds_left = (total - done) * (now - started) / (done - done_before)
             self.log(f"{what}: {100 * done // total}%  {format_duration(seconds_left)} left")
 

@@ -72,18 +72,21 @@ class RunFolder:
         {START: self.start, RESUME: self.resume, RESTART: self.restart}[start_mode](identity)
 
     def start(self, identity: Mapping[str, Any]) -> None:
-        """Starts a run. Raises InvalidInput if the folder has an unfinished run with a checkpoint."""
+        """Starts a run. Raises InvalidInput if the folder has a run with a checkpoint: it would be lost."""
         record = self._read()
-        if record is not None and record["status"] == TRAINING and (self.path / _CHECKPOINT).exists():
+        if record is not None and (self.path / _CHECKPOINT).exists():
+            holds, go_on = "an unfinished run", "continue it with --resume"
+            if record["status"] == TRAINED:
+                holds = "a trained adapter that was not published"
+                go_on = "repeat the command with --resume --force to publish it without training again"
             raise InvalidInput(
-                f"{self.path} holds an unfinished run: continue it with --resume, start over with --restart, or give "
-                "another --run-dir",
+                f"{self.path} holds {holds}: {go_on}, start over with --restart, or give another --run-dir",
                 field="run-dir",
             )
         self.restart(identity)
 
     def restart(self, identity: Mapping[str, Any]) -> None:
-        """Discards an earlier run and starts a new one."""
+        """Discards an earlier run, whatever its state, and starts a new one."""
         (self.path / _CHECKPOINT).unlink(missing_ok=True)
         LayerCache.remove(self.path)
         self._write({"status": TRAINING, "resumed": 0, "outcome": "", "identity": _as_json(identity)})

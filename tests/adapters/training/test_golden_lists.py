@@ -12,7 +12,7 @@ def list_of_length(num_tokens, errors=(1, 0)):
     """A list of two texts with `num_tokens` tokens each."""
     nbest = NBest((Hypothesis("a", -1.0), Hypothesis("b", -2.0)), id=str(num_tokens), reference="b")
     row = EncodedHypothesis((0,) * num_tokens, (0,) * num_tokens, 0, truncated=False)
-    return EncodedList(nbest, nbest.distinct(), (row, row), errors, 1)
+    return EncodedList(nbest, nbest.distinct(), (0, 1), (row, row), errors, 1)
 
 
 def lengths(chosen):

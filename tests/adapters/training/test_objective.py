@@ -12,7 +12,7 @@ from lorb_adapters.text import TextNormalization
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import encode_lists
 from lorb_adapters.training.data.first_pass import fit_rank_prior
-from lorb_adapters.training.losses import correlation_penalty
+from lorb_adapters.training.losses import correlation_penalty, mwer_loss
 from lorb_adapters.training.methods import make_method
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.processes import Processes
@@ -95,3 +95,16 @@ def test_a_correlation_weight_of_zero_only_reports_it(base, lists):
         (losses.total if weight == 0.0 else losses.values["mwer"]).backward()
         gradients.append(method.tensors["encoder.layer.0.attention.self.query.A"].grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_lists_without_scores_use_the_prior_of_each_texts_rank(base):
+    """The loss of drawn texts is MWER with the prior of their ranks in the whole list."""
+    nbest = NBest(tuple(Hypothesis("the" + " man" * i) for i in range(9)), reference="the man man")
+    [whole] = encode_lists([nbest], base.text_encoder, TextNormalization(), uses_context=False)
+    drawn = whole.select([0, 2, 8])
+    method, objective = create_objective(base, [whole], replace(CONFIG, correlation_weight=0.0))
+    [scores] = method.scores(method.snapshot(), [drawn])
+    prior = fit_rank_prior([whole]).scores(9)
+    combined = torch.tensor([score + prior[rank] for score, rank in zip(scores, (0, 2, 8), strict=True)])
+    expected = mwer_loss(combined, torch.tensor(drawn.errors), [3]).item()
+    assert objective([drawn], 1).values["mwer"].item() == pytest.approx(expected, rel=1e-4)

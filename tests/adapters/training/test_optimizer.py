@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from lorb.errors import InvalidInput
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.training.checkpoint import TrainingState
 from lorb_adapters.training.config import TrainConfig
-from lorb_adapters.training.optimizer import Optimizer, schedule
+from lorb_adapters.training.methods import make_method
+from lorb_adapters.training.optimizer import Optimizer, is_decayed, schedule
 
 CONFIG = TrainConfig(learning_rate=0.1, warmup_fraction=0.0, weight_decay=0.0)
 
@@ -59,3 +61,33 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
         with pytest.raises(InvalidInput, match="gradient of step 1 is not finite"):
             optimizer.step(1, 10)
         assert tensors["a"].tolist() == [3.0, 4.0]
+
+
+def test_biases_and_layer_norms_are_not_decayed(tiny_bert):
+    """With gradients of 0, decay shrinks every other weight of full fine-tuning and leaves biases and LayerNorms."""
+    config = TrainConfig(method="full", learning_rate=0.1, warmup_fraction=0.0, weight_decay=0.5, precision="fp32")
+    method = make_method(load_base(str(tiny_bert)), config)
+    with torch.no_grad():
+        for tensor in method.tensors.values():
+            tensor.fill_(1.0)
+    optimizer = Optimizer(method.tensors, config, TrainingState(tensors={}))
+    assert all(not gradient.any() for gradient in optimizer.gradients)
+    optimizer.step(1, 1)
+    kept = {name for name, tensor in method.tensors.items() if bool((tensor == 1.0).all())}
+    ends = ("bias", "LayerNorm.weight")
+    assert kept == {name for name in method.tensors if name.endswith(ends) and not name.startswith("head.")}
+    assert {"embeddings.LayerNorm.weight", "encoder.layer.1.output.dense.bias"} <= kept
+
+
+@pytest.mark.parametrize("method", ["lora", "head", "prefix"])
+def test_all_tensors_of_an_adapter_are_decayed(tiny_bert, method):
+    """LoRA, prefixes and heads have neither biases of modules nor LayerNorms: their training is as it was."""
+    tensors = make_method(load_base(str(tiny_bert)), TrainConfig(method=method, precision="fp32")).tensors
+    assert all(is_decayed(name) for name in tensors)
+
+
+@pytest.mark.parametrize("method", ["bitfit", "adapter"])
+def test_biases_of_other_methods_are_not_decayed(tiny_bert, method):
+    """BitFit's biases and a bottleneck adapter's are left out; its matrices and the head are decayed."""
+    tensors = make_method(load_base(str(tiny_bert)), TrainConfig(method=method, precision="fp32")).tensors
+    assert all(is_decayed(name) == (name.startswith("head.") or name.endswith("weight")) for name in tensors)

@@ -84,6 +84,25 @@ def test_preparation_shows_its_time_left(simulated, capsys):
     assert capsys.readouterr().err.splitlines() == ["frozen layers: 30%  0:42 left"]
 
 
+def test_a_second_preparation_has_its_own_speed(simulated, capsys):
+    """Another name, or the same name from the start, measures its speed anew, and equal numbers divide by nothing."""
+    progress = TrainingProgress()
+    for what, seconds in (("frozen layers", 6), ("teacher", 12), ("teacher", 6)):
+        for done in range(1, 4):
+            progress.report_preparation(what, 10 * done, 100)
+            simulated.now += seconds
+    simulated.now += 60
+    progress.report_preparation("last", 50, 100)
+    simulated.now += 60
+    progress.report_preparation("last", 50, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "frozen layers: 30%  0:42 left",
+        "teacher: 20%  1:36 left",
+        "teacher: 30%  1:24 left",
+        "teacher: 30%  0:42 left",
+    ]
+
+
 def test_quiet_prints_nothing_but_records(simulated, capsys):
     """With --quiet nothing is printed and tokens are counted."""
     with TrainingProgress(quiet=True) as progress:

@@ -47,6 +47,19 @@ def test_an_unfinished_run_needs_a_flag(opened, tmp_path):
     assert RunFolder.status(tmp_path / "run") == TRAINING
 
 
+def test_a_trained_run_is_not_lost_by_the_same_command(opened):
+    """A start over a trained, unpublished run is refused with a line how to publish it, and its checkpoint stays."""
+    folder = opened()
+    folder.start(IDENTITY)
+    folder.save(b"trained")
+    folder.end(TRAINED, "not published: dev did not improve")
+    with pytest.raises(InvalidInput, match=r"was not published: .* --resume --force .* --restart"):
+        opened().start(IDENTITY)
+    folder = opened()
+    folder.resume(IDENTITY)
+    assert folder.load() == b"trained"
+
+
 def test_the_number_before_publishing_is_kept_until_a_restart(opened):
     """The first number stays through resumes; another place has its own, and a restart forgets it."""
     folder = opened()
@@ -88,7 +101,7 @@ def test_a_finished_run_cannot_be_resumed_and_allows_the_next(opened, tmp_path):
 
 
 def test_an_unpublished_run_can_be_resumed(opened):
-    """A trained but unpublished run keeps its checkpoint for --resume --force, and a new run may start."""
+    """A trained but unpublished run keeps its checkpoint for --resume --force, and --restart discards it."""
     folder = opened()
     folder.start(IDENTITY)
     folder.save(b"one")
@@ -97,7 +110,9 @@ def test_an_unpublished_run_can_be_resumed(opened):
     folder.resume(IDENTITY)
     assert folder.load() == b"one"
     folder.end(TRAINED, "not published")
-    opened().start(IDENTITY)
+    folder = opened()
+    folder.restart(IDENTITY)
+    assert folder.load() == b""
 
 
 def test_an_empty_folder_has_no_run_to_resume(opened):

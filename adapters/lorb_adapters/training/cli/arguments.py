@@ -146,7 +146,7 @@ def _add_losses(group: argparse._ArgumentGroup) -> None:
         help="weight of the divergence between two forward passes with different dropout; doubles the time of a step",
     )  # fmt: skip
     group.add_argument(
-        "--weight-decay", type=float, default=0.01, help="weight decay of AdamW, on all trained parameters"
+        "--weight-decay", type=float, default=0.01, help="weight decay of AdamW, on all but biases and LayerNorms"
     )
     group.add_argument(
         "--ema", type=float, default=0.0, metavar="DECAY",
@@ -191,7 +191,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--checkpoint-seconds", type=float, default=60.0, help="seconds between checkpoints")
     start = group.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
-    start.add_argument("--restart", action="store_true", help="discard an unfinished run in the folder")
+    start.add_argument("--restart", action="store_true", help="discard an unfinished or unpublished run in the folder")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lorb.errors import InvalidInput
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.word_errors import word_errors
+from lorb_adapters.ranking import RankPrior
 from lorb_adapters.text import EncodedHypothesis, TextEncoder, TextNormalization
 
 
@@ -17,6 +18,8 @@ class EncodedList:
     Attributes:
         nbest: the list as read.
         distinct: its distinct texts in first-pass order, as the server ranks them.
+        ranks: the rank of each text in the whole list, from 0; a reference added to the texts has that of the first
+            pass's best.
         rows: the same texts, encoded.
         errors: word errors of each text against the reference.
         num_words: words in the reference.
@@ -26,6 +29,7 @@ class EncodedList:
 
     nbest: NBest
     distinct: tuple[DistinctHypothesis, ...]
+    ranks: tuple[int, ...]
     rows: tuple[EncodedHypothesis, ...]
     errors: tuple[int, ...]
     num_words: int
@@ -45,7 +49,8 @@ class EncodedList:
     def with_reference(self) -> "EncodedList":
         """Returns the list with `reference_row`, if there is one, as a last hypothesis.
 
-        The reference has no word errors, and it gets the first-pass score of the list's best hypothesis.
+        The reference has no word errors. No first pass ranked it, so it gets the first-pass score of the list's best
+        hypothesis, or in a list without scores that hypothesis's rank: the rescoring score alone decides between them.
         """
         if self.reference_row is None:
             return self
@@ -53,17 +58,27 @@ class EncodedList:
         return replace(
             self,
             distinct=(*self.distinct, reference),
+            ranks=(*self.ranks, self.ranks[0]),
             rows=(*self.rows, self.reference_row),
             errors=(*self.errors, 0),
             reference_row=None,
             teacher=(*self.teacher, math.nan) if self.teacher else (),
         )
 
+    def first_pass_scores(self, prior: RankPrior) -> list[float]:
+        """Returns the recogniser's score of each text, or the prior's for the text's rank if the list has no scores."""
+        scores = [each.first_pass_score for each in self.distinct if each.first_pass_score is not None]
+        if scores:
+            return scores
+        by_rank = prior.scores(max(self.ranks) + 1)
+        return [by_rank[rank] for rank in self.ranks]
+
     def select(self, positions: Sequence[int]) -> "EncodedList":
         """Returns the list with only the texts at `positions`."""
         return replace(
             self,
             distinct=tuple(self.distinct[i] for i in positions),
+            ranks=tuple(self.ranks[i] for i in positions),
             rows=tuple(self.rows[i] for i in positions),
             errors=tuple(self.errors[i] for i in positions),
             teacher=tuple(self.teacher[i] for i in positions) if self.teacher else (),
@@ -99,6 +114,7 @@ def encode_lists(
             EncodedList(
                 nbest,
                 distinct,
+                tuple(range(len(distinct))),
                 tuple(rows),
                 errors,
                 len(reference.split()),
