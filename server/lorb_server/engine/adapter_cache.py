@@ -75,10 +75,14 @@ class AdapterCache:
         """Whether an adapter's weights are on the device. Unlike `get`, this does not count as a use."""
         return ref in self._cached or ref in self._permanent
 
-    @property
-    def has_room(self) -> bool:
-        """Whether an adapter as large as the largest so far could be added without an eviction."""
-        return self.size_bytes + self._largest_bytes <= self.max_bytes and self.size_bytes < self.max_bytes
+    def has_room_for(self, num_adapters: int) -> bool:
+        """Whether this many adapters, each as large as the largest so far, could be added without an eviction.
+
+        While no adapter's size is known, there is room for one.
+        """
+        if not self._largest_bytes and num_adapters > 1:
+            return False
+        return self.size_bytes + num_adapters * self._largest_bytes <= self.max_bytes > self.size_bytes
 
     def get(self, adapter: AdapterHandle) -> AdapterWeights | None:
         """The adapter's weights; None if they are not on the device."""

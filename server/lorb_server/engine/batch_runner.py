@@ -74,6 +74,8 @@ class BatchRunner:
         return [outcome for half in _halves(batch.entries) for outcome in self._run(Batch.of(half))]
 
     def _observe(self, batch: Batch) -> None:
+        if batch.is_verification:
+            return
         self._metrics.observe_batch(
             tokens=batch.read_tokens,
             lists=len(batch.score_rows),

@@ -5,7 +5,7 @@ import logging
 import time
 from concurrent.futures import Executor
 
-from lorb.errors import InvalidAdapter, LorbError, Unavailable
+from lorb.errors import InvalidAdapter, LorbError, ModelFailed, Unavailable
 from lorb.names import BASE_DOMAIN
 from lorb.ranked import AdapterRef
 from lorb_adapters.base.loader import Base
@@ -13,26 +13,32 @@ from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Adapter, weights_digest
-from lorb_adapters.store.golden_scores import check_golden_scores
+from lorb_adapters.store.golden_scores import golden_hypotheses
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import TextNormalization
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
+from lorb_server.call import Call, Priority
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.device import is_out_of_memory
 from lorb_server.engine.engine import Engine
+from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# The model scores golden lists between batches: many loads at once would delay the calls of other domains.
-MAX_CONCURRENT_LOADS = 2
+# The golden lists of these versions share passes. Each load holds the files of its version in memory.
+MAX_CONCURRENT_LOADS = 8
+# Each golden list is represented by this many hypotheses: hypotheses of one list differ by a few words, so that more of
+# them would take time and find nothing else. `lorb-adapters verify` scores all of them.
+MAX_GOLDEN_HYPOTHESES_PER_LIST = 3
+_NO_DEADLINE = 1e9  # seconds on the monotonic clock, which begins when the machine starts
 
 _log = logging.getLogger(__name__)
 
 
 class AdapterLoader:
-    """Loads verified adapters into the cache. Reads files on `threads`; scores golden lists on the model thread."""
+    """Loads verified adapters into the cache. Reads files on `threads`; has the engine score the golden lists."""
 
     def __init__(
         self,
@@ -79,7 +85,7 @@ class AdapterLoader:
             adapter = await asyncio.get_running_loop().run_in_executor(
                 self._threads, load_adapter, self._store, domain, version, base, self._trusted
             )
-            await self._engine.run_on_model_thread(lambda: check_golden_scores(adapter, self._model, base.text_encoder))
+            await self._check_golden_scores(adapter)
         except LorbError:
             raise
         except Exception as error:
@@ -88,6 +94,30 @@ class AdapterLoader:
                 raise Unavailable(f"there is no memory to load {domain}@{version}: the server tries again") from error
             raise InvalidAdapter(f"loading the adapter raised {type(error).__name__}: see the server's log") from error
         return adapter
+
+    async def _check_golden_scores(self, adapter: Adapter) -> None:
+        """Queues the hypotheses of the golden lists as single lists, which the scheduler takes in idle time.
+
+        Raises InvalidAdapter if a score is not the trainer's, and what the model raises on a hypothesis.
+        """
+        base = self._model.base
+        golden_lists = await asyncio.get_running_loop().run_in_executor(
+            self._threads,
+            lambda: list(
+                golden_hypotheses(adapter, base.text_encoder, base.dtype, max_per_list=MAX_GOLDEN_HYPOTHESES_PER_LIST)
+            ),
+        )
+        call = Call(adapter=handle_of(adapter), answer_by=_NO_DEADLINE, priority=Priority.VERIFICATION)
+        rows = [row for golden in golden_lists for row in golden.rows]
+        futures = [self._engine.submit(Entry(call, [row], 1, adapter.weights)) for row in rows]
+        try:
+            scored = iter(await asyncio.gather(*futures))
+        except ModelFailed as error:
+            if error.__cause__ is None:  # not because of this version
+                raise
+            raise error.__cause__ from None
+        for golden in golden_lists:
+            golden.check([next(scored).scores[0] for _ in golden.rows])
 
     def _note(self, result: str, domain: str, version: str, started: float, **fields: str) -> None:
         seconds = time.monotonic() - started

@@ -15,11 +15,12 @@ from typing import Protocol
 
 from lorb.errors import LorbError, UnknownDomain
 from lorb.names import BASE_DOMAIN, CANARY, STABLE
-from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
+from lorb_server.adapter import AdapterHandle
 from lorb_server.registry.alias_log import AliasLog
 from lorb_server.registry.domains import Domains
+from lorb_server.registry.preloading import Preloading
 from lorb_server.registry.router import Router
-from lorb_server.registry.snapshot import LoadPriority, RefreshResult, VersionKey
+from lorb_server.registry.snapshot import RefreshResult
 from lorb_server.registry.store_reader import AdapterCatalogue, StoreReader, StoreReading
 from lorb_server.registry.verification import Load, Verification
 from lorb_server.single_flight import BACK_OFF_SECONDS
@@ -32,9 +33,8 @@ _log = logging.getLogger(__name__)
 class WeightsCache(Protocol):
     """What the registry uses of the adapter cache (`lorb_server.engine.adapter_cache.AdapterCache`)."""
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more adapter fits without evicting another."""
+    def has_room_for(self, num_adapters: int) -> bool:
+        """Whether this many more adapters fit without evicting another."""
 
     def drop(self, adapter: AdapterHandle) -> None:
         """Frees the weights of an adapter that is no longer loaded."""
@@ -72,9 +72,7 @@ class Registry:
         With `preload`, requested versions are loaded before calls need them, as long as `adapter_cache` has room.
         """
         self.domains = Domains(metrics.adapters, adapter_cache.drop)
-        self._weights_cache = adapter_cache
         self._metrics = metrics.adapters
-        self._preload = preload
         self._allow_pinned_versions = allow_pinned_versions
         self._base_adapter = base_adapter
         self.alias_log = AliasLog(self.domains)
@@ -82,6 +80,7 @@ class Registry:
         self._verification = Verification(
             self.domains, load, drop=adapter_cache.drop, back_off_seconds=back_off_seconds, clock=clock
         )
+        self._preloading = Preloading(self.domains, self._verification, adapter_cache, is_on=preload)
         self._router = Router(
             self.domains,
             self._verification,
@@ -188,15 +187,15 @@ class Registry:
         served = {name for name, snapshot in snapshots.items() if snapshot.store_aliases}
         reading = await self._reader.read(always=with_refusals, served=served, may_drop=force)
         await self._apply(reading)
-        loaded, refused, errors = await self._load_requested(reading)
-        reading.errors.update(errors)
+        result = await self._preloading.load(reading.domains)
+        reading.errors.update(result.errors)
         self._reader.applied(reading)
         self.alias_log.log_changes()
         if reading.errors:
             raise next(iter(reading.errors.values()))
         self.domains.set_generation(generation)
         self._verification.prune()
-        return RefreshResult(generation, tuple(sorted(loaded)), tuple(sorted(refused)))
+        return RefreshResult(generation, tuple(sorted(result.loaded)), tuple(sorted(result.refused)))
 
     async def _apply(self, reading: StoreReading) -> None:
         """Applies those changes of the store that need no loading."""
@@ -208,38 +207,6 @@ class Registry:
             if after != before:
                 self.domains.replace(name, after)
             await asyncio.sleep(0)  # lets calls run while thousands of domains are applied
-
-    async def _load_requested(
-        self, reading: StoreReading
-    ) -> tuple[list[VersionKey], list[VersionKey], dict[str, LorbError]]:
-        """Verifies the requested versions that are not loaded in the domains that were read, in order of priority.
-
-        Returns (loaded, refused, errors). loaded: the versions that were verified now. refused: the versions that are
-        refused. errors: the last transient error of each domain that had one, by the domain's name.
-        """
-        loaded: list[VersionKey] = []
-        refused: list[VersionKey] = []
-        errors: dict[str, LorbError] = {}
-        requests = [
-            (priority, name, version)
-            for name in reading.domains
-            for priority, version in self.domains.get(name).unverified()
-        ]
-        for priority, name, version in sorted(requests):
-            if self._verification.is_refused(name, version):
-                refused.append((name, version))
-            elif priority is not LoadPriority.FLIP and not (self._preload and self._weights_cache.has_room):
-                # the version stays cold: the first call that needs it loads it
-                self._verification.clear_refusal(name, version)
-            else:
-                try:
-                    await self._verification.verify(name, version)
-                    loaded.append((name, version))
-                except TRANSIENT_ERRORS as error:
-                    errors[name] = error
-                except LorbError:
-                    refused.append((name, version))
-        return loaded, refused, errors
 
     def _report_error(self, message: str) -> None:
         self._metrics.registry_errors.inc()

@@ -108,7 +108,7 @@ def test_the_bound_holds_and_the_latest_stay(room_for, uses):
     latest = list(dict.fromkeys(reversed(uses)))[:room_for]
     assert bench.cached_numbers() == sorted(latest)
     assert bench.cache.size_bytes == len(latest) * ADAPTER_BYTES <= bench.cache.max_bytes
-    assert bench.cache.has_room == (not latest or len(latest) < room_for)
+    assert bench.cache.has_room_for(1) == (not latest or len(latest) < room_for)
 
 
 def test_an_adapter_larger_than_the_bound_still_serves():
@@ -117,7 +117,7 @@ def test_an_adapter_larger_than_the_bound_still_serves():
     bench.cache.max_bytes = 1
     bench.put(0, 1)
     assert bench.cached_numbers() == [1]
-    assert not bench.cache.has_room
+    assert not bench.cache.has_room_for(1)
 
 
 def test_permanent_weights_are_never_evicted():

@@ -96,7 +96,7 @@ def test_an_unknown_version_is_refused(store, tiny_bert):
 def test_an_unexpected_error_refuses_the_version(store, tiny_bert, monkeypatch):
     """An unexpected error refuses the version; the reason holds the error's type only."""
     [version] = store.versions("voice")
-    monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", lambda *_: [][1])
+    monkeypatch.setattr("lorb_server.engine.loader.golden_hypotheses", lambda *_, **__: [][1])
 
     async def test(loader, adapter_cache, metrics):
         with pytest.raises(InvalidAdapter, match="IndexError"):
@@ -137,7 +137,7 @@ def test_a_dead_model_does_not_refuse_the_version(store, tiny_bert, monkeypatch)
     def die(*_):
         raise SystemExit
 
-    monkeypatch.setattr("lorb_server.engine.loader.check_golden_scores", die)
+    monkeypatch.setattr(RescoringModel, "launch", die)
 
     async def test(loader, adapter_cache, metrics):
         with pytest.raises(ModelFailed):
