@@ -82,6 +82,8 @@ def test_an_array_at_the_top_is_refused():
         ("number", "-1e999", "is -Infinity, not a finite number"),
         ("number", "1" + "0" * 400, "not a finite number"),
         ("positive", "-1", "is -1, not a number from 0"),
+        ("count", "1" + "0" * 400, "not a whole number below 2^63"),
+        ("count", str(2**63), "is 9223372036854775808, not a whole number below 2^63"),
         ("sha256", '"f"', 'is "f", not 64 lower-case hex digits'),
         ("sha256", '"' + "f" * 64 + '\\n"', "not 64 lower-case hex digits"),
         ("sha256", '"' + "F" * 64 + '"', "not 64 lower-case hex digits"),
@@ -200,3 +202,10 @@ def test_nan_is_never_written():
     """NaN, which other JSON readers do not understand, is refused when writing."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"x": float("nan")})
+
+
+def test_a_number_of_many_digits_is_one_line():
+    """A number with more digits than Python parses is refused with the file's name and no advice on Python."""
+    with pytest.raises(InvalidAdapter) as caught:
+        read(b'{"text": "a", "unknown": ' + b"1" * 5000 + b"}")
+    assert str(caught.value).endswith("file.json is not JSON: a number has 5000 digits, more than 1000")

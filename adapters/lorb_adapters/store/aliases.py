@@ -62,6 +62,8 @@ class Aliases:
         target = Alias(check_version(version), self._share(check_alias(alias), share))
         if self.by_name.get(alias) == target:
             return self
+        if alias not in self.by_name and len(self.by_name) == MAX_ALIASES:
+            raise InvalidInput(f"the domain has {MAX_ALIASES} aliases, the most it may have", field="alias")
         return self._flipped(alias, target)
 
     def without_alias(self, alias: str) -> "Aliases":

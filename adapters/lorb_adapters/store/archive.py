@@ -9,6 +9,7 @@ from lorb.errors import InvalidAdapter, MalformedFile
 from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.storage.local_folder import LocalFolder
+from lorb_adapters.store.storage.protocol import check_size
 from lorb_adapters.store.version_files import MAX_BYTES, check_names
 
 _MAX_ENTRIES = 2 * len(MAX_BYTES)  # leaves room for entries of folders
@@ -70,8 +71,7 @@ def _checked_name(path: Path, member: tarfile.TarInfo, files: Mapping[str, bytes
         raise InvalidAdapter(f"{path}: {name} appears twice: pack one version in a tar", field=name)
     if name not in MAX_BYTES:
         raise InvalidAdapter(f"{path}: {name[:80]!r} does not belong in a version", field=name[:80])
-    if member.size > MAX_BYTES[name]:
-        raise InvalidAdapter(f"{path}: {name} is larger than {MAX_BYTES[name]} bytes", field=name)
+    check_size(name, member.size, MAX_BYTES[name])
     return name
 
 

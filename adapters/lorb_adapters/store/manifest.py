@@ -1,6 +1,6 @@
 """manifest.json: a published version's identity, digests, ranking and golden lists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from lorb_adapters.ranking import Ranking
 from lorb_adapters.text import TextNormalization
 
 SCHEMA_VERSION = 1
+MAX_GOLDEN_LISTS = 64  # the trainer writes 4
+MAX_GOLDEN_HYPOTHESES = 4096  # of all golden lists together: a server scores each before the adapter serves
 _FILE = "manifest.json"
 
 
@@ -150,7 +152,7 @@ class Manifest:
         """
         value = parse_json(content, _FILE, InvalidAdapter)
         check_schema_version(value, range(1, SCHEMA_VERSION + 1), _FILE, InvalidAdapter)
-        from_json(value, _Required, _FILE, InvalidAdapter)
+        _check_golden_counts(from_json(value, _Required, _FILE, InvalidAdapter).golden_lists)
         return from_json(value, cls, _FILE, InvalidAdapter)
 
     def to_json(self) -> dict[str, Any]:
@@ -167,3 +169,18 @@ class _Required(Struct):
     """Fields that a manifest must contain although they have defaults in code."""
 
     normalization: _RequiredNormalization
+    golden_lists: list[object]
+
+
+def _check_golden_counts(golden_lists: Sequence[object]) -> None:
+    """Raises InvalidAdapter if golden lists, or their hypotheses together, are too many."""
+    if len(golden_lists) > MAX_GOLDEN_LISTS:
+        raise InvalidAdapter(
+            f"{_FILE}: golden_lists has {len(golden_lists)} lists, more than {MAX_GOLDEN_LISTS}", field="golden_lists"
+        )
+    hypotheses = [each.get("hypotheses") for each in golden_lists if isinstance(each, dict)]
+    count = sum(len(each) for each in hypotheses if isinstance(each, list))
+    if count > MAX_GOLDEN_HYPOTHESES:
+        raise InvalidAdapter(
+            f"{_FILE}: golden_lists has {count} hypotheses, more than {MAX_GOLDEN_HYPOTHESES}", field="golden_lists"
+        )

@@ -15,7 +15,9 @@ from lorb_adapters.store.storage.opening import open_storage
 from lorb_adapters.store.storage.protocol import Storage
 from lorb_adapters.store.version_files import MANIFEST, MAX_BYTES, check_names, parse_manifest
 
-_MAX_JSON_BYTES = 4 * 1024 * 1024
+MAX_GENERATION = 2**63 - 1
+_MAX_INDEX_BYTES = 4096
+_MAX_ALIASES_BYTES = 4 * 1024 * 1024
 
 
 class ReadOnlyStore:
@@ -31,7 +33,7 @@ class ReadOnlyStore:
     def generation(self) -> int:
         """A number that grows with every change; 0 in a store that has never changed."""
         try:
-            content = self._storage.read(INDEX, _MAX_JSON_BYTES)
+            content = self._read_store_file(INDEX, _MAX_INDEX_BYTES)
         except FileNotFoundError:
             return 0
         return read_json(content, _Index, INDEX, StoreUnavailable).generation
@@ -73,7 +75,7 @@ class ReadOnlyStore:
         """A domain's aliases; raises UnknownDomain if there is no such domain."""
         path = aliases_path(domain)
         try:
-            return Aliases.parse(self._storage.read(path, _MAX_JSON_BYTES), path)
+            return Aliases.parse(self._read_store_file(path, _MAX_ALIASES_BYTES), path)
         except FileNotFoundError:
             self.versions(domain)  # raises UnknownDomain
             return Aliases()
@@ -109,6 +111,13 @@ class ReadOnlyStore:
             return {name: self._storage.read(f"{folder}/{name}", MAX_BYTES[name]) for name in names}
         except FileNotFoundError:
             raise _unknown_version(domain, version) from None
+
+    def _read_store_file(self, path: str, max_bytes: int) -> bytes:
+        """Reads a file that belongs to no version. Raises StoreUnavailable if it is a link or too large."""
+        try:
+            return self._storage.read(path, max_bytes)
+        except InvalidAdapter as problem:
+            raise StoreUnavailable(problem.message, field=problem.field) from problem
 
     def _read_file(self, domain: str, version: str, name: str) -> bytes:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from lorb.errors import InvalidInput, UnknownDomain
+from lorb.errors import InvalidInput, StoreUnavailable, UnknownDomain
 from lorb.names import STABLE
 from lorb_adapters.json_files import canonical_json
 from lorb_adapters.store.adapter import Publication, check_finite, weights_digest
@@ -19,7 +19,7 @@ from lorb_adapters.store.layout import (
     version_path,
 )
 from lorb_adapters.store.manifest import Manifest
-from lorb_adapters.store.read_only_store import ReadOnlyStore
+from lorb_adapters.store.read_only_store import MAX_GENERATION, ReadOnlyStore
 from lorb_adapters.store.signing import SIGNATURE, SigningKey, check_manifest_sha256
 from lorb_adapters.store.storage.protocol import Change
 from lorb_adapters.store.version_files import (
@@ -36,8 +36,8 @@ class Store(ReadOnlyStore):
     """A store at a path or fsspec URL, for reading and writing. It keeps no state, so threads may share it.
 
     In a local folder, and on S3 with conditional writes, several publishers may write at once; elsewhere only one may.
-    A method that is called again, with the same arguments, completes what a killed process began: a method that finds
-    its change made still raises the index's generation, because the killed process may not have.
+    A second call with the same arguments completes what a killed process began. If it finds the change made, it still
+    raises the index's generation, because the killed process may not have.
     Writing methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, InvalidInput for invalid
     names, and StoreConflict if a retry may succeed.
     """
@@ -223,7 +223,11 @@ class Store(ReadOnlyStore):
         change.update_file(INDEX, self._next_index)
 
     def _next_index(self) -> bytes:
-        return canonical_json({"schema_version": 1, "generation": self.generation() + 1})
+        generation = self.generation() + 1
+        if generation > MAX_GENERATION:
+            problem = f"is {MAX_GENERATION}, the largest: write a smaller one into the file and restart the servers"
+            raise StoreUnavailable(f"{INDEX}: generation {problem}", field="generation")
+        return canonical_json({"schema_version": 1, "generation": generation})
 
     def _aliases_or_empty(self, domain: str) -> Aliases:
         try:

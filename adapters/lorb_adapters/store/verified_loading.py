@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor
-
 from lorb.errors import ForeignBase, InvalidAdapter
 from lorb_adapters.json_files import read_json
 from lorb_adapters.lora.config import LoraConfig
@@ -23,6 +19,7 @@ from lorb_adapters.store.version_files import (
     check_digests,
     parse_manifest,
 )
+from lorb_adapters.tensor_files import read_tensors
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and files can be verified without it
     from lorb_adapters.base.loader import Base
@@ -93,12 +90,5 @@ def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> Ad
             + ("" if config.layers is None else f" among its layers {', '.join(map(str, config.layers))}"),
             field="target_modules",
         )
-    lora, head = _tensors(files, LORA_WEIGHTS), _tensors(files, HEAD_WEIGHTS)
+    lora, head = (read_tensors(files[name], name, InvalidAdapter) for name in (LORA_WEIGHTS, HEAD_WEIGHTS))
     return weights_from_state_dict(config, lora, manifest.head_kind, head, modules, base.hidden_size)
-
-
-def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
-    try:
-        return load(files[name])
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as problem:
-        raise InvalidAdapter(f"{name} is not a safetensors file: {problem}", field=name) from problem

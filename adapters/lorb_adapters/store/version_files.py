@@ -11,6 +11,7 @@ from lorb_adapters.lora.weights import adapter_state_dict
 from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.store.manifest import SCHEMA_VERSION, Manifest
 from lorb_adapters.store.signing import SIGNATURE
+from lorb_adapters.store.storage.protocol import check_size
 
 MANIFEST = "manifest.json"
 CONFIG = "adapter_config.json"
@@ -24,7 +25,7 @@ MAX_BYTES: Mapping[str, int] = {
     CONFIG: 1 * _MIB,
     LORA_WEIGHTS: 512 * _MIB,
     HEAD_WEIGHTS: 64 * _MIB,
-    MANIFEST: 64 * _MIB,
+    MANIFEST: 2 * _MIB,  # the parser stops all other threads: about 0.2 s for the worst file of this size
     REPORT_MD: 16 * _MIB,
     REPORT_JSON: 16 * _MIB,
     SIGNATURE: 4096,
@@ -35,12 +36,14 @@ _REQUIRED = (CONFIG, LORA_WEIGHTS, HEAD_WEIGHTS, MANIFEST)
 def render_version(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
     """Returns the content of each file of a version, by file name; the manifest is last.
 
-    Raises InvalidAdapter if a file cannot be written, or the manifest could not be read back.
+    Raises InvalidAdapter if a file cannot be written, is too large, or the manifest could not be read back.
     """
     try:
         files = _rendered(publication, version, created_time)
     except ValueError as problem:  # for example NaN in a metric, or half a surrogate pair in a text
         raise InvalidAdapter(f"the version's files cannot be written: {problem}") from problem
+    for name, content in files.items():
+        check_size(name, len(content), MAX_BYTES[name])
     Manifest.parse(files[MANIFEST])
     return files
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lorb.errors import InvalidInput, StoreUnavailable, UnknownVersion
 from lorb_adapters.json_files import canonical_json
 from lorb_adapters.store.alias_history import MAX_CHANGES
-from lorb_adapters.store.aliases import Alias, Aliases
+from lorb_adapters.store.aliases import MAX_ALIASES, Alias, Aliases
 
 VERSIONS = [f"{n}-{n:012x}" for n in range(1, 8)]
 EXISTING = frozenset(VERSIONS)
@@ -89,6 +89,24 @@ def test_the_history_is_bounded_for_each_alias():
     assert aliases.rollback_target(EXISTING) == VERSIONS[0]
 
 
+def test_a_history_of_a_hostile_file_is_bounded():
+    """Of a history with 50,000 rollbacks, whose trail would take minutes, only the newest changes are kept."""
+    aliases = Aliases().with_alias("stable", VERSIONS[0]).to_json()
+    change = {"time": "", "alias": "stable", "from": "", "to": VERSIONS[1], "rollback": True}
+    history = [change | {"to": f"{number}-0123456789ab"} for number in range(1, 50_000)]
+    read = Aliases.parse(canonical_json(aliases | {"history": history}))
+    assert len(read.history) == MAX_CHANGES
+    assert read.history[-1].to_version == "49999-0123456789ab"
+
+
+def test_the_aliases_of_a_domain_are_bounded():
+    """One alias more than a domain may have is refused when it is set."""
+    full = Aliases({f"a{number}": Alias(VERSIONS[0]) for number in range(MAX_ALIASES)})
+    assert full.with_alias("a0", VERSIONS[1]).version("a0") == VERSIONS[1]
+    with pytest.raises(InvalidInput, match="the domain has 1000 aliases"):
+        full.with_alias("canary", VERSIONS[0], 0.5)
+
+
 def test_rollback_works_with_a_full_history():
     """With more promotions than the history holds, the latest ones can still be rolled back."""
     aliases = apply_steps(Aliases(), [("stable", VERSIONS[i % 7]) for i in range(3 * MAX_CHANGES)])
@@ -115,6 +133,27 @@ def test_a_canary_keeps_its_share():
     """Moving the canary without giving a share keeps its current share."""
     aliases = Aliases().with_alias("canary", VERSIONS[0], 0.05).with_alias("canary", VERSIONS[1])
     assert aliases.by_name["canary"] == Alias(VERSIONS[1], 0.05)
+
+
+def test_a_removed_alias_can_be_removed_again():
+    """Removing an alias that was removed before changes nothing, so that a killed removal can be repeated."""
+    ended = apply_steps(Aliases(), [("stable", VERSIONS[0]), ("canary", VERSIONS[1])]).without_alias("canary")
+    assert ended.without_alias("canary") is ended
+
+
+def test_an_unfinished_rollback_is_read_back():
+    """An unfinished rollback and an unfinished removal survive writing and reading; ended ones leave no field."""
+    rolled_back = apply_steps(Aliases(), [("stable", version) for version in VERSIONS[:3]]).with_rollback_begun(
+        EXISTING
+    )
+    begun = rolled_back.with_removal_begun([VERSIONS[4]])
+    read = Aliases.parse(canonical_json(begun.to_json()))
+    assert read == begun
+    assert read.with_rollback_begun(EXISTING) is read
+    ended = read.with_rollback_ended().with_removal_ended([VERSIONS[4]])
+    assert ended.version("stable") == VERSIONS[1]
+    assert "unfinished" not in str(ended.to_json())
+    assert "removing" not in ended.to_json()
 
 
 def test_only_a_canary_has_a_share():
@@ -156,6 +195,7 @@ def test_any_alias_but_stable_can_be_removed():
         ({"canary": {"version": VERSIONS[0], "share": 7}}, "aliases.canary.share"),
         ({"canary": {"version": VERSIONS[0]}}, "aliases.canary.share"),
         ([], "aliases"),
+        ({f"a{number}": {"version": VERSIONS[0]} for number in range(MAX_ALIASES + 1)}, "has 1001 entries"),
     ],
 )
 def test_an_invalid_alias_in_the_file_is_named(aliases, problem):

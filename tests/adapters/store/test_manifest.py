@@ -10,7 +10,13 @@ from lorb.errors import InvalidAdapter
 from lorb.nbest import Hypothesis, NBest
 from lorb_adapters.json_files import canonical_json
 from lorb_adapters.ranking import Ranking, RankPrior
-from lorb_adapters.store.manifest import SCHEMA_VERSION, GoldenList, Manifest
+from lorb_adapters.store.manifest import (
+    MAX_GOLDEN_HYPOTHESES,
+    MAX_GOLDEN_LISTS,
+    SCHEMA_VERSION,
+    GoldenList,
+    Manifest,
+)
 from lorb_adapters.text import TextNormalization
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -174,3 +180,18 @@ def test_a_golden_list_must_be_a_valid_nbest_list():
     del value["golden_lists"][0]["hypotheses"][1]["first_pass_score"]
     with pytest.raises(InvalidAdapter, match=r"golden_lists\[0\].*first_pass_score is missing"):
         parse(value)
+
+
+def test_too_many_golden_lists_are_refused():
+    """More golden lists than a server scores are refused with both numbers, whatever the lists hold."""
+    golden = example()["golden_lists"][0]
+    assert len(parse(example() | {"golden_lists": [golden] * MAX_GOLDEN_LISTS}).golden_lists) == MAX_GOLDEN_LISTS
+    with pytest.raises(InvalidAdapter, match=rf"golden_lists has {MAX_GOLDEN_LISTS + 1} lists, more than "):
+        parse(example() | {"golden_lists": [{}] * (MAX_GOLDEN_LISTS + 1)})
+
+
+def test_too_many_golden_hypotheses_are_refused():
+    """More hypotheses in all golden lists together than a server scores are refused with both numbers."""
+    half = {"hypotheses": [{}] * (MAX_GOLDEN_HYPOTHESES // 2 + 1)}
+    with pytest.raises(InvalidAdapter, match=rf"has {MAX_GOLDEN_HYPOTHESES + 2} hypotheses, more than "):
+        parse(example() | {"golden_lists": [half, half]})

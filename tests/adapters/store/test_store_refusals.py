@@ -9,6 +9,7 @@ import pytest
 
 from lorb.errors import InvalidAdapter, InvalidInput, StoreUnavailable
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.version_files import MAX_BYTES
 from support.adapters.publications import make_publication, publish
 from support.adapters.random_adapters import random_adapter
 
@@ -74,6 +75,20 @@ def test_a_truncated_file_is_named(store, store_base, file):
     with pytest.raises(StoreUnavailable, match=f"{re.escape(file)} is not JSON"):
         publish(store, store_base, seed=1)
     assert store.versions("voice") == [version]
+
+
+def test_a_manifest_above_its_limit_is_neither_read_nor_published(store, store_base, publication):
+    """A manifest above the limit is refused with its size before it is parsed, and is never published."""
+    version = publish(store, store_base)
+    path = Path(store.url) / "voice/versions" / version / "manifest.json"
+    limit = MAX_BYTES["manifest.json"]
+    path.write_bytes(b"[" * (limit + 1))
+    with pytest.raises(InvalidAdapter, match=rf"manifest.json is larger than {limit} bytes: it has {limit + 1}$"):
+        store.manifest("voice", version)
+    large = replace(publication, domain="large", dev_metrics={f"{number:x}": 0.5 for number in range(limit // 9)})
+    with pytest.raises(InvalidAdapter, match=rf"^manifest.json is larger than {limit} bytes"):
+        store.publish(large, set_stable=True)
+    assert store.domains() == ["voice"]
 
 
 @pytest.mark.parametrize("name", ["adapter_model.bin", "extra.pkl", "notes.txt", ".hidden"])

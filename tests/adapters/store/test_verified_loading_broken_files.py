@@ -186,3 +186,13 @@ def test_a_newer_manifest_says_to_upgrade(store, version, folder, store_base):
     edit_manifest(folder, lambda manifest: manifest.update(schema_version=2))
     with pytest.raises(InvalidAdapter, match="upgrade LoRB"):
         load_adapter(store, "voice", version, store_base)
+
+
+@pytest.mark.parametrize("file", [LORA, HEAD])
+def test_a_file_of_countless_tensors_is_named(store, version, folder, store_base, file):
+    """A file with 800,000 tensors is refused by name before its header is parsed."""
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"{number:x}": entry for number in range(800_000)}).encode()
+    forge(folder, file, len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InvalidAdapter, match=f"^{file}: its header is larger than"):
+        load_adapter(store, "voice", version, store_base)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lorb.errors import InvalidAdapter, StoreConflict, StoreUnavailable
 from lorb_adapters.store.storage.folder_change import FolderChange, refuse_link
-from lorb_adapters.store.storage.protocol import Change
+from lorb_adapters.store.storage.protocol import Change, check_size
 
 _LOCK = ".lock"
 _STAGING = ".tmp"
@@ -43,11 +43,12 @@ class LocalFolder:
             self._opened(parents) as folder,
             open(os.open(name, _READ_FILE, dir_fd=folder), "rb") as file,
         ):
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise InvalidAdapter(f"{path} is not a regular file", field=path)
+            check_size(path, status.st_size, max_bytes)
             content = file.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
+        check_size(path, len(content), max_bytes)  # the file may have grown
         return content
 
     def list_names(self, path: str) -> list[str]:

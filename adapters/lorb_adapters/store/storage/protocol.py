@@ -1,8 +1,10 @@
-"""The interface of a store's storage: reads, listings and atomic changes."""
+"""The interface of a store's storage: reads, listings and atomic changes; and the check of a file's size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+from lorb.errors import InvalidAdapter
 
 
 class Change(Protocol):
@@ -67,3 +69,9 @@ class Storage(Protocol):
 
     def remove_leftovers(self, *, dry_run: bool) -> list[str]:
         """Removes temporary files of killed writers; returns their paths. With `dry_run` nothing is removed."""
+
+
+def check_size(path: str, size_bytes: int, max_bytes: int) -> None:
+    """Raises InvalidAdapter, which names the file, if it is larger than `max_bytes`."""
+    if size_bytes > max_bytes:
+        raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes: it has {size_bytes}", field=path)

@@ -14,7 +14,7 @@ import fsspec
 
 from lorb.errors import InvalidAdapter, LorbError, StoreUnavailable
 from lorb_adapters.store.storage.conditional_puts import ConditionalPuts
-from lorb_adapters.store.storage.protocol import Change
+from lorb_adapters.store.storage.protocol import Change, check_size
 from lorb_adapters.store.storage.remote_change import Reading, RemoteChange
 
 # For S3 only, because other file systems have no common setting. s3fs tries 5 times: without these limits a server that
@@ -39,9 +39,9 @@ class RemoteStorage:
         with self._fresh(path):
             try:
                 info = self._files.info(self._at(path))
-                size = info["size"]
-                if size is None or size > max_bytes:
-                    raise InvalidAdapter(f"{path} is larger than {max_bytes} bytes", field=path)
+                if info["size"] is None:
+                    raise InvalidAdapter(f"{path} has no size: it is not a file", field=path)
+                check_size(path, info["size"], max_bytes)
                 content = bytes(self._files.cat_file(self._at(path)))
             except FileNotFoundError:
                 self._record(path, Reading(None, None))
