@@ -32,11 +32,14 @@ pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus: apt-g
 
 @pytest.fixture(scope="module")
 def prometheus(tiny_bert, tmp_path_factory):
-    """The URL of a Prometheus that scrapes a server under constant traffic."""
-    store, folder = tmp_path_factory.mktemp("scraped-store"), tmp_path_factory.mktemp("prometheus")
-    Store(str(store)).publish(make_publication(load_base(str(tiny_bert)), "voice"), set_stable=True)
+    """The URL of a Prometheus that scrapes a server with a canary under constant traffic."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    store, base = Store(str(tmp_path_factory.mktemp("scraped-store"))), load_base(str(tiny_bert))
+    store.publish(make_publication(base, "voice", seed=1), set_stable=True)
+    canary = store.publish(make_publication(base, "voice", seed=2), set_stable=False)
+    store.set_alias("voice", "canary", canary, 0.5)
     metrics_port, port = free_port(), free_port()
-    with running_server(tiny_bert, store, metrics_port=metrics_port) as server, traffic(server):
+    with running_server(tiny_bert, store.url, metrics_port=metrics_port) as server, traffic(server):
         write_configuration(folder, metrics_port)
         arguments = [
             f"--config.file={folder / 'prometheus.yml'}",
