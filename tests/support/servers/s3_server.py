@@ -1,10 +1,12 @@
 """Runs moto's S3 server on loopback. It can also behave like an old server without conditional writes."""
 
+import threading
 from contextlib import contextmanager
 
 import s3fs
 from moto.server import ThreadedMotoServer
 
+WAIT_SECONDS = 600.0
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
 _CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
@@ -17,6 +19,8 @@ class S3Server:
         puts: the path of every PUT, in order.
         supports_conditions: whether it reads If-Match and If-None-Match; an old server ignores them.
         before_put, after_put: called with the path of every PUT, before and after it is done.
+        gate: every request waits for it, so that a test can make the server hang.
+        entered: set when a request arrives.
     """
 
     def __init__(self, url):
@@ -24,11 +28,16 @@ class S3Server:
         self.puts = []
         self.supports_conditions = True
         self.before_put = self.after_put = lambda path: None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
 
     def wrap(self, app):
         """Wraps the server's WSGI application so that PUTs are logged and the settings apply."""
 
         def wrapped(environ, start_response):
+            self.entered.set()
+            assert self.gate.wait(WAIT_SECONDS)
             if environ["REQUEST_METHOD"] != "PUT":
                 return app(environ, start_response)
             path = environ["PATH_INFO"]
@@ -58,4 +67,5 @@ def s3_server(setenv):
         yield s3
     finally:
         s3fs.S3FileSystem.clear_instance_cache()
+        s3.gate.set()
         server.stop()
