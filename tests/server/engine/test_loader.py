@@ -1,9 +1,6 @@
 """lorb_server.engine.loader: loading, refusing and reloading versions, and the base's own adapter."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 import msgspec
 import pytest
@@ -11,38 +8,14 @@ import torch
 
 from lorb.errors import InvalidAdapter, ModelFailed, Unavailable, UnknownVersion
 from lorb.names import is_version
-from lorb_adapters.base.loader import load_base
 from lorb_adapters.lora.head import HeadWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import weights_digest
 from lorb_adapters.store.verified_loading import load_adapter
-from lorb_server.engine.adapter_cache import AdapterCache
-from lorb_server.engine.batch_runner import BatchRunner
-from lorb_server.engine.engine import Engine
-from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
-from lorb_server.engine.scheduling.scheduler import Scheduler
+from lorb_server.engine.loader import base_adapter
 from lorb_server.registry.registry import Registry
-from lorb_server.telemetry.metrics import Metrics
 from support.adapters.publications import golden_list, make_publication
-
-
-def run(test, store, tiny_bert):
-    """Runs `test(loader, adapter_cache, metrics)` with a running engine and the tiny base."""
-
-    async def with_loader():
-        metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
-        scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
-        engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
-        engine.start()
-        read, size_of = partial(read_weights, store, model.base), model.encoder.served_bytes
-        adapter_cache = AdapterCache(read, threads, metrics.adapters, 2**30, size_of=size_of)
-        try:
-            await test(AdapterLoader(store, model, engine, adapter_cache, threads, metrics), adapter_cache, metrics)
-        finally:
-            await engine.close()
-            threads.shutdown()
-
-    asyncio.run(with_loader())
+from support.engine.running_loader import run
 
 
 def count(metrics, result):
