@@ -1,9 +1,14 @@
 """Makes the Markdown of pages."""
 
+import re
 from collections.abc import Sequence
 
 from study.harness.records import Record
 from study.harness.sizes import Size
+
+# Until then weight decay applied to biases and LayerNorms too. LoRA, heads and prefixes train neither.
+_BIASES_DECAYED_UNTIL = "2026-11-30 21:48"
+_TRAINS_BIASES = re.compile(r"--method (full|bitfit|adapter)\b|\blorb-build-base\b|-(full|bitfit|adapter)-rate")
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,7 +19,21 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def page(title: str, size: Size, records: Sequence[Record], *parts: str) -> str:
     """A page: title, settings and machines of the records, and the parts that are not empty."""
-    return "\n\n".join([f"# {title}", made_with(size, records), *(part for part in parts if part)]) + "\n"
+    head = (f"# {title}", made_with(size, records), older_decay(records))
+    return "\n\n".join(part for part in (*head, *parts) if part) + "\n"
+
+
+def older_decay(records: Sequence[Record]) -> str:
+    """A note on the records whose weight decay was another one than today's; empty if there are none."""
+    if not any(
+        _TRAINS_BIASES.search(str(record.facts["command"])) and str(record.facts["date"]) < _BIASES_DECAYED_UNTIL
+        for record in records
+    ):
+        return ""
+    return (
+        "Full fine-tuning, BitFit, bottleneck adapters and bases made by `lorb-build-base` were trained when weight\n"
+        "decay applied to biases and LayerNorms too. It no longer does; these figures have not been computed again."
+    )
 
 
 def made_with(size: Size, records: Sequence[Record]) -> str:
