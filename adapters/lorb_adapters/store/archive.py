@@ -30,8 +30,9 @@ def write_archive(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 def read_archive(path: Path) -> dict[str, bytes]:
     """Reads the files of a version from a tar or a folder, which must hold one version.
 
-    Raises MalformedFile if the tar is broken. Raises InvalidAdapter if an entry is a link, has an absolute name or ".."
-    in its name, does not belong in a version or is too large, or if a required file is missing.
+    Raises MalformedFile if the tar is broken, or neither a file nor a folder. Raises InvalidAdapter if an entry is a
+    link, has an absolute name or ".." in its name, does not belong in a version or is too large, or if a required file
+    is missing.
     """
     files = _read_folder(path) if path.is_dir() else _read_tar(path)
     check_names(list(files))
@@ -47,6 +48,8 @@ def _read_folder(path: Path) -> dict[str, bytes]:
 
 def _read_tar(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    if path.exists() and not path.is_file():  # a named pipe without a writer would never end
+        raise MalformedFile(path, 0, "is not a regular file")
     try:
         with tarfile.open(path, "r:") as tar:  # uncompressed only: a small compressed tar can expand without bound
             for count, member in enumerate(tar, start=1):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidAdapter, InvalidInput
 from lorb_adapters.json_files import canonical_json, read_versioned
 
@@ -131,7 +132,7 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(_content(path), password=None)
+        key = load_pem_private_key(CredentialFile(path, "signing_key").read(from_pipe=True), password=None)
     except TypeError:
         raise InvalidInput(f"{path}: the key has a password: store it without one", field="signing_key") from None
     except (ValueError, UnsupportedAlgorithm):
@@ -152,7 +153,7 @@ def _public_keys(path: Path) -> "list[Ed25519PublicKey]":
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     keys: list[Ed25519PublicKey] = []
-    for number, block in enumerate(_PEM.findall(_content(path)), start=1):
+    for number, block in enumerate(_PEM.findall(CredentialFile(path, "trusted_keys").read()), start=1):
         try:
             key = load_pem_public_key(block)
         except (ValueError, UnsupportedAlgorithm):
@@ -167,13 +168,6 @@ def _public_keys(path: Path) -> "list[Ed25519PublicKey]":
 
 def _key_id(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", field=str(path)) from error
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -1,6 +1,7 @@
 """lorb_adapters.store.archive."""
 
 import io
+import os
 import tarfile
 
 import pytest
@@ -127,3 +128,10 @@ def test_an_unwritable_path_is_named(published, tmp_path):
     with pytest.raises(InvalidInput, match="cannot be written"):
         write_archive(tmp_path / "nowhere" / "a.tar", *published)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_named_pipe_is_not_a_tar(tmp_path):
+    """A named pipe in place of the tar is refused at once, although nobody writes to it."""
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(MalformedFile, match="is not a regular file"):
+        read_archive(tmp_path / "pipe.tar")

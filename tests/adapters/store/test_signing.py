@@ -1,6 +1,7 @@
 """lorb_adapters.store.signing, and loading with trusted keys."""
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -177,3 +178,10 @@ def test_a_public_key_in_the_way_leaves_no_private_key(tmp_path):
         create_key_pair(tmp_path / "key")
     assert list(tmp_path.iterdir()) == [public]
     assert public.read_text() == "another"
+
+
+def test_trusted_keys_in_a_named_pipe_are_refused(tmp_path):
+    """A named pipe in place of the trusted keys is refused at once: a server would wait for it for ever."""
+    os.mkfifo(tmp_path / "keys")
+    with pytest.raises(InvalidInput, match="not a regular file"):
+        TrustedKeys(tmp_path / "keys")
