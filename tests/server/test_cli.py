@@ -1,6 +1,8 @@
 """lorb_server.cli: flags, environment variables and exit statuses of lorb-serve."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ from lorb.errors import InvalidInput
 from lorb_server.cli import main, read_config
 from lorb_server.config import ServeConfig
 from lorb_server.setting import flag
+from support.servers.serving import WAIT_SECONDS
 
 pytestmark = pytest.mark.usefixtures("restored_logs")  # main() configures the logging of the process
 
@@ -90,3 +93,16 @@ def test_a_budget_below_the_longest_hypothesis_is_status_2(tmp_path, tiny_bert, 
     ]
     assert main(arguments) == 2
     assert "--max-batch-tokens is 63" in capsys.readouterr().err
+
+
+def test_the_process_ends_although_a_thread_never_does():
+    """After the server has stopped, a thread that never returns does not keep the process, and the log is written."""
+    program = (
+        "import logging, threading; from lorb_server.cli import end_process; "
+        "from lorb_server.telemetry.logs import configure_logs; configure_logs('text', 'info'); "
+        "threading.Thread(target=threading.Event().wait).start(); "
+        "logging.getLogger('test').info('stopped'); end_process(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
+    assert ended.returncode == 3
+    assert "stopped" in ended.stderr
