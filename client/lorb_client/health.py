@@ -16,9 +16,13 @@ from lorb_client.exit_status import EXIT_FAILED, EXIT_MISUSED
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_TIMEOUT_SECONDS = 2.0
 
 
-def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 2.0, tls: Tls | None = None) -> bool:
+def is_serving(
+    target: str, service: str = SERVICE, *, timeout_seconds: float = _TIMEOUT_SECONDS, tls: Tls | None = None
+) -> bool:
     """Returns whether a service reports SERVING. Needs no token.
 
     Args:
@@ -30,15 +34,21 @@ def is_serving(target: str, service: str = SERVICE, *, timeout_seconds: float = 
     Raises:
         InvalidInput: a file of `tls` is missing or wrong.
     """
+    return _check(target, service, timeout_seconds, tls)[0]
+
+
+def _check(target: str, service: str, timeout_seconds: float, tls: Tls | None) -> tuple[bool, str]:
+    """Returns whether the service reports SERVING, and the server's words if it refuses to tell, else ""."""
     # The messages of grpc.health.v1 have one field each. They are encoded here, so that LoRB needs no further package.
     name = service.encode()
     request = b"\x0a" + _varint(len(name)) + name  # HealthCheckRequest{service}
     with open_channel(CallSettings(target, timeout_seconds, tls=tls), ()) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
         try:
-            return bool(check(request, timeout=timeout_seconds) == _SERVING)
-        except grpc.RpcError:
-            return False
+            return bool(check(request, timeout=timeout_seconds) == _SERVING), ""
+        except grpc.RpcError as error:
+            code = error.code()
+            return False, f": {code.name}: {error.details()}" if code in _REFUSALS else ""
 
 
 def _varint(number: int) -> bytes:
@@ -61,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.error("give --target HOST:PORT and at most one SERVICE")
     target, service = words[0], words[1] if len(words) == 2 else SERVICE
     try:
-        serves = is_serving(target, service, tls=tls_from_arguments(args))
+        serves, refusal = _check(target, service, _TIMEOUT_SECONDS, tls_from_arguments(args))
     except LorbError as error:
         print(f"lorb-health: {error.message}", file=sys.stderr)  # noqa: T201 - output of a command
         return EXIT_MISUSED
     if not serves:
-        print(f"lorb-health: {target} does not serve {service}", file=sys.stderr)  # noqa: T201
+        print(f"lorb-health: {target} does not serve {service}{refusal}", file=sys.stderr)  # noqa: T201
     return 0 if serves else EXIT_FAILED
 
 

@@ -1,7 +1,8 @@
 """lorb_client.health: distinguishes a serving server from any other."""
 
+import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lorb_client.health import is_serving, main
 from support.servers.rescoring_server import ScriptedService, healthy, serving
@@ -56,3 +57,21 @@ def test_a_target_and_at_most_one_service_are_accepted(arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert "give --target HOST:PORT and at most one SERVICE" in capsys.readouterr().err
+
+
+class RefusingHealth(health_pb2_grpc.HealthServicer):
+    """Refuses each check, as a proxy that asks for rights does."""
+
+    def Check(self, request, context):  # noqa: N802
+        """Ends the check with PERMISSION_DENIED."""
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "no right to ask for health")
+
+
+def test_a_refused_check_says_why(capsys):
+    """If the check is refused, the line has the status and the words of the server or proxy."""
+    with serving(ScriptedService(), health=RefusingHealth()) as target:
+        assert main(["--target", target]) == 1
+    assert capsys.readouterr().err == (
+        f"lorb-health: {target} does not serve lorb.v1.RescoringService: "
+        "PERMISSION_DENIED: no right to ask for health\n"
+    )

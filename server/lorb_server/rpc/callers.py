@@ -48,6 +48,8 @@ class Caller:
             )
 
 
+ANYBODY = Caller()
+
 # The caller of the current call's token. gRPC runs each call, interceptors included, in a context of its own.
 token_caller: ContextVar[Caller | None] = ContextVar("token_caller", default=None)
 
@@ -101,11 +103,15 @@ def parse_domains(text: str) -> Domains:
 class Callers:
     """Identifies the callers of this process."""
 
-    def __init__(self, certificate_domains: CredentialFile | None, metrics: CallerMetrics) -> None:
+    def __init__(
+        self, certificate_domains: CredentialFile | None, metrics: CallerMetrics, *, have_certificates: bool
+    ) -> None:
         """`certificate_domains` names the domains of each certificate; without it, certificates may use all domains.
 
-        Raises InvalidInput if the file is not usable.
+        Without `have_certificates`, callers have no certificates, and only tokens name them. Raises InvalidInput if the
+        file is not usable.
         """
+        self._have_certificates = have_certificates
         self._domains: ReloadedFiles[Mapping[str, Domains]] | None = None
         if (file := certificate_domains) is not None:
             self._domains = ReloadedFiles(
@@ -114,7 +120,7 @@ class Callers:
 
     async def of_call(self, context: Context) -> Caller:
         """The caller. With a token and a certificate, it may use the domains that both allow."""
-        caller = token_caller.get() or Caller(certificate_name(context))
+        caller = token_caller.get() or (Caller(certificate_name(context)) if self._have_certificates else ANYBODY)
         if self._domains is None:
             return caller
         of_certificates = await self._domains.latest_async()

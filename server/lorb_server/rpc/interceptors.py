@@ -29,7 +29,7 @@ def check_credential_files(config: ServeConfig) -> None:
 def callers(config: ServeConfig, metrics: CallerMetrics) -> Callers:
     """Identifies the callers of the port for calls."""
     file = config.credential_file("certificate_domains") if config.certificate_domains else None
-    return Callers(file, metrics)
+    return Callers(file, metrics, have_certificates=bool(config.tls_client_ca))
 
 
 def call_interceptors(config: ServeConfig, metrics: CallerMetrics) -> tuple[ServerInterceptor, ...]:
