@@ -30,8 +30,9 @@ def parser() -> argparse.ArgumentParser:
         prog="lorb-train-adapter",
         usage="lorb-train-adapter --domain D --train FILE ... --dev FILE ... --store STORE [option ...]",
         description="Trains a LoRA adapter on N-best lists with references, tunes it on dev and writes a report. "
-        "Publishes it in the store if dev improves in 95% of paired resamples; a server reading the store then serves "
-        "it. Methods other than lora are trained and measured in the same way, but their results are not published. "
+        "Publishes it in the store if cross-fitted dev improves in 95% of paired resamples; a server reading the store "
+        "then serves it. Methods other than lora are trained and measured in the same way, but their results are not "
+        "published. "
         "An interrupted run continues with --resume and gives the same result. To share the work between N processes, "
         "put `torchrun --nproc-per-node N --no-python` in front of the command, or on GPUs `accelerate launch`.",
         epilog="Exit status: 0 published, or done with --dry-run, --output-base or --audit-only; 2 a file or an "
