@@ -136,11 +136,12 @@ def test_the_client_and_its_commands_name_the_refusal(divided, capsys):
     assert "caller 'kiosk' may not use domain 'radio'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("is_shared", [False, True])
-def test_a_caller_does_not_hit_anothers_scores(tiny_bert, two_domains, tmp_path, is_shared):
+@pytest.mark.parametrize(("is_shared", "front_processes"), [(False, 0), (True, 0), (False, 1)])
+def test_a_caller_does_not_hit_anothers_scores(tiny_bert, two_domains, tmp_path, is_shared, front_processes):
     """A text that another caller has sent is scored again, unless --shared-score-cache is given."""
     (tmp_path / "tokens").write_text("kiosk:one\ncar:two\n")
-    settings = {"token_file": str(tmp_path / "tokens"), "shared_score_cache": is_shared}
+    settings = {"shared_score_cache": is_shared, "front_processes": front_processes}
+    settings["token_file"] = str(tmp_path / "tokens")
     with running_server(tiny_bert, two_domains.url, **settings) as server:
 
         def hits(token):
@@ -171,6 +172,26 @@ def test_a_certificate_is_for_the_domains_of_its_line(certified, name, domains):
     tls = Tls(certified.authority.path, *certified.authority.issue(name))
     with Client(certified.target, timeout_seconds=WAIT_SECONDS, tls=tls) as client:
         assert client.server_info().domains == domains
+
+
+def test_a_token_and_a_certificate_must_both_be_for_a_domain(tiny_bert, two_domains, tmp_path):
+    """With both, a caller has the token's name and may use the domains that both allow."""
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("server")
+    (tmp_path / "domains").write_text("desk voice\nall\n")
+    (tmp_path / "tokens").write_text("kiosk:one radio,voice\ncar:two\n")
+    files = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": authority.path}
+    more = {"certificate_domains": tmp_path / "domains", "token_file": tmp_path / "tokens"}
+    with running_server(tiny_bert, two_domains.url, **{n: str(p) for n, p in {**files, **more}.items()}) as server:
+        for name, token, domains in [
+            ("desk", "one", ("voice",)),
+            ("desk", "two", ("voice",)),
+            ("all", "one", ("radio", "voice")),
+            ("other", "two", ()),
+        ]:
+            tls = Tls(authority.path, *authority.issue(name, file=f"{name}-{token}"))
+            with Client(server.target, timeout_seconds=WAIT_SECONDS, tls=tls, token=token) as client:
+                assert client.server_info().domains == domains
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from lorb_server.telemetry.caller_metrics import MAX_CALLERS, OTHERS, CallerMetrics
+from lorb_server.telemetry.caller_metrics import MAX_CALLERS, MAX_NAME_CHARS, OTHERS, CallerMetrics
 
 
 def test_callers_beyond_the_first_hundred_share_a_label():
@@ -21,3 +21,14 @@ def test_callers_beyond_the_first_hundred_share_a_label():
     assert (lists(OTHERS, "admitted"), lists(OTHERS, "limited")) == (100, 1)
     [family] = [family for family in registry.collect() if family.name == "lorb_caller_lists"]
     assert len({sample.labels["caller"] for sample in family.samples}) == MAX_CALLERS + 1
+
+
+def test_a_long_name_is_cut_to_a_label():
+    """A label has at most 64 characters; longer names, as certificates may have, are cut only there."""
+    registry = CollectorRegistry()
+    metrics = CallerMetrics(registry)
+    for end in ("one", "two"):
+        metrics.count_admitted(f"spiffe://lorb.example/{'x' * MAX_NAME_CHARS}/{end}", 1)
+    [family] = [family for family in registry.collect() if family.name == "lorb_caller_lists"]
+    counts = {sample.labels["caller"]: sample.value for sample in family.samples if sample.name.endswith("_total")}
+    assert [(len(label), count) for label, count in counts.items()] == [(MAX_NAME_CHARS, 2)]
