@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Optimizer:
         self._names, self._tensors, self._config = list(tensors), list(tensors.values()), config
         decayed = [tensor for name, tensor in tensors.items() if is_decayed(name)]
         others = [tensor for name, tensor in tensors.items() if not is_decayed(name)]
-        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self._adam = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         for name, tensor in tensors.items():
             if name in state.first_moments:

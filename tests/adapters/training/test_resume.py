@@ -212,9 +212,16 @@ def test_a_truncated_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypa
 
 
 def test_resume_and_force_publish_a_run_that_did_not_improve(files, tiny_bert, tmp_path, capsys):
-    """--resume --force publishes the checkpoint of a run that ended unpublished."""
+    """--resume --force publishes a run that ended unpublished; the same command without --resume does not discard it."""
     arguments = [each for each in command(files, tiny_bert, tmp_path, "--max-steps", "3") if each != "--force"]
     arguments[arguments.index("--learning-rate") + 1] = "1e-9"
     assert main(arguments) == 3
+    checkpoint = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main(arguments) == main([*arguments, "--force"]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert "holds a trained adapter that was not published" in line
+        assert "--resume --force" in line
+    assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == checkpoint
     assert main([*arguments, "--resume", "--force"]) == 0
     assert "published books@" in capsys.readouterr().out
