@@ -212,7 +212,7 @@ def test_a_truncated_checkpoint_is_one_line(files, tiny_bert, tmp_path, monkeypa
 
 
 def test_resume_and_force_publish_a_run_that_did_not_improve(files, tiny_bert, tmp_path, capsys):
-    """--resume --force publishes a run that ended unpublished; the same command without --resume does not discard it."""
+    """--resume --force publishes a run that ended unpublished; the same command without --resume keeps it."""
     arguments = [each for each in command(files, tiny_bert, tmp_path, "--max-steps", "3") if each != "--force"]
     arguments[arguments.index("--learning-rate") + 1] = "1e-9"
     assert main(arguments) == 3
