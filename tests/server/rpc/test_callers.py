@@ -11,6 +11,7 @@ from lorb.errors import InvalidInput, PermissionDenied
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_adapters.store.store import Store
 from lorb_client import Client, Tls
+from lorb_client.load.cli import main as load_main
 from lorb_client.rescore.cli import main as rescore_main
 from lorb_server.config import ServeConfig
 from lorb_server.rpc.callers import read_certificate_domains
@@ -123,7 +124,7 @@ def test_the_server_lists_only_the_callers_domains(divided, token, domains, defa
 
 
 def test_the_client_and_its_commands_name_the_refusal(divided, capsys):
-    """The client raises PermissionDenied; lorb-rescore ends with status 2 and the server's message."""
+    """The client raises PermissionDenied; lorb-rescore and lorb-load end with status 2 and the server's message."""
     with Client(divided.target, token="voices", timeout_seconds=WAIT_SECONDS) as client:
         assert client.server_info().domains == ("voice",)
     with pytest.raises(grpc.RpcError) as caught:
@@ -131,8 +132,11 @@ def test_the_client_and_its_commands_name_the_refusal(divided, capsys):
     assert type(error_from_rpc(caught.value)) is PermissionDenied
     (divided.folder / "lists.jsonl").write_text(LINE)
     (divided.folder / "voices").write_text("voices\n")
-    flags = ["--target", divided.target, "--domain", "radio", "--token-file", str(divided.folder / "voices")]
-    assert rescore_main([str(divided.folder / "lists.jsonl"), *flags]) == 2
+    flags = ["--target", divided.target, "--token-file", str(divided.folder / "voices")]
+    assert rescore_main([str(divided.folder / "lists.jsonl"), "--domain", "radio", *flags]) == 2
+    assert "caller 'kiosk' may not use domain 'radio'" in capsys.readouterr().err
+    quick = ["--rate", "20", "--duration-seconds", "0.2", "--warm-up-seconds", "0", "--deadline-seconds", "20"]
+    assert load_main([str(divided.folder / "lists.jsonl"), "--domains", "radio", *quick, *flags]) == 2
     assert "caller 'kiosk' may not use domain 'radio'" in capsys.readouterr().err
 
 
