@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fault_figures import parse_arguments
 
-_NOT_FAULTS = ("run.py", "fault_figures.py", "fuse_folder.py", "server_process.py")
+_NOT_FAULTS = ("run.py", "fault_figures.py", "fuse_folder.py", "hanging_server.py", "server_process.py")
 
 
 def main() -> int:
