@@ -41,7 +41,8 @@ class LocalFolder:
         with (
             _read_errors(path),
             self._opened(parents) as folder,
-            open(os.open(name, _READ_FILE, dir_fd=folder), "rb") as file,
+            # open() closes the descriptor of an opener, also if it refuses a folder
+            open(name, "rb", opener=lambda name, _: os.open(name, _READ_FILE, dir_fd=folder)) as file,
         ):
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):

@@ -117,6 +117,15 @@ def test_only_regular_files_are_read(storage):
             storage.read(path, 10)
 
 
+def test_a_folder_in_the_place_of_a_file_leaves_no_descriptor_open(storage):
+    """Reading a folder fails without using up a file descriptor: a server reads it again and again."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises((InvalidAdapter, StoreUnavailable)):
+            storage.read("a/one", 10)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_file_over_the_limit_is_refused(storage):
     """A file of exactly the limit is read, and a larger one is refused."""
     assert storage.read("a/file", 6) == b"before"
