@@ -141,4 +141,4 @@ def _layers(value: object) -> tuple[int, ...] | None:
 
 
 def _invalid(key: str, problem: str) -> InvalidAdapter:
-    return InvalidAdapter(f"adapter_config.json: {key} {problem}", field=key)
+    return InvalidAdapter(f"adapter_config.json: {key[:80]} {problem[:300]}", field=key[:80])
