@@ -1,16 +1,19 @@
 """Reading a base's files: none of them can run code, and a broken one is refused in one line."""
 
+import ast
 import io
 import json
 import os
 import pickle
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import lorb_adapters
 from lorb.errors import BaseNotFound
 from lorb_adapters.base.loader import load_base
 
@@ -49,6 +52,20 @@ def test_a_base_does_not_run_its_code(folder, tmp_path, monkeypatch):
     assert "needs code of its own (auto_map in its configuration), which LoRB never runs" in refusal(folder)
     assert answers.tell() == 0
     assert not (tmp_path / "ran").exists()
+
+
+def test_no_call_of_transformers_may_run_code():
+    """Every `from_pretrained` of the shipped packages refuses code, and models are read as safetensors only."""
+    calls = [
+        (file.name, ast.unparse(node.func), {each.arg: ast.unparse(each.value) for each in node.keywords})
+        for file in Path(lorb_adapters.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".from_pretrained")
+    ]
+    assert len(calls) >= 4
+    for file, function, options in calls:
+        assert options.get("trust_remote_code") == "False", (file, function)
+        assert options.get("use_safetensors") == ("True" if "Model" in function else None), (file, function)
 
 
 def test_code_beside_a_known_encoder_is_not_run_either(folder, tmp_path, caplog):
