@@ -65,7 +65,7 @@ def cross_fit(
             uses_switching_margin=uses_switching_margin,
             calibrates=False,
         )
-        for i in np.flatnonzero(folds == fold):
+        for i in np.flatnonzero(folds == fold).tolist():
             rankings[i], scores[i] = ranking, evaluations[best][i]
     evaluation = evaluate_each(lists, scores, rankings)
     return CrossFit(

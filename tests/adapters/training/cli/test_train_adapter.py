@@ -37,7 +37,7 @@ def test_a_forced_run_publishes_an_adapter_that_a_server_loads(command, files, t
 def test_an_adapter_that_does_not_improve_is_not_published(command, tmp_path, capsys):
     """Two tiny steps do not improve dev: status 3, the reason on stderr, and nothing in the store."""
     assert main([*command, "--learning-rate", "1e-9"]) == 3
-    assert "not published: on dev the WER went from" in capsys.readouterr().err
+    assert "not published: on dev, cross-fitted, the WER went from" in capsys.readouterr().err
     assert Store(str(tmp_path / "store")).domains() == []
 
 
