@@ -1,4 +1,4 @@
-"""The store of a running server hangs: a FUSE folder whose server is stopped, and an S3 server that is stopped.
+"""The store of a running server hangs: a FUSE folder that takes requests and answers none, and a stopped S3 server.
 
     python benchmarks/faults/hung_store.py
     python benchmarks/faults/hung_store.py --commands FOLDER --release before
@@ -43,25 +43,26 @@ LIST = NBest((Hypothesis("the cat sat", -1.0), Hypothesis("the cat sad", -2.0)))
 
 @dataclass(frozen=True, slots=True)
 class HangingStore:
-    """A store that a process serves; the store hangs while this process is stopped."""
+    """A store that a process serves.
+
+    Attributes:
+        url: the store.
+        process: the process.
+        hang: the signal that makes it hang.
+        end: the signal that ends all its requests.
+    """
 
     url: str
     process: "subprocess.Popen[bytes]"
-
-    def hang(self) -> None:
-        """Stops the process: the store takes no request any more."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Lets the process go on."""
-        self.process.send_signal(signal.SIGCONT)
+    hang: signal.Signals
+    end: signal.Signals
 
 
 @contextmanager
 def fuse_store() -> Iterator[HangingStore]:
     """The sample store as a FUSE folder."""
     with tempfile.TemporaryDirectory() as mount_point, fuse_folder(STORE, Path(mount_point)) as process:
-        yield HangingStore(mount_point, process)
+        yield HangingStore(mount_point, process, signal.SIGUSR1, signal.SIGKILL)
 
 
 @contextmanager
@@ -73,10 +74,10 @@ def s3_store() -> Iterator[HangingStore]:
     os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
     try:
         wait_for(lambda: urlopen(f"http://127.0.0.1:{port}", timeout=1).status == 200, 30.0)
-        files = s3fs.S3FileSystem()
+        files = s3fs.S3FileSystem(skip_instance_cache=True)
         files.mkdir("store")
         files.put(f"{STORE}/", "store/", recursive=True)
-        yield HangingStore("s3://store", process)
+        yield HangingStore("s3://store", process, signal.SIGSTOP, signal.SIGCONT)
     finally:
         process.kill()
         process.wait()
@@ -85,7 +86,7 @@ def s3_store() -> Iterator[HangingStore]:
 def hung_store(commands: Path, name: str, store: HangingStore) -> Iterator[FaultFigure]:
     """The figures of a server whose store hangs while it serves."""
     with server_process(commands, "--store", store.url, *_timeout_flags(commands)) as server:
-        store.hang()
+        store.process.send_signal(store.hang)
         counted = wait_for(lambda: errors_counted(server) > 0, ANSWER_SECONDS)
         yield _figure(f"{name}: error counted", "counted", counted, ANSWER_SECONDS)
         is_rescored = _is_rescored(server)
@@ -94,12 +95,12 @@ def hung_store(commands: Path, name: str, store: HangingStore) -> Iterator[Fault
         yield _figure(f"{name}: admin request", "ended with an error", ended, ANSWER_SECONDS)
         stopped = server.stopped_after_seconds(STOP_SECONDS)
         yield _figure(f"{name}: SIGTERM", "process gone", stopped, STOP_SECONDS)
-        store.go_on()
+        store.process.send_signal(store.end)  # Linux ends no process that waits for a read which FUSE has accepted
 
 
 def hung_at_start(commands: Path, name: str, store: HangingStore) -> Iterator[FaultFigure]:
     """The figure of a server that is started while its store hangs."""
-    store.hang()
+    store.process.send_signal(store.hang)
     command = [str(commands / "lorb-serve"), "--store", store.url, "--port", "0", "--no-admin", "--metrics-port", "0"]
     command += [str(flag) for flag in _timeout_flags(commands)]
     began = time.monotonic()
@@ -111,7 +112,7 @@ def hung_at_start(commands: Path, name: str, store: HangingStore) -> Iterator[Fa
     except subprocess.TimeoutExpired:
         status = None
     finally:
-        store.go_on()
+        store.process.send_signal(store.end)
         child.kill()
         child.wait()
     seconds = time.monotonic() - began if status is not None else None
@@ -175,8 +176,8 @@ def main() -> int:
     arguments = parse_arguments(__doc__)
     figures: list[FaultFigure] = []
     for name, opened in (("hung FUSE store", fuse_store), ("hung S3 store", s3_store)):
-        with opened() as store:
-            for fault in (hung_store, hung_at_start):
+        for fault in (hung_store, hung_at_start):
+            with opened() as store:
                 figures += fault(arguments.commands, name, store)
     return report_figures(arguments.release, figures)
 

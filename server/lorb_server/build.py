@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from lorb.errors import InvalidInput
+from lorb.errors import InvalidInput, StoreUnavailable
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.process_memory import keep_freed_pages
@@ -64,7 +64,7 @@ def load_parts(config: ServeConfig) -> ServerParts:
     placement = choose_placement(config)
     use_threads(1)  # for the calling thread, which does not run the model
     trusted, timeout_seconds = trusted_keys(config), config.store_timeout_seconds
-    store = _in_time(timeout_seconds, partial(_open_store, config.store))
+    store = _in_time(timeout_seconds, partial(_open_store, config.store, timeout_seconds))
     base = _in_time(_BASE_CHOICE_TIMEOUTS * timeout_seconds, partial(choose_base, config.base, store, trusted))
     return ServerParts(load_base(base, device=placement.device, dtype=placement.dtype), placement, store)
 
@@ -98,16 +98,18 @@ def _in_time(timeout_seconds: float, function: Callable[[], Result]) -> Result:
         threads.shutdown()
 
 
-def _open_store(url: str) -> Store:
-    """Opens the store and reads its index. An empty folder is accepted.
+def _open_store(url: str, timeout_seconds: float) -> Store:
+    """Opens the store and reads its index. An empty folder is accepted; if it is in a folder, another process reads it.
 
-    Raises InvalidInput if the folder is missing, because its path is probably mistyped, and StoreUnavailable if the
-    index cannot be read.
+    Raises StoreUnavailable if the folder is missing, because its path is probably mistyped, or if the index cannot be
+    read.
     """
-    if "://" not in url and not Path(url).expanduser().is_dir():
-        raise InvalidInput(f"--store {url}: no such folder", field="store")
-    store = Store(url if "://" in url else str(Path(url).expanduser().absolute()))  # callers get no absolute paths
-    store.generation()
+    path = url if "://" in url else str(Path(url).expanduser().absolute())  # callers get no absolute paths
+    store = Store(path, read_timeout_seconds=timeout_seconds)
+    try:
+        store.generation()
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"--store {url}: {error.message}", field="store") from error
     return store
 
 

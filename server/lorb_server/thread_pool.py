@@ -143,7 +143,5 @@ class _Work:
 
 def _no_answer(timeout_seconds: float) -> StoreUnavailable:
     return StoreUnavailable(
-        f"the store has not answered for {timeout_seconds:g} s (--store-timeout-seconds): "
-        "check its file system or its network",
-        field="store",
+        f"the store has not answered for {timeout_seconds:g} s: check its file system or its network", field="store"
     )

@@ -26,9 +26,10 @@ class ReadOnlyStore:
     Methods raise UnknownDomain, UnknownVersion, InvalidAdapter, StoreUnavailable, and InvalidInput for invalid names.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_timeout_seconds: float | None = None) -> None:
+        """`read_timeout_seconds` limits each read of a local folder; another process then reads it."""
         self.url = str(url)
-        self._storage: Storage = open_storage(self.url)
+        self._storage: Storage = open_storage(self.url, read_timeout_seconds=read_timeout_seconds)
 
     def generation(self) -> int:
         """A number that grows with every change; 0 in a store that has never changed."""

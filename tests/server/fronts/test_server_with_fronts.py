@@ -161,6 +161,11 @@ def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
     assert not [process for process in fronts if process.is_running()]
 
 
+def front_processes(process):
+    """The running fronts of a server. Its other child reads the store."""
+    return [each for each in psutil.Process(process.pid).children() if "lorb_server.fronts.front" in each.cmdline()]
+
+
 @contextmanager
 def serving_process(tiny_bert, store, tmp_path, *more):
     """Starts lorb-serve with two fronts; yields the process, its ports and its fronts, and kills all of them."""
@@ -179,7 +184,7 @@ def serving_process(tiny_bert, store, tmp_path, *more):
             assert process.poll() is None
             assert time.monotonic() < limit
             time.sleep(0.02)
-        fronts += psutil.Process(process.pid).children(recursive=True)
+        fronts += front_processes(process)
         yield process, json.loads(ready_file.read_text()), fronts
     finally:
         for each in [process, *fronts]:
@@ -227,15 +232,17 @@ def test_retrying_callers_lose_no_call_when_a_front_is_killed(tiny_bert, store, 
             fronts[0].kill()
             outcomes = {each.result(60).outcome for each in calls}
         assert outcomes == {pb.OUTCOME_RESCORED}
-        until(lambda: len(psutil.Process(process.pid).children()) == 2)
-        fronts += psutil.Process(process.pid).children()
+        until(lambda: len(front_processes(process)) == 2)
+        fronts += front_processes(process)
 
 
 def test_no_front_outlives_a_killed_engine_process(tiny_bert, store, tmp_path):
-    """When the engine process is killed, both fronts end and new calls get UNAVAILABLE."""
-    with serving_process(tiny_bert, store, tmp_path) as (process, ports, fronts):
+    """When the engine process is killed, both fronts and the reader of the store end; new calls get UNAVAILABLE."""
+    with serving_process(tiny_bert, store, tmp_path) as (process, ports, _):
+        children = psutil.Process(process.pid).children()
+        assert len(children) == 3
         process.kill()
-        _, alive = psutil.wait_procs(fronts, timeout=WAIT_SECONDS)
+        _, alive = psutil.wait_procs(children, timeout=WAIT_SECONDS)
         assert not alive
         assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
         with pytest.raises(grpc.RpcError) as caught:

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from lorb.errors import InvalidInput
+from lorb_adapters.store.storage.folder_process import FolderProcess
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.storage.protocol import Storage
 from lorb_adapters.store.storage.remote import RemoteStorage
 
 
-def open_storage(url: str) -> Storage:
+def open_storage(url: str, *, read_timeout_seconds: float | None = None) -> Storage:
     """Opens a local folder for a path or a file URL, and an fsspec file system for any other URL.
+
+    read_timeout_seconds: with a limit, another process reads a local folder, so that a read which never ends does not
+        keep this process.
 
     Raises InvalidInput if the URL is empty, and StoreUnavailable if no file system serves its scheme.
     """
@@ -18,4 +22,7 @@ def open_storage(url: str) -> Storage:
     scheme, separator, rest = url.partition("://")
     if separator and scheme not in ("file", "local"):
         return RemoteStorage(url)
-    return LocalFolder(Path(rest if separator else url).expanduser())
+    root = Path(rest if separator else url).expanduser()
+    return (
+        LocalFolder(root) if read_timeout_seconds is None else FolderProcess(root, timeout_seconds=read_timeout_seconds)
+    )
