@@ -177,6 +177,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train", nargs="+", choices=tuple(FLAGS), default=[], metavar="NAME", help=", ".join(FLAGS))
+    parser.add_argument(
+        "--adapters", nargs="*", choices=tuple(FLAGS), default=list(FLAGS), metavar="NAME",
+        help="adapters to measure (default: all); without a name none",
+    )  # fmt: skip
     parser.add_argument("--source", type=Path, default=Path("/work/shared/data/nbest"), metavar="DIR")
     parser.add_argument("--pocketsphinx-lists", type=Path, default=CACHE / "pocketsphinx-lists", metavar="FOLDER")
     parser.add_argument("--cache", type=Path, default=CACHE)
@@ -189,7 +193,7 @@ def main() -> None:
         noise.append(line)
         print(f"{line['name']} noise: {line['published']} of {line['trials']} published; as tuned on dev: "
               f"{line['published_as_tuned']}", flush=True)  # fmt: skip
-    for name in FLAGS:
+    for name in args.adapters:
         measured = measured_adapter(name, args.cache)
         if measured is None:
             print(f"{name}: not measured, train it with --train {name}")

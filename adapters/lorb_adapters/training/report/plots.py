@@ -133,7 +133,7 @@ def reliability(name: str, ranges: Sequence[PosteriorRange]) -> str:
         above = [max(0.0, high - r.best_share) for r, (_, high) in zip(ranges, intervals, strict=True)]
         upper.errorbar(*_columns(points), yerr=[below, above], color=colour(0), marker="o", capsize=3, label="rescored")
         upper.set_ylim(0, 1.02)
-        upper.set_ylabel("best of its list")
+        upper.set_ylabel("accuracy")
         _legend_above([upper])
         lower.bar([(r.low + r.high) / 2 for r in ranges], [r.lists for r in ranges], width=0.09, color=colour(0))
         lower.set_xlim(0, 1)
