@@ -1,22 +1,26 @@
-"""A named pipe without a writer takes the place of a credential file of a running server.
+"""A credential file of a running server becomes a named pipe without a writer, or its file system hangs.
 
     python benchmarks/faults/fifo_token_file.py
     python benchmarks/faults/fifo_token_file.py --commands FOLDER --release before
 
 Calls, health checks and new connections must be answered with the previous tokens and certificate, the error must be
-counted, and SIGTERM must end the process. Adds to benchmarks/results/faults_of_issues.jsonl.
+counted, and SIGTERM must end the process. The hanging file system is a FUSE folder whose process is stopped: it needs
+root and Linux. Adds to benchmarks/results/faults_of_issues.jsonl.
 """
 
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import grpc
 from fault_figures import FaultFigure, parse_arguments, report_figures
+from fuse_folder import fuse_folder
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_process import ServerProcess, server_process
 
@@ -34,20 +38,33 @@ def pipe_as_token_file(commands: Path, folder: Path) -> Iterator[FaultFigure]:
     """The figures of a server whose token file becomes a pipe."""
     tokens = folder / "tokens"
     tokens.write_text(f"kiosk:{CALLER}\n")
+    yield from _token_file(commands, tokens, "a pipe as token file", lambda: replace_by_pipe(tokens))
+
+
+def hung_token_file(commands: Path, folder: Path) -> Iterator[FaultFigure]:
+    """The figures of a server whose token file lies in a file system that hangs."""
+    (folder / "tokens").write_text(f"kiosk:{CALLER}\n")
+    with tempfile.TemporaryDirectory() as mount_point, fuse_folder(folder, Path(mount_point)) as process:
+        hang = partial(process.send_signal, signal.SIGSTOP)
+        yield from _token_file(commands, Path(mount_point) / "tokens", "a hung token file", hang)
+
+
+def _token_file(commands: Path, tokens: Path, fault: str, inject: Callable[[], object]) -> Iterator[FaultFigure]:
     with server_process(commands, "--token-file", tokens, "--grace-seconds", GRACE_SECONDS) as server:
-        replace_by_pipe(tokens)
+        inject()
         time.sleep(1.5)  # the file is checked once a second
         with Client(server.target, token=CALLER, timeout_seconds=CALL_SECONDS) as client:
-            yield _answered("a pipe as token file: call", client.server_info)
+            yield _answered(f"{fault}: first call", client.server_info)
+            yield _answered(f"{fault}: second call", client.server_info)
         with grpc.insecure_channel(server.target) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             request = health_pb2.HealthCheckRequest()
-            yield _answered("a pipe as token file: health", lambda: check(request, timeout=CALL_SECONDS))
-        yield _counted("a pipe as token file: metric", server)
+            yield _answered(f"{fault}: health", lambda: check(request, timeout=CALL_SECONDS))
+        yield _counted(f"{fault}: metric", server)
         seconds = server.stopped_after_seconds(30.0)
         measured = "alive 30 s after SIGTERM" if seconds is None else f"process gone {seconds:.1f} s after SIGTERM"
         is_right = seconds is not None and seconds <= GRACE_SECONDS
-        yield FaultFigure("a pipe as token file: SIGTERM", measured, seconds, is_right)
+        yield FaultFigure(f"{fault}: SIGTERM", measured, seconds, is_right)
 
 
 def pipe_as_certificate(commands: Path, folder: Path) -> Iterator[FaultFigure]:
@@ -91,7 +108,7 @@ def _counted(fault: str, server: ServerProcess) -> FaultFigure:
 if __name__ == "__main__":
     arguments = parse_arguments(__doc__)
     figures = []
-    for measure in (pipe_as_token_file, pipe_as_certificate):
+    for measure in (pipe_as_token_file, hung_token_file, pipe_as_certificate):
         with tempfile.TemporaryDirectory() as folder:
             figures += measure(arguments.commands, Path(folder))
     sys.exit(report_figures(arguments.release, figures))
