@@ -47,6 +47,7 @@ DOORS = {
     "lorb_server": {
         "adapter": set(),
         "file_limit": set(),
+        "garbage_collection": set(),
         "setting": set(),
         "single_flight": set(),
         "thread_pool": set(),
@@ -61,8 +62,8 @@ DOORS = {
         "rescoring": _SHARED_IN_SERVER,
         "rpc": _SHARED_IN_SERVER | {"registry", "rescoring"},
         "build": _SHARED_IN_SERVER | {"engine", "registry"},
-        "fronts": _SHARED_IN_SERVER | {"rpc"},
-        "app": _SHARED_IN_SERVER | {"build", "fronts", "ready_file", "rpc"},
+        "fronts": _SHARED_IN_SERVER | {"garbage_collection", "rpc"},
+        "app": _SHARED_IN_SERVER | {"build", "fronts", "garbage_collection", "ready_file", "rpc"},
         "cli": _SHARED_IN_SERVER | {"app"},
     },
 }

@@ -15,6 +15,7 @@ from lorb_server.build import ModelRuntime, ServerParts, base_info, load_parts
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
+from lorb_server.garbage_collection import shorten_collections
 from lorb_server.ready_file import Ports, ReadyFile
 from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
@@ -228,6 +229,7 @@ class App:
 def serve(config: ServeConfig) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status. Raises LorbError if the server cannot start."""
     parts = load_parts(config)
+    shorten_collections()
     # The runner is not closed: it would wait for the event loop's threads, and one that reads a file may never end.
     return asyncio.Runner().run(_serve(config, parts))
 

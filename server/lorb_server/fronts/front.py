@@ -12,6 +12,7 @@ import sys
 from lorb.errors import LorbError
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.settings import FrontSettings
+from lorb_server.garbage_collection import shorten_collections
 from lorb_server.rpc.call_server import CallServer
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
@@ -48,6 +49,7 @@ async def _serve(to_engine: socket.socket) -> int:
         server = CallServer(
             settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True
         )
+        shorten_collections()
         link.say_ready(await server.listen())
     except LorbError as error:
         link.say_refused(error)

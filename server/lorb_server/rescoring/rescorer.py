@@ -19,7 +19,7 @@ from lorb.ranked import (
 from lorb_adapters.ranking import rank, rank_by_first_pass, rank_single_text
 from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
-from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, ListScorer, RescoreCall, Scored
+from lorb_server.call import MINIMUM_PARTIAL_HYPOTHESES, ListScorer, Priority, RescoreCall, Scored
 from lorb_server.rescoring.shadow import Shadow
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.telemetry.tracing import Tracing
@@ -50,6 +50,7 @@ class Rescorer:
         self._withdraw_canary = withdraw_canary
         self._shadow = shadow
         self._tracing = tracing
+        self._batch_turn = asyncio.Lock()
 
     async def rescore(self, call: RescoreCall) -> Ranked:
         """Returns the list in its new order, no later than `call.answer_by`.
@@ -101,11 +102,11 @@ class Rescorer:
             late = DeadlineExceeded(
                 "the deadline passed before the list was rescored: allow more time, or use the fallback policy DEGRADE"
             )
-            return self._answer_first_pass(call, FallbackReason.DEADLINE, late)
+            return await self._fall_back(call, FallbackReason.DEADLINE, late)
         except DeadlineExceeded as error:
-            return self._answer_first_pass(call, FallbackReason.DEADLINE, error)
+            return await self._fall_back(call, FallbackReason.DEADLINE, error)
         except Overloaded as error:
-            return self._answer_first_pass(call, FallbackReason.QUEUE_FULL, error)
+            return await self._fall_back(call, FallbackReason.QUEUE_FULL, error)
         except ModelFailed as error:
             raise _AdapterFailed(error) from error
         except LorbError as error:  # evicted weights were not reloaded, or the scorer is closing
@@ -167,6 +168,17 @@ class Rescorer:
         if skipped:
             return self._answer(call, hypotheses, Outcome.PARTIAL, FallbackReason.DEADLINE, scored)
         return self._answer(call, hypotheses, Outcome.RESCORED, None, scored)
+
+    async def _fall_back(self, call: RescoreCall, reason: FallbackReason, error: LorbError) -> Ranked:
+        """Answers with the first-pass order.
+
+        The lists of a batch reach their deadline together, and ordering them takes long. They take turns, so that
+        other calls run between them.
+        """
+        if call.priority is Priority.BATCH:
+            async with self._batch_turn:
+                await asyncio.sleep(0)
+        return self._answer_first_pass(call, reason, error)
 
     def _answer_first_pass(self, call: RescoreCall, reason: FallbackReason, error: LorbError) -> Ranked:
         if call.options.fallback_policy is FallbackPolicy.FAIL:

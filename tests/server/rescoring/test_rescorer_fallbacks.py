@@ -1,11 +1,13 @@
 """lorb_server.rescoring.rescorer: partial and first-pass answers, and errors under FAIL."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from lorb.errors import DeadlineExceeded, LorbError, ModelFailed, Overloaded
 from lorb.ranked import FallbackReason, Outcome, RescoreOptions
+from lorb_server.call import Priority
 from lorb_server.engine.scheduling.cost_model import CostModel
 from lorb_server.engine.scheduling.scheduler import Batch
 from support.engine.rescorer_bench import ADAPTER, FAIL, LIST
@@ -195,5 +197,26 @@ def test_errors_under_fail_are_lorb_errors(run):
     async def test(bench):
         with pytest.raises(LorbError):
             await bench.rescore(LIST, FAIL, seconds=-1)
+
+    run(test)
+
+
+def test_the_lists_of_a_batch_that_miss_their_deadline_take_turns(run):
+    """Of 20 lists that fall back together, the event loop orders one at a time, and other work runs between two."""
+
+    async def test(bench):
+        events = []
+
+        async def fall_back():
+            await bench.rescore(seconds=-1.0, priority=Priority.BATCH)
+            events.append("list")
+
+        async def other_work():
+            while events.count("list") < 20:
+                events.append("other")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(other_work(), *(fall_back() for _ in range(20)))
+        assert ("list", "list") not in pairwise(events)
 
     run(test)

@@ -1,11 +1,18 @@
 """lorb_server.rpc.rescoring: good, bad and malformed requests over the wire, and their statuses."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from lorb.v1 import rescoring_pb2 as pb
+from lorb.wire import batch_result
+from lorb_server.rescoring.rescorer import Rescorer
+from lorb_server.rpc import rescoring
 from support.servers.rescore_requests import detail, request
 from support.servers.serving import WAIT_SECONDS
 
@@ -168,3 +175,36 @@ def test_server_info_tells_what_is_served_and_accepted(server):
     assert (info.device, info.dtype, info.default_domain) == ("cpu", "float32", "")
     assert (info.max_hypotheses, info.max_transcript_chars, info.max_batch_lists) == (256, 2000, 256)
     assert len(info.base_fingerprint) == 64
+
+
+def test_the_answers_of_a_batch_are_built_one_at_a_time(server, monkeypatch):
+    """While the response to a batch of 20 lists is built, other work of the event loop runs between two lists."""
+    events = []
+
+    def recorded(result):
+        events.append("list")
+        return batch_result(result)
+
+    async def other_work():
+        while events.count("list") < 20:
+            events.append("other")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(rescoring, "batch_result", recorded)
+    with ThreadPoolExecutor() as threads:
+        working = threads.submit(server.do, other_work)
+        message = pb.BatchRescoreRequest(requests=[request("the cat", "a cat")] * 20)
+        assert len(server.stub.BatchRescore(message, timeout=WAIT_SECONDS).results) == 20
+        working.result(WAIT_SECONDS)
+    assert ("list", "list") not in pairwise(events)
+
+
+def test_a_batch_leaves_time_to_build_its_answer(server, monkeypatch):
+    """Each list of a batch is answered so much before the deadline as the response to all hypotheses takes."""
+    calls, rescore = [], Rescorer.rescore
+    monkeypatch.setattr(Rescorer, "rescore", lambda self, call: calls.append(call) or rescore(self, call))
+    for num_lists in (1, 100):
+        message = pb.BatchRescoreRequest(requests=[request("the cat", "a cat")] * num_lists)
+        server.stub.BatchRescore(message)
+    few, many = calls[0], calls[-1]
+    assert (few.answer_by - few.started_at) - (many.answer_by - many.started_at) == pytest.approx(99 * 2 * 1e-5)
