@@ -83,9 +83,9 @@ def s3_store() -> Iterator[HangingStore]:
         process.wait()
 
 
-def hung_store(commands: Path, name: str, store: HangingStore) -> Iterator[FaultFigure]:
+def hung_store(commands: Path, name: str, store: HangingStore, *flags: object) -> Iterator[FaultFigure]:
     """The figures of a server whose store hangs while it serves."""
-    with server_process(commands, "--store", store.url, *_timeout_flags(commands)) as server:
+    with server_process(commands, "--store", store.url, *_timeout_flags(commands), *flags) as server:
         store.process.send_signal(store.hang)
         counted = wait_for(lambda: errors_counted(server) > 0, ANSWER_SECONDS)
         yield _figure(f"{name}: error counted", "counted", counted, ANSWER_SECONDS)
@@ -179,6 +179,8 @@ def main() -> int:
         for fault in (hung_store, hung_at_start):
             with opened() as store:
                 figures += fault(arguments.commands, name, store)
+    with fuse_store() as store:
+        figures += hung_store(arguments.commands, "hung FUSE store, 2 fronts", store, "--front-processes", 2)
     return report_figures(arguments.release, figures)
 
 
