@@ -28,9 +28,11 @@ class BaseInfo:
     dtype: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class AdapterHandle:
     """A verified adapter without its weights; `engine.adapter_cache` holds the weights, and may evict them.
+
+    The weights of an adapter that has been removed stay on the device as long as a call holds the handle.
 
     Attributes:
         ref: the adapter's domain, version and digest, which every answer carries.

@@ -3,12 +3,15 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lorb.nbest import DistinctHypothesis, NBest
 from lorb.ranked import FallbackPolicy, RescoreOptions
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.adapter import AdapterHandle, Route
+
+if TYPE_CHECKING:  # a front does not import torch
+    from lorb_adapters.lora.weights import AdapterWeights
 
 MINIMUM_PARTIAL_HYPOTHESES = 2  # a single score gives no ranking
 
@@ -37,6 +40,8 @@ class Call:
             MINIMUM_PARTIAL_HYPOTHESES of them.
         hypotheses: the list's distinct texts, tokenised, in first-pass order; empty before tokenisation.
         caller: name of the authenticated caller, whose scores the cache keeps apart from others'; "" without one.
+        weights: the adapter's weights, held from the admission on, in case they are evicted; None if they were not on
+            the device, and in a front.
     """
 
     adapter: AdapterHandle
@@ -45,6 +50,7 @@ class Call:
     may_be_partial: bool = False
     hypotheses: Sequence[EncodedHypothesis] = ()
     caller: str = ""
+    weights: "AdapterWeights | None" = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -110,7 +116,7 @@ class ListScorer(Protocol):
     """Scores lists: in this process (`engine.scorer`), or in the engine process (`fronts.engine_link`)."""
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises an error if the list will certainly be refused. Called before tokenisation.
+        """Raises an error if the list will certainly be refused. Called before tokenisation. May set `call.weights`.
 
         `minimum_tokens` is a lower bound for the number of tokens that must be scored for an answer. Raises Overloaded
         if the queue is full, DeadlineExceeded if the list would be late, and Unavailable if the engine has ended.

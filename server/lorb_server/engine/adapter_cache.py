@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from lorb.errors import InvalidAdapter, LorbError, Unavailable
 from lorb.ranked import AdapterRef
@@ -31,7 +32,8 @@ class AdapterCache:
     """The weights of each adapter. Belongs to the event loop; files are read on the executor `threads`.
 
     A batch keeps the weights that it uses: weights that are evicted during the batch are freed only after the batch.
-    Until then, such weights take memory beyond `max_bytes`, and so do weights that are being read.
+    Until then, such weights take memory beyond `max_bytes`, and so do weights that are being read. The weights of an
+    adapter that is dropped are kept as long as a call holds the adapter's handle.
 
     Attributes:
         max_bytes: the most bytes of cached weights. The weights added last stay even if they alone exceed it.
@@ -62,6 +64,8 @@ class AdapterCache:
         self._clock = clock
         self._cached: OrderedDict[AdapterRef, _Cached] = OrderedDict()  # the least recently used adapter first
         self._permanent: dict[AdapterRef, AdapterWeights] = {}
+        # the weights of dropped adapters; None if they were not on the device
+        self._dropped: WeakKeyDictionary[AdapterHandle, AdapterWeights | None] = WeakKeyDictionary()
         self._largest_bytes = 0
         self._loads: SingleFlight[AdapterRef, AdapterWeights] = SingleFlight(
             back_off_seconds=back_off_seconds, clock=clock
@@ -88,7 +92,7 @@ class AdapterCache:
         """The adapter's weights; None if they are not on the device."""
         cached = self._cached.get(adapter.ref)
         if cached is None:
-            return self._permanent.get(adapter.ref)
+            return self._permanent.get(adapter.ref) or self._dropped.get(adapter)
         self._cached.move_to_end(adapter.ref)
         return cached.weights
 
@@ -102,7 +106,7 @@ class AdapterCache:
 
     def put(self, adapter: AdapterHandle, weights: AdapterWeights) -> None:
         """Adds weights as the most recently used. Evicts other weights while the cache exceeds `max_bytes`."""
-        self.drop(adapter)
+        self._forget(adapter)
         size_bytes = self._size_of(weights)
         self._cached[adapter.ref] = _Cached(adapter, weights, size_bytes)
         self.size_bytes += size_bytes
@@ -118,10 +122,13 @@ class AdapterCache:
         self._metrics.add_adapter(adapter)
 
     def drop(self, adapter: AdapterHandle) -> None:
-        """Removes an adapter's weights, and forgets a failed read of them."""
-        self._loads.forget(adapter.ref)
-        if adapter.ref in self._cached:
-            self._remove(adapter.ref)
+        """Removes an adapter, for which no new call comes, and forgets a failed read of its weights.
+
+        A call that holds the handle still gets the weights.
+        """
+        cached = self._cached.get(adapter.ref)
+        self._forget(adapter)
+        self._dropped[adapter] = None if cached is None else cached.weights
 
     async def close(self) -> None:
         """Cancels the reads in progress."""
@@ -137,7 +144,10 @@ class AdapterCache:
             raise
         self._metrics.reloads.labels("loaded").inc()
         self._metrics.reload_duration.observe(self._clock() - started)
-        self.put(adapter, weights)
+        if adapter in self._dropped:
+            self._dropped[adapter] = weights
+        else:
+            self.put(adapter, weights)
         return weights
 
     def _read_safely(self, adapter: AdapterHandle) -> AdapterWeights:
@@ -151,6 +161,11 @@ class AdapterCache:
             if is_out_of_memory(error):
                 raise Unavailable("there is no memory to reload the adapter: try again") from error
             raise InvalidAdapter(f"reading the adapter raised {type(error).__name__}: see the server's log") from error
+
+    def _forget(self, adapter: AdapterHandle) -> None:
+        self._loads.forget(adapter.ref)
+        if adapter.ref in self._cached:
+            self._remove(adapter.ref)
 
     def _remove(self, ref: AdapterRef) -> None:
         cached = self._cached.pop(ref)

@@ -41,8 +41,10 @@ class Scorer:
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
         """Raises an error if the list will certainly be refused: see `ListScorer`. Called before tokenisation.
 
-        While cache hits are frequent, the deadline is not checked here: the cache may hold scores of the whole list.
+        Holds the adapter's weights for the call. While cache hits are frequent, the deadline is not checked here: the
+        cache may hold scores of the whole list.
         """
+        call.weights = self._weights.get(call.adapter)
         if self._hit_share < USEFUL_HIT_SHARE:
             self._engine.check_admission(call, minimum_tokens)
         else:
@@ -61,7 +63,7 @@ class Scorer:
         self._count_lookups(len(scores) - len(missing), len(missing))
         if not missing:
             return _leading(scores, missing)
-        weights = self._weights.get(call.adapter) or await self._weights.reload(call.adapter)
+        weights = call.weights or self._weights.get(call.adapter) or await self._weights.reload(call.adapter)
         minimum = _minimum_missing(missing) if call.may_be_partial else len(missing)
         entry = Entry(call, [call.hypotheses[i] for i in missing], minimum, weights)
         result = await self._engine.submit(entry)

@@ -1,7 +1,6 @@
 """Encodes routes and adapter handles as JSON for the fronts; weights stay in the engine process."""
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -12,49 +11,16 @@ from lorb_adapters.text import TextNormalization
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.fronts.frames import ProtocolError
 
-# The calls in flight use fewer adapters than this. New calls do not use old numbers, because a front drops its cached
-# routes at every change.
-MAX_NUMBERED_ADAPTERS = 16384
 
-
-class AdapterNumbers:
-    """The numbers by which all fronts name adapters. Beyond `max_adapters`, the least recently used are dropped."""
-
-    def __init__(self, max_adapters: int = MAX_NUMBERED_ADAPTERS) -> None:
-        self._max_adapters = max_adapters
-        self._adapters: OrderedDict[int, AdapterHandle] = OrderedDict()
-        self._numbers: dict[AdapterRef, int] = {}
-        self._next = 1
-
-    def number(self, adapter: AdapterHandle) -> int:
-        """The adapter's number, from 1; an adapter without a number gets a new one."""
-        number = self._numbers.get(adapter.ref)
-        if number is None:
-            number, self._next = self._next, self._next + 1
-            self._numbers[adapter.ref] = number
-        self._adapters[number] = adapter
-        self._adapters.move_to_end(number)
-        while len(self._adapters) > self._max_adapters:
-            _, oldest = self._adapters.popitem(last=False)
-            del self._numbers[oldest.ref]
-        return number
-
-    def get(self, number: int) -> AdapterHandle | None:
-        """The adapter with this number; None if the number was dropped."""
-        adapter = self._adapters.get(number)
-        if adapter is not None:
-            self._adapters.move_to_end(number)
-        return adapter
-
-
-def encode_route(route: Route, numbers: AdapterNumbers, *, state: int, is_fixed: bool) -> bytes:
+def encode_route(route: Route, number: Callable[[AdapterHandle], int], *, state: int, is_fixed: bool) -> bytes:
     """A route and its adapters, as JSON.
 
+    `number` returns the number by which the front may name an adapter.
     `state` is the number of the engine's state when the route was chosen. `is_fixed` says whether the route is the same
     for every routing key in this state.
     """
     parts = {"adapter": route.adapter, "stable": route.stable, "shadow": route.shadow}
-    adapters = {part: _adapter_json(one, numbers.number(one)) for part, one in parts.items() if one is not None}
+    adapters = {part: _adapter_json(one, number(one)) for part, one in parts.items() if one is not None}
     return json.dumps({"state": state, "is_fixed": is_fixed, "alias": route.alias, **adapters}).encode()
 
 

@@ -1,19 +1,20 @@
 """A front's end of the connection to the engine process, which sends settings, routes and scores."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from lorb.errors import LorbError, Overloaded, Unavailable
-from lorb.ranked import AdapterRef
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Call, Priority, Scored
-from lorb_server.fronts.adapter_codec import MAX_NUMBERED_ADAPTERS, decode_route
+from lorb_server.fronts.adapter_codec import decode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
+from lorb_server.fronts.held_adapters import HeldAdapters
 from lorb_server.fronts.job_codec import decode_error, decode_scored, encode_error, encode_job
 from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
@@ -47,8 +48,7 @@ class EngineLink:
         self._domains: Sequence[str] = ()
         self._asks_domains = False
         self._routes: dict[str, Route] = {}  # only routes that do not depend on the routing key
-        self._adapters: dict[int, AdapterHandle] = {}
-        self._numbers: dict[AdapterRef, int] = {}
+        self._adapters = HeldAdapters(lambda number, uses: self._call_loop(self._release, number, uses))
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next = count(1)
         self._full_until: dict[tuple[str, Priority], float] = {}
@@ -69,14 +69,11 @@ class EngineLink:
     async def score(self, call: Call) -> Scored:
         """Sends a tokenised list to the engine process, which scores it.
 
-        Raises Unavailable if the engine process is gone or no longer knows the adapter. Otherwise raises the LorbError
-        with which the engine process refuses or fails the list.
+        Raises Unavailable if the engine process is gone. Otherwise raises the LorbError with which the engine process
+        refuses or fails the list.
         """
-        number = self._numbers.get(call.adapter.ref)
-        if number is None:
-            raise _adapter_forgotten()
         try:
-            scored: Scored = await self._ask(Kind.SUBMIT, encode_job(call, number))
+            scored: Scored = await self._ask(Kind.SUBMIT, encode_job(call, self._adapters.number(call.adapter)))
         except Overloaded:
             self._full_until[call.adapter.ref.domain, call.priority] = self._loop.time() + FULL_SECONDS
             raise
@@ -95,7 +92,7 @@ class EngineLink:
     def withdraw_canary(self, adapter: AdapterHandle, reason: str) -> None:
         """Stops sending calls to this canary."""
         self._routes.clear()
-        self.connection.send(Kind.WITHDRAW, self._numbers.get(adapter.ref, 0), reason.encode())
+        self.connection.send(Kind.WITHDRAW, self._adapters.number(adapter), reason.encode())
 
     def served_domains(self) -> Sequence[str]:
         """The domains that a request may name, sorted. Changes in the engine arrive a round trip later."""
@@ -135,7 +132,7 @@ class EngineLink:
             case Kind.FAILED:
                 self._fail(number, decode_error(body))
             case Kind.ROUTED:
-                self._resolve(number, decode_route(body, self._note_adapter))
+                self._resolve(number, decode_route(body, self._adapters.receive))
             case Kind.STATE:
                 self._follow(EngineState.decode(body))
             case Kind.DOMAINS_SERVED:
@@ -160,14 +157,12 @@ class EngineLink:
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
-    def _note_adapter(self, number: int, adapter: AdapterHandle) -> AdapterHandle:
-        """Records an adapter under its number. Returns the handle that was first recorded under the number."""
-        known = self._adapters.setdefault(number, adapter)
-        self._numbers[known.ref] = number
-        if len(self._adapters) > MAX_NUMBERED_ADAPTERS:
-            oldest = self._adapters.pop(next(iter(self._adapters)))
-            self._numbers.pop(oldest.ref, None)
-        return known
+    def _release(self, number: int, uses: int) -> None:
+        self.connection.send(Kind.RELEASE, number, str(uses).encode())
+
+    def _call_loop(self, function: Callable[..., None], *arguments: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: the front ends
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _follow(self, state: EngineState) -> None:
         self._state = state
@@ -194,7 +189,3 @@ class EngineLink:
 
 def _engine_gone() -> Unavailable:
     return Unavailable("this server's engine process is gone: try another server")
-
-
-def _adapter_forgotten() -> Unavailable:
-    return Unavailable("this server no longer knows the adapter of this call: try again")

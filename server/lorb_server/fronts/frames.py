@@ -37,6 +37,7 @@ class Kind(enum.IntEnum):
     MEASURE = 15  # engine: send the samples of your metrics
     MEASURED = 16  # front: samples, JSON
     DRAIN = 17  # engine: finish the calls in flight and exit; the number is the grace time in milliseconds
+    RELEASE = 18  # front: I no longer use this adapter number; the body is how often I have received it, text
 
 
 def frame(kind: Kind, number: int, body: bytes = b"") -> bytes:

@@ -12,10 +12,11 @@ from prometheus_client import Counter
 from lorb.errors import LorbError, Unavailable
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Call, ListScorer
-from lorb_server.fronts.adapter_codec import AdapterNumbers, encode_route
+from lorb_server.fronts.adapter_codec import encode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
+from lorb_server.fronts.held_adapters import AdapterNumbers, FrontHolds
 from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_job, encode_error, encode_scored
 from lorb_server.fronts.samples import Samples, decode_samples
 from lorb_server.rpc.errors import internal_error
@@ -82,6 +83,7 @@ class FrontPeer:
         self.ready: asyncio.Future[int] = self._loop.create_future()
         self.samples: Samples = {}
         self._services = services
+        self._holds = FrontHolds(services.numbers)
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._is_paused = False
         self._seen_state = -1
@@ -154,6 +156,8 @@ class FrontPeer:
                 adapter = self._services.numbers.get(number)
                 if adapter is not None:
                     self._services.routing.withdraw_canary(adapter, body.decode(errors="replace"))
+            case Kind.RELEASE:
+                self._holds.release(number, int(body))
             case Kind.STATE_SEEN:
                 self._seen_state = number
                 self._news.notify_all()
@@ -207,7 +211,7 @@ class FrontPeer:
             self._fail(number, internal_error(error, "route", self._services.internal_errors))
         else:  # no await between the route and the state's number, so both belong to the same state
             is_fixed = not routing.depends_on_key(domain)
-            answer = encode_route(route, self._services.numbers, state=self._services.state().number, is_fixed=is_fixed)
+            answer = encode_route(route, self._holds.hold, state=self._services.state().number, is_fixed=is_fixed)
             self.connection.send(Kind.ROUTED, number, answer)
 
     def _fail(self, number: int, error: LorbError) -> None:
@@ -233,6 +237,7 @@ class FrontPeer:
     def _end(self) -> None:
         for task in self._jobs.values():
             task.cancel()
+        self._holds.release_all()
         self._ended.set()
         self._news.notify_all()
         if not self.ready.done():

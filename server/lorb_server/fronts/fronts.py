@@ -12,9 +12,9 @@ from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import BaseInfo
 from lorb_server.call import ListScorer
 from lorb_server.config import ServeConfig
-from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import EngineServices, FrontPeer, FrontsRouting
+from lorb_server.fronts.held_adapters import AdapterNumbers
 from lorb_server.fronts.restarts import Restarts
 from lorb_server.fronts.samples import Samples, total
 from lorb_server.fronts.settings import FrontSettings

@@ -1,7 +1,9 @@
 """lorb_server.engine.adapter_cache: eviction, reloading and their failures."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
@@ -203,5 +205,35 @@ def test_an_unexpected_error_is_reported_by_its_type():
         with pytest.raises(InvalidAdapter, match="KeyError") as caught:
             await bench.cache.reload(ADAPTERS[0])
         assert "secret" not in caught.value.message
+
+    run(test)
+
+
+def test_a_call_keeps_the_weights_of_a_removed_adapter():
+    """A dropped adapter's weights serve the calls that hold its handle, without a read; then they are freed."""
+    bench = Bench(3)
+    adapter, weights = adapter_handle(7), adapter_weights(7)
+    bench.cache.put(adapter, weights)
+    freed = weakref.ref(weights)
+    bench.cache.drop(adapter)
+    assert adapter.ref not in bench.cache
+    assert bench.cache.size_bytes == 0
+    assert bench.cache.get(adapter) is weights
+    del weights, adapter
+    gc.collect()
+    assert freed() is None
+
+
+def test_a_removed_adapter_is_not_added_again():
+    """A call reads the weights of an adapter that was removed while they were off the device; they are not cached."""
+
+    async def test(bench):
+        bench.cache.drop(ADAPTERS[0])
+        first = await bench.cache.reload(ADAPTERS[0])
+        assert number_of(first) == 0
+        assert await bench.cache.reload(ADAPTERS[0]) is first
+        assert bench.reader.read == [0]
+        assert bench.cached_numbers() == []
+        assert bench.sample("lorb_resident_adapter_bytes") == 0
 
     run(test)

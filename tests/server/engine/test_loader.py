@@ -16,6 +16,7 @@ from lorb_server.engine.loader import base_adapter
 from lorb_server.registry.registry import Registry
 from support.adapters.publications import golden_list, make_publication
 from support.engine.running_loader import run
+from support.servers.stub_model import adapter_handle, adapter_weights
 
 
 def count(metrics, result):
@@ -127,7 +128,8 @@ def test_reloaded_weights_are_the_same(store, tiny_bert):
     async def test(loader, adapter_cache, metrics):
         adapter = await loader.load("voice", version)
         before = adapter_cache.get(adapter)
-        adapter_cache.drop(adapter)
+        adapter_cache.max_bytes = 1
+        adapter_cache.put(adapter_handle(1), adapter_weights(1))  # evicts the first
         after = await adapter_cache.reload(adapter)
         assert after is not before
         assert weights_digest(after) == weights_digest(before) == adapter.ref.digest

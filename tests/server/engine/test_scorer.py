@@ -185,3 +185,16 @@ def test_a_list_that_may_be_cached_is_not_refused_by_its_deadline():
         assert (await s.scorer.score(call(answer_by=soon))).scores == expected_scores(ROWS)
 
     run(test)
+
+
+def test_weights_that_are_evicted_after_the_admission_are_not_reloaded():
+    """A call that was admitted keeps the weights, though the cache has lost them when the call is scored."""
+
+    async def test(s):
+        admitted = call()
+        s.scorer.check_admission(admitted, 1)
+        s.weights.get = lambda adapter: None
+        assert (await s.scorer.score(admitted)).scores == expected_scores(ROWS)
+        assert s.weights.reloaded == []
+
+    run(test)

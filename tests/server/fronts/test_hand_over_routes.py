@@ -7,7 +7,6 @@ import pytest
 
 from lorb.errors import Unavailable, UnknownDomain
 from lorb_server.adapter import AdapterHandle
-from lorb_server.fronts import adapter_codec
 from support.servers.front_pair import connected, job, until
 from support.servers.stub_model import adapter_handle
 
@@ -101,17 +100,15 @@ def test_an_unknown_domain_is_an_error_and_is_not_cached():
     asyncio.run(run())
 
 
-def test_a_job_for_a_forgotten_adapter_number_is_unavailable():
-    """The engine keeps a bounded number of adapter numbers; a job with a forgotten one raises Unavailable."""
+def test_a_job_for_an_unknown_adapter_is_unavailable():
+    """A job whose adapter the engine never named to this front raises Unavailable, and is not scored."""
 
     async def run():
         async with connected() as pair:
-            pair.numbers._max_adapters = 1
-            old = await job(pair, 1)
-            await pair.link.route("radio", "")
+            stray = await job(pair, 1)
+            stray.adapter = adapter_handle(7)
             with pytest.raises(Unavailable):
-                await pair.link.score(old)
+                await pair.link.score(stray)
             assert not pair.scoring.jobs
 
-    assert adapter_codec.MAX_NUMBERED_ADAPTERS > 1000
     asyncio.run(run())

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from lorb_server.adapter import Route
 from lorb_server.call import Call, Scored
-from lorb_server.fronts.adapter_codec import AdapterNumbers
 from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import EngineServices, FrontPeer
+from lorb_server.fronts.held_adapters import AdapterNumbers
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS
