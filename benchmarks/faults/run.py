@@ -17,7 +17,7 @@ _NOT_FAULTS = ("run.py", "fault_figures.py", "fuse_folder.py", "hanging_server.p
 def main() -> int:
     args = parse_arguments(__doc__)
     folder = Path(__file__).parent
-    scripts = [each for each in sorted(folder.glob("*.py")) if each.name not in _NOT_FAULTS]
+    scripts = [each for each in sorted(folder.rglob("*.py")) if each.name not in _NOT_FAULTS]
     wrong = []
     for number, script in enumerate(scripts, 1):
         began = time.monotonic()

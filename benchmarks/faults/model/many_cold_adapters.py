@@ -1,7 +1,7 @@
 """A store of 100 new adapters, and a version with 4,096 golden hypotheses that arrives while a server takes calls.
 
-    python benchmarks/faults/many_cold_adapters.py
-    python benchmarks/faults/many_cold_adapters.py --commands FOLDER --release before
+    python benchmarks/faults/model/many_cold_adapters.py
+    python benchmarks/faults/model/many_cold_adapters.py --commands FOLDER --release before
 
 The server must serve all 100 adapters within 15 s of its start, and must rescore calls while it verifies the large
 version. The machine must have nothing else to do. Adds to benchmarks/results/faults_of_issues.jsonl.
@@ -16,6 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/faults
 from fault_figures import FaultFigure, parse_arguments, report_figures
 from server_process import STORE, server_process
 

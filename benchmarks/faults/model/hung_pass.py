@@ -1,7 +1,7 @@
 """A pass of the model of a running server hangs in native code; and the whole process is suspended for 15 s.
 
-    python benchmarks/faults/hung_pass.py
-    python benchmarks/faults/hung_pass.py --commands FOLDER --release before
+    python benchmarks/faults/model/hung_pass.py
+    python benchmarks/faults/model/hung_pass.py --commands FOLDER --release before
 
 After a hung pass every call must be answered by its deadline, health must become NOT_SERVING and the process must end
 with status 1. A process that was suspended with a call in flight must serve on. Repeats with two front processes. Adds
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/faults
 from fault_figures import FaultFigure, parse_arguments, report_figures
 from server_process import ServerProcess, server_process
 

@@ -1,6 +1,6 @@
 """Becomes a lorb-serve whose model hangs in native code once SIGUSR1 has arrived; hung_pass.py starts it.
 
-python benchmarks/faults/hanging_server.py LORB_SERVE [flags of lorb-serve]
+python benchmarks/faults/model/hanging_server.py LORB_SERVE [flags of lorb-serve]
 """
 
 import ctypes
