@@ -13,6 +13,8 @@ STORE = "store"  # who made a change that no admin call of this server made, suc
 _log = logging.getLogger(__name__)
 
 _Target = tuple[str, float]  # full version id; the canary's share, 1 for another alias
+_Aliases = tuple[Mapping[str, str], float]  # version by alias; the canary's share
+_NONE: _Aliases = ({}, 0.0)
 
 
 class AliasLog:
@@ -20,7 +22,8 @@ class AliasLog:
 
     def __init__(self, domains: Domains) -> None:
         self._domains = domains
-        self._logged: dict[str, DomainSnapshot] | None = None  # by domain; None before the first reading
+        # Store aliases and canary share by domain; None before the first reading. Snapshots would keep adapters alive.
+        self._logged: dict[str, _Aliases] | None = None
         self._callers: dict[tuple[str, str], str] = {}  # of the admin calls in progress, by domain and alias
 
     @contextmanager
@@ -34,13 +37,14 @@ class AliasLog:
 
     def log_changes(self) -> None:
         """Logs how the store's aliases differ from those of the last call. The first call logs nothing."""
-        before, after = self._logged, dict(self._domains.by_name)
+        before = self._logged
+        after = {name: (each.store_aliases, each.canary_share) for name, each in self._domains.by_name.items()}
         self._logged = after
         if before is None:
             return
         for domain in {**before, **after}:
-            if before.get(domain) is not after.get(domain):
-                old, new = _targets(before.get(domain)), _targets(after.get(domain))
+            if before.get(domain) != after.get(domain):
+                old, new = _targets(*before.get(domain, _NONE)), _targets(*after.get(domain, _NONE))
                 for alias in {**old, **new}:
                     if old.get(alias) != new.get(alias):
                         self._log_change(domain, alias, old.get(alias), new.get(alias))
@@ -58,13 +62,8 @@ class AliasLog:
         _log.info("alias changed", extra={"fields": fields})
 
 
-def _targets(snapshot: DomainSnapshot | None) -> Mapping[str, _Target]:
-    if snapshot is None:
-        return {}
-    return {
-        alias: (version, snapshot.canary_share if alias == CANARY else 1.0)
-        for alias, version in snapshot.store_aliases.items()
-    }
+def _targets(versions: Mapping[str, str], canary_share: float) -> Mapping[str, _Target]:
+    return {alias: (version, canary_share if alias == CANARY else 1.0) for alias, version in versions.items()}
 
 
 def _outcome(snapshot: DomainSnapshot, alias: str, version: str) -> Mapping[str, str]:
