@@ -33,7 +33,7 @@ class HeldServer:
     @property
     def queued(self):
         """The number of queued lists."""
-        return self.server.app.engine._scheduler.queued_lists
+        return self.server.app.engine._queue._scheduler.queued_lists
 
     def until(self, condition):
         """Returns when `condition()` is true."""
