@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import fsspec
+import fsspec  # not obstore, which reads neither ~/.aws/credentials nor URLs such as memory://, gcs:// and hdfs://
 
 from lorb.errors import InvalidAdapter, LorbError, StoreUnavailable
 from lorb_adapters.store.storage.conditional_puts import ConditionalPuts
