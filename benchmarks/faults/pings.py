@@ -141,14 +141,15 @@ def idle_pings(commands: Path) -> Iterator[FaultFigure]:
         for name, client in clients.items():
             lost = client.num_lost
             yield FaultFigure(name, f"connection lost {lost} times in {IDLE_SECONDS:g} s", None, lost == 0)
-        silent.settimeout(began + SILENT_SECONDS - time.monotonic())
         yield _end_of_silent_client(silent, began)
 
 
 def _end_of_silent_client(silent: socket.socket, began: float) -> FaultFigure:
     try:
-        while silent.recv(4096):
-            pass
+        while True:
+            silent.settimeout(max(began + SILENT_SECONDS - time.monotonic(), 0.001))
+            if not silent.recv(4096):
+                break
     except TimeoutError:
         return FaultFigure("client that answers no ping", f"connected after {SILENT_SECONDS:g} s", None, False)
     except ConnectionError:

@@ -46,6 +46,7 @@ def make_server(
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # its default, 60 s, is what grpcio 1.85 waits otherwise
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
         (
             "grpc.max_allowed_incoming_connections",
