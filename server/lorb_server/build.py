@@ -18,7 +18,13 @@ from lorb_server.config import ServeConfig
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.cuda_graphs import CudaGraphs
-from lorb_server.engine.device import Placement, budget_setting, choose_placement, use_threads
+from lorb_server.engine.device import (
+    Placement,
+    budget_setting,
+    choose_placement,
+    prepare_model_thread,
+    use_threads,
+)
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights
 from lorb_server.engine.scheduling.scheduler import Scheduler
@@ -146,7 +152,7 @@ class ModelRuntime:
             BatchRunner(self._model, metrics, placement.max_batch_tokens),
             self._scheduler,
             metrics,
-            prepare=partial(use_threads, placement.threads),
+            prepare=partial(prepare_model_thread, placement.threads),
             health_check=lambda: health_check(self._model),
             on_death=on_death,
         )

@@ -74,6 +74,16 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def prepare_model_thread(num_threads: int) -> None:
+    """Sets the number of threads that the calling thread's computations use, and makes them flush subnormal numbers.
+
+    An adapter or a base with subnormal weights, or with activations that become subnormal, would make passes several
+    times slower. Only the model thread flushes them: elsewhere the weights keep the bits that are hashed.
+    """
+    use_threads(num_threads)
+    torch.set_flush_denormal(True)  # also for the threads that compute with this one
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that the device or the host ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

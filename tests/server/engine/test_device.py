@@ -7,7 +7,7 @@ import torch
 
 from lorb.errors import InvalidInput
 from lorb_server.config import ServeConfig
-from lorb_server.engine.device import choose_placement, is_out_of_memory, use_threads
+from lorb_server.engine.device import choose_placement, is_out_of_memory, prepare_model_thread, use_threads
 
 
 @pytest.fixture
@@ -100,6 +100,23 @@ def test_each_thread_computes_on_its_own_number_of_threads():
     model_thread.join()
     assert counted == {"model": 3, "other": 1}
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_the_model_thread_flushes_subnormal_numbers(num_threads):
+    """On the model thread and the threads that compute with it, every subnormal result is 0; elsewhere none is."""
+    zeros = {}
+
+    def count(name, prepare):
+        prepare(num_threads)
+        weights = torch.full((1_000_000,), 1e-39)
+        zeros[name] = int(((weights * 1.0).view(torch.int32) == 0).sum())
+
+    for name, prepare in (("other", use_threads), ("model", prepare_model_thread), ("other after", use_threads)):
+        thread = threading.Thread(target=count, args=(name, prepare))
+        thread.start()
+        thread.join()
+    assert zeros == {"other": 0, "model": 1_000_000, "other after": 0}
 
 
 @pytest.mark.parametrize(

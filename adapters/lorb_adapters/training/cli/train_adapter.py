@@ -98,9 +98,12 @@ def _run(
     if device == "cuda" and processes.size > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
+    base = load_base(choose_base(args.base, Store(args.store) if args.store else None), device=device)
+    # Subnormal numbers would make CPU computations several times slower. Not before the base's weights were hashed.
+    torch.set_flush_denormal(True)
     return run(
         domain,
-        load_base(choose_base(args.base, Store(args.store) if args.store else None), device=device),
+        base,
         _files(args),
         config,
         TrainingProgress(quiet=args.quiet or not processes.is_main),
