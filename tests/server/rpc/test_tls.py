@@ -227,7 +227,7 @@ def test_unusable_files_are_refused_by_flag_and_name(folder, authority):
 
 
 def test_unchanged_certificates_are_not_given_again(folder, authority):
-    """gRPC gets None while the files have not changed, and changed certificates once."""
+    """The fetcher returns None while the files have not changed, and changed certificates once."""
     pair, other = authority.issue("server", file="given"), authority.issue("server", file="given-next")
     source = CertificateSource(TlsFiles.of_calls(ServeConfig(**settings(pair))), Metrics().callers)
     assert source._fetch() is None
