@@ -24,7 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Compares answers with the rankings of shadow adapters. Belongs to the event loop; no call waits for it."""
+    """Compares answers with the rankings of shadow adapters. Belongs to the event loop.
+
+    A shadow list is scored in a pass of its own while nothing else waits: a call that arrives meanwhile waits for this
+    one list at most.
+    """
 
     def __init__(
         self,
