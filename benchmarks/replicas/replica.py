@@ -63,8 +63,9 @@ class Replica:
 
 def flags(address: str, port: int, metrics_port: int, ready_file: Path, more: Sequence[object]) -> list[str]:
     """The flags of a replica on `address`; it writes `ready_file` once it serves."""
-    own = ["--host", address, "--port", port, "--metrics-port", metrics_port, "--ready-file", ready_file]
-    return [str(part) for part in (*own, "--no-admin", "--log-level", "warning", *more)]
+    own = ["--host", address, "--port", port, "--ready-file", ready_file]
+    metrics = ["--metrics-host", address, "--metrics-port", metrics_port]
+    return [str(part) for part in (*own, *metrics, "--no-admin", "--log-level", "warning", *more)]
 
 
 @dataclass

@@ -101,17 +101,20 @@ def _run(
     base = load_base(choose_base(args.base, Store(args.store) if args.store else None), device=device)
     # Subnormal numbers would make CPU computations several times slower. Not before the base's weights were hashed.
     torch.set_flush_denormal(True)
-    return run(
-        domain,
-        base,
-        _files(args),
-        config,
-        TrainingProgress(quiet=args.quiet or not processes.is_main),
-        command=command,
-        golden_lists=not args.no_golden_lists,
-        checkpoints=_checkpoints(args),
-        processes=processes,
-    )
+    try:
+        return run(
+            domain,
+            base,
+            _files(args),
+            config,
+            TrainingProgress(quiet=args.quiet or not processes.is_main),
+            command=command,
+            golden_lists=not args.no_golden_lists,
+            checkpoints=_checkpoints(args),
+            processes=processes,
+        )
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _finish(args: argparse.Namespace, domain: str, result: "TrainingResult") -> int:
