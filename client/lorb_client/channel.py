@@ -36,7 +36,7 @@ SERVICE_CONFIG: Mapping[str, object] = {
 
 CHANNEL_OPTIONS: Options = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
-    # A ping a minute, during calls only: a server accepts one every 10 s. Pings find a lost connection, and keep a
+    # A ping a minute, during calls only: a server accepts one every 5 s. Pings find a lost connection, and keep a
     # connection through firewalls that forget idle ones.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from lorb import __version__
 from lorb.errors import StoreUnavailable
+from lorb.names import BASE_DOMAIN
 from lorb.v1 import admin_pb2_grpc
 from lorb_server.build import ModelRuntime, ServerParts, base_info, load_parts
 from lorb_server.config import ServeConfig
@@ -168,7 +169,8 @@ class App:
 
     def _serve_once_ready(self) -> None:
         """Reports SERVING once --minimum-domains are served. Domains that leave later do not change that."""
-        if not self.health.has_served and len(self.registry.served_domains()) >= self.config.minimum_domains:
+        from_store = [name for name in self.registry.served_domains() if name != BASE_DOMAIN]
+        if not self.health.has_served and len(from_store) >= self.config.minimum_domains:
             self.health.serve()
 
     def _log_start(self, ports: Ports) -> None:

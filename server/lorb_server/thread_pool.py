@@ -89,8 +89,11 @@ class StoreThreads(Executor):
             seconds_left = [work.started_at + self._timeout_seconds - self._clock() for work in self._running]
             overdue = [work for work, left in zip(self._running, seconds_left, strict=True) if left <= 0]
             if overdue:
-                for work in (*overdue, *self._waiting):
+                for work in overdue:
                     if not work.future.done():
+                        work.future.set_exception(_no_answer(self._timeout_seconds))
+                for work in self._waiting:
+                    if work.future.set_running_or_notify_cancel():  # no caller can cancel it between this and the next
                         work.future.set_exception(_no_answer(self._timeout_seconds))
                 self._waiting.clear()
             return min((left for left in seconds_left if left > 0), default=None)

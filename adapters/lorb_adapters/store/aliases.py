@@ -61,7 +61,8 @@ class Aliases:
         """Returns aliases in which `alias` points at `version`; raises InvalidInput if an argument is wrong."""
         target = Alias(check_version(version), self._share(check_alias(alias), share))
         if self.by_name.get(alias) == target:
-            return self
+            last = last_change(self.history, alias)  # an unfinished rollback is confirmed: the next one goes further
+            return self.with_rollback_ended() if last is not None and last.is_unfinished else self
         if alias not in self.by_name and len(self.by_name) == MAX_ALIASES:
             raise InvalidInput(f"the domain has {MAX_ALIASES} aliases, the most it may have", field="alias")
         return self._flipped(alias, target)

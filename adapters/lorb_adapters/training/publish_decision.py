@@ -19,6 +19,12 @@ def check_improves(report: Report) -> None:
     """
     if report.cross_fit is None:
         raise NotPublished("not published: the report has no cross-fitted figures of dev: train again")
+    if report.cross_fit.evaluations < len(report.dev):
+        raise NotPublished(
+            f"not published: the checkpoint of an older LoRB has the scores of {report.cross_fit.evaluations} of "
+            f"{len(report.dev)} evaluations, and the choice among them cannot be judged: train again with --restart; "
+            "--resume --force publishes it anyway"
+        )
     dev = report.cross_fit.figures
     if not is_proven(dev):
         raise NotPublished(

@@ -79,7 +79,7 @@ class FallbackRetries:
             return retry_overloaded(rescore, self._max_wait_seconds, self._pause)
         except _NoRoom as error:
             return error.result
-        except Overloaded as error:
+        except (DeadlineExceeded, Overloaded) as error:
             return error
 
 

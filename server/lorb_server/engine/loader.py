@@ -116,6 +116,9 @@ class AdapterLoader:
             if error.__cause__ is None:  # not because of this version
                 raise
             raise error.__cause__ from None
+        finally:
+            for future in futures:
+                future.cancel()  # those that still wait after a failure
         for golden in golden_lists:
             golden.check([next(scored).scores[0] for _ in golden.rows])
 

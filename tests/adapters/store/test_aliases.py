@@ -156,6 +156,13 @@ def test_an_unfinished_rollback_is_read_back():
     assert "removing" not in ended.to_json()
 
 
+def test_a_promotion_to_the_same_version_ends_an_unfinished_rollback():
+    """After a killed rollback and a promotion of its target, the next rollback goes one version further back."""
+    begun = apply_steps(Aliases(), [("stable", version) for version in VERSIONS[:3]]).with_rollback_begun(EXISTING)
+    confirmed = begun.with_alias("stable", begun.version("stable"))
+    assert confirmed.with_rollback_begun(EXISTING).version("stable") == VERSIONS[0]
+
+
 def test_only_a_canary_has_a_share():
     """A share for stable is refused."""
     with pytest.raises(InvalidInput, match="only the canary"):

@@ -46,3 +46,11 @@ def test_dev_without_contrast_proves_nothing(report_json):
     """If the first pass is right in every dev list, the advice is to give other dev lists."""
     with pytest.raises(NotPublished, match="nothing can be proven: give dev lists"):
         check_improves(report_with(report_json, 0.0, oracle_wer=16.5))
+
+
+def test_scores_of_only_some_evaluations_prove_nothing(report_json):
+    """A checkpoint that kept the scores of one evaluation, chosen on dev, is not published, however good it looks."""
+    report = json.loads(report_json)
+    report["cross_fitted_dev"]["evaluations"] = len(report["dev"]) - 1
+    with pytest.raises(NotPublished, match=r"older LoRB .* --restart"):
+        check_improves(report_with(json.dumps(report), 1.0))

@@ -137,3 +137,14 @@ def test_one_list_is_sent_again_at_a_time():
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: retries.improved(NBEST, LATE), range(40))) == [RESCORED] * 40
     assert not any(overlaps)
+
+
+def test_a_retry_without_an_answer_keeps_the_first_answer():
+    """If a further call ends without an answer by its deadline, the list keeps its first-pass answer."""
+
+    def out_of_time(nbest, timeout_seconds):
+        raise DeadlineExceeded("no answer")
+
+    server = Server(LATE)
+    server.rescore = out_of_time
+    assert server.retries().improved(NBEST, LATE) == LATE
