@@ -181,11 +181,13 @@ def main() -> None:
         "--adapters", nargs="*", choices=tuple(FLAGS), default=list(FLAGS), metavar="NAME",
         help="adapters to measure (default: all); without a name none",
     )  # fmt: skip
-    parser.add_argument("--source", type=Path, default=Path("/work/shared/data/nbest"), metavar="DIR")
+    parser.add_argument("--source", type=Path, metavar="DIR", help="the lists of --train")
     parser.add_argument("--pocketsphinx-lists", type=Path, default=CACHE / "pocketsphinx-lists", metavar="FOLDER")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
+    if args.source is None and set(args.train) - {"pocketsphinx"}:
+        parser.error("--train needs --source DIR")
     for name in args.train:
         train(name, args.source, args.pocketsphinx_lists, args.cache)
     noise, adapters = [], []

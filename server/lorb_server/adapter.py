@@ -10,6 +10,10 @@ from lorb_adapters.text import TextNormalization
 # Load errors that are not the version's fault: the version is not refused, and can be loaded later.
 TRANSIENT_ERRORS = (StoreUnavailable, ModelFailed, Unavailable)
 
+# The golden lists of versions that are verified at once share passes of the model, and files are read meanwhile. Each
+# load holds the files of its version in memory.
+MAX_CONCURRENT_LOADS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class BaseInfo:

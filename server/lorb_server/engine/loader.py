@@ -18,7 +18,7 @@ from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_adapters.text import TextNormalization
-from lorb_server.adapter import TRANSIENT_ERRORS, AdapterHandle
+from lorb_server.adapter import MAX_CONCURRENT_LOADS, TRANSIENT_ERRORS, AdapterHandle
 from lorb_server.call import Call, Priority
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.device import is_out_of_memory
@@ -27,8 +27,6 @@ from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.telemetry.logs import log_failure
 from lorb_server.telemetry.metrics import Metrics
 
-# The golden lists of these versions share passes. Each load holds the files of its version in memory.
-MAX_CONCURRENT_LOADS = 8
 # Each golden list is represented by this many hypotheses: hypotheses of one list differ by a few words, so that more of
 # them would take time and find nothing else. `lorb-adapters verify` scores all of them.
 MAX_GOLDEN_HYPOTHESES_PER_LIST = 3

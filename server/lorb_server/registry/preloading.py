@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lorb.errors import LorbError
-from lorb_server.adapter import TRANSIENT_ERRORS
+from lorb_server.adapter import MAX_CONCURRENT_LOADS, TRANSIENT_ERRORS
 from lorb_server.registry.domains import Domains
 from lorb_server.registry.snapshot import LoadPriority, VersionKey
 from lorb_server.registry.verification import Verification
-
-# The golden lists of versions that are verified at once share passes of the model, and files are read meanwhile.
-MAX_CONCURRENT_LOADS = 8
 
 
 class Room(Protocol):

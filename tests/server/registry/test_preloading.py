@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lorb.errors import InvalidAdapter, StoreUnavailable
-from lorb_server.registry.preloading import MAX_CONCURRENT_LOADS
+from lorb_server.adapter import MAX_CONCURRENT_LOADS
 from support.adapters.catalogue import run_registry, version
 
 DOMAINS = [f"domain-{number:02}" for number in range(12)]
