@@ -17,22 +17,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # random adapters
 import grpc
 import torch
 from fault_figures import FaultFigure, parse_arguments, report_figures
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lorb import Hypothesis, NBest, RescoreOptions
-from lorb_adapters.base.loader import Base, load_base
-from lorb_adapters.lora.config import LoraConfig
-from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import initial_weights
-from lorb_adapters.ranking import Ranking, RankPrior
-from lorb_adapters.store.adapter import Publication
+from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import TextNormalization
 from lorb_client import Client
 from serving_process import free_port, serving_process
+from support.adapters.publications import make_publication
 
 BASE = "minilm"
 MANIFEST_BYTES = 64 * 1024 * 1024
@@ -50,23 +46,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         for seed, domain in enumerate(("honest", "manifest", "tensors")):
-            store.publish(publication(base, domain, seed), set_stable=True)
+            store.publish(make_publication(base, domain, seed, golden_lists=()), set_stable=True)
         enlarge_manifest(store)
         multiply_tensors(store)
         figures = measure(store, args.commands)
     return report_figures(args.release, figures)
-
-
-def publication(base: Base, domain: str, seed: int) -> Publication:
-    """A new adapter without golden lists."""
-    generator = torch.Generator().manual_seed(seed)
-    head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
-    return Publication(
-        domain=domain, weights=initial_weights(base.encoder, LoraConfig(), head, generator), base_name=base.name,
-        base_fingerprint=base.fingerprint, ranking=Ranking(0.5, 1.0, 0.0, RankPrior((-0.5, -1.0), 0.0, 1.0)),
-        normalization=TextNormalization(), uses_context=False, first_pass_statistics={}, training_data={},
-        dev_metrics={}, golden_lists=(), report_md="", report_json="{}",
-    )  # fmt: skip
 
 
 def version_folder(store: Store, domain: str) -> Path:

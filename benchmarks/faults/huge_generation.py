@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # random adapters
 import torch
 from fault_figures import FaultFigure, parse_arguments, report_figures
-from hostile_manifest import BASE, publication
+from hostile_manifest import BASE
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
 from serving_process import serving_process
+from support.adapters.publications import make_publication
 
 DOMAIN = "honest"
 BROKEN_SECONDS = 2.0
@@ -31,7 +33,7 @@ def main() -> int:
     base = load_base(BASE)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        store.publish(publication(base, DOMAIN, 0), set_stable=True)
+        store.publish(make_publication(base, DOMAIN, 0, golden_lists=()), set_stable=True)
         command = (str(args.commands / "lorb-serve"),)
         flags = ("--store", folder, "--base", BASE, "--threads", 1, "--poll-seconds", 0.2)
         with serving_process(*flags, command=command) as server:
@@ -41,7 +43,7 @@ def main() -> int:
             time.sleep(BROKEN_SECONDS)
             errors = server.total("lorb_registry_errors_total")
             index.write_bytes(right)
-            version = store.publish(publication(base, DOMAIN, 1), set_stable=True)
+            version = store.publish(make_publication(base, DOMAIN, 1, golden_lists=()), set_stable=True)
             began = time.monotonic()
             serves = False
             while not serves and time.monotonic() < began + GIVE_UP_SECONDS:
