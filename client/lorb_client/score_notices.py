@@ -1,36 +1,27 @@
 """Checks the first-pass scores of the lists that a command sends, and words the findings for standard error."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from lorb.finding import Finding, Severity
 from lorb.formats import ListRecord
 from lorb.nbest import NBest
-from lorb.score_checks import MIN_CHECKED_LISTS, NOT_BEST_FIRST, scale_findings, score_findings
+from lorb.score_checks import NOT_BEST_FIRST, score_findings
 
 
 def suspicious_scores(records: Sequence[ListRecord]) -> list[Finding]:
-    """Checks all lists together, and the scales of the files against each other. Returns findings worth a notice.
+    """Checks all lists together, and each file on its own. Returns findings worth a notice.
 
     A finding with Severity.ERROR says that the scores are costs: rescoring would rank the worst hypotheses first.
     """
-    by_file: dict[Path, list[NBest]] = {}
+    by_file: dict[str, list[NBest]] = {}
     for record in records:
-        by_file.setdefault(record.path, []).append(record.nbest)
-    name = str(next(iter(by_file))) if len(by_file) == 1 else f"{len(by_file)} files"
-    findings = [
+        by_file.setdefault(str(record.path), []).append(record.nbest)
+    name = next(iter(by_file)) if len(by_file) == 1 else f"{len(by_file)} files"
+    return [
         finding
-        for finding in score_findings({name: [record.nbest for record in records]})
+        for finding in score_findings({name: [record.nbest for record in records]}, {name: by_file})
         if finding.severity is not Severity.NOTE or finding.what == NOT_BEST_FIRST
     ]
-    if findings:  # scores with a wrong sign or logarithm have other scales anyway
-        return findings
-    large = {
-        str(path): scored
-        for path, lists in by_file.items()
-        if len(scored := [nbest for nbest in lists if nbest.has_scores]) >= MIN_CHECKED_LISTS
-    }
-    return scale_findings(large)
 
 
 def notice(finding: Finding) -> str:

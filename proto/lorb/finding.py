@@ -19,11 +19,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding about some lists of one set or two sets.
+    """A finding about some lists of one set or file, or of two.
 
     Attributes:
         severity: how serious the finding is.
-        sets: name of the set, or names of both sets.
+        sets: name of the set or file, or both names.
         what: what is suspicious, in a few words.
         count, total: numbers of affected lists and of examined lists.
         example: id of an affected list.

@@ -1,6 +1,7 @@
 """Checks first-pass scores of many lists: natural logs, best first, on all lists, and on one scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from statistics import median
 
 from lorb.finding import Finding, Sets, Severity, findings_about
@@ -19,17 +20,30 @@ NOT_BEST_FIRST = "first hypothesis has not the best score"
 NO_SCORES = "lists without scores"
 
 
-def score_findings(sets: Sets) -> list[Finding]:
-    """Finds missing scores, impossible gaps, wrong signs, probabilities, wrong orders and different scales."""
+def score_findings(sets: Sets, files: Mapping[str, Sets] | None = None) -> list[Finding]:
+    """Finds missing scores, impossible gaps, wrong signs, probabilities, wrong orders and different scales.
+
+    files: the lists of each set by file, for sets that several files make. Files of MIN_CHECKED_LISTS lists with scores
+    or more are checked for signs, probabilities and scales on their own too: one file of costs among good ones is
+    found. A finding about one file has the file's name in place of the set's.
+    """
     findings = _missing(sets) + _impossible_gaps(sets)
     plausible: dict[str, Sequence[NBest]] = {}
+    plausible_files: list[Sets] = []
     for name, lists in sets.items():
-        scored = [nbest for nbest in lists if nbest.has_scores]
-        set_findings = _wrong_scores(name, scored)
+        set_findings = _wrong_scores(name, _scored(lists))
         findings += set_findings
-        if scored and not set_findings:  # a set with a wrong sign or logarithm has another spread anyway
-            plausible[name] = scored
-    return findings + scale_findings(plausible)
+        if set_findings:  # lists with a wrong sign or logarithm have another order and spread anyway
+            continue
+        by_file = {file: _scored(of_file) for file, of_file in (files or {}).get(name, {}).items()}
+        large = {file: scored for file, scored in by_file.items() if len(scored) >= MIN_CHECKED_LISTS}
+        wrong = {file: found for file, scored in large.items() if (found := _wrong_scores(file, scored))}
+        findings += chain.from_iterable(wrong.values())
+        right = chain.from_iterable(scored for file, scored in by_file.items() if file not in wrong)
+        plausible[name] = list(right) if wrong else _scored(lists)
+        plausible_files.append({file: scored for file, scored in large.items() if file not in wrong})
+        findings += _wrong_order(name, plausible[name])
+    return findings + list(chain.from_iterable(map(scale_findings, [plausible, *plausible_files])))
 
 
 def scale_findings(sets: Sets) -> list[Finding]:
@@ -83,10 +97,18 @@ def _impossible_gaps(sets: Sets) -> list[Finding]:
     return findings
 
 
+def _scored(lists: Sequence[NBest]) -> Sequence[NBest]:
+    return [nbest for nbest in lists if nbest.has_scores]
+
+
+def _differing(lists: Sequence[NBest]) -> Sequence[NBest]:
+    return [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
+
+
 def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
-    """Returns the most severe finding about lists with scores; other findings would only follow from it."""
+    """Finds lists with scores whose sign or logarithm is wrong; returns the most severe finding."""
     scores = [score for nbest in lists for score in scores_of(nbest)]
-    differing = [nbest for nbest in lists if len(set(scores_of(nbest))) > 1]
+    differing = _differing(lists)
     total = len(lists)
     rising = [nbest for nbest in differing if scores_of(nbest)[0] == min(scores_of(nbest))]
     if len(rising) >= max(MIN_CHECKED_LISTS, _COST_SHARE * len(differing)):
@@ -98,7 +120,11 @@ def _wrong_scores(name: str, lists: Sequence[NBest]) -> list[Finding]:
     if scores and min(scores) > 0:
         advice = "check sign and logarithm: log probabilities are below 0"
         return findings_about(lists, Severity.WARNING, name, "only positive scores", total, advice)
-    unsorted = [nbest for nbest in differing if scores_of(nbest)[0] < max(scores_of(nbest))]
-    severity = Severity.WARNING if len(unsorted) > _UNSORTED_SHARE * total else Severity.NOTE
+    return []
+
+
+def _wrong_order(name: str, lists: Sequence[NBest]) -> list[Finding]:
+    unsorted = [nbest for nbest in _differing(lists) if scores_of(nbest)[0] < max(scores_of(nbest))]
+    severity = Severity.WARNING if len(unsorted) > _UNSORTED_SHARE * len(lists) else Severity.NOTE
     advice = "check that these scores made the recogniser's order: the highest score counts as its choice"
-    return findings_about(unsorted, severity, name, NOT_BEST_FIRST, total, advice)
+    return findings_about(unsorted, severity, name, NOT_BEST_FIRST, len(lists), advice)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lorb.formats import native_line, native_record
+from lorb.formats import native_line, native_record, write_native
 from lorb.nbest import NBest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
@@ -86,6 +86,19 @@ def test_costs_are_refused(rescored, lists):
     assert "scores rise from best to worst: 30 of 30, such as" in line
     assert COSTS in line
     assert "--allow-rising-scores" in line
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+def test_costs_in_one_of_two_files_are_refused(real_target, lists, tmp_path, failing, is_second):
+    """Thirty lists of costs beside a file of thirty good lists end with status 2, and the line names their file."""
+    good, costs = tmp_path / "good.jsonl", tmp_path / "costs.jsonl"
+    for path, sign in ((good, 1), (costs, -1)):
+        named = [replace(with_scores(n, lambda score, sign=sign: sign * score), id=f"{n.id} {sign}") for n in lists]
+        write_native(path, named)
+    paths = (good, costs) if is_second else (costs, good)
+    status, line = failing(*paths, "--target", real_target)
+    assert status == 2
+    assert line.startswith(f"{costs}: scores rise from best to worst: 30 of 30, such as")
 
 
 def test_costs_are_rescored_on_demand(rescored, lists):

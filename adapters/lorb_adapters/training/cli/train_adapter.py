@@ -74,7 +74,7 @@ def _audit(args: argparse.Namespace) -> int:
     from lorb_adapters.training.data.audit import Audit
 
     notices = Notices()
-    audit = Audit.of(_files(args).read_sets(notices, unique_ids=False))
+    audit = Audit.of(*_files(args).read_sets(notices, unique_ids=False))
     print("\n".join([*notices.lines(), audit.to_markdown()]))
     audit.check()
     return 0

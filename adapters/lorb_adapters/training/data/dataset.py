@@ -78,8 +78,8 @@ def read_dataset(
     if a teacher's score is missing.
     """
     notices = Notices()
-    sets = files.read_sets(notices)
-    audit = Audit.of(sets)
+    sets, by_file = files.read_sets(notices)
+    audit = Audit.of(sets, by_file)
     for text in (*notices.lines(), audit.to_markdown()):
         log(text)
     audit.check()

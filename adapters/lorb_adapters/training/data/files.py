@@ -1,12 +1,12 @@
 """The list files of a run: their roles, format, digests and contents."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 
-from lorb.formats import FormatOptions, Notices, native_line, read_nbest_lists
+from lorb.formats import FormatOptions, ListRecord, Notices, iterate_list_records, native_line
 from lorb.nbest import NBest
 
 TRAIN, DEV, TEST, OTHER_DOMAIN = "train", "dev", "test", "other domain"
@@ -47,19 +47,23 @@ class DataFiles:
 
     def read(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool = True) -> list[NBest]:
         """Reads the lists of some of the files. Raises MalformedFile if a file is wrong or a list has no reference."""
-        return read_nbest_lists(
-            paths,
-            format=self.format,
-            options=self.format_options,
-            notices=notices,
-            require_references=True,
-            unique_ids=unique_ids,
-        )
+        return [record.nbest for record in self._records(paths, notices, unique_ids=unique_ids)]
 
-    def read_sets(self, notices: Notices, *, unique_ids: bool = True) -> dict[str, list[NBest]]:
-        """Reads all files; returns the lists of each role that has files, under TRAIN, DEV, TEST or OTHER_DOMAIN."""
+    def read_sets(
+        self, notices: Notices, *, unique_ids: bool = True
+    ) -> tuple[dict[str, list[NBest]], dict[str, dict[str, list[NBest]]]]:
+        """Reads all files of each role that has files: TRAIN, DEV, TEST, OTHER_DOMAIN.
+
+        Returns the lists by role, and the same lists by role and file.
+        """
         roles = {TRAIN: self.train, DEV: self.dev, TEST: self.test, OTHER_DOMAIN: self.ood}
-        return {name: self.read(paths, notices, unique_ids=unique_ids) for name, paths in roles.items() if paths}
+        sets: dict[str, list[NBest]] = {name: [] for name, paths in roles.items() if paths}
+        files: dict[str, dict[str, list[NBest]]] = {name: {} for name in sets}
+        for name, lists in sets.items():
+            for record in self._records(roles[name], notices, unique_ids=unique_ids):
+                lists.append(record.nbest)
+                files[name].setdefault(str(record.path), []).append(record.nbest)
+        return sets, files
 
     def digest(self, path: Path) -> str:
         """Returns the SHA-256 of a file, in hex; for a folder, the SHA-256 of its lists in the native format."""
@@ -71,6 +75,16 @@ class DataFiles:
         """Returns the values that decide the lists: format, options of the format, and digests of the files by role."""
         options = {name: str(value) for name, value in asdict(self.format_options).items() if name != "reference_texts"}
         return {"format": self.format} | options | self._digests()
+
+    def _records(self, paths: Sequence[Path], notices: Notices, *, unique_ids: bool) -> Iterator[ListRecord]:
+        return iterate_list_records(
+            paths,
+            format=self.format,
+            options=self.format_options,
+            notices=notices,
+            require_references=True,
+            unique_ids=unique_ids,
+        )
 
     def _digests(self) -> dict[str, object]:
         roles = (("train", self.train), ("dev", self.dev), ("references", self.format_options.reference_texts))

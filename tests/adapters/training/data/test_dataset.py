@@ -1,5 +1,6 @@
 """The dataset of a run: overlapping sets, other formats, the audit, and unseen references."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def test_the_audit_is_logged_before_its_error(tmp_path, encoder):
     with pytest.raises(InvalidInput):
         read_dataset(files, encoder, TrainConfig(), lines.append)
     assert "ids in both" in lines[-1]
+
+
+def test_costs_in_one_of_several_files_are_an_error(tmp_path, encoder, sample_dev):
+    """One train file of costs beside a train file of good scores is an error that names the file."""
+    good, costs, dev = sample_dev[:40], sample_dev[40:80], sample_dev[80:120]
+    negated = [
+        replace(n, hypotheses=tuple(replace(h, first_pass_score=-h.first_pass_score) for h in n.hypotheses))
+        for n in costs
+    ]
+    train = write(tmp_path, "good", *good) + write(tmp_path, "costs", *negated)
+    with pytest.raises(InvalidInput, match=r"/costs: scores rise from best to worst: \d+ of 40, such as"):
+        read_dataset(DataFiles(train, write(tmp_path, "dev", *dev)), encoder, TrainConfig())
 
 
 def test_dev_and_test_must_not_share_a_list(tmp_path, encoder):

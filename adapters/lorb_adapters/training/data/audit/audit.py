@@ -1,6 +1,6 @@
 """The audit of a run's lists: facts about each set, and findings about suspicious lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -68,12 +68,15 @@ class Audit(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, sets: Sets) -> "Audit":
-        """Audits sets by name ("train", "dev", ...), train first. Sets must not be empty; lists need references."""
+    def of(cls, sets: Sets, files: Mapping[str, Sets] | None = None) -> "Audit":
+        """Audits sets by name ("train", "dev", ...), train first. Sets must not be empty; lists need references.
+
+        files: the lists of each set by file, to check the scores of each file too.
+        """
         findings = [
             *duplicate_id_findings(sets),
             *overlap_findings(sets),
-            *score_findings(sets),
+            *score_findings(sets, files),
             *text_findings(sets),
         ]
         by_severity = sorted(findings, key=lambda each: list(Severity).index(each.severity), reverse=True)
