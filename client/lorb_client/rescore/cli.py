@@ -29,8 +29,10 @@ the adapter. If the lists have references, the command prints word error rates; 
 "WER first-pass A rescored B oracle C", in per cent. The first pass is the hypothesis with the highest score, or the
 first one in lists without scores.
 
-Lists that the server has no time or room to rescore are sent again, one at a time, with longer deadlines. If lists
-remain that were not rescored in full, the last line ends with their number: "(N of M lists not rescored in full)"."""
+Lists that the server has no time or room to rescore are sent again, one at a time, with longer deadlines. After three
+such lists in a row that no attempt could rescore, the run goes on without sending lists again. If lists remain that
+were not rescored in full, the last line ends with their number: "(N of M lists not rescored in full)". Lists whose
+outcome only a newer lorb-rescore knows ("unknown") count as not rescored in full."""
 
 _EPILOG = """\
 Without -o no lists are written: the word error rates are the result, and the lists must have references.
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tally.is_incomplete:
         print(
             f"lorb-rescore: {tally.num_incomplete} of {tally.num_lists} lists were not rescored in full: "
-            "raise --timeout-seconds, lower --concurrency, or use a faster or less busy server",
+            f"{tally.advice()}",
             file=sys.stderr,
         )
         return EXIT_INCOMPLETE
@@ -145,7 +147,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         metavar="S",
         help="deadline of each call, and the longest total wait for an overloaded server (default: 60); "
-        "lists that need more time are sent again with up to 8 times as long",
+        "lists that need more time are sent again with up to 8 times as long, until three in a row need still more",
     )
     server.add_argument(
         "--concurrency",

@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from lorb.nbest import NBest
-from lorb.ranked import Outcome, Ranked
+from lorb.ranked import FallbackReason, Outcome, Ranked
 from lorb.word_errors import WordErrorRate, oracle_errors
 
 MAX_INCOMPLETE_SHARE = 0.01  # with more lists that were not rescored in full, a word error rate misleads
+_NO_TIME_OR_ROOM = (FallbackReason.DEADLINE, FallbackReason.QUEUE_FULL)
 
 
 @dataclass(slots=True)
@@ -18,21 +19,22 @@ class Tally:
         num_lists: number of lists.
         num_changed: number of lists whose best text differs from the first pass.
         num_retried: number of lists that were sent again, because the server had no time or room.
-        num_incomplete: number of lists that were not rescored in full.
         num_truncated: number of lists with a text too long for the model.
+        incomplete: number of lists that were not rescored in full, by fallback reason. An outcome of a newer server,
+            Outcome.UNKNOWN, counts as not rescored in full.
         outcomes: number of lists by outcome and fallback reason.
         adapters: number of lists by adapter version.
         first_pass: word error rate of the first pass, the best by score, over lists with references.
         rescored: word error rate after rescoring, over the same lists.
         oracle: word error rate of the best hypothesis of each list, over the same lists.
-        num_incomplete_rates: number of these lists that were not rescored in full.
+        num_incomplete_rates: number of lists with references that were not rescored in full.
     """
 
     num_lists: int = 0
     num_changed: int = 0
     num_retried: int = 0
-    num_incomplete: int = 0
     num_truncated: int = 0
+    incomplete: Counter[FallbackReason | None] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     adapters: Counter[str] = field(default_factory=Counter)
     first_pass: WordErrorRate = field(default_factory=WordErrorRate)
@@ -50,7 +52,7 @@ class Tally:
         after = ranked.hypotheses[0].transcript
         is_incomplete = ranked.outcome is not Outcome.RESCORED
         self.num_lists += 1
-        self.num_incomplete += is_incomplete
+        self.incomplete[ranked.fallback_reason] += is_incomplete
         self.num_changed += before.split() != after.split()
         self.num_truncated += any(hypothesis.truncated for hypothesis in ranked.hypotheses)
         reason = f" ({ranked.fallback_reason.value})" if ranked.fallback_reason else ""
@@ -62,9 +64,27 @@ class Tally:
             self._add_errors(nbest, nbest.reference, before, after)
 
     @property
+    def num_incomplete(self) -> int:
+        """Number of lists that were not rescored in full."""
+        return self.incomplete.total()
+
+    @property
     def is_incomplete(self) -> bool:
         """Whether more than MAX_INCOMPLETE_SHARE of the lists were not rescored in full."""
         return self.num_incomplete > MAX_INCOMPLETE_SHARE * self.num_lists
+
+    def advice(self) -> str:
+        """Returns what to do about the lists that were not rescored in full, by reason; empty if there are none."""
+        no_time_or_room = sum(self.incomplete[reason] for reason in _NO_TIME_OR_ROOM)
+        invalid = self.incomplete[FallbackReason.INVALID_SCORE]
+        unknown = self.num_incomplete - no_time_or_room - invalid
+        more_time = "raise --timeout-seconds, lower --concurrency, or use a faster or less busy server"
+        advice = (
+            (no_time_or_room, f"without time or room: {more_time}"),
+            (invalid, "with scores that are not finite: roll the adapter back, or train it again"),
+            (unknown, "for a reason that only newer releases know: install the client of the server's release"),
+        )
+        return "; ".join(f"{count} {text}" for count, text in advice if count)
 
     def lines(self) -> list[str]:
         """Returns the lines of the table.

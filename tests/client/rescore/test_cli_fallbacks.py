@@ -89,11 +89,16 @@ def test_one_list_of_a_hundred_is_no_failure(target, service, tmp_path, capsys):
 
 
 def test_what_time_cannot_change_is_not_sent_again(target, scarce, small_file, capsys):
-    """A list with an invalid score is counted after one attempt."""
+    """A list with an invalid score is counted after one attempt, and the advice is not to give more time."""
     attempts = scarce((Outcome.FIRST_PASS, FallbackReason.INVALID_SCORE))
     assert main([str(small_file), "--target", target]) == 4
     assert attempts == {"u1": 1, "u2": 1}
-    assert "(1 of 1 lists not rescored in full)" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "(1 of 1 lists not rescored in full)" in captured.out
+    assert captured.err == (
+        "lorb-rescore: 2 of 2 lists were not rescored in full: "
+        "2 with scores that are not finite: roll the adapter back, or train it again\n"
+    )
 
 
 @pytest.mark.parametrize("error", [Overloaded("the queue is full"), DeadlineExceeded("no time")])

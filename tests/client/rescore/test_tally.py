@@ -46,6 +46,31 @@ def test_a_list_is_changed_when_its_best_text_is_another():
     assert tally.num_changed == 1
 
 
+def test_the_advice_fits_the_reasons():
+    """Each reason has its own advice: more time does not help against invalid scores or reasons of newer servers."""
+    nbest, hypotheses = NBest((Hypothesis("a"),)), (RankedHypothesis(0, "a"),)
+    tally = Tally()
+    assert tally.advice() == ""
+    for outcome, reason in [
+        (Outcome.RESCORED, None),
+        (Outcome.FIRST_PASS, FallbackReason.INVALID_SCORE),
+        (Outcome.FIRST_PASS, FallbackReason.INVALID_SCORE),
+        (Outcome.FIRST_PASS, FallbackReason.UNKNOWN),
+        (Outcome.UNKNOWN, None),
+    ]:
+        tally.add(nbest, Ranked(hypotheses, outcome, fallback_reason=reason))
+    invalid, unknown = tally.advice().split("; ")
+    assert invalid == "2 with scores that are not finite: roll the adapter back, or train it again"
+    assert unknown.startswith("2 for a reason that only newer releases know: install")
+    for outcome, reason in [
+        (Outcome.PARTIAL, FallbackReason.DEADLINE),
+        (Outcome.FIRST_PASS, FallbackReason.QUEUE_FULL),
+    ]:
+        tally.add(nbest, Ranked(hypotheses, outcome, fallback_reason=reason))
+    assert tally.advice().startswith("2 without time or room: raise --timeout-seconds, lower --concurrency, or ")
+    assert (tally.num_incomplete, tally.is_incomplete) == (6, True)
+
+
 def test_outcomes_and_adapters_are_counted():
     """Outcomes, fallback reasons, adapter versions and truncated lists are counted."""
     nbest = NBest((Hypothesis("a"),))
