@@ -21,7 +21,7 @@ from lorb.wire import (
     results_from_batch,
 )
 from lorb_client.access import Tls, TokenFile
-from lorb_client.calls import DEFAULT_OPTIONS, DEFAULT_TIMEOUT_SECONDS, CallSettings
+from lorb_client.calls import DEFAULT_OPTIONS, CallSettings
 from lorb_client.channel import open_aio_channel
 from lorb_client.channel_pool import ChannelPool
 
@@ -42,7 +42,7 @@ class AioClient:
         self,
         target: str,
         *,
-        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        timeout_seconds: float | None = None,
         batch_timeout_seconds: float | None = None,
         token: str | TokenFile | None = None,
         credentials: grpc.ChannelCredentials | None = None,
@@ -54,9 +54,10 @@ class AioClient:
 
         Args:
             target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-            timeout_seconds: default deadline of a call of `rescore` or `server_info`.
-            batch_timeout_seconds: default deadline of a call of `rescore_batch`; None for 60 s, which is also the
-                server's default, or for `timeout_seconds` if it is longer.
+            timeout_seconds: default deadline of each call; None for 1 s, and for 60 s of `rescore_batch`, which is also
+                the server's default.
+            batch_timeout_seconds: default deadline of a call of `rescore_batch`; None for the one that
+                `timeout_seconds` gives.
             token: bearer token; None for no token. A TokenFile is read again when the file changes.
             credentials: gRPC's own TLS credentials, instead of `tls`.
             wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.

@@ -27,7 +27,8 @@ class CallSettings:
 
     Attributes:
         target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-        timeout_seconds: default deadline of a call other than BatchRescore.
+        timeout_seconds: default deadline of each call; None for DEFAULT_TIMEOUT_SECONDS, and for
+            DEFAULT_BATCH_TIMEOUT_SECONDS of BatchRescore calls.
         token: bearer token; None for no token. A TokenFile is read again when the file changes.
         credentials: gRPC's own TLS credentials, instead of `tls`.
         wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
@@ -35,12 +36,11 @@ class CallSettings:
             given.
         allow_plaintext_token: allow sending the token to a remote server without TLS. Everybody on the network path can
             read such a token. By default, a token without TLS is sent only to this machine.
-        batch_timeout_seconds: default deadline of a BatchRescore call; None for DEFAULT_BATCH_TIMEOUT_SECONDS, or
-            `timeout_seconds` if it is longer.
+        batch_timeout_seconds: default deadline of a BatchRescore call; None for the one that `timeout_seconds` gives.
     """
 
     target: str
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    timeout_seconds: float | None = None
     token: str | TokenFile | None = None
     credentials: grpc.ChannelCredentials | None = None
     wait_for_ready: bool = False
@@ -93,21 +93,15 @@ class CallSettings:
 
         Raises InvalidInput unless the deadline is finite and above 0.
         """
-        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise InvalidInput(f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds")
-        return seconds
+        return _deadline(timeout_seconds, self.timeout_seconds, DEFAULT_TIMEOUT_SECONDS)
 
     def batch_deadline_seconds(self, timeout_seconds: float | None) -> float:
         """Returns the deadline of a BatchRescore call: `timeout_seconds`, or the default of batches if it is None.
 
         Raises InvalidInput unless the deadline is finite and above 0.
         """
-        if timeout_seconds is None:
-            timeout_seconds = self.batch_timeout_seconds
-        if timeout_seconds is None:
-            timeout_seconds = max(DEFAULT_BATCH_TIMEOUT_SECONDS, self.timeout_seconds)
-        return self.deadline_seconds(timeout_seconds)
+        given = (timeout_seconds, self.batch_timeout_seconds, self.timeout_seconds)
+        return _deadline(*given, DEFAULT_BATCH_TIMEOUT_SECONDS)
 
     def error(self, failed: grpc.RpcError) -> LorbError:
         """Converts the error of a failed grpc or grpc.aio call.
@@ -134,3 +128,11 @@ class CallSettings:
         if self.tls is None and self.credentials is None:
             return "TLS"
         return "another client certificate, or no TLS"
+
+
+def _deadline(*choices: float | None) -> float:
+    """Returns the first choice that is not None. Raises InvalidInput unless it is finite and above 0."""
+    seconds = next(choice for choice in choices if choice is not None)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InvalidInput(f"timeout_seconds is {seconds}: give a finite number above 0", field="timeout_seconds")
+    return seconds

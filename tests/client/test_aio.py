@@ -45,11 +45,12 @@ def test_a_batch_and_server_info(target, sample_lists):
 
 
 def test_a_batch_has_a_deadline_of_its_own(target, service, sample_lists):
-    """A batch has the server's 60 s and not the second of single lists, unless its call gives a deadline."""
-    called(target, lambda client: client.rescore_batch(sample_lists[:2]), timeout_seconds=1)
+    """A batch has the server's 60 s and not the second of single lists, unless client or call give a deadline."""
+    called(target, lambda client: client.rescore_batch(sample_lists[:2]), timeout_seconds=10)
+    called(target, lambda client: client.rescore_batch(sample_lists[:2]), timeout_seconds=None)
     called(target, lambda client: client.rescore_batch(sample_lists[:2], timeout_seconds=2000))
-    one, other = [seconds for _, _, seconds, _ in service.calls]
-    assert 30 < one < 66 < other < 2200
+    given, default, own = [seconds for _, _, seconds, _ in service.calls]
+    assert 0 < given < 11 < 30 < default < 66 < own < 2200
 
 
 @pytest.mark.parametrize("error", [InvalidInput("too long", field="context"), Overloaded("full")])

@@ -70,9 +70,11 @@ def test_tls_and_credentials_exclude_each_other():
 
 
 def test_the_default_deadline_of_batches_is_the_servers():
-    """A batch without deadline has as much time as the server gives it, or more if single calls have more."""
+    """A batch without deadline has as much time as the server gives it, unless the caller gave a deadline."""
     assert CallSettings("localhost:1").batch_deadline_seconds(None) == ServeConfig.default_bulk_deadline_seconds
     assert CallSettings("localhost:1", 90.0).batch_deadline_seconds(None) == 90.0
+    assert CallSettings("localhost:1", 5.0).batch_deadline_seconds(None) == 5.0
+    assert CallSettings("localhost:1", 90.0, batch_timeout_seconds=5.0).batch_deadline_seconds(None) == 5.0
     assert CallSettings("localhost:1", batch_timeout_seconds=5.0).batch_deadline_seconds(None) == 5.0
     with pytest.raises(InvalidInput):
         CallSettings("localhost:1", batch_timeout_seconds=math.nan)

@@ -135,10 +135,16 @@ def test_the_timeout_is_the_servers_deadline(target, service, sample_lists):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({}, 60), ({"timeout_seconds": 10}, 60), ({"timeout_seconds": 900}, 900), ({"batch_timeout_seconds": 300}, 300)],
+    [
+        ({}, 60),
+        ({"timeout_seconds": 10}, 10),
+        ({"timeout_seconds": 900}, 900),
+        ({"batch_timeout_seconds": 300}, 300),
+        ({"timeout_seconds": 900, "batch_timeout_seconds": 10}, 10),
+    ],
 )
 def test_a_batch_has_a_deadline_of_its_own(target, service, sample_lists, settings, expected):
-    """A batch has 60 s, like a batch without deadline on the server, whatever the shorter deadline of single lists."""
+    """A batch has 60 s, like a batch without deadline on the server, unless the caller gives the client a deadline."""
     with Client(target, **settings) as client:
         client.rescore_batch(sample_lists[:2])
         client.rescore_batch(sample_lists[:2], timeout_seconds=2000)

@@ -59,7 +59,7 @@ def run_plan(plan: LoadPlan) -> LoadTally:
 async def make_calls(plan: LoadPlan, get_start_time: Callable[[], float]) -> LoadTally:
     """Connects, makes the calls and returns their counts. `get_start_time` gives the start on the loop's clock."""
     connections = Connections(plan.settings, plan.num_connections)
-    tally = LoadTally(plan.settings.timeout_seconds)
+    tally = LoadTally(plan.settings.deadline_seconds(None))
 
     async def send(i: int, timeout_seconds: float) -> CallOutcome:
         return await connections.send(plan.workload.requests[plan.workload.draws[i]], timeout_seconds)

@@ -27,7 +27,7 @@ def run_plan_in_processes(plan: LoadPlan, num_processes: int) -> LoadTally:
         except KeyboardInterrupt:
             _send_all(pipes, None)
             _collect(pipes, tallies)
-    total = LoadTally(plan.settings.timeout_seconds)
+    total = LoadTally(plan.settings.deadline_seconds(None))
     for tally in tallies.values():
         total.merge(tally)
     return total
