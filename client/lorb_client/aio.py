@@ -21,6 +21,7 @@ from lorb.wire import (
     results_from_batch,
 )
 from lorb_client.access import Tls, TokenFile
+from lorb_client.access_files import AccessFiles
 from lorb_client.calls import DEFAULT_OPTIONS, CallSettings
 from lorb_client.channel import open_aio_channel
 from lorb_client.channel_pool import ChannelPool
@@ -52,22 +53,8 @@ class AioClient:
     ) -> None:
         """Opens a channel. gRPC connects when the first call is made.
 
-        Args:
-            target: "host:port", or any gRPC target ("dns:///lorb.example:50051", "unix:/run/lorb").
-            timeout_seconds: default deadline of each call; None for 1 s, and for 60 s of `rescore_batch`, which is also
-                the server's default.
-            batch_timeout_seconds: default deadline of a call of `rescore_batch`; None for the one that
-                `timeout_seconds` gives.
-            token: bearer token; None for no token. A TokenFile is read again when the file changes.
-            credentials: gRPC's own TLS credentials, instead of `tls`.
-            wait_for_ready: let calls wait for an unreachable server until their deadline, instead of failing at once.
-            tls: files of the TLS connection, read again when a file changes; None for plain text, or if `credentials`
-                is given.
-            allow_plaintext_token: allow sending the token to a remote server without TLS. By default, a token without
-                TLS is sent only to this machine.
-
-        Raises:
-            InvalidInput: a value is out of range, arguments contradict each other, or a TLS file is missing or wrong.
+        Arguments and errors are those of [Client][lorb_client.Client]. Token and TLS files are checked on a thread of
+        their own; while they cannot be read, the previous token and connection stay in use.
         """
         settings = CallSettings(
             target,
@@ -80,6 +67,7 @@ class AioClient:
             batch_timeout_seconds,
         )
         self._settings = settings
+        self._access_files = AccessFiles(settings)
         self._channel_pool = ChannelPool(settings, open_aio_channel)
 
     async def rescore(
@@ -149,12 +137,13 @@ class AioClient:
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
-        lease = self._channel_pool.acquire()
+        metadata, change_tokens = await self._access_files.latest()
+        lease = self._channel_pool.acquire(change_tokens)
         try:
             return await method(lease.stub)(
                 request,
                 timeout=settings.deadline_seconds(timeout_seconds),
-                metadata=aio.Metadata(*settings.metadata),
+                metadata=aio.Metadata(*metadata),
                 wait_for_ready=settings.wait_for_ready,
             )
         except aio.AioRpcError as error:

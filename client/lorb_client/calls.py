@@ -20,6 +20,9 @@ _NOT_TRUSTED = ("handshake failed", "Hostname Verification Check failed")
 _CONNECTION_CLOSED = "Socket closed"
 _TOO_LARGE = "larger than max"
 
+Metadata = tuple[tuple[str, str], ...]
+ChangeTokens = tuple[ChangeToken | None, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
@@ -66,7 +69,12 @@ class CallSettings:
         self.batch_deadline_seconds(None)
 
     @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
+    def has_files(self) -> bool:
+        """Whether the token or TLS comes from files, which may change."""
+        return self.tls is not None or isinstance(self.token, TokenFile)
+
+    @property
+    def metadata(self) -> Metadata:
         """Metadata of every call: the bearer token, if `token` is set."""
         if self.token is None:
             return ()
@@ -77,7 +85,7 @@ class CallSettings:
         """Returns TLS credentials; None for plain text. Raises InvalidInput if a TLS file is missing or wrong."""
         return self.credentials if self.tls is None else self.tls.credentials()
 
-    def change_tokens(self) -> tuple[ChangeToken | None, ...]:
+    def change_tokens(self) -> ChangeTokens:
         """Returns a value that differs after a file of `tls` changes."""
         return () if self.tls is None else self.tls.change_tokens()
 

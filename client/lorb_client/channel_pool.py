@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from lorb.errors import InvalidInput
 from lorb.v1.rescoring_pb2_grpc import RescoringServiceStub
-from lorb_client.calls import CallSettings
+from lorb_client.calls import CallSettings, ChangeTokens
 
 Channel = TypeVar("Channel")  # grpc.Channel or grpc.aio.Channel
 
@@ -43,13 +43,13 @@ class ChannelPool(Generic[Channel]):
         self._current = self._new_lease()
         self._retired: list[ChannelLease[Channel]] = []
 
-    def acquire(self) -> ChannelLease[Channel]:
+    def acquire(self, change_tokens: ChangeTokens) -> ChannelLease[Channel]:
         """Returns the channel for one call. End the call with `release`.
 
-        Opens a new channel if the TLS files have changed and fit together.
+        Opens a new channel if the TLS files have changed and fit together. `change_tokens` are those of the files now.
         """
         with self._lock:
-            self._renew_if_changed()
+            self._renew_if_changed(change_tokens)
             self._current.num_calls += 1
             return self._current
 
@@ -66,8 +66,7 @@ class ChannelPool(Generic[Channel]):
         with self._lock:
             return [lease.channel for lease in (self._current, *self._retired)]
 
-    def _renew_if_changed(self) -> None:
-        change_tokens = self._settings.change_tokens()
+    def _renew_if_changed(self, change_tokens: ChangeTokens) -> None:
         if change_tokens == self._change_tokens:
             return
         try:

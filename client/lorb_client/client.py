@@ -146,7 +146,7 @@ class Client:
         timeout_seconds: float | None,
     ) -> Response:
         settings = self._settings
-        lease = self._channel_pool.acquire()
+        lease = self._channel_pool.acquire(settings.change_tokens())
         try:
             return method(lease.stub)(
                 request,

@@ -19,7 +19,9 @@ def pair(tmp_path):
 @pytest.fixture
 def pool(pair):
     """A pool of real channels that connect to nothing."""
-    pool = ChannelPool(CallSettings("localhost:1", tls=Tls(None, *pair)), open_channel)
+    settings = CallSettings("localhost:1", tls=Tls(None, *pair))
+    pool = ChannelPool(settings, open_channel)
+    pool.for_call = lambda: pool.acquire(settings.change_tokens())
     yield pool
     for channel in pool.channels():
         channel.close()
@@ -34,17 +36,17 @@ def replaced(pair, folder):
 
 def test_as_long_as_no_file_changes_all_calls_share_a_channel(pool):
     """Without changed files all calls share one channel, and it is never closed."""
-    first, second = pool.acquire(), pool.acquire()
+    first, second = pool.for_call(), pool.for_call()
     assert first.channel is second.channel
     assert pool.release(first) == pool.release(second) == []
 
 
 def test_a_call_under_way_keeps_its_channel(pool, pair, tmp_path):
     """After a change a new call gets a new channel, and the old one is closed after its last call."""
-    old = pool.acquire()
+    old = pool.for_call()
     for write in replaced(pair, tmp_path / "new"):
         write()
-    new = pool.acquire()
+    new = pool.for_call()
     assert new.channel is not old.channel
     assert pool.channels() == [new.channel, old.channel]
     assert pool.release(new) == []
@@ -55,24 +57,24 @@ def test_a_call_under_way_keeps_its_channel(pool, pair, tmp_path):
 
 def test_an_idle_channel_is_closed_after_a_change(pool, pair, tmp_path):
     """After a change an idle channel is closed with the end of the next call."""
-    old = pool.acquire()
+    old = pool.for_call()
     pool.release(old)
     for write in replaced(pair, tmp_path / "new"):
         write()
-    assert pool.release(pool.acquire()) == [old.channel]
+    assert pool.release(pool.for_call()) == [old.channel]
     old.channel.close()
 
 
 def test_while_files_do_not_fit_together_the_channel_stays(pool, pair, tmp_path):
     """While the files are missing or do not fit together, the channel stays."""
-    old = pool.acquire()
+    old = pool.for_call()
     write_certificate, write_key = replaced(pair, tmp_path / "new")
     write_certificate()
-    assert pool.acquire() is old
+    assert pool.for_call() is old
     pair[1].unlink()
-    assert pool.acquire() is old
+    assert pool.for_call() is old
     write_key()
-    assert pool.acquire() is not old
+    assert pool.for_call() is not old
 
 
 def test_files_that_do_not_fit_together_make_no_client(pair, tmp_path):
