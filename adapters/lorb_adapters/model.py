@@ -1,5 +1,6 @@
 """The rescoring model of trainer and server: one frozen encoder, any mix of adapters, one score per hypothesis."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,9 @@ GraphLauncher = Callable[[Sequence[EncodedHypothesis], Sequence[AdapterWeights],
 
 
 class RescoringModel:
-    """Scores batches of packed rows. Not thread-safe: one thread owns it. The base's weights must not change.
+    """Scores batches of packed rows. The base's weights must not change.
+
+    Not thread-safe: one thread owns it. Another thread uses `for_another_thread()`.
 
     Attributes:
         base: the base that computes the scores.
@@ -75,6 +78,21 @@ class RescoringModel:
         self.base = base
         self.encoder = PackedEncoder(base.encoder)
         self.launch_graph: GraphLauncher | None = None
+
+    def for_another_thread(self) -> "RescoringModel":
+        """Returns a model that another thread may use at the same time, without CUDA graphs.
+
+        Both share the base, its packed weights and the cached matrices of adapters; each has buffers of its own.
+        """
+        other = copy.copy(self)
+        other.encoder = self.encoder.for_another_thread()
+        other.launch_graph = None
+        return other
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory of the buffers that the model's batches share, in bytes. Any thread may read it."""
+        return self.encoder.scratch_bytes
 
     def score(
         self,

@@ -1,5 +1,8 @@
 """The rescoring model: a packed batch with any mix of adapters scores as peft does on padded input."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from peft import LoraConfig as PeftConfig
@@ -148,6 +151,42 @@ def test_two_models_of_one_base_score_alike(base, model, rows):
     assert (before - without_lora).abs().min() > 1e-3
     assert torch.equal(RescoringModel(base).score(rows, [adapter], [0] * len(rows)), before)
     assert torch.equal(model.score(rows, [adapter], [0] * len(rows)), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_two_threads_score_at_once_with_shared_weights(folder, rows, dtype):
+    """Two threads, each with its model of shared weights, score twenty mixed batches as one thread does."""
+    base = load_base(folder, dtype=dtype)
+    model = RescoringModel(base)
+    adapters = [random_adapter(base, seed, rank=2 + seed) for seed in range(6)]
+    batches = [(rows[i % 5 :], adapters, [(i + j) % 6 for j in range(len(rows) - i % 5)]) for i in range(20)]
+    expected = [RescoringModel(base).score(*batch) for batch in batches]
+    start = threading.Barrier(2)
+
+    def score_all(of_thread):
+        start.wait()
+        return [of_thread.score(*batch) for batch in batches]
+
+    with ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(score_all, (model, model.for_another_thread())))
+    for scores in results:
+        torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_for_another_thread_has_only_its_buffers_of_its_own(base, rows):
+    """It shares base, weights and cached matrices with the first; buffers and their size are its own."""
+    model = RescoringModel(base)
+    model.launch_graph = lambda rows, adapters, row_adapters: None
+    other = model.for_another_thread()
+    assert other.launch_graph is None
+    adapter = random_adapter(base, 13)
+    model.score(rows, [adapter], [0] * len(rows))
+    assert model.scratch_bytes > 0
+    assert other.scratch_bytes == 0
+    other.score(rows, [adapter], [0] * len(rows))
+    assert other.scratch_bytes == model.scratch_bytes
+    ours, theirs = vars(model.encoder), vars(other.encoder)
+    assert {name for name in ours if ours[name] is not theirs[name]} == {"_workspace", "_base"}
 
 
 def test_launched_batches_are_collected_in_any_order(base, model, rows):

@@ -1,6 +1,7 @@
 """Memory that batches reuse: buffers by name, and tensors derived from an adapter."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -32,18 +33,19 @@ class Workspace:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all buffers, in bytes."""
-        return sum(buffer.numel() * buffer.element_size() for buffer in self._buffers.values())
+        """Memory of all buffers, in bytes. Any thread may read it."""
+        return sum(buffer.numel() * buffer.element_size() for buffer in list(self._buffers.values()))
 
 
 class WeakAdapterCache(Generic[T]):
-    """One derived value per adapter, kept until the adapter is freed.
+    """One derived value per adapter, kept until the adapter is freed. Threads may share a cache.
 
     Nothing is cached for an adapter in training, because the trainer changes its values.
     """
 
     def __init__(self) -> None:
         self._values: WeakKeyDictionary[AdapterWeights, T] = WeakKeyDictionary()
+        self._building = threading.Lock()
 
     def __iter__(self) -> Iterator[AdapterWeights]:
         """Iterates over the adapters with a cached value."""
@@ -54,10 +56,17 @@ class WeakAdapterCache(Generic[T]):
         return len(self._values)
 
     def get_or_build(self, weights: AdapterWeights, build: Callable[[], T]) -> T:
-        """Returns the cached value; without one, the value that `build` returns."""
+        """Returns the cached value; without one, the value that `build` returns.
+
+        A thread waits while another thread builds a value, so that no value is built twice.
+        """
         value = self._values.get(weights)
-        if value is None:
-            value = build()
-            if not any(tensor.requires_grad for tensor in weights.tensors()):
-                self._values[weights] = value
-        return value
+        if value is not None:
+            return value
+        if any(tensor.requires_grad for tensor in weights.tensors()):
+            return build()
+        with self._building:
+            value = self._values.get(weights)
+            if value is None:
+                value = self._values[weights] = build()
+            return value

@@ -1,5 +1,7 @@
 """The encoder at inference: runs packed rows through BERT layers, with any mix of adapters."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,8 @@ _EMBEDDINGS, _EMBEDDING_PROJECTION, _LAYERS = "embeddings", "embeddings_project"
 class PackedEncoder:
     """The forward pass of BERT, RoBERTa, XLM-RoBERTa, CamemBERT and ELECTRA, in few operations.
 
-    The results equal those of transformers' forward up to rounding. Not thread-safe: all batches share buffers.
+    The results equal those of transformers' forward up to rounding. Not thread-safe: all batches share buffers. Another
+    thread uses `for_another_thread()`.
 
     Attributes:
         dtype: the dtype of activations and products.
@@ -60,6 +63,21 @@ class PackedEncoder:
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
         self._by_segment = LoraMatricesCache(len(self._layers), self.dtype)
         self._flat = FlatAdapters(self.projection_shapes, self._device, self.dtype)
+
+    def for_another_thread(self) -> "PackedEncoder":
+        """Returns an encoder that another thread may use at the same time.
+
+        Both share weights and the cached matrices of adapters; each has buffers of its own.
+        """
+        other = copy.copy(self)
+        other._workspace = Workspace(self._device)
+        other._base = BaseProjections(self.dtype, other._workspace)
+        return other
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory of the buffers that all batches share, in bytes. Any thread may read it."""
+        return self._workspace.size_bytes
 
     @staticmethod
     def supports(encoder: nn.Module) -> bool:

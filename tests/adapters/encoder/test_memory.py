@@ -1,6 +1,8 @@
 """Memory that batches reuse: the workspace's buffers, and values cached by adapter."""
 
 import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -44,6 +46,25 @@ def test_a_value_is_built_once_for_each_adapter():
     first = cache.get_or_build(ours, object)
     assert cache.get_or_build(ours, object) is first
     assert cache.get_or_build(theirs, object) is not first
+
+
+def test_threads_build_a_value_once():
+    """Eight threads that ask at the same moment get one value, which one of them builds."""
+    cache: WeakAdapterCache[object] = WeakAdapterCache()
+    ours, start, built = adapter(), threading.Barrier(8), []
+
+    def build():
+        built.append(object())
+        return built[-1]
+
+    def get(_):
+        start.wait()
+        return cache.get_or_build(ours, build)
+
+    with ThreadPoolExecutor(8) as threads:
+        values = set(threads.map(get, range(8)))
+    assert values == set(built)
+    assert len(built) == 1
 
 
 def test_nothing_is_cached_for_an_adapter_in_training():
