@@ -44,6 +44,7 @@ _EXPECTED = {
     "`array`": "an array",
 }
 _MISSING = re.compile(r"Object missing required field `(.+)`")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
@@ -89,12 +90,19 @@ def check_schema_version(value: object, versions: range, place: str, error: type
 def parse_json(content: bytes, place: str, error: type[LorbError]) -> object:
     """Parses a whole file.
 
-    Raises `error`, which names `place`, if it is not JSON, or if it contains NaN or a number of over 1000 digits.
+    Raises `error`, which names `place`, if it is not JSON in UTF-8, or if it contains NaN, a number of over 1000 digits
+    or half a surrogate pair.
     """
     try:
-        return json.loads(content, parse_constant=_refuse_constant, parse_int=_parse_int)
+        text = content.decode("utf-8-sig")  # json.loads would let encoded surrogates through
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int)
+        if _SURROGATE_ESCAPE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{place} is not JSON: {problem}", field=place) from problem
+    return value
 
 
 def from_json(value: object, kind: type[_T], place: str, error: type[LorbError], path: str = "") -> _T:
@@ -109,8 +117,6 @@ def from_json(value: object, kind: type[_T], place: str, error: type[LorbError],
         inner_path, complaint = _explain(value, kind, problem)
         full_path = f"{path}{inner_path}".removeprefix(".")
         raise error(f"{place}: {full_path or 'the top level'} {complaint}", field=full_path) from problem
-    except UnicodeEncodeError as problem:  # msgspec met half a surrogate pair in a string that `kind` does not allow
-        raise error(f"{place}: a string holds half a surrogate pair", field=place) from problem
 
 
 def canonical_json(value: object) -> bytes:
@@ -221,7 +227,7 @@ def _refused_key(
         try:
             msgspec.convert(_replaced(root, path, {key: mapping[key] for key in half}), kind)
             is_refused = False
-        except (msgspec.ValidationError, UnicodeEncodeError) as found:
+        except msgspec.ValidationError as found:
             is_refused = str(found) == str(problem)
         keys = half if is_refused else keys[len(half) :]
     return keys[0]

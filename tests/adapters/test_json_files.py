@@ -145,11 +145,18 @@ def test_a_text_of_the_file_cannot_mislead_the_message(text):
     assert str(caught.value) == f"file.json: count is {json.dumps(text)}, not a whole number"
 
 
-@pytest.mark.parametrize("field", ["count", "sha256", "numbers", "inner"])
-def test_half_a_surrogate_pair_is_refused(field):
-    """A string that is not valid Unicode is refused with the file's name."""
+@pytest.mark.parametrize("field", ["text", "count", "sha256", "numbers", "inner", "unknown"])
+@pytest.mark.parametrize("half_pair", [b'"\\ud800"', b'"\\uDFFF"', b'"\xed\xa0\x80"'], ids=["high", "low", "encoded"])
+def test_half_a_surrogate_pair_is_refused(field, half_pair):
+    """A string that is not valid Unicode is refused with the file's name, as an escape and as encoded bytes."""
+    content = json.dumps({"text": "a", field: None}).encode().replace(b"null", half_pair)
     with pytest.raises(InvalidAdapter, match=r"^file\.json"):
-        read(json.dumps({"text": "a", field: "\ud800"}).encode())
+        read(content)
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    """A character beyond the basic plane is read from its escape."""
+    assert read(b'{"text": "\\ud83d\\ude00"}').text == "\N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
