@@ -74,6 +74,7 @@ class FrontPeer:
 
     Attributes:
         ready: a future of the port once the front listens, or of the error that keeps the front from listening.
+        refusal: the error with which the front refused to start; None if it did not refuse.
         samples: the last samples of its metrics that the front sent.
     """
 
@@ -81,6 +82,7 @@ class FrontPeer:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(self._receive, on_close=self._end, on_room=self._catch_up)
         self.ready: asyncio.Future[int] = self._loop.create_future()
+        self.refusal: LorbError | None = None
         self.samples: Samples = {}
         self._services = services
         self._holds = FrontHolds(services.numbers)
@@ -167,7 +169,7 @@ class FrontPeer:
             case Kind.READY:
                 self._answer_ready(lambda: self.ready.set_result(number))
             case Kind.REFUSED:
-                error = decode_error(body)
+                self.refusal = error = decode_error(body)
                 self._answer_ready(lambda: self.ready.set_exception(error))
             case _:
                 raise ProtocolError(f"unexpected {kind.name} frame from a front")

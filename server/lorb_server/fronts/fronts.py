@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from lorb.errors import Unavailable
+from lorb.errors import LorbError, Unavailable
 from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import BaseInfo
 from lorb_server.call import ListScorer
@@ -15,7 +15,7 @@ from lorb_server.config import ServeConfig
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import EngineServices, FrontPeer, FrontsRouting
 from lorb_server.fronts.held_adapters import AdapterNumbers
-from lorb_server.fronts.restarts import Restarts
+from lorb_server.fronts.restarts import LONGEST_PAUSE_SECONDS, Restarts
 from lorb_server.fronts.samples import Samples, total
 from lorb_server.fronts.settings import FrontSettings
 from lorb_server.fronts.shared_port import SharedPort
@@ -141,7 +141,11 @@ class Fronts:
             if self._stopping.is_set():
                 return
             self._metrics.front_restarts.inc()
-            pause_seconds = restarts.pause_seconds(asyncio.get_running_loop().time())
+            if isinstance(status, LorbError):  # a TLS file has become unusable: it may be replaced at any time
+                pause_seconds: float | None = LONGEST_PAUSE_SECONDS
+                status = status.message
+            else:
+                pause_seconds = restarts.pause_seconds(asyncio.get_running_loop().time())
             fields = {"front": slot, "exit_status": status, "restart_in_seconds": pause_seconds}
             _log.error("a front process died", extra={"fields": fields})
             if pause_seconds is None:
@@ -151,8 +155,11 @@ class Fronts:
             if self._stopping.is_set():
                 return
 
-    async def _run_front(self, slot: int, first_ready: asyncio.Future[int]) -> int | str:
-        """Runs one front from start to end. Returns its exit status, or the reason that it could not be started."""
+    async def _run_front(self, slot: int, first_ready: asyncio.Future[int]) -> int | str | LorbError:
+        """Runs one front from start to end.
+
+        Returns its exit status, the reason that it could not be started, or the error with which it refused to start.
+        """
         peer = FrontPeer(self._services)
         peer.ready.add_done_callback(lambda ready: _copy_result(ready, first_ready))
         try:
@@ -169,7 +176,7 @@ class Fronts:
         await peer.close_after_exit(_EXIT_SECONDS)
         del self._running[slot]
         self._ended_samples = total([self._ended_samples, peer.samples])
-        return status
+        return status if peer.refusal is None else peer.refusal
 
     def _num_ready(self) -> float:
         return float(sum(peer.is_ready for _, peer in list(self._running.values())))

@@ -6,7 +6,7 @@ WINDOW_SECONDS = 60.0
 # After more deaths than this in WINDOW_SECONDS, the front is not restarted. The pauses between them add up to 11 s.
 MAX_DEATHS = 8
 _FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Restarts:
@@ -23,4 +23,4 @@ class Restarts:
         before = len(self._deaths) - 1
         if before >= MAX_DEATHS:
             return None
-        return min(_FIRST_PAUSE_SECONDS * 2 ** (before - 1), _LONGEST_PAUSE_SECONDS) if before else 0.0
+        return min(_FIRST_PAUSE_SECONDS * 2 ** (before - 1), LONGEST_PAUSE_SECONDS) if before else 0.0

@@ -37,7 +37,7 @@ class CallServer:
     ) -> None:
         """With `shares_port`, other processes may listen on the same port.
 
-        Raises InvalidInput if tracing cannot be opened, or if a file of tokens or of domains is not usable.
+        Raises InvalidInput if tracing cannot be opened.
         """
         self._config = config
         self._metrics = metrics

@@ -108,14 +108,18 @@ class Callers:
     ) -> None:
         """`certificate_domains` names the domains of each certificate; without it, certificates may use all domains.
 
-        Without `have_certificates`, callers have no certificates, and only tokens name them. Raises InvalidInput if the
-        file is not usable.
+        Without `have_certificates`, callers have no certificates, and only tokens name them. While the file has never
+        been usable, no caller may use a domain.
         """
         self._have_certificates = have_certificates
         self._domains: ReloadedFiles[Mapping[str, Domains]] | None = None
         if (file := certificate_domains) is not None:
             self._domains = ReloadedFiles(
-                [file], lambda: read_certificate_domains(file), metrics, check_seconds=RELOAD_CHECK_SECONDS
+                [file],
+                lambda: read_certificate_domains(file),
+                metrics,
+                check_seconds=RELOAD_CHECK_SECONDS,
+                refuse_all={},
             )
 
     async def of_call(self, context: Context) -> Caller:

@@ -26,6 +26,9 @@ class ReloadedFiles(Generic[Content]):
     Whoever asks for the content starts a check of the files if one is due. The check runs on a daemon thread: a read
     that never returns (a hung network file system) holds up neither the event loop nor the end of the process. A check
     that fails, or that takes longer than `read_seconds`, is logged and counted, and the previous content stays in use.
+
+    A front process that is restarted may find files that have become unusable. It then has no previous content: with
+    `refuse_all`, this is the content until the files are usable.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class ReloadedFiles(Generic[Content]):
         metrics: CallerMetrics,
         *,
         check_seconds: float,
+        refuse_all: Content | None = None,
         read_seconds: float = READ_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`read` returns the content of `files`. At most one check begins in `check_seconds`.
 
-        Raises InvalidInput, with flag and file, if a file is not usable.
+        `refuse_all` is a content that lets nobody in. Without it, raises InvalidInput, with flag and file, if a file is
+        not usable.
         """
         self._files = files
         self._read = read
@@ -53,8 +58,17 @@ class ReloadedFiles(Generic[Content]):
         self._is_hung = False
         self._next_check_at = clock() + check_seconds
         self._last_error = ""
-        self._change_tokens = self._read_change_tokens()
-        self._content = read()
+        # of the files when the content was read; None before they were usable
+        self._change_tokens: tuple[ChangeToken | None, ...] | None = None
+        change_tokens = self._read_change_tokens()
+        try:
+            self._content = read()
+            self._change_tokens = change_tokens
+        except InvalidInput as error:
+            if refuse_all is None:
+                raise
+            self._content = refuse_all
+            self._report("unusable", error.message)
 
     def latest(self) -> Content:
         """The content. Blocks until a check that is due has ended, but at most `read_seconds`."""
@@ -122,10 +136,8 @@ class ReloadedFiles(Generic[Content]):
         self._count(reason)
         if message != self._last_error:  # logged once, not at every check
             self._last_error = message
-            _log.error(
-                "a credential file is not usable: its previous content stays in use",
-                extra={"fields": {"reason": message}},
-            )
+            effect = "all calls are refused" if self._change_tokens is None else "its previous content stays in use"
+            _log.error(f"a credential file is not usable: {effect}", extra={"fields": {"reason": message}})
 
     def _count(self, reason: str) -> None:
         self._metrics.count_credential_error(self._files[0].field, reason)

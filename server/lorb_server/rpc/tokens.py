@@ -46,10 +46,17 @@ def read_tokens(file: CredentialFile, *, default_name: str = "") -> Mapping[byte
     return callers
 
 
+def check_tokens(file: CredentialFile, *, default_name: str = "") -> None:
+    """Raises InvalidInput under the same conditions as `read_tokens`, and if the file holds no token."""
+    if not read_tokens(file, default_name=default_name):
+        raise InvalidInput(f"{file} holds no token: add a line NAME:TOKEN", field=file.field)
+
+
 class TokenFile:
     """The tokens of a file, read again when the file changes.
 
-    If the changed file is not usable, the previous tokens stay valid. If it holds no token, no token is valid.
+    If the changed file is not usable, the previous tokens stay valid. If it holds no token, or was never usable, no
+    token is valid.
     """
 
     def __init__(
@@ -61,14 +68,17 @@ class TokenFile:
         read_seconds: float = READ_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises InvalidInput under the same conditions as `read_tokens`, and if the file holds no token."""
         self._file = file
         self._default_name = default_name
-        self._callers = ReloadedFiles(
-            [file], self._read, metrics, check_seconds=RELOAD_CHECK_SECONDS, read_seconds=read_seconds, clock=clock
+        self._callers: ReloadedFiles[Mapping[bytes, Caller]] = ReloadedFiles(
+            [file],
+            self._read,
+            metrics,
+            check_seconds=RELOAD_CHECK_SECONDS,
+            refuse_all={},
+            read_seconds=read_seconds,
+            clock=clock,
         )
-        if not self._callers.latest():
-            raise InvalidInput(f"{file} holds no token: add a line NAME:TOKEN", field=file.field)
 
     async def caller_of(self, token: str) -> Caller | None:
         """The caller that a token belongs to; None for an unknown token."""

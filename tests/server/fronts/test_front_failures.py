@@ -8,7 +8,9 @@ import grpc
 import pytest
 
 from lorb.v1 import rescoring_pb2 as pb
+from lorb.v1 import rescoring_pb2_grpc
 from lorb_server.fronts import fronts as fronts_module
+from support.servers.certificates import Authority
 from support.servers.front_pair import until
 from support.servers.fronted_server import FrontedServer, fronted_server
 
@@ -66,6 +68,81 @@ def test_repeated_crashes_of_a_front_stop_the_server(base, monkeypatch):
         async with fronted_server(base, front_processes=1) as server:
             os.kill(server.fronts.process_ids[0], signal.SIGKILL)
             await server.failed.wait()
+
+    asyncio.run(run())
+
+
+async def replaced(server, victim):
+    """Returns when another front serves in the place of `victim`."""
+    while not server.fronts.process_ids or server.fronts.process_ids == [victim] or not server.fronts._num_ready():
+        assert not server.failed.is_set()
+        await asyncio.sleep(0.05)
+
+
+async def status_of_call(channel, metadata=()):
+    """The status of one call."""
+    hypotheses = [pb.Hypothesis(transcript=text) for text in ("the cat", "a cat")]
+    request = pb.RescoreRequest(hypotheses=hypotheses, domain="voice")
+    call = rescoring_pb2_grpc.RescoringServiceStub(channel).Rescore(request, metadata=metadata, timeout=60)
+    return await call.code()
+
+
+@pytest.mark.parametrize("content", ["", "torn"])
+def test_a_front_that_starts_again_over_a_broken_token_file_refuses_all_calls(base, tmp_path, content):
+    """A replaced front serves although the token file is empty or broken, refuses every call, and reads a new file."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("kiosk:secret\n")
+    bearer = (("authorization", "Bearer secret"),)
+
+    async def status(server):
+        async with server.channel() as channel:
+            return await status_of_call(channel, bearer)
+
+    async def run():
+        async with fronted_server(base, front_processes=1, token_file=str(tokens)) as server:
+            assert await status(server) is grpc.StatusCode.OK
+            [victim] = server.fronts.process_ids
+            tokens.write_text(content)
+            os.kill(victim, signal.SIGKILL)
+            await replaced(server, victim)
+            assert await status(server) is grpc.StatusCode.UNAUTHENTICATED
+            tokens.write_text("kiosk:secret\n")
+            while await status(server) is not grpc.StatusCode.OK:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+def test_a_front_waits_for_a_usable_certificate(base, tmp_path, monkeypatch):
+    """Fronts that find no TLS key are started again until there is one, more often than the server allows crashes.
+
+    The file of the certificates' domains is broken as well: a call over the new front may use no domain.
+    """
+    monkeypatch.setattr("lorb_server.fronts.restarts.MAX_DEATHS", 1)
+    monkeypatch.setattr(fronts_module, "LONGEST_PAUSE_SECONDS", 0.05, raising=False)
+    authority, domains = Authority(tmp_path, "ca"), tmp_path / "domains"
+    (certificate, key), (caller, callers_key) = authority.issue("server"), authority.issue("kiosk")
+    domains.write_text("kiosk voice\n")
+    files = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": authority.path}
+    settings = {name: str(path) for name, path in {**files, "certificate_domains": domains}.items()}
+
+    async def run():
+        async with fronted_server(base, front_processes=1, **settings) as server:
+            [victim] = server.fronts.process_ids
+            content = key.read_bytes()
+            key.unlink()
+            domains.write_text("'torn")
+            os.kill(victim, signal.SIGKILL)
+            while server.metrics.registry.get_sample_value("lorb_front_restarts_total") < 3:
+                assert not server.failed.is_set()
+                await asyncio.sleep(0.05)
+            key.write_bytes(content)
+            await replaced(server, victim)
+            credentials = grpc.ssl_channel_credentials(
+                authority.path.read_bytes(), callers_key.read_bytes(), caller.read_bytes()
+            )
+            async with grpc.aio.secure_channel(f"localhost:{server.port}", credentials) as channel:
+                assert await status_of_call(channel) is grpc.StatusCode.PERMISSION_DENIED
 
     asyncio.run(run())
 

@@ -15,7 +15,7 @@ from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import rescoring_pb2
 from lorb_server.config import ServeConfig
 from lorb_server.rpc.callers import RELOAD_CHECK_SECONDS, Caller
-from lorb_server.rpc.tokens import TokenFile, read_tokens
+from lorb_server.rpc.tokens import TokenFile, check_tokens, read_tokens
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, SimulatedClock, running_server
 
@@ -71,7 +71,7 @@ def test_a_file_with_invalid_tokens_is_refused(tmp_path, content, words):
     if content is not None:
         (tmp_path / "tokens").write_text(content)
     with pytest.raises(InvalidInput, match="--token-file") as caught:
-        opened(tmp_path / "tokens")
+        check_tokens(token_file(tmp_path / "tokens"))
     assert words in caught.value.message
     assert not any(secret in caught.value.message for secret in ("Two words", "schlüssel", "same\n", "abc"))
 
@@ -80,7 +80,7 @@ def test_an_admin_token_has_no_domains(tmp_path):
     """An admin token with a blank is refused: admin tokens are for all domains."""
     (tmp_path / "tokens").write_text("alice:two words\n")
     with pytest.raises(InvalidInput, match="the token is not one word"):
-        opened(tmp_path / "tokens", default_name="operator")
+        check_tokens(token_file(tmp_path / "tokens"), default_name="operator")
 
 
 def test_tokens_are_kept_as_digests(tmp_path):
@@ -121,6 +121,22 @@ def test_an_emptied_file_closes_the_door(tmp_path, caplog):
     clock.now += RELOAD_CHECK_SECONDS
     assert caller_of(tokens, "first") is None
     assert "the token file holds no token: no token is valid" in caplog.messages
+
+
+def test_a_file_that_was_never_usable_closes_the_door(tmp_path, caplog):
+    """A front that starts again over a broken token file counts and logs it, knows no token, and reads a mended one."""
+    path, clock, metrics = tmp_path / "tokens", SimulatedClock(), Metrics()
+    path.write_text("torn")
+    tokens = TokenFile(token_file(path), metrics.callers, read_seconds=WAIT_SECONDS, clock=clock)
+    assert caller_of(tokens, "torn") is None
+    clock.now += RELOAD_CHECK_SECONDS
+    assert caller_of(tokens, "torn") is None
+    labels = {"setting": "token_file", "reason": "unusable"}
+    assert metrics.registry.get_sample_value("lorb_credential_errors_total", labels) == 2
+    assert caplog.messages == ["a credential file is not usable: all calls are refused"]
+    path.write_text("kiosk:first\n")
+    clock.now += RELOAD_CHECK_SECONDS
+    assert caller_of(tokens, "first") == Caller("kiosk")
 
 
 @pytest.fixture(scope="module")
