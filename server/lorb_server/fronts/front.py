@@ -14,6 +14,7 @@ from lorb_server.fronts.engine_link import EngineLink
 from lorb_server.fronts.settings import FrontSettings
 from lorb_server.garbage_collection import shorten_collections
 from lorb_server.rpc.call_server import CallServer
+from lorb_server.rpc.errors import hide_places
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.logs import configure_logs, count_dropped_lines, log_event_loop_error, log_uncaught_errors
@@ -45,6 +46,7 @@ async def _serve(to_engine: socket.socket) -> int:
     count_dropped_lines(metrics.log_lines_dropped)
     log_uncaught_errors()
     asyncio.get_running_loop().set_exception_handler(log_event_loop_error)
+    hide_places(settings.config.store, settings.base.name)
     try:
         server = CallServer(
             settings.config, settings.base, settings.text_encoder, link, link, metrics, health, shares_port=True

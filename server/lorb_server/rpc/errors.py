@@ -8,6 +8,7 @@ import functools
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Never, Protocol, TypeVar
 
 from grpc.aio import ServicerContext
@@ -28,10 +29,15 @@ from lorb_server.telemetry.logs import log_failure
 
 # Errors whose messages may hold places of this server: those of the store and the base, and those that quote them.
 _WITH_PLACES = (BaseNotFound, InvalidAdapter, StoreConflict, StoreUnavailable, UnknownDomain, UnknownVersion)
-_PLACE = re.compile(
+_ADDRESS = re.compile(
     r"""[a-z][a-z0-9+.-]*://[^\s'",;)]*[^\s'",;:.)]"""  # a URL
-    r"""|(?<![\w/.-])(?:~|\.{1,2})?/(?:[^\s'",;:()/]+/)*(?=[^\s'",;:()/])"""  # the folders of a path
+    r"""|(?<![\w/.-])(?:[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\]):\d{2,5}(?![\w:])"""  # host:port
+    r"""|(?<![\w/.-])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\w-])""",  # an IPv4 address
+    re.IGNORECASE,
 )
+_FOLDERS = re.compile(r"""(?<![\w/.-])(?:~|\.{1,2})?/(?:[^\s'",;:()/]+/)*(?=[^\s'",;:()/])""")  # of a path
+
+_own_places: set[str] = set()
 
 _log = logging.getLogger(__name__)
 
@@ -76,9 +82,25 @@ def for_caller(error: LorbError) -> LorbError:
     return type(error)(without_places(error.message), field=error.field)
 
 
+def hide_places(*places: str) -> None:
+    """Adds folders and URLs of this server, which `without_places` then finds whatever characters they have."""
+    for place in places:
+        scheme, separator, rest = place.rstrip("/").partition("://")
+        if separator and scheme not in ("file", "local"):
+            _own_places.update({place.rstrip("/"), rest} if "/" in rest else {place.rstrip("/")})
+            continue
+        folder = Path(rest if separator else place).expanduser()
+        names = {place.rstrip("/"), str(folder), str(folder.absolute())}
+        _own_places.update(name for name in names if re.match(r"/[^/]|~/|\.{1,2}/|\w+://", name))
+
+
 def without_places(message: str) -> str:
-    """A message in which paths are cut to their last part, and URLs are left out. Names inside the store stay."""
-    return _PLACE.sub(lambda place: "(address)" if "://" in place.group() else "", message)
+    """A message in which paths are cut to their last part, and addresses are left out. Names inside the store stay."""
+    for place in sorted(_own_places, key=len, reverse=True):
+        last = place.rpartition("/")[2] if place[0] in "/~." else "(address)"
+        with_name = re.compile(rf"(?<![\w/.-]){re.escape(place)}(?:(/(?=\S))|(?![\w-]|\.\w))")
+        message = with_name.sub(lambda match, last=last: "" if match[1] else last, message)  # type: ignore[misc]
+    return _FOLDERS.sub("", _ADDRESS.sub("(address)", message))
 
 
 async def abort(context: Context, error: LorbError) -> Never:
