@@ -20,6 +20,7 @@ from lorb_server.garbage_collection import shorten_collections
 from lorb_server.ready_file import Ports, ReadyFile
 from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
+from lorb_server.rpc.errors import hide_places
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.interceptors import admin_interceptors, check_credential_files
 from lorb_server.rpc.server import ADMIN, RESCORING, listen, make_server
@@ -55,6 +56,7 @@ class App:
     def __init__(self, config: ServeConfig, parts: ServerParts) -> None:
         """Raises InvalidInput if a setting does not fit the base, or if a file that a setting names is not usable."""
         check_credential_files(config)
+        hide_places(config.store, parts.base.name)
         self.config = config
         self.store = parts.store
         self.metrics = Metrics()
