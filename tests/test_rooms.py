@@ -12,6 +12,7 @@ MAXIMUM_LINES_PER_MODULE = 250
 
 _SHARED_WITH_TRAINING = {
     "atomic_files",
+    "cores",
     "json_files",
     "process_memory",
     "text",
@@ -29,6 +30,7 @@ _SHARED_IN_SERVER = {"adapter", "call", "config", "file_limit", "setting", "sing
 DOORS = {
     "lorb_adapters": {
         "atomic_files": set(),
+        "cores": set(),
         "json_files": set(),
         "process_memory": set(),
         "tensor_files": set(),
@@ -61,10 +63,11 @@ DOORS = {
         "registry": _SHARED_IN_SERVER,
         "rescoring": _SHARED_IN_SERVER,
         "rpc": _SHARED_IN_SERVER | {"registry", "rescoring"},
-        "build": _SHARED_IN_SERVER | {"engine", "registry"},
+        "parts": _SHARED_IN_SERVER | {"engine"},
+        "build": _SHARED_IN_SERVER | {"engine", "parts", "registry"},
         "fronts": _SHARED_IN_SERVER | {"garbage_collection", "rpc"},
-        "app": _SHARED_IN_SERVER | {"build", "fronts", "garbage_collection", "ready_file", "rpc"},
-        "cli": _SHARED_IN_SERVER | {"app"},
+        "app": _SHARED_IN_SERVER | {"build", "fronts", "garbage_collection", "parts", "ready_file", "rpc"},
+        "cli": _SHARED_IN_SERVER | {"app", "garbage_collection"},
     },
 }
 

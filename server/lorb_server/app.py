@@ -12,11 +12,12 @@ from lorb import __version__
 from lorb.errors import StoreUnavailable
 from lorb.names import BASE_DOMAIN
 from lorb.v1 import admin_pb2_grpc
-from lorb_server.build import ModelRuntime, ServerParts, base_info, load_parts
+from lorb_server.build import ModelRuntime
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.summed_metrics import SummedMetrics
-from lorb_server.garbage_collection import shorten_collections
+from lorb_server.garbage_collection import shorten_collections, without_collections
+from lorb_server.parts import ServerParts, base_info, load_parts
 from lorb_server.ready_file import Ports, ReadyFile
 from lorb_server.rpc.admin import AdapterAdminService
 from lorb_server.rpc.call_server import CallServer
@@ -48,7 +49,7 @@ class App:
         store: the adapter store.
         metrics: all metrics of this process.
         health: the health service.
-        engine: the model thread and its queue.
+        engine: the workers and their queue.
         registry: the adapter versions that serve.
         fronts: the front processes; None if this process takes the calls itself.
     """
@@ -106,7 +107,7 @@ class App:
             raise
 
     async def wait(self) -> int:
-        """Serves until `stop` is called, the model thread dies, or a front keeps dying. Returns the exit status."""
+        """Serves until `stop` is called, a worker dies, or a front keeps dying. Returns the exit status."""
         await self._stop_requested.wait()
         await self.close()
         return self._exit_status
@@ -118,7 +119,7 @@ class App:
         self._stop_requested.set()
 
     async def close(self) -> None:
-        """Reports NOT_SERVING, drains, refuses new calls, waits for calls in flight, and ends the model thread."""
+        """Reports NOT_SERVING, drains, refuses new calls, waits for calls in flight, and ends the workers."""
         self.health.drain()
         if not self._skip_drain.is_set():
             _log.info("draining", extra={"fields": {"seconds": self.config.drain_seconds}})
@@ -232,7 +233,8 @@ class App:
 
 def serve(config: ServeConfig) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status. Raises LorbError if the server cannot start."""
-    parts = load_parts(config)
+    with without_collections():  # the base imports its family from transformers
+        parts = load_parts(config)
     shorten_collections()
     # The runner is not closed: it would wait for the event loop's threads, and one that reads a file may never end.
     return asyncio.Runner().run(_serve(config, parts))

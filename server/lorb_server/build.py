@@ -1,19 +1,13 @@
-"""Builds the parts of the process that holds the model: base, engine, adapter cache, registry and score cache."""
+"""Builds what the process that holds the model runs: engine, adapter cache, registry and score cache."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
-from lorb.errors import InvalidInput, StoreUnavailable
-from lorb_adapters.base.loader import Base, load_base
+from lorb_adapters.base.loader import Base
 from lorb_adapters.model import RescoringModel
-from lorb_adapters.process_memory import keep_freed_pages
-from lorb_adapters.store.choose_base import choose_base
-from lorb_adapters.store.signing import TrustedKeys
-from lorb_adapters.store.store import Store
-from lorb_server.adapter import AdapterHandle, BaseInfo
+from lorb_server.adapter import AdapterHandle
 from lorb_server.config import ServeConfig
 from lorb_server.engine.adapter_cache import AdapterCache
 from lorb_server.engine.batch_runner import BatchRunner
@@ -21,7 +15,6 @@ from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import (
     Placement,
     budget_setting,
-    choose_placement,
     prepare_model_thread,
     use_threads,
 )
@@ -31,8 +24,9 @@ from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
 from lorb_server.engine.warm_up import check_budget, health_check, warm_up
+from lorb_server.engine.workers.worker import WorkerParts
+from lorb_server.parts import ServerParts, trusted_keys
 from lorb_server.registry.registry import Registry
-from lorb_server.setting import flag
 from lorb_server.telemetry.metrics import Metrics
 from lorb_server.thread_pool import StoreThreads
 
@@ -43,87 +37,13 @@ LOADING_THREADS = 2  # for reading and hashing adapters
 # The warm-up runs the largest passes several times, which takes a minute on a slow CPU, and records CUDA graphs, which
 # takes another.
 WARM_UP_LIMIT_SECONDS = 600.0
-_BASE_CHOICE_TIMEOUTS = 10  # choosing a base reads up to 100 domains
-
-
-@dataclass(frozen=True, slots=True)
-class ServerParts:
-    """The parts that are loaded before the server is built.
-
-    Attributes:
-        base: the base model, on its device.
-        placement: how the model runs on this machine.
-        store: the adapter store.
-    """
-
-    base: Base
-    placement: Placement
-    store: Store
-
-
-def load_parts(config: ServeConfig) -> ServerParts:
-    """Opens the store and loads the base.
-
-    Raises LorbError if either fails. The error is StoreUnavailable if the store does not answer in time.
-    """
-    keep_freed_pages()
-    placement = choose_placement(config)
-    use_threads(1)  # for the calling thread, which does not run the model
-    trusted, timeout_seconds = trusted_keys(config), config.store_timeout_seconds
-    store = _in_time(timeout_seconds, partial(_open_store, config.store, timeout_seconds))
-    base = _in_time(_BASE_CHOICE_TIMEOUTS * timeout_seconds, partial(choose_base, config.base, store, trusted))
-    return ServerParts(load_base(base, device=placement.device, dtype=placement.dtype), placement, store)
-
-
-def trusted_keys(config: ServeConfig) -> TrustedKeys | None:
-    """The public keys in the file that --trusted-keys names: one of them must have signed each version that is loaded.
-
-    Returns None if no file is named: then no signature is required.
-
-    Raises InvalidInput, naming the flag and the file, if the key file is not usable.
-    """
-    if not config.trusted_keys:
-        return None
-    try:
-        return TrustedKeys(Path(config.trusted_keys))
-    except InvalidInput as error:
-        raise InvalidInput(f"{flag('trusted_keys')} {error.message}", field="trusted_keys") from error
-
-
-def base_info(base: Base) -> BaseInfo:
-    """The identity of a loaded base."""
-    return BaseInfo(base.name, base.fingerprint, str(base.device), str(base.dtype).removeprefix("torch."))
-
-
-def _in_time(timeout_seconds: float, function: Callable[[], Result]) -> Result:
-    """Returns what `function` returns. Raises StoreUnavailable if the store keeps it longer than `timeout_seconds`."""
-    threads = StoreThreads(timeout_seconds, 1, "opening")
-    try:
-        return threads.submit(function).result()
-    finally:
-        threads.shutdown()
-
-
-def _open_store(url: str, timeout_seconds: float) -> Store:
-    """Opens the store and reads its index. An empty folder is accepted; if it is in a folder, another process reads it.
-
-    Raises StoreUnavailable if the folder is missing, because its path is probably mistyped, or if the index cannot be
-    read.
-    """
-    path = url if "://" in url else str(Path(url).expanduser().absolute())  # callers get no absolute paths
-    store = Store(path, read_timeout_seconds=timeout_seconds)
-    try:
-        store.generation()
-    except StoreUnavailable as error:
-        raise StoreUnavailable(f"--store {url}: {error.message}", field="store") from error
-    return store
 
 
 class ModelRuntime:
     """The parts of the one process that holds the model. Belongs to the event loop.
 
     Attributes:
-        engine: the model thread and its queue.
+        engine: the workers and their queue.
         adapter_cache: the adapters' weights on the device.
         registry: the adapter versions that serve.
         scorer: scores lists.
@@ -138,24 +58,27 @@ class ModelRuntime:
         *,
         on_death: Callable[[], None],
     ) -> None:
-        """`on_death` is called if the model thread dies.
+        """`on_death` is called if a worker dies or is stuck.
 
         Raises InvalidInput if a setting does not fit the base.
         """
         base, placement, store = parts.base, parts.placement, parts.store
-        self._model = RescoringModel(base)
-        check_budget(self._model, placement.max_batch_tokens, budget_setting(config, placement))
+        self._models = [parts.model] + [parts.model.for_another_thread() for _ in range(1, parts.split.workers)]
+        check_budget(parts.model, placement.max_batch_tokens, budget_setting(config, placement))
         self._max_batch_tokens = placement.max_batch_tokens
-        self._graphs = CudaGraphs(self._model, metrics) if placement.cuda_graphs else None
-        self._scheduler = _scheduler(config, placement)
-        self.engine = Engine(
-            BatchRunner(self._model, metrics, placement.max_batch_tokens),
-            self._scheduler,
-            metrics,
-            prepare=partial(prepare_model_thread, placement.threads),
-            health_check=lambda: health_check(self._model),
-            on_death=on_death,
-        )
+        self._graphs = CudaGraphs(parts.model, metrics) if placement.cuda_graphs else None
+        self._scheduler = _scheduler(config, placement, len(self._models))
+        workers = [
+            WorkerParts(
+                BatchRunner(model, metrics, placement.max_batch_tokens),
+                partial(prepare_model_thread, parts.split.threads_per_worker),
+                partial(health_check, model),
+            )
+            for model in self._models
+        ]
+        self.engine = Engine(workers, self._scheduler, metrics, on_death=on_death)
+        metrics.model.workers.set(len(workers))
+        metrics.model.watch_scratch_bytes(lambda: sum(model.scratch_bytes for model in self._models))
         timeout_seconds = config.store_timeout_seconds
         self.store_threads = StoreThreads(timeout_seconds, STORE_THREADS, "store")
         self._threads = StoreThreads(timeout_seconds, LOADING_THREADS, "loading", partial(use_threads, 1))
@@ -165,9 +88,9 @@ class ModelRuntime:
             self._threads,
             metrics.adapters,
             config.max_adapter_bytes,
-            size_of=self._model.encoder.served_bytes,
+            size_of=parts.model.encoder.served_bytes,
         )
-        loader = AdapterLoader(store, self._model, self.engine, self.adapter_cache, self._threads, metrics, trusted)
+        loader = AdapterLoader(store, parts.model, self.engine, self.adapter_cache, self._threads, metrics, trusted)
         self.registry = Registry(
             store,
             loader.load,
@@ -184,17 +107,26 @@ class ModelRuntime:
 
     async def warm_up(self) -> None:
         """Records CUDA graphs if they are on, and trains the scheduler's predictions. Raises what the model raises."""
-        await self.engine.run_on_model_thread(self._warm_up, limit_seconds=WARM_UP_LIMIT_SECONDS)
-
-    def _warm_up(self) -> None:
         if self._graphs is not None:
-            self._graphs.record(self._max_batch_tokens)
-        warm_up(self._model, self._max_batch_tokens, self._scheduler.cost)
+            record = partial(self._graphs.record, self._max_batch_tokens)
+            await self.engine.run_on_worker(record, limit_seconds=WARM_UP_LIMIT_SECONDS, worker=0)
+        measured = await self._on_each_worker(lambda model: warm_up(model, self._max_batch_tokens))
+        for tokens, seconds in sorted(each for of_worker in measured for each in of_worker):
+            self._scheduler.forecast.cost.observe(tokens, seconds)
+
+    async def _on_each_worker(self, function: Callable[[RescoringModel], Result]) -> list[Result]:
+        """Calls a function with each worker's model, on that worker; all at the same time."""
+        return await asyncio.gather(
+            *(
+                self.engine.run_on_worker(partial(function, model), limit_seconds=WARM_UP_LIMIT_SECONDS, worker=number)
+                for number, model in enumerate(self._models)
+            )
+        )
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """Cancels adapter loads, then ends the model thread; waiting calls fail.
+        """Cancels adapter loads, then ends the workers; waiting calls fail.
 
-        Waits at most `timeout_seconds` for the model thread, whose batch may never end.
+        Waits at most `timeout_seconds` for the workers, whose batches may never end.
         """
         await self.registry.close()
         await self.adapter_cache.close()
@@ -203,13 +135,14 @@ class ModelRuntime:
         self._threads.shutdown()
 
 
-def _scheduler(config: ServeConfig, placement: Placement) -> Scheduler:
+def _scheduler(config: ServeConfig, placement: Placement, num_workers: int) -> Scheduler:
     return Scheduler(
         max_batch_tokens=placement.max_batch_tokens,
         max_queue_tokens=config.max_queue_tokens,
         max_bulk_queue_tokens=config.max_bulk_queue_tokens,
         max_pass_seconds=config.max_pass_seconds,
         max_queue_seconds=config.max_queue_seconds,
+        num_workers=num_workers,
     )
 
 

@@ -31,10 +31,19 @@ def check_combination(settings: Mapping[str, Any], *, has_tls: bool, admin_has_t
         raise invalid_setting(
             "deadline_margin_seconds", "must be below --default-deadline-seconds: nothing would be rescored"
         )
+    _check_workers(settings)
     if settings["max_batch_tokens"] is not None and settings["max_batch_tokens"] > settings["max_queue_tokens"]:
         raise invalid_setting(
             "max_queue_tokens",
             f"is {settings['max_queue_tokens']}: give at least --max-batch-tokens, {settings['max_batch_tokens']}",
+        )
+
+
+def _check_workers(settings: Mapping[str, Any]) -> None:
+    threads, workers, each = settings["threads"], settings["workers"], settings["threads_per_worker"]
+    if threads and (workers or 1) * (each or 1) > threads:
+        raise invalid_setting(
+            "threads", f"is {threads}, fewer than --workers, {workers or 1}, times --threads-per-worker, {each or 1}"
         )
 
 

@@ -44,7 +44,7 @@ def test_nothing_serves_before_the_warm_up(tiny_bert, store, monkeypatch):
     """During the warm-up health is NOT_SERVING and calls get UNAVAILABLE; a failed warm-up ends the start."""
     seen = []
 
-    def failing_warm_up(model, max_batch_tokens, cost):
+    def failing_warm_up(model, max_batch_tokens):
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             seen.append(health_of(channel))
             call = channel.unary_unary(
@@ -57,7 +57,7 @@ def test_nothing_serves_before_the_warm_up(tiny_bert, store, monkeypatch):
 
     monkeypatch.setattr("lorb_server.build.warm_up", failing_warm_up)
     port = free_port()
-    with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port):
+    with pytest.raises(InvalidInput), running_server(tiny_bert, store.url, port=port, workers=1):
         pass
     assert seen == [NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
 
@@ -85,8 +85,8 @@ def test_a_stale_ready_file_is_removed_until_the_server_serves(tiny_bert, store,
     """The ready file of a killed server is removed before the new server serves."""
     ready_file, seen = tmp_path / "ready.json", []
     ready_file.write_text('{"port": 1}')
-    monkeypatch.setattr("lorb_server.build.warm_up", lambda *_: seen.append(ready_file.exists()))
-    with running_server(tiny_bert, store.url, ready_file=str(ready_file)) as server:
+    monkeypatch.setattr("lorb_server.build.warm_up", lambda *_: seen.append(ready_file.exists()) or [])
+    with running_server(tiny_bert, store.url, ready_file=str(ready_file), workers=1) as server:
         assert json.loads(ready_file.read_text())["port"] == server.ports.port
     assert seen == [False]
     assert not ready_file.exists()

@@ -17,9 +17,9 @@ from lorb.v1 import rescoring_pb2 as pb
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_server.app import App
-from lorb_server.build import ServerParts
 from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
+from lorb_server.parts import ServerParts
 from support.servers.health_checks import NOT_SERVING, SERVING, health_of
 from support.servers.serving import WAIT_SECONDS, running_server
 
@@ -64,7 +64,7 @@ def test_a_stop_during_the_start_ends_it(tiny_bert, store, monkeypatch):
     config = ServeConfig(base=str(tiny_bert), store=store.url, **settings)
 
     async def run():
-        app = App(config, ServerParts(load_base(str(tiny_bert)), choose_placement(config), store))
+        app = App(config, ServerParts.of(config, load_base(str(tiny_bert)), choose_placement(config), store))
         running = asyncio.create_task(app.run())
         try:
             assert await asyncio.to_thread(entered.wait, WAIT_SECONDS)
@@ -82,7 +82,7 @@ def test_no_thread_survives_the_server(tiny_bert, store):
     before = set(threading.enumerate())
     with running_server(tiny_bert, store.url) as server:
         server.rescore("the cat", "a cat")
-        assert any(thread.name == "model" for thread in threading.enumerate())
+        assert {"model-0", "model-1"} <= {thread.name for thread in threading.enumerate()}
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not {name for name in left if name.startswith(("model", "tokenizer", "server"))}
 
@@ -115,6 +115,12 @@ def test_sigterm_ends_the_process_in_order(tiny_bert, store, tmp_path):
         process.wait()
     assert process.returncode == 0
     lines = [json.loads(line) for line in errors.splitlines()]
-    assert [line["message"] for line in lines] == ["adapter loaded", "serving", "draining", "stopped"]
-    assert lines[1]["port"] == ports["port"]
+    assert [line["message"] for line in lines] == [
+        "workers chosen",
+        "adapter loaded",
+        "serving",
+        "draining",
+        "stopped",
+    ]
+    assert lines[2]["port"] == ports["port"]
     assert not ready_file.exists()

@@ -20,8 +20,8 @@ from lorb.errors import StoreUnavailable
 from lorb.v1 import admin_pb2
 from lorb.v1 import rescoring_pb2 as pb
 from lorb_adapters.store.store import Store
-from lorb_server.build import load_parts
 from lorb_server.config import ServeConfig
+from lorb_server.parts import load_parts
 from support.adapters.publications import make_publication
 from support.servers.health_checks import NOT_SERVING, SERVING, health_of
 from support.servers.s3_server import s3_server

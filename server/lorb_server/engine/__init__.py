@@ -1,1 +1,1 @@
-"""The model thread, its queue, and the adapters' weights on the device."""
+"""The workers and their queue, and the adapters' weights on the device."""

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
-from lorb_server.engine.batch import Batch
+from lorb_server.engine.batch import Batch, Share
 from lorb_server.engine.device import is_out_of_memory
 from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.telemetry.logs import log_failure
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class BatchRunner:
-    """Scores lists together. If the model raises on one list, only this list fails. Belongs to the model thread.
+    """Scores lists together. If the model raises on one list, only this list fails. Belongs to a worker.
 
     Attributes:
         max_tokens: the most tokens that one pass may read; halved when the device runs out of memory.
@@ -32,46 +33,68 @@ class BatchRunner:
         self._model = model
         self._metrics = metrics
 
-    def launch(self, batch: Batch) -> None:
-        """Packs a batch and starts its pass.
+    def launch(self, share: Share) -> None:
+        """Starts the pass of a share.
 
-        If the batch is too large for one pass, or if starting the pass raises, `collect` runs the batch instead.
+        If the share is too large for one pass, or if starting the pass raises, `collect` scores the share instead.
         """
-        batch.pack()
-        if batch.rows and batch.read_tokens <= self.max_tokens:
+        if share.tokens <= self.max_tokens:
             try:
-                batch.scores = self._model.launch(batch.rows, batch.adapters, batch.row_adapters)
+                share.scores = self._model.launch(share.rows, share.batch.adapters, share.row_adapters)
+            except Exception as error:
+                self._note_failure(error, len(share.batch.entries))
+
+    def collect(self, share: Share) -> None:
+        """Puts the scores of a share's rows into `row_scores` of its batch; if the model raises, sets `error` there."""
+        batch = share.batch
+        scores = self._launched_scores(share)
+        if scores is None:
+            try:
+                scores = _score_rows(
+                    self._model, share.rows, batch.adapters, share.row_adapters, self.max_tokens, self._shrink
+                )
             except Exception as error:
                 self._note_failure(error, len(batch.entries))
+                batch.error = error
+                return
+        for number, value in zip(share.row_numbers, scores, strict=True):
+            batch.row_scores[number] = value
 
-    def collect(self, batch: Batch) -> list[ListOutcome]:
+    def outcomes(self, batch: Batch) -> list[ListOutcome]:
         """Returns for each list its scores (natural log scale, higher is better) or its error.
 
-        A failed batch runs again in halves.
+        Belongs after `collect` of every share. If the model raised, the lists are scored again in halves.
         """
-        if batch.scores is None:
-            return self._run(batch)
-        try:
-            row_scores: list[float] = batch.scores.collect().tolist()
-        except Exception as error:
-            self._note_failure(error, len(batch.entries))
-            return self._run(batch)
+        if batch.error is not None:
+            return self._isolate(batch.entries, batch.error)
         self._observe(batch)
-        return [*batch.scores_by_list(row_scores)]
+        return [*batch.scores_by_list(batch.row_scores)]
+
+    def _launched_scores(self, share: Share) -> list[float] | None:
+        """The scores of the launched pass; None if there is none, or if it raised."""
+        if share.scores is None:
+            return None
+        try:
+            scores: list[float] = share.scores.collect().tolist()
+        except Exception as error:
+            self._note_failure(error, len(share.batch.entries))
+            return None
+        return scores
+
+    def _isolate(self, entries: Sequence[Entry], error: Exception) -> list[ListOutcome]:
+        """The outcomes of lists on which the model has raised `error` together."""
+        if len(entries) == 1:
+            return [error]
+        return [outcome for half in _halves(entries) for outcome in self._run(Batch.of(half))]
 
     def _run(self, batch: Batch) -> list[ListOutcome]:
-        if not batch.entries:
-            return []
         try:
             scores = score(self._model, batch, self.max_tokens, self._shrink)
         except Exception as error:
             self._note_failure(error, len(batch.entries))
-            if len(batch.entries) == 1:
-                return [error]
-        else:
-            self._observe(batch)
-            return [*scores]
-        return [outcome for half in _halves(batch.entries) for outcome in self._run(Batch.of(half))]
+            return self._isolate(batch.entries, error)
+        self._observe(batch)
+        return [*scores]
 
     def _observe(self, batch: Batch) -> None:
         if batch.is_verification:
@@ -102,17 +125,37 @@ def score(
     Runs one pass, or several passes of at most `max_tokens` if the batch exceeds `max_tokens`. When a pass runs out of
     memory, calls `on_out_of_memory` and runs the pass again in halves. Raises what the model raises.
     """
-    row_scores: list[float] = []
-    for part in _parts(batch.rows, max_tokens):
-        row_scores += _score_part(model, batch, part, on_out_of_memory)
-    return batch.scores_by_list(row_scores)
+    return batch.scores_by_list(
+        _score_rows(model, batch.rows, batch.adapters, batch.row_adapters, max_tokens, on_out_of_memory)
+    )
 
 
-def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memory: Callable[[], None]) -> list[float]:
+def _score_rows(
+    model: RescoringModel,
+    rows: Sequence[EncodedHypothesis],
+    adapters: Sequence[AdapterWeights],
+    row_adapters: Sequence[int],
+    max_tokens: int,
+    on_out_of_memory: Callable[[], None],
+) -> list[float]:
+    """The score of each row, in passes of at most `max_tokens`."""
+    scores: list[float] = []
+    for part in _parts(rows, max_tokens):
+        scores += _score_part(model, rows[part], adapters, row_adapters[part], on_out_of_memory)
+    return scores
+
+
+def _score_part(
+    model: RescoringModel,
+    rows: Sequence[EncodedHypothesis],
+    adapters: Sequence[AdapterWeights],
+    row_adapters: Sequence[int],
+    on_out_of_memory: Callable[[], None],
+) -> list[float]:
     try:
-        scores: list[float] = model.score(batch.rows[part], batch.adapters, batch.row_adapters[part]).tolist()
+        scores: list[float] = model.score(rows, adapters, row_adapters).tolist()
     except Exception as error:
-        if part.stop - part.start == 1 or not is_out_of_memory(error):
+        if len(rows) == 1 or not is_out_of_memory(error):
             raise
     else:
         return scores
@@ -120,9 +163,9 @@ def _score_part(model: RescoringModel, batch: Batch, part: slice, on_out_of_memo
     on_out_of_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    middle = (part.start + part.stop) // 2
-    halves = (slice(part.start, middle), slice(middle, part.stop))
-    return [score for half in halves for score in _score_part(model, batch, half, on_out_of_memory)]
+    middle = len(rows) // 2
+    first = _score_part(model, rows[:middle], adapters, row_adapters[:middle], on_out_of_memory)
+    return first + _score_part(model, rows[middle:], adapters, row_adapters[middle:], on_out_of_memory)
 
 
 def _parts(rows: Sequence[EncodedHypothesis], max_tokens: int) -> Iterator[slice]:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class CudaGraphs:
     """Records CUDA graphs of small batches and launches them for a model. After any error, all passes run eagerly.
 
-    Belongs to the model thread.
+    Belongs to a worker.
     """
 
     def __init__(self, model: RescoringModel, metrics: Metrics, capture: Capture = capture_graphs) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from lorb.errors import InvalidInput
+from lorb_adapters.cores import usable_cores
 from lorb_server.config import ServeConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -22,7 +23,7 @@ class Placement:
         device: "cpu" or "cuda".
         dtype: number format of the base's and the adapters' weights.
         max_batch_tokens: the token budget of a batch.
-        threads: number of CPU threads that the model computes with.
+        threads: number of CPU threads that the model computes with, in all workers together.
         cuda_graphs: whether small batches run as CUDA graphs.
     """
 
@@ -52,7 +53,7 @@ def choose_placement(config: ServeConfig) -> Placement:
         device,
         _DTYPES[dtype],
         max_batch_tokens=config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens),
-        threads=config.threads or torch.get_num_threads(),
+        threads=config.threads or min(usable_cores(), torch.get_num_threads()),
         cuda_graphs=config.cuda_graphs == "auto" and device == "cuda" and dtype != "float32",
     )
 
@@ -66,7 +67,7 @@ def budget_setting(config: ServeConfig, placement: Placement) -> str:
 def use_threads(count: int) -> None:
     """Sets how many threads torch uses for the calling thread's computations; the calling thread is one of them.
 
-    Only the model thread may use more than one. OpenMP keeps helper threads for every thread that ever computed. If
+    Only workers may use more than one. OpenMP keeps helper threads for every thread that ever computed. If
     these threads outnumber the cores, libgomp lets them sleep at each barrier instead of spinning, and a batch of one
     list takes 1.4 times as long.
     """
@@ -78,7 +79,7 @@ def prepare_model_thread(num_threads: int) -> None:
     """Sets the number of threads that the calling thread's computations use, and makes them flush subnormal numbers.
 
     An adapter or a base with subnormal weights, or with activations that become subnormal, would make passes several
-    times slower. Only the model thread flushes them: elsewhere the weights keep the bits that are hashed.
+    times slower. Only workers flush them: elsewhere the weights keep the bits that are hashed.
     """
     use_threads(num_threads)
     torch.set_flush_denormal(True)  # also for the threads that compute with this one

@@ -55,5 +55,5 @@ def too_late() -> DeadlineExceeded:
 
 
 def thread_died() -> ModelFailed:
-    """The error of each list and task that waits when the model thread ends or is stuck."""
-    return ModelFailed("the model thread died or is stuck: the server is shutting down")
+    """The error of each list and task that waits when a worker ends or is stuck."""
+    return ModelFailed("a worker died or is stuck: the server is shutting down")

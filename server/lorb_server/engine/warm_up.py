@@ -1,4 +1,4 @@
-"""Runs the model before the server reports SERVING: this tests the model and trains the cost model."""
+"""Runs the model before the server reports SERVING: this tests the model and measures its passes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,6 @@ from lorb_adapters.lora.head import SUM, HeadWeights
 from lorb_adapters.lora.weights import base_only_weights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
-from lorb_server.engine.scheduling.cost_model import CostModel
 from lorb_server.setting import flag
 
 TYPICAL_WORDS = 16  # words of a typical hypothesis
@@ -26,37 +25,38 @@ def check_budget(model: RescoringModel, max_batch_tokens: int, setting: str = "m
 
 
 def warm_up(
-    model: RescoringModel,
-    max_batch_tokens: int,
-    cost: CostModel,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Runs the largest allowed pass, of the longest hypotheses; then trains `cost` on typical hypotheses.
+    model: RescoringModel, max_batch_tokens: int, clock: Callable[[], float] = time.monotonic
+) -> list[tuple[int, float]]:
+    """Runs the largest allowed pass, of the longest hypotheses; then times typical hypotheses.
 
-    `cost` learns from passes of three sizes. Each size runs twice, and only the second pass is timed. Belongs to the
-    model thread. Raises what the model raises.
+    Returns the tokens and the seconds of passes of three sizes. Each size runs twice, and only the second pass is
+    timed. Belongs to a worker. All workers do it at once, as they run under load. Raises what the model raises.
     """
-    row, longest = _encode(model, TYPICAL_WORDS, model.base.text_encoder.max_tokens)
-    _score(model, [longest] * (max_batch_tokens // longest.num_tokens))
+    row, longest = encode_repeated(model, TYPICAL_WORDS, model.base.text_encoder.max_tokens)
+    score_rows(model, [longest] * (max_batch_tokens // longest.num_tokens))
+    measured = []
     for divisor in (16, 4, 1):
         rows = [row] * max(1, max_batch_tokens // divisor // row.num_tokens)
-        _score(model, rows)
+        score_rows(model, rows)
         started = clock()
-        _score(model, rows)
-        cost.observe(row.num_tokens * len(rows), clock() - started)
+        score_rows(model, rows)
+        measured.append((row.num_tokens * len(rows), clock() - started))
+    return measured
 
 
 def health_check(model: RescoringModel) -> None:
-    """Scores one short hypothesis. Raises what the model raises. Belongs to the model thread."""
-    _score(model, _encode(model, 1))
+    """Scores one short hypothesis. Raises what the model raises. Belongs to the model's worker."""
+    score_rows(model, encode_repeated(model, 1))
 
 
-def _encode(model: RescoringModel, *num_words: int) -> list[EncodedHypothesis]:
+def encode_repeated(model: RescoringModel, *num_words: int) -> list[EncodedHypothesis]:
+    """Hypotheses of a repeated word, one for each number of words."""
     texts = [" ".join(["a"] * count) for count in num_words]
     return model.base.text_encoder.encode(texts, "", TextNormalization(), uses_context=False)
 
 
-def _score(model: RescoringModel, rows: Sequence[EncodedHypothesis]) -> None:
+def score_rows(model: RescoringModel, rows: Sequence[EncodedHypothesis]) -> None:
+    """Scores rows under the base alone, without a head's result."""
     base = model.base
     weights = base_only_weights(HeadWeights.zeros(SUM, base.hidden_size)).to(base.device, base.dtype)
     model.score(rows, [weights], [0] * len(rows))

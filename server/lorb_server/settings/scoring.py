@@ -24,7 +24,25 @@ class ScoringSettings:
         "bfloat16 on CUDA.",
         choices=("auto", "off"),
     )
-    threads: int | None = setting(None, "CPU threads of the model. Default: usually all cores.", minimum=1)
+    threads: int | None = setting(
+        None,
+        "CPU threads that compute, in all workers together. Default: the cores that this process may use, by its "
+        "affinity and the CPU quota of its container.",
+        minimum=1,
+    )
+    workers: int | None = setting(
+        None,
+        "Workers, which score batches at the same time; on CUDA there is one. Default: --threads divided by "
+        "--threads-per-worker.",
+        minimum=1,
+    )
+    threads_per_worker: int | None = setting(
+        None,
+        "CPU threads of one worker. Default: the server measures at the start which split of --threads scores most on "
+        "this machine and logs it; usually 1. A large base may be faster with more, but threads that wait for one "
+        "another suffer from every other busy process on their cores.",
+        minimum=1,
+    )
     tokenizer_threads: int = setting(2, "Threads that tokenise texts.", minimum=1)
 
     max_batch_tokens: int | None = setting(

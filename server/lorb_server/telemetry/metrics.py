@@ -30,7 +30,7 @@ class Metrics:
         registry: holds every metric.
         adapters: the metrics about adapters.
         callers: the metrics about callers.
-        model: the metrics about the model thread.
+        model: the metrics about the workers.
     """
 
     def __init__(self) -> None:

@@ -104,7 +104,7 @@ def test_each_thread_computes_on_its_own_number_of_threads():
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_the_model_thread_flushes_subnormal_numbers(num_threads):
-    """On the model thread and the threads that compute with it, every subnormal result is 0; elsewhere none is."""
+    """On a worker and the threads that compute with it, every subnormal result is 0; elsewhere none is."""
     zeros = {}
 
     def count(name, prepare):

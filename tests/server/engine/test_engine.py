@@ -1,4 +1,4 @@
-"""lorb_server.engine.engine: lists on the model thread, their deadlines and their order."""
+"""lorb_server.engine.engine: lists on workers, their deadlines and their order."""
 
 import asyncio
 import threading
@@ -75,13 +75,13 @@ def test_equal_rows_do_not_distort_the_cost_model():
         long = [row(i, *range(99)) for i in range(5)]
         for _ in range(5):
             await engine.submit(entry(*long))
-        predicted = engine._queue._scheduler.cost.seconds(500)
+        predicted = engine._queue._scheduler.forecast.cost.seconds(500)
         held = await hold(engine, model)
         equal = [engine.submit(entry(long[0])) for _ in range(5)]
         model.gate.set()
         await asyncio.gather(held, *equal)
         assert model.passes == [5] * 5 + [1, 1]
-        assert engine._queue._scheduler.cost.seconds(500) == pytest.approx(predicted)
+        assert engine._queue._scheduler.forecast.cost.seconds(500) == pytest.approx(predicted)
 
     run(test, clock=clock, max_batch_tokens=1000)
 
@@ -158,7 +158,7 @@ def test_the_next_batch_is_launched_while_the_device_computes_one():
 
     async def test(engine, model, metrics):
         model.device, release = threading.Event(), threading.Event()
-        busy = engine.run_on_model_thread(lambda: release.wait(WAIT_SECONDS))
+        busy = engine.run_on_worker(lambda: release.wait(WAIT_SECONDS))
         lists = [(row(1, 1), row(1, 2)), (row(2, 2), row(2, 3)), (row(3, 3),)]
         calls = [engine.submit(entry(*rows)) for rows in lists]
         release.set()
@@ -174,13 +174,15 @@ def test_the_next_batch_is_launched_while_the_device_computes_one():
     run(test, max_batch_tokens=4)
 
 
-def test_functions_run_on_the_model_thread():
-    """Functions run on the model thread; their results and errors reach the caller, and the thread goes on."""
+def test_functions_run_on_a_worker():
+    """Functions run on the worker that is asked for; results and errors reach the caller, and the worker goes on."""
 
     async def test(engine, model, metrics):
-        assert await engine.run_on_model_thread(lambda: threading.current_thread().name) == "model"
+        for number in (1, 0):
+            name = await engine.run_on_worker(lambda: threading.current_thread().name, worker=number)
+            assert name == f"model-{number}"
         with pytest.raises(ZeroDivisionError):
-            await engine.run_on_model_thread(lambda: 1 // 0)
+            await engine.run_on_worker(lambda: 1 // 0)
         assert engine.is_alive
 
-    run(test)
+    run(test, workers=2)

@@ -1,4 +1,4 @@
-"""lorb_server.engine.engine: passes that raise, lack of memory, and the end of the model thread."""
+"""lorb_server.engine.engine: passes that raise, lack of memory, and the end of the workers."""
 
 import asyncio
 import threading
@@ -72,7 +72,7 @@ def test_every_waiting_call_fails_when_the_thread_dies():
             engine.submit(entry(row(i, i), priority=Priority.BATCH if i % 2 else Priority.INTERACTIVE))
             for i in range(20)
         ]
-        calls.append(engine.run_on_model_thread(lambda: None))
+        calls.append(engine.run_on_worker(lambda: None))
         model.trouble = SystemExit("killed")
         model.gate.set()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -116,7 +116,7 @@ def test_closing_fails_waiting_lists_while_a_device_is_busy():
     async def test(engine, model, metrics):
         model.device = SlowDevice()
         all_waiting = threading.Event()
-        engine.run_on_model_thread(all_waiting.wait)
+        engine.run_on_worker(all_waiting.wait)
         lists = [engine.submit(entry(*[row(i, i)] * 25)) for i in range(1, 7)]
         all_waiting.set()
         while len(model.launches) < 2:

@@ -105,7 +105,7 @@ def test_out_of_memory_does_not_refuse_the_version(store, tiny_bert, monkeypatch
 
 
 def test_a_dead_model_does_not_refuse_the_version(store, tiny_bert, monkeypatch):
-    """If the model thread dies, the version is neither loaded nor refused."""
+    """If a worker dies, the version is neither loaded nor refused."""
     [version] = store.versions("voice")
 
     def die(*_):

@@ -38,9 +38,9 @@ def passes(monkeypatch):
 
 
 async def all_queued(loader, versions, num_hypotheses):
-    """Starts to load versions while the model thread is held; returns the loads and the event that releases it."""
+    """Starts to load versions while a worker is held; returns the loads and the event that releases it."""
     released = threading.Event()
-    loader._engine.run_on_model_thread(lambda: released.wait(WAIT_SECONDS))
+    loader._engine.run_on_worker(lambda: released.wait(WAIT_SECONDS))
     loads = [asyncio.ensure_future(loader.load("voice", version)) for version in versions]
     queue = loader._engine._queue._scheduler._queues[Priority.VERIFICATION]
     while len(queue) < num_hypotheses:

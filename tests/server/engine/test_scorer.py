@@ -14,6 +14,7 @@ from lorb_server.engine.scheduling.cost_model import CostModel
 from lorb_server.engine.scheduling.scheduler import Batch, Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
+from lorb_server.engine.workers.worker import WorkerParts
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS
 from support.servers.stub_model import StubModel, adapter_handle, adapter_weights, row, stub_score
@@ -42,7 +43,7 @@ def run(test, *, cache_bytes=1_000_000):
     async def with_scorer():
         model, metrics, weights = StubModel(), Metrics(), ReloadedWeights()
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=10_000, max_bulk_queue_tokens=1000)
-        engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
+        engine = Engine([WorkerParts(BatchRunner(model, metrics, 1000))], scheduler, metrics)
         engine.start()
         cache = ScoreCache(cache_bytes)
         scorer = Scorer(engine, weights, cache, metrics)
@@ -139,10 +140,10 @@ def test_cached_scores_count_towards_a_partial_list():
 
     async def test(s):
         await s.scorer.score(call([ROWS[0], ROWS[2], ROWS[4]]))
-        s.scheduler.cost = CostModel()
+        s.scheduler.forecast.cost = CostModel()
         for _ in range(5):
-            s.scheduler.cost.observe(2, 0.5)  # a pass of one row takes 0.5 s, of two rows 1 s
-            s.scheduler.cost.observe(4, 1.0)
+            s.scheduler.forecast.cost.observe(2, 0.5)  # a pass of one row takes 0.5 s, of two rows 1 s
+            s.scheduler.forecast.cost.observe(4, 1.0)
         now = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):
             await s.scorer.score(call([row(8, 1), row(8, 2)], answer_by=now + 0.75))
@@ -153,9 +154,9 @@ def test_cached_scores_count_towards_a_partial_list():
 
 
 def make_passes_take_a_second(s):
-    s.scheduler.cost = CostModel()
+    s.scheduler.forecast.cost = CostModel()
     for _ in range(5):
-        s.scheduler.cost.observe(4, 1.0)
+        s.scheduler.forecast.cost.observe(4, 1.0)
     s.scheduler.finish(Batch(), 0.0, time.monotonic(), read_tokens=0)  # busy until just now: no probe
 
 

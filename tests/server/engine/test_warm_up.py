@@ -27,16 +27,17 @@ class RecordingModel(RescoringModel):
 def test_the_largest_pass_is_tried(tiny_bert):
     """Warm-up runs a pass as large as the token budget."""
     model = RecordingModel(load_base(str(tiny_bert)))
-    warm_up(model, 200, CostModel())
+    warm_up(model, 200)
     assert model.sizes[0] == 192
     assert max(model.sizes) <= 200
 
 
-def test_warm_up_trains_the_cost_model(tiny_bert):
-    """Each size runs twice, and only the second pass is learned from."""
+def test_warm_up_measures_passes_for_the_cost_model(tiny_bert):
+    """Each size runs twice, and only the second pass is measured."""
     model, cost, clock = RecordingModel(load_base(str(tiny_bert))), CostModel(), SimulatedClock()
     model.on_pass = lambda tokens: setattr(clock, "now", clock.now + 0.01 + 0.001 * tokens)
-    warm_up(model, 1000, cost, clock)
+    for tokens, seconds in warm_up(model, 1000, clock):
+        cost.observe(tokens, seconds)
     assert len(model.sizes) == 7
     assert cost.seconds(500) == pytest.approx(0.51)
 

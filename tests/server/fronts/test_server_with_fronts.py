@@ -20,7 +20,7 @@ from lorb.v1 import admin_pb2, rescoring_pb2_grpc
 from lorb.v1 import rescoring_pb2 as pb
 from support.adapters.publications import make_publication
 from support.servers.serving import WAIT_SECONDS, free_port, running_server
-from support.servers.stub_model import StubModel
+from support.servers.stub_model import StubModel, use_stub_model
 
 TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a dog sat on the cat")
 
@@ -54,7 +54,7 @@ def retrying_call(target, *texts):
 @pytest.fixture
 def fronted(tiny_bert, store):
     """A server with two fronts."""
-    with running_server(tiny_bert, store.url, front_processes=2, log_level="error") as server:
+    with running_server(tiny_bert, store.url, workers=1, front_processes=2, log_level="error") as server:
         yield server
 
 
@@ -69,7 +69,7 @@ def without_timings(answer):
 )
 def test_fronts_answer_as_a_server_of_one_process(fronted, tiny_bert, store, fields):
     """A server with fronts and one without return equal answers, bit for bit."""
-    with running_server(tiny_bert, store.url) as single:
+    with running_server(tiny_bert, store.url, workers=1) as single:
         expected = without_timings(call(single.target, *TEXTS, **fields))
     assert expected.outcome == pb.OUTCOME_RESCORED
     answers = [without_timings(call(fronted.target, *TEXTS, **fields)) for _ in range(4)]
@@ -107,7 +107,7 @@ def test_a_canary_splits_callers_as_in_one_process(fronted, tiny_bert, store, pu
     def versions(target):
         return [call(target, "the cat", "a cat", routing_key=key).adapter.version for key in keys]
 
-    with running_server(tiny_bert, store.url) as single:
+    with running_server(tiny_bert, store.url, workers=1) as single:
         expected = versions(single.target)
     assert len(set(expected)) == 2
     assert versions(fronted.target) == versions(fronted.target) == expected
@@ -144,10 +144,10 @@ def test_a_second_server_on_the_port_is_refused(fronted, tiny_bert, store):
 
 
 def test_a_dead_model_fails_every_call_and_ends_all_processes(fronted):
-    """When the model thread dies, waiting calls get INTERNAL, the exit status is 1, and all fronts end."""
+    """When a worker dies, waiting calls get INTERNAL, the exit status is 1, and all fronts end."""
     model = StubModel()
     model.gate.clear()
-    fronted.app.engine._runner._model = model
+    use_stub_model(fronted, model)
     fronts = [psutil.Process(number) for number in fronted.app.fronts.process_ids]
     with ThreadPoolExecutor(4) as callers:
         calls = [callers.submit(call, fronted.target, "the cat", f"a cat {i}") for i in range(4)]

@@ -12,8 +12,8 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.signing import SigningKey
 from lorb_adapters.store.store import Store
 from lorb_server.app import serve
-from lorb_server.build import trusted_keys
 from lorb_server.config import ServeConfig
+from lorb_server.parts import trusted_keys
 from support.adapters.publications import make_publication
 from support.servers.serving import WAIT_SECONDS, running_server
 

@@ -125,7 +125,7 @@ def make_tokens_take_a_second(bench):
     cost = CostModel()
     for tokens in range(1, 200):
         cost.observe(tokens, float(tokens))
-    bench.engine._queue._scheduler.cost = cost
+    bench.engine._queue._scheduler.forecast.cost = cost
     bench.engine._queue._scheduler.finish(Batch(), 0.0, 1e12, read_tokens=0)  # busy until just now: no probe
 
 

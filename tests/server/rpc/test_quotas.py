@@ -84,7 +84,12 @@ def limited(tiny_bert, store, tmp_path):
     """A server on which each caller may have two lists in flight."""
     (tmp_path / "tokens").write_text("kiosk:one\ncar:two\n")
     with running_server(
-        tiny_bert, store.url, token_file=str(tmp_path / "tokens"), max_caller_lists=2, score_cache_bytes=0
+        tiny_bert,
+        store.url,
+        token_file=str(tmp_path / "tokens"),
+        max_caller_lists=2,
+        score_cache_bytes=0,
+        workers=1,
     ) as server:
         yield server
 
@@ -98,7 +103,7 @@ def test_a_caller_over_its_limit_gets_a_retry_delay(limited):
         assert release.wait(WAIT_SECONDS)
 
     async def held():
-        return await limited.app.engine.run_on_model_thread(hold)
+        return await limited.app.engine.run_on_worker(hold)
 
     def called(token, *texts):
         return limited.rescore(*texts, metadata=(("authorization", f"Bearer {token}"),))

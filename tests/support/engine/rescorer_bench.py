@@ -12,6 +12,7 @@ from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduling.scheduler import Scheduler
 from lorb_server.engine.score_cache import ScoreCache
 from lorb_server.engine.scorer import Scorer
+from lorb_server.engine.workers.worker import WorkerParts
 from lorb_server.rescoring.rescorer import Rescorer
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, scored_list
@@ -31,7 +32,7 @@ class Bench:
         scheduler = Scheduler(
             max_batch_tokens=100, max_queue_tokens=max_queue_tokens, max_bulk_queue_tokens=max_queue_tokens
         )
-        self.engine = Engine(BatchRunner(self.model, self.metrics, 100), scheduler, self.metrics)
+        self.engine = Engine([WorkerParts(BatchRunner(self.model, self.metrics, 100))], scheduler, self.metrics)
         self.threads = ThreadPoolExecutor(1)
         self.withdrawn: list[tuple[str, str]] = []
         self.offered: list[Ranked] = []

@@ -7,6 +7,7 @@ from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.engine.scheduling.scheduler import Scheduler
+from lorb_server.engine.workers.worker import WorkerParts
 from lorb_server.telemetry.metrics import Metrics
 from support.servers.serving import WAIT_SECONDS, SimulatedClock
 from support.servers.stub_model import StubModel, adapter_handle, adapter_weights, row
@@ -25,7 +26,7 @@ def entry(*rows, number=1, minimum_hypotheses=None, **fields):
     return Entry(call(number=number, **fields), rows, minimum_hypotheses or len(rows), adapter_weights(number))
 
 
-def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, health_check=None):
+def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, health_check=None, workers=1):
     """Runs `test(engine, model, metrics)` on an event loop of its own, and closes the engine."""
 
     async def with_engine():
@@ -34,16 +35,14 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, health
             max_batch_tokens=max_batch_tokens,
             max_queue_tokens=max_queue_tokens,
             max_bulk_queue_tokens=max_queue_tokens,
+            num_workers=workers,
         )
         died = asyncio.Event()
-        engine = Engine(
+        parts = WorkerParts(
             BatchRunner(model, metrics, max_batch_tokens),
-            scheduler,
-            metrics,
             health_check=health_check or (lambda: model.score([row(1)], [A], [0])),
-            on_death=died.set,
-            clock=clock or SimulatedClock(),
         )
+        engine = Engine([parts] * workers, scheduler, metrics, on_death=died.set, clock=clock or SimulatedClock())
         engine.died = died
         engine.start()
         try:
@@ -57,7 +56,7 @@ def run(test, *, max_queue_tokens=1000, clock=None, max_batch_tokens=100, health
 
 
 async def hold(engine, model):
-    """Makes the model thread enter a pass and stay there; returns the future of the list in it."""
+    """Makes a worker enter a pass and stay there; returns the future of the list in it."""
     model.gate.clear()
     model.entered.clear()
     held = engine.submit(entry(row(9, 9)))

@@ -11,6 +11,7 @@ from lorb_server.engine.batch_runner import BatchRunner
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, read_weights
 from lorb_server.engine.scheduling.scheduler import Scheduler
+from lorb_server.engine.workers.worker import WorkerParts
 from lorb_server.telemetry.metrics import Metrics
 
 
@@ -20,7 +21,7 @@ def run(test, store, tiny_bert):
     async def with_loader():
         metrics, model, threads = Metrics(), RescoringModel(load_base(str(tiny_bert))), ThreadPoolExecutor(2)
         scheduler = Scheduler(max_batch_tokens=1000, max_queue_tokens=1000, max_bulk_queue_tokens=1000)
-        engine = Engine(BatchRunner(model, metrics, 1000), scheduler, metrics)
+        engine = Engine([WorkerParts(BatchRunner(model, metrics, 1000))], scheduler, metrics)
         engine.start()
         read, size_of = partial(read_weights, store, model.base), model.encoder.served_bytes
         adapter_cache = AdapterCache(read, threads, metrics.adapters, 2**30, size_of=size_of)

@@ -23,7 +23,7 @@ def timed_scheduler(fixed: float = 0.01, per_token: float = 0.001, **limits: flo
     """A scheduler that has learned that a pass takes `fixed` and `per_token` seconds."""
     scheduler = make_scheduler(**{"batch": 1000, "queue": 1_000_000, **limits})
     for tokens in [10, 1000, 100, 300] * 20:
-        scheduler.cost.observe(tokens, fixed + per_token * tokens)
+        scheduler.forecast.cost.observe(tokens, fixed + per_token * tokens)
     scheduler.finish(Batch(), 0.0, 0.0, read_tokens=0)  # busy until just now
     return scheduler
 

@@ -8,9 +8,9 @@ import psutil
 
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
-from lorb_server.build import base_info
 from lorb_server.config import ServeConfig
 from lorb_server.fronts.fronts import Fronts
+from lorb_server.parts import base_info
 from lorb_server.rpc.health import Health
 from lorb_server.rpc.server import ADMIN, RESCORING
 from lorb_server.telemetry.metrics import Metrics

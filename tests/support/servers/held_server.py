@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from support.servers.serving import WAIT_SECONDS
-from support.servers.stub_model import StubModel
+from support.servers.stub_model import StubModel, use_stub_model
 
 
 class HeldServer:
@@ -13,7 +13,7 @@ class HeldServer:
     def __init__(self, server):
         self.server = server
         self.model = StubModel()
-        server.app.engine._runner._model = self.model
+        use_stub_model(server, self.model)
         self.callers = ThreadPoolExecutor(16)
 
     def hold(self, calls=1, **fields):

@@ -18,9 +18,9 @@ from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
 from lorb_server.adapter import AdapterHandle
 from lorb_server.app import App, Ports
-from lorb_server.build import ServerParts
 from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
+from lorb_server.parts import ServerParts
 from lorb_server.registry.registry import Registry
 
 WAIT_SECONDS = 120.0  # the timeout of every wait in a test, long enough for a busy machine; no test measures it
@@ -144,7 +144,8 @@ class RunningServer:
             placement = choose_placement(self.config)
             dtype = placement.dtype if placement.device == "cuda" else torch.float32
             base = load_base(self.config.base, device=placement.device, dtype=dtype)
-            self.app = App(self.config, ServerParts(base, placement, Store(self.config.store)))
+            parts = ServerParts.of(self.config, base, placement, Store(self.config.store))
+            self.app = App(self.config, parts)
             self.ports = await self.app.start()
         except BaseException as error:
             self._error = error
@@ -161,6 +162,8 @@ def running_server(base_folder: Path, store_folder: Path, **settings: Any) -> It
         "base": str(base_folder),
         "store": str(store_folder),
         "device": "cpu",
+        "workers": 2,
+        "threads_per_worker": 1,
         "port": 0,
         "admin_port": 0,
         "metrics_port": 0,

@@ -11,7 +11,7 @@ from lorb_adapters.lora.weights import AdapterWeights, base_only_weights
 from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.text import EncodedHypothesis, TextNormalization
 from lorb_server.adapter import AdapterHandle
-from support.servers.serving import WAIT_SECONDS
+from support.servers.serving import WAIT_SECONDS, RunningServer
 
 RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.3, -1.5, -2.5), 0.7, 0.9))
 
@@ -118,3 +118,9 @@ class StubModel:
         pairs = zip(rows, row_adapters, strict=True)
         scores = [stub_score(hypothesis, adapters[index]) for hypothesis, index in pairs]
         return torch.tensor(self.answer(scores) if self.answer else scores)
+
+
+def use_stub_model(server: RunningServer, model: StubModel) -> None:
+    """Makes every worker of a running server score with a stub model."""
+    for worker in server.app.engine._workers:
+        worker._parts.runner._model = model

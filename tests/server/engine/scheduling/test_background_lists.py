@@ -48,7 +48,7 @@ def test_a_golden_pass_is_short():
     offer_all(scheduler, *(golden(f"{i}") for i in range(20)))
     batch = scheduler.take(0)
     assert 1 < len(batch.entries) < 20
-    assert scheduler.cost.seconds(batch.tokens) <= VERIFICATION_PASS_SECONDS
+    assert scheduler.forecast.cost.seconds(batch.tokens) <= VERIFICATION_PASS_SECONDS
 
 
 def test_golden_lists_share_passes_until_a_pass_was_measured():
@@ -85,9 +85,9 @@ def test_golden_lists_progress_under_constant_load():
 def test_golden_lists_leave_the_predictions_and_the_queue_figures_alone():
     """Golden lists neither train the cost model, nor count as queued tokens, nor keep a probe from being admitted."""
     scheduler = timed_scheduler(per_token=1.0)
-    before = scheduler.cost.seconds(100)
+    before = scheduler.forecast.cost.seconds(100)
     offer_all(scheduler, golden("first"), golden("second"))
     scheduler.finish(scheduler.take(0), 0.0, 50.0, read_tokens=10)
-    assert scheduler.cost.seconds(100) == before
+    assert scheduler.forecast.cost.seconds(100) == before
     assert scheduler.queued_tokens == 0
     assert scheduler.offer(entry("probe", 100, answer_by=120.0, at=100.0), 100.0).value == "probe"

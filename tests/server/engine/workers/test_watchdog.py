@@ -1,4 +1,4 @@
-"""lorb_server.engine.watchdog: a pass that never ends, and clocks that only seem to say so."""
+"""lorb_server.engine.workers.watchdog: a pass that never ends, and clocks that only seem to say so."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lorb.errors import ModelFailed, Unavailable
-from lorb_server.engine.watchdog import MAX_TICK_SECONDS, TICK_SECONDS, Watchdog, pass_limit_seconds
+from lorb_server.engine.workers.watchdog import MAX_TICK_SECONDS, TICK_SECONDS, Watchdog, pass_limit_seconds
 from support.engine.running_engine import entry, hold, run
 from support.engine.simulated_loop import SimulatedLoop
 from support.servers.serving import SimulatedClock
@@ -29,7 +29,7 @@ async def until_dead(engine, clock):
         if not engine.is_alive:
             return
         clock.now += TICK_SECONDS
-        if engine._watchdog.tick():
+        if engine._workers[0].watchdog.tick():
             engine._give_up()
     pytest.fail("the engine never gave up")
 
@@ -43,7 +43,7 @@ def test_a_stuck_pass_fails_every_call_and_ends_the_engine():
         await engine.submit(entry())
         held = await hold(engine, model)
         waiting = engine.submit(entry(row(5, 6)))
-        task = engine.run_on_model_thread(lambda: None)
+        task = engine.run_on_worker(lambda: None)
         before = clock.now
         await until_dead(engine, clock)
         for future in (held, waiting, task):
@@ -56,7 +56,7 @@ def test_a_stuck_pass_fails_every_call_and_ends_the_engine():
         assert 10 < clock.now - before < 13
         assert metrics.registry.get_sample_value("lorb_model_stuck_total") == 1
         model.gate.set()  # the pass ends after all
-        await asyncio.to_thread(engine._thread.join)
+        await asyncio.to_thread(engine._workers[0].thread.join)
         assert not engine.died.is_set()
 
     run(test, clock=clock)
@@ -72,9 +72,9 @@ def test_a_stuck_task_ends_the_engine_too():
 
         model.gate.clear()
         model.entered.clear()
-        task = engine.run_on_model_thread(score_until_released, limit_seconds=3600)
+        task = engine.run_on_worker(score_until_released, limit_seconds=3600)
         await asyncio.to_thread(model.entered.wait)
-        assert tick_for(engine._watchdog, clock, 3500) is None
+        assert tick_for(engine._workers[0].watchdog, clock, 3500) is None
         assert engine.is_alive
         await until_dead(engine, clock)
         with pytest.raises(ModelFailed, match="stuck"):
@@ -99,7 +99,7 @@ def test_the_metrics_see_a_stuck_pass():
         assert value("lorb_model_busy_seconds") == 45
         model.gate.set()
         await engine.submit(entry())
-        await engine.run_on_model_thread(lambda: None)
+        await engine.run_on_worker(lambda: None)
         assert value("lorb_queue_oldest_age_seconds", {"lane": "single"}) == 0
 
     run(test, clock=clock)

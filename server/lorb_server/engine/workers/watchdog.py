@@ -1,4 +1,4 @@
-"""Notices that the model thread is stuck: one piece of its work takes far longer than predicted."""
+"""Notices that a worker is stuck: one piece of its work takes far longer than predicted."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ class _Work:
 
 
 class Watchdog:
-    """Watches the work of the model thread, which calls `begin` and `rest`. The rest belongs to the event loop."""
+    """Watches the work of a worker, which calls `begin` and `rest`. The rest belongs to the event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,11 +47,11 @@ class Watchdog:
         self._last_tick = clock()
 
     def begin(self, name: str, limit_seconds: float) -> None:
-        """The model thread begins a piece of work. It counts as stuck if it takes longer than `limit_seconds`."""
+        """A worker begins a piece of work. It counts as stuck if it takes longer than `limit_seconds`."""
         self._work = _Work(name, limit_seconds, self._clock())
 
     def rest(self) -> None:
-        """The model thread's work is done."""
+        """A worker's work is done."""
         self._work = None
 
     @property
@@ -61,12 +61,12 @@ class Watchdog:
         return 0.0 if work is None else self._clock() - work.started_at
 
     async def run(self, thread: threading.Thread, on_stuck: Callable[[], None]) -> None:
-        """Ticks. Once `thread`, the model thread, is stuck, logs where, calls `on_stuck` and returns."""
+        """Ticks. Once the worker on `thread` is stuck, logs where, calls `on_stuck` and returns."""
         while not self.tick():
             await asyncio.sleep(TICK_SECONDS)
         if self._watched is not None:
             fields = {"work": self._watched.name, "limit_seconds": self._watched.limit_seconds}
-            _log.error("the model thread is stuck", extra={"fields": {**fields, "stack": _stack(thread)}})
+            _log.error("a worker is stuck", extra={"fields": {**fields, "stack": _stack(thread)}})
         on_stuck()
 
     def tick(self) -> bool:

@@ -1,16 +1,16 @@
-"""The lists and tasks that wait for the model thread. The event loop and the model thread share it."""
+"""The lists, shares and tasks that wait for a worker. The event loop and the workers share it."""
 
 import asyncio
 import enum
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lorb.errors import Unavailable
 from lorb_server.call import Call, Priority
-from lorb_server.engine.batch import Batch
+from lorb_server.engine.batch import Batch, Share
 from lorb_server.engine.scheduling.admission import Admission
 from lorb_server.engine.scheduling.deadline_queue import Entry
 from lorb_server.engine.scheduling.scheduler import Scheduler
@@ -18,33 +18,40 @@ from lorb_server.engine.scheduling.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """A function to run on the model thread between batches.
+    """A function to run on a worker between batches.
 
     Attributes:
         function: the function.
         future: receives its result or error.
-        limit_seconds: the model thread counts as stuck if the function takes longer.
+        limit_seconds: the worker counts as stuck if the function takes longer.
+        worker: the number of the worker that must run it; None for any.
     """
 
     function: Callable[[], Any]
     future: asyncio.Future[Any]
     limit_seconds: float
+    worker: int | None = None
 
 
 class Stop(enum.Enum):
-    """Ends the model thread."""
+    """Ends a worker."""
 
     STOP = enum.auto()
 
 
 class WorkQueue:
-    """The scheduler and the tasks, under one lock. Any thread may call any method."""
+    """The scheduler, the shares that no worker has begun, and the tasks; all under one lock.
+
+    Any thread may call any method.
+    """
 
     def __init__(self, scheduler: Scheduler, clock: Callable[[], float]) -> None:
         self._scheduler = scheduler
         self._clock = clock
         self._tasks: deque[Task] = deque()
+        self._shares: deque[Share] = deque()
         self._wake = threading.Condition()
+        self._num_idle = 0  # workers that wait
         self._is_closing = False
         self._has_ended = False
 
@@ -74,37 +81,55 @@ class WorkQueue:
         with self._wake:
             self._check_open()
             self._tasks.append(task)
-            self._wake.notify()
+            self._wake.notify_all()  # one worker may have to run it
 
     def cancel(self, entry: Entry) -> bool:
         """Takes a list out of the queue; False if it does not wait any more."""
         with self._wake:
             return self._scheduler.cancel(entry)
 
-    def next_work(self, *, wait: bool) -> Task | Batch | Stop | None:
-        """The next task or batch. If there is none, waits for one if `wait` is true, and otherwise returns None."""
+    def next_work(self, worker: int, *, wait: bool) -> Task | Batch | Share | Stop | None:
+        """A worker's next share, task or batch. If there is none, waits if `wait` is true, and else returns None."""
         with self._wake:
-            while not (self._is_closing or self._has_ended):
-                if self._tasks:
-                    return self._tasks.popleft()
-                batch = self._scheduler.take(self._clock())
+            while True:
+                if self._shares:
+                    share = self._shares.popleft()
+                    self._scheduler.forecast.begin(worker, share.tokens, self._clock())
+                    return share
+                if self._is_closing or self._has_ended:
+                    # While a batch runs, `wait` is false: the worker collects the batch, calls again, and gets STOP.
+                    return Stop.STOP if wait else None
+                if (task := self._pop_task(worker)) is not None:
+                    return task
+                batch = self._scheduler.take(self._clock(), worker=worker, num_idle=1 + self._num_idle)
                 if batch.entries or batch.too_late:
                     return batch
                 if not wait:
                     return None
+                self._num_idle += 1
                 self._wake.wait()
-            # While a batch runs, `wait` is false: the thread collects the batch, calls again, and gets STOP.
-            return Stop.STOP if wait else None
+                self._num_idle -= 1
 
-    def finish(self, batch: Batch, started: float, now: float, *, read_tokens: int, max_batch_tokens: int) -> None:
-        """Records the end of a batch, and the token budget of later batches."""
+    def share_out(self, shares: Sequence[Share]) -> None:
+        """Hands the shares of a batch to the workers that are free first."""
         with self._wake:
-            self._scheduler.finish(batch, started, now, read_tokens=read_tokens)
-            self._scheduler.max_batch_tokens = max_batch_tokens
+            self._shares.extend(shares)
+            self._wake.notify(len(shares))
+
+    def finish(
+        self, worker: int, share: Share, started: float, now: float, *, read_tokens: int, max_batch_tokens: int
+    ) -> bool:
+        """Records the end of a share, and the token budget of later batches. Returns whether its batch is complete."""
+        with self._wake:
+            self._scheduler.finish(share.batch, started, now, read_tokens=read_tokens, worker=worker)
+            self._scheduler.max_batch_tokens = min(self._scheduler.max_batch_tokens, max_batch_tokens)
+            share.batch.num_open -= 1
+            return share.batch.num_open == 0
 
     def predicted_seconds(self, tokens: int) -> float:
-        """The predicted duration of a pass; 0 before any pass was measured. Belongs to the model thread."""
-        return self._scheduler.cost.seconds(tokens)
+        """The predicted duration of a pass; 0 before any pass was measured."""
+        with self._wake:
+            return self._scheduler.forecast.cost.seconds(tokens)
 
     def queued_tokens(self) -> int:
         """Tokens of the lists that wait."""
@@ -117,10 +142,10 @@ class WorkQueue:
             return self._scheduler.oldest_age_seconds(priority, self._clock())
 
     def close(self) -> None:
-        """Refuses new work, and makes the model thread end after the running batch."""
+        """Refuses new work, and makes the workers end after the running batches."""
         with self._wake:
             self._is_closing = True
-            self._wake.notify()
+            self._wake.notify_all()
 
     def end(self) -> tuple[list[asyncio.Future[Any]], bool]:
         """Refuses new work, and empties the queue.
@@ -133,7 +158,16 @@ class WorkQueue:
             waiting: list[asyncio.Future[Any]] = [entry.future for entry in self._scheduler.clear()]
             waiting += [task.future for task in self._tasks]
             self._tasks.clear()
+            self._shares.clear()
+            self._wake.notify_all()
         return waiting, is_sudden
+
+    def _pop_task(self, worker: int) -> Task | None:
+        for task in self._tasks:
+            if task.worker in (None, worker):
+                self._tasks.remove(task)
+                return task
+        return None
 
     def _check_open(self) -> None:
         if self._has_ended or self._is_closing:
