@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from lorb.names import CANARY
 from lorb_server.registry.domains import Domains
@@ -17,6 +18,22 @@ _Aliases = tuple[Mapping[str, str], float]  # version by alias; the canary's sha
 _NONE: _Aliases = ({}, 0.0)
 
 
+@dataclass(slots=True, eq=False)
+class RequestedChange:
+    """A change of an alias that an admin call makes.
+
+    Attributes:
+        caller: the operator.
+        domain, alias: what changes.
+        version: the new version; "" for none, None if it is not known yet.
+    """
+
+    caller: str
+    domain: str
+    alias: str
+    version: str | None
+
+
 class AliasLog:
     """The aliases as they were last logged. Belongs to the event loop."""
 
@@ -24,16 +41,20 @@ class AliasLog:
         self._domains = domains
         # Store aliases and canary share by domain; None before the first reading. Snapshots would keep adapters alive.
         self._logged: dict[str, _Aliases] | None = None
-        self._callers: dict[tuple[str, str], str] = {}  # of the admin calls in progress, by domain and alias
+        self._requested: list[RequestedChange] = []  # by the admin calls in progress, the oldest first
 
     @contextmanager
-    def made_by(self, caller: str, domain: str, alias: str) -> Iterator[None]:
-        """Changes of this alias that are logged meanwhile were made by `caller`."""
-        self._callers[domain, alias] = caller
+    def made_by(self, caller: str, domain: str, alias: str, version: str | None = None) -> Iterator["RequestedChange"]:
+        """A change of this alias to `version` that is logged meanwhile was made by `caller`.
+
+        `version` is "" if the alias is removed, and None as long as the caller does not know it.
+        """
+        change = RequestedChange(caller, domain, alias, version)
+        self._requested.append(change)
         try:
-            yield
+            yield change
         finally:
-            self._callers.pop((domain, alias), None)
+            self._requested.remove(change)
 
     def log_changes(self) -> None:
         """Logs how the store's aliases differ from those of the last call. The first call logs nothing."""
@@ -56,10 +77,18 @@ class AliasLog:
             "from": old[0] if old else "",
             "to": new[0] if new else "",
             **({"share": new[1]} if new and alias == CANARY else {}),
-            "by": self._callers.get((domain, alias), STORE),
+            "by": self._maker(domain, alias, new[0] if new else ""),
             **_outcome(self._domains.get(domain), alias, new[0] if new else ""),
         }
         _log.info("alias changed", extra={"fields": fields})
+
+    def _maker(self, domain: str, alias: str, version: str) -> str:
+        """Who requested this change; without such a request, who requested one to a version not known yet."""
+        for known in (version, None):
+            for change in self._requested:
+                if (change.domain, change.alias, change.version) == (domain, alias, known):
+                    return change.caller
+        return STORE
 
 
 def _targets(versions: Mapping[str, str], canary_share: float) -> Mapping[str, _Target]:

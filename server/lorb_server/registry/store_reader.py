@@ -102,7 +102,7 @@ class StoreReader:
         if generation < newest and not may_go_back:
             raise StoreUnavailable(
                 f"the store's index.json went back from generation {newest} to {generation}: if an older copy was "
-                "restored on purpose, call RefreshRegistry",
+                "restored on purpose, call RefreshRegistry or restart the server",
                 field="store",
             )
         self._newest_generation = generation
@@ -195,6 +195,6 @@ def _missing(path: str) -> StoreUnavailable:
 def _gone(domain: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"domain {domain!r} is gone from the store, but the store's index is the same: restore the domain, or call "
-        "RefreshRegistry if it was removed on purpose",
+        "RefreshRegistry or restart the server if it was removed on purpose",
         field="store",
     )

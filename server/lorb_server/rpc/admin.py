@@ -116,7 +116,7 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
         domain, alias = check_name(request.domain, "domain"), check_alias(request.alias)
         with (
             _audited(context, "SetAlias", domain=domain, alias=alias, version=request.version),
-            self._registry.alias_log.made_by(_who(context), domain, alias),
+            self._registry.alias_log.made_by(_who(context), domain, alias, request.version),
         ):
             if request.version:
                 await self._verify(domain, check_version(request.version))
@@ -130,13 +130,20 @@ class AdapterAdminService(admin_pb2_grpc.AdapterAdminServiceServicer):
     async def Rollback(  # noqa: N802
         self, request: pb.RollbackRequest, context: Context
     ) -> pb.RollbackResponse:
-        """Points `stable` at the previous stable version."""
+        """Points `stable` at the previous stable version.
+
+        If an earlier rollback was killed, completes it, says so in the log and goes no further back.
+        """
         domain = check_name(request.domain, "domain")
         with (
             _audited(context, "Rollback", domain=domain),
-            self._registry.alias_log.made_by(_who(context), domain, STABLE),
+            self._registry.alias_log.made_by(_who(context), domain, STABLE) as requested,
         ):
             change = await self._use_store(self._store.rollback, domain)
+            requested.version = change.to_version
+            if change.is_unfinished:
+                fields = {"caller": _who(context), "domain": domain, "version": change.to_version, "began": change.time}
+                _log.warning("Rollback completed an earlier rollback that was killed", extra={"fields": fields})
             return pb.RollbackResponse(
                 version=change.to_version,
                 previous_version=change.from_version,

@@ -1,5 +1,6 @@
 """lorb_server.registry.alias_log: each change of an alias is logged once, with who made it and what came of it."""
 
+import threading
 import time
 
 import grpc
@@ -24,14 +25,15 @@ def filled(tmp_path, publishing_base):
 
 @pytest.fixture
 def served(tiny_bert, filled, tmp_path):
-    """A server of that store with a token of the operator alice; it reads the store only on request."""
-    (tmp_path / "operators").write_text("alice:secret\n")
+    """A server of that store with tokens of the operators alice and bob; it reads the store only on request."""
+    (tmp_path / "operators").write_text("alice:secret\nbob:secret-too\n")
     settings = {"admin_token_file": str(tmp_path / "operators"), "poll_seconds": 1000.0}
     with running_server(tiny_bert, filled.url, **settings) as server:
         yield server
 
 
 ALICE = {"metadata": (("authorization", "Bearer secret"),), "timeout": WAIT_SECONDS}
+BOB = {"metadata": (("authorization", "Bearer secret-too"),), "timeout": WAIT_SECONDS}
 
 
 def logged(caplog, message="alias changed"):
@@ -46,6 +48,50 @@ def test_a_change_by_an_operator_is_logged_with_the_name(served, filled, caplog)
     served.admin.Rollback(pb.RollbackRequest(domain="voice"), **ALICE)
     common = {"domain": "voice", "alias": "stable", "by": "alice", "outcome": "served"}
     assert logged(caplog) == [{**common, "from": second, "to": third}, {**common, "from": third, "to": second}]
+
+
+@pytest.mark.parametrize("method", ["set_alias", "rollback"])
+def test_overlapping_calls_on_one_alias_are_logged_with_their_own_operators(
+    served, filled, caplog, monkeypatch, method
+):
+    """Alice's call begins and ends while bob's waits for the store: each change is logged with who made it."""
+    caplog.set_level("INFO")
+    first, second, third = filled.versions("voice")
+    entered, gate = threading.Event(), threading.Event()
+    change = getattr(served.app.store, method)
+
+    def held(*arguments):
+        if method == "rollback" or first in arguments:
+            entered.set()
+            assert gate.wait(WAIT_SECONDS)
+        return change(*arguments)
+
+    monkeypatch.setattr(served.app.store, method, held)
+    if method == "rollback":
+        bobs = served.admin.Rollback.future(pb.RollbackRequest(domain="voice"), **BOB)
+    else:
+        bobs = served.admin.SetAlias.future(pb.SetAliasRequest(domain="voice", alias="stable", version=first), **BOB)
+    assert entered.wait(WAIT_SECONDS)
+    served.admin.SetAlias(pb.SetAliasRequest(domain="voice", alias="stable", version=third), **ALICE)
+    gate.set()
+    bobs.result(WAIT_SECONDS)
+    target = second if method == "rollback" else first
+    made = [(each["from"], each["to"], each["by"]) for each in logged(caplog)]
+    assert made == [(second, third, "alice"), (third, target, "bob")]
+
+
+def test_a_rollback_that_only_completes_a_killed_one_is_logged(served, filled, caplog):
+    """A Rollback call after a rollback whose process was killed says in the log that it completed it."""
+    caplog.set_level("INFO")
+    first, second, _ = versions = filled.versions("voice")
+    filled._change_aliases("voice", lambda aliases: aliases.with_rollback_begun(frozenset(versions)))
+    message = "Rollback completed an earlier rollback that was killed"
+    assert served.admin.Rollback(pb.RollbackRequest(domain="voice"), **ALICE).version == first
+    began = filled.aliases("voice").history[-1].time
+    assert logged(caplog, message) == [{"caller": "alice", "domain": "voice", "version": first, "began": began}]
+    filled.set_alias("voice", "stable", second)
+    assert served.admin.Rollback(pb.RollbackRequest(domain="voice"), **ALICE).version == first
+    assert len(logged(caplog, message)) == 1
 
 
 def test_a_change_in_the_store_is_logged(served, filled, caplog):
