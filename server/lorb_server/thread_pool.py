@@ -67,7 +67,7 @@ class StoreThreads(Executor):
             if self._is_closed:
                 raise RuntimeError("these threads are closed")
             self._waiting.append(_Work(partial(fn, *args, **kwargs), future))
-            self.fail_overdue()
+            self._fail_overdue()
             self._changed.notify_all()
         return future
 
@@ -80,7 +80,7 @@ class StoreThreads(Executor):
             self._waiting.clear()
             self._changed.notify_all()
 
-    def fail_overdue(self) -> float | None:
+    def _fail_overdue(self) -> float | None:
         """Fails each function that is over its time, and then also the queued ones.
 
         Returns the seconds until the next running function is over its time; None if there is none.
@@ -101,7 +101,7 @@ class StoreThreads(Executor):
     def _watch(self) -> None:
         with self._changed:
             while not self._is_closed:
-                self._changed.wait(self.fail_overdue())
+                self._changed.wait(self._fail_overdue())
 
     def _run_all(self) -> None:
         self._initializer()

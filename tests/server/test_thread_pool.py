@@ -83,8 +83,8 @@ def test_functions_that_wait_for_hanging_ones_fail_too(hanging):
     called = []
     waiting = threads.submit(called.append, 1)
     clock.now += 5.0
-    threads.fail_overdue()
-    for future in (*hung, waiting):
+    late = threads.submit(called.append, 2)  # this call notices that the time is over
+    for future in (*hung, waiting, late):
         with pytest.raises(StoreUnavailable):
             future.result(WAIT_SECONDS)
     gate.set()

@@ -27,7 +27,7 @@ class CallerMetrics:
         self._credential_errors = Counter(
             "lorb_credential_errors",
             "Checks of a changed credential file that failed, by reason: unusable or hung; its previous content stays "
-            "in use.",
+            "in use, and a front process that starts again refuses all calls.",
             ("setting", "reason"),
             registry=registry,
         )

@@ -15,7 +15,11 @@ class ModelMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.stuck = Counter(
-            "lorb_model_stuck", "Times that a worker was stuck; the server then ends.", registry=registry
+            "lorb_model_stuck",
+            "Times that a worker was stuck: a pass took longer than 20 times its prediction and at least 10 s (120 s "
+            "before any pass was measured), other work longer than 10 s, or the warm-up longer than 600 s. The server "
+            "then ends.",
+            registry=registry,
         )
         self._busy_seconds = Gauge(
             "lorb_model_busy_seconds",
