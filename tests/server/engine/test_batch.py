@@ -87,3 +87,17 @@ def test_more_than_the_budget_takes_several_passes(max_tokens, passes):
     model = StubModel()
     score(model, Batch.of([entry(*(row(i, i, i) for i in range(4)))]), max_tokens)
     assert model.passes == passes
+
+
+@given(adapter_lists, st.integers(1, 5))
+def test_shares_hold_every_row_once(lists, num_workers):
+    """However many workers share a batch, each row is in one share, no share is empty, and the sizes are balanced."""
+    batch = Batch(num_workers=num_workers)
+    for number, of_list in lists:
+        batch.add(entry(*of_list, number=number))
+    shares = batch.shares()
+    assert sorted(number for share in shares for number in share.row_numbers) == list(range(len(batch.rows)))
+    assert batch.num_open == len(shares) == min(num_workers, len(batch.rows))
+    sizes = [share.tokens for share in shares]
+    assert max(sizes) - min(sizes) <= max(each.num_tokens for each in batch.rows)
+    assert all(share.row_adapters == [batch.row_adapters[number] for number in share.row_numbers] for share in shares)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
@@ -69,13 +69,17 @@ def _tokens_per_second(model: RescoringModel, split: Split) -> float:
     rows = [row] * max(1, MEASURED_TOKENS // row.num_tokens)
     barrier = Barrier(split.workers)
 
-    def measure(_: int) -> float:
+    def measure() -> float:
         prepare_model_thread(split.threads_per_worker)
         return _rate(model.for_another_thread(), rows, barrier)
 
     # New threads: with them their OpenMP helpers end.
     with ThreadPoolExecutor(split.workers, "split") as pool:
-        return sum(pool.map(measure, range(split.workers)))
+        measured = [pool.submit(measure) for _ in range(split.workers)]
+    errors = [error for each in measured if (error := each.exception()) is not None]
+    for error in sorted(errors, key=lambda each: isinstance(each, BrokenBarrierError)):
+        raise error  # not that of a worker which waited for the one that failed
+    return sum(each.result() for each in measured)
 
 
 def _rate(
