@@ -40,8 +40,8 @@ class Norm:
 class BertLayer:
     """The weights of one layer.
 
-    The fused matrix of query, key and value is a copy, which takes a quarter of the layer's size. The other matrices
-    are the module's own. Where oneDNN is used, each of the four projections also has a copy in oneDNN's layout.
+    Where oneDNN is used, the four matrices are copies in its layout. Elsewhere only the fused matrix of query, key and
+    value is a copy, which takes a quarter of the layer's size; the other matrices are the module's own.
 
     Attributes:
         qkv, attention_out, up, down: the four projections.
@@ -62,16 +62,16 @@ class BertLayer:
 
     @classmethod
     def read(cls, layer: nn.Module, dtype: torch.dtype, *, for_onednn: bool = False) -> "BertLayer":
-        """Reads a module for which `is_bert_layer` is true. Only biases and norms are converted to `dtype`.
+        """Reads a module for which `is_bert_layer` is true. Biases and norms are converted to `dtype`.
 
-        for_onednn: whether to add copies of the weights in oneDNN's layout, in `dtype`.
+        for_onednn: whether to convert the matrices too, and to copy them to oneDNN's layout.
         """
 
         def fused(projection: Projection) -> Linear:
             modules = [_linear(layer, path) for path in PROJECTION_MODULES[projection]]
             weight = torch.cat([each.weight for each in modules]) if len(modules) > 1 else modules[0].weight
             bias = torch.cat([each.bias for each in modules]).to(dtype)
-            return Linear(weight, bias, onednn.reorder_weight(weight.to(dtype)) if for_onednn else None)
+            return Linear(onednn.reorder_weight(weight.to(dtype)) if for_onednn else weight, bias)
 
         return cls(
             qkv=fused(Projection.QKV),

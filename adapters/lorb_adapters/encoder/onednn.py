@@ -1,7 +1,8 @@
-"""Linear layers in bfloat16 on a CPU, with oneDNN's fused operators that add the bias and a residual.
+"""Linear layers on a CPU, with oneDNN's fused operators that add the bias and a residual.
 
-In every call, torch.addmm copies the bias over the whole output and converts the weight's layout. These two steps take
-a third of its time. The operators used here avoid both steps. torch.compile emits them too; torch has them since 2.0.
+In every call, torch.addmm copies the bias over the whole output. In bfloat16 it also converts the weight's layout, and
+in float32 it uses MKL, which is slow on processors of AMD. The operators used here avoid all three. torch.compile emits
+them too; torch has them since 2.0.
 """
 
 import torch
@@ -15,7 +16,11 @@ _STEPS_PER_OCTAVE = 16  # the number of padded lengths from one power of two to 
 
 def supports(device: torch.device, dtype: torch.dtype) -> bool:
     """Returns whether oneDNN computes the products on this device in this dtype."""
-    return device.type == "cpu" and dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 def reorder_weight(weight: Tensor) -> Tensor:
@@ -24,9 +29,12 @@ def reorder_weight(weight: Tensor) -> Tensor:
     return reordered
 
 
-def linear(x: Tensor, reordered: Tensor, bias: Tensor) -> Tensor:
-    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], reordered: W in oneDNN's layout."""
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], weight: W, in oneDNN's layout or [outputs, inputs].
+
+    In [outputs, inputs], each call converts W. This pays for a small matrix only.
+    """
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out
 
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.attention import PackedAttention, choose_attention
 from lorb_adapters.encoder.bert_layer import BertLayer, is_bert_layer
-from lorb_adapters.encoder.lora_cpu_bf16 import ConcatenatedLora, ZeroFilledMatrices
-from lorb_adapters.encoder.lora_cpu_fp32 import LoraThenBase, LoraWithBiasMatrices
+from lorb_adapters.encoder.lora_cpu import ConcatenatedLora, ZeroFilledMatrices
 from lorb_adapters.encoder.lora_cuda_grouped import FlatAdapters, GroupedLora, prefers_grouped
 from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
@@ -59,7 +58,6 @@ class PackedEncoder:
         self._workspace = Workspace(self._device)
         self._base = BaseProjections(self.dtype, self._workspace)
         # Each cache holds adapters in the layout of one way to compute LoRA. A CPU fills one cache, CUDA up to two.
-        self._with_bias = LoraWithBiasMatrices(self._layers, self.dtype)
         self._zero_filled = ZeroFilledMatrices(self.projection_shapes, self.dtype)
         self._by_segment = LoraMatricesCache(len(self._layers), self.dtype)
         self._flat = FlatAdapters(self.projection_shapes, self._device, self.dtype)
@@ -100,7 +98,7 @@ class PackedEncoder:
 
         segments: triples (first token, end, adapter), in order, without overlap; other tokens use the base alone.
         """
-        x = self.embed(packed.token_ids, packed.type_ids, packed.position_ids)
+        x = self._pad(self.embed(packed.token_ids, packed.type_ids, packed.position_ids))
         head_size = x.shape[1] // self.num_heads
         attention = choose_attention(packed, len(x), self.num_heads, head_size, self.dtype, self._workspace)
         return self.run_layers(x, attention, self._projections(segments, packed.num_tokens))[: packed.num_tokens]
@@ -114,28 +112,22 @@ class PackedEncoder:
             return weights.size_bytes
         if self._uses_onednn:
             return weights.size_bytes + self._zero_filled.size_bytes(weights)
-        if self._device.type == "cpu":
-            return weights.size_bytes + self._with_bias.size_bytes(weights)
         copies = self._by_segment.size_bytes(weights)
-        if self.dtype != torch.float32:  # grouped products, and CUDA graphs in a layout of the same size
+        if (
+            self._device.type != "cpu" and self.dtype != torch.float32
+        ):  # grouped products, and CUDA graphs in a layout of the same size
             copies += 2 * self._flat.size_bytes(weights)
         return weights.size_bytes + copies
 
     def embed(self, token_ids: Tensor, type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Returns the first layer's input, [tokens, hidden].
 
-        Where oneDNN is used, the result is padded to one of a few lengths, so that oneDNN reuses its kernels.
         token_ids, type_ids, position_ids: [1, tokens], int32 or int64.
         """
         x: Tensor = self._embeddings(input_ids=token_ids, token_type_ids=type_ids, position_ids=position_ids)
         if self._embedding_projection is not None:
             x = self._embedding_projection(x)
-        if not self._uses_onednn:
-            return x[0].to(self.dtype)
-        padded = self._workspace.buffer("embedded", (onednn.padded_length(x.shape[1]), x.shape[2]), self.dtype)
-        padded[: x.shape[1]] = x[0]
-        padded[x.shape[1] :] = 0.0
-        return padded
+        return x[0].to(self.dtype)
 
     def run_layers(self, x: Tensor, attention: PackedAttention, projections: AdaptedProjections) -> Tensor:
         """Returns the last hidden states, [tokens, hidden]; x: what `embed` returned."""
@@ -144,12 +136,19 @@ class PackedEncoder:
             x = self._feed_forward(x, layer_number, layer, projections)
         return x
 
+    def _pad(self, x: Tensor) -> Tensor:
+        """Pads `x`, [tokens, hidden], to one of a few lengths where oneDNN is used, so that it reuses its kernels."""
+        if not self._uses_onednn:
+            return x
+        padded = self._workspace.buffer("padded", (onednn.padded_length(len(x)), x.shape[1]), self.dtype)
+        padded[: len(x)] = x
+        padded[len(x) :] = 0.0
+        return padded
+
     def _projections(self, segments: Segments, num_tokens: int) -> AdaptedProjections:
         """Returns the fastest way to compute LoRA on this device in this dtype."""
         if self._uses_onednn:
             return BaseThenLora(self._base, ConcatenatedLora(segments, num_tokens, self._zero_filled))
-        if self._device.type == "cpu":
-            return LoraThenBase(self._base, segments, num_tokens, self._with_bias, self._workspace)
         if prefers_grouped(self._device, self.dtype, len(segments)):
             return BaseThenLora(self._base, GroupedLora(segments, num_tokens, self._flat, self._device))
         return BaseThenLora(self._base, SegmentLora(segments, self._by_segment, self._workspace))

@@ -62,14 +62,12 @@ class Linear:
     """The weights of one projection.
 
     Attributes:
-        weight: the matrix W, [outputs, inputs].
+        weight: the matrix W, [outputs, inputs]; in oneDNN's own layout where oneDNN computes the product.
         bias: [outputs].
-        onednn_weight: a copy of the weight in oneDNN's layout; None where torch computes the product.
     """
 
     weight: Tensor
     bias: Tensor
-    onednn_weight: Tensor | None = None
 
 
 class BaseProjections:
@@ -85,22 +83,18 @@ class BaseProjections:
 
     def project(self, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
         """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs]."""
-        if linear.onednn_weight is not None:
-            return onednn.linear(x, linear.onednn_weight, linear.bias)
-        return torch.addmm(linear.bias, x, self._weight(linear).T, out=self.output_buffer(projection, x, linear))
+        if linear.weight.is_mkldnn:
+            return onednn.linear(x, linear.weight, linear.bias)
+        return torch.addmm(linear.bias, x, self._weight(linear).T, out=self._output_buffer(projection, x, linear))
 
     def project_onto_residual(self, projection: Projection, residual: Tensor, x: Tensor, linear: Linear) -> Tensor:
         """Returns residual + x W^T + bias, [tokens, outputs]; leaves `residual` as it is."""
-        if linear.onednn_weight is not None:
-            return onednn.linear_add(residual, x, linear.onednn_weight, linear.bias)
-        out = torch.add(residual, linear.bias, out=self.output_buffer(projection, x, linear))
-        return self.accumulate(out, x, linear)
-
-    def accumulate(self, out: Tensor, x: Tensor, linear: Linear) -> Tensor:
-        """Adds x W^T, without the bias, to `out` in place."""
+        if linear.weight.is_mkldnn:
+            return onednn.linear_add(residual, x, linear.weight, linear.bias)
+        out = torch.add(residual, linear.bias, out=self._output_buffer(projection, x, linear))
         return out.addmm_(x, self._weight(linear).T)
 
-    def output_buffer(self, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
+    def _output_buffer(self, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
         """Returns the buffer that a projection writes to, [tokens, outputs]."""
         return self._workspace.buffer(projection.name, (x.shape[0], linear.weight.shape[0]), self.dtype)
 

@@ -13,6 +13,7 @@ from lorb_adapters.cuda_graphs.check import max_relative_deviation
 from lorb_adapters.cuda_graphs.graph import GraphBucket, capture_graphs
 from lorb_adapters.cuda_graphs.runner import CudaGraphRunner
 from lorb_adapters.cuda_graphs.slots import NUM_SLOTS
+from lorb_adapters.encoder import onednn
 from lorb_adapters.lora.head import HEAD_KINDS
 from lorb_adapters.lora.weights import base_only_weights
 from lorb_adapters.model import RescoringModel
@@ -142,6 +143,7 @@ def test_buffers_stay_where_they_are(tiny_bert, monkeypatch):
     monkeypatch.setattr(
         module, "Workspace", lambda device: workspaces.append(workspace_class(device)) or workspaces[-1]
     )
+    monkeypatch.setattr(onednn, "supports", lambda device, dtype: False)  # as on CUDA
     model = RescoringModel(load_base(str(tiny_bert)))
     adapter = random_adapter(model.base, 0)
     addresses = []

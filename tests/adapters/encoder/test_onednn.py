@@ -26,21 +26,29 @@ def test_batches_of_all_sizes_share_few_lengths():
     assert len({onednn.padded_length(n) for n in range(1, 8193)}) == 96
 
 
-@has_bfloat16
-def test_fused_products_equal_separate_operations():
-    """The fused product with bias and residual equals the fp32 formula up to rounding."""
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"),
+    [(torch.float32, 1e-5, 1e-5), pytest.param(torch.bfloat16, 0.01, 0.05, marks=has_bfloat16)],
+)
+def test_fused_products_equal_separate_operations(dtype, rtol, atol):
+    """The fused product with bias and residual equals the fp32 formula up to rounding, for either layout of W."""
     generator = torch.Generator().manual_seed(0)
     x, weight, bias, residual = (
-        torch.randn(shape, generator=generator).bfloat16() for shape in ((48, 32), (64, 32), (64,), (48, 64))
+        torch.randn(shape, generator=generator).to(dtype) for shape in ((48, 32), (64, 32), (64,), (48, 64))
     )
     reordered = onednn.reorder_weight(weight)
     exact = x.float() @ weight.float().T + bias.float()
-    torch.testing.assert_close(onednn.linear(x, reordered, bias).float(), exact, rtol=0.01, atol=0.05)
+    for either in (weight, reordered):
+        torch.testing.assert_close(onednn.linear(x, either, bias).float(), exact, rtol=rtol, atol=atol)
+        without_bias = onednn.linear(x, either).float()
+        torch.testing.assert_close(without_bias, exact - bias.float(), rtol=rtol, atol=atol)
     fused = onednn.linear_add(residual, x, reordered, bias).float()
-    torch.testing.assert_close(fused, exact + residual.float(), rtol=0.01, atol=0.05)
+    torch.testing.assert_close(fused, exact + residual.float(), rtol=rtol, atol=atol)
 
 
-def test_onednn_is_for_bfloat16_on_a_cpu_alone():
-    """Products in float32 or on other devices are left to torch."""
-    assert not onednn.supports(CPU, torch.float32)
+def test_onednn_is_for_float32_and_bfloat16_on_a_cpu():
+    """Products in other dtypes or on other devices are left to torch."""
+    assert onednn.supports(CPU, torch.float32)
+    assert not onednn.supports(CPU, torch.float16)
     assert not onednn.supports(torch.device("cuda"), torch.bfloat16)
+    assert not onednn.supports(torch.device("meta"), torch.float32)

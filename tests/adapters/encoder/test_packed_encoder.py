@@ -16,6 +16,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
+from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.packed_encoder import PackedEncoder, default_compute_dtype
 from lorb_adapters.encoder.packing import pack
 from lorb_adapters.text import EncodedHypothesis
@@ -80,9 +81,14 @@ def thirds(packed, adapters):
     return ((0, third, adapters[0]), (2 * third, packed.num_tokens, adapters[1]))
 
 
-def test_hidden_states_are_those_of_transformers(encoder):
-    """Hidden states agree to 1e-5 without an adapter, with one, and with two of different ranks and targets."""
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_hidden_states_are_those_of_transformers(encoder, monkeypatch, by_onednn):
+    """Hidden states agree to 1e-5 without an adapter, with one, and with two of different ranks and targets.
+
+    They do with oneDNN's products, and with torch's own where oneDNN is missing.
+    """
     assert PackedEncoder.supports(encoder)
+    monkeypatch.setattr(onednn, "supports", lambda device, dtype: by_onednn)
     ours = PackedEncoder(encoder)
     rows = rows_of(MIXED_LENGTHS)
     packed = pack(rows, first_position=2)
@@ -172,7 +178,7 @@ def test_serving_keeps_no_adapter_alive():
     """The cached matrices of an adapter are freed with it."""
     encoder = tiny(BertModel, BertConfig)
     ours = PackedEncoder(encoder)
-    cache = ours._with_bias._cache
+    cache = ours._zero_filled._cache
     adapter = random_adapter(EncoderOnlyBase(encoder), 8)
     ours.forward(pack(rows_of((4,))), ((0, 4, adapter),))
     assert len(cache) == 1
