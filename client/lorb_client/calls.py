@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import grpc
 
 from lorb.credential_files import ChangeToken
-from lorb.error_status import error_from_rpc
 from lorb.errors import InvalidInput, LorbError, Overloaded, Unauthenticated, Unavailable
 from lorb.loopback import is_loopback_target
 from lorb.ranked import RescoreOptions
@@ -120,6 +119,10 @@ class CallSettings:
         A server that requires TLS or another client certificate closes the connection. gRPC does not distinguish this
         from a lost server, so the message names both causes.
         """
+        from lorb.error_status import (
+            error_from_rpc,
+        )  # imported here: lorb-health needs no protobuf
+
         error = error_from_rpc(failed)
         if isinstance(error, Overloaded) and _TOO_LARGE in error.message:
             return InvalidInput(f"{error.message}: send less in one call")

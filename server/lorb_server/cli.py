@@ -12,6 +12,7 @@ from lorb.errors import LorbError
 from lorb_cli.command import add_common_arguments, require_extra
 from lorb_server.config import ServeConfig, environment_settings
 from lorb_server.file_limit import raise_file_limit
+from lorb_server.garbage_collection import without_collections
 from lorb_server.setting import ENVIRONMENT_PREFIX, flag, parse_setting
 
 # The groups of --help: the name of each group's first field, and the group's title.
@@ -28,11 +29,8 @@ _GROUPS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs lorb-serve. Returns the exit status 2 if the server cannot start.
-
-    Once the server has served, ends the process: with status 1 if the server failed, else 0.
-    """
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs lorb-serve, and ends the process: with status 2 if the server cannot start, 1 if it failed, else 0."""
     try:
         config = read_config(arguments, os.environ)
         # Before gRPC is imported. It writes lines of its own to stderr, such as one for each failed TLS handshake, on
@@ -40,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         raise_file_limit()
         # imported here, because importing torch takes seconds, and --help must answer at once
-        with require_extra("lorb-serve", "serve"):
+        with without_collections(), require_extra("lorb-serve", "serve"):
             from lorb_server.app import serve
         from lorb_server.telemetry.logs import configure_logs, log_uncaught_errors
 
@@ -49,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_process(serve(config))
     except LorbError as error:
         print(f"lorb-serve: {error.message}", file=sys.stderr)
-        return 2
+        end_process(2)
     except KeyboardInterrupt:  # Ctrl-C before the server handles signals
-        return 130
+        end_process(130)
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        end_process(1)
 
 
 def end_process(status: int) -> NoReturn:
@@ -111,4 +112,4 @@ def _parse_value(field: "dataclasses.Field[Any]", value: str) -> Any:  # noqa: A
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

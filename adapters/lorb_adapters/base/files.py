@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from lorb.errors import BaseNotFound
 from lorb_adapters.base.families import Family, check_architecture, check_settings, family_of
-from lorb_adapters.base.named import MINILM, RESCORE_MINILM, base_source
+from lorb_adapters.base.named import MINILM, RESCORE_MINILM
 from lorb_adapters.text import TextEncoder
 
 # Reasons in place of transformers' messages that contain these words.
@@ -45,12 +45,11 @@ class BaseFiles:
     text_encoder: TextEncoder
 
 
-def read_files(name: str) -> BaseFiles:
-    """Reads the base in a folder, by one of LoRB's names, or from a model hub by its id.
+def read_files(name: str, source: str) -> BaseFiles:
+    """Reads the base `name` from `source`, a folder or the id of a model hub.
 
     Raises BaseNotFound if a file is missing or broken, or if LoRB does not serve the model.
     """
-    source = base_source(name)
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         family = family_of(name, config)

@@ -51,7 +51,8 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
     Raises BaseNotFound if a file is missing or broken, if a pinned file was changed, or if LoRB does not serve the
     model.
     """
-    files, fingerprint = _read(name_or_path)
+    source = base_source(name_or_path)
+    files, fingerprint = _read(name_or_path, source)
     return Base(
         name=name_or_path,
         fingerprint=fingerprint,
@@ -61,16 +62,16 @@ def load_base(name_or_path: str = MINILM, *, device: str = "cpu", dtype: torch.d
         first_position=files.family.first_position(files.config),
         device=torch.device(device),
         dtype=dtype,
-        head=read_head(base_source(name_or_path), files.config.hidden_size),
+        head=read_head(source, files.config.hidden_size),
     )
 
 
-def _read(name: str) -> tuple[BaseFiles, str]:
-    """Returns a base's content and fingerprint.
+def _read(name: str, source: str) -> tuple[BaseFiles, str]:
+    """Returns the content and the fingerprint of the base `name`, whose files are at `source`.
 
     A delta states the fingerprint of its base. Raises BaseNotFound if the content has another fingerprint.
     """
-    files, delta = _read_unverified(name)
+    files, delta = _read_unverified(name, source)
     fingerprint = base_fingerprint(files.encoder, files.config, files.tokenizer.to_str())
     if delta is not None and fingerprint != delta.fingerprint:
         _check_parent(name, delta)
@@ -82,15 +83,14 @@ def _read(name: str) -> tuple[BaseFiles, str]:
     return files, fingerprint
 
 
-def _read_unverified(name: str, children: tuple[str, ...] = ()) -> tuple[BaseFiles, BaseDelta | None]:
+def _read_unverified(name: str, source: str, children: tuple[str, ...] = ()) -> tuple[BaseFiles, BaseDelta | None]:
     """Returns a base's content and, if it is stored as a delta, the delta. Does not check the fingerprint.
 
     children: the deltas that lead to this base, the one asked for first. Raises BaseNotFound if they form a circle.
     """
-    source = base_source(name)
     delta = BaseDelta.read(Path(source))
     if delta is None:
-        return read_files(name), None
+        return read_files(name, source), None
     folder = str(Path(source).resolve())
     if folder in children or len(children) == _MAX_DELTAS:
         problem = "deltas that lead back to themselves" if folder in children else f"more than {_MAX_DELTAS} deltas"
@@ -99,7 +99,7 @@ def _read_unverified(name: str, children: tuple[str, ...] = ()) -> tuple[BaseFil
             "whole base",
             field="base",
         )
-    files, _ = _read_unverified(delta.parent, (*children, folder))
+    files, _ = _read_unverified(delta.parent, base_source(delta.parent), (*children, folder))
     try:
         delta.add_to(files.encoder)
     except BaseNotFound:
@@ -110,7 +110,7 @@ def _read_unverified(name: str, children: tuple[str, ...] = ()) -> tuple[BaseFil
 
 def _check_parent(name: str, delta: BaseDelta) -> None:
     """Raises BaseNotFound if the parent is not the base that the delta was made from."""
-    _, fingerprint = _read(delta.parent)
+    _, fingerprint = _read(delta.parent, base_source(delta.parent))
     if fingerprint != delta.parent_fingerprint:
         raise BaseNotFound(
             f"base {name!r} is a difference from {delta.parent!r} with fingerprint {delta.parent_fingerprint[:12]}, "

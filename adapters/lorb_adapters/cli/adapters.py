@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from lorb.errors import LorbError
 from lorb_cli.command import add_common_arguments, require_extra
 
-with require_extra("lorb-adapters", "serve"):
+_PROGRAM = "lorb-adapters"
+
+with require_extra(_PROGRAM, "serve"):
     from lorb_adapters.cli.commands.aliases import add_alias_commands
     from lorb_adapters.cli.commands.inspection import add_inspection_commands
     from lorb_adapters.cli.commands.signing import add_signing_commands
@@ -22,9 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0 for success, 1 if `verify` found a bad version, 2 for an error."""
     arguments = parser().parse_args(argv)
     try:
-        status: int = arguments.run(arguments)
+        with require_extra(_PROGRAM, "serve"):  # a command imports torch only if it reads weights
+            status: int = arguments.run(arguments)
     except LorbError as error:
-        print("lorb-adapters:", *str(error).split(), file=sys.stderr)
+        print(f"{_PROGRAM}:", *str(error).split(), file=sys.stderr)
         return _USAGE_ERROR
     return status
 
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     result = argparse.ArgumentParser(
-        prog="lorb-adapters",
+        prog=_PROGRAM,
         description="Inspects a store of published adapters and changes which versions are served.",
         epilog="lorb-adapters COMMAND --help describes one command. Exit status: 0 done; 1 verify found a bad version; "
         "2 an argument or the store is wrong.",

@@ -1,9 +1,10 @@
 """The weights of a score head, which turns hidden states into one rescoring score per hypothesis."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # torch takes a second to import, and manifests need only the kinds
+    from torch import Tensor
 
 SUM, MEAN, CLS = "sum", "mean", "cls"
 HEAD_KINDS = (SUM, MEAN, CLS)
@@ -21,10 +22,12 @@ class HeadWeights:
     """
 
     kind: str
-    weight: Tensor
-    bias: Tensor
+    weight: "Tensor"
+    bias: "Tensor"
 
     @classmethod
     def zeros(cls, kind: str, hidden_size: int) -> "HeadWeights":
         """Returns a head that scores every hypothesis 0, so an untrained adapter keeps the first-pass order."""
+        import torch
+
         return cls(kind, torch.zeros(hidden_size), torch.zeros(()))

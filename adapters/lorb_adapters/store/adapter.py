@@ -4,16 +4,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lorb.errors import InvalidAdapter
 from lorb.ranked import AdapterRef
-from lorb_adapters.lora.weights import AdapterWeights, adapter_state_dict
 from lorb_adapters.ranking import Ranking
 from lorb_adapters.store.manifest import GoldenList, Manifest
 from lorb_adapters.text import TextNormalization
+
+if TYPE_CHECKING:  # torch takes a second to import, and most commands on a store read no weights
+    from torch import Tensor
+
+    from lorb_adapters.lora.weights import AdapterWeights
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Adapter:
     """
 
     manifest: Manifest
-    weights: AdapterWeights
+    weights: "AdapterWeights"
 
     @property
     def domain(self) -> str:
@@ -70,7 +72,7 @@ class Publication:
     """
 
     domain: str
-    weights: AdapterWeights
+    weights: "AdapterWeights"
     base_name: str
     base_fingerprint: str
     ranking: Ranking
@@ -84,7 +86,7 @@ class Publication:
     report_json: str
 
 
-def weights_digest(weights: AdapterWeights) -> str:
+def weights_digest(weights: "AdapterWeights") -> str:
     """Returns the sha256 of the weights, in hex. It does not depend on how files store them.
 
     The hash covers the LoRA configuration's rank, alpha and use_rslora, and the head's kind. For each tensor, in order
@@ -100,26 +102,28 @@ def weights_digest(weights: AdapterWeights) -> str:
     return digest.hexdigest()
 
 
-def check_finite(weights: AdapterWeights) -> None:
+def check_finite(weights: "AdapterWeights") -> None:
     """Raises InvalidAdapter, which names the tensor, if a weight is NaN or infinite."""
     for name, tensor in _tensors(weights).items():
-        if not bool(torch.isfinite(tensor).all()):
+        if not bool(tensor.isfinite().all()):
             raise InvalidAdapter(f"{name} holds values that are not finite: not published", field=name)
 
 
-def head_state_dict(weights: AdapterWeights) -> dict[str, Tensor]:
+def head_state_dict(weights: "AdapterWeights") -> "dict[str, Tensor]":
     """The tensors of `head.safetensors`, in fp32 on the CPU."""
     head = weights.head
     return {"weight": _fp32_on_cpu(head.weight), "bias": _fp32_on_cpu(head.bias)}
 
 
-def _tensors(weights: AdapterWeights) -> dict[str, Tensor]:
+def _tensors(weights: "AdapterWeights") -> "dict[str, Tensor]":
+    from lorb_adapters.lora.weights import adapter_state_dict
+
     head = {f"head.{name}": tensor for name, tensor in head_state_dict(weights).items()}
     return adapter_state_dict(weights) | head
 
 
-def _fp32_on_cpu(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", torch.float32).contiguous()
+def _fp32_on_cpu(tensor: "Tensor") -> "Tensor":
+    return tensor.detach().cpu().float().contiguous()
 
 
 def _add(digest: "hashlib._Hash", header: Mapping[str, object]) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from lorb.errors import ForeignBase, InvalidAdapter
 from lorb_adapters.json_files import read_json
 from lorb_adapters.lora.config import LoraConfig
-from lorb_adapters.lora.weights import AdapterWeights, adapted_modules, weights_from_state_dict
 from lorb_adapters.store.adapter import Adapter, weights_digest
 from lorb_adapters.store.manifest import Manifest
 from lorb_adapters.store.signing import SIGNATURE, TrustedKeys
@@ -19,10 +18,10 @@ from lorb_adapters.store.version_files import (
     check_digests,
     parse_manifest,
 )
-from lorb_adapters.tensor_files import read_tensors
 
-if TYPE_CHECKING:  # transformers takes seconds to import, and files can be verified without it
+if TYPE_CHECKING:  # torch and transformers take seconds to import, and files can be verified without them
     from lorb_adapters.base.loader import Base
+    from lorb_adapters.lora.weights import AdapterWeights
 
 
 def load_adapter(store: Store, domain: str, version: str, base: "Base", trusted: TrustedKeys | None = None) -> Adapter:
@@ -81,7 +80,10 @@ def _check_base(manifest: Manifest, base: "Base") -> None:
         )
 
 
-def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> AdapterWeights:
+def _weights(manifest: Manifest, files: Mapping[str, bytes], base: "Base") -> "AdapterWeights":
+    from lorb_adapters.lora.weights import adapted_modules, weights_from_state_dict
+    from lorb_adapters.tensor_files import read_tensors
+
     config = LoraConfig.from_peft_json(read_json(files[CONFIG], dict[str, Any], CONFIG, InvalidAdapter))
     modules = adapted_modules(base.encoder, config)
     if not modules:

@@ -3,11 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 
-from safetensors.torch import save
-
 from lorb.errors import InvalidAdapter
 from lorb_adapters.json_files import canonical_json
-from lorb_adapters.lora.weights import adapter_state_dict
 from lorb_adapters.store.adapter import Publication, head_state_dict, weights_digest
 from lorb_adapters.store.manifest import SCHEMA_VERSION, Manifest
 from lorb_adapters.store.signing import SIGNATURE
@@ -49,6 +46,10 @@ def render_version(publication: Publication, version: str, created_time: str) ->
 
 
 def _rendered(publication: Publication, version: str, created_time: str) -> dict[str, bytes]:
+    from safetensors.torch import save  # imported here, because torch takes a second to import
+
+    from lorb_adapters.lora.weights import adapter_state_dict
+
     weights = publication.weights
     files = {
         CONFIG: canonical_json(weights.config.to_peft_json(publication.base_name)),

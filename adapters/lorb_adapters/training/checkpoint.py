@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from lorb.errors import InvalidInput
+
+if TYPE_CHECKING:  # torch takes a second to import, and reports need only the figures
+    from torch import Tensor
 
 _SCHEMA = 1
 _JSON_KEY = "state"
@@ -72,7 +73,7 @@ class BestOnDev:
         errors: word errors on dev.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
     dev_scores: list[list[float]]
     step: int
     errors: int
@@ -102,23 +103,26 @@ class TrainingState:
         artifacts: tensors that a stage computes for later stages, by name.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
     step: int = 0
-    first_moments: dict[str, Tensor] = field(default_factory=dict)
-    second_moments: dict[str, Tensor] = field(default_factory=dict)
-    moving_average: dict[str, Tensor] = field(default_factory=dict)
+    first_moments: "dict[str, Tensor]" = field(default_factory=dict)
+    second_moments: "dict[str, Tensor]" = field(default_factory=dict)
+    moving_average: "dict[str, Tensor]" = field(default_factory=dict)
     best: BestOnDev | None = None
     evaluations_without_gain: int = 0
     steps: list[StepReport] = field(default_factory=list)
     evaluations: list[DevEvaluation] = field(default_factory=list)
-    evaluation_scores: list[Tensor] = field(default_factory=list)
+    evaluation_scores: "list[Tensor]" = field(default_factory=list)
     seconds: float = 0.0
     is_done: bool = False
     stage_end_seconds: list[float] = field(default_factory=list)
-    artifacts: dict[str, Tensor] = field(default_factory=dict)
+    artifacts: "dict[str, Tensor]" = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Returns the content of a safetensors file with the tensors. Its header holds all other values as JSON."""
+        import torch
+        from safetensors.torch import save
+
         # The keys of `groups` and `header` are the file format: do not change them when a field is renamed.
         groups = {
             "now": self.tensors,
@@ -164,6 +168,9 @@ class TrainingState:
 
     @classmethod
     def _parse(cls, content: bytes) -> "TrainingState":
+        import torch
+        from safetensors.torch import load
+
         tensors = load(content)
         file_header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         header = json.loads(file_header["__metadata__"][_JSON_KEY])
@@ -194,6 +201,6 @@ class TrainingState:
         )
 
 
-def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _group(tensors: "Mapping[str, Tensor]", prefix: str) -> "dict[str, Tensor]":
     start = f"{prefix}/"
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

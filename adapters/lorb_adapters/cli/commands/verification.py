@@ -9,7 +9,6 @@ from lorb.errors import InvalidAdapter, LorbError, UnknownDomain
 from lorb.names import DomainSelector
 from lorb_adapters.cli.commands.output import print_table
 from lorb_adapters.cli.commands.subcommands import SELECTOR_METAVAR, Subcommands
-from lorb_adapters.store.golden_scores import check_golden_scores
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter, read_verified_files
@@ -88,9 +87,10 @@ def _file_check(store: Store, trusted: TrustedKeys | None) -> Check:
 
 
 def _base_check(store: Store, base_name: str, trusted: TrustedKeys | None) -> Check:
-    # imported here: transformers takes seconds to import, and only this check needs it
+    # imported here: torch and transformers take seconds to import, and only this check needs them
     from lorb_adapters.base.loader import load_base
     from lorb_adapters.model import RescoringModel
+    from lorb_adapters.store.golden_scores import check_golden_scores
 
     base = load_base(base_name)
     model = RescoringModel(base)

@@ -6,7 +6,6 @@ from lorb.errors import InvalidInput
 from lorb_adapters.store.storage.folder_process import FolderProcess
 from lorb_adapters.store.storage.local_folder import LocalFolder
 from lorb_adapters.store.storage.protocol import Storage
-from lorb_adapters.store.storage.remote import RemoteStorage
 
 
 def open_storage(url: str, *, read_timeout_seconds: float | None = None) -> Storage:
@@ -21,6 +20,8 @@ def open_storage(url: str, *, read_timeout_seconds: float | None = None) -> Stor
         raise InvalidInput("the store's URL is empty: give a folder or an fsspec URL", field="store")
     scheme, separator, rest = url.partition("://")
     if separator and scheme not in ("file", "local"):
+        from lorb_adapters.store.storage.remote import RemoteStorage  # imported here: a folder needs no fsspec
+
         return RemoteStorage(url)
     root = Path(rest if separator else url).expanduser()
     return (
