@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from lorb.errors import InvalidInput
 
+MAX_COMPONENT_SCORES = 64  # of a hypothesis in a request; the decoders of docs/train/formats.md give up to three
+
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
@@ -15,6 +17,7 @@ class Hypothesis:
         transcript: the words as the recogniser wrote them; may be empty.
         first_pass_score: the recogniser's score, a natural log, higher is better; None if it gives no score.
         component_scores: parts of the first-pass score by name (acoustic, lm, ...). They are not used, only returned.
+            A request holds at most 64 for each hypothesis.
     """
 
     transcript: str
@@ -94,7 +97,10 @@ class NBest:
         return self.distinct()[0].transcript
 
     def check_limits(self, *, max_hypotheses: int, max_transcript_chars: int) -> None:
-        """Checks the list against a server's limits. Raises InvalidInput if a field exceeds its limit."""
+        """Checks the list against a server's limits and MAX_COMPONENT_SCORES.
+
+        Raises InvalidInput if a field exceeds its limit.
+        """
         if len(self.hypotheses) > max_hypotheses:
             raise InvalidInput(
                 f"hypotheses has {len(self.hypotheses)} entries: this server accepts at most {max_hypotheses}",
@@ -106,6 +112,12 @@ class NBest:
                     f"hypotheses[{i}].transcript has {len(hypothesis.transcript)} characters: "
                     f"this server accepts at most {max_transcript_chars}",
                     field=f"hypotheses[{i}].transcript",
+                )
+            if len(hypothesis.component_scores) > MAX_COMPONENT_SCORES:
+                raise InvalidInput(
+                    f"hypotheses[{i}].component_scores has {len(hypothesis.component_scores)} entries: "
+                    f"send at most {MAX_COMPONENT_SCORES}",
+                    field=f"hypotheses[{i}].component_scores",
                 )
         if len(self.context) > max_transcript_chars:
             raise InvalidInput(

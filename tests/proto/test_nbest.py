@@ -66,6 +66,20 @@ def test_limits_name_the_field_that_breaks_them():
     assert fields == ["hypotheses", "hypotheses[1].transcript", "context"]
 
 
+def test_a_hypothesis_has_at_most_64_component_scores():
+    """A hypothesis with 64 component scores is within the limits; one with 65 is refused with its field."""
+
+    def check(count):
+        components = {f"part-{i}": -1.0 for i in range(count)}
+        nbest = NBest((Hypothesis("a"), Hypothesis("b", component_scores=components)))
+        nbest.check_limits(max_hypotheses=2, max_transcript_chars=3)
+
+    check(64)
+    with pytest.raises(InvalidInput, match="has 65 entries: send at most 64") as caught:
+        check(65)
+    assert caught.value.field == "hypotheses[1].component_scores"
+
+
 def test_copies_are_one_hypothesis_with_their_best_score():
     """Texts that differ only in white space are merged, with the highest of their scores."""
     distinct = scored(("a b", -3.0), ("c", -2.0), (" a  b", -1.0)).distinct()

@@ -50,6 +50,10 @@ BAD = {
         request(hypotheses=[pb.Hypothesis(transcript="a", component_scores={"lm": NAN})]),
         "hypotheses[0].component_scores",
     ),
+    "65 components": (
+        request(hypotheses=[pb.Hypothesis(transcript="a", component_scores={f"part-{i}": -1.0 for i in range(65)})]),
+        "hypotheses[0].component_scores",
+    ),
     "100,000 words": (request("the cat", "cat " * 100_000), "hypotheses[1].transcript"),
     "long context": (request("the cat", context="cat " * 100_000), "context"),
     "no domain": (request("the cat", domain=""), "domain"),
