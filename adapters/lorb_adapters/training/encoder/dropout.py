@@ -11,9 +11,16 @@ class Dropout:
 
     def __init__(self, probability: float, device: torch.device, *key: int) -> None:
         """key: numbers that seed the draws, such as seed, step, process and forward pass."""
+        self._key = key
         digest = hashlib.sha256(repr(key).encode()).digest()
         self._keep_probability = 1.0 - probability
         self._generator = torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+    def of_part(self, number: int) -> "Dropout":
+        """Returns the dropout of a part of the forward pass; part 0 has the draws of the whole."""
+        if number == 0:
+            return self
+        return Dropout(1.0 - self._keep_probability, self._generator.device, *self._key, number)
 
     def mask(self, x: Tensor) -> Tensor:
         """Returns a factor for each element of `x`: 0 to drop it, else 1 / (1 - probability)."""

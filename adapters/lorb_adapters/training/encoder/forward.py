@@ -14,6 +14,7 @@ from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.encoder.projections import Linear, Projection
 from lorb_adapters.training.config import AUTO, BF16, FP32
 from lorb_adapters.training.encoder.attention import Prefix, TrainingAttention
+from lorb_adapters.training.encoder.linear import linear as linear_layer
 
 
 class LayerHooks:
@@ -21,7 +22,7 @@ class LayerHooks:
 
     def project(self, layer: int, projection: Projection, x: Tensor, linear: Linear) -> Tensor:
         """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs]. Query, key and value are one projection."""
-        return functional.linear(x, linear.weight, linear.bias)
+        return linear_layer(x, linear.weight, linear.bias)
 
     def sublayer_output(self, layer: int, projection: Projection, out: Tensor) -> Tensor:
         """Returns the tensor that is added to the residual in place of `out`; both are [tokens, hidden].

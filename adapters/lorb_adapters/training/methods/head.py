@@ -24,8 +24,8 @@ class HeadOnly(Method):
         """The number of layers: all layers are frozen."""
         return self.encoder.num_layers
 
-    def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Computes the vectors that the layer cache holds: the head's input, [rows, hidden]. rows: sorted by length."""
+    def _cached_vectors(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
+        """Computes the vectors that the layer cache holds: the head's input, [rows, hidden]."""
         return self._features(rows, self._pack(rows), None)
 
     def _initial_tensors(self, generator: torch.Generator) -> Tensors:

@@ -21,6 +21,7 @@ from lorb_adapters.training.encoder.dropout import Dropout
 from lorb_adapters.training.encoder.forward import LayerHooks, TrainingEncoder, product_dtype
 from lorb_adapters.training.encoder.layer_cache import LayerCache
 from lorb_adapters.training.methods.scoring import score_in_passes
+from lorb_adapters.training.methods.threads import Threads
 
 # Trained parameters by name.
 Tensors = Mapping[str, Tensor]
@@ -38,6 +39,7 @@ class Method(ABC):
         tensors: all trained tensors by name: fp32 leaf tensors in a fixed order, the head's last.
         layer_cache: cache of the hidden states below `first_trained_layer`; None without a cache.
         dtype: dtype of activations and frozen weights.
+        threads: compute the parts of each batch side by side.
     """
 
     name: ClassVar[str]
@@ -48,6 +50,7 @@ class Method(ABC):
         """Raises InvalidInput if the base lacks a layer that `config` names."""
         self.base, self.config = base, config
         self.layer_cache: LayerCache | None = None
+        self.threads = Threads()
         self.dtype = product_dtype(config.precision, base.device)
         generator = torch.Generator().manual_seed(config.seed)
         self.encoder = self._training_encoder()
@@ -90,11 +93,13 @@ class Method(ABC):
         """
         by_length = sorted(range(len(rows)), key=lambda i: rows[i].num_tokens)  # attention is then faster
         rows = [rows[i] for i in by_length]
-        packed = self._pack(rows)
-        features = self._features(rows, packed, dropout)
-        head_input = features if dropout is None else dropout(features)
+        features, scores = self.threads.forward(
+            lambda part, rows: self._forward(rows, None if dropout is None else dropout.of_part(part)),
+            rows,
+            list(self.tensors.values()),
+        )
         order = torch.tensor(by_length).argsort().to(self.base.device)
-        return features[order], pooled_scores(head_input, packed, self.head)[order]
+        return features[order], scores[order]
 
     def scores(self, tensors: Tensors, lists: Sequence[EncodedList]) -> list[list[float]]:
         """Returns the rescoring scores of each list's distinct hypotheses with `tensors`, without dropout."""
@@ -112,8 +117,20 @@ class Method(ABC):
                 tensor.copy_(tensors[name])
 
     def frozen_hidden_states(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
-        """Computes the vectors that the layer cache holds, end to end. rows: sorted by length."""
+        """Computes the vectors that the layer cache holds, end to end, without gradients. rows: sorted by length."""
+        compute = torch.inference_mode()(self._cached_vectors)
+        return torch.cat(self.threads.map(compute, self.threads.split(rows)))
+
+    def _cached_vectors(self, rows: Sequence[EncodedHypothesis]) -> Tensor:
+        """Computes the vectors that the layer cache holds, end to end."""
         return self._frozen_hidden_states(rows, self._pack(rows))
+
+    def _forward(self, rows: Sequence[EncodedHypothesis], dropout: Dropout | None) -> tuple[Tensor, Tensor]:
+        """Returns what `forward` returns. rows: sorted by length."""
+        packed = self._pack(rows)
+        features = self._features(rows, packed, dropout)
+        head_input = features if dropout is None else dropout(features)
+        return features, pooled_scores(head_input, packed, self.head)
 
     def _features(self, rows: Sequence[EncodedHypothesis], packed: PackedRows, dropout: Dropout | None) -> Tensor:
         """Returns the head's input, [rows, hidden], fp32."""

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
-from torch.nn import functional
 from transformers import AutoModel
 
 from lorb.errors import InvalidInput
@@ -121,13 +120,16 @@ def test_padding_changes_nothing(base, sample_dev, monkeypatch, name):
     """Padding to one of oneDNN's lengths changes neither scores nor gradients."""
     method = random_method(base, method=name)
     rows = rows_of(base, sample_dev)
+    num_tokens, lengths = sum(row.num_tokens for row in rows), []
+    project_of = type(method._hooks(None)).project
+    monkeypatch.setattr(onednn, "supports", lambda device, dtype: False)
     expected = method.forward(rows, None)
-    lengths = []
-    linear = functional.linear
     monkeypatch.setattr(onednn, "supports", lambda device, dtype: True)
-    monkeypatch.setattr(functional, "linear", lambda x, *rest: lengths.append(len(x)) or linear(x, *rest))
+    monkeypatch.setattr(
+        type(method._hooks(None)), "project", lambda *args: lengths.append(len(args[3])) or project_of(*args)
+    )
     padded = method.forward(rows, None)
-    assert set(lengths) == {onednn.padded_length(sum(row.num_tokens for row in rows))}
+    assert set(lengths) == {onednn.padded_length(num_tokens)}
     for one, other in zip(padded, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     wanted = gradients(method.tensors, *expected)
