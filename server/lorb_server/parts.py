@@ -101,7 +101,7 @@ def _open_store(url: str, timeout_seconds: float) -> Store:
     Raises StoreUnavailable if the folder is missing, because its path is probably mistyped, or if the index cannot be
     read.
     """
-    path = url if "://" in url else str(Path(url).expanduser().absolute())  # callers get no absolute paths
+    path = url if "://" in url else str(Path(url).expanduser().absolute())  # errors for callers cut absolute paths
     store = Store(path, read_timeout_seconds=timeout_seconds)
     try:
         store.generation()

@@ -11,6 +11,7 @@ from lorb_adapters.store.layout import version_number
 from lorb_adapters.store.manifest import GoldenList
 from lorb_adapters.store.signing import SigningKey
 from lorb_adapters.store.store import Store
+from lorb_adapters.store.version_files import MAX_BYTES, REPORT_JSON
 from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.dataset import Dataset
 from lorb_adapters.training.data.first_pass import first_pass_statistics
@@ -95,7 +96,14 @@ def make_publication(
     data: Dataset,
     golden_lists: tuple[GoldenList, ...],
 ) -> Publication:
-    """Collects the content of the version to publish."""
+    """Collects the content of the version to publish.
+
+    A report that is too large for the store is published without the word errors of each list.
+    """
+    report_json = report.to_json()
+    if len(report_json.encode()) > MAX_BYTES[REPORT_JSON]:
+        report = report.without_list_errors()
+        report_json = report.to_json()
     dev = report.sets["dev"]
     return Publication(
         domain=report.domain,
@@ -114,7 +122,7 @@ def make_publication(
         },
         golden_lists=golden_lists,
         report_md=report_markdown(report),
-        report_json=report.to_json(),
+        report_json=report_json,
     )
 
 

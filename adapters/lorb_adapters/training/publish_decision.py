@@ -30,8 +30,8 @@ def check_improves(report: Report) -> None:
         raise NotPublished(
             f"not published: on dev, cross-fitted, the WER went from {dev.first_pass_wer:.2f} to "
             f"{dev.rescored_wer:.2f}, better in {100 * dev.probability_of_improvement:.1f}% of paired resamples, and "
-            f"{100 * MIN_PROBABILITY_OF_IMPROVEMENT:.0f}% are required; {_advice(report)}; --resume --force "
-            "publishes it anyway"
+            f"{100 * MIN_PROBABILITY_OF_IMPROVEMENT:.0f}% are required; {_advice(report)}; train again in the "
+            "same folder with --restart, or publish this adapter anyway with --resume --force"
         )
 
 

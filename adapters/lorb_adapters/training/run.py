@@ -21,7 +21,7 @@ from lorb_adapters.training.evaluation.calibration import CalibrationChange
 from lorb_adapters.training.evaluation.cross_fitting import cross_fit
 from lorb_adapters.training.evaluation.set_figures import SetBreakdown
 from lorb_adapters.training.evaluation.tuning import scored_lists, tune_ranking, weight_curve
-from lorb_adapters.training.golden_lists import choose_golden_lists
+from lorb_adapters.training.golden_lists import NO_GOLDEN_LISTS, choose_golden_lists
 from lorb_adapters.training.loop import TrainedModel, train
 from lorb_adapters.training.methods import Method, make_method
 from lorb_adapters.training.methods.frozen_layers import cache_frozen_layers
@@ -71,6 +71,8 @@ def run(
         publication = None
         if trained.weights is not None:
             golden = choose_golden_lists(method, trained, data.dev) if golden_lists else ()
+            if golden_lists and not golden:
+                progress.log(NO_GOLDEN_LISTS)
             publication = make_publication(report, config, trained.weights, data, golden)
         on_failure.pop_all()
     return TrainingResult(report, publication, method, trained, folder)

@@ -75,12 +75,15 @@ class RunFolder:
         """Starts a run. Raises InvalidInput if the folder has a run with a checkpoint: it would be lost."""
         record = self._read()
         if record is not None and (self.path / _CHECKPOINT).exists():
-            holds, go_on = "an unfinished run", "continue it with --resume"
+            holds, go_on = "an unfinished run", "continue it with --resume, "
             if record["status"] == TRAINED:
                 holds = "a trained adapter that was not published"
-                go_on = "repeat the command with --resume --force to publish it without training again"
+                go_on = "repeat the command with --resume --force to publish it without training again, "
+            differences = _differences(record["identity"], _as_json(identity))
+            if differences:  # this command cannot resume the run
+                holds, go_on = f"{holds}, and its run differs from this command ({'; '.join(differences)})", ""
             raise InvalidInput(
-                f"{self.path} holds {holds}: {go_on}, start over with --restart, or give another --run-dir",
+                f"{self.path} holds {holds}: {go_on}start over with --restart, or give another --run-dir",
                 field="run-dir",
             )
         self.restart(identity)

@@ -116,6 +116,20 @@ def test_an_adapter_trains_on_it(undisturbed, files, tmp_path, capsys):
     assert "Adapter for books" in capsys.readouterr().out
 
 
+def test_subnormal_numbers_are_flushed_only_while_it_trains(files, tiny_bert, tmp_path, monkeypatch):
+    """In the steps every subnormal result is 0: some CPUs compute them much slower. After the command none is 0."""
+    original, products = StagedTrainer._step, []
+
+    def step(*arguments):
+        products.append(float(torch.tensor([1e-38]) * 0.1))
+        return original(*arguments)
+
+    monkeypatch.setattr(StagedTrainer, "_step", step)
+    assert main(command(files, tiny_bert, tmp_path)) == 0
+    assert set(products) == {0.0}
+    assert float(torch.tensor([1e-38]) * 0.1) > 0.0
+
+
 def test_an_interrupt_shows_how_to_resume_and_resuming_gives_the_same_base(
     undisturbed, files, tiny_bert, tmp_path, monkeypatch, capsys
 ):

@@ -60,6 +60,18 @@ def test_a_trained_run_is_not_lost_by_the_same_command(opened):
     assert folder.load() == b"trained"
 
 
+@pytest.mark.parametrize("status", [TRAINING, TRAINED])
+def test_a_command_that_differs_from_the_run_is_not_told_to_resume_it(opened, status):
+    """--resume would refuse other settings: a start with them names the difference and --restart, and no --resume."""
+    folder = opened()
+    folder.start(IDENTITY)
+    folder.save(b"a checkpoint")
+    folder.end(status, "")
+    with pytest.raises(InvalidInput, match=r"threads was 2 and is 1.* --restart") as caught:
+        opened().start(IDENTITY | {"threads": 1})
+    assert "--resume" not in caught.value.message
+
+
 def test_the_number_before_publishing_is_kept_until_a_restart(opened):
     """The first number stays through resumes; another place has its own, and a restart forgets it."""
     folder = opened()

@@ -15,7 +15,7 @@ def groups_by_id(ids: Sequence[str]) -> list[str]:
     Ids begin with the speaker or the dialogue and end with the utterance, as in LibriSpeech's 1272-128104-0000. A group
     is the shortest beginning, up to a separator ("-", "_", ".", "/" or ":"), with which no group has more than half of
     the lists. A beginning that almost all ids share, such as "voip" in voip-f246dfe0f2-20130328_161556_0, is thus too
-    short. If no beginning will do, each list is a group.
+    short. If there is none, for example because one speaker has more than half of the lists, each list is a group.
     """
     parts = [[*(match.start() for match in _SEPARATOR.finditer(each)), len(each)] for each in ids]
     for depth in range(max(map(len, parts), default=0)):
@@ -26,7 +26,7 @@ def groups_by_id(ids: Sequence[str]) -> list[str]:
 
 
 def fold_numbers(groups: Sequence[str]) -> list[int]:
-    """Returns the number of each list's fold, from 0: five folds of similar size, or one for each of fewer groups.
+    """Returns each list's fold, from 0: up to five folds of similar size, or one for each of fewer groups.
 
     groups: the group of each list; a fold has all lists of its groups. The largest groups are placed first, each in the
     smallest fold so far; a hash of their names orders groups of equal size, so that folds do not follow the file.

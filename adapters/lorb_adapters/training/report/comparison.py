@@ -160,6 +160,12 @@ class Comparison:
 def _difference(first: Report, other: Report, set_name: str) -> RunDifference:
     """Compares two runs on a set. Raises InvalidInput if they cannot be compared."""
     errors = [run.figures[set_name].list_errors for run in (first, other)]
+    if True in (first.list_errors_left_out, other.list_errors_left_out):
+        raise InvalidInput(
+            "a published report leaves out the errors of each list, because there are too many: give the folder of "
+            "--report-dir, whose report has them",
+            field="run",
+        )
     if not all(errors):
         raise InvalidInput("a report of an older LoRB lacks the errors of each list: train again", field="run")
     return RunDifference.of(*errors)

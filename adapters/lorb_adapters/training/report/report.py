@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
-from msgspec import Struct, field, to_builtins
+from msgspec import UNSET, Struct, UnsetType, field, structs, to_builtins
 
 from lorb.errors import InvalidInput
 from lorb_adapters.json_files import Count, Finite, check_schema_version, flattened_json, from_json, parse_json
@@ -80,6 +80,7 @@ class Report(Struct, frozen=True, kw_only=True):
         dev: the evaluations of dev during training.
         cross_fit: figures of dev without the choices that were made on the same lists, by which publication is decided;
             None in reports of releases that did not compute them.
+        list_errors_left_out: true if the report would be too large with the word errors of each list; absent otherwise.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -99,6 +100,7 @@ class Report(Struct, frozen=True, kw_only=True):
     losses: tuple[LossPoint, ...]
     dev: tuple[DevEvaluation, ...]
     cross_fit: CrossFit | None = field(name="cross_fitted_dev", default=None)
+    list_errors_left_out: bool | UnsetType = UNSET
 
     @property
     def figures(self) -> dict[str, SetFigures]:
@@ -121,6 +123,14 @@ class Report(Struct, frozen=True, kw_only=True):
     def to_json(self) -> str:
         """Returns the content of report.json."""
         return json.dumps(to_builtins(self), indent=2)
+
+    def without_list_errors(self) -> "Report":
+        """Returns the report without the word errors of each list, whose size grows with the number of lists."""
+        cross_fit = self.cross_fit and structs.replace(
+            self.cross_fit, figures=structs.replace(self.cross_fit.figures, list_errors=())
+        )
+        sets = {name: structs.replace(each, list_errors=()) for name, each in self.sets.items()}
+        return structs.replace(self, sets=sets, cross_fit=cross_fit, list_errors_left_out=True)
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> "Report":

@@ -8,6 +8,7 @@ import pytest
 
 from lorb_adapters.training.cli.compare import main
 from lorb_adapters.training.report.comparison import Comparison
+from lorb_adapters.training.report.report import Report
 
 
 @pytest.fixture
@@ -87,6 +88,18 @@ def test_runs_on_other_lists_are_not_compared(report_folder, report_json, tmp_pa
     assert "test: B is not compared with A: 1 of 20 lists with the same id have other references" in printed
     assert "test: C is not compared with A: no list has the same id in both" in printed
     assert "test: D is not compared with A: a report of an older LoRB lacks the errors of each list" in printed
+
+
+def test_a_report_without_list_errors_says_where_they_are(report_folder, report_json, tmp_path, capsys):
+    """The report of a version with very many lists is read; the notice names --report-dir, not an old LoRB."""
+    smaller = Report.parse(report_json, "report.json").without_list_errors()
+    (tmp_path / "report.json").write_text(smaller.to_json())
+    assert json.loads(smaller.to_json())["list_errors_left_out"] is True
+    assert "list_errors_left_out" not in json.loads(report_json)
+    assert main([str(report_folder), str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "test: B is not compared with A: a published report leaves out the errors of each list" in printed
+    assert "--report-dir" in printed
 
 
 def test_runs_have_distinct_names(report_folder, tmp_path):

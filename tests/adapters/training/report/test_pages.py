@@ -81,6 +81,16 @@ def test_the_page_shows_the_reports_figures(report_folder, report_json):
         assert loss in text
 
 
+def test_folds_of_single_lists_have_both_reasons(report_json):
+    """If each dev list is a fold's group, the ids tell no speaker, or one speaker has more than half of the lists."""
+    figures = json.loads(report_json)
+    cross_fit = figures["cross_fitted_dev"]
+    cross_fit["groups"] = cross_fit["figures"]["utterances"]
+    markdown = report_markdown(Report.parse(json.dumps(figures).encode(), "report.json"))
+    reason = "because the ids tell no speaker or dialogue, or one has more than half of the lists"
+    assert f"folds of single lists, {reason};" in markdown
+
+
 def test_texts_are_escaped(report_json):
     """Markup in a transcript, id, set name, domain or other text is shown as text."""
     hostile = "<script>alert('1')</script> & \"x\""
