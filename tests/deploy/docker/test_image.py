@@ -44,6 +44,15 @@ def test_the_image_contains_no_build_tools(engine, images):
     assert output(engine, images, f'python -c "{code}"').strip() == "[]"
 
 
+def test_workers_follow_the_cpu_quota(engine, images):
+    """A container with a quota of one CPU counts one core, although it sees all cores of the machine."""
+    code = "import os; from lorb_adapters.cores import usable_cores; print(usable_cores(), os.cpu_count())"
+    printed = engine.containers.run(images, ["python", "-c", code], remove=True, nano_cpus=10**9, **HARDENED)
+    cores, shown = map(int, printed.decode().split())
+    assert cores == 1
+    assert shown > 1
+
+
 def test_the_container_serves_without_a_network(server):
     """The image contains base and adapters: the container becomes healthy and rescores real lists."""
     wait_until(lambda: is_healthy(server), server)
