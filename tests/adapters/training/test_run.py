@@ -26,6 +26,7 @@ from lorb_adapters.training.data.files import DataFiles
 from lorb_adapters.training.evaluation.cross_fitting import cross_fit
 from lorb_adapters.training.evaluation.evaluation import evaluate
 from lorb_adapters.training.evaluation.set_figures import SetFigures
+from lorb_adapters.training.golden_lists import NO_GOLDEN_LISTS
 from lorb_adapters.training.methods.scoring import score_lists
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.publish import publish
@@ -171,3 +172,16 @@ def test_dev_is_cross_fitted_over_the_evaluations_of_the_run(finished, sample):
     assert (again.folds, again.groups) == (5, len({each.nbest.id.split("-")[0] for each in lists}))
     assert again.evaluations == len(done.report.dev)
     assert done.trained.dev_scores in done.trained.evaluation_scores
+
+
+def test_a_dev_set_without_a_golden_list_is_told(tiny_bert, sample, tmp_path, monkeypatch):
+    """If the texts of each dev list have equal word errors, nothing is golden, and one line of the log says so."""
+    same = {"id": "1", "ref": "the cat", "hyps": [{"text": "the mat", "score": -1}, {"text": "the hat", "score": -2}]}
+    (tmp_path / "dev.jsonl").write_text(json.dumps(same) + "\n")
+    files = DataFiles(train=(sample / "dev.jsonl.gz",), dev=(tmp_path / "dev.jsonl",))
+    config = TrainConfig(lora=LoraConfig(2, 4.0), max_steps=1, lists_per_step=2)
+    progress, lines = TrainingProgress(quiet=True), []
+    monkeypatch.setattr(progress, "log", lines.append)
+    done = run("books", load_base(str(tiny_bert)), files, config, progress)
+    assert done.publication.golden_lists == ()
+    assert NO_GOLDEN_LISTS in lines
