@@ -12,7 +12,16 @@ from lorb_server.config import ServeConfig
 from lorb_server.setting import flag
 from support.servers.serving import WAIT_SECONDS
 
-pytestmark = pytest.mark.usefixtures("restored_logs")  # main() configures the logging of the process
+
+def run_program(program):
+    """Runs a Python program to its end; returns its exit status and the lines that it wrote to stderr."""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
+    return ended.returncode, ended.stderr.splitlines()
+
+
+def lorb_serve(*arguments):
+    """Runs lorb-serve to its end; returns its exit status and the lines that it wrote to stderr."""
+    return run_program(f"from lorb_server.cli import main; main({[*map(str, arguments)]})")
 
 
 def test_defaults_apply_without_flags_and_variables():
@@ -43,11 +52,9 @@ def test_help_lists_every_flag(capsys):
     assert "LORB_MAX_QUEUE_TOKENS" in text
 
 
-def test_impossible_settings_are_one_line_and_status_2(capsys):
+def test_impossible_settings_are_one_line_and_status_2():
     """A wrong setting ends the program with status 2 and one line that names it."""
-    assert main(["--port", "70000"]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.splitlines() == ["lorb-serve: --port is 70000: give 65535 or less"]
+    assert lorb_serve("--port", 70000) == (2, ["lorb-serve: --port is 70000: give 65535 or less"])
 
 
 def test_a_value_of_the_wrong_kind_is_status_2(capsys):
@@ -64,45 +71,59 @@ def test_a_variable_of_the_wrong_kind_is_refused():
         read_config([], {"LORB_PORT": "many"})
 
 
-def test_a_missing_store_is_status_2(tmp_path, capsys):
+def test_a_missing_store_is_status_2(tmp_path):
     """A missing store folder ends the program with one line that names it."""
-    assert main(["--store", str(tmp_path / "nowhere"), "--log-level", "error"]) == 2
-    [line] = capsys.readouterr().err.splitlines()
+    status, [line] = lorb_serve("--store", tmp_path / "nowhere", "--log-level", "error")
+    assert status == 2
     assert line.startswith("lorb-serve: --store ")
     assert "nowhere" in line
 
 
-def test_a_missing_base_is_status_2(tmp_path, capsys):
+def test_a_missing_base_is_status_2(tmp_path):
     """A missing base ends the program with one line that names it."""
-    assert main(["--store", str(tmp_path), "--base", str(tmp_path / "nowhere"), "--log-level", "error"]) == 2
-    [line] = capsys.readouterr().err.splitlines()
+    status, [line] = lorb_serve("--store", tmp_path, "--base", tmp_path / "nowhere", "--log-level", "error")
+    assert status == 2
     assert "nowhere" in line
 
 
-def test_a_budget_below_the_longest_hypothesis_is_status_2(tmp_path, tiny_bert, capsys):
+def test_a_budget_below_the_longest_hypothesis_is_status_2(tmp_path, tiny_bert):
     """A --max-batch-tokens below the length of one hypothesis is refused."""
-    arguments = [
-        "--store",
-        str(tmp_path),
-        "--base",
-        str(tiny_bert),
-        "--max-batch-tokens",
-        "63",
-        "--device",
-        "cpu",
-    ]
-    assert main(arguments) == 2
-    assert "--max-batch-tokens is 63" in capsys.readouterr().err
+    flags = ("--store", tmp_path, "--base", tiny_bert, "--max-batch-tokens", 63, "--device", "cpu")
+    status, lines = lorb_serve(*flags)
+    assert status == 2
+    assert "--max-batch-tokens is 63" in "".join(lines)
+
+
+# A thread that never returns, as one does whose read hangs.
+HUNG_THREAD = "import threading; threading.Thread(target=threading.Event().wait).start(); "
 
 
 def test_the_process_ends_although_a_thread_never_does():
     """After the server has stopped, a thread that never returns does not keep the process, and the log is written."""
-    program = (
-        "import logging, threading; from lorb_server.cli import end_process; "
+    status, lines = run_program(
+        HUNG_THREAD + "import logging; from lorb_server.cli import end_process; "
         "from lorb_server.telemetry.logs import configure_logs; configure_logs('text', 'info'); "
-        "threading.Thread(target=threading.Event().wait).start(); "
         "logging.getLogger('test').info('stopped'); end_process(3)"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_SECONDS)  # noqa: S603
-    assert ended.returncode == 3
-    assert "stopped" in ended.stderr
+    assert status == 3
+    assert "stopped" in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        ("lorb.errors.StoreUnavailable('gone')", 2, "lorb-serve: gone"),
+        ("KeyboardInterrupt()", 130, ""),
+        ("ValueError('a text')", 1, "an error ended the process error=ValueError"),
+    ],
+)
+def test_a_failed_start_ends_although_a_thread_never_does(error, status, line):
+    """If the start fails or is interrupted, a thread that never returns does not keep the process."""
+    ended, lines = run_program(
+        HUNG_THREAD + "import lorb.errors, lorb_server.app\n"
+        f"def serve(config): raise {error}\n"
+        "lorb_server.app.serve = serve\n"
+        "from lorb_server.cli import main; main(['--log-format', 'text'])"
+    )
+    assert ended == status
+    assert line in "".join(lines)

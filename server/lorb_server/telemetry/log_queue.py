@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import select
 import threading
 from collections.abc import Callable
 
@@ -12,10 +13,10 @@ _FLUSH_SECONDS = 1.0
 
 
 class LogQueue(logging.Handler):
-    """Queues lines for its thread, and drops lines while the queue is full. Reports the number of dropped lines.
+    """Queues lines for its thread, and drops lines while the queue is full or stderr fails. Reports their number.
 
     Attributes:
-        on_drop: a function that is called after every dropped line, on the thread that logged it.
+        on_drop: a function that is called after every dropped line.
     """
 
     def __init__(self, *, descriptor: int = _STDERR, maximum_lines: int = MAXIMUM_LINES) -> None:
@@ -35,9 +36,7 @@ class LogQueue(logging.Handler):
         try:
             self._lines.put_nowait(self.format(record))
         except queue.Full:
-            with self._counting:
-                self._num_dropped += 1
-            self.on_drop()
+            self._drop()
         except Exception:
             self.handleError(record)
 
@@ -57,27 +56,43 @@ class LogQueue(logging.Handler):
 
     def _write_lines(self) -> None:
         while (line := self._lines.get()) is not None:
-            self._write(line)
+            if not self._write(line):
+                self._drop()
             if self._num_dropped and self._lines.empty():
                 self._report_dropped()
             self._lines.task_done()
 
-    def _report_dropped(self) -> None:
+    def _drop(self) -> None:
         with self._counting:
-            num_lines, self._num_dropped = self._num_dropped, 0
+            self._num_dropped += 1
+        self.on_drop()
+
+    def _report_dropped(self) -> None:
+        num_lines = self._num_dropped
         notice = {
             "name": __name__,
             "levelno": logging.WARNING,
             "levelname": "WARNING",
-            "msg": "log lines were dropped, because the reader of stderr was too slow",
+            "msg": "log lines were dropped, because stderr was read too slowly or could not be written",
             "fields": {"lines": num_lines},
         }
-        self._write(self.format(logging.makeLogRecord(notice)))
+        if self._write(self.format(logging.makeLogRecord(notice))):
+            with self._counting:
+                self._num_dropped -= num_lines
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: str) -> bool:
+        """Writes the whole line, however long that takes. Returns False if stderr cannot be written."""
         rest = f"{line}\n".encode(errors="backslashreplace")
-        try:
-            while rest:
+        while rest:
+            try:
                 rest = rest[os.write(self._descriptor, rest) :]
-        except OSError:  # there is no reader any more, and nowhere to report that
-            return
+            except BlockingIOError:  # whoever opened stderr made it non-blocking, and its reader is behind
+                self._wait_for_room()
+            except OSError:
+                return False
+        return True
+
+    def _wait_for_room(self) -> None:
+        room = select.poll()  # select.select takes no descriptor above 1023
+        room.register(self._descriptor, select.POLLOUT)
+        room.poll()

@@ -152,7 +152,7 @@ class Metrics:
         )
         self.log_lines_dropped = Counter(
             "lorb_log_lines_dropped",
-            "Log lines dropped because the reader of stderr was too slow.",
+            "Log lines dropped because stderr was read too slowly or could not be written.",
             registry=registry,
         )
         self.front_restarts = Counter(

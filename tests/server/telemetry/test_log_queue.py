@@ -8,17 +8,21 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import pytest
+
 from lorb_server.telemetry.log_queue import LogQueue
 from lorb_server.telemetry.logs import JsonFormatter
 from support.servers.serving import WAIT_SECONDS
 
 LONG = "x" * 1000
+BLOCKING = pytest.mark.parametrize("is_blocking", [True, False])
 
 
 @contextmanager
-def queued_log(maximum_lines):
+def queued_log(maximum_lines, *, is_blocking=True):
     """A logger whose lines go through a LogQueue into a pipe, the pipe's reading end, and the handler."""
     reading, writing = os.pipe()
+    os.set_blocking(writing, is_blocking)
     handler = LogQueue(descriptor=writing, maximum_lines=maximum_lines)
     handler.setFormatter(JsonFormatter())
     log = logging.Logger("lorb_server.test")
@@ -39,9 +43,36 @@ def test_lines_arrive_in_order():
         assert [json.loads(lines.readline())["message"] for _ in range(50)] == [f"line {i}" for i in range(50)]
 
 
-def test_a_stalled_reader_delays_nobody_and_learns_what_it_missed():
+def test_a_non_blocking_pipe_loses_nothing_while_its_reader_is_behind():
+    """A reader that comes late to a full non-blocking pipe gets every line whole, also one longer than the pipe."""
+    code = (
+        "import logging\n"
+        "from lorb_server.telemetry.logs import configure_logs\n"
+        "configure_logs('json', 'info')\n"
+        f"for i in range(100): logging.info(f'{{i}} {LONG}')\n"
+        "logging.info('x' * 200_000)\n"  # a pipe holds 64 KiB
+        "[handler] = logging.getLogger().handlers\n"
+        "handler.flush()\n"  # the pipe is full
+        "print('logged', flush=True)\n"
+        "handler._lines.join()\n"
+    )
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    command = [sys.executable, "-c", code]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writing) as process,  # noqa: S603 - our own code
+        os.fdopen(reading) as lines,
+    ):
+        os.close(writing)
+        assert process.stdout.readline() == b"logged\n"
+        messages = [json.loads(line)["message"] for line in lines]
+    assert messages == [f"{i} {LONG}" for i in range(100)] + ["x" * 200_000]
+
+
+@BLOCKING
+def test_a_stalled_reader_delays_nobody_and_learns_what_it_missed(is_blocking):
     """Logging returns while the pipe is full; a reader that comes back gets all queued lines and the number dropped."""
-    with queued_log(10) as (log, lines, handler):
+    with queued_log(10, is_blocking=is_blocking) as (log, lines, handler):
         dropped = []
         handler.on_drop = lambda: dropped.append(1)
         for i in range(300):  # a pipe holds 64 KiB
@@ -55,7 +86,8 @@ def test_a_stalled_reader_delays_nobody_and_learns_what_it_missed():
         assert json.loads(lines.readline())["message"] == "again"
 
 
-def test_a_process_ends_though_its_reader_has_stalled():
+@BLOCKING
+def test_a_process_ends_though_its_reader_has_stalled(is_blocking):
     """A process with a full pipe as stderr exits with its own status, because the flush at its end is limited."""
     code = (
         "import logging, sys\n"
@@ -64,8 +96,14 @@ def test_a_process_ends_though_its_reader_has_stalled():
         f"for i in range(300): logging.info('{LONG}')\n"
         "sys.exit(3)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:  # noqa: S603 - our own code
-        assert process.wait(WAIT_SECONDS) == 3
+    reading, writing = os.pipe()
+    os.set_blocking(writing, is_blocking)
+    try:
+        with subprocess.Popen([sys.executable, "-c", code], stderr=writing) as process:  # noqa: S603 - our own code
+            assert process.wait(WAIT_SECONDS) == 3
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_queued_lines_are_written_before_the_process_ends():
@@ -81,13 +119,16 @@ def test_queued_lines_are_written_before_the_process_ends():
 
 
 def test_a_reader_that_has_gone_is_survived():
-    """Without a reader, logging goes on and the thread keeps emptying the queue."""
+    """Without a reader, logging goes on, the thread keeps emptying the queue, and the lost lines are counted."""
     with queued_log(10) as (log, lines, handler):
+        dropped = []
+        handler.on_drop = lambda: dropped.append(1)
         lines.close()
         for _ in range(5):
             log.warning("nobody reads this")
         handler.flush()
         assert handler._lines.empty()
+        assert len(dropped) == 5
 
 
 def test_closing_ends_the_thread():
