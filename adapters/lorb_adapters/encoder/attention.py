@@ -14,6 +14,10 @@ from lorb_adapters.encoder.packing import PackedRows
 
 # The maximum number of attention scores in one batched product. In fp32 they take 4 MiB: they fit a CPU's cache.
 _MAX_SCORES = 1 << 20
+# Rows of 6 to 15 tokens are padded to 16. torch's softmax takes up to 15 times as long for an element of a shorter row,
+# because AVX-512 has 16 lanes. The padding of rows of fewer than 6 tokens would cost more than it saves.
+_LANES = 16
+_MIN_PADDED = 6
 
 
 class PackedAttention(Protocol):
@@ -97,6 +101,7 @@ class _EqualLengthBatch:
         q, v, out: queries, values and output, each [rows * heads, length, head size].
         k: keys, [rows * heads, head size, length].
         scores, weights: the softmax's input and its output, each [rows * heads, length, length].
+        mask: 0 for the keys of a row and -inf for its padding, [rows * heads, 1, length]; None without padding.
     """
 
     q: Tensor
@@ -105,19 +110,23 @@ class _EqualLengthBatch:
     scores: Tensor
     weights: Tensor
     out: Tensor
+    mask: Tensor | None
 
     def attend(self, scaling: float) -> None:
         """Writes the attention of these rows to `out`.
 
         The softmax writes to a buffer of its own: in place, it takes twice as long.
         """
-        torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
+        if self.mask is None:
+            torch.baddbmm(self.scores, self.q, self.k, beta=0, alpha=scaling, out=self.scores)
+        else:
+            torch.baddbmm(self.mask, self.q, self.k, alpha=scaling, out=self.scores)
         torch.softmax(self.scores, -1, out=self.weights)
         torch.bmm(self.weights, self.v, out=self.out)
 
 
 class EqualLengthAttention:
-    """Computes the attention of rows of one length together, by batched products in fp32.
+    """Computes the attention of rows of one length together, by batched products in fp32. Pads short rows.
 
     A first gather sorts queries, keys and values by row length, row, head and token. A second gather puts the output
     back into the order of the tokens. Two gathers cost less than one copy for each run of equally long rows, because
@@ -134,7 +143,9 @@ class EqualLengthAttention:
         dtype: torch.dtype,
         workspace: Workspace,
     ) -> None:
-        order, batches = group_by_length(rows.lengths, num_heads)
+        lengths = np.asarray(rows.lengths, dtype=np.int32)
+        widths = np.where((lengths >= _MIN_PADDED) & (lengths < _LANES), _LANES, lengths)
+        order, batches = group_by_length(lengths, num_heads, widths)
         inverse = np.zeros(num_tokens * num_heads, np.int32)
         inverse[order] = np.arange(len(order))
         queries = order + 2 * num_heads * (order // num_heads)  # indices into [tokens, 3, heads]
@@ -148,7 +159,12 @@ class EqualLengthAttention:
         self._in_fp32 = workspace.buffer("gathered", (len(qkv_order), head_size), torch.float32)
         self._attended = workspace.buffer("attended", (len(order), head_size), torch.float32)
         self._context = workspace.buffer("context", (len(inverse), head_size), dtype)
-        self._batches = _views(batches, self._in_fp32.view(3, len(order), head_size), self._attended, workspace)
+        mask = None
+        if (widths > lengths).any():
+            in_row = np.arange(_LANES) < np.repeat(lengths[widths == _LANES], num_heads)[:, None, None]
+            mask = torch.from_numpy(np.where(in_row, 0.0, -np.inf).astype(np.float32)).to(device)
+        qkv = self._in_fp32.view(3, len(order), head_size)
+        self._batches = _views(batches, qkv, self._attended, mask, workspace)
 
     def __call__(self, qkv: Tensor) -> Tensor:
         """Returns the attention's output, [tokens, hidden], which the next call overwrites.
@@ -165,38 +181,53 @@ class EqualLengthAttention:
 
 
 def _views(
-    batches: Sequence[tuple[int, int, int]], qkv: Tensor, attended: Tensor, workspace: Workspace
+    batches: Sequence[tuple[int, int, int]],
+    qkv: Tensor,
+    attended: Tensor,
+    mask: Tensor | None,
+    workspace: Workspace,
 ) -> list[_EqualLengthBatch]:
     """Returns the buffers of each batch.
 
     batches: triples (first element, rows * heads, length), as `group_by_length` returns them.
     qkv: [3, elements, head size]. attended: [elements, head size]. Both hold the elements in the order of the batches.
+    mask: of all rows of length `_LANES`, [rows * heads, 1, length]; None if none is padded.
     """
     largest = max(count * length**2 for _, count, length in batches)
     scores, weights = (workspace.buffer(name, (largest,), torch.float32) for name in ("scores", "weights"))
-    views = []
+    views, masked = [], 0
     for first, count, length in batches:
         span, shape = slice(first, first + count * length), (count, length, length)
         q, k, v = qkv[:, span].view(3, count, length, -1)
         square = slice(count * length**2)
         out = attended[span].view(count, length, -1)
-        views.append(_EqualLengthBatch(q, k.mT, v, scores[square].view(shape), weights[square].view(shape), out))
+        own_mask = None
+        if mask is not None and length == _LANES:
+            own_mask, masked = mask[masked : masked + count], masked + count
+        scores_view, weights_view = scores[square].view(shape), weights[square].view(shape)
+        views.append(_EqualLengthBatch(q, k.mT, v, scores_view, weights_view, out, own_mask))
     return views
 
 
-def group_by_length(lengths: Sequence[int], num_heads: int) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+def group_by_length(
+    lengths: Sequence[int] | np.ndarray, num_heads: int, padded_lengths: np.ndarray | None = None
+) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Orders elements so that equally long rows are contiguous. An element is one head of one token.
+
+    padded_lengths: the number of tokens that each row is padded to, by repeating its last token; by default, `lengths`.
 
     Returns (order, batches).
     order: the number of each element, in the new order. Head h of token t has the number t * num_heads + h.
     batches: for each product, a triple (first element in the new order, rows * heads, length).
     """
     row_lengths = np.asarray(lengths, dtype=np.int32)
+    padded = row_lengths if padded_lengths is None else padded_lengths
     starts = np.cumsum(row_lengths) - row_lengths
     heads = np.arange(num_heads, dtype=np.int32)[:, None]
     order, batches, first = [], [], 0
-    for length in np.unique(row_lengths[row_lengths > 0]).tolist():
-        tokens = starts[row_lengths == length, None, None] + np.arange(length, dtype=np.int32)
+    for length in np.unique(padded[padded > 0]).tolist():
+        of_length = (padded == length).nonzero()[0][:, None, None]
+        tokens = starts[of_length] + np.minimum(np.arange(length, dtype=np.int32), row_lengths[of_length] - 1)
         order.append((tokens * num_heads + heads).ravel())  # [rows, heads, length]
         max_count = max(1, _MAX_SCORES // length**2)
         remaining = len(tokens) * num_heads

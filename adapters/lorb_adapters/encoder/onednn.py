@@ -16,7 +16,7 @@ _STEPS_PER_OCTAVE = 16  # the number of padded lengths from one power of two to 
 
 def supports(device: torch.device, dtype: torch.dtype) -> bool:
     """Returns whether oneDNN computes the products on this device in this dtype."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
