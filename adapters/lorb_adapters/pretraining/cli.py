@@ -1,6 +1,7 @@
 """`lorb-build-base`: trains a base with a score head from a BERT-family encoder and a text."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorb_adapters.base.writer import check_can_be_created, check_is_unused
 from lorb_adapters.pretraining.arguments import parser
-from lorb_adapters.training.cli.checks import check_device
+from lorb_adapters.training.cli.checks import check_numbers, choose_device
 from lorb_adapters.training.cli.exit_status import exit_status
 from lorb_cli.nbest_arguments import format_options
 
@@ -34,11 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _build(args: argparse.Namespace, command: str) -> int:
     config = _config(args)
-    check_device(args)
+    check_numbers(args)
+    _limit_spinning()
+    device = choose_device(args.device)
     check_can_be_created(args.output_base, "output-base")
     import torch
 
     from lorb_adapters.base.loader import load_base
+    from lorb_adapters.cores import usable_cores
     from lorb_adapters.pretraining.build import build
     from lorb_adapters.pretraining.corpus.files import BuildFiles
     from lorb_adapters.process_memory import keep_freed_pages
@@ -47,10 +51,9 @@ def _build(args: argparse.Namespace, command: str) -> int:
 
     check_is_unused(args.output_base)
     keep_freed_pages()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or min(torch.get_num_threads(), usable_cores()))
     start_mode = RESUME if args.resume else RESTART if args.restart else START
-    base = load_base(args.base, device=args.device)
+    base = load_base(args.base, device=device)
     # Subnormal numbers would make CPU computations several times slower. Not before the base's weights were hashed.
     torch.set_flush_denormal(True)
     try:
@@ -65,6 +68,15 @@ def _build(args: argparse.Namespace, command: str) -> int:
     finally:
         torch.set_flush_denormal(False)
     return _finish(args, result)
+
+
+def _limit_spinning() -> None:
+    """Makes OpenMP's threads sleep soon in barriers; call it before torch is imported.
+
+    Spinning for long, they leave a neighbour on the same cores no time to finish, and take a tenth of their own speed.
+    """
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def _finish(args: argparse.Namespace, result: "BuildResult") -> int:

@@ -25,6 +25,7 @@ from lorb_adapters.training.golden_lists import NO_GOLDEN_LISTS, choose_golden_l
 from lorb_adapters.training.loop import TrainedModel, train
 from lorb_adapters.training.methods import Method, make_method
 from lorb_adapters.training.methods.frozen_layers import cache_frozen_layers
+from lorb_adapters.training.methods.threads import Threads
 from lorb_adapters.training.processes import Processes
 from lorb_adapters.training.progress import TrainingProgress
 from lorb_adapters.training.publish import TrainingResult, make_publication, saved_size_bytes
@@ -44,12 +45,14 @@ def run(
     golden_lists: bool = True,
     checkpoints: CheckpointOptions | None = None,
     processes: Processes | None = None,
+    threads: int = 1,
 ) -> TrainingResult | None:
     """Trains and measures, but publishes nothing. Returns the result in the main process, and None in all others.
 
     base: callers must not use it afterwards, because some methods change it. command: shown in the report.
-    golden_lists: whether the publication and the report may contain dev texts. Raises MalformedFile if a list file is
-    wrong, and InvalidInput if the settings, the lists or the state of the run's folder do not allow the run.
+    golden_lists: whether the publication and the report may contain dev texts. threads: number of CPU threads among
+    which each batch is divided. Raises MalformedFile if a list file is wrong, and InvalidInput if the settings, the
+    lists or the state of the run's folder do not allow the run.
     """
     processes = processes or Processes()
     data = read_dataset(files, base.text_encoder, config, progress.log)
@@ -57,7 +60,7 @@ def run(
     progress.log("  ".join(f"{count:,} {name}" for name, count in data.list_counts().items()))
     prior = fit_rank_prior(data.train)
     method = make_method(base, config)
-    with ExitStack() as on_failure:
+    with Threads(threads if base.device.type == "cpu" else 1) as method.threads, ExitStack() as on_failure:
         folder = None
         if checkpoints is not None and processes.is_main:
             folder = on_failure.enter_context(RunFolder(checkpoints.folder))
@@ -88,7 +91,7 @@ def _identity(
         "base": method.base.fingerprint,
         "device": method.base.device.type,
         "dtype": str(method.dtype),
-        "threads": torch.get_num_threads(),
+        "threads": method.threads.count,
         "processes": processes.size,
         "torch": torch.__version__,
     }

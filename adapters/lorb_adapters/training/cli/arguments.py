@@ -177,8 +177,11 @@ def _add_optimisation(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    group.add_argument("--threads", type=int, default=0, help="CPU threads of each process; 0: all")
+    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, or auto: a GPU if there is one")
+    group.add_argument(
+        "--threads", type=int, default=0,
+        help="CPU threads of each process; 0: the cores that it may use (affinity, container limit, OMP_NUM_THREADS)",
+    )  # fmt: skip
     group.add_argument(
         "--precision", choices=("auto", "fp32", "bf16"), default="auto",
         help="precision of matrix products; auto: bf16 if the processor has instructions for it",

@@ -1,28 +1,40 @@
 """Checks the training commands' arguments before training starts."""
 
 import argparse
+import os
 
 from lorb.errors import InvalidInput
 from lorb_adapters.base.writer import check_can_be_created, check_is_unused
 
 
-def check_device(args: argparse.Namespace) -> None:
-    """Raises InvalidInput if the device does not exist, and if --threads or --checkpoint-seconds is not 0 or more."""
-    import torch
-
+def check_numbers(args: argparse.Namespace) -> None:
+    """Raises InvalidInput if --threads or --checkpoint-seconds is not 0 or more."""
     if args.threads < 0:
         raise InvalidInput(f"threads is {args.threads}: it must be 0 (all) or more", field="threads")
     if not args.checkpoint_seconds >= 0:  # true for NaN too
         raise InvalidInput(
             f"checkpoint-seconds is {args.checkpoint_seconds}: it must be 0 or more", field="checkpoint-seconds"
         )
-    kind, colon, number = args.device.partition(":")
+
+
+def choose_device(name: str) -> str:
+    """Returns the device that --device names; for "auto" a GPU, if there is one for each process on this machine.
+
+    Raises InvalidInput if the device does not exist.
+    """
+    import torch
+
     num_gpus = torch.cuda.device_count()
+    if name == "auto":
+        num_processes = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun's
+        return "cuda" if num_processes.isdecimal() and 0 < int(num_processes) <= num_gpus else "cpu"
+    kind, colon, number = name.partition(":")
     index = int(number) if number.isdecimal() else num_gpus if colon else 0
-    if args.device != "cpu" and (kind != "cuda" or index >= num_gpus):
+    if name != "cpu" and (kind != "cuda" or index >= num_gpus):
         raise InvalidInput(
-            f"device is {args.device!r}: this machine has cpu and {num_gpus or 'no'} cuda devices", field="device"
+            f"device is {name!r}: this machine has cpu and {num_gpus or 'no'} cuda devices", field="device"
         )
+    return name
 
 
 def check_output(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from lorb.errors import NotPublished
 from lorb.names import check_name
 from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.training.cli.arguments import parser
-from lorb_adapters.training.cli.checks import check_device, check_output
+from lorb_adapters.training.cli.checks import check_numbers, check_output, choose_device
 from lorb_adapters.training.cli.exit_status import exit_status
 from lorb_adapters.training.cli.train_config import train_config
 from lorb_cli.nbest_arguments import format_options
@@ -50,16 +50,17 @@ def _train(args: argparse.Namespace, command: str) -> int:
     config = train_config(args)
     if args.audit_only:
         return _audit(args)
-    check_device(args)
+    check_numbers(args)
+    device = choose_device(args.device)
     check_output(args)
     from lorb_adapters.process_memory import keep_freed_pages
 
     keep_freed_pages()
     from lorb_adapters.training.processes import Processes
 
-    processes = Processes.join(args.device)
+    processes = Processes.join(device)
     try:
-        result = _run(args, domain, config, command, processes)
+        result = _run(args, domain, config, command, processes, device)
         return 0 if result is None else _finish(args, domain, result)
     except Exception as error:
         processes.report_failure(str(error))
@@ -81,20 +82,20 @@ def _audit(args: argparse.Namespace) -> int:
 
 
 def _run(
-    args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes"
+    args: argparse.Namespace, domain: str, config: "TrainConfig", command: str, processes: "Processes", device: str
 ) -> "TrainingResult | None":
     """Trains and measures; returns the result in the main process, and None in all others."""
     import torch
 
     from lorb_adapters.base.loader import load_base
+    from lorb_adapters.cores import usable_cores
     from lorb_adapters.store.choose_base import choose_base
     from lorb_adapters.store.store import Store
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import run
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = args.device
+    threads = args.threads or min(torch.get_num_threads(), usable_cores())
+    torch.set_num_threads(1)  # each of the threads that divide a batch computes its part alone
     if device == "cuda" and processes.size > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
@@ -112,6 +113,7 @@ def _run(
             golden_lists=not args.no_golden_lists,
             checkpoints=_checkpoints(args),
             processes=processes,
+            threads=threads,
         )
     finally:
         torch.set_flush_denormal(False)

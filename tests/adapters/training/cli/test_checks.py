@@ -1,11 +1,15 @@
 """Wrong arguments and files of lorb-train-adapter: refused before training, in one line."""
 
 import gzip
+import json
 import re
 import uuid
 
 import pytest
+import torch
 
+from lorb_adapters.cores import usable_cores
+from lorb_adapters.training.cli.checks import choose_device
 from lorb_adapters.training.cli.train_adapter import main
 
 
@@ -162,3 +166,24 @@ def test_a_remote_store_that_works_is_published_in(command, s3, capsys):
     s3fs.S3FileSystem().mkdir(url.split("/")[2])
     assert main([*command, "--store", url, "--force"]) == 0
     assert Store(url).domains() == ["books"]
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "num_processes", "device"), [(0, "1", "cpu"), (1, "1", "cuda"), (1, "2", "cpu"), (2, "2", "cuda")]
+)
+def test_auto_is_a_gpu_if_there_is_one_for_each_process(monkeypatch, num_gpus, num_processes, device):
+    """Without a GPU, or with fewer than this machine's processes, auto is the CPU."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", num_processes)
+    assert choose_device("auto") == device
+
+
+@pytest.mark.parametrize(("flag", "count"), [("2", 2), ("0", usable_cores())])
+def test_threads_divide_batches_and_not_products(command, tmp_path, monkeypatch, flag, count):
+    """A batch is divided among --threads, by default among the usable cores; torch computes with one thread."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)  # no OMP_NUM_THREADS
+    numbers = []
+    monkeypatch.setattr(torch, "set_num_threads", numbers.append)
+    assert main([*command, "--threads", flag, "--force"]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["identity"]["threads"] == count
+    assert set(numbers) == {1}
