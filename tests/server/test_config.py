@@ -120,3 +120,19 @@ def test_incomplete_tls_settings_are_refused(field, given):
     with pytest.raises(InvalidInput) as caught:
         ServeConfig(**given)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("token_file", {"host": "0.0.0.0", "token_file": "t"}),
+        ("admin_token_file", {"admin_host": "0.0.0.0", "admin_token_file": "t"}),
+    ],
+)
+def test_tokens_in_clear_text_are_refused_beyond_loopback(field, given):
+    """Tokens beyond loopback need TLS or --allow-plaintext-tokens."""
+    with pytest.raises(InvalidInput, match="clear text") as caught:
+        ServeConfig(**given)
+    assert caught.value.field == field
+    ServeConfig(**given, allow_plaintext_tokens=True)
+    ServeConfig(**given, tls_certificate="c", tls_key="k")

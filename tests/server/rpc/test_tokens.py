@@ -13,7 +13,6 @@ from lorb.credential_files import CredentialFile
 from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2 as pb
 from lorb.v1 import rescoring_pb2
-from lorb_server.config import ServeConfig
 from lorb_server.rpc.callers import RELOAD_CHECK_SECONDS, Caller
 from lorb_server.rpc.tokens import TokenFile, check_tokens, read_tokens
 from lorb_server.telemetry.metrics import Metrics
@@ -239,19 +238,3 @@ def test_an_operators_name_is_in_the_audit_line(guarded, caplog):
     [line] = [record for record in caplog.records if record.message == "admin call"]
     assert line.fields["caller"] == "alice"
     assert line.fields["method"] == "RefreshRegistry"
-
-
-@pytest.mark.parametrize(
-    ("field", "given"),
-    [
-        ("token_file", {"host": "0.0.0.0", "token_file": "t"}),
-        ("admin_token_file", {"admin_host": "0.0.0.0", "admin_token_file": "t"}),
-    ],
-)
-def test_tokens_in_clear_text_are_refused_beyond_loopback(field, given):
-    """Tokens beyond loopback need TLS or --allow-plaintext-tokens."""
-    with pytest.raises(InvalidInput, match="clear text") as caught:
-        ServeConfig(**given)
-    assert caught.value.field == field
-    ServeConfig(**given, allow_plaintext_tokens=True)
-    ServeConfig(**given, tls_certificate="c", tls_key="k")
