@@ -2,13 +2,9 @@
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,10 +17,7 @@ from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
 from lorb_server.parts import ServerParts
 from support.servers.health_checks import NOT_SERVING, SERVING, health_of
-from support.servers.serving import WAIT_SECONDS, running_server
-
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 300.0  # a process that imports torch, on a busy machine
+from support.servers.serving import WAIT_SECONDS, lorb_serve, running_server
 
 
 def test_a_drain_finishes_the_calls_in_flight(held):
@@ -89,30 +82,11 @@ def test_no_thread_survives_the_server(tiny_bert, store):
 
 def test_sigterm_ends_the_process_in_order(tiny_bert, store, tmp_path):
     """lorb-serve writes its ports when it serves; on SIGTERM it drains and exits with 0."""
-    ready_file = tmp_path / "ready.json"
-    arguments = ["--base", tiny_bert, "--store", store.url, "--port", 0, "--admin-port", 0, "--metrics-port", 0]
-    arguments += ["--ready-file", ready_file, "--drain-seconds", 0, "--device", "cpu"]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("proto", "adapters", "server")),
-        "OMP_NUM_THREADS": "1",
-    }
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "lorb_server.cli", *map(str, arguments)], env=environment, stderr=subprocess.PIPE
-    )
-    try:
-        limit = time.monotonic() + START_SECONDS
-        while not ready_file.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        ports = json.loads(ready_file.read_text())
+    with lorb_serve(tiny_bert, store.url, tmp_path, stderr=subprocess.PIPE) as (process, ports):
         with grpc.insecure_channel(f"127.0.0.1:{ports['port']}") as channel:
             assert health_of(channel) == SERVING
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=START_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
+        process.terminate()
+        _, errors = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
     lines = [json.loads(line) for line in errors.splitlines()]
     assert [line["message"] for line in lines] == [
@@ -123,4 +97,4 @@ def test_sigterm_ends_the_process_in_order(tiny_bert, store, tmp_path):
         "stopped",
     ]
     assert lines[2]["port"] == ports["port"]
-    assert not ready_file.exists()
+    assert not (tmp_path / "ready.json").exists()

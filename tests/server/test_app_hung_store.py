@@ -1,12 +1,7 @@
 """lorb_server.app: a server whose store hangs, at its start, while it serves, and at its end."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
-from pathlib import Path
 
 import grpc
 import pytest
@@ -25,10 +20,7 @@ from lorb_server.parts import load_parts
 from support.adapters.publications import make_publication
 from support.servers.health_checks import NOT_SERVING, SERVING, health_of
 from support.servers.s3_server import s3_server
-from support.servers.serving import WAIT_SECONDS, running_server
-
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 300.0  # a process that imports torch, on a busy machine
+from support.servers.serving import WAIT_SECONDS, lorb_serve, running_server
 
 
 @pytest.fixture
@@ -94,43 +86,12 @@ def test_a_store_that_hangs_at_the_start_is_an_error(hanging_store, tiny_bert):
 def test_the_process_ends_although_a_read_of_the_store_never_returns(hanging_store, tiny_bert, tmp_path):
     """lorb-serve exits with 0 on SIGTERM while a thread still waits for the store."""
     s3, url = hanging_store
-    ready_file = tmp_path / "ready.json"
-    flags = [
-        "--base",
-        tiny_bert,
-        "--store",
-        url,
-        "--port",
-        0,
-        "--admin-port",
-        0,
-        "--metrics-port",
-        0,
-        "--device",
-        "cpu",
-    ]
-    flags += ["--drain-seconds", 0, "--poll-seconds", 0.01, "--ready-file", ready_file]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("proto", "adapters", "server")),
-        "OMP_NUM_THREADS": "1",
-    }
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "lorb_server.cli", *map(str, flags)], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        limit = time.monotonic() + START_SECONDS
-        while not ready_file.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.02)
+    with lorb_serve(tiny_bert, url, tmp_path, poll_seconds=0.01) as (process, _):
         s3.gate.clear()
         s3.entered.clear()
-        assert s3.entered.wait(START_SECONDS)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(START_SECONDS) == 0
-    finally:
-        process.kill()
-        process.wait()
+        assert s3.entered.wait(WAIT_SECONDS)
+        process.terminate()
+        assert process.wait(WAIT_SECONDS) == 0
 
 
 def test_a_server_of_too_few_domains_is_not_serving(tiny_bert, publishing_base, tmp_path):

@@ -4,17 +4,13 @@ import fcntl
 import json
 import os
 import socket
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.servers.certificates import Authority
-from support.servers.serving import WAIT_SECONDS
+from support.servers.serving import WAIT_SECONDS, lorb_serve
 
 
 @pytest.fixture(scope="module")
@@ -23,28 +19,11 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"), "ca")
 
 
-@contextmanager
-def lorb_serve(base, store, authority, folder, stderr, **settings):
-    """A lorb-serve process with TLS; yields the process and its ports, and kills it at the end."""
+@pytest.fixture(scope="module")
+def tls(authority):
+    """The servers' settings of TLS."""
     certificate, key = authority.issue("server")
-    ready = folder / "ready.json"
-    flags = {
-        "base": base, "store": store.url, "port": 0, "admin-port": 0, "metrics-port": 0, "device": "cpu",
-        "drain-seconds": 0, "tls-certificate": certificate, "tls-key": key, "ready-file": ready, **settings,
-    }  # fmt: skip
-    command = [sys.executable, "-m", "lorb_server.cli", *(f"--{name}={value}" for name, value in flags.items())]
-    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
-    process = subprocess.Popen(command, stderr=stderr, env=environment)  # noqa: S603 - our own server
-    try:
-        limit = time.monotonic() + WAIT_SECONDS
-        while not ready.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        yield process, json.loads(ready.read_text())
-    finally:
-        process.kill()
-        process.wait()
+    return {"tls_certificate": certificate, "tls_key": key}
 
 
 def fail_handshake(port):
@@ -67,13 +46,15 @@ def fill(pipe):
 
 
 @pytest.mark.parametrize("num_fronts", [0, 1])
-def test_a_server_whose_log_nobody_reads_answers_and_ends(tiny_bert, shared_store, authority, tmp_path, num_fronts):
+def test_a_server_whose_log_nobody_reads_answers_and_ends(
+    tiny_bert, shared_store, authority, tls, tmp_path, num_fronts
+):
     """With a full pipe as stderr, the server starts, survives a failed TLS handshake, answers calls, and ends."""
     reading, writing = os.pipe()
     fill(writing)
-    settings = {"front-processes": num_fronts, "log-level": "debug"}
+    settings = {"front_processes": num_fronts, "log_level": "debug", **tls}
     try:
-        with lorb_serve(tiny_bert, shared_store, authority, tmp_path, writing, **settings) as (process, ports):
+        with lorb_serve(tiny_bert, shared_store.url, tmp_path, stderr=writing, **settings) as (process, ports):
             fail_handshake(ports["port"])
             credentials = grpc.ssl_channel_credentials(authority.path.read_bytes())
             with grpc.secure_channel(f"127.0.0.1:{ports['port']}", credentials) as channel:
@@ -85,12 +66,12 @@ def test_a_server_whose_log_nobody_reads_answers_and_ends(tiny_bert, shared_stor
         os.close(writing)
 
 
-def test_grpc_writes_no_lines_of_its_own(tiny_bert, shared_store, authority, tmp_path):
+def test_grpc_writes_no_lines_of_its_own(tiny_bert, shared_store, tls, tmp_path):
     """After failed TLS handshakes on both ports, every line on stderr is a JSON line of the server."""
     log = tmp_path / "log"
     with (
         log.open("wb") as stderr,
-        lorb_serve(tiny_bert, shared_store, authority, tmp_path, stderr) as (process, ports),
+        lorb_serve(tiny_bert, shared_store.url, tmp_path, stderr=stderr, **tls) as (process, ports),
     ):
         for name in ("port", "admin_port"):
             fail_handshake(ports[name])

@@ -1,10 +1,6 @@
 """A complete server with front processes: answers, aliases, metrics, failures and exit status."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +15,7 @@ from lorb.errors import InvalidInput
 from lorb.v1 import admin_pb2, rescoring_pb2_grpc
 from lorb.v1 import rescoring_pb2 as pb
 from support.adapters.publications import make_publication
-from support.servers.serving import WAIT_SECONDS, free_port, running_server
+from support.servers.serving import WAIT_SECONDS, free_port, lorb_serve, running_server
 from support.servers.stub_model import StubModel, use_stub_model
 
 TEXTS = ("the cat sat", "a cat sat", "the cat sad", "cat", "the  cat sat", "a dog sat on the cat")
@@ -167,30 +163,17 @@ def front_processes(process):
 
 
 @contextmanager
-def serving_process(tiny_bert, store, tmp_path, *more):
+def serving_process(tiny_bert, store, tmp_path, **settings):
     """Starts lorb-serve with two fronts; yields the process, its ports and its fronts, and kills all of them."""
-    ready_file = tmp_path / "ready.json"
-    arguments = ["--base", tiny_bert, "--store", store.url, "--port", 0, "--no-admin", "--metrics-port", 0]
-    arguments += ["--front-processes", 2, "--ready-file", ready_file, "--drain-seconds", 0, "--device", "cpu", *more]
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "lorb_server.cli", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
     fronts = []
     try:
-        limit = time.monotonic() + 300
-        while not ready_file.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        fronts += front_processes(process)
-        yield process, json.loads(ready_file.read_text()), fronts
+        with lorb_serve(tiny_bert, store.url, tmp_path, front_processes=2, **settings) as (process, ports):
+            fronts += front_processes(process)
+            yield process, ports, fronts
     finally:
-        for each in [process, *fronts]:
+        for front in fronts:
             with suppress(psutil.NoSuchProcess):
-                each.kill()
-        process.wait(WAIT_SECONDS)
+                front.kill()
 
 
 def test_sigterm_under_load_answers_the_calls_in_flight(tiny_bert, store, tmp_path):

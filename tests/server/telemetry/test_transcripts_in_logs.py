@@ -1,12 +1,6 @@
 """No log line holds a caller's text: not of valid calls, invalid calls, or calls that break the server."""
 
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import grpc
 import pytest
@@ -14,11 +8,10 @@ import pytest
 from lorb.v1 import rescoring_pb2 as pb
 from lorb.v1 import rescoring_pb2_grpc
 from lorb_server.telemetry.logs import JsonFormatter, TextFormatter
-from support.servers.serving import WAIT_SECONDS, running_server
+from support.servers.serving import WAIT_SECONDS, lorb_serve, running_server
 
 WORD = "xylograph"
 GOOD = "good"
-START_SECONDS = 300.0  # long enough for a busy machine
 
 
 def hypotheses(*texts, scores=(-1.0, -2.0)):
@@ -50,35 +43,24 @@ def requests():
 @pytest.fixture(params=[0, 1], ids=["one process", "fronts"])
 def process(request, tiny_bert, shared_store, tmp_path):
     """A lorb-serve process at log level debug, with its `address`; `stopped_log()` stops it and returns its log."""
-    ready, tokens, log = tmp_path / "ready", tmp_path / "tokens", tmp_path / "log"
+    tokens, log = tmp_path / "tokens", tmp_path / "log"
     tokens.write_text("kiosk:good\n")
-    flags = {
-        "base": tiny_bert, "store": shared_store.url, "port": 0, "admin-port": 0, "metrics-port": 0, "device": "cpu",
-        "drain-seconds": 0, "log-level": "debug", "token-file": tokens, "ready-file": ready,
-        "front-processes": request.param,
-    }  # fmt: skip
-    command = [sys.executable, "-m", "lorb_server.cli", *(f"--{name}={value}" for name, value in flags.items())]
-    with log.open("wb") as stderr:
-        settings = {**os.environ, "GRPC_VERBOSITY": "INFO"}
-        running = subprocess.Popen(command, stderr=stderr, env=settings)  # noqa: S603 - our own server
-    try:
-        limit = time.monotonic() + START_SECONDS
-        while not ready.exists():
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < limit
-            time.sleep(0.05)
-        running.address = f"127.0.0.1:{json.loads(ready.read_text())['port']}"
+    settings = {"log_level": "debug", "token_file": tokens, "front_processes": request.param}
+    with (
+        log.open("wb") as stderr,
+        lorb_serve(
+            tiny_bert, shared_store.url, tmp_path, stderr=stderr, environment={"GRPC_VERBOSITY": "INFO"}, **settings
+        ) as (running, ports),
+    ):
+        running.address = f"127.0.0.1:{ports['port']}"
 
         def stopped_log():
-            running.send_signal(signal.SIGTERM)
-            assert running.wait(START_SECONDS) == 0
+            running.terminate()
+            assert running.wait(WAIT_SECONDS) == 0
             return log.read_text()
 
         running.stopped_log = stopped_log
         yield running
-    finally:
-        running.kill()
-        running.wait()
 
 
 def test_a_running_server_logs_no_text(process):

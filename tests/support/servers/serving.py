@@ -1,12 +1,17 @@
-"""Runs a real server on free ports, with helpers that the server tests share."""
+"""Runs a real server on free ports, in this process or as a process, with helpers that the server tests share."""
 
 import asyncio
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import torch
@@ -22,6 +27,7 @@ from lorb_server.config import ServeConfig
 from lorb_server.engine.device import choose_placement
 from lorb_server.parts import ServerParts
 from lorb_server.registry.registry import Registry
+from lorb_server.setting import flag
 
 WAIT_SECONDS = 120.0  # the timeout of every wait in a test, long enough for a busy machine; no test measures it
 
@@ -177,3 +183,33 @@ def running_server(base_folder: Path, store_folder: Path, **settings: Any) -> It
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def lorb_serve(
+    base_folder: Path,
+    store_folder: Path | str,
+    folder: Path,
+    *,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, int]]]:
+    """A lorb-serve process that serves, and its ports by name; killed at the end. Its ready file is in `folder`."""
+    ready_file = folder / "ready.json"
+    defaults = {"port": 0, "admin_port": 0, "metrics_port": 0, "device": "cpu", "drain_seconds": 0}
+    settings = defaults | {"base": base_folder, "store": store_folder, "ready_file": ready_file} | settings
+    command = [sys.executable, "-m", "lorb_server.cli", *(f"{flag(name)}={value}" for name, value in settings.items())]
+    inherited = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    variables = inherited | {"OMP_NUM_THREADS": "1"} | dict(environment or {})
+    process = subprocess.Popen(command, stderr=stderr, env=variables)  # noqa: S603 - our own server
+    try:
+        limit = time.monotonic() + WAIT_SECONDS
+        while not ready_file.exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        yield process, json.loads(ready_file.read_text())
+    finally:
+        process.kill()
+        process.wait()
