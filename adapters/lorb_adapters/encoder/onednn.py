@@ -29,10 +29,10 @@ def reorder_weight(weight: Tensor) -> Tensor:
     return reordered
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs], weight: W, in oneDNN's layout or [outputs, inputs].
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns x W^T + bias, [tokens, outputs]; x: [tokens, inputs].
 
-    In [outputs, inputs], each call converts W. This pays for a small matrix only.
+    weight: W in oneDNN's layout, or [outputs, inputs], which each call converts.
     """
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.attention import PackedAttention, choose_attention
 from lorb_adapters.encoder.bert_layer import BertLayer, is_bert_layer
-from lorb_adapters.encoder.lora_cpu import ConcatenatedLora, ZeroFilledMatrices
+from lorb_adapters.encoder.lora_concatenated import ConcatenatedLora, ZeroFilledMatrices
 from lorb_adapters.encoder.lora_cuda_grouped import FlatAdapters, GroupedLora, prefers_grouped
-from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
+from lorb_adapters.encoder.lora_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.packing import PackedRows
 from lorb_adapters.encoder.projections import (
@@ -48,6 +48,7 @@ class PackedEncoder:
         self._device = next(encoder.parameters()).device
         self.dtype = compute_dtype or default_compute_dtype(encoder)
         self._uses_onednn = onednn.supports(self._device, self.dtype)
+        self._concatenates = self._uses_onednn and self.dtype != torch.float32
         self._embeddings = encoder.get_submodule(_EMBEDDINGS)
         self._embedding_projection: nn.Module | None = getattr(encoder, _EMBEDDING_PROJECTION, None)
         modules = encoder.get_submodule(_LAYERS).children()
@@ -110,7 +111,7 @@ class PackedEncoder:
         """
         if not weights.lora:
             return weights.size_bytes
-        if self._uses_onednn:
+        if self._concatenates:
             return weights.size_bytes + self._zero_filled.size_bytes(weights)
         copies = self._by_segment.size_bytes(weights)
         if (
@@ -147,7 +148,7 @@ class PackedEncoder:
 
     def _projections(self, segments: Segments, num_tokens: int) -> AdaptedProjections:
         """Returns the fastest way to compute LoRA on this device in this dtype."""
-        if self._uses_onednn:
+        if self._concatenates:
             return BaseThenLora(self._base, ConcatenatedLora(segments, num_tokens, self._zero_filled))
         if prefers_grouped(self._device, self.dtype, len(segments)):
             return BaseThenLora(self._base, GroupedLora(segments, num_tokens, self._flat, self._device))

@@ -7,7 +7,7 @@ import torch
 
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.cuda_graphs.slot_lora import SLOT_RANK, SlotLayout, SlotLora, SlottedAdapters, num_slots
-from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
+from lorb_adapters.encoder.lora_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Projection, projection_at
 from support.adapters.random_adapters import HIDDEN, SHAPES, random_adapter, unlike_adapters

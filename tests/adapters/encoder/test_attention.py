@@ -29,7 +29,7 @@ def row_by_row(qkv, lengths):
 @pytest.mark.parametrize("max_scores", [1, 40, 1 << 20])
 @pytest.mark.parametrize("lengths", [[5], [1, 1, 1], [4, 2, 4, 7, 2, 1, 4], [9, 16, 5, 6, 15, 17, 9]])
 def test_each_row_attends_to_itself(monkeypatch, lengths, max_scores):
-    """The result is plain attention for any order of lengths, padded or not, and any limit on the size of one product."""
+    """The result is plain attention for any order of lengths and any limit on the size of one product."""
     monkeypatch.setattr(module, "_MAX_SCORES", max_scores)
     qkv = torch.randn(sum(lengths), 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(0))
     attention = choose_attention(

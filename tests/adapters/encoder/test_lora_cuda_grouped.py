@@ -8,7 +8,7 @@ import torch
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.encoder import packed_encoder
 from lorb_adapters.encoder.lora_cuda_grouped import FlatAdapters, GroupedLora, prefers_grouped
-from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
+from lorb_adapters.encoder.lora_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, projection_at
 from lorb_adapters.model import RescoringModel

@@ -178,7 +178,7 @@ def test_serving_keeps_no_adapter_alive():
     """The cached matrices of an adapter are freed with it."""
     encoder = tiny(BertModel, BertConfig)
     ours = PackedEncoder(encoder)
-    cache = ours._zero_filled._cache
+    cache = ours._by_segment._cache
     adapter = random_adapter(EncoderOnlyBase(encoder), 8)
     ours.forward(pack(rows_of((4,))), ((0, 4, adapter),))
     assert len(cache) == 1

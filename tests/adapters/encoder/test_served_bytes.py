@@ -18,10 +18,10 @@ def test_served_bytes_count_the_cached_matrices(tiny_bert, targets, rank):
     adapter = random_adapter(base, targets=targets, rank=rank)
     ours = PackedEncoder(base.encoder)
     zero_filled = [tensor for pair in ours._zero_filled.get(adapter) for tensor in pair]
-    assert ours.served_bytes(adapter) == adapter.size_bytes + unshared_bytes(adapter, zero_filled)
-
+    assert ours._zero_filled.size_bytes(adapter) == unshared_bytes(adapter, zero_filled)
     by_segment = [tensor for each in ours._by_segment.get(adapter) if each is not None for tensor in (each.a, *each.b)]
     assert ours._by_segment.size_bytes(adapter) == unshared_bytes(adapter, by_segment)
+    assert ours.served_bytes(adapter) == adapter.size_bytes + unshared_bytes(adapter, by_segment)
     ours._flat.stack([adapter], padded_rank(adapter))
     [flat] = ours._flat._cache._values.values()
     layout = SlotLayout(ours.projection_shapes)

@@ -1,6 +1,6 @@
-"""LoRA on a CPU by oneDNN: concatenates adapters that have few tokens, so that products are few and have few shapes.
+"""LoRA on a CPU in bf16: concatenates up to four adapters in one product, so that products have few shapes.
 
-oneDNN compiles a kernel for each new shape. One product multiplies the tokens of up to four adapters by the A of all
+oneDNN compiles a kernel for each new shape. Here one product multiplies the tokens of four adapters by the A of all
 four. Of the result, each token keeps only the columns of its own adapter. The work on the other columns is wasted, but
 far fewer products are needed.
 """
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lorb_adapters.encoder import onednn
 from lorb_adapters.encoder.memory import WeakAdapterCache
 from lorb_adapters.encoder.onednn import padded_length
 from lorb_adapters.encoder.projections import Projection, lora_matrices, num_modules, projection_number
@@ -20,7 +19,6 @@ from lorb_adapters.encoder.segments import Segments
 from lorb_adapters.lora.weights import AdapterWeights
 
 _MAX_ADAPTERS = 4  # in one product
-_GROUP_TOKENS = 128  # from this number of tokens on, a product of their own costs less than the wasted work
 
 # A [modules, rank, inputs] and scaling * B^T [modules, rank, outputs of a module] of one adapter at one projection.
 _Pair = tuple[Tensor, Tensor]
@@ -94,7 +92,7 @@ class ConcatenatedLora:
         """Adds scaling * B A x to each token of `out` [tokens, outputs]; x: [tokens, inputs]."""
         for group in self._groups:
             a, b = group.pairs[projection_number(layer, projection)]
-            low_rank = onednn.linear(x[group.tokens], a)
+            low_rank = torch.mm(x[group.tokens], a.T)
             if group.foreign is not None:
                 # masks instead of multiplying by zero: another adapter's NaN times zero would still be NaN
                 low_rank.view(len(low_rank), len(b), -1).masked_fill_(group.foreign, 0.0)
@@ -104,14 +102,8 @@ class ConcatenatedLora:
 
 
 def _neighbours(segments: Segments) -> Iterator[Segments]:
-    group: list[tuple[int, int, AdapterWeights]] = []
-    for segment in segments:
-        group.append(segment)
-        if len(group) == _MAX_ADAPTERS or segment[1] - group[0][0] >= _GROUP_TOKENS:
-            yield group
-            group = []
-    if group:
-        yield group
+    for first in range(0, len(segments), _MAX_ADAPTERS):
+        yield segments[first : first + _MAX_ADAPTERS]
 
 
 def _group(segments: Segments, num_tokens: int, matrices: ZeroFilledMatrices) -> _Group:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
+from lorb_adapters.encoder.lora_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, Projection, module_paths
 from support.adapters.random_adapters import SHAPES, unlike_adapters

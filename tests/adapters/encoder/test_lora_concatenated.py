@@ -1,4 +1,4 @@
-"""LoRA on a CPU: concatenated adapters give what a loop over segments gives."""
+"""LoRA on a CPU in bf16: concatenated adapters give what a loop over segments gives."""
 
 import gc
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lorb_adapters.base.loader import load_base
-from lorb_adapters.encoder.lora_cpu import ConcatenatedLora, ZeroFilledMatrices
-from lorb_adapters.encoder.lora_cuda_segments import LoraMatricesCache, SegmentLora
+from lorb_adapters.encoder.lora_concatenated import ConcatenatedLora, ZeroFilledMatrices
+from lorb_adapters.encoder.lora_segments import LoraMatricesCache, SegmentLora
 from lorb_adapters.encoder.memory import Workspace
 from lorb_adapters.encoder.onednn import padded_length
 from lorb_adapters.encoder.projections import PROJECTION_MODULES, projection_at
@@ -41,9 +41,7 @@ def added(lora, num_tokens, dtype=torch.float32):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
-@pytest.mark.parametrize(
-    "lengths", [(7,), (7, 1), (30, 2, 11), (5, 40, 3, 1, 17, 90, 4), (64, 64, 64, 64, 64), (9, 130, 20, 200, 6)]
-)
+@pytest.mark.parametrize("lengths", [(7,), (7, 1), (30, 2, 11), (5, 40, 3, 1, 17, 90, 4), (64, 64, 64, 64, 64)])
 def test_concatenated_adapters_add_what_segments_add(adapters, lengths, dtype, tolerance):
     """Both agree at every projection, for one group of adapters, for several, and for windows at the batch's end."""
     own = [weights.to("cpu", dtype) for weights in adapters]

@@ -1,7 +1,7 @@
-"""LoRA on CUDA, segment by segment: for each adapter, a product with the A of a projection and one with each B.
+"""LoRA segment by segment: for each adapter, a product with the A of a projection and one with each B.
 
-Used for one or two segments. Also used where grouped products have no kernel: in float32 and float16, and on GPUs
-before SM90.
+Used in fp32 on a CPU. On CUDA, used for one or two segments, and where grouped products have no kernel: in float32 and
+float16, and on GPUs before SM90.
 """
 
 from collections.abc import Sequence
