@@ -19,29 +19,21 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # random publications
 import grpc
-import torch
 from corruptions import CORRUPTIONS, DOMAIN, corrupt
 
 from lorb import NBest, RescoreOptions
 from lorb.formats import read_nbest_lists
 from lorb.v1 import admin_pb2, admin_pb2_grpc
 from lorb_adapters.base.loader import Base, load_base
-from lorb_adapters.lora.config import LoraConfig
-from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import initial_weights
-from lorb_adapters.model import RescoringModel
-from lorb_adapters.ranking import Ranking, RankPrior
 from lorb_adapters.store.adapter import Publication
-from lorb_adapters.store.manifest import GoldenList
 from lorb_adapters.store.store import Store
-from lorb_adapters.text import TextNormalization
 from lorb_client import Client
 from results_file import RESULTS, ROOT, write_results
 from serving_process import serving_process
-
-NORMALIZATION = TextNormalization()
-RANKING = Ranking(1.0, 1.0, 0.0, RankPrior((-0.5, -2.0), 1.0, 1.0))
+from support.adapters.publications import golden_list, make_publication
+from support.adapters.random_adapters import random_adapter
 
 
 @dataclass
@@ -64,23 +56,11 @@ class History:
         return False
 
 
-def publication(base: Base, model: RescoringModel, lists: list[NBest], seed: int) -> Publication:
+def publication(base: Base, lists: list[NBest], seed: int) -> Publication:
     """A random adapter, with `lists` and its scores of them as golden lists."""
-    generator = torch.Generator().manual_seed(seed)
-    head = HeadWeights("sum", torch.randn(base.hidden_size, generator=generator) * 0.05, torch.zeros(()))
-    weights = initial_weights(base.encoder, LoraConfig(), head, generator)
-    for _, b in weights.lora.values():
-        b.normal_(0, 0.02, generator=generator)
-    golden = []
-    for nbest in lists:
-        texts = [distinct.transcript for distinct in nbest.distinct()]
-        rows = base.text_encoder.encode(texts, "", NORMALIZATION, uses_context=False)
-        golden.append(GoldenList.of(nbest, tuple(model.score(rows, [weights], [0] * len(rows)).tolist())))
-    return Publication(
-        domain=DOMAIN, weights=weights, base_name=base.name, base_fingerprint=base.fingerprint, ranking=RANKING,
-        normalization=NORMALIZATION, uses_context=False, first_pass_statistics={}, training_data={}, dev_metrics={},
-        golden_lists=tuple(golden), report_md="", report_json="{}",
-    )  # fmt: skip
+    weights = random_adapter(base, seed, std=0.02, head_std=0.05)
+    golden_lists = tuple(golden_list(base, weights, nbest) for nbest in lists)
+    return make_publication(base, DOMAIN, weights=weights, golden_lists=golden_lists)
 
 
 class Caller(threading.Thread):
@@ -119,11 +99,10 @@ def main() -> int:
     args = parser.parse_args()
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:40]
     base = load_base(args.base)
-    model = RescoringModel(base)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"{folder}/store")
         Path(store.url).mkdir()
-        figures = run(args, store, base, model, lists)
+        figures = run(args, store, base, lists)
     write_results(RESULTS / "flips_under_load.jsonl", [figures], ("base",))
     print(json.dumps(figures, indent=2))
     return 0 if passed(figures) else 1
@@ -136,9 +115,9 @@ def passed(figures: dict[str, Any]) -> bool:
     return not (figures["failed_calls"] or figures["answers_from_a_wrong_version"]) and reasons_are_right
 
 
-def run(args, store, base, model, lists) -> dict[str, Any]:
+def run(args, store, base, lists) -> dict[str, Any]:
     """Flips versions of a server under load; returns the figures."""
-    first = store.publish(publication(base, model, lists[:2], seed=0), set_stable=True)
+    first = store.publish(publication(base, lists[:2], seed=0), set_stable=True)
     history = History([(time.monotonic(), time.monotonic(), first)])
     flags = ("--base", args.base, "--store", store.url, "--poll-seconds", 0.1, "--default-deadline-seconds", 30)
     with serving_process(*flags) as server:
@@ -148,7 +127,7 @@ def run(args, store, base, model, lists) -> dict[str, Any]:
         began = time.monotonic()
         for caller in callers:
             caller.start()
-        offered = flip(args, store, base, model, lists, admin, history)
+        offered = flip(args, store, base, lists, admin, history)
         stop.set()
         for caller in callers:
             caller.join()
@@ -175,19 +154,19 @@ def run(args, store, base, model, lists) -> dict[str, Any]:
     }
 
 
-def flip(args, store, base, model, lists, admin, history: History) -> dict[str, str]:
+def flip(args, store, base, lists, admin, history: History) -> dict[str, str]:
     """Publishes and promotes versions, some of them corrupt. Returns the corrupt version of each corruption."""
     offered: dict[str, str] = {}
     pending = list(CORRUPTIONS)
     for i in range(1, args.num_versions + 1):
-        version = store.publish(publication(base, model, lists[:2], seed=i), set_stable=False)
+        version = store.publish(publication(base, lists[:2], seed=i), set_stable=False)
         began = time.monotonic()
         store.set_alias(DOMAIN, "stable", version)
         admin.RefreshRegistry(admin_pb2.RefreshRegistryRequest())
         history.flips.append((began, time.monotonic(), version))
         if pending and i % max(1, args.num_versions // len(CORRUPTIONS)) == 0:
             how = pending.pop(0)
-            bad = store.publish(publication(base, model, lists[:2], seed=1000 + i), set_stable=False)
+            bad = store.publish(publication(base, lists[:2], seed=1000 + i), set_stable=False)
             corrupt(store, bad, how)
             offered[how] = bad
             store.set_alias(DOMAIN, "stable", bad)

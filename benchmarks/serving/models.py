@@ -7,10 +7,12 @@ Random encoders take their tokenizer from MiniLM's package, or from the folder L
 
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # random publications
 import torch
 from transformers import BertConfig, BertModel
 
@@ -19,9 +21,9 @@ from lorb_adapters.lora.config import LoraConfig
 from lorb_adapters.lora.head import CLS, HeadWeights
 from lorb_adapters.lora.weights import AdapterWeights, initial_weights
 from lorb_adapters.ranking import Ranking, RankPrior
-from lorb_adapters.store.adapter import Publication
 from lorb_adapters.store.store import Store
 from lorb_adapters.text import TextNormalization
+from support.adapters.publications import make_publication
 from workload import domain_name
 
 MINILM, BERT_BASE, TINY = "minilm", "bert-base", "tiny"
@@ -87,16 +89,10 @@ def _make_base(name: str, folder: Path) -> None:
 def _publish_adapters(folder: Path) -> None:
     base = load_base(str(folder / "base"))
     store = Store(str(folder / "store"))
+    fields = {"ranking": _RANKING, "normalization": TextNormalization(), "golden_lists": ()}
     for number in range(NUM_ADAPTERS):
-        store.publish(_publication(base, number), set_stable=True)
-
-
-def _publication(base: Base, number: int) -> Publication:
-    return Publication(
-        domain=domain_name(number), weights=random_adapter(base, number), base_name=base.name,
-        base_fingerprint=base.fingerprint, ranking=_RANKING, normalization=TextNormalization(), uses_context=False,
-        first_pass_statistics={}, training_data={}, dev_metrics={}, golden_lists=(), report_md="", report_json="{}",
-    )  # fmt: skip
+        weights = random_adapter(base, number)
+        store.publish(make_publication(base, domain_name(number), weights=weights, **fields), set_stable=True)
 
 
 def random_adapter(base: Base, seed: int) -> AdapterWeights:

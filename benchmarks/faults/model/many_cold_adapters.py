@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/faults
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))  # publications
 from fault_figures import FaultFigure, parse_arguments, report_figures
 from server_process import STORE, server_process
 
@@ -25,14 +26,14 @@ from lorb import Hypothesis, NBest, Outcome, RescoreOptions
 from lorb.formats.reading import read_nbest_lists
 from lorb_adapters.base.loader import Base, load_base
 from lorb_adapters.lora.head import HeadWeights
-from lorb_adapters.lora.weights import AdapterWeights
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.store.adapter import Adapter, Publication
-from lorb_adapters.store.manifest import GoldenList, Manifest
+from lorb_adapters.store.manifest import GoldenList
 from lorb_adapters.store.store import Store
 from lorb_adapters.store.verified_loading import load_adapter
 from lorb_client import Client
 from results_file import ROOT
+from support.adapters.publications import make_publication
 
 NUM_ADAPTERS = 100
 READY_SECONDS = 15.0
@@ -44,32 +45,35 @@ VERIFIED_SECONDS = 120.0
 DOMAIN = "librispeech"
 
 
-def publication(adapter: Adapter, domain: str, factor: float, golden_lists: Sequence[GoldenList]) -> Publication:
+def publication(
+    adapter: Adapter, base: Base, domain: str, factor: float, golden_lists: Sequence[GoldenList]
+) -> Publication:
     """The adapter for another domain, with all its scores multiplied by `factor`, so that its weights are new."""
-    head = adapter.weights.head
-    scaled = HeadWeights(head.kind, factor * head.weight, factor * head.bias)
-    names = {each.name for each in fields(Publication)} & {each.name for each in fields(Manifest)}
+    head, manifest = adapter.weights.head, adapter.manifest
     scaled_lists = tuple(
         msgspec.structs.replace(each, rescoring_scores=tuple(factor * score for score in each.rescoring_scores))
         for each in golden_lists
     )
-    changes = {
-        "domain": domain,
-        "weights": AdapterWeights(adapter.weights.config, adapter.weights.lora, scaled),
-        "golden_lists": scaled_lists,
-        "report_md": "# Report\n",
-        "report_json": "{}\n",
-    }
-    return Publication(**{name: getattr(adapter.manifest, name) for name in names} | changes)
+    return make_publication(
+        base,
+        domain,
+        weights=replace(adapter.weights, head=HeadWeights(head.kind, factor * head.weight, factor * head.bias)),
+        golden_lists=scaled_lists,
+        ranking=manifest.ranking,
+        normalization=manifest.normalization,
+        uses_context=manifest.uses_context,
+    )
 
 
-def cold_start(commands: Path, adapter: Adapter) -> Iterator[FaultFigure]:
+def cold_start(commands: Path, adapter: Adapter, base: Base) -> Iterator[FaultFigure]:
     """The figure of a server that starts on a store of 100 adapters."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         for number in range(NUM_ADAPTERS):
             golden_lists = adapter.manifest.golden_lists
-            store.publish(publication(adapter, f"domain-{number:03}", 1 + number / 1000, golden_lists), set_stable=True)
+            store.publish(
+                publication(adapter, base, f"domain-{number:03}", 1 + number / 1000, golden_lists), set_stable=True
+            )
         began = time.monotonic()
         with server_process(commands, "--store", folder) as server:
             seconds = time.monotonic() - began
@@ -85,8 +89,10 @@ def large_version(commands: Path, adapter: Adapter, base: Base, lists: Sequence[
     """The figures of a server that verifies a version of 4,096 golden hypotheses while it takes calls."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        store.publish(publication(adapter, DOMAIN, 1.0, adapter.manifest.golden_lists), set_stable=True)
-        large = store.publish(publication(adapter, DOMAIN, 2.0, golden_lists(adapter, base, lists)), set_stable=False)
+        store.publish(publication(adapter, base, DOMAIN, 1.0, adapter.manifest.golden_lists), set_stable=True)
+        large = store.publish(
+            publication(adapter, base, DOMAIN, 2.0, golden_lists(adapter, base, lists)), set_stable=False
+        )
         flags = ("--store", folder, "--score-cache-bytes", 0)
         promote = [commands / "lorb-adapters", "--store", folder, "promote", DOMAIN, large]
         with server_process(commands, *flags) as server, Client(server.target) as client:
@@ -149,7 +155,7 @@ def main() -> int:
     [version] = store.versions(DOMAIN)
     adapter = load_adapter(store, DOMAIN, version, base)
     lists = list(read_nbest_lists([ROOT / "tests" / "data" / "librispeech" / "dev.jsonl.gz"]))
-    figures = [*cold_start(args.commands, adapter), *large_version(args.commands, adapter, base, lists)]
+    figures = [*cold_start(args.commands, adapter, base), *large_version(args.commands, adapter, base, lists)]
     return report_figures(args.release, figures)
 
 
