@@ -89,7 +89,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--quick", action="store_true", help="a smoke test of 2,000 calls that writes nothing")
+    parser.add_argument("--quick", action="store_true", help="2,000 calls, no checks of growth; writes nothing")
     args = parser.parse_args()
     if args.quick:
         args.calls = 2000
