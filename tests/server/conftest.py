@@ -50,7 +50,7 @@ def server(tiny_bert, publishing_base, tmp_path_factory):
 @pytest.fixture
 def held(tiny_bert, store):
     """A server whose model a test can hold, without a score cache."""
-    with running_server(tiny_bert, store.url, score_cache_bytes=0) as server:
+    with running_server(tiny_bert, store.url, score_cache_bytes=0, workers=1) as server:
         held = HeldServer(server)
         yield held
         held.model.gate.set()

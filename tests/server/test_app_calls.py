@@ -40,7 +40,7 @@ def test_a_batch_that_raises_fails_only_its_own_calls(held):
 @pytest.fixture
 def narrow(tiny_bert, store):
     """A held server whose queue has room for one list."""
-    with running_server(tiny_bert, store.url, max_queue_tokens=64, score_cache_bytes=0) as server:
+    with running_server(tiny_bert, store.url, max_queue_tokens=64, score_cache_bytes=0, workers=1) as server:
         held = HeldServer(server)
         yield held
         held.model.gate.set()
