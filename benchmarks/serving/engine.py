@@ -1,8 +1,11 @@
-"""Runs LoRB's engine without its server: gathers whole lists into batches and scores them, as the model thread does."""
+"""Runs LoRB's engine without its server: gathers whole lists into batches and scores them, as a worker does."""
 
 import itertools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
@@ -25,13 +28,50 @@ from workload import TaggedList, cut, domain_name
 LARGE_BATCH_TOKENS = 8192
 DOMAINS = range(NUM_ADAPTERS)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Workers:
+    """Threads that take tasks one by one. They share out torch's threads equally: with as many workers, one each."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count)
+
+    def run(self, task: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
+        """Returns `task(worker, item)` of each item, in the order of the items; worker: its number."""
+        results: dict[int, R] = {}
+        waiting, lock = iter(enumerate(items)), threading.Lock()
+        all_threads = torch.get_num_threads()
+
+        @torch.inference_mode()
+        def work(worker: int) -> None:
+            torch.set_num_threads(max(1, all_threads // self.count))
+            while True:
+                with lock:
+                    number, item = next(waiting, (None, None))
+                if number is None:
+                    return
+                results[number] = task(worker, item)
+
+        try:
+            list(self._pool.map(work, range(self.count)))
+        finally:
+            torch.set_num_threads(all_threads)
+        return [results[number] for number in range(len(items))]
+
 
 class Engine:
-    """A model with its adapters and batches of at most `max_batch_tokens`."""
+    """A model with its adapters, workers and batches of at most `max_batch_tokens`."""
 
-    def __init__(self, loaded: "LoadedModel", max_batch_tokens: int, *, as_pairs: bool = False) -> None:
+    def __init__(
+        self, loaded: "LoadedModel", max_batch_tokens: int, *, num_workers: int = 1, as_pairs: bool = False
+    ) -> None:
         """as_pairs: tokenise (empty context, hypothesis) within the timed part, as a CrossEncoder does."""
         self._loaded = loaded
+        self._workers = Workers(num_workers)
+        self._models = [loaded.model, *(loaded.model.for_another_thread() for _ in range(1, num_workers))]
         self._max_batch_tokens = max_batch_tokens
         self._as_pairs = as_pairs
 
@@ -54,11 +94,11 @@ class Engine:
         return [Batch.of(entries) for entries in self._entries(lists, self.encode(lists))]
 
     def _score(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[float]:
-        scores: list[float] = []
-        for entries in self._entries(lists, rows):
-            of_lists = score(self._loaded.model, Batch.of(entries), self._max_batch_tokens)
-            scores += itertools.chain.from_iterable(of_lists)
-        return scores
+        def score_batch(worker: int, entries: list[Entry]) -> list[tuple[float, ...]]:
+            return score(self._models[worker], Batch.of(entries), self._max_batch_tokens)
+
+        of_batches = self._workers.run(score_batch, self._entries(lists, rows))
+        return list(itertools.chain.from_iterable(itertools.chain.from_iterable(of_batches)))
 
     def _entries(self, lists: Sequence[TaggedList], rows: Sequence[Sequence[EncodedHypothesis]]) -> list[list[Entry]]:
         entries = [self._entry(each, of_list) for each, of_list in zip(lists, rows, strict=True)]

@@ -82,7 +82,7 @@ class Offline:
             "floor": lambda: self._floor(self._placement.max_batch_tokens),
             "floor_8192": lambda: self._floor(LARGE_BATCH_TOKENS),
             "engine": lambda: self._engine(self._placement.max_batch_tokens),
-            "engine_8192": lambda: self._engine(LARGE_BATCH_TOKENS),
+            "engine_8192": lambda: Engine(self._loaded(self._dtype), LARGE_BATCH_TOKENS),
             "engine_pairs": lambda: self._engine(self._placement.max_batch_tokens, as_pairs=True),
             "engine_pairs_auto": lambda: self._engine(self._placement.max_batch_tokens, self._auto, as_pairs=True),
             "mix_1": lambda: MixedPass(self._loaded(self._dtype), 1),
@@ -94,7 +94,7 @@ class Offline:
         return factories[name]()
 
     def _engine(self, max_tokens: int, dtype: torch.dtype | None = None, *, as_pairs: bool = False) -> Engine:
-        return Engine(self._loaded(dtype or self._dtype), max_tokens, as_pairs=as_pairs)
+        return Engine(self._loaded(dtype or self._dtype), max_tokens, num_workers=THREADS, as_pairs=as_pairs)
 
     def _floor(self, max_tokens: int) -> Floor:
         return Floor(self._prepared, self._engine(max_tokens), self._dtype)
