@@ -1,60 +1,89 @@
-"""Measures front processes: the time to hand a list to the engine, and servers with 0, 1 and 2 fronts.
+"""Compares one process, front processes, and whole `lorb-serve` processes on one port.
 
-The model is tiny, so that call handling dominates, as it can on a GPU. Servers take turns in each round with the same
-real lists; ratios are medians of the rounds' ratios to the server without fronts. Callers run on the same cores. Prints
-a table and writes `benchmarks/results/fronts.jsonl`.
+The model is tiny, so that call handling dominates, as it can on a GPU. The layouts take turns in each round; ratios are
+medians of the rounds' ratios to one process. h2load (package nghttp2-client) sends the calls: a caller in Python would
+need more of the cores than the server. The CPU time of the busiest process gives the rate that enough cores would
+allow. Prints a table and writes `benchmarks/results/fronts.jsonl`.
 
     python benchmarks/serving/fronts.py [--rounds 3] [--seconds 3]
 """
 
 import argparse
 import asyncio
-import socket
+import re
+import shutil
 import statistics
+import struct
+import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # the tiny model
+import psutil
+
 from lorb.formats import read_nbest_lists
 from lorb.ranked import RescoreOptions
 from lorb.wire import request_from_nbest
 from lorb_adapters.base.loader import load_base
 from lorb_adapters.store.store import Store
-from lorb_server.adapter import Route
-from lorb_server.call import Call, Scored
-from lorb_server.fronts.adapter_codec import AdapterNumbers
-from lorb_server.fronts.engine_link import EngineLink
-from lorb_server.fronts.engine_state import EngineState
-from lorb_server.fronts.front_peer import EngineServices, FrontPeer
-from lorb_server.rpc.health import Health
-from lorb_server.telemetry.metrics import Metrics
+from lorb_client.calls import CallSettings
+from lorb_client.load.call_outcome import Connections, OutcomeKind
+from models import BERT_BASE, prepared
 from results_file import RESULTS, ROOT, write_results
-from serving_process import closed_loop, serving_process
+from serving_process import LORB_SERVE, MIB, ServingProcess, free_port, serving_process
 from support.adapters.publications import make_publication
 from support.adapters.tiny_bases import make_bert
-from support.servers.stub_model import adapter_handle
 
 OUTPUT = RESULTS / "fronts.jsonl"
-FRONTS = (0, 1, 2)
-CALLERS = 32
-CONNECTIONS = 16  # the kernel distributes them over the fronts
-HANDED_OVER = 2000  # lists
+SHARED_PORT = """
+import functools, sys
+from lorb_server import app, cli
+app.CallServer = functools.partial(app.CallServer, shares_port=True)
+cli.main(sys.argv[1:])
+"""
+FLAGS = ("--device", "cpu", "--threads", 1, "--max-queue-seconds", 60, "--default-deadline-seconds", 60)
+HEADERS = ("-H", "te: trailers", "-H", "content-type: application/grpc")
+PATH = "/lorb.v1.RescoringService/Rescore"
+TOKEN = "0123456789abcdef" * 2
+QUOTA_LISTS_PER_SECOND = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many processes serve: with `num_whole` above 1, as many servers share one port."""
+
+    name: str
+    command: tuple[str, ...] = LORB_SERVE
+    num_whole: int = 1
+    flags: tuple[object, ...] = ()
+
+
+class Load(NamedTuple):
+    """A closed loop of `streams` callers on each of `connections`."""
+
+    name: str
+    connections: int
+    streams: int
+
+
+ONE = Layout("one process")
+ONE_FRONT = Layout("1 front", flags=("--front-processes", 1))
+TWO_FRONTS = Layout("2 fronts", flags=("--front-processes", 2))
+TWO_WHOLE = Layout("2 whole processes", (sys.executable, "-P", "-c", SHARED_PORT), 2)
+LAYOUTS = (ONE, ONE_FRONT, TWO_FRONTS, TWO_WHOLE)
+FIGURES = (("calls", "calls/s"), ("CPU", "s/call"), ("CPU of the busiest process", "s/call"))
+LOADS = (Load("1 connection", 1, 32), Load("8 connections", 8, 4), Load("one caller", 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A figure.
-
-    Attributes:
-        name: what was measured.
-        value, unit: a median.
-        ratio, ratio_to: the median over rounds of the ratio to another figure, and its name; or None.
-    """
+    """A median, and the median over rounds of its ratio to the figure `ratio_to`."""
 
     name: str
     value: float
@@ -63,114 +92,157 @@ class Record:
     ratio_to: str | None = None
 
 
-class InstantScoring:
-    """Returns zeros at once, so that only the hand-over takes time."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A layout's servers."""
 
-    def check_admission(self, call, minimum_tokens):
-        """Accepts every call."""
+    layout: Layout
+    servers: list[ServingProcess]
 
-    async def score(self, call):
-        """Zeros for all hypotheses."""
-        return Scored((0.0,) * len(call.hypotheses), 0.0, 0.0)
+    def processes(self) -> list[psutil.Process]:
+        """All processes that take calls or score."""
+        servers = [server.process for server in self.servers]
+        children = [child for server in servers for child in server.children()]
+        return [*servers, *(child for child in children if "lorb_server.fronts.front" in child.cmdline())]
 
-
-class OneRoute:
-    """Routes every call to one adapter."""
-
-    async def route(self, domain, routing_key):
-        """The adapter."""
-        return Route(adapter_handle(1))
-
-    def depends_on_key(self, domain):
-        """False: there is one adapter."""
-        return False
-
-    def served_domains(self):
-        """The only domain."""
-        return ["voice"]
+    def total(self, name: str, **labels: str) -> float:
+        """A counter, summed over the servers' metrics pages."""
+        return sum(server.total(name, **labels) for server in self.servers)
 
 
-async def hand_over(rows) -> list[Record]:
-    """Times the round trip of a ten-best list to the engine and back, with both ends in this process."""
-    state = EngineState(1, is_serving=True, has_served=True)
-    metrics = Metrics()
-    link = EngineLink(Health(()), metrics)
-    peer = FrontPeer(
-        EngineServices(InstantScoring(), OneRoute(), AdapterNumbers(), lambda: state, metrics.internal_errors)
+def start(stack: ExitStack, layout: Layout, *flags: object) -> Running:
+    """Starts a layout's servers until the stack ends."""
+    port = free_port()
+    every = (*FLAGS, *layout.flags, *flags, "--port", port)
+    return Running(
+        layout,
+        [stack.enter_context(serving_process(*every, command=layout.command)) for _ in range(layout.num_whole)],
     )
-    loop = asyncio.get_running_loop()
-    for end, connection in zip(socket.socketpair(), (peer.connection, link.connection), strict=True):
-        await loop.create_unix_connection(lambda connection=connection: connection, sock=end)
-    peer.send_state()
-    call = Call(hypotheses=rows, adapter=(await link.route("voice", "")).adapter, answer_by=1e12)
-    began = time.perf_counter()
-    for _ in range(HANDED_OVER):
-        await link.score(call)
-    alone = (time.perf_counter() - began) / HANDED_OVER
-    began = time.perf_counter()
-    for _ in range(HANDED_OVER // CALLERS):
-        await asyncio.gather(*(link.score(call) for _ in range(CALLERS)))
-    together = (time.perf_counter() - began) / (HANDED_OVER // CALLERS * CALLERS)
-    link.connection.close()
-    await link.lost
+
+
+def send(running: Running, load: Load, body: Path, seconds: float) -> tuple[float, float, float]:
+    """Sends calls for `seconds`: (calls/s, CPU seconds of a call in all processes, and in the busiest one).
+
+    Raises SystemExit if calls were not rescored.
+    """
+    processes = running.processes()
+    before = [sum(each.cpu_times()[:2]) for each in processes]
+    rescored = running.total("lorb_rescore_requests_total", outcome="rescored")
+    size = (f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds}", "-d", str(body))
+    command = ["h2load", *size, *HEADERS, f"http://{running.servers[0].target}{PATH}"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    used = [sum(each.cpu_times()[:2]) - past for each, past in zip(processes, before, strict=True)]
+    num_calls = running.total("lorb_rescore_requests_total", outcome="rescored") - rescored
+    rate = float(re.search(r"finished in [\d.]+s, ([\d.]+) req/s", output)[1])
+    if num_calls < 0.98 * rate * seconds:
+        sys.exit(f"{running.layout.name}: {num_calls} calls were rescored, but h2load has {rate * seconds:.0f} answers")
+    return rate, sum(used) / num_calls, max(used) / num_calls
+
+
+def rates(args: argparse.Namespace, flags: Sequence[object], body: Path) -> list[Record]:
+    """Rate, CPU time, and CPU time of the busiest process, of each layout under each load."""
+    found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    with ExitStack() as stack:
+        all_running = [start(stack, layout, *flags, "--score-cache-bytes", 0) for layout in LAYOUTS]
+        for running in all_running:
+            send(running, LOADS[1], body, 1)
+        for _ in range(args.rounds):
+            for load in LOADS:
+                for running in all_running:
+                    rounds = found.setdefault((load.name, running.layout.name), [])
+                    rounds.append(send(running, load, body, args.seconds))
     return [
-        Record("hand-over, one list at a time", alone, "s"),
-        Record(f"hand-over, {CALLERS} lists at once", together, "s"),
+        record(f"{title}, {load}", layout, unit, values, compared)
+        for (load, layout), rounds in found.items()
+        for (title, unit), values, compared in zip(
+            FIGURES, zip(*rounds, strict=True), zip(*found[load, ONE.name], strict=True), strict=True
+        )
     ]
 
 
-def measure(args, base_folder: Path, store: Store, requests: list[bytes]) -> list[Record]:
-    """Measures servers with 0, 1 and 2 fronts in turn."""
-    rates: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
-    medians: dict[int, list[float]] = {fronts: [] for fronts in FRONTS}
-    flags = ("--base", base_folder, "--store", store.url, "--device", "cpu", "--threads", 1, "--score-cache-bytes", 0,
-             "--max-queue-seconds", 60, "--default-deadline-seconds", 60)  # fmt: skip
-    with ExitStack() as stack:
-        servers = {
-            fronts: stack.enter_context(serving_process(*flags, "--front-processes", fronts)) for fronts in FRONTS
-        }
-        for server in servers.values():
-            closed_loop(server.target, requests, CALLERS, 0.5, CONNECTIONS)
-        for _ in range(args.rounds):
-            for fronts, server in servers.items():
-                many = closed_loop(server.target, requests, CALLERS, args.seconds, CONNECTIONS)
-                rates[fronts].append(many.calls_per_second)
-                medians[fronts].append(closed_loop(server.target, requests, 1, args.seconds / 2).median_seconds)
-    return [*records("calls", "calls/s", rates), *records("p50, one caller", "s", medians)]
+def record(title: str, layout: str, unit: str, values: Sequence[float], compared: Sequence[float]) -> Record:
+    """A median, with its ratio to one process."""
+    value = statistics.median(values)
+    if layout == ONE.name:
+        return Record(f"{title}, {layout}", value, unit)
+    ratio = statistics.median(a / b for a, b in zip(values, compared, strict=True))
+    return Record(f"{title}, {layout}", value, unit, ratio, f"{title}, {ONE.name}")
 
 
-def records(name: str, unit: str, values: dict[int, list[float]]) -> list[Record]:
-    """A record for each number of fronts, with its ratio to the server without fronts."""
-    made = []
-    for fronts, each in values.items():
-        ratio = statistics.median(a / b for a, b in zip(each, values[0], strict=True)) if fronts else None
-        value = statistics.median(each)
-        made.append(Record(f"{name}, {fronts} fronts", value, unit, ratio, f"{name}, 0 fronts" if fronts else None))
-    return made
+def send_once(running: Running, requests: Sequence[bytes], token: str = "") -> int:
+    """Sends each request once over 8 connections, and returns how many were rescored."""
+
+    async def run() -> int:
+        connections = Connections(CallSettings(running.servers[0].target, token=token or None), 8)
+        await connections.open(10.0)
+        outcomes = await asyncio.gather(*(connections.send(each, 60.0) for each in requests))
+        await connections.close()
+        return sum(outcome.kind is OutcomeKind.RESCORED for outcome in outcomes)
+
+    return asyncio.run(run())
+
+
+def shared_state(flags: Sequence[object], requests: list[bytes], folder: Path) -> list[Record]:
+    """The score cache's hits when each list comes twice, and a caller's lists within a quota."""
+    tokens = folder / "tokens"
+    tokens.write_text(f"caller:{TOKEN}\n")
+    tokens.chmod(0o600)
+    records = []
+    for layout in (ONE, TWO_FRONTS, TWO_WHOLE):
+        with ExitStack() as stack:
+            running = start(stack, layout, *flags)
+            for _ in range(2):
+                send_once(running, requests)
+            lookups = running.total("lorb_score_cache_lookups_total")
+            hits = running.total("lorb_score_cache_lookups_total", result="hit")
+        records.append(Record(f"score cache hits of lists that come twice, {layout.name}", hits / lookups, "share"))
+        if layout is TWO_FRONTS:
+            continue  # refuses quotas
+        with ExitStack() as stack:
+            quota = ("--token-file", tokens, "--max-caller-lists-per-second", QUOTA_LISTS_PER_SECOND)
+            running = start(stack, layout, *flags, *quota)
+            rescored = send_once(running, requests, TOKEN)
+        records.append(Record(f"burst within a quota of {QUOTA_LISTS_PER_SECOND}, {layout.name}", rescored, "lists"))
+    return records
+
+
+def memory() -> list[Record]:
+    """Memory with a BERT-base of random weights after the warm-up; shared pages count once."""
+    model = prepared(BERT_BASE)
+    records = []
+    for layout in LAYOUTS:
+        with ExitStack() as stack:
+            running = start(stack, layout, "--base", model.base, "--store", model.store)
+            pss = sum(each.memory_full_info().pss for each in running.processes()) / MIB
+        records.append(Record(f"memory with BERT-base, {layout.name}", pss, "MiB"))
+    return records
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=OUTPUT)
     args = parser.parse_args()
+    if shutil.which("h2load") is None:
+        parser.error("h2load is missing: install the package nghttp2-client")
     lists = read_nbest_lists([ROOT / "tests/data/librispeech/dev.jsonl.gz"])[:100]
     requests = [request_from_nbest(one, RescoreOptions(domain="voice")).SerializeToString() for one in lists]
-    with tempfile.TemporaryDirectory() as folder:
-        base_folder = make_bert(Path(folder) / "base")
-        base = load_base(str(base_folder))
-        (Path(folder) / "store").mkdir()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base_folder = make_bert(folder / "base")
+        (folder / "store").mkdir()
         store = Store(f"{folder}/store")
-        publication = make_publication(base, "voice")
-        store.publish(publication, set_stable=True)
-        texts = [one.transcript for one in lists[0].distinct()]
-        rows = base.text_encoder.encode(texts, "", publication.normalization, uses_context=False)
-        found = [*asyncio.run(hand_over(rows)), *measure(args, base_folder, store, requests)]
-    write_results(args.results, [asdict(record) for record in found], ("name",))
-    for record in found:
-        ratio = "" if record.ratio is None else f"  {record.ratio:.2f} of {record.ratio_to}"
-        print(f"{record.name:32} {record.value:10.4g} {record.unit}{ratio}")
+        store.publish(make_publication(load_base(str(base_folder)), "voice"), set_stable=True)
+        flags = ("--base", base_folder, "--store", store.url)
+        body = folder / "request"
+        typical = sorted(requests, key=len)[len(requests) // 2]
+        body.write_bytes(struct.pack("!BI", 0, len(typical)) + typical)
+        found = [*shared_state(flags, requests, folder), *memory(), *rates(args, flags, body)]
+    write_results(args.results, [asdict(one) for one in found], ("name",))
+    for one in found:
+        ratio = "" if one.ratio is None else f"  {one.ratio:.2f}"
+        print(f"{one.name:70} {one.value:10.4g} {one.unit}{ratio}")
     return 0
 
 

@@ -1,4 +1,7 @@
-"""One end of the socket between a front and the engine process: receives frames, and sends many in one write."""
+"""One end of the socket between a front and the engine process: receives frames, and sends many in one write.
+
+Each end sends a frame in every HEARTBEAT_SECONDS, so that the other notices a process that is stopped or hangs.
+"""
 
 import asyncio
 import logging
@@ -9,6 +12,8 @@ from lorb_server.fronts.frames import FrameReader, Kind, ProtocolError, frame
 from lorb_server.telemetry.logs import log_failure
 
 HIGH_WATER_BYTES = 4 * 1024 * 1024  # holds a few hundred of the largest answers, or thousands of common answers
+HEARTBEAT_SECONDS = 1.0
+MAX_SILENT_HEARTBEATS = 5  # a busy front may miss one or two
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +24,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         is_closed: whether the connection has ended.
         is_full: whether the other end reads too slowly; while it does, send only necessary frames.
+        is_silent: whether the other end has neither sent nor read anything for more than MAX_SILENT_HEARTBEATS.
     """
 
     def __init__(
@@ -35,6 +41,8 @@ class Connection(asyncio.Protocol):
         self._on_close = on_close
         self._on_room = on_room
         self._reader = FrameReader()
+        self._silent_heartbeats = 0
+        self._is_reading_paused = False
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -59,13 +67,27 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @property
+    def is_silent(self) -> bool:  # noqa: D102 - see the class
+        return self._silent_heartbeats > MAX_SILENT_HEARTBEATS
+
+    def count_heartbeat(self) -> None:
+        """Counts one heartbeat of the other end as missed, until it sends or reads something.
+
+        Heartbeats are counted rather than timed: a process that was itself stopped must not blame the other end.
+        """
+        if self.is_full or not self._is_reading_paused:
+            self._silent_heartbeats += 1
+
     def pause_reading(self) -> None:
         """Stops reading, so that the other end has to wait."""
+        self._is_reading_paused = True
         if self._transport is not None and not self.is_closed:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Starts reading again."""
+        self._is_reading_paused = False
         if self._transport is not None and not self.is_closed:
             self._transport.resume_reading()
 
@@ -79,6 +101,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Calls `receive` for each frame. Aborts the connection if the bytes are not frames, or if `receive` raises."""
+        self._silent_heartbeats = 0
         try:
             for kind, number, body in self._reader.feed(data):
                 self._receive(kind, number, body)
@@ -96,6 +119,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Called when the other end has caught up."""
         self.is_full = False
+        self._silent_heartbeats = 0
         self._on_room()
 
     def connection_lost(self, error: Exception | None) -> None:

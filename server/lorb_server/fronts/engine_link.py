@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -11,7 +12,7 @@ from lorb.errors import LorbError, Overloaded, Unavailable
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.adapter_codec import decode_route
-from lorb_server.fronts.connection import Connection
+from lorb_server.fronts.connection import HEARTBEAT_SECONDS, Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.held_adapters import HeldAdapters
@@ -23,6 +24,8 @@ from lorb_server.telemetry.metrics import Metrics
 # When the engine has refused a list because its queue is full, the front refuses lists of the same domain and priority
 # for this time, before it tokenises them.
 FULL_SECONDS = 0.005
+
+_log = logging.getLogger(__name__)
 
 
 class EngineLink:
@@ -54,14 +57,13 @@ class EngineLink:
         self._full_until: dict[tuple[str, Priority], float] = {}
 
     def check_admission(self, call: Call, minimum_tokens: int) -> None:
-        """Raises Unavailable if the engine process is gone.
+        """Raises Unavailable if the engine process is gone or does not answer.
 
         Raises Overloaded if the engine's queue was full just now, or if the engine reads frames too slowly.
 
         `minimum_tokens` is not used: only the engine process can tell whether the list meets its deadline.
         """
-        if self.connection.is_closed:
-            raise _engine_gone()
+        self._check_engine()
         full_until = self._full_until.get((call.adapter.ref.domain, call.priority), 0.0)
         if self.connection.is_full or full_until > self._loop.time():
             raise Overloaded("the queue is full: try again, or use the fallback policy DEGRADE")
@@ -69,8 +71,8 @@ class EngineLink:
     async def score(self, call: Call) -> Scored:
         """Sends a tokenised list to the engine process, which scores it.
 
-        Raises Unavailable if the engine process is gone. Otherwise raises the LorbError with which the engine process
-        refuses or fails the list.
+        Raises Unavailable if the engine process is gone or does not answer. Otherwise raises the LorbError with which
+        the engine process refuses or fails the list.
         """
         try:
             scored: Scored = await self._ask(Kind.SUBMIT, encode_job(call, self._adapters.number(call.adapter)))
@@ -106,14 +108,27 @@ class EngineLink:
         """Tells the engine why this front cannot take calls."""
         self.connection.send(Kind.REFUSED, 0, encode_error(error))
 
+    async def watch_engine(self) -> None:
+        """Reports NOT_SERVING and refuses calls while the engine process does not answer. Runs until it is cancelled.
+
+        The engine's requests for samples are its heartbeat.
+        """
+        was_silent = False
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            self.connection.count_heartbeat()
+            if self.connection.is_silent != was_silent:
+                was_silent = not was_silent
+                _log.error("the engine process " + ("does not answer" if was_silent else "answers again"))
+                self._mirror_health()
+
     def report(self) -> None:
         """Sends the samples of the metrics to the engine."""
         self.connection.send(Kind.MEASURED, 0, encode_samples(samples_of(self._metrics.registry)))
 
     async def _ask(self, kind: Kind, body: bytes) -> Any:  # noqa: ANN401
         """Sends a frame and returns the engine's answer. If the caller is cancelled, cancels the engine's work."""
-        if self.connection.is_closed:
-            raise _engine_gone()
+        self._check_engine()
         number = next(self._next)
         answer = self._waiting[number] = self._loop.create_future()
         self.connection.send(kind, number, body)
@@ -167,11 +182,21 @@ class EngineLink:
     def _follow(self, state: EngineState) -> None:
         self._state = state
         self._routes.clear()
-        self._health.mirror(is_serving=state.is_serving, has_served=state.has_served)
+        self._mirror_health()
         self.connection.send(Kind.STATE_SEEN, state.number)
         if not self._asks_domains:  # one question at a time, however fast the registry changes
             self._asks_domains = True
             self.connection.send(Kind.DOMAINS, state.number)
+
+    def _mirror_health(self) -> None:
+        is_serving = self._state.is_serving and not self.connection.is_silent
+        self._health.mirror(is_serving=is_serving, has_served=self._state.has_served)
+
+    def _check_engine(self) -> None:
+        if self.connection.is_closed:
+            raise _engine_gone()
+        if self.connection.is_silent:
+            raise Unavailable("this server's engine process does not answer: try another server")
 
     def _note_domains(self, state_number: int, domains: Sequence[str]) -> None:
         self._domains = domains

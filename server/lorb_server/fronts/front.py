@@ -57,7 +57,9 @@ async def _serve(to_engine: socket.socket) -> int:
         link.say_refused(error)
         await _close_link(link)
         return 2
+    watching = asyncio.create_task(link.watch_engine())
     await asyncio.wait((link.drained, link.lost), return_when=asyncio.FIRST_COMPLETED)
+    watching.cancel()
     health.close()
     if link.lost.done():
         _log.error("the engine process is gone", extra={"fields": {"front": settings.slot}})

@@ -1,4 +1,4 @@
-"""Starts a server's front processes, restarts dead ones, informs the fronts of changes, and drains them."""
+"""Starts a server's front processes, replaces dead and hung ones, informs fronts of changes, and drains them."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from lorb_adapters.text import TextEncoder
 from lorb_server.adapter import BaseInfo
 from lorb_server.call import ListScorer
 from lorb_server.config import ServeConfig
+from lorb_server.fronts.connection import HEARTBEAT_SECONDS
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.front_peer import EngineServices, FrontPeer, FrontsRouting
 from lorb_server.fronts.held_adapters import AdapterNumbers
@@ -22,8 +23,6 @@ from lorb_server.fronts.shared_port import SharedPort
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
 
-# Interval at which fronts send samples of their metrics. A killed front's counts since its last samples are lost.
-MEASURE_SECONDS = 1.0
 STATE_WAIT_SECONDS = 1.0
 _EXIT_SECONDS = 5.0  # a front that has not exited this long after the grace time is killed
 
@@ -71,7 +70,7 @@ class Fronts:
         self._config = replace(self._config, port=self._port.port)
         first_ready = [loop.create_future() for _ in range(self._config.front_processes)]
         self._supervisors = [loop.create_task(self._supervise(slot, ready)) for slot, ready in enumerate(first_ready)]
-        self._measuring = loop.create_task(self._measure_forever())
+        self._measuring = loop.create_task(self._watch_fronts())
         await asyncio.gather(*first_ready)
         return self._port.port
 
@@ -111,7 +110,7 @@ class Fronts:
         """Asks the fronts for samples and returns their sum. If a front answers too late, its last samples count."""
         waits = [asyncio.ensure_future(peer.fetch_samples()) for _, peer in self._running.values()]
         if waits:
-            _, late = await asyncio.wait(waits, timeout=MEASURE_SECONDS / 2)
+            _, late = await asyncio.wait(waits, timeout=HEARTBEAT_SECONDS / 2)
             for each in late:
                 each.cancel()
         return self.samples()
@@ -181,10 +180,19 @@ class Fronts:
     def _num_ready(self) -> float:
         return float(sum(peer.is_ready for _, peer in list(self._running.values())))
 
-    async def _measure_forever(self) -> None:
+    async def _watch_fronts(self) -> None:
+        """Asks for samples, which are the fronts' heartbeat, and kills fronts that do not answer.
+
+        A killed front is started again. The counts since its last samples are lost.
+        """
         while True:
-            await asyncio.sleep(MEASURE_SECONDS)
-            for _, peer in self._running.values():
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for slot, (process, peer) in self._running.items():
+                if peer.is_ready:
+                    peer.connection.count_heartbeat()
+                if peer.connection.is_silent and process.returncode is None:
+                    _log.error("a front process does not answer, and is killed", extra={"fields": {"front": slot}})
+                    process.kill()
                 peer.request_samples()
 
 

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from lorb_server.fronts.fronts import MEASURE_SECONDS, Fronts
+from lorb_server.fronts.connection import HEARTBEAT_SECONDS
+from lorb_server.fronts.fronts import Fronts
 from lorb_server.fronts.samples import Samples, with_samples
 
 
@@ -33,6 +34,6 @@ class SummedMetrics(Collector):
     def _fronts_samples(self) -> Samples:
         try:
             measuring = asyncio.run_coroutine_threadsafe(self._fronts.measure(), self._loop)
-            return measuring.result(2 * MEASURE_SECONDS)
+            return measuring.result(2 * HEARTBEAT_SECONDS)
         except (TimeoutError, CancelledError, RuntimeError):  # the event loop is busy, or has ended
             return self._fronts.samples()
