@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -11,12 +10,11 @@ from typing import Any
 from lorb.errors import LorbError, Overloaded, Unavailable
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Call, Priority, Scored
-from lorb_server.fronts.adapter_codec import decode_route
 from lorb_server.fronts.connection import HEARTBEAT_SECONDS, Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.held_adapters import HeldAdapters
-from lorb_server.fronts.job_codec import decode_error, decode_scored, encode_error, encode_job
+from lorb_server.fronts.messages import decode, decode_error, decode_route, encode, encode_error, encode_job
 from lorb_server.fronts.samples import encode_samples, samples_of
 from lorb_server.rpc.health import Health
 from lorb_server.telemetry.metrics import Metrics
@@ -85,8 +83,7 @@ class EngineLink:
         """The adapters for a call to `domain`. Routes that do not depend on the routing key are cached."""
         route = self._routes.get(domain)
         if route is None:
-            question = json.dumps([domain, routing_key]).encode()
-            route, state, is_fixed = await self._ask(Kind.ROUTE, question)
+            route, state, is_fixed = await self._ask(Kind.ROUTE, encode((domain, routing_key)))
             if is_fixed and state == self._state.number:
                 self._routes[domain] = route
         return route
@@ -143,19 +140,19 @@ class EngineLink:
     def _receive(self, kind: Kind, number: int, body: bytes) -> None:
         match kind:
             case Kind.SCORED:
-                self._resolve(number, decode_scored(body))
+                self._resolve(number, decode(body, Scored))
             case Kind.FAILED:
                 self._fail(number, decode_error(body))
             case Kind.ROUTED:
                 self._resolve(number, decode_route(body, self._adapters.receive))
             case Kind.STATE:
-                self._follow(EngineState.decode(body))
+                self._follow(decode(body, EngineState))
             case Kind.DOMAINS_SERVED:
-                self._note_domains(number, tuple(json.loads(body)))
+                self._note_domains(number, decode(body, tuple[str, ...]))
             case Kind.MEASURE:
                 self.report()
             case Kind.HELLO:
-                self.hello.set_result(json.loads(body))
+                self.hello.set_result(decode(body, dict[str, Any]))
             case Kind.DRAIN:
                 if not self.drained.done():
                     self.drained.set_result(number / 1000)
@@ -173,7 +170,7 @@ class EngineLink:
             answer.set_exception(error)
 
     def _release(self, number: int, uses: int) -> None:
-        self.connection.send(Kind.RELEASE, number, str(uses).encode())
+        self.connection.send(Kind.RELEASE, number, encode(uses))
 
     def _call_loop(self, function: Callable[..., None], *arguments: int) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed: the front ends

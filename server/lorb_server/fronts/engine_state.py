@@ -1,9 +1,6 @@
 """The state of the engine process that the fronts mirror."""
 
-import json
-from dataclasses import asdict, dataclass
-
-from lorb_server.fronts.frames import ProtocolError
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +16,3 @@ class EngineState:
     number: int = 0
     is_serving: bool = False
     has_served: bool = False
-
-    def encode(self) -> bytes:
-        """The state as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> "EngineState":
-        """The state from JSON. Raises ProtocolError if the bytes are not an encoded state."""
-        try:
-            content = json.loads(body)
-            return cls(int(content["number"]), bool(content["is_serving"]), bool(content["has_served"]))
-        except (ValueError, TypeError, KeyError):
-            raise ProtocolError("a state is not decodable") from None

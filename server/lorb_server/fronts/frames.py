@@ -1,7 +1,7 @@
 """The frames between a front and the engine process: a length, a kind, a number, and a body.
 
 Both ends run the same version on the same machine, so integers have the machine's byte order, and the ends negotiate
-nothing. A body is empty, text, JSON, or bytes packed by `job_codec`. No body is pickled.
+nothing. A body is empty, text, or encoded by `messages`. No body is pickled.
 """
 
 import enum
@@ -20,24 +20,24 @@ class ProtocolError(Exception):
 class Kind(enum.IntEnum):
     """The kind of a frame, and who sends it. The frame's number identifies a front's job or question, unless noted."""
 
-    HELLO = 1  # engine: the front's settings, base and tokenizer, JSON
+    HELLO = 1  # engine: the front's settings, base and tokenizer
     READY = 2  # front: I listen on the port that the number gives
-    REFUSED = 3  # front: the error that keeps me from starting, JSON
-    STATE = 4  # engine: my new state, JSON; the number is the state's; routes of earlier states are void
+    REFUSED = 3  # front: the error that keeps me from starting
+    STATE = 4  # engine: my new state; the number is the state's; routes of earlier states are void
     STATE_SEEN = 5  # front: I follow the state with this number from now on
     ROUTE = 6  # front: which adapter answers this domain and routing key?
-    ROUTED = 7  # engine: the route, JSON
+    ROUTED = 7  # engine: the route
     DOMAINS = 8  # front: which domains are served? The number is the state that I follow
-    DOMAINS_SERVED = 9  # engine: the names of the domains, JSON, with the number of the question
+    DOMAINS_SERVED = 9  # engine: the names of the domains, with the number of the question
     SUBMIT = 10  # front: score this job
     SCORED = 11  # engine: the job's scores
-    FAILED = 12  # engine: why a job or a route failed, JSON
+    FAILED = 12  # engine: why a job or a route failed
     CANCEL = 13  # front: cancel the job or question
     WITHDRAW = 14  # front: the canary with this adapter number failed; the body is the reason, text
     MEASURE = 15  # engine: send the samples of your metrics
-    MEASURED = 16  # front: samples, JSON
+    MEASURED = 16  # front: samples
     DRAIN = 17  # engine: finish the calls in flight and exit; the number is the grace time in milliseconds
-    RELEASE = 18  # front: I no longer use this adapter number; the body is how often I have received it, text
+    RELEASE = 18  # front: I no longer use this adapter number; the body is how often I have received it
 
 
 def frame(kind: Kind, number: int, body: bytes = b"") -> bytes:

@@ -1,7 +1,6 @@
 """The engine's end of the connection to one front: runs the front's jobs, and cancels them when the front ends."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from prometheus_client import Counter
 from lorb.errors import LorbError, Unavailable
 from lorb_server.adapter import AdapterHandle, Route
 from lorb_server.call import Call, ListScorer
-from lorb_server.fronts.adapter_codec import encode_route
 from lorb_server.fronts.connection import Connection
 from lorb_server.fronts.engine_state import EngineState
 from lorb_server.fronts.frames import Kind, ProtocolError
 from lorb_server.fronts.held_adapters import AdapterNumbers, FrontHolds
-from lorb_server.fronts.job_codec import adapter_number, decode_error, decode_job, encode_error, encode_scored
+from lorb_server.fronts.messages import decode, decode_error, decode_job, encode, encode_error, encode_route
 from lorb_server.fronts.samples import Samples, decode_samples
 from lorb_server.rpc.errors import internal_error
 
@@ -94,14 +92,14 @@ class FrontPeer:
 
     def send_settings(self, settings: dict[str, Any]) -> None:
         """Sends the settings and the state that the front needs before it listens."""
-        self.connection.send(Kind.HELLO, 0, json.dumps(settings).encode())
+        self.connection.send(Kind.HELLO, 0, encode(settings))
         self.send_state()
 
     def send_state(self) -> None:
         """Sends the engine's state. A front that reads too slowly gets the latest state when it has caught up."""
         if not self.connection.is_full:
             state = self._services.state()
-            self.connection.send(Kind.STATE, state.number, state.encode())
+            self.connection.send(Kind.STATE, state.number, encode(state))
 
     async def wait_for_state(self, state_number: int) -> None:
         """Waits until the front follows the state `state_number` or a later state, or has ended."""
@@ -149,17 +147,16 @@ class FrontPeer:
                 if number in self._jobs:
                     self._jobs[number].cancel()
             case Kind.ROUTE:
-                domain, routing_key = json.loads(body)
+                domain, routing_key = decode(body, tuple[str, str])
                 self._run(number, self._route(number, domain, routing_key))
             case Kind.DOMAINS:
-                domains = json.dumps(list(self._services.routing.served_domains())).encode()
-                self.connection.send(Kind.DOMAINS_SERVED, number, domains)
+                self.connection.send(Kind.DOMAINS_SERVED, number, encode(self._services.routing.served_domains()))
             case Kind.WITHDRAW:
                 adapter = self._services.numbers.get(number)
                 if adapter is not None:
                     self._services.routing.withdraw_canary(adapter, body.decode(errors="replace"))
             case Kind.RELEASE:
-                self._holds.release(number, int(body))
+                self._holds.release(number, decode(body, int))
             case Kind.STATE_SEEN:
                 self._seen_state = number
                 self._news.notify_all()
@@ -167,19 +164,28 @@ class FrontPeer:
                 self.samples = decode_samples(body)
                 self._news.notify_all()
             case Kind.READY:
-                self._answer_ready(lambda: self.ready.set_result(number))
+                if not self.ready.done():
+                    self.ready.set_result(number)
             case Kind.REFUSED:
-                self.refusal = error = decode_error(body)
-                self._answer_ready(lambda: self.ready.set_exception(error))
+                self.refusal = decode_error(body)
+                if not self.ready.done():
+                    self.ready.set_exception(self.refusal)
             case _:
                 raise ProtocolError(f"unexpected {kind.name} frame from a front")
 
     def _submit(self, number: int, body: bytes) -> None:
-        adapter = self._services.numbers.get(adapter_number(body))
-        if adapter is None:
-            self._fail(number, Unavailable("this server no longer knows the adapter of this call: try again"))
+        try:
+            job = decode_job(body, self._adapter)
+        except Unavailable as error:
+            self._fail(number, error)
         else:
-            self._run(number, self._score(number, decode_job(body, adapter)))
+            self._run(number, self._score(number, job))
+
+    def _adapter(self, number: int) -> AdapterHandle:
+        adapter = self._services.numbers.get(number)
+        if adapter is None:
+            raise Unavailable("this server no longer knows the adapter of this call: try again")
+        return adapter
 
     def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         if number in self._jobs:
@@ -201,7 +207,7 @@ class FrontPeer:
         except Exception as error:
             self._fail(number, internal_error(error, "score", self._services.internal_errors))
         else:
-            self.connection.send(Kind.SCORED, number, encode_scored(scored))
+            self.connection.send(Kind.SCORED, number, encode(scored))
 
     async def _route(self, number: int, domain: str, routing_key: str) -> None:
         routing = self._services.routing
@@ -218,10 +224,6 @@ class FrontPeer:
 
     def _fail(self, number: int, error: LorbError) -> None:
         self.connection.send(Kind.FAILED, number, encode_error(error))
-
-    def _answer_ready(self, answer: Callable[[], None]) -> None:
-        if not self.ready.done():
-            answer()
 
     def _catch_up(self) -> None:
         self.send_state()

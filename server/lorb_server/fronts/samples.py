@@ -1,13 +1,12 @@
 """Collects, encodes, decodes and adds up samples of metrics: the values of one process's counters and histograms."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from lorb_server.fronts.frames import ProtocolError
+from lorb_server.fronts.messages import decode, encode
 
 Labels = tuple[tuple[str, str], ...]
 SampleKey = tuple[str, str, Labels]  # family, sample name, labels in the order of their names
@@ -30,19 +29,13 @@ def samples_of(registry: CollectorRegistry) -> dict[SampleKey, float]:
 
 
 def encode_samples(samples: Samples) -> bytes:
-    """Samples as JSON."""
-    return json.dumps([[*key, value] for key, value in samples.items()]).encode()
+    """Samples as bytes."""
+    return encode([*samples.items()])
 
 
 def decode_samples(body: bytes) -> dict[SampleKey, float]:
-    """Samples from JSON. Raises ProtocolError if the bytes are not encoded samples."""
-    try:
-        return {
-            (str(family), str(name), tuple((str(key), str(label)) for key, label in labels)): float(value)
-            for family, name, labels, value in json.loads(body)
-        }
-    except (ValueError, TypeError):
-        raise ProtocolError("samples are not decodable") from None
+    """Samples from bytes. Raises ProtocolError if the bytes are not encoded samples."""
+    return dict(decode(body, list[tuple[SampleKey, float]]))
 
 
 def total(parts: Iterable[Samples]) -> Counter[SampleKey]:

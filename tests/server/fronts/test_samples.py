@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lorb_server.fronts.frames import ProtocolError
+from lorb_server.fronts.messages import encode
 from lorb_server.fronts.samples import decode_samples, encode_samples, samples_of, total, with_samples
 from lorb_server.telemetry.metrics import Metrics
 
@@ -91,7 +92,9 @@ def test_samples_survive_encoding_and_decoding(samples):
     assert decode_samples(encode_samples(samples)) == samples
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'[["a", "b", 3, 4]]', b'[["a", "b", [], "x"]]'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", encode([1]), encode([[["a", "b", 3], 4]]), encode([[["a", "b", []], "x"]]), b"\x91\xa1\xff"]
+)
 def test_invalid_samples_are_refused(body):
     """Bytes that are not encoded samples raise ProtocolError."""
     with pytest.raises(ProtocolError):

@@ -1,4 +1,4 @@
-"""Encoding and decoding of jobs, scores and errors."""
+"""Encoding and decoding of the bodies of frames."""
 
 import math
 import struct
@@ -12,18 +12,15 @@ from lorb.errors import InvalidInput, LorbError, MalformedFile
 from lorb_adapters.text import EncodedHypothesis
 from lorb_server.call import Call, Priority, Scored
 from lorb_server.fronts.frames import ProtocolError
-from lorb_server.fronts.job_codec import (
-    adapter_number,
-    decode_error,
-    decode_job,
-    decode_scored,
-    encode_error,
-    encode_job,
-    encode_scored,
-)
+from lorb_server.fronts.messages import decode, decode_error, decode_job, decode_route, encode, encode_error, encode_job
 from support.servers.stub_model import adapter_handle, row
 
 ADAPTER = adapter_handle(1)
+
+
+def read_job(body):
+    """The job in a body, for ADAPTER."""
+    return decode_job(body, lambda _: ADAPTER)
 
 
 @st.composite
@@ -47,8 +44,9 @@ def test_a_job_survives_encoding_and_decoding(job_rows, number, answer_by, prior
     flags = {"answer_by": answer_by, "priority": priority, "may_be_partial": may_be_partial}
     fields = {"adapter": ADAPTER, "caller": caller, **flags}
     body = encode_job(Call(hypotheses=job_rows, **fields), number)
-    job = decode_job(body, ADAPTER)
-    assert adapter_number(body) == number
+    asked = []
+    job = decode_job(body, lambda number: asked.append(number) or ADAPTER)
+    assert asked == [number]
     assert list(job.hypotheses) == job_rows
     assert {name: getattr(job, name) for name in fields} == fields
 
@@ -56,7 +54,7 @@ def test_a_job_survives_encoding_and_decoding(job_rows, number, answer_by, prior
 @given(st.lists(st.floats(), max_size=8), st.floats(0, 1e9), st.floats(0, 1e9), st.integers(0, 2**32 - 1))
 def test_scores_survive_encoding_and_decoding(scores, queue_seconds, infer_seconds, num_cached):
     """Decoded scores are equal bit for bit, including infinities; a NaN remains a NaN."""
-    scored = decode_scored(encode_scored(Scored(tuple(scores), queue_seconds, infer_seconds, num_cached)))
+    scored = decode(encode(Scored(tuple(scores), queue_seconds, infer_seconds, num_cached)), Scored)
     assert [struct.pack("d", score) for score in scored.scores if not math.isnan(score)] == [
         struct.pack("d", score) for score in scores if not math.isnan(score)
     ]
@@ -86,9 +84,15 @@ def test_a_malformed_file_becomes_invalid_input():
 @given(st.binary(max_size=80))
 def test_random_bytes_raise_only_protocol_errors(body):
     """Random bytes are decoded by chance or raise ProtocolError, and never another exception."""
-    for decode in (lambda data: decode_job(data, ADAPTER), decode_scored, decode_error):
+    readers = (
+        read_job,
+        lambda data: decode(data, Scored),
+        decode_error,
+        lambda data: decode_route(data, lambda _, adapter: adapter),
+    )
+    for reader in readers:
         try:
-            decode(body)
+            reader(body)
         except ProtocolError:
             continue
 
@@ -99,7 +103,7 @@ def test_a_job_with_a_changed_byte_is_refused_or_consistent(position, value):
     body = bytearray(encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9))
     body[position % len(body)] = value
     try:
-        job = decode_job(bytes(body), ADAPTER)
+        job = read_job(bytes(body))
     except ProtocolError:
         return
     assert sum(each.num_tokens for each in job.hypotheses) == 5
@@ -111,4 +115,30 @@ def test_a_truncated_job_is_refused(cut):
     """A job without its last bytes raises ProtocolError."""
     body = encode_job(Call(hypotheses=[row(1, 2, 3), row(4, 5)], adapter=ADAPTER, answer_by=5.0), 9)
     with pytest.raises(ProtocolError):
-        decode_job(body[:-cut], ADAPTER)
+        read_job(body[:-cut])
+
+
+@pytest.mark.parametrize(
+    "hypothesis",
+    [
+        EncodedHypothesis((1, 2), (0, 0), 2, False),
+        EncodedHypothesis((1, 2), (0, 0), -1, False),
+        EncodedHypothesis((1, 2), (0,), 1, False),
+        EncodedHypothesis((), (), 0, False),
+    ],
+)
+def test_a_hypothesis_that_cannot_be_scored_is_refused(hypothesis):
+    """A job whose hypothesis has no token to score, or not a type for each token, raises ProtocolError."""
+    with pytest.raises(ProtocolError):
+        read_job(encode_job(Call(hypotheses=[hypothesis], adapter=ADAPTER, answer_by=5.0), 9))
+
+
+def test_a_job_without_a_deadline_is_refused():
+    """A job whose deadline is NaN raises ProtocolError."""
+    with pytest.raises(ProtocolError):
+        read_job(encode_job(Call(hypotheses=[row(1, 2)], adapter=ADAPTER, answer_by=math.nan), 9))
+
+
+def test_an_error_with_the_name_of_an_odd_file_is_sent():
+    """The bytes of a file's name that are not UTF-8 become question marks in the message."""
+    assert decode_error(encode_error(InvalidInput("no file \udcff"))).message == "no file ?"
