@@ -3,10 +3,10 @@
     python benchmarks/training/speed.py [--base minilm] [--precision fp32] [--threads 2] [--rounds 7] [--steps 6]
 
 Two variants run the same steps in turn in each round; figures are medians over the rounds:
-- step: the trainer's step with losses, backward pass and optimiser;
-- floor: only the matrix products, into preallocated outputs: forward and input gradients of the frozen linear layers
-  (query, key and value as one), forward and backward of LoRA, and of attention for each group of equally long rows. It
-  has no embedding, normalisation, softmax, activation, addition, copy, loss or optimiser, nothing below the first
+- step: the trainer's step with losses, backward pass and optimiser; the threads divide the batch;
+- floor: only the matrix products, each divided among the threads: forward and input gradients of the frozen linear
+  layers (query, key and value as one), forward and backward of LoRA, and of attention for each group of equally long
+  rows. It has no embedding, normalisation, softmax, activation, addition, copy, loss or optimiser, nothing below the first
   adapted layer, and no gradient of that layer's input.
 """
 
@@ -34,7 +34,9 @@ from lorb_adapters.training.config import TrainConfig
 from lorb_adapters.training.data.encoded_lists import EncodedList, encode_lists
 from lorb_adapters.training.data.first_pass import fit_rank_prior
 from lorb_adapters.training.encoder.forward import product_dtype
+from lorb_adapters.training.encoder.linear import product
 from lorb_adapters.training.methods import Lora
+from lorb_adapters.training.methods.threads import Threads
 from lorb_adapters.training.objective import Objective
 from lorb_adapters.training.optimizer import Optimizer
 from lorb_adapters.training.processes import Processes
@@ -56,6 +58,7 @@ class Step:
 
     def __call__(self, batch: Batch, number: int) -> None:
         """Runs a step."""
+        torch.set_num_threads(1)
         self._optimizer.zero_grad()
         losses = self._objective(batch, number)
         assert losses.total is not None
@@ -66,16 +69,17 @@ class Step:
 class Floor:
     """The matrix products of a step and nothing else."""
 
-    def __init__(self, base: Base, config: TrainConfig) -> None:
-        self._encoder, self._config = base.encoder, config
+    def __init__(self, base: Base, config: TrainConfig, threads: int) -> None:
+        self._encoder, self._config, self._threads = base.encoder, config, threads
         self._dtype = product_dtype(config.precision, base.device)
         self._products: dict[int, list[Product]] = {}
 
     def __call__(self, batch: Batch, number: int) -> None:
         """Runs the products of a step."""
+        torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            for product in self._products[number]:
-                product()
+            for compute in self._products[number]:
+                compute()
 
     def allocate(self, batch: Batch, number: int) -> None:
         """Allocates all operands and outputs of a step."""
@@ -98,9 +102,9 @@ class Floor:
             weights += [torch.randn(inner, hidden), torch.randn(hidden, inner)]
             for place, weight in enumerate(weights):
                 out, into = weight.shape
-                products.append(_mm(states[into], weight.T, outputs[out]))
+                products.append(_frozen(states[into], weight))
                 if layer > first or place:
-                    products.append(_mm(states[out], weight, outputs[into]))
+                    products.append(_frozen(states[out], weight.T))
                 sites = 3 if place == 0 else 1
                 products += _lora(states[into], states[out], outputs, sites, rank, layer > first or place > 0)
             products += attention
@@ -109,6 +113,10 @@ class Floor:
 
 def _mm(left: Tensor, right: Tensor, out: Tensor) -> Product:
     return lambda: torch.mm(left, right, out=out)
+
+
+def _frozen(x: Tensor, weight: Tensor) -> Product:
+    return lambda: product(x, weight)
 
 
 def _lora(x: Tensor, grad: Tensor, outputs: dict[int, Tensor], sites: int, rank: int, to_input: bool) -> list[Product]:
@@ -155,8 +163,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="steps in each round")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file of the results (default: %(default)s)")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     keep_freed_pages()
+    torch.set_flush_denormal(True)
     base = load_base(args.base)
     config = TrainConfig(lora=LoraConfig(), precision=args.precision)
     nbests = read_nbest_lists([args.lists], require_references=True)
@@ -167,7 +175,8 @@ def main() -> None:
     ]
     steps = list(enumerate(islice(batches(lists, config, args.steps), args.steps), start=1))
     method = Lora(base, config)
-    floor = Floor(base, config)
+    method.threads = Threads(args.threads)
+    floor = Floor(base, config, args.threads)
     for number, batch in steps:
         floor.allocate(batch, number)
     variants: dict[str, Callable[[Batch, int], None]] = {"step": Step(method, config, lists), "floor": floor}

@@ -183,6 +183,11 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         help="CPU threads of each process; 0: the cores that it may use (affinity, container limit, OMP_NUM_THREADS)",
     )  # fmt: skip
     group.add_argument(
+        "--nice", type=int, default=10,
+        help="priority of the process, from 0 (that of other programs) to 19 (lowest): above 0, a server on the same "
+        "cores computes first, and training takes the time that it leaves",
+    )  # fmt: skip
+    group.add_argument(
         "--precision", choices=("auto", "fp32", "bf16"), default="auto",
         help="precision of matrix products; auto: bf16 if the processor has instructions for it",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from lorb_adapters.atomic_files import atomic_file
 from lorb_adapters.training.cli.arguments import parser
 from lorb_adapters.training.cli.checks import check_numbers, check_output, choose_device
 from lorb_adapters.training.cli.exit_status import exit_status
+from lorb_adapters.training.cli.priority import lower_priority
 from lorb_adapters.training.cli.train_config import train_config
 from lorb_cli.nbest_arguments import format_options
 
@@ -51,6 +52,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     if args.audit_only:
         return _audit(args)
     check_numbers(args)
+    lower_priority(args.nice)
     device = choose_device(args.device)
     check_output(args)
     from lorb_adapters.process_memory import keep_freed_pages

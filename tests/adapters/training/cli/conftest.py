@@ -21,5 +21,5 @@ def command(files, tiny_bert, tmp_path):
     return [
         "--domain", "books", "--train", str(files / "train.jsonl"), "--dev", str(files / "dev.jsonl"),
         "--base", str(tiny_bert), "--store", str(tmp_path / "store"), "--max-steps", "2", "--quiet", "--threads", "1",
-        "--run-dir", str(tmp_path / "run"),
+        "--run-dir", str(tmp_path / "run"), "--nice", "0",
     ]  # fmt: skip

@@ -82,6 +82,7 @@ def test_a_bad_file_is_one_line_with_its_position(command, tmp_path, capsys, dam
         (["--report-dir", "/dev/null/report"], "report-dir /dev/null/report cannot be created"),
         (["--run-dir", "/dev/null/run"], "run-dir /dev/null/run cannot be created"),
         (["--threads", "-1"], "threads is -1"),
+        (["--nice", "20"], "nice is 20"),
         (["--device", "tpu"], "device is 'tpu'"),
         (["--device", "cuda:99"], "device is 'cuda:99'"),
         (["--checkpoint-seconds", "nan"], "checkpoint-seconds is nan"),
