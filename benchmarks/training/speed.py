@@ -6,8 +6,8 @@ Two variants run the same steps in turn in each round; figures are medians over 
 - step: the trainer's step with losses, backward pass and optimiser; the threads divide the batch;
 - floor: only the matrix products, each divided among the threads: forward and input gradients of the frozen linear
   layers (query, key and value as one), forward and backward of LoRA, and of attention for each group of equally long
-  rows. It has no embedding, normalisation, softmax, activation, addition, copy, loss or optimiser, nothing below the first
-  adapted layer, and no gradient of that layer's input.
+  rows. It has no embedding, normalisation, softmax, activation, addition, copy, loss or optimiser, nothing below the
+  first adapted layer, and no gradient of that layer's input.
 """
 
 import argparse
