@@ -59,6 +59,7 @@ $(VENV)/.peers: $(VENV)/.complete
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/serving/run.py --quick
 
+# fronts.py needs h2load (apt: nghttp2-client).
 bench-full: $(VENV)/.peers
 	$(BIN)/python benchmarks/serving/run.py
 	$(BIN)/python benchmarks/resilience/overload.py

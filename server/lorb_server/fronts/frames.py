@@ -2,7 +2,7 @@
 
 Both ends run the same version on the same machine, so integers have the machine's byte order, and the ends negotiate
 nothing. A body is empty, text, or encoded by `messages`. No body is pickled. A socket pair needs no name that another
-process could connect to. pyzmq instead of it takes ten times the CPU time a message, and hides that the other end has
+process could connect to. pyzmq instead of it takes ten times the CPU time a message under load, and hides that the other end has
 ended or does not read.
 """
 
