@@ -2,8 +2,8 @@
 
 Both ends run the same version on the same machine, so integers have the machine's byte order, and the ends negotiate
 nothing. A body is empty, text, or encoded by `messages`. No body is pickled. A socket pair needs no name that another
-process could connect to. pyzmq instead of it takes ten times the CPU time a message under load, and hides that the other end has
-ended or does not read.
+process could connect to. pyzmq instead of it takes ten times the CPU time a message under load, and hides that the
+other end has ended or does not read.
 """
 
 import enum
