@@ -136,7 +136,15 @@ def one_round(commands: Path, bodies: list[bytes], seconds: float) -> dict[str, 
         began = time.monotonic()
         time.sleep(TRAINING_SECONDS)
         figures["trainer alone, steps/s"] = trainer.steps_per_second(began)
-    flags = ("--store", ROOT / "adapters" / "store", "--score-cache-bytes", 0, "--no-admin")
+    flags = (
+        "--store",
+        ROOT / "adapters" / "store",
+        "--score-cache-bytes",
+        0,
+        "--max-queue-seconds",
+        1000,
+        "--no-admin",
+    )
     with serving_process(*flags, command=(str(commands / "lorb-serve"),)) as server:
 
         def measure(name: str, rate: float) -> None:
