@@ -15,14 +15,14 @@ _NOT_FAULTS = ("run.py", "fault_figures.py", "fuse_folder.py", "hanging_server.p
 
 
 def main() -> int:
-    args = parse_arguments(__doc__)
+    parse_arguments(__doc__)
     folder = Path(__file__).parent
     scripts = [each for each in sorted(folder.rglob("*.py")) if each.name not in _NOT_FAULTS]
     wrong = []
     for number, script in enumerate(scripts, 1):
         began = time.monotonic()
         print(f"[{number}/{len(scripts)}] {script.stem}", flush=True)
-        command = [sys.executable, str(script), "--commands", str(args.commands), "--release", args.release]
+        command = [sys.executable, str(script), *sys.argv[1:]]
         if subprocess.run(command, check=False).returncode:
             wrong.append(script.stem)
         print(f"    {time.monotonic() - began:.0f} s", flush=True)

@@ -20,7 +20,7 @@ class WorkInProgress:
         self._num_workers = num_workers
         self._call_loop = call_loop
         self._on_death = on_death
-        # Single operations on a dictionary are atomic, so that these two need no lock.
+        # Single operations on a dictionary are atomic, so that these need no lock.
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._batches: dict[int, Batch] = {}
         self._ended: dict[int, None] = {}
