@@ -13,6 +13,7 @@ MAXIMUM_LINES_PER_MODULE = 250
 _SHARED_WITH_TRAINING = {
     "atomic_files",
     "cores",
+    "threads",
     "json_files",
     "process_memory",
     "text",
@@ -31,6 +32,7 @@ DOORS = {
     "lorb_adapters": {
         "atomic_files": set(),
         "cores": set(),
+        "threads": {"cores"},
         "json_files": set(),
         "process_memory": set(),
         "tensor_files": set(),

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from lorb_adapters.base.loader import Base
 from lorb_adapters.model import RescoringModel
+from lorb_adapters.threads import prepare_model_thread, use_threads
 from lorb_server.adapter import AdapterHandle
 from lorb_server.config import ServeConfig
 from lorb_server.engine.adapter_cache import AdapterCache
@@ -15,8 +16,6 @@ from lorb_server.engine.cuda_graphs import CudaGraphs
 from lorb_server.engine.device import (
     Placement,
     budget_setting,
-    prepare_model_thread,
-    use_threads,
 )
 from lorb_server.engine.engine import Engine
 from lorb_server.engine.loader import AdapterLoader, base_adapter, read_weights

@@ -13,9 +13,10 @@ from lorb_adapters.process_memory import keep_freed_pages
 from lorb_adapters.store.choose_base import choose_base
 from lorb_adapters.store.signing import TrustedKeys
 from lorb_adapters.store.store import Store
+from lorb_adapters.threads import use_threads
 from lorb_server.adapter import BaseInfo
 from lorb_server.config import ServeConfig
-from lorb_server.engine.device import Placement, choose_placement, use_threads
+from lorb_server.engine.device import Placement, choose_placement
 from lorb_server.engine.workers.split import Split, choose_split
 from lorb_server.setting import flag
 from lorb_server.thread_pool import StoreThreads

@@ -42,16 +42,16 @@ def _build(args: argparse.Namespace, command: str) -> int:
     import torch
 
     from lorb_adapters.base.loader import load_base
-    from lorb_adapters.cores import usable_cores
     from lorb_adapters.pretraining.build import build
     from lorb_adapters.pretraining.corpus.files import BuildFiles
     from lorb_adapters.process_memory import keep_freed_pages
+    from lorb_adapters.threads import default_threads
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run_folder import RESTART, RESUME, START, CheckpointOptions
 
     check_is_unused(args.output_base)
     keep_freed_pages()
-    torch.set_num_threads(args.threads or min(torch.get_num_threads(), usable_cores()))
+    torch.set_num_threads(args.threads or default_threads())
     start_mode = RESUME if args.resume else RESTART if args.restart else START
     base = load_base(args.base, device=device)
     # Subnormal numbers would make CPU computations several times slower. Not before the base's weights were hashed.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from lorb.errors import InvalidInput
-from lorb_adapters.cores import usable_cores
+from lorb_adapters.threads import default_threads
 from lorb_server.config import ServeConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -53,7 +53,7 @@ def choose_placement(config: ServeConfig) -> Placement:
         device,
         _DTYPES[dtype],
         max_batch_tokens=config.max_batch_tokens or min(_MAX_BATCH_TOKENS[device], config.max_queue_tokens),
-        threads=config.threads or min(usable_cores(), torch.get_num_threads()),
+        threads=config.threads or default_threads(),
         cuda_graphs=config.cuda_graphs == "auto" and device == "cuda" and dtype != "float32",
     )
 
@@ -62,27 +62,6 @@ def budget_setting(config: ServeConfig, placement: Placement) -> str:
     """The name of the setting that limits the token budget of a batch."""
     follows_queue = config.max_batch_tokens is None and placement.max_batch_tokens == config.max_queue_tokens
     return "max_queue_tokens" if follows_queue else "max_batch_tokens"
-
-
-def use_threads(count: int) -> None:
-    """Sets how many threads torch uses for the calling thread's computations; the calling thread is one of them.
-
-    Only workers may use more than one. OpenMP keeps helper threads for every thread that ever computed. If
-    these threads outnumber the cores, libgomp lets them sleep at each barrier instead of spinning, and a batch of one
-    list takes 1.4 times as long.
-    """
-    torch.get_num_threads()  # torch's first use in a thread sets a default number: it must come before the next line
-    torch.set_num_threads(count)
-
-
-def prepare_model_thread(num_threads: int) -> None:
-    """Sets the number of threads that the calling thread's computations use, and makes them flush subnormal numbers.
-
-    An adapter or a base with subnormal weights, or with activations that become subnormal, would make passes several
-    times slower. Only workers flush them: elsewhere the weights keep the bits that are hashed.
-    """
-    use_threads(num_threads)
-    torch.set_flush_denormal(True)  # also for the threads that compute with this one
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -90,13 +90,13 @@ def _run(
     import torch
 
     from lorb_adapters.base.loader import load_base
-    from lorb_adapters.cores import usable_cores
     from lorb_adapters.store.choose_base import choose_base
     from lorb_adapters.store.store import Store
+    from lorb_adapters.threads import default_threads
     from lorb_adapters.training.progress import TrainingProgress
     from lorb_adapters.training.run import run
 
-    threads = args.threads or min(torch.get_num_threads(), usable_cores())
+    threads = args.threads or default_threads()
     torch.set_num_threads(1)  # each of the threads that divide a batch computes its part alone
     if device == "cuda" and processes.size > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

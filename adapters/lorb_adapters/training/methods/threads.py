@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lorb_adapters.text import EncodedHypothesis
+from lorb_adapters.threads import prepare_model_thread
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -30,7 +32,9 @@ class Threads:
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
-        self._pool = ThreadPoolExecutor(count, "training", initializer=_prepare_thread) if count > 1 else None
+        self._pool = (
+            ThreadPoolExecutor(count, "training", initializer=partial(prepare_model_thread, 1)) if count > 1 else None
+        )
 
     def map(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
         """Returns `function(part)` of each part, in the order of the parts."""
@@ -115,9 +119,3 @@ def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
     for part in parts:
         total = part if total is None else total if part is None else total + part
     return total
-
-
-def _prepare_thread() -> None:
-    torch.get_num_threads()  # torch's first use in a thread sets a default number: it must come before the next line
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # subnormal numbers would make computations several times slower

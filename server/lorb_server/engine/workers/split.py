@@ -9,7 +9,7 @@ from threading import Barrier, BrokenBarrierError
 
 from lorb_adapters.model import RescoringModel
 from lorb_adapters.text import EncodedHypothesis
-from lorb_server.engine.device import prepare_model_thread
+from lorb_adapters.threads import prepare_model_thread
 from lorb_server.engine.warm_up import TYPICAL_WORDS, encode_repeated, score_rows
 
 MEASURED_SECONDS = 0.2
